@@ -1,0 +1,228 @@
+import { describe, expect, it } from 'vitest';
+import { isProvisionerError } from '#src/errors.js';
+import { runtimeConfig } from '#src/image/image-config.js';
+import {
+  checkLayoutVersion,
+  DOCUMENT_LIMIT,
+  parseDockerSave,
+  parseImageConfig,
+  parseIndex,
+  parseManifest,
+} from '#src/image/manifest.js';
+
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+const CONFIG = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: DIGEST, size: 10 };
+const LAYER = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: DIGEST, size: 20 };
+const MANIFEST = { schemaVersion: 2, config: CONFIG, layers: [LAYER] };
+const IMAGE_CONFIG = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: [DIGEST] } };
+
+const manifest = (fields: object) => () => parseManifest(JSON.stringify({ ...MANIFEST, ...fields }), 'the manifest');
+const index = (fields: object) => () =>
+  parseIndex(JSON.stringify({ schemaVersion: 2, manifests: [], ...fields }), 'the index');
+const config = (fields: object) => () =>
+  parseImageConfig(JSON.stringify({ ...IMAGE_CONFIG, ...fields }), 1, 'the config');
+
+describe('a manifest', () => {
+  it('gives its config and layers', () => {
+    expect(manifest({})()).toMatchObject({ config: CONFIG, layers: [LAYER] });
+  });
+
+  it('may have fields that nobody knows, and no layers at all', () => {
+    expect(manifest({ layers: null, subject: CONFIG, future: { deep: [1] } })().layers).toEqual([]);
+  });
+
+  it.each([
+    ['a layer without digest', { layers: [{ ...LAYER, digest: undefined }] }, 'layers[0].digest: is not a digest'],
+    [
+      'a digest that is a path',
+      { layers: [LAYER, { ...LAYER, digest: 'sha256:../../etc' }] },
+      'layers[1].digest: is not a digest',
+    ],
+    [
+      'a digest of unknown algorithm',
+      { config: { ...CONFIG, digest: `md5:${'a'.repeat(32)}` } },
+      'config.digest: is not a digest',
+    ],
+    ['a negative size', { config: { ...CONFIG, size: -1 } }, 'config.size'],
+    ['a size with a fraction', { config: { ...CONFIG, size: 1.5 } }, 'config.size'],
+    ['a size beyond counting', { config: { ...CONFIG, size: 2 ** 60 } }, 'config.size'],
+    ['a size in words', { layers: [{ ...LAYER, size: '20' }] }, 'layers[0].size'],
+    ['no config', { config: undefined }, 'config'],
+    ['a list for config', { config: [] }, 'config'],
+    ['another schema version', { schemaVersion: 3 }, 'schemaVersion'],
+    ['the media type of an index', { mediaType: 'application/vnd.oci.image.index.v1+json' }, 'mediaType'],
+    ['what an index has', { manifests: [] }, 'both config and manifests'],
+  ])('with %s is refused by naming the place', (_what, fields, place) => {
+    expect(failure(manifest(fields))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining(place),
+    });
+  });
+
+  it('with many faults names the first ones', () => {
+    const error = failure(manifest({ layers: Array.from({ length: 9 }, () => ({})) }));
+    expect(error.message).toContain('layers[0].mediaType');
+    expect(error.message).toMatch(/and \d+ more$/);
+    expect(error.message.length).toBeLessThan(400);
+  });
+
+  it.each([
+    ['a chart', { config: { ...CONFIG, mediaType: 'application/vnd.cncf.helm.config.v1+json' } }, 'helm'],
+    ['an empty config', { config: { ...CONFIG, mediaType: 'application/vnd.oci.empty.v1+json' } }, 'empty'],
+    ['an unknown layer', { layers: [{ ...LAYER, mediaType: 'application/vnd.in-toto+json' }] }, 'in-toto'],
+    ['an encrypted layer', { layers: [{ ...LAYER, mediaType: `${LAYER.mediaType}+encrypted` }] }, 'encrypted'],
+    ["Docker's schema 1", { schemaVersion: 1 }, 'schema 1'],
+  ])('of %s is refused by its type', (_what, fields, named) => {
+    expect(failure(manifest(fields))).toMatchObject({
+      code: 'ERR_UNSUPPORTED_MEDIA_TYPE',
+      message: expect.stringContaining(named),
+    });
+  });
+
+  it('whose text is not JSON is refused without quoting it', () => {
+    const error = failure(() => parseManifest('root:x:0:0:secret', 'the manifest'));
+    expect(error.code).toBe('ERR_SOURCE_MALFORMED');
+    expect(error.message).not.toContain('secret');
+  });
+
+  it.each(['', 'null', '1', '"text"', '[]', 'true'])('whose text is %j is refused', (text) => {
+    expect(failure(() => parseManifest(text, 'the manifest')).code).toBe('ERR_SOURCE_MALFORMED');
+  });
+
+  it('of 4 MiB is read, and one byte more is refused', () => {
+    const padding = DOCUMENT_LIMIT - JSON.stringify({ ...MANIFEST, padding: '' }).length;
+    expect(manifest({ padding: 'x'.repeat(padding) })().layers).toHaveLength(1);
+    expect(failure(manifest({ padding: 'x'.repeat(padding + 1) })).code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+
+  it('nested a million deep neither crashes nor hangs', () => {
+    const deep = `${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}`;
+    const text = JSON.stringify(MANIFEST).replace(/}$/, `,"deep":${deep}}`);
+    const outcome = attempt(() => parseManifest(text, 'the manifest').layers.length);
+    expect(outcome === 1 || isProvisionerError(outcome, 'ERR_SOURCE_MALFORMED')).toBe(true);
+  });
+
+  it('cannot reach into the program through odd keys', () => {
+    const text = JSON.stringify(MANIFEST).replace(/}$/, ',"__proto__":{"polluted":1}}');
+    parseManifest(text.replace('"size":10', '"size":10,"annotations":{"__proto__":"x"}'), 'the manifest');
+    expect(({} as { polluted?: number }).polluted).toBeUndefined();
+  });
+});
+
+describe('an index', () => {
+  it('gives descriptors with their platforms, of types unknown to us too', () => {
+    const entry = {
+      mediaType: 'application/x-future',
+      digest: DIGEST,
+      size: 1,
+      platform: { os: 'linux', architecture: 'arm' },
+    };
+    expect(index({ manifests: [entry] })().manifests).toEqual([entry]);
+  });
+
+  it('may be empty or null', () => {
+    expect(index({ manifests: null })().manifests).toEqual([]);
+  });
+
+  it.each([
+    ['what a manifest has', { config: CONFIG }, 'both manifests and config'],
+    ['layers', { layers: [] }, 'both manifests and layers'],
+    ['the media type of a manifest', { mediaType: 'application/vnd.oci.image.manifest.v1+json' }, 'mediaType'],
+    ['a platform in words', { manifests: [{ ...LAYER, platform: 'linux' }] }, 'manifests[0].platform'],
+    [
+      'an annotation that is no text',
+      { manifests: [{ ...LAYER, annotations: { a: 1 } }] },
+      'manifests[0].annotations.a',
+    ],
+  ])('with %s is refused', (_what, fields, place) => {
+    expect(failure(index(fields))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining(place),
+    });
+  });
+});
+
+describe('an image config', () => {
+  it('gives diff IDs and what a runtime needs', () => {
+    const parsed = config({ config: { Env: ['A=1'], Entrypoint: null, Cmd: ['sh'], Labels: null, WorkingDir: '' } })();
+    expect(parsed.diffIds).toEqual([DIGEST]);
+    expect(runtimeConfig(parsed)).toEqual({
+      env: ['A=1'],
+      entrypoint: [],
+      cmd: ['sh'],
+      user: '',
+      workingDir: '/',
+      labels: {},
+      stopSignal: '',
+    });
+  });
+
+  it('may lack the section for the runtime, or have null there', () => {
+    for (const section of [undefined, null]) expect(runtimeConfig(config({ config: section })()).env).toEqual([]);
+  });
+
+  it('must have one diff ID for each layer', () => {
+    const rootfs = { type: 'layers', diff_ids: [DIGEST, DIGEST] };
+    expect(failure(config({ rootfs }))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining('2 diff IDs for 1 layers'),
+    });
+  });
+
+  it('of an image without layers may have null for diff IDs', () => {
+    const text = JSON.stringify({ ...IMAGE_CONFIG, rootfs: { type: 'layers', diff_ids: null } });
+    expect(parseImageConfig(text, 0, 'the config').diffIds).toEqual([]);
+  });
+
+  it.each([
+    ['no operating system', { os: undefined }, 'os'],
+    ['an empty architecture', { architecture: '' }, 'architecture'],
+    ['another kind of rootfs', { rootfs: { type: 'snapshots', diff_ids: [DIGEST] } }, 'rootfs.type'],
+    ['a diff ID that is a path', { rootfs: { type: 'layers', diff_ids: ['../..'] } }, 'rootfs.diff_ids[0]'],
+    ['a command in one string', { config: { Cmd: 'sh' } }, 'config.Cmd'],
+  ])('with %s is refused', (_what, fields, place) => {
+    expect(failure(config(fields))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining(place),
+    });
+  });
+});
+
+describe('other documents', () => {
+  it('manifest.json of docker save lists images, with or without tags', () => {
+    const text = JSON.stringify([{ Config: 'c.json', RepoTags: null, Layers: null, LayerSources: {} }]);
+    expect(parseDockerSave(text, 'manifest.json')).toEqual([{ Config: 'c.json', RepoTags: [], Layers: [] }]);
+  });
+
+  it('oci-layout must state version 1.0', () => {
+    expect(() => checkLayoutVersion('{"imageLayoutVersion":"1.0.1"}', 'oci-layout')).not.toThrow();
+    expect(failure(() => checkLayoutVersion('{"imageLayoutVersion":"2.0.0"}', 'oci-layout')).code).toBe(
+      'ERR_SOURCE_UNSUPPORTED',
+    );
+    expect(failure(() => checkLayoutVersion('{}', 'oci-layout')).code).toBe('ERR_SOURCE_MALFORMED');
+  });
+});
+
+it('the largest documents are parsed without holding the event loop for long', () => {
+  const entry = { ...LAYER, platform: { os: 'linux', architecture: 'amd64' } };
+  const count = Math.floor((DOCUMENT_LIMIT - 100) / (JSON.stringify(entry).length + 1));
+  const text = JSON.stringify({ schemaVersion: 2, manifests: Array.from({ length: count }, () => entry) });
+  const start = performance.now();
+  expect(parseIndex(text, 'the index').manifests).toHaveLength(count);
+  // 50 ms is the promise; machines that run tests are slow and shared.
+  expect(performance.now() - start).toBeLessThan(500);
+});
+
+function attempt(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    return error;
+  }
+}
+
+function failure(action: () => unknown) {
+  const outcome = attempt(action);
+  if (isProvisionerError(outcome)) return outcome;
+  throw new Error('it did not fail as it should', { cause: outcome });
+}

@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { ACCEPTED_MANIFESTS, mediaKind } from '#src/image/media-types.js';
+
+it.each([
+  ['application/vnd.oci.image.index.v1+json', 'index'],
+  ['application/vnd.docker.distribution.manifest.list.v2+json', 'index'],
+  ['application/vnd.oci.image.manifest.v1+json', 'manifest'],
+  ['application/vnd.docker.distribution.manifest.v2+json', 'manifest'],
+  ['application/vnd.docker.distribution.manifest.v1+json', 'schema1'],
+  ['application/vnd.docker.distribution.manifest.v1+prettyjws', 'schema1'],
+  ['application/vnd.oci.image.config.v1+json', 'config'],
+  ['application/vnd.docker.container.image.v1+json', 'config'],
+  ['application/vnd.oci.image.layer.v1.tar', 'layer'],
+  ['application/vnd.oci.image.layer.v1.tar+gzip', 'layer'],
+  ['application/vnd.oci.image.layer.v1.tar+zstd', 'layer'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'layer'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'layer'],
+  ['application/vnd.oci.image.layer.v1.tar+gzip+encrypted', undefined],
+  ['application/vnd.oci.empty.v1+json', undefined],
+  ['', undefined],
+  ['constructor', undefined],
+])('%s is of kind %s', (mediaType, kind) => {
+  expect(mediaKind(mediaType)).toBe(kind);
+});
+
+it('a registry is asked for indexes and manifests only', () => {
+  expect(ACCEPTED_MANIFESTS.map(mediaKind)).toEqual(['index', 'index', 'manifest', 'manifest']);
+});

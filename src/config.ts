@@ -1,0 +1,28 @@
+import { availableParallelism } from 'node:os';
+
+/** What one layer may ask for before its pull is refused with `ERR_LIMIT_EXCEEDED`. */
+export interface UnpackLimits {
+  /** Entries of the archive. Default 2 000 000: ten times the largest image we know. */
+  readonly maxEntries: number;
+  /** Bytes of file data, holes not counted. Default 256 GiB; what stops a bomb earlier is `freeSpaceReserve`. */
+  readonly maxUnpackedBytes: number;
+  /** Bytes of one file, holes included. Default 16 TiB, what ext4 can hold. */
+  readonly maxFileBytes: number;
+  /** Bytes that unpacking leaves free on the store's file system; below it a pull fails with `ERR_NO_SPACE`. Default 256 MiB. */
+  readonly freeSpaceReserve: number;
+}
+
+export const DEFAULT_UNPACK_LIMITS: UnpackLimits = {
+  maxEntries: 2_000_000,
+  maxUnpackedBytes: 256 * 2 ** 30,
+  maxFileBytes: 16 * 2 ** 40,
+  freeSpaceReserve: 256 * 2 ** 20,
+};
+
+/**
+ * Worker threads for unpacking, copying and sweeping. One for each CPU, since each is busy with inflating and hashing; eight at most,
+ * since beyond that the file system is what they wait for, and each takes about 15 MB.
+ */
+export function defaultWorkers(): number {
+  return Math.max(1, Math.min(availableParallelism(), 8));
+}

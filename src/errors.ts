@@ -1,0 +1,123 @@
+/**
+ * Every failure that a caller can meet, with the code to branch on. Messages are for people and may change; codes may not.
+ *
+ * The message says what failed and with which values, `cause` keeps the error beneath, `hint` says what to do next.
+ */
+export type ErrorCode =
+  // The caller's input
+  | 'ERR_BAD_REFERENCE'
+  | 'ERR_BAD_DIGEST'
+  | 'ERR_BAD_PLATFORM'
+  | 'ERR_BAD_SOURCE'
+  | 'ERR_BAD_CONTAINER_ID'
+  | 'ERR_BAD_OPTION'
+  // What the store holds
+  | 'ERR_IMAGE_NOT_FOUND'
+  | 'ERR_IMAGE_AMBIGUOUS'
+  | 'ERR_LAYER_NOT_FOUND'
+  | 'ERR_CONTAINER_NOT_FOUND'
+  | 'ERR_CONTAINER_GONE'
+  | 'ERR_STORE_FORMAT'
+  | 'ERR_STORE_DAMAGED'
+  | 'ERR_STORE_BUSY'
+  | 'ERR_CLOSED'
+  // What a source offers
+  | 'ERR_SOURCE_NOT_FOUND'
+  | 'ERR_SOURCE_UNSUPPORTED'
+  | 'ERR_SOURCE_MALFORMED'
+  | 'ERR_PLATFORM_NOT_OFFERED'
+  | 'ERR_UNSUPPORTED_MEDIA_TYPE'
+  | 'ERR_BLOB_NOT_FOUND'
+  | 'ERR_DIGEST_MISMATCH'
+  | 'ERR_SIZE_MISMATCH'
+  | 'ERR_DIFF_ID_MISMATCH'
+  // What a layer holds
+  | 'ERR_LAYER_MALFORMED'
+  | 'ERR_LAYER_TRUNCATED'
+  | 'ERR_UNSAFE_PATH'
+  | 'ERR_LIMIT_EXCEEDED'
+  // The machine
+  | 'ERR_BACKEND_UNUSABLE'
+  | 'ERR_BACKEND_LIMIT'
+  | 'ERR_NATIVE_MISSING'
+  | 'ERR_PERMISSION'
+  | 'ERR_NO_SPACE'
+  | 'ERR_IO'
+  | 'ERR_WORKER_DIED'
+  // The caller changed its mind
+  | 'ERR_ABORTED';
+
+/** The values involved, for logs and programs. Never a secret. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+export interface ProvisionerErrorOptions {
+  /** The error beneath. Default: none. */
+  readonly cause?: unknown;
+  /** One sentence that says what to do next. Default: none. */
+  readonly hint?: string;
+  /** The values involved. Default: none. */
+  readonly details?: ErrorDetails;
+}
+
+/** The one error class of this library. */
+export class ProvisionerError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, options: ProvisionerErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'ProvisionerError';
+    this.code = code;
+    this.hint = options.hint;
+    this.details = options.details ?? {};
+  }
+}
+
+/** True when `error` is ours and carries one of `codes` (any code when none is named). */
+export function isProvisionerError(error: unknown, ...codes: ErrorCode[]): error is ProvisionerError {
+  return error instanceof ProvisionerError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The system's own code (`ENOENT`, …) of an error thrown by Node or by our system calls; undefined for any other. */
+export function systemCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/**
+ * Wraps a failed file operation, so that every path of the product tells the same story about it.
+ * @param action what was being done, as the middle of a sentence: `read the blob`
+ * @returns the error itself when it is already ours; else `ERR_NO_SPACE`, `ERR_PERMISSION` or `ERR_IO`
+ */
+export function fileError(error: unknown, action: string, path: string): ProvisionerError {
+  if (error instanceof ProvisionerError) return error;
+  const code = systemCode(error);
+  const details = { path, ...(code === undefined ? {} : { errno: code }) };
+  const reason = error instanceof Error ? error.message : String(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new ProvisionerError('ERR_NO_SPACE', `no space left to ${action} at ${path}`, {
+      cause: error,
+      hint: 'free some space, or prune images that nothing uses',
+      details,
+    });
+  }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    return new ProvisionerError('ERR_PERMISSION', `not permitted to ${action} at ${path}: ${reason}`, {
+      cause: error,
+      hint: 'check who owns it, or choose another store with --root',
+      details,
+    });
+  }
+  return new ProvisionerError('ERR_IO', `cannot ${action} at ${path}: ${reason}`, { cause: error, details });
+}
+
+/** Throws `ERR_ABORTED` when the caller has given up. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortedError(signal);
+}
+
+/** The error of an operation whose caller gave up; `cause` is the signal's own reason. */
+export function abortedError(signal: AbortSignal): ProvisionerError {
+  return new ProvisionerError('ERR_ABORTED', 'the operation was cancelled', { cause: signal.reason });
+}

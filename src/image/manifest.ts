@@ -1,0 +1,241 @@
+import { z } from 'zod';
+import { ProvisionerError } from '../errors.js';
+import { type Digest, isDigest } from './digest.js';
+import type { ImageConfig } from './image-config.js';
+import { mediaKind } from './media-types.js';
+
+/*
+ * The JSON documents of an image, checked before anything believes them. Only pullers import this file, so that commands
+ * which read no source never load the schema library.
+ */
+
+/**
+ * Bytes in one document. The distribution spec lets registries refuse manifests above 4 MiB, so larger ones do not travel;
+ * configs and indexes get the same limit, because parsing more than this at once would hold the event loop for too long.
+ */
+export const DOCUMENT_LIMIT = 4 * 1024 * 1024;
+
+const NOT_AN_IMAGE = 'artifacts such as charts, signatures and attestations cannot be provisioned';
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'is not a digest');
+
+const platformSchema = z.object({
+  os: z.string(),
+  architecture: z.string(),
+  variant: z.string().optional(),
+});
+
+/** @see OCI image-spec, descriptor.md */
+const descriptorSchema = z.object({
+  mediaType: z.string().min(1),
+  digest,
+  size: z.int().nonnegative(),
+  annotations: z.record(z.string(), z.string()).nullish(),
+  platform: platformSchema.nullish(),
+});
+export type Descriptor = z.infer<typeof descriptorSchema>;
+
+/** Programs written in Go write an empty list as null. */
+const listOf = <Item extends z.ZodType>(item: Item) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((list) => list ?? []);
+
+/** @see OCI image-spec, image-index.md */
+const indexSchema = z.object({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  manifests: listOf(descriptorSchema),
+});
+export type Index = z.infer<typeof indexSchema>;
+
+/** @see OCI image-spec, manifest.md */
+const manifestSchema = z.object({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  config: descriptorSchema,
+  layers: listOf(descriptorSchema),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+const stringList = z.array(z.string()).nullish();
+
+/** @see OCI image-spec, config.md */
+export const imageConfigSchema = z.object({
+  os: z.string().min(1),
+  architecture: z.string().min(1),
+  variant: z.string().optional(),
+  created: z.string().optional(),
+  config: z
+    .object({
+      Env: stringList,
+      Entrypoint: stringList,
+      Cmd: stringList,
+      User: z.string().optional(),
+      WorkingDir: z.string().optional(),
+      Labels: z.record(z.string(), z.string()).nullish(),
+      StopSignal: z.string().optional(),
+    })
+    .nullish(),
+  rootfs: z.object({ type: z.literal('layers'), diff_ids: listOf(digest) }),
+});
+
+/** One element of the `manifest.json` of `docker save`. */
+const dockerSaveSchema = z.array(
+  z.object({ Config: z.string().min(1), RepoTags: listOf(z.string()), Layers: listOf(z.string().min(1)) }),
+);
+export type DockerSaveEntry = z.infer<typeof dockerSaveSchema>[number];
+
+/**
+ * @param subject names the document in an error: `the manifest sha256:…`
+ * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED`, or `ERR_UNSUPPORTED_MEDIA_TYPE` for a manifest of
+ * something that is not an image, of Docker's schema 1, or with a layer of unknown type
+ */
+export function parseManifest(text: string, subject: string): Manifest {
+  const document = parseJson(text, subject);
+  refuseSchema1(document, subject);
+  refuseChimera(document, subject, 'config', 'layers');
+  const manifest = check(manifestSchema, document, subject);
+  checkOwnKind(manifest.mediaType, 'manifest', subject);
+  if (mediaKind(manifest.config.mediaType) !== 'config') {
+    const type = manifest.config.mediaType;
+    throw unsupported(`${subject} is no container image: its config is of type ${quote(type)}`, type, NOT_AN_IMAGE);
+  }
+  for (const [position, layer] of manifest.layers.entries()) {
+    const type = layer.mediaType;
+    if (mediaKind(type) === 'layer') continue;
+    const hint = type.endsWith('+encrypted') ? 'decrypt the image first' : undefined;
+    throw unsupported(`layer ${position} of ${subject} has the unsupported type ${quote(type)}`, type, hint);
+  }
+  return manifest;
+}
+
+/** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED` */
+export function parseIndex(text: string, subject: string): Index {
+  const document = parseJson(text, subject);
+  refuseChimera(document, subject, 'manifests');
+  const index = check(indexSchema, document, subject);
+  checkOwnKind(index.mediaType, 'index', subject);
+  return index;
+}
+
+/**
+ * @param layerCount layers of the manifest that names this config: it must have one diff ID for each
+ * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED`
+ */
+export function parseImageConfig(
+  text: string,
+  layerCount: number,
+  subject: string,
+): ImageConfig & { diffIds: Digest[] } {
+  const config = check(imageConfigSchema, parseJson(text, subject), subject);
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== layerCount) {
+    const counts = `${diffIds.length} diff IDs for ${layerCount} layers`;
+    throw malformed(subject, `rootfs.diff_ids: ${counts}`, { diffIds: diffIds.length, layers: layerCount });
+  }
+  return { ...config, diffIds };
+}
+
+/** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED` */
+export function parseDockerSave(text: string, subject: string): DockerSaveEntry[] {
+  return check(dockerSaveSchema, parseJson(text, subject), subject);
+}
+
+/** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED` for a version that this program does not know */
+export function checkLayoutVersion(text: string, subject: string): void {
+  const { imageLayoutVersion } = check(z.object({ imageLayoutVersion: z.string() }), parseJson(text, subject), subject);
+  if (/^1\.0\.\d+$/.test(imageLayoutVersion)) return;
+  throw new ProvisionerError(
+    'ERR_SOURCE_UNSUPPORTED',
+    `${subject} states version ${quote(imageLayoutVersion)}, not 1.0`,
+    {
+      hint: 'write the image again with a tool that makes OCI layouts of version 1.0',
+      details: { version: imageLayoutVersion },
+    },
+  );
+}
+
+/** Longer than the limit? Said before parsing, and by readers before reading. */
+export function checkDocumentSize(size: number, subject: string): void {
+  if (size <= DOCUMENT_LIMIT) return;
+  throw new ProvisionerError('ERR_LIMIT_EXCEEDED', `${subject} has ${size} bytes; the limit is ${DOCUMENT_LIMIT}`, {
+    details: { size, limit: DOCUMENT_LIMIT },
+  });
+}
+
+function parseJson(text: string, subject: string): unknown {
+  checkDocumentSize(Buffer.byteLength(text), subject);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // The parser's own message quotes the text, which may not be what it seems (a link to some other file): it stays in `cause`.
+    throw malformed(subject, 'it is not JSON', {}, error);
+  }
+}
+
+function check<Schema extends z.ZodType>(schema: Schema, document: unknown, subject: string): z.output<Schema> {
+  const result = schema.safeParse(document);
+  if (result.success) return result.data;
+  const faults = result.error.issues.slice(0, 3).map((issue) => {
+    const where = issue.path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
+    return `${where.replace(/^\./, '') || 'the document'}: ${issue.message}`;
+  });
+  const more = result.error.issues.length - faults.length;
+  throw malformed(subject, faults.join('; ') + (more > 0 ? `; and ${more} more` : ''), { faults });
+}
+
+function refuseSchema1(document: unknown, subject: string): void {
+  if (!isObject(document) || document['schemaVersion'] !== 1) return;
+  throw unsupported(`${subject} is of Docker's schema 1`, 'schema1', 'push the image again with a current tool');
+}
+
+/**
+ * One text that reads both as an index and as a manifest would have one digest and two meanings, and could pass a check as
+ * the one and be used as the other.
+ * @see CVE-2021-41190
+ */
+function refuseChimera(
+  document: unknown,
+  subject: string,
+  ...expected: readonly ('manifests' | 'config' | 'layers')[]
+): void {
+  if (!isObject(document)) return;
+  const others = (['manifests', 'config', 'layers'] as const).filter((key) => !expected.includes(key));
+  const found = others.find((key) => document[key] !== undefined);
+  if (found !== undefined) throw malformed(subject, `it has both ${expected[0]} and ${found}`);
+}
+
+function checkOwnKind(mediaType: string | undefined, kind: 'index' | 'manifest', subject: string): void {
+  if (mediaType === undefined || mediaKind(mediaType) === kind) return;
+  throw malformed(
+    subject,
+    `mediaType: ${quote(mediaType)} is not the type of ${kind === 'index' ? 'an index' : 'a manifest'}`,
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function malformed(
+  subject: string,
+  problem: string,
+  details: Readonly<Record<string, number | readonly string[]>> = {},
+  cause?: unknown,
+): ProvisionerError {
+  return new ProvisionerError('ERR_SOURCE_MALFORMED', `${subject} is malformed: ${problem}`, { cause, details });
+}
+
+function unsupported(message: string, mediaType: string, hint?: string): ProvisionerError {
+  return new ProvisionerError('ERR_UNSUPPORTED_MEDIA_TYPE', message, {
+    ...(hint === undefined ? {} : { hint }),
+    details: { mediaType },
+  });
+}
+
+/** Text from a source, safe to print: no control characters, no novel. */
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 200));
+}
