@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * Names one life of one process, so that a record left by a dead process is told from one of a living process that got
+ * the same pid: `<pid>:<start time>:<boot id>`. Start time is in clock ticks since boot; both are empty where the system
+ * has no /proc.
+ */
+export type ProcessIdentity = string & { readonly processIdentity?: never };
+
+let own: ProcessIdentity | undefined;
+
+/** This process. */
+export function ownIdentity(): ProcessIdentity {
+  own ??= `${process.pid}:${startTime(process.pid) ?? ''}:${bootId()}`;
+  return own;
+}
+
+/** False once the process has ended, whoever has its pid now. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const [pidText = '', start = '', boot = ''] = identity.split(':');
+  const pid = Number(pidText);
+  if (!Number.isSafeInteger(pid) || pid <= 0 || boot !== bootId()) return false;
+  if (start !== '') return startTime(pid) === start;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it lives, and belongs to somebody else.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Field 22 of /proc/<pid>/stat; undefined for a dead process, a zombie, or without /proc. @see proc(5) */
+function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The command name, field 2, may hold spaces and parentheses: count from the last one.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const state = fields[0];
+    return state === 'Z' || state === 'X' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+let boot: string | undefined;
+
+function bootId(): string {
+  if (boot === undefined) {
+    try {
+      boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    } catch {
+      boot = '';
+    }
+  }
+  return boot;
+}
