@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import {
+  dead,
+  digestOf,
+  image,
+  isAlive,
+  layer,
+  type MetadataContractContext,
+  ours,
+  putLayers,
+  rootfs,
+  theirs,
+} from './metadata-records.js';
+
+export function layerContract(context: MetadataContractContext): void {
+  describe('layers, their claims and blobs', () => {
+    const id = digestOf('base');
+
+    it('a layer comes back as it was recorded', async () => {
+      const { manager } = context;
+      const records = [
+        layer('plain', { bytes: 0, entries: 0 }),
+        layer('opaque', { bytes: 2 ** 40 + 1, entries: 155_000, opaqueRoot: true }),
+        layer('whiteouts', { whiteouts: true, describesRoot: true }),
+      ];
+      for (const record of records) await manager.putLayer(record);
+      for (const record of records) expect(await manager.getLayer(record.id)).toEqual(record);
+      expect(await manager.getLayer(digestOf('none'))).toBeUndefined();
+      expect((await manager.listLayers()).map((record) => record.id)).toEqual(
+        records.map((record) => record.id).sort(),
+      );
+    });
+
+    it('recording a layer again changes nothing', async () => {
+      const { manager } = context;
+      await manager.putLayer(layer('base', { bytes: 10 }));
+      await manager.putImage(image('app', ['base']), []);
+      await manager.putLayer(layer('base', { bytes: 99, whiteouts: true }));
+      expect(await manager.getLayer(id)).toEqual(layer('base', { bytes: 10 }));
+      expect((await manager.getImage(image('app', []).id))?.bytes).toBe(10);
+    });
+
+    it('the missing layers are told in the order asked for, each once', async () => {
+      const { manager } = context;
+      await putLayers(manager, 'here', 'also here');
+      const asked = ['z', 'here', 'a', 'z', 'also here', 'a', 'm'].map(digestOf);
+      expect(await manager.missingLayers(asked)).toEqual(['z', 'a', 'm'].map(digestOf));
+      expect(await manager.missingLayers([])).toEqual([]);
+    });
+
+    it('one process at a time may unpack a layer, and the others are told which', async () => {
+      const { manager } = context;
+      expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+      expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.claimLayer(digestOf('other'), theirs, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.missingLayers([id])).toEqual([id]);
+    });
+
+    it('of many processes that ask for a layer at once, one gets it', async () => {
+      const { manager } = context;
+      const processes = Array.from({ length: 20 }, (_, index) => `${index + 1}:1:boot`);
+      const answers = await Promise.all(processes.map((process) => manager.claimLayer(id, process, isAlive)));
+      const winner = processes[answers.findIndex((answer) => answer.state === 'claimed')];
+      expect(answers.filter((answer) => answer.state === 'claimed')).toHaveLength(1);
+      expect(answers.filter((answer) => answer.state === 'busy' && answer.holder === winner)).toHaveLength(19);
+    });
+
+    it('the claim of a dead process is taken over, and is then held by the new one', async () => {
+      const { manager } = context;
+      await manager.claimLayer(id, dead, isAlive);
+      expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+      // Late news of the dead process, written by somebody on its behalf, takes nothing from us.
+      await manager.releaseLayerClaim(id, dead);
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+    });
+
+    it('a claim that was given back can be had by others', async () => {
+      const { manager } = context;
+      await manager.claimLayer(id, ours, isAlive);
+      await manager.releaseLayerClaim(id, theirs);
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+      await manager.releaseLayerClaim(id, ours);
+      await manager.releaseLayerClaim(id, ours);
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'claimed' });
+    });
+
+    it('a recorded layer cannot be claimed any more', async () => {
+      const { manager } = context;
+      await manager.claimLayer(id, ours, isAlive);
+      await manager.putLayer(layer('base'));
+      expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'recorded' });
+      expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'recorded' });
+    });
+
+    it('a claim is left as it was when the question whether its holder lives fails', async () => {
+      const { manager } = context;
+      await manager.claimLayer(id, dead, isAlive);
+      const failing = () => {
+        throw new Error('no /proc');
+      };
+      await expect(manager.claimLayer(id, ours, failing)).rejects.toThrow('no /proc');
+      expect(await manager.claimLayer(id, theirs, () => true)).toEqual({ state: 'busy', holder: dead });
+    });
+
+    it('a blob is remembered with the layer it holds, recorded or not', async () => {
+      const { manager } = context;
+      const [gzip, zstd] = [digestOf('base.tar.gz'), digestOf('base.tar.zst')];
+      expect(await manager.layerOfBlob(gzip)).toBeUndefined();
+      await manager.putBlob(gzip, id);
+      await manager.putBlob(zstd, id);
+      await manager.putBlob(gzip, id);
+      expect(await manager.layerOfBlob(gzip)).toBe(id);
+      expect(await manager.layerOfBlob(zstd)).toBe(id);
+      expect(await manager.missingLayers([id])).toEqual([id]);
+    });
+  });
+
+  describe('closing', () => {
+    it('every call after close fails with ERR_CLOSED, and closing twice is harmless', async () => {
+      const { manager } = context;
+      const id = digestOf('base');
+      await manager.close();
+      await manager.close();
+      const calls = [
+        () => manager.putImage(image('app', []), []),
+        () => manager.getImage(id),
+        () => manager.getImageByName('app:latest'),
+        () => manager.findImages('a', 1),
+        () => manager.listImages(),
+        () => manager.addName('app:latest', id),
+        () => manager.removeName('app:latest'),
+        () => manager.removeNames(id),
+        () => manager.getLayer(id),
+        () => manager.missingLayers([]),
+        () => manager.putLayer(layer('base')),
+        () => manager.listLayers(),
+        () => manager.claimLayer(id, ours, isAlive),
+        () => manager.releaseLayerClaim(id, ours),
+        () => manager.layerOfBlob(id),
+        () => manager.putBlob(id, id),
+        () => manager.beginProvision(rootfs('r1', 'c1'), ours, isAlive),
+        () => manager.finishProvision('r1'),
+        () => manager.beginDestroy('c1', ours, isAlive),
+        () => manager.forgetRootfses([]),
+        () => manager.releaseContainerClaims('c1', ours),
+        () => manager.getContainer('c1'),
+        () => manager.listContainers(),
+      ];
+      for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    });
+  });
+}

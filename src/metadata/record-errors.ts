@@ -1,0 +1,38 @@
+import { ProvisionerError } from '../errors.js';
+import type { ImageId, LayerId } from '../image/digest.js';
+
+/** What every metadata manager answers when a record that a call builds on is not there. */
+
+export function layersNotFound(layers: readonly LayerId[]): ProvisionerError {
+  const [first = ''] = layers;
+  const others = layers.length > 1 ? ` and ${layers.length - 1} more` : '';
+  return new ProvisionerError('ERR_LAYER_NOT_FOUND', `the store does not hold layer ${first}${others}`, {
+    hint: 'pull the image again',
+    details: { layers },
+  });
+}
+
+export function imageNotFound(id: ImageId): ProvisionerError {
+  return new ProvisionerError('ERR_IMAGE_NOT_FOUND', `the store does not hold image ${id}`, {
+    hint: 'pull the image first',
+    details: { image: id },
+  });
+}
+
+export function rootfsGone(rootfsId: string): ProvisionerError {
+  return new ProvisionerError('ERR_CONTAINER_GONE', `rootfs ${rootfsId} was destroyed while it was being provisioned`, {
+    hint: 'provision the container again',
+    details: { rootfs: rootfsId },
+  });
+}
+
+export function rootfsIdTaken(rootfsId: string): ProvisionerError {
+  return new ProvisionerError('ERR_BAD_OPTION', `a rootfs with the id ${rootfsId} is recorded already`, {
+    hint: 'give each rootfs an id of its own',
+    details: { rootfs: rootfsId },
+  });
+}
+
+export function storeClosed(): ProvisionerError {
+  return new ProvisionerError('ERR_CLOSED', 'the store has been closed', { hint: 'open it again' });
+}

@@ -1,0 +1,159 @@
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database, Statement } from 'better-sqlite3';
+import { ProvisionerError } from '../errors.js';
+import { migrate, needsMigration } from './migrations.js';
+import { storeClosed } from './record-errors.js';
+import { sqliteDriver } from './sqlite-driver.js';
+import { databaseError, isBusy, storeBusy } from './sqlite-errors.js';
+
+/** How long a call waits for other processes, in milliseconds. */
+export const DEFAULT_BUSY_TIMEOUT = 10_000;
+
+/** Bounds of the pause between two tries, in milliseconds. A transaction takes some tens of microseconds. */
+const SHORTEST_PAUSE = 1;
+const LONGEST_PAUSE = 25;
+
+/**
+ * One open database: transactions, prepared statements, and patience with other processes.
+ *
+ * A transaction is a synchronous function: it runs from BEGIN to COMMIT without giving up the thread, so two calls in one
+ * process never meet. Between processes one writes at a time; SQLite itself never waits, because it would block the event
+ * loop: a busy database is asked again after a pause.
+ */
+export class SqliteConnection {
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #busyTimeout: number;
+  /** Compiled when first used, by their text. */
+  readonly #statements = new Map<string, Statement<unknown[], unknown>>();
+  #open = true;
+
+  private constructor(database: Database, path: string, busyTimeout: number) {
+    this.#database = database;
+    this.#path = path;
+    this.#busyTimeout = busyTimeout;
+  }
+
+  /** Opens the database, makes it when it is not there, and brings an older one up to date. */
+  static async open(file: string, busyTimeout = DEFAULT_BUSY_TIMEOUT): Promise<SqliteConnection> {
+    const path = resolve(file);
+    const connection = new SqliteConnection(openFile(path), path, busyTimeout);
+    try {
+      await connection.#prepareFile();
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** A statement of this database. Use it only inside `read` or `write`. */
+  statement<Parameters extends unknown[], Row = never>(sql: string): Statement<Parameters, Row> {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare<unknown[], unknown>(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement as Statement<Parameters, Row>;
+  }
+
+  /** Runs `question`, which asks with one statement: SQLite makes that a transaction of its own. */
+  async read<Answer>(question: () => Answer): Promise<Answer> {
+    return this.#patiently(question);
+  }
+
+  /** Runs `change` in one transaction: when it throws, nothing of it has happened. It may run more than once. */
+  async write<Result>(change: () => Result): Promise<Result> {
+    // At once with the write lock: a transaction that began with a read could be refused at its first write.
+    return this.#patiently(() => this.#transaction('BEGIN IMMEDIATE', change));
+  }
+
+  /** Calls that are waiting for another process fail with `ERR_CLOSED`. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #transaction<Result>(begin: 'BEGIN IMMEDIATE' | 'BEGIN DEFERRED', body: () => Result): Result {
+    this.statement(begin).run();
+    try {
+      const result = body();
+      this.statement('COMMIT').run();
+      return result;
+    } catch (error) {
+      // After some errors, a full disk for one, SQLite has rolled back by itself.
+      if (this.#database.inTransaction) this.statement('ROLLBACK').run();
+      throw error;
+    }
+  }
+
+  async #patiently<Result>(attempt: () => Result): Promise<Result> {
+    let started: number | undefined;
+    for (let tries = 0; ; tries++) {
+      if (!this.#open) throw storeClosed();
+      try {
+        return attempt();
+      } catch (error) {
+        if (!isBusy(error)) throw databaseError(error, this.#path);
+        started ??= performance.now();
+        const waited = performance.now() - started;
+        if (waited >= this.#busyTimeout) throw storeBusy(this.#path, waited, error);
+        await sleep(Math.min(pause(tries), this.#busyTimeout - waited));
+      }
+    }
+  }
+
+  async #prepareFile(): Promise<void> {
+    // Looks before it writes: a file that is not ours stays as it is. In one transaction, because another process may be
+    // making the tables of a new store just now, and half of what it does would look like another program's file.
+    const look = () => needsMigration(this.#database, this.#path);
+    const old = await this.#patiently(() => this.#transaction('BEGIN DEFERRED', look));
+    await this.#patiently(() => configure(this.#database, this.#path));
+    if (old) await this.write(() => migrate(this.#database, this.#path));
+  }
+}
+
+/** Grows to the longest one, each a little different so that waiting processes do not march in step. */
+function pause(tries: number): number {
+  const longest = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** tries);
+  return Math.max(SHORTEST_PAUSE, longest * (0.5 + Math.random() / 2));
+}
+
+function openFile(path: string): Database {
+  const Driver = sqliteDriver();
+  try {
+    return new Driver(path, { timeout: 0 });
+  } catch (error) {
+    const translated = databaseError(error, path);
+    if (translated instanceof ProvisionerError) throw translated;
+    // The module has words of its own for a missing directory, without a code.
+    throw new ProvisionerError('ERR_IO', `cannot open the records at ${path}`, {
+      cause: error,
+      hint: 'check that its directory exists and may be written',
+      details: { path },
+    });
+  }
+}
+
+function configure(database: Database, path: string): void {
+  // Readers and one writer at a time do not wait for each other, and a commit is one append.
+  const mode = database.pragma('journal_mode = WAL', { simple: true });
+  if (mode !== 'wal') {
+    throw new ProvisionerError('ERR_IO', `the file system of ${path} cannot hold a write-ahead log`, {
+      hint: 'put the store on a local file system',
+      details: { path, mode: String(mode) },
+    });
+  }
+  // What was reported as done survives a power cut. The module's own default, NORMAL, may lose the last commits.
+  database.pragma('synchronous = FULL');
+  database.pragma('foreign_keys = ON');
+  // Sorting a long answer needs no room on a disk that may be full.
+  database.pragma('temp_store = MEMORY');
+  // 4 MiB of log between two checkpoints: they cost 2 % of a busy agent's time, and a store opens after a crash at once.
+  database.pragma('wal_autocheckpoint = 1000');
+  // A log that a long read let grow is cut back at the next checkpoint.
+  database.pragma(`journal_size_limit = ${16 * 1024 * 1024}`);
+}

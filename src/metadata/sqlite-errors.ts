@@ -1,0 +1,58 @@
+import { type ErrorDetails, ProvisionerError } from '../errors.js';
+
+/** SQLite's extended result code as text (`SQLITE_BUSY_SNAPSHOT`); undefined for any other error. */
+function resultCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code?.startsWith('SQLITE_') ? code : undefined;
+}
+
+/**
+ * True when another process has the database for the moment: asking again can succeed. SQLITE_PROTOCOL is the same
+ * story told by the start-up of the write-ahead log.
+ */
+export function isBusy(error: unknown): boolean {
+  const code = resultCode(error);
+  return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL)/.test(code);
+}
+
+export function storeBusy(path: string, waited: number, cause: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_STORE_BUSY', `the records at ${path} were busy for ${Math.round(waited)} ms`, {
+    cause,
+    hint: 'another process is writing the store without a pause; try again, or look for one that is stopped',
+    details: { path, waited: Math.round(waited) },
+  });
+}
+
+/** Tells what SQLite answered in this project's words. Errors of other origin come back as they are. */
+export function databaseError(error: unknown, path: string): unknown {
+  const code = resultCode(error);
+  if (code === undefined || !(error instanceof Error)) return error;
+  const details: ErrorDetails = { path, sqlite: code };
+  if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(code)) {
+    return new ProvisionerError('ERR_STORE_DAMAGED', `the records at ${path} are damaged: ${error.message}`, {
+      cause: error,
+      hint: 'move the whole store away and start with an empty one, or put the file back from a backup',
+      details,
+    });
+  }
+  // The shared-memory file of the log cannot grow either when the disk is full, and has a code of its own.
+  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
+    return new ProvisionerError('ERR_NO_SPACE', `no space left to write the records at ${path}`, {
+      cause: error,
+      hint: 'free some space, or prune images that nothing uses',
+      details,
+    });
+  }
+  if (/^SQLITE_(?:READONLY|PERM|AUTH)/.test(code)) {
+    return new ProvisionerError('ERR_PERMISSION', `not permitted to write the records at ${path}: ${error.message}`, {
+      cause: error,
+      hint: 'check who owns the store, or choose another one with --root',
+      details,
+    });
+  }
+  return new ProvisionerError('ERR_IO', `cannot use the records at ${path}: ${error.message}`, {
+    cause: error,
+    hint: code.startsWith('SQLITE_CANTOPEN') ? 'check that its directory exists and may be written' : 'check the disk',
+    details,
+  });
+}

@@ -1,0 +1,98 @@
+import type { Digest, LayerId } from '../image/digest.js';
+import type { ProcessIdentity } from '../locks/process-identity.js';
+import { holderInTheWay } from './claims.js';
+import type { LayerClaim, LayerRecord } from './metadata-manager.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** Layers, their claims and the blobs that held them. Each function runs inside a transaction of its caller. */
+
+interface LayerRow {
+  readonly id: LayerId;
+  readonly bytes: number;
+  readonly entries: number;
+  readonly opaqueRoot: number;
+  readonly whiteouts: number;
+  readonly describesRoot: number;
+}
+
+const COLUMNS = 'id, bytes, entries, opaque_root AS opaqueRoot, whiteouts, describes_root AS describesRoot';
+
+export function getLayer(db: SqliteConnection, id: LayerId): LayerRecord | undefined {
+  const row = db.statement<[LayerId], LayerRow>(`SELECT ${COLUMNS} FROM layer WHERE id = ?`).get(id);
+  return row && layerRecord(row);
+}
+
+export function listLayers(db: SqliteConnection): LayerRecord[] {
+  return db.statement<[], LayerRow>(`SELECT ${COLUMNS} FROM layer ORDER BY id`).all().map(layerRecord);
+}
+
+function layerRecord(row: LayerRow): LayerRecord {
+  return {
+    ...row,
+    opaqueRoot: row.opaqueRoot !== 0,
+    whiteouts: row.whiteouts !== 0,
+    describesRoot: row.describesRoot !== 0,
+  };
+}
+
+export function missingLayers(db: SqliteConnection, ids: readonly LayerId[]): LayerId[] {
+  const missing = db
+    .statement<[string], { id: LayerId }>(
+      `SELECT asked.value AS id FROM json_each(?) AS asked
+       WHERE NOT EXISTS (SELECT 1 FROM layer WHERE layer.id = asked.value) ORDER BY asked.key`,
+    )
+    .all(JSON.stringify(ids));
+  return [...new Set(missing.map((row) => row.id))];
+}
+
+export function putLayer(db: SqliteConnection, layer: LayerRecord): void {
+  db.statement<[LayerId, number, number, number, number, number]>(
+    `INSERT INTO layer (id, bytes, entries, opaque_root, whiteouts, describes_root) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO NOTHING`,
+  ).run(
+    layer.id,
+    layer.bytes,
+    layer.entries,
+    Number(layer.opaqueRoot),
+    Number(layer.whiteouts),
+    Number(layer.describesRoot),
+  );
+  db.statement<[LayerId]>('DELETE FROM layer_claim WHERE layer = ?').run(layer.id);
+}
+
+export function claimLayer(
+  db: SqliteConnection,
+  id: LayerId,
+  process: ProcessIdentity,
+  isAlive: (process: ProcessIdentity) => boolean,
+): LayerClaim {
+  const recorded = db.statement<[LayerId], { found: 1 }>('SELECT 1 AS found FROM layer WHERE id = ?').get(id);
+  if (recorded !== undefined) return { state: 'recorded' };
+  const claims = db
+    .statement<[LayerId], { process: ProcessIdentity }>('SELECT process FROM layer_claim WHERE layer = ?')
+    .all(id);
+  const holder = holderInTheWay(
+    claims.map((claim) => claim.process),
+    process,
+    isAlive,
+  );
+  if (holder !== undefined) return { state: 'busy', holder };
+  db.statement<[LayerId, ProcessIdentity]>(
+    'INSERT INTO layer_claim (layer, process) VALUES (?, ?) ON CONFLICT (layer) DO UPDATE SET process = excluded.process',
+  ).run(id, process);
+  return { state: 'claimed' };
+}
+
+export function releaseLayerClaim(db: SqliteConnection, id: LayerId, process: ProcessIdentity): void {
+  db.statement<[LayerId, ProcessIdentity]>('DELETE FROM layer_claim WHERE layer = ? AND process = ?').run(id, process);
+}
+
+export function layerOfBlob(db: SqliteConnection, blob: Digest): LayerId | undefined {
+  return db.statement<[Digest], { layer: LayerId }>('SELECT layer FROM blob WHERE digest = ?').get(blob)?.layer;
+}
+
+export function putBlob(db: SqliteConnection, blob: Digest, layer: LayerId): void {
+  db.statement<[Digest, LayerId]>(
+    'INSERT INTO blob (digest, layer) VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET layer = excluded.layer',
+  ).run(blob, layer);
+}

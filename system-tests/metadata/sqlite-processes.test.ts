@@ -1,0 +1,272 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { digestOf, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
+import { Driver, databasePath, faults } from './sqlite-files.js';
+
+const path = databasePath();
+const alive = () => true;
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What each child begins with; `path` and `name` are its arguments. */
+const PREAMBLE = `
+import { writeSync, openSync, closeSync, unlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { isAlive, ownIdentity } from '#src/locks/process-identity.js';
+const [path, name, layer] = process.argv.slice(1);
+const me = ownIdentity();
+const rootfs = (id, containerId) => ({ id, containerId, owner: name, image: layer, backend: 'overlay', layers: [layer, layer] });
+const say = (text) => writeSync(1, text + '\\n');
+`;
+
+const children = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  children.clear();
+});
+
+interface Child {
+  readonly process: ChildProcess;
+  /** The whole lines that it has said so far. */
+  lines(): string[];
+  /** Resolves to the lines when it has ended; rejects when it failed. */
+  readonly done: Promise<string[]>;
+}
+
+function start(body: string, name = 'child'): Child {
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', PREAMBLE + body, path(), name, digestOf('base')],
+    {
+      cwd: repository,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  children.add(child);
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (data) => {
+    output += data;
+  });
+  child.stderr.on('data', (data) => {
+    errors += data;
+  });
+  const lines = () => output.split('\n').slice(0, -1);
+  const done = once(child, 'close').then(([code, signal]) => {
+    if (code !== 0 && signal !== 'SIGKILL') throw new Error(`${name} failed: ${errors}`);
+    return lines();
+  });
+  done.catch(() => undefined);
+  return { process: child, lines, done };
+}
+
+async function storeWithLayer(): Promise<void> {
+  const manager = await SqliteMetadataManager.open(path());
+  await putLayers(manager, 'base');
+  await manager.close();
+}
+
+describe('several processes on one store', () => {
+  it('may all open a store that does not exist yet at the same moment', async () => {
+    const stores = 10;
+    const body = `
+      for (let store = 0; store < ${stores}; store += 1) {
+        await sleep(Number(name) + store * 40 - Date.now());
+        const manager = await SqliteMetadataManager.open(path + store);
+        await manager.putBlob(layer + process.pid, layer);
+        say(process.pid);
+        await manager.close();
+      }`;
+    const moment = String(Date.now() + 1500);
+    const said = await Promise.all(Array.from({ length: 6 }, () => start(body, moment).done));
+    for (let store = 0; store < stores; store += 1) {
+      const manager = await SqliteMetadataManager.open(path() + store);
+      for (const [pid] of said) expect(await manager.layerOfBlob(digestOf('base') + pid)).toBe(digestOf('base'));
+      await manager.close();
+      expect(faults(path() + store)).toEqual([]);
+    }
+  });
+
+  it('lose none of their writes when all write at once', async () => {
+    await storeWithLayer();
+    const body = `
+      const manager = await SqliteMetadataManager.open(path);
+      for (let index = 0; index < 200; index += 1) {
+        const container = name + '/' + index;
+        const id = container.replace('/', '-');
+        if ((await manager.beginProvision(rootfs(id, container), me, isAlive)).state !== 'claimed') throw new Error(id);
+        await manager.finishProvision(id);
+        if (index % 2 === 0) continue;
+        const doomed = await manager.beginDestroy(container, me, isAlive);
+        await manager.forgetRootfses(doomed.value.map((rootfs) => rootfs.id));
+      }
+      await manager.close();`;
+    const names = ['a', 'b', 'c', 'd'];
+    await Promise.all(names.map((name) => start(body, name).done));
+    const manager = await SqliteMetadataManager.open(path());
+    for (const name of names) {
+      const containers = await manager.listContainers(name);
+      const expected = Array.from({ length: 100 }, (_, index) => `${name}/${index * 2}`).sort();
+      expect(containers.map((container) => container.id)).toEqual(expected);
+      expect(containers.every((container) => container.rootfses[0]?.state === 'ready')).toBe(true);
+    }
+    await manager.close();
+    expect(faults(path())).toEqual([]);
+  });
+
+  it('hold the claim on a container one at a time', async () => {
+    await storeWithLayer();
+    const body = `
+      const manager = await SqliteMetadataManager.open(path);
+      const claimed = async (ask) => {
+        for (;;) {
+          const answer = await ask();
+          if (answer.state === 'claimed') return answer.value;
+          if (!isAlive(answer.holder)) throw new Error('held by the dead');
+          await sleep(1);
+        }
+      };
+      // Fails when another process is between these two lines.
+      const alone = async () => {
+        closeSync(openSync(path + '.alone', 'wx'));
+        await sleep(2);
+        unlinkSync(path + '.alone');
+      };
+      for (let index = 0; index < 40; index += 1) {
+        const id = name + index;
+        await claimed(() => manager.beginProvision(rootfs(id, 'shared/child'), me, isAlive));
+        await alone();
+        await manager.finishProvision(id);
+        const doomed = await claimed(() => manager.beginDestroy('shared', me, isAlive));
+        // Another one was faster: nothing to remove, and so no claim.
+        if (doomed.length === 0) continue;
+        await alone();
+        await manager.forgetRootfses(doomed.map((rootfs) => rootfs.id));
+      }
+      await manager.close();`;
+    await Promise.all(['a', 'b', 'c'].map((name) => start(body, name).done));
+    const manager = await SqliteMetadataManager.open(path());
+    expect((await manager.listContainers()).flatMap((container) => container.rootfses)).toEqual([]);
+    await manager.close();
+  });
+});
+
+describe('a busy store', () => {
+  /** Another connection that is in the middle of a write. */
+  async function writerAtWork(): Promise<{ stop(): void }> {
+    await storeWithLayer();
+    const writer = new Driver(path());
+    writer.exec('BEGIN IMMEDIATE');
+    return {
+      stop() {
+        writer.exec('ROLLBACK');
+        writer.close();
+      },
+    };
+  }
+
+  it('is waited for without blocking the event loop, and reads do not wait', async () => {
+    const writer = await writerAtWork();
+    const manager = await SqliteMetadataManager.open(path());
+    let [last, longest, settled] = [performance.now(), 0, false];
+    const ticks = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 5);
+    const write = manager.putLayer(layer('top')).then(() => {
+      settled = true;
+    });
+    await sleep(100);
+    expect(await manager.getLayer(digestOf('base'))).toBeDefined();
+    await sleep(400);
+    expect(settled).toBe(false);
+    writer.stop();
+    await write;
+    clearInterval(ticks);
+    // A wait inside SQLite would be one gap of 500 ms.
+    expect(longest).toBeLessThan(200);
+    expect(await manager.getLayer(digestOf('top'))).toBeDefined();
+    await manager.close();
+  });
+
+  it('is given up after busyTimeout with ERR_STORE_BUSY, and nothing has changed', async () => {
+    const writer = await writerAtWork();
+    const manager = await SqliteMetadataManager.open(path(), { busyTimeout: 150 });
+    const started = performance.now();
+    await expect(manager.putLayer(layer('top'))).rejects.toMatchObject({
+      code: 'ERR_STORE_BUSY',
+      hint: expect.any(String),
+      cause: expect.objectContaining({ code: 'SQLITE_BUSY' }),
+    });
+    expect(performance.now() - started).toBeGreaterThanOrEqual(150);
+    expect(performance.now() - started).toBeLessThan(1000);
+    writer.stop();
+    expect(await manager.missingLayers([digestOf('top')])).toEqual([digestOf('top')]);
+    await manager.putLayer(layer('top'));
+    await manager.close();
+  });
+
+  it('lets go of the calls that wait for it when the manager is closed', async () => {
+    const writer = await writerAtWork();
+    const manager = await SqliteMetadataManager.open(path());
+    const waiting = manager.putLayer(layer('top'));
+    await manager.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    writer.stop();
+  });
+});
+
+describe('a process that is killed while it writes', () => {
+  it('loses nothing that it reported as done, and leaves a store that others can use', async () => {
+    await storeWithLayer();
+    const body = `
+      const manager = await SqliteMetadataManager.open(path);
+      for (let index = 0; ; index += 1) {
+        const id = name + '-' + index;
+        await manager.beginProvision(rootfs(id, id), me, isAlive);
+        await manager.finishProvision(id);
+        say('ready ' + id);
+        if (index % 3 !== 0) continue;
+        await manager.beginDestroy(id, me, isAlive);
+        await manager.forgetRootfses([id]);
+        say('gone ' + id);
+      }`;
+    for (let round = 0; round < 8; round += 1) {
+      const name = `round${round}`;
+      const child = start(body, name);
+      while (child.lines().length === 0 && child.process.exitCode === null) await sleep(1);
+      await sleep(Math.random() * 120);
+      child.process.kill('SIGKILL');
+      const said = await child.done;
+      expect(said.length).toBeGreaterThan(0);
+
+      const manager = await SqliteMetadataManager.open(path());
+      const states = new Map(
+        (await manager.listContainers(name)).flatMap(({ rootfses }) => rootfses.map(({ id, state }) => [id, state])),
+      );
+      // The one record that it was at when it died may be in any state.
+      const last = said.length - 1;
+      const gone = new Set(said.flatMap((line) => (line.startsWith('gone ') ? [line.slice(5)] : [])));
+      for (const [index, line] of said.entries()) {
+        const [word, id = ''] = line.split(' ');
+        if (word === 'gone') expect(states.has(id), line).toBe(false);
+        else if (index !== last && !gone.has(id)) expect(states.get(id), line).toBe('ready');
+      }
+      expect([...states.values()].filter((state) => state !== 'ready').length).toBeLessThanOrEqual(1);
+      // Its claims are in nobody's way, once it is known to be dead.
+      const unfinished = [...states].find(([, state]) => state !== 'ready')?.[0];
+      if (unfinished !== undefined) {
+        expect(await manager.beginDestroy(unfinished, 'p2', () => false)).toMatchObject({ state: 'claimed' });
+      }
+      expect(await manager.beginProvision(rootfs(`after ${round}`, `after-${round}`), 'p2', alive)).toMatchObject({
+        state: 'claimed',
+      });
+      await manager.close();
+      expect(faults(path())).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,313 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MIGRATIONS, migrate } from '#src/metadata/migrations.js';
+import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
+import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite-containers.js';
+import { IMAGE_BY_ID, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite-images.js';
+import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
+import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
+
+const path = databasePath();
+const alive = () => true;
+
+describe('a store on disk', () => {
+  it('has all its records after it was closed and opened again', async () => {
+    const first = await SqliteMetadataManager.open(path());
+    await putLayers(first, 'base', 'top');
+    await first.putImage(image('app', ['base', 'top', 'base']), ['app:latest']);
+    await first.putBlob(digestOf('blob'), digestOf('base'));
+    await first.claimLayer(digestOf('claimed'), 'p1', alive);
+    await first.beginProvision(rootfs('r1', 'a/b', { layers: [digestOf('base')] }), 'p1', alive);
+    const all = async (manager: SqliteMetadataManager) => [
+      await manager.listImages(),
+      await manager.listLayers(),
+      await manager.listContainers(),
+      await manager.layerOfBlob(digestOf('blob')),
+      await manager.claimLayer(digestOf('claimed'), 'p2', alive),
+      await manager.beginDestroy('a', 'p2', alive),
+    ];
+    const before = await all(first);
+    await first.close();
+
+    const second = await SqliteMetadataManager.open(path());
+    expect(await all(second)).toEqual(before);
+    expect(before[5]).toEqual({ state: 'busy', holder: 'p1' });
+    await second.close();
+    expect(faults(path())).toEqual([]);
+  });
+
+  it('flushes each commit to the disk before it is reported', async () => {
+    const connection = await SqliteConnection.open(path());
+    const pragma = (name: string) => connection.statement<[], object>(`PRAGMA ${name}`).get();
+    expect(pragma('journal_mode')).toEqual({ journal_mode: 'wal' });
+    // 2 is FULL.
+    expect(pragma('synchronous')).toEqual({ synchronous: 2 });
+    expect(pragma('foreign_keys')).toEqual({ foreign_keys: 1 });
+    connection.close();
+  });
+
+  it('keeps its log short however much is written', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    await manager.putLayer(layer('base'));
+    for (let index = 0; index < 1500; index += 1) {
+      const one = rootfs(`r${index}`, `c${index}`, { layers: [digestOf('base')] });
+      await manager.beginProvision(one, 'p1', alive);
+      await manager.forgetRootfses([one.id]);
+    }
+    expect(statSync(`${path()}-wal`).size).toBeLessThan(8 * 1024 * 1024);
+    await manager.close();
+    expect(statSync(path()).size).toBeLessThan(1024 * 1024);
+  });
+
+  it('holds no row of a container or a claim that has come to its end', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    const layers = [digestOf('base'), digestOf('base')];
+    await manager.claimLayer(digestOf('base'), 'p1', alive);
+    await putLayers(manager, 'base');
+    for (const id of ['a/b/c', 'a/d']) {
+      await manager.beginProvision(rootfs(id, id, { layers }), 'p1', alive);
+      await manager.finishProvision(id);
+    }
+    // The unrecorded parent, and a destroy of a part of it that somebody left unfinished before.
+    await manager.beginDestroy('a/b', 'p0', alive);
+    await manager.beginDestroy('a', 'p1', () => false);
+    await manager.forgetRootfses(['a/d', 'a/b/c']);
+    await manager.close();
+    inspect(path(), (database) => {
+      for (const table of ['container', 'rootfs', 'rootfs_layer', 'destroy_claim', 'layer_claim']) {
+        expect(database.prepare(`SELECT * FROM ${table}`).all(), table).toEqual([]);
+      }
+    });
+  });
+
+  it('lets no layer go that an image or a rootfs uses, whoever deletes it', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    await putLayers(manager, 'of image', 'of rootfs', 'free');
+    await manager.putImage(image('app', ['of image']), []);
+    await manager.beginProvision(rootfs('r1', 'c1', { layers: [digestOf('of rootfs')] }), 'p1', alive);
+    await manager.close();
+    inspect(path(), (database) => {
+      const remove = (word: string) => database.prepare('DELETE FROM layer WHERE id = ?').run(digestOf(word));
+      expect(() => remove('of image')).toThrow('FOREIGN KEY');
+      expect(() => remove('of rootfs')).toThrow('FOREIGN KEY');
+      expect(remove('free').changes).toBe(1);
+    });
+  });
+});
+
+describe('a file that cannot be used', () => {
+  /** @returns the error, after a check that the file is as it was */
+  async function refusal(): Promise<Error> {
+    const before = readFileSync(path());
+    const error = await SqliteMetadataManager.open(path()).then(
+      () => new Error('it was opened'),
+      (reason: Error) => reason,
+    );
+    expect(readFileSync(path()).equals(before)).toBe(true);
+    return error;
+  }
+
+  it('is refused when a newer release wrote it, naming both versions', async () => {
+    await (await SqliteMetadataManager.open(path())).close();
+    inspect(path(), (database) => database.pragma('user_version = 4711'));
+    const error = await refusal();
+    expect(error).toMatchObject({ code: 'ERR_STORE_FORMAT', details: { path: path(), version: 4711, newest: 1 } });
+    expect(error.message).toContain('version 4711');
+    expect(error.message).toContain('up to 1');
+    expect(error).toHaveProperty('hint', expect.stringMatching(/release/));
+  });
+
+  it('is refused when another program wrote it', async () => {
+    inspect(path(), (database) => database.exec('CREATE TABLE song (title TEXT)'));
+    expect(await refusal()).toMatchObject({ code: 'ERR_STORE_FORMAT', hint: expect.any(String) });
+    // The same, when the other program happens to count as we do.
+    inspect(path(), (database) => database.pragma('user_version = 1'));
+    expect(await refusal()).toMatchObject({ code: 'ERR_STORE_FORMAT' });
+  });
+
+  it('is called damaged when it is no database', async () => {
+    writeFileSync(path(), 'these are no records at all\n'.repeat(100));
+    const error = await refusal();
+    expect(error).toMatchObject({ code: 'ERR_STORE_DAMAGED', details: { path: path() }, hint: expect.any(String) });
+    expect(error.message).toContain(path());
+    expect(error.cause).toBeInstanceOf(Error);
+  });
+
+  it('is called damaged when its pages are overwritten or cut off', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    for (let index = 0; index < 300; index += 1) await manager.putImage(image(`app ${index}`, []), []);
+    await manager.close();
+    const sound = readFileSync(path());
+    for (const broken of [Buffer.from(sound).fill(0xa5, 4096), sound.subarray(0, 3 * 4096)]) {
+      writeFileSync(path(), broken);
+      const use = async () => {
+        const opened = await SqliteMetadataManager.open(path());
+        await opened.listImages().finally(() => opened.close());
+      };
+      await expect(use()).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED', hint: expect.any(String) });
+    }
+  });
+
+  it('is reported with its path when it cannot be made', async () => {
+    const nowhere = join(dirname(path()), 'none', 'metadata.sqlite');
+    await expect(SqliteMetadataManager.open(nowhere)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      details: { path: nowhere },
+    });
+    await expect(SqliteMetadataManager.open(dirname(path()))).rejects.toMatchObject({ code: 'ERR_IO' });
+  });
+});
+
+describe('a full disk', () => {
+  const mounts: string[] = [];
+  afterEach(() => {
+    for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
+  });
+
+  const root = process.getuid?.() === 0 && process.platform === 'linux';
+  it.skipIf(!root)('fails one call with ERR_NO_SPACE and leaves the records sound (needs root, to mount)', async () => {
+    const small = join(dirname(path()), 'small');
+    mkdirSync(small);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=768k', 'none', small]);
+    mounts.push(small);
+    const database = join(small, 'metadata.sqlite');
+    const manager = await SqliteMetadataManager.open(database);
+    const recorded: string[] = [];
+    const fill = async () => {
+      for (let index = 0; index < 5000; index += 1) {
+        const one = image(`app ${index}`, [], { config: 'x'.repeat(4000) });
+        await manager.putImage(one, [`app:${index}`]);
+        recorded.push(one.id);
+      }
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'ERR_NO_SPACE', hint: expect.any(String) });
+    // What was reported as done is there, what failed is not, and the store still answers.
+    expect(recorded.length).toBeGreaterThan(10);
+    expect((await manager.listImages()).map((record) => record.id).sort()).toEqual(recorded.sort());
+    await manager.close();
+    execFileSync('mount', ['-o', 'remount,size=4m', small]);
+    const again = await SqliteMetadataManager.open(database);
+    expect(await again.listImages()).toHaveLength(recorded.length);
+    await again.putImage(image('one more', []), []);
+    await again.close();
+    expect(faults(database)).toEqual([]);
+  });
+});
+
+describe('migrations', () => {
+  const newest = MIGRATIONS.at(-1)?.version ?? 0;
+  const next = { version: newest + 1, sql: "ALTER TABLE layer ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'" };
+  const broken = { version: newest + 2, sql: 'CREATE TABLE half (a); CREATE TABLE half (a)' };
+
+  it('are numbered from 1 without gaps', () => {
+    expect(MIGRATIONS.map((migration) => migration.version)).toEqual(MIGRATIONS.map((_, index) => index + 1));
+  });
+
+  it('bring an older store up to date with its records', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    await putLayers(manager, 'base');
+    await manager.close();
+    inspect(path(), (database) => {
+      database.transaction(() => migrate(database, path(), [...MIGRATIONS, next])).immediate();
+      expect(database.pragma('user_version', { simple: true })).toBe(next.version);
+      expect(database.prepare('SELECT id, colour FROM layer').all()).toEqual([
+        { id: digestOf('base'), colour: 'blue' },
+      ]);
+    });
+    await expect(SqliteMetadataManager.open(path())).rejects.toMatchObject({ code: 'ERR_STORE_FORMAT' });
+  });
+
+  it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
+    inspect(path(), (database) => database.pragma('journal_mode = WAL'));
+    const original = Driver.prototype.pragma;
+    const spy = vi.spyOn(Driver.prototype, 'pragma').mockImplementation(function (
+      this: InstanceType<typeof Driver>,
+      ...call
+    ) {
+      const answer = original.apply(this, call);
+      if (call[0] === 'application_id') {
+        spy.mockRestore();
+        inspect(path(), (other) => other.transaction(() => migrate(other, path())).immediate());
+      }
+      return answer;
+    });
+    const manager = await SqliteMetadataManager.open(path());
+    // The other process did come in between.
+    expect(Driver.prototype.pragma).toBe(original);
+    await putLayers(manager, 'base');
+    expect(await manager.listLayers()).toHaveLength(1);
+    await manager.close();
+  });
+
+  it('leave the store as it was when one of them fails', async () => {
+    await (await SqliteMetadataManager.open(path())).close();
+    inspect(path(), (database) => {
+      const run = database.transaction(() => migrate(database, path(), [...MIGRATIONS, next, broken]));
+      expect(() => run.immediate()).toThrow('half');
+      expect(database.pragma('user_version', { simple: true })).toBe(newest);
+    });
+    const manager = await SqliteMetadataManager.open(path());
+    await putLayers(manager, 'base');
+    expect(await manager.listLayers()).toHaveLength(1);
+    await manager.close();
+  });
+});
+
+describe('a big store', () => {
+  it('opens and answers as fast as a small one', async () => {
+    await (await SqliteMetadataManager.open(path())).close();
+    fill(path(), 10_000, 10);
+    const times: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const start = performance.now();
+      const manager = await SqliteMetadataManager.open(path());
+      expect((await manager.getImageByName('registry.example/app:7777'))?.layers).toHaveLength(10);
+      times.push(performance.now() - start);
+      await manager.close();
+    }
+    // The best of a few: another program on the machine must not fail the test.
+    expect(Math.min(...times)).toBeLessThan(50);
+  });
+
+  it('is never read from end to end to find an image or a container', async () => {
+    await (await SqliteMetadataManager.open(path())).close();
+    inspect(path(), (database) => {
+      for (const sql of [IMAGE_BY_ID, IMAGE_BY_NAME, IMAGES_BY_PREFIX, ROOTFSES_IN_TREE]) {
+        const named = sql.includes('@');
+        const parameters = named ? [{ prefix: 'ab', limit: 2 }] : Array(sql.split('?').length - 1).fill('ab');
+        const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters);
+        expect(plan.filter((step) => step.detail.startsWith('SEARCH')).length, sql).toBeGreaterThan(0);
+        expect(
+          plan.filter((step) => step.detail.startsWith('SCAN')),
+          sql,
+        ).toEqual([]);
+      }
+    });
+  });
+
+  function fill(file: string, images: number, layersEach: number): void {
+    const database = new Driver(file);
+    const hash = (word: string) => `sha256:${createHash('sha256').update(word).digest('hex')}`;
+    const putLayer = database.prepare('INSERT INTO layer VALUES (?, ?, 4096, 3, 0, 0)');
+    const putImage = database.prepare("INSERT INTO image VALUES (?, ?, 'm', 'c', 'linux/amd64', 's', ?, ?)");
+    const putDocument = database.prepare('INSERT INTO image_document VALUES (?, ?, ?)');
+    const putStack = database.prepare('INSERT INTO image_layer VALUES (?, ?, ?)');
+    const putName = database.prepare('INSERT INTO image_name VALUES (?, ?)');
+    database.transaction(() => {
+      for (let key = 1; key <= images; key += 1) {
+        putImage.run(key, hash(`image ${key}`), key, key);
+        putDocument.run(key, 'm'.repeat(1000), 'c'.repeat(3000));
+        putName.run(`registry.example/app:${key}`, key);
+        for (let position = 0; position < layersEach; position += 1) {
+          const { lastInsertRowid } = putLayer.run(null, hash(`layer ${key} ${position}`));
+          putStack.run(key, position, lastInsertRowid);
+        }
+      }
+    })();
+    database.close();
+  }
+});
