@@ -1,0 +1,60 @@
+import { readFile } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import { openSource } from '#src/pull/open-source.js';
+import { parseSource } from '#src/pull/source.js';
+import { writeDockerArchive, writeOciArchive, writeOciLayout } from '../helpers/image-builder.js';
+import { AMD64, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
+
+const directory = useDirectory();
+const [a, b] = [labelledImage('a'), labelledImage('b')];
+
+const open = (text: string, reference?: string) =>
+  openSource(parseSource(text), { stagingDirectory: directory.staging }).open({ platform: AMD64, reference });
+
+it('each transport has its puller, and what follows the path picks the image', async () => {
+  const entries = [
+    { image: a, refName: 'app:v1' },
+    { image: b, refName: 'app:v2' },
+  ];
+  await writeOciLayout(directory.join('layout'), entries);
+  await writeOciArchive(directory.join('oci.tar'), entries);
+  await writeDockerArchive(directory.join('docker.tar'), [
+    { image: a, tags: ['app:v1'] },
+    { image: b, tags: ['app:v2'] },
+  ]);
+  for (const source of ['oci:layout', 'oci-archive:oci.tar', 'docker-archive:docker.tar']) {
+    const [transport, path] = source.split(':');
+    const text = `${transport}:${directory.join(path ?? '')}`;
+    expect(await labelsOf(open(`${text}:app:v2`))).toEqual(['b']);
+    expect(await labelsOf(open(`${text}:app:v2`, 'app:v1'))).toEqual(['a']);
+    expect((await failure(open(text))).code).toBe('ERR_IMAGE_AMBIGUOUS');
+  }
+});
+
+it('a registry is refused for now, with what to do instead', async () => {
+  expect(await failure(() => open('docker://app'))).toMatchObject({
+    code: 'ERR_SOURCE_UNSUPPORTED',
+    message: expect.stringContaining('docker.io/library/app:latest'),
+    hint: expect.stringContaining('oci:DIR'),
+  });
+});
+
+it('a source is understood, and a puller made, without loading a single package', async () => {
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const visit = async (file: URL): Promise<void> => {
+    if (seen.has(file.href)) return;
+    seen.add(file.href);
+    for (const [, specifier = ''] of (await readFile(file, 'utf8')).matchAll(
+      /^(?:import|export) .*?from '(.*?)';$/gms,
+    )) {
+      if (specifier.startsWith('.')) await visit(new URL(specifier, file));
+      else if (!specifier.startsWith('node:')) packages.add(specifier);
+    }
+  };
+  for (const name of ['source', 'open-source', 'puller']) {
+    await visit(new URL(`../../dist/pull/${name}.js`, import.meta.url));
+  }
+  expect(seen.size).toBeGreaterThan(4);
+  expect([...packages]).toEqual([]);
+});

@@ -1,0 +1,94 @@
+import { realpath, stat } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
+import { fileError, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
+import { type Digest, digestAlgorithm, digestHex } from '../image/digest.js';
+import { checkDocumentSize, checkLayoutVersion } from '../image/manifest.js';
+import { decodeText, FileBlobs, readLocation } from './blob-access.js';
+import { offerOciImages } from './oci-images.js';
+import type { BlobLocation, Offer, Puller, PullOptions } from './puller.js';
+import { malformedSource, sourceNotFound } from './source-errors.js';
+
+/**
+ * Images in a directory with an OCI layout:
+ *
+ *   <directory>/
+ *   ├── oci-layout                  the layout's version
+ *   ├── index.json                  what images there are
+ *   └── blobs/<algorithm>/<hex>     everything else, named by its digest
+ *
+ * The directory may come from anywhere: a link in it that leads out of it is refused, so that a layout cannot make its reader
+ * open files elsewhere.
+ * @see OCI image-spec, image-layout.md
+ */
+export class OciLayoutPuller implements Puller {
+  readonly #directory: string;
+  readonly #label: string;
+
+  constructor(directory: string) {
+    this.#directory = resolve(directory);
+    this.#label = `the OCI layout ${this.#directory}`;
+  }
+
+  async open(options: PullOptions): Promise<Offer> {
+    throwIfAborted(options.signal);
+    const root = await this.#findRoot();
+    checkLayoutVersion(await this.#readOwn(root, 'oci-layout'), `oci-layout of ${this.#label}`);
+    const index = await this.#readOwn(root, 'index.json');
+    const blobs = new FileBlobs(this.#label, (digest) => this.#findBlob(root, digest), options.signal);
+    const images = await offerOciImages(index, blobs, 'one', options);
+    return { images, close: async () => undefined };
+  }
+
+  /** The directory with all links resolved: what "inside" is measured against. */
+  async #findRoot(): Promise<string> {
+    try {
+      const root = await realpath(this.#directory);
+      if ((await stat(root)).isDirectory()) return root;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR')
+        throw sourceNotFound(this.#label, this.#directory, error);
+      throw fileError(error, 'open the OCI layout', this.#directory);
+    }
+    throw new ProvisionerError('ERR_BAD_SOURCE', `${this.#directory} is not a directory`, {
+      hint: 'write oci-archive:FILE or docker-archive:FILE for an archive',
+      details: { path: this.#directory },
+    });
+  }
+
+  async #readOwn(root: string, name: 'oci-layout' | 'index.json'): Promise<string> {
+    const location = await this.#locate(root, name);
+    if (location === undefined) throw malformedSource(this.#label, `${name} is missing`);
+    const subject = `${name} of ${this.#label}`;
+    checkDocumentSize(location.size, subject);
+    return decodeText(await readLocation(location, subject), subject);
+  }
+
+  async #findBlob(root: string, digest: Digest): Promise<BlobLocation> {
+    // A digest has been checked to hold nothing but hex digits, so it cannot lead anywhere else.
+    const name = join('blobs', digestAlgorithm(digest), digestHex(digest));
+    const location = await this.#locate(root, name);
+    if (location !== undefined) return location;
+    const path = join(this.#directory, name);
+    throw new ProvisionerError('ERR_BLOB_NOT_FOUND', `${this.#label} lacks the blob ${digest}, looked for at ${path}`, {
+      hint: 'the layout was not copied whole, or its blobs are kept elsewhere; make or copy it again',
+      details: { digest, path },
+    });
+  }
+
+  /** Undefined when there is no such file. */
+  async #locate(root: string, name: string): Promise<BlobLocation | undefined> {
+    const wanted = join(root, name);
+    try {
+      const path = await realpath(wanted);
+      if (!path.startsWith(root.endsWith(sep) ? root : root + sep)) {
+        throw malformedSource(this.#label, `${name} is a link that leads out of it`);
+      }
+      const stats = await stat(path);
+      if (!stats.isFile()) throw malformedSource(this.#label, `${name} is not a regular file`);
+      return { kind: 'file', path, offset: 0, size: stats.size };
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+      throw fileError(error, 'find a file of the layout', wanted);
+    }
+  }
+}

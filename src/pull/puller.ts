@@ -1,0 +1,67 @@
+import type { DiffId, Digest, ImageId } from '../image/digest.js';
+import type { Platform } from '../image/platform.js';
+
+/**
+ * Finds out what a source offers. Manifests and configs are read, checked against their digests and sizes, and validated;
+ * no layer is touched: an offer says where each layer's bytes lie, and the unpack engine reads and checks them there.
+ */
+export interface Puller {
+  /**
+   * @param options.reference picks one image of a source that holds several: a tag, a name or a digest as the source writes it
+   * @returns the images for the wanted platform; the caller closes the offer when the layers have been read
+   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED`,
+   * `ERR_PLATFORM_NOT_OFFERED`, `ERR_UNSUPPORTED_MEDIA_TYPE`, `ERR_BLOB_NOT_FOUND`, `ERR_DIGEST_MISMATCH`,
+   * `ERR_SIZE_MISMATCH`, `ERR_IMAGE_AMBIGUOUS` for several images and no reference, `ERR_BAD_SOURCE` for a path of the wrong
+   * kind, `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
+   */
+  open(options: PullOptions): Promise<Offer>;
+}
+
+export interface PullOptions {
+  readonly platform: Platform;
+  readonly reference?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a source holds, as long as it is open. */
+export interface Offer {
+  /** At least one. */
+  readonly images: readonly OfferedImage[];
+  /** Gives up temporary files and descriptors. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+export interface OfferedImage {
+  readonly id: ImageId;
+  readonly mediaType: string;
+  /** Byte for byte as the source has it (or as written for a source without manifests, see `docker-archive.ts`). */
+  readonly manifest: string;
+  readonly configDigest: Digest;
+  readonly config: string;
+  /** What the config says; a variant that it leaves out is taken from the index. */
+  readonly platform: Platform;
+  /** Bottom first, one for each diff ID of the config. */
+  readonly layers: readonly OfferedLayer[];
+  /** Names that the source itself gives the image, normalised; a bare tag is no name. */
+  readonly names: readonly string[];
+}
+
+export interface OfferedLayer {
+  readonly diffId: DiffId;
+  /** The blob as the manifest names it; undefined where the source has no digest for the stored bytes. */
+  readonly digest: Digest | undefined;
+  /** Stored bytes, -1 when unknown. */
+  readonly size: number;
+  readonly location: BlobLocation;
+}
+
+/** Where a worker finds a blob. */
+export interface BlobLocation {
+  readonly kind: 'file';
+  /** Absolute. */
+  readonly path: string;
+  /** First byte. */
+  readonly offset: number;
+  /** Bytes in all. */
+  readonly size: number;
+}
