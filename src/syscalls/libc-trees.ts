@@ -1,0 +1,86 @@
+import koffi from 'koffi';
+
+const libc = koffi.load(null);
+
+export const statx = libc.func('int statx(int, const char *, int, uint, void *)') as (
+  directory: number,
+  path: string | Buffer,
+  flags: number,
+  mask: number,
+  status: Uint8Array,
+) => number;
+export const copyFileRange = libc.func('long copy_file_range(int, void *, int, void *, ulong, uint)') as (
+  from: number,
+  fromOffset: null,
+  to: number,
+  toOffset: null,
+  length: number,
+  flags: number,
+) => number;
+export const read = libc.func('long read(int, void *, ulong)') as (
+  descriptor: number,
+  bytes: Uint8Array,
+  length: number,
+) => number;
+export const lseek = libc.func('int64 lseek(int, int64, int)') as (
+  descriptor: number,
+  offset: number,
+  whence: number,
+) => number;
+/** ioctl(2) with a number as its argument, as FICLONE takes one. */
+export const ioctl = libc.func('int ioctl(int, ulong, ulong)') as (
+  descriptor: number,
+  request: number,
+  argument: number,
+) => number;
+export const readlinkat = libc.func('long readlinkat(int, const char *, void *, ulong)') as (
+  directory: number,
+  path: string | Buffer,
+  target: Uint8Array,
+  size: number,
+) => number;
+export const flistxattr = libc.func('long flistxattr(int, void *, ulong)') as (
+  descriptor: number,
+  names: Uint8Array,
+  size: number,
+) => number;
+export const fgetxattr = libc.func('long fgetxattr(int, const char *, void *, ulong)') as (
+  descriptor: number,
+  name: string | Buffer,
+  value: Uint8Array,
+  size: number,
+) => number;
+export const fsetxattr = libc.func('int fsetxattr(int, const char *, const void *, ulong, int)') as (
+  descriptor: number,
+  name: string | Buffer,
+  value: Uint8Array,
+  size: number,
+  flags: number,
+) => number;
+export const fremovexattr = libc.func('int fremovexattr(int, const char *)') as (
+  descriptor: number,
+  name: string | Buffer,
+) => number;
+export const lremovexattr = libc.func('int lremovexattr(const char *, const char *)') as (
+  path: string | Buffer,
+  name: string | Buffer,
+) => number;
+
+/** Older C libraries have no function for it, so it goes by its number, which differs from machine to machine. */
+const GETDENTS64: Partial<Record<NodeJS.Architecture, number>> = { x64: 217, ppc64: 202, s390x: 220 };
+const getdents64Number = GETDENTS64[process.arch] ?? 61;
+const syscall = libc.func('long syscall(long, int, void *, ulong)') as (
+  number: number,
+  descriptor: number,
+  entries: Uint8Array,
+  size: number,
+) => number;
+export const getdents64 = (descriptor: number, entries: Uint8Array): number =>
+  syscall(getdents64Number, descriptor, entries, entries.length);
+
+export const AT_EMPTY_PATH = 0x1000;
+export const SEEK_SET = 0;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+/** On ppc64 the direction bits of ioctl numbers lie elsewhere; no Node is built for the others that differ. */
+export const FICLONE = process.arch === 'ppc64' ? 0x80049409 : 0x40049409;

@@ -1,0 +1,145 @@
+import { constants } from 'node:os';
+import koffi from 'koffi';
+import { type BytePath, printablePath } from './byte-path.js';
+import { syscallError } from './syscalls.js';
+
+if (process.platform !== 'linux') throw new Error('native system calls are made on Linux only');
+if (!['x64', 'arm64', 'riscv64', 'loong64', 'ppc64', 's390x'].includes(process.arch)) {
+  // struct timespec and off_t are 64 bits wide below.
+  throw new Error(`native system calls need a 64-bit machine, this is ${process.arch}`);
+}
+
+// The running executable has the C library in it already, whichever that is and wherever it lies.
+const libc = koffi.load(null);
+
+// A path is a string, which koffi writes as UTF-8, or bytes that end with NUL (see `cPath`).
+export const openat = libc.func('int openat(int, const char *, int, uint)') as (
+  directory: number,
+  path: string | Buffer,
+  flags: number,
+  mode: number,
+) => number;
+export const close = libc.func('int close(int)') as (descriptor: number) => number;
+export const write = libc.func('long write(int, const void *, ulong)') as (
+  descriptor: number,
+  bytes: Uint8Array,
+  length: number,
+) => number;
+export const fchown = libc.func('int fchown(int, uint, uint)') as (
+  descriptor: number,
+  uid: number,
+  gid: number,
+) => number;
+export const fchmod = libc.func('int fchmod(int, uint)') as (descriptor: number, mode: number) => number;
+export const futimens = libc.func('int futimens(int, const void *)') as (
+  descriptor: number,
+  times: Uint8Array,
+) => number;
+export const utimensat = libc.func('int utimensat(int, const char *, const void *, int)') as (
+  directory: number,
+  path: string | Buffer,
+  times: Uint8Array,
+  flags: number,
+) => number;
+export const mkdirat = libc.func('int mkdirat(int, const char *, uint)') as (
+  directory: number,
+  path: string | Buffer,
+  mode: number,
+) => number;
+export const symlinkat = libc.func('int symlinkat(const char *, int, const char *)') as (
+  target: string | Buffer,
+  directory: number,
+  path: string | Buffer,
+) => number;
+export const linkat = libc.func('int linkat(int, const char *, int, const char *, int)') as (
+  fromDirectory: number,
+  from: string | Buffer,
+  toDirectory: number,
+  to: string | Buffer,
+  flags: number,
+) => number;
+export const mknodat = libc.func('int mknodat(int, const char *, uint, uint64)') as (
+  directory: number,
+  path: string | Buffer,
+  mode: number,
+  device: bigint,
+) => number;
+export const unlinkat = libc.func('int unlinkat(int, const char *, int)') as (
+  directory: number,
+  path: string | Buffer,
+  flags: number,
+) => number;
+export const fchownat = libc.func('int fchownat(int, const char *, uint, uint, int)') as (
+  directory: number,
+  path: string | Buffer,
+  uid: number,
+  gid: number,
+  flags: number,
+) => number;
+export const fchmodat = libc.func('int fchmodat(int, const char *, uint, int)') as (
+  directory: number,
+  path: string | Buffer,
+  mode: number,
+  flags: number,
+) => number;
+export const llistxattr = libc.func('long llistxattr(const char *, void *, ulong)') as (
+  path: string | Buffer,
+  names: Uint8Array,
+  size: number,
+) => number;
+export const lgetxattr = libc.func('long lgetxattr(const char *, const char *, void *, ulong)') as (
+  path: string | Buffer,
+  name: string | Buffer,
+  value: Uint8Array,
+  size: number,
+) => number;
+export const lsetxattr = libc.func('int lsetxattr(const char *, const char *, const void *, ulong, int)') as (
+  path: string | Buffer,
+  name: string | Buffer,
+  value: Uint8Array,
+  size: number,
+  flags: number,
+) => number;
+export const syncfs = libc.func('int syncfs(int)') as (descriptor: number) => number;
+export const mount = libc.func('int mount(const char *, const char *, const char *, ulong, const char *)') as (
+  source: string,
+  target: string,
+  type: string | null,
+  flags: number,
+  options: string | null,
+) => number;
+export const umount2 = libc.func('int umount2(const char *, int)') as (target: string, flags: number) => number;
+/** For the calls that older C libraries do not wrap; their numbers are the same on every architecture. @see fsopen(2) */
+const rawSyscall = libc.func('long syscall(long, ...)') as (number: number, ...typed: unknown[]) => number;
+export const fsopen = (type: string, flags: number): number => rawSyscall(430, 'const char *', type, 'uint', flags);
+export const fsconfig = (descriptor: number, command: number, key: string | null, value: string | null): number =>
+  rawSyscall(431, 'int', descriptor, 'uint', command, 'const char *', key, 'const char *', value, 'int', 0);
+export const fsmount = (descriptor: number, flags: number, attributes: number): number =>
+  rawSyscall(432, 'int', descriptor, 'uint', flags, 'uint', attributes);
+export const moveMount = (from: number, to: string, flags: number): number =>
+  rawSyscall(429, 'int', from, 'const char *', '', 'int', AT_FDCWD, 'const char *', to, 'uint', flags);
+
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_REMOVEDIR = 0x200;
+
+const CODES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The error of the call that has just failed on this thread. */
+export function lastError(syscall: string, path?: BytePath): NodeJS.ErrnoException {
+  const number = koffi.errno();
+  // ENOTSUP and EOPNOTSUPP are one number on Linux; the table above may give either name.
+  const code = number === constants.errno.ENOTSUP ? 'ENOTSUP' : (CODES.get(number) ?? `E${number}`);
+  return syscallError(code, syscall, path === undefined ? undefined : printablePath(path));
+}
+
+/** Passes a result on, and throws for -1. */
+export function check(result: number, syscall: string, path?: BytePath): number {
+  if (result < 0) throw lastError(syscall, path);
+  return result;
+}
+
+/** The number of the error of the call that has just failed on this thread. */
+export function lastErrno(): number {
+  return koffi.errno();
+}

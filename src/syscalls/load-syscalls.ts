@@ -1,0 +1,31 @@
+import { createRequire } from 'node:module';
+import { NativeFreeSyscalls } from './native-free-syscalls.js';
+import type { Syscalls } from './syscalls.js';
+
+const require = createRequire(import.meta.url);
+
+let loaded: Syscalls | undefined;
+let reason: string | undefined;
+
+/**
+ * The best system calls there are here: native on 64-bit Linux with koffi, else native-free. Loaded once per thread, when
+ * first asked for, because koffi takes 10 ms that `--help` need not pay.
+ */
+export function loadSyscalls(): Syscalls {
+  if (loaded === undefined) {
+    try {
+      const { NativeSyscalls } = require('./native-syscalls.js') as typeof import('./native-syscalls.js');
+      loaded = new NativeSyscalls();
+    } catch (error) {
+      reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+      loaded = new NativeFreeSyscalls();
+    }
+  }
+  return loaded;
+}
+
+/** Why `loadSyscalls` settled for the native-free ones; undefined when it did not. */
+export function nativeMissingReason(): string | undefined {
+  loadSyscalls();
+  return reason;
+}

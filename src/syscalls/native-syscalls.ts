@@ -1,0 +1,106 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { constants as os } from 'node:os';
+import { type BytePath, cPath, toBytePath } from './byte-path.js';
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  check,
+  lastErrno,
+  lastError,
+  lgetxattr,
+  llistxattr,
+  lsetxattr,
+  mknodat,
+  mount,
+  syncfs,
+  umount2,
+  utimensat,
+} from './libc.js';
+import { NativeFileTree } from './native-file-tree.js';
+import { mountOverlay } from './overlay-mount.js';
+import {
+  type DeviceNumber,
+  type FileTime,
+  type FileTree,
+  makeDevice,
+  type OverlayMount,
+  type Syscalls,
+} from './syscalls.js';
+import { timespecs } from './timespecs.js';
+
+const MS_RDONLY = 1;
+const MS_REMOUNT = 32;
+const MS_BIND = 4096;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+/** The kernel's limits for a list of names and for a value. @see xattr(7) */
+const XATTR_LIST_MAX = 65536;
+const XATTR_SIZE_MAX = 65536;
+
+/** Linux, through koffi. */
+export class NativeSyscalls implements Syscalls {
+  readonly kind = 'native';
+  readonly #names = Buffer.alloc(XATTR_LIST_MAX);
+  readonly #value = Buffer.alloc(XATTR_SIZE_MAX);
+
+  openTree(directory: string): FileTree {
+    return new NativeFileTree(directory);
+  }
+
+  mountOverlay(overlay: OverlayMount): void {
+    mountOverlay(overlay);
+  }
+
+  mountBindReadOnly(source: string, target: string): void {
+    check(mount(source, target, null, MS_BIND, null), 'mount', toBytePath(target));
+    // Read-only takes a second call: the first one ignores every flag but MS_BIND and MS_REC. See mount(2), "Bind mount".
+    if (mount(source, target, null, MS_BIND | MS_REMOUNT | MS_RDONLY, null) < 0) {
+      const error = lastError('mount', toBytePath(target));
+      this.detachMount(target);
+      throw error;
+    }
+  }
+
+  detachMount(target: string): boolean {
+    if (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) return true;
+    // EINVAL: no mount point; ENOENT: no such path.
+    const number = lastErrno();
+    if (number === os.errno.EINVAL || number === os.errno.ENOENT) return false;
+    throw lastError('umount', toBytePath(target));
+  }
+
+  listXattrs(path: BytePath): string[] {
+    const length = check(llistxattr(cPath(path), this.#names, XATTR_LIST_MAX), 'listxattr', path);
+    return length === 0 ? [] : this.#names.toString('latin1', 0, length - 1).split('\0');
+  }
+
+  getXattr(path: BytePath, name: string): Buffer | undefined {
+    const length = lgetxattr(cPath(path), cPath(name), this.#value, XATTR_SIZE_MAX);
+    if (length >= 0) return Buffer.from(this.#value.subarray(0, length));
+    const number = lastErrno();
+    if (number === os.errno.ENODATA || number === os.errno.ENOTSUP) return undefined;
+    throw lastError('getxattr', path);
+  }
+
+  setXattr(path: BytePath, name: string, value: Uint8Array): void {
+    check(lsetxattr(cPath(path), cPath(name), value, value.length, 0), 'setxattr', path);
+  }
+
+  setTimes(path: BytePath, accessed: FileTime, modified: FileTime): void {
+    const times = timespecs(accessed, modified);
+    check(utimensat(AT_FDCWD, cPath(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+  }
+
+  makeNode(path: BytePath, mode: number, device: DeviceNumber): void {
+    check(mknodat(AT_FDCWD, cPath(path), mode, makeDevice(device)), 'mknod', path);
+  }
+
+  syncFileSystem(path: string): void {
+    const descriptor = openSync(path, constants.O_RDONLY);
+    try {
+      check(syncfs(descriptor), 'syncfs', toBytePath(path));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}

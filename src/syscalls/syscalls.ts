@@ -1,0 +1,121 @@
+import type { BytePath } from './byte-path.js';
+
+/**
+ * The system calls that Node lacks. `native` makes them through koffi on Linux; `native-free` does what plain Node can do on
+ * any system and refuses the rest with `ENOTSUP`. Load either with `loadSyscalls` of `load-syscalls.ts`.
+ *
+ * Calls are synchronous: the long ones are made on worker threads, the short ones (a mount takes 100 µs) on the caller's.
+ * A failed call throws an Error with `code` (`ENOENT`, …), `syscall` and `path`, like those of Node's `fs`.
+ */
+export interface Syscalls {
+  readonly kind: 'native' | 'native-free';
+
+  /** Opens a directory for work on the tree below it. The caller closes it. */
+  openTree(directory: string): FileTree;
+
+  /**
+   * Mounts an overlay file system. The length of the paths and their characters do not matter.
+   * @throws `ELOOP` for a directory that is twice among the lower ones, `EINVAL` for more than the kernel's 500
+   */
+  mountOverlay(mount: OverlayMount): void;
+  /** Mounts `source` on `target` a second time, read-only, without what is mounted below it. */
+  mountBindReadOnly(source: string, target: string): void;
+  /** Takes a mount off a path at once, also while it is busy: its last user ends it. @returns false when nothing is mounted there */
+  detachMount(target: string): boolean;
+
+  /** Names of the extended attributes of a path, itself when it is a symlink, one character per byte. */
+  listXattrs(path: BytePath): string[];
+  /** @returns undefined when there is no such attribute */
+  getXattr(path: BytePath, name: string): Buffer | undefined;
+  setXattr(path: BytePath, name: string, value: Uint8Array): void;
+  /** Access and modification time of a path, itself when it is a symlink. */
+  setTimes(path: BytePath, accessed: FileTime, modified: FileTime): void;
+  /** @param mode with the file type bits, as `stat` has it */
+  makeNode(path: BytePath, mode: number, device: DeviceNumber): void;
+
+  /** Returns when all that was written to the file system that holds `path` is on its device. */
+  syncFileSystem(path: string): void;
+}
+
+export interface OverlayMount {
+  /** Top first, at least one. */
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+  readonly target: string;
+  /** Keep overlay's marks in `user.overlay.*`, as an unprivileged mount must. Default: false. */
+  readonly userXattr?: boolean;
+}
+
+/**
+ * A directory, and calls on what is below it. Paths are relative to it, and the caller has made sure that no component
+ * but the last is a symlink or `..`. The last one is never followed.
+ */
+export interface FileTree {
+  /** A new regular file, open for writing. @throws `EEXIST` */
+  createFile(path: BytePath, mode: number): number;
+  /** Writes all of `length` bytes at the file's position. */
+  writeFile(descriptor: number, bytes: Uint8Array, offset: number, length: number): void;
+  /** Writes all of `length` bytes at `position`. */
+  writeFileAt(descriptor: number, bytes: Uint8Array, offset: number, length: number, position: number): void;
+  setFileSize(descriptor: number, size: number): void;
+  setFileOwner(descriptor: number, uid: number, gid: number): void;
+  setFileMode(descriptor: number, mode: number): void;
+  setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void;
+  closeFile(descriptor: number): void;
+
+  makeDirectory(path: BytePath, mode: number): void;
+  makeSymlink(target: BytePath, path: BytePath): void;
+  makeHardLink(existing: BytePath, path: BytePath): void;
+  makeNode(path: BytePath, mode: number, device: DeviceNumber): void;
+
+  setOwner(path: BytePath, uid: number, gid: number): void;
+  /** Not for symlinks, which have no mode of their own. */
+  setMode(path: BytePath, mode: number): void;
+  setTimes(path: BytePath, accessed: FileTime, modified: FileTime): void;
+  setXattr(path: BytePath, name: string, value: Uint8Array): void;
+
+  /** Where a symlink points; undefined for what is no symlink. */
+  readLink(path: BytePath): BytePath | undefined;
+  removeFile(path: BytePath): void;
+  /** An empty one. */
+  removeDirectory(path: BytePath): void;
+
+  close(): void;
+}
+
+/** A point in time as the kernel keeps it; seconds before 1970 are negative, nanoseconds never. */
+export interface FileTime {
+  /** Whole seconds since the epoch. */
+  readonly seconds: number;
+  /** 0 to 999 999 999. */
+  readonly nanoseconds: number;
+}
+
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** An error that looks like those of Node's `fs`. */
+export function syscallError(code: string, syscall: string, path?: string): NodeJS.ErrnoException {
+  const error: NodeJS.ErrnoException = new Error(`${code}: ${syscall}${path === undefined ? '' : ` '${path}'`}`);
+  error.code = code;
+  error.syscall = syscall;
+  if (path !== undefined) error.path = path;
+  return error;
+}
+
+/** `dev_t` of a device number, as glibc, musl and the kernel's stat have it. @see makedev(3) */
+export function makeDevice({ major, minor }: DeviceNumber): bigint {
+  const high = BigInt(major);
+  const low = BigInt(minor);
+  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+}
+
+/** The inverse of `makeDevice`. */
+export function splitDevice(device: bigint): DeviceNumber {
+  const major = ((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn);
+  const minor = ((device >> 12n) & 0xffffff00n) | (device & 0xffn);
+  return { major: Number(major), minor: Number(minor) };
+}

@@ -1,0 +1,133 @@
+import type { BytePath } from './byte-path.js';
+import type { DeviceNumber, FileTime } from './syscalls.js';
+
+/**
+ * What copying, removing and measuring a tree need of the system. All work goes on in open directories, with the name of one of their
+ * entries, so neither the length of the path that leads there nor a symlink slipped into it matters. Load them with `loadTreeCalls`.
+ */
+export interface TreeCalls {
+  readonly kind: 'native' | 'native-free';
+  /** @param path absolute; its last component is not followed @throws `ENOTDIR` also for a symlink, or `ELOOP` */
+  openDirectory(path: string): OpenDirectory;
+
+  // On open files
+  fileStatus(descriptor: number): FileStatus;
+  /**
+   * Copies the content between two open files, the second one empty; holes stay holes. Shares the blocks where the file system can.
+   * @param pause called between pieces of at most 32 MiB; may throw
+   */
+  copyContent(from: number, to: number, status: FileStatus, pause: () => void): void;
+  setFileOwner(descriptor: number, uid: number, gid: number): void;
+  setFileMode(descriptor: number, mode: number): void;
+  setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void;
+  fileXattrs(descriptor: number): Xattrs;
+  closeFile(descriptor: number): void;
+}
+
+/** A directory held open until `close`. Names are single components unless said otherwise; symlinks are never followed. */
+export interface OpenDirectory {
+  /** All entries but `.` and `..`, in the order of the file system. */
+  list(): DirectoryEntry[];
+  /** @param name empty for the directory itself */
+  status(name: BytePath): FileStatus;
+  /** Less than `status`, for less time. */
+  usage(name: BytePath): FileUsage;
+  /** @param path may have several components, and be longer than PATH_MAX; empty for the directory itself */
+  openDirectory(path: BytePath): OpenDirectory;
+  openParent(): OpenDirectory;
+  /** A regular file, for reading; its access time stays as it is where we may ask for that. */
+  openFile(name: BytePath): number;
+  /** A new regular file, for writing. @throws `EEXIST` */
+  createFile(name: BytePath, mode: number): number;
+  /** Mode 0700. @returns false when something of that name is there */
+  makeDirectory(name: BytePath): boolean;
+  readSymlink(name: BytePath): BytePath;
+  makeSymlink(target: BytePath, name: BytePath): void;
+  makeHardLink(existingIn: OpenDirectory, existing: BytePath, name: BytePath): void;
+  /** @param mode with the file type bits */
+  makeNode(name: BytePath, mode: number, device: DeviceNumber): void;
+  /** @param name empty for the directory itself */
+  setOwner(name: BytePath, uid: number, gid: number): void;
+  /** Not for symlinks. @param name empty for the directory itself */
+  setMode(name: BytePath, mode: number): void;
+  /** Of a directory; unlike `setMode` also in a tree that somebody else may be changing. */
+  setDirectoryMode(name: BytePath, mode: number): void;
+  /** @param name empty for the directory itself */
+  setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
+  /** @param name empty for the directory itself */
+  xattrs(name: BytePath): Xattrs;
+  removeFile(name: BytePath): void;
+  removeDirectory(name: BytePath): void;
+  close(): void;
+}
+
+/** The extended attributes of one file. Names have one character per byte. */
+export interface Xattrs {
+  list(): readonly string[];
+  /** @returns undefined when there is no such attribute */
+  get(name: string): Uint8Array | undefined;
+  set(name: string, value: Uint8Array): void;
+  /** No such attribute is no error. */
+  remove(name: string): void;
+}
+
+export interface DirectoryEntry {
+  readonly name: BytePath;
+  readonly type: FileType;
+  /** The low 32 bits of the inode number; undefined where listing does not tell. */
+  readonly inode: number | undefined;
+}
+
+export interface FileStatus {
+  readonly type: FileType;
+  /** Permissions with setuid, setgid and sticky: 12 bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly links: number;
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes on disk, as `du` counts them. */
+  readonly disk: number;
+  /** Of a device. */
+  readonly device: DeviceNumber;
+  readonly accessed: FileTime;
+  readonly modified: FileTime;
+  /** The low 32 bits of the inode number. */
+  readonly inode: number;
+  /** Equal for two names of one file and for nothing else. */
+  readonly identity: string;
+}
+
+export interface FileUsage {
+  readonly type: FileType;
+  readonly links: number;
+  /** Bytes on disk, as `du` counts them. */
+  readonly disk: number;
+  /** Equal on one file system. */
+  readonly fileSystem: string;
+  /** True for a mount point, as far as the system tells. */
+  readonly mountPoint: boolean;
+  readonly identity: string;
+}
+
+/** The type bits of a mode. @see inode(7) */
+export type FileType = number;
+export const FILE_TYPE_MASK = 0o170000;
+export const FIFO: FileType = 0o010000;
+export const CHARACTER_DEVICE: FileType = 0o020000;
+export const DIRECTORY: FileType = 0o040000;
+export const BLOCK_DEVICE: FileType = 0o060000;
+export const REGULAR_FILE: FileType = 0o100000;
+export const SYMLINK: FileType = 0o120000;
+export const SOCKET: FileType = 0o140000;
+
+/** Between two pieces of this many bytes a long copy looks whether it is still wanted. */
+export const COPY_PIECE = 32 * 1024 * 1024;
+
+export const NO_XATTRS: Xattrs = {
+  list: () => [],
+  get: () => undefined,
+  set: () => undefined,
+  remove: () => undefined,
+};
