@@ -1,0 +1,134 @@
+import { systemCode } from '../errors.js';
+import type { BytePath } from '../syscalls/byte-path.js';
+import {
+  BLOCK_DEVICE,
+  CHARACTER_DEVICE,
+  FIFO,
+  type FileStatus,
+  type FileType,
+  type OpenDirectory,
+  REGULAR_FILE,
+  SOCKET,
+  SYMLINK,
+  type TreeCalls,
+} from '../syscalls/tree-calls.js';
+import { AttributeCopier, readXattrs, type Skipped } from './copy-attributes.js';
+
+const OWNER_MAY_READ = 0o400;
+
+/** Where an entry is copied from and to. */
+export interface CopiedEntry {
+  readonly name: BytePath;
+  readonly type: FileType;
+  readonly from: OpenDirectory;
+  readonly to: OpenDirectory;
+  /** Of the directory, relative to the target. */
+  readonly path: BytePath;
+  readonly layer: number;
+}
+
+/** Copies everything but directories into a target. */
+export class EntryCopier {
+  readonly attributes: AttributeCopier;
+  readonly skipped: Skipped = { owners: 0, devices: 0, xattrs: 0, sockets: 0 };
+  entries = 0;
+  bytes = 0;
+  readonly #calls: TreeCalls;
+  readonly #target: OpenDirectory;
+  readonly #privileged: boolean;
+  readonly #pause: () => void;
+  /** Where in the target the files are that have more names, by layer and inode. */
+  readonly #linked = new Map<string, { path: BytePath; name: BytePath }>();
+
+  /** @param pause called between pieces of a long copy; may throw */
+  constructor(calls: TreeCalls, target: OpenDirectory, privileged: boolean, pause: () => void) {
+    this.#calls = calls;
+    this.#target = target;
+    this.#privileged = privileged;
+    this.#pause = pause;
+    this.attributes = new AttributeCopier(calls, target, privileged, this.skipped);
+  }
+
+  copy(entry: CopiedEntry): void {
+    if (entry.type === REGULAR_FILE) this.#copyFile(entry);
+    else this.#copySpecial(entry);
+  }
+
+  #copyFile(entry: CopiedEntry): void {
+    const source = this.#openSource(entry);
+    try {
+      const status = this.#calls.fileStatus(source);
+      if (this.#madeAsLink(entry, status)) return;
+      const target = entry.to.createFile(entry.name, this.attributes.creationMode(status));
+      try {
+        this.#calls.copyContent(source, target, status, this.#pause);
+        this.attributes.copyToFile(source, target, status);
+      } finally {
+        this.#calls.closeFile(target);
+      }
+      this.entries++;
+      this.bytes += status.size;
+    } finally {
+      this.#calls.closeFile(source);
+    }
+  }
+
+  /** An ordinary user may have files that he cannot read; he can change that, and changes it back at once. */
+  #openSource({ from, name }: CopiedEntry): number {
+    try {
+      return from.openFile(name);
+    } catch (error) {
+      if (this.#privileged || systemCode(error) !== 'EACCES') throw error;
+      const { mode, uid } = from.status(name);
+      if (uid !== process.geteuid?.()) throw error;
+      from.setMode(name, mode | OWNER_MAY_READ);
+      try {
+        return from.openFile(name);
+      } finally {
+        from.setMode(name, mode);
+      }
+    }
+  }
+
+  #copySpecial(entry: CopiedEntry): void {
+    const { name, type, from, to } = entry;
+    if (type === SOCKET) {
+      this.skipped.sockets++;
+      return;
+    }
+    const isDevice = type === CHARACTER_DEVICE || type === BLOCK_DEVICE;
+    const isNode = isDevice || type === FIFO;
+    if ((isDevice && !this.#privileged) || (isNode && this.#calls.kind === 'native-free')) {
+      this.skipped.devices++;
+      return;
+    }
+    const status = from.status(name);
+    if (this.#madeAsLink(entry, status)) return;
+    if (type === SYMLINK) to.makeSymlink(from.readSymlink(name), name);
+    else if (isNode) to.makeNode(name, type | 0o600, status.device);
+    else throw new Error(`a file of unknown type ${type.toString(8)}`);
+    // Only trusted and security attributes can be on any of these.
+    const xattrs = this.#privileged ? readXattrs(from.xattrs(name)) : [];
+    this.attributes.copyToEntry(to, name, status, { hasMode: type !== SYMLINK, xattrs });
+    this.entries++;
+  }
+
+  /** @returns true when the file has been copied under another name, which it now shares */
+  #madeAsLink({ name, to, path, layer }: CopiedEntry, status: FileStatus): boolean {
+    if (status.links === 1) return false;
+    const key = `${layer}:${status.identity}`;
+    const existing = this.#linked.get(key);
+    if (existing === undefined) {
+      this.#linked.set(key, { path, name });
+      return false;
+    }
+    const existingIn = existing.path === path ? to : this.#target.openDirectory(existing.path);
+    try {
+      to.makeHardLink(existingIn, existing.name, name);
+    } finally {
+      if (existingIn !== to) existingIn.close();
+    }
+    this.entries++;
+    return true;
+  }
+}

@@ -1,0 +1,42 @@
+import { spawnSync } from 'node:child_process';
+
+/** The user `nobody`, who owns nothing here. */
+export const USER = 65534;
+
+/**
+ * Runs a function as an ordinary user, in a process of its own; only what it is given and what it imports is there for it.
+ * @param args what the function gets, as JSON
+ * @returns what it returns, by way of JSON
+ */
+export function asUser<A, R>(action: (args: A, modules: Modules) => R, args: A): R {
+  const urls = MODULES.map((name) => import.meta.resolve(name));
+  const code = `
+    const loaded = await Promise.all(${JSON.stringify(urls)}.map((url) => import(url)));
+    const result = (${action.toString()})(${JSON.stringify(args)}, Object.assign({}, ...loaded));
+    process.stdout.write(JSON.stringify(result ?? null));
+  `;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
+    cwd: '/',
+    uid: USER,
+    gid: USER,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as R;
+}
+
+const MODULES = [
+  '#src/tree/copy-layers.js',
+  '#src/tree/copy-share.js',
+  '#src/tree/remove-tree.js',
+  '#src/tree/measure-tree.js',
+  '#src/syscalls/native-free-syscalls.js',
+  '#src/syscalls/load-syscalls.js',
+];
+
+export type Modules = typeof import('#src/tree/copy-layers.js') &
+  typeof import('#src/tree/copy-share.js') &
+  typeof import('#src/tree/remove-tree.js') &
+  typeof import('#src/tree/measure-tree.js') &
+  typeof import('#src/syscalls/native-free-syscalls.js') &
+  typeof import('#src/syscalls/load-syscalls.js');

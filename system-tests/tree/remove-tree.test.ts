@@ -1,0 +1,212 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '#src/syscalls/load-tree-calls.js';
+import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
+import { measureTree } from '#src/tree/measure-tree.js';
+import { removeTree } from '#src/tree/remove-tree.js';
+import { LayerBuilder } from './layer-builder.js';
+
+describe.each([
+  ['native', loadSyscalls()],
+  ['native-free', new NativeFreeSyscalls()],
+] as const)('removing and measuring a tree with %s calls', (kind, syscalls) => {
+  let directory: string;
+  const at = (name: string) => join(directory, name);
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'remove-tree-'));
+  });
+  afterEach(() => {
+    for (const name of ['tree/mounted', 'tree', 'other/mounted']) spawnSync('umount', ['-l', at(name)]);
+    removeTree(directory);
+  });
+
+  it('measures what du and find do, and gives back as much', () => {
+    new LayerBuilder(at('tree'))
+      .file('file', Buffer.alloc(100_000))
+      .hardLink('sub/link', 'file')
+      .hardLink('sub/another', 'file')
+      .symlink('sub/symlink', '/etc')
+      .symlink('sub/long', 'x'.repeat(3000))
+      .directory('sub/empty')
+      .file('sub/\xff\n', 'odd name')
+      .node('sub/fifo', 0o010000);
+    const size = measureTree(at('tree'), { syscalls });
+    const du = execFileSync('du', ['-s', '--block-size=1', at('tree')], { encoding: 'utf8' });
+    const names = execFileSync('find', [at('tree'), '-printf', 'x'], { encoding: 'utf8' });
+    expect(size).toEqual({ bytes: Number.parseInt(du, 10), entries: names.length });
+    expect(removeTree(at('tree'), { syscalls })).toEqual(size);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('counts the bytes of a file only when its last name goes', () => {
+    new LayerBuilder(at('tree')).file('one', Buffer.alloc(50_000));
+    new LayerBuilder(at('kept')).directory('');
+    execFileSync('ln', [at('tree/one'), at('kept/two')]);
+    const { bytes } = removeTree(at('tree'), { syscalls });
+    expect(bytes).toBeLessThan(50_000);
+    expect(removeTree(at('kept'), { syscalls }).bytes).toBeGreaterThanOrEqual(50_000);
+  });
+
+  it('removes symlinks and not what they point to', () => {
+    new LayerBuilder(at('outside')).file('kept');
+    new LayerBuilder(at('tree')).symlink('directory', at('outside')).symlink('file', at('outside/kept'));
+    symlinkSync(at('outside'), at('link'));
+    removeTree(at('tree'), { syscalls });
+    expect(removeTree(at('link'), { syscalls }).entries).toBe(1);
+    expect(readdirSync(directory)).toEqual(['outside']);
+    expect(readdirSync(at('outside'))).toEqual(['kept']);
+  });
+
+  it('is content with what is not there', () => {
+    expect(removeTree(at('nothing'), { syscalls })).toEqual({ entries: 0, bytes: 0 });
+    expect(removeTree(at('nothing/below'), { syscalls })).toEqual({ entries: 0, bytes: 0 });
+  });
+
+  it('finds the tree by way of a symlink above it', () => {
+    new LayerBuilder(at('real')).file('tree/file');
+    symlinkSync(at('real'), at('link'));
+    expect(removeTree(at('link/tree'), { syscalls }).entries).toBe(2);
+    expect(readdirSync(at('real'))).toEqual([]);
+  });
+
+  it('does not go into a file system that is mounted in the tree, names it, and does not measure it', () => {
+    mkdirSync(at('tree/mounted'), { recursive: true });
+    const before = measureTree(at('tree'), { syscalls });
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', at('tree/mounted')]);
+    new LayerBuilder(at('tree/mounted')).file('kept', Buffer.alloc(10_000));
+    expect(() => removeTree(at('tree'), { syscalls })).toThrow(
+      expect.objectContaining({ code: 'EBUSY', path: at('tree/mounted') }),
+    );
+    expect(existsSync(at('tree/mounted/kept'))).toBe(true);
+    const { bytes, entries } = measureTree(at('tree'), { syscalls });
+    expect({ bytes, entries }).toEqual({ bytes: before.bytes - statSync(directory).blocks * 512, entries: 1 });
+  });
+
+  it('does not go into a file system that is mounted on the tree', () => {
+    mkdirSync(at('tree'));
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', at('tree')]);
+    new LayerBuilder(at('tree')).file('kept');
+    expect(() => removeTree(at('tree'), { syscalls })).toThrow(
+      expect.objectContaining({ code: 'EBUSY', path: at('tree') }),
+    );
+    expect(existsSync(at('tree/kept'))).toBe(true);
+  });
+
+  it.runIf(kind === 'native')(
+    'does not go into a directory of the same file system that is mounted a second time',
+    () => {
+      new LayerBuilder(at('layer')).file('kept');
+      mkdirSync(at('tree/mounted'), { recursive: true });
+      execFileSync('mount', ['--bind', at('layer'), at('tree/mounted')]);
+      expect(() => removeTree(at('tree'), { syscalls })).toThrow(
+        expect.objectContaining({ code: 'EBUSY', path: at('tree/mounted') }),
+      );
+      expect(existsSync(at('layer/kept'))).toBe(true);
+    },
+  );
+
+  it('removes and measures a tree whose paths are longer than any call takes', () => {
+    mkdirSync(at('tree'));
+    const calls = loadTreeCalls(loadSyscalls());
+    const name = 'n'.repeat(200);
+    let deepest = calls.openDirectory(at('tree'));
+    for (let depth = 0; depth < 2000; depth++) {
+      deepest.makeDirectory(name);
+      if (depth % 2 === 0) closeSync(deepest.createFile('file', 0o600));
+      const next = deepest.openDirectory(name);
+      deepest.close();
+      deepest = next;
+    }
+    deepest.close();
+    expect(measureTree(at('tree'), { syscalls }).entries).toBe(3001);
+    expect(removeTree(at('tree'), { syscalls }).entries).toBe(3001);
+    expect(existsSync(at('tree'))).toBe(false);
+  });
+
+  it('does not mind entries that somebody else removes meanwhile', () => {
+    const layer = new LayerBuilder(at('tree'));
+    for (let index = 0; index < 200; index++)
+      layer.file(`d${index % 20}/f${index}`).directory(`d${index % 20}/e${index}`);
+    let asked = 0;
+    const isCancelled = () => {
+      asked++;
+      if (asked === 5)
+        for (const name of ['d3', 'd4', 'd5']) rmSync(at(`tree/${name}`), { recursive: true, force: true });
+      if (asked === 30) execFileSync('find', [at('tree'), '-type', 'f', '-delete']);
+      if (asked === 60) execFileSync('find', [at('tree'), '-mindepth', '1', '-delete']);
+      return false;
+    };
+    removeTree(at('tree'), { syscalls, isCancelled });
+    expect(existsSync(at('tree'))).toBe(false);
+  });
+
+  it('removes what somebody else adds meanwhile', () => {
+    const layer = new LayerBuilder(at('tree')).file('a').file('b').file('c');
+    let asked = 0;
+    const isCancelled = () => {
+      if (++asked === 3) layer.file('new/file').file('z');
+      return false;
+    };
+    removeTree(at('tree'), { syscalls, isCancelled });
+    expect(existsSync(at('tree'))).toBe(false);
+  });
+
+  it('does not follow a symlink that takes the place of a directory before its turn', () => {
+    new LayerBuilder(at('outside')).file('kept');
+    const layer = new LayerBuilder(at('tree')).file('a').file('sub/file').file('z');
+    let swapped = false;
+    const isCancelled = () => {
+      // The subdirectory has been listed by then, and waits.
+      if (!swapped && (!existsSync(at('tree/a')) || !existsSync(at('tree/z')))) {
+        swapped = true;
+        unlinkSync(at('tree/sub/file'));
+        rmSync(at('tree/sub'), { recursive: true });
+        layer.symlink('sub', at('outside'));
+      }
+      return false;
+    };
+    removeTree(at('tree'), { syscalls, isCancelled });
+    expect(swapped).toBe(true);
+    expect(existsSync(at('tree'))).toBe(false);
+    expect(readdirSync(at('outside'))).toEqual(['kept']);
+  });
+
+  it('leaves what is left when it is cancelled, and can be called again', () => {
+    new LayerBuilder(at('tree')).file('a').file('b').file('c');
+    let asked = 0;
+    expect(() => removeTree(at('tree'), { syscalls, isCancelled: () => ++asked > 2 })).toThrow(
+      expect.objectContaining({ code: 'ERR_ABORTED' }),
+    );
+    expect(existsSync(at('tree'))).toBe(true);
+    removeTree(at('tree'), { syscalls });
+    expect(existsSync(at('tree'))).toBe(false);
+  });
+
+  it('leaves no descriptor open', () => {
+    const open = () => readdirSync('/proc/self/fd').length;
+    new LayerBuilder(at('tree')).file(`${Array.from({ length: 150 }, () => 'd').join('/')}/f`);
+    closeSync(openSync('/dev/null', 'r'));
+    const before = open();
+    measureTree(at('tree'), { syscalls });
+    let asked = 0;
+    expect(() => removeTree(at('tree'), { syscalls, isCancelled: () => ++asked > 100 })).toThrow();
+    removeTree(at('tree'), { syscalls });
+    expect(open()).toBe(before);
+  });
+});
