@@ -1,0 +1,59 @@
+import type { LayerRecord } from '../metadata/metadata-manager.js';
+
+/** The kinds of backend there are, best first: the order in which `auto` tries them. */
+export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;
+export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** A layer of a stack and where its files are. */
+export interface StackedLayer extends LayerRecord {
+  /** Absolute. */
+  readonly rootfs: string;
+}
+
+/**
+ * Puts layers together into a root filesystem.
+ *
+ * A rootfs begins as an empty directory with a scratch directory beside it, both made by the caller and used by nobody else. `provision` fills
+ * or mounts it, and when that fails, or the process dies on the way, `destroy` takes apart whatever there is; the caller then removes the two directories.
+ */
+export interface Backend {
+  readonly name: BackendName;
+  /** @throws ProvisionerError `ERR_BACKEND_LIMIT` for a stack that this backend cannot show, `ERR_BACKEND_UNUSABLE`, `ERR_NO_SPACE`, … */
+  provision(request: RootfsRequest): Promise<void>;
+  /** Lets go of what is mounted, also while it is busy. Harmless when nothing is. */
+  destroy(rootfs: string): void;
+  /** Tries whether it works below `directory`, which is on the store's file system. Leaves nothing. */
+  probe(directory: string): BackendVerdict;
+}
+
+export interface RootfsRequest {
+  /** Bottom first, at least one; the same layer may stand in it more than once. */
+  readonly layers: readonly StackedLayer[];
+  /** The directory whose attributes the root gets: the root of the topmost layer that describes it. */
+  readonly rootAttributes: string;
+  readonly rootfs: string;
+  readonly scratch: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BackendVerdict {
+  readonly usable: boolean;
+  /** Why or why not, as a clause: `a probe mount worked`. */
+  readonly reason: string;
+}
+
+/**
+ * The layers that matter, bottom first: a layer that hides everything below is the lowest, and of a layer that stands in the stack more than
+ * once only the topmost copy counts, since the lower ones are under it. The kernel refuses a directory that is there twice (ELOOP), and
+ * ignores an opaque mark on a layer's root.
+ */
+export function effectiveStack(layers: readonly StackedLayer[]): StackedLayer[] {
+  const stack: StackedLayer[] = [];
+  const seen = new Set<string>();
+  for (const layer of layers.toReversed()) {
+    if (!seen.has(layer.id)) stack.unshift(layer);
+    seen.add(layer.id);
+    if (layer.opaqueRoot) break;
+  }
+  return stack;
+}

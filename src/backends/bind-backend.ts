@@ -1,0 +1,61 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ProvisionerError, systemCode } from '../errors.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
+import { probeIn } from './probe.js';
+
+/**
+ * Shows a layer itself, read-only: nothing is copied and nothing can be written. Only for images that come down to a single
+ * layer without whiteouts, since nothing is merged.
+ */
+export class BindBackend implements Backend {
+  readonly name = 'bind';
+  readonly #syscalls: Syscalls;
+
+  constructor(syscalls: Syscalls) {
+    this.#syscalls = syscalls;
+  }
+
+  async provision(request: RootfsRequest): Promise<void> {
+    const stack = effectiveStack(request.layers);
+    const [layer] = stack;
+    if (layer === undefined || stack.length > 1) {
+      throw new ProvisionerError('ERR_BACKEND_LIMIT', `bind shows a single layer, the image has ${stack.length}`, {
+        hint: 'provision it with --backend overlay or --backend copy',
+        details: { layers: stack.length, limit: 1 },
+      });
+    }
+    if (layer.whiteouts) {
+      throw new ProvisionerError('ERR_BACKEND_LIMIT', 'bind cannot hide the whiteouts of the image', {
+        hint: 'provision it with --backend overlay or --backend copy',
+      });
+    }
+    this.#syscalls.mountBindReadOnly(layer.rootfs, request.rootfs);
+  }
+
+  destroy(rootfs: string): void {
+    this.#syscalls.detachMount(rootfs);
+  }
+
+  probe(directory: string): BackendVerdict {
+    return probeIn(directory, (place) => this.#tryIn(place));
+  }
+
+  #tryIn(place: string): BackendVerdict {
+    const source = join(place, 'source');
+    const target = join(place, 'target');
+    mkdirSync(source);
+    mkdirSync(target);
+    this.#syscalls.mountBindReadOnly(source, target);
+    try {
+      writeFileSync(join(target, 'written'), 'x');
+      return { usable: false, reason: 'a probe mount was not read-only' };
+    } catch (error) {
+      if (systemCode(error) !== 'EROFS') throw error;
+      return { usable: true, reason: 'a probe mount worked; for images of one layer, read-only' };
+    } finally {
+      this.#syscalls.detachMount(target);
+    }
+  }
+}

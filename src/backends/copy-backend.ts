@@ -1,0 +1,58 @@
+import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
+import { createCopyShares } from '../tree/copy-share.js';
+import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
+import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
+
+export interface CopyBackendParts {
+  readonly syscalls: Syscalls;
+  readonly pool: WorkerPool;
+  readonly whiteouts: WhiteoutFormat;
+  readonly privileged: boolean;
+}
+
+/**
+ * Copies the merged tree. Works on any file system for any user, shows what overlay would show, and costs the time and the space of a copy
+ * (a reflink where the file system has them). An ordinary user gets the files, not their owners and devices.
+ */
+export class CopyBackend implements Backend {
+  readonly name = 'copy';
+  readonly #parts: CopyBackendParts;
+
+  constructor(parts: CopyBackendParts) {
+    this.#parts = parts;
+  }
+
+  async provision(request: RootfsRequest): Promise<void> {
+    const { syscalls, pool, whiteouts, privileged } = this.#parts;
+    const layers = effectiveStack(request.layers).map((layer) => layer.rootfs);
+    const failed = new AbortController();
+    const signal = request.signal === undefined ? failed.signal : AbortSignal.any([failed.signal, request.signal]);
+    const copies = createCopyShares(pool.size).map(async (share) => {
+      try {
+        await pool.run('copy-layers', { layers, target: request.rootfs, whiteouts, privileged, share }, { signal });
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    });
+    const outcomes = await Promise.allSettled(copies);
+    // The others fail because the first one did; their errors say no more than that they were cancelled.
+    if (failed.signal.aborted) throw failed.signal.reason;
+    const rejected = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (rejected !== undefined) throw rejected.reason;
+    copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls), privileged);
+  }
+
+  destroy(): void {
+    // Nothing is mounted; the files go with their directory.
+  }
+
+  probe(): BackendVerdict {
+    return this.#parts.privileged
+      ? { usable: true, reason: 'works everywhere' }
+      : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
+  }
+}

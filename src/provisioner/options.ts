@@ -1,0 +1,38 @@
+import type { BackendChoice } from '../backends/backends.js';
+import type { UnpackLimits } from '../config.js';
+
+export interface ProvisionerOptions {
+  /** The store's directory, made when missing. Default: `/var/lib/provisioner` for root, else `$XDG_DATA_HOME/provisioner`. */
+  readonly root?: string;
+  /** Who the containers made here belong to, so that agents that share a store recover only their own. Default: `default`. */
+  readonly owner?: string;
+  /** How rootfses are made when a call does not say. Default: `auto`, the best that works here. */
+  readonly backend?: BackendChoice;
+  /** Threads at most for unpacking, copying and deleting. Default: one for each CPU, eight at most. */
+  readonly workers?: number;
+  /** What a layer may ask for. Default: see `UnpackLimits`. */
+  readonly limits?: Partial<UnpackLimits>;
+  /**
+   * Where records are kept. `memory` forgets them at `close()`, needs no native module, and must not be used on a store that
+   * another process has open. Default: `sqlite`.
+   */
+  readonly records?: 'sqlite' | 'memory';
+}
+
+export interface PullImageOptions {
+  /** The image is given this name. Default: the names that the source itself gives it. */
+  readonly name?: string | undefined;
+  /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
+  readonly platform?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ProvisionOptions {
+  /** Default: the provisioner's own. */
+  readonly backend?: BackendChoice | undefined;
+  /** `missing`: pull what is not stored; `always`: pull in any case; `never`: only what is stored. Default: `missing`. */
+  readonly pullPolicy?: 'missing' | 'always' | 'never' | undefined;
+  /** `OS/ARCHITECTURE[/VARIANT]` for a pull. Default: this machine's, for Linux. */
+  readonly platform?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}

@@ -1,0 +1,79 @@
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { systemCode } from '../errors.js';
+import { overlayScratch, type StorePaths } from '../paths.js';
+import type { Sweeper } from '../store/sweeper.js';
+
+export interface RootfsPlace {
+  readonly id: string;
+  readonly containerId: string;
+  readonly backend: string;
+}
+
+/** The directories of rootfses, and of the containers that hold them. */
+export class RootfsDirectories {
+  readonly #paths: StorePaths;
+  readonly #sweeper: Sweeper;
+
+  constructor(paths: StorePaths, sweeper: Sweeper) {
+    this.#paths = paths;
+    this.#sweeper = sweeper;
+  }
+
+  rootfs({ id, containerId, backend }: RootfsPlace): string {
+    return this.#paths.rootfs(containerId, backend, id);
+  }
+
+  /** Two empty directories, and whatever leads to them. */
+  create(place: RootfsPlace): { readonly rootfs: string; readonly scratch: string } {
+    const rootfs = this.rootfs(place);
+    const scratch = this.#paths.scratch(place.containerId, place.backend, place.id);
+    for (const directory of [rootfs, scratch]) makeDirectories(directory);
+    return { rootfs, scratch };
+  }
+
+  /**
+   * Takes away what a rootfs has on disk; nothing of it is mounted any more. Empty directories go at once, which is all there is after most
+   * overlay containers; the rest is retired into `gc/`. Then the container's own directories go, as far as they are empty.
+   */
+  remove(place: RootfsPlace): void {
+    const rootfs = this.rootfs(place);
+    const scratch = this.#paths.scratch(place.containerId, place.backend, place.id);
+    if (!removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
+    const { upper, work } = overlayScratch(scratch);
+    // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
+    const emptied = removeEmpty(upper) && removeEmpty(join(work, 'work')) && removeEmpty(work) && removeEmpty(scratch);
+    if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
+    this.#removeEmptyAbove(rootfs);
+    this.#removeEmptyAbove(scratch);
+  }
+
+  #removeEmptyAbove(path: string): void {
+    for (let at = dirname(path); at !== this.#paths.containers && removeEmpty(at); ) at = dirname(at);
+  }
+}
+
+/** @returns false when there is something in it */
+function removeEmpty(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return true;
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
+/** As `mkdir -p`, beside others who remove directories on the way because these are empty just now. */
+function makeDirectories(path: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      return;
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT' || attempt === 100) throw error;
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { resolve } from 'node:path';
+import { type ErrorCode, ProvisionerError } from '../errors.js';
+import { type ImageId, isDigest } from '../image/digest.js';
+import { formatPlatform, type Platform } from '../image/platform.js';
+import { formatReference, parseReference } from '../image/reference.js';
+import { orAborted } from '../locks/or-aborted.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { ArchiveInput } from '../pull/archive-spool.js';
+import type { Offer, OfferedImage } from '../pull/puller.js';
+import { formatSource, type Source } from '../pull/source.js';
+import { completeStack } from './image-stack.js';
+import { LayerStore, type LayerStoreParts } from './layer-store.js';
+
+export interface PullRequest {
+  readonly platform: Platform;
+  /** Names to give the image, normalised. Default: those that the source itself gives it. */
+  readonly names?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Images and their layers: gets them from sources, and finds them by name or digest. An image is recorded when all its layers are
+ * stored, so an image that can be found can be provisioned.
+ */
+export class ImageStore {
+  readonly #parts: LayerStoreParts;
+  readonly #layers: LayerStore;
+  /** Pulls under way, those of callers who gave up included. */
+  readonly #pulling = new Set<Promise<unknown>>();
+
+  constructor(parts: LayerStoreParts) {
+    this.#parts = parts;
+    this.#layers = new LayerStore(parts);
+  }
+
+  /** Stores one image. @throws what pullers and `unpackLayer` throw */
+  async pull(source: Source, request: PullRequest): Promise<ImageRecord> {
+    const absolute: Source = source.transport === 'docker' ? source : { ...source, path: resolve(source.path) };
+    const [image] = await this.#store(formatSource(absolute), request, async (staging) => {
+      const { openSource } = await import('../pull/open-source.js');
+      return openSource(absolute, {
+        stagingDirectory: staging,
+        freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+      }).open({ platform: request.platform, signal: request.signal });
+    });
+    return image as ImageRecord;
+  }
+
+  /** Stores all images of an archive. @param input a file's path, or a stream */
+  async load(input: ArchiveInput, request: PullRequest): Promise<ImageRecord[]> {
+    const source = input.kind === 'file' ? `archive:${resolve(input.path)}` : 'archive:-';
+    return this.#store(source, request, async (staging) => {
+      const { openArchive } = await import('../pull/open-archive.js');
+      return openArchive(input, {
+        platform: request.platform,
+        signal: request.signal,
+        stagingDirectory: staging,
+        freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+      });
+    });
+  }
+
+  /**
+   * Finds an image by name (`app:v2`), by digest (`sha256:…`, `app@sha256:…`), or by the first hex digits of its digest, three at least.
+   * @throws ProvisionerError `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS`, `ERR_BAD_REFERENCE`
+   */
+  async find(text: string): Promise<ImageRecord> {
+    const { metadata } = this.#parts;
+    const found = isDigest(text) ? await metadata.getImage(text as ImageId) : await this.#findNamed(text);
+    const image = found ?? (await this.#findByPrefix(text));
+    if (image !== undefined) return image;
+    throw notFound('ERR_IMAGE_NOT_FOUND', `no image ${JSON.stringify(text)} in this store`, text);
+  }
+
+  /** Resolves when no pull is under way. */
+  async idle(): Promise<void> {
+    while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
+  }
+
+  async #findNamed(text: string): Promise<ImageRecord | undefined> {
+    // The digits of an id are no name, but look like one to the parser, which says so.
+    if (/^(?:sha256:)?[0-9a-f]{3,64}$/.test(text) && text.includes('sha256:')) return undefined;
+    if (/^[0-9a-f]{64}$/.test(text)) return undefined;
+    const reference = parseReference(text);
+    const { metadata } = this.#parts;
+    const named = await metadata.getImageByName(formatReference(reference));
+    return named ?? (reference.digest === undefined ? undefined : metadata.getImage(reference.digest as ImageId));
+  }
+
+  async #findByPrefix(text: string): Promise<ImageRecord | undefined> {
+    const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(text)?.[1];
+    if (prefix === undefined) return undefined;
+    const { metadata } = this.#parts;
+    const [id, other] = await metadata.findImages(prefix, 2);
+    if (id === undefined) return undefined;
+    if (other !== undefined) {
+      throw notFound('ERR_IMAGE_AMBIGUOUS', `several images begin with ${JSON.stringify(text)}`, text);
+    }
+    return metadata.getImage(id);
+  }
+
+  async #store(
+    source: string,
+    request: PullRequest,
+    open: (staging: string) => Promise<Offer>,
+  ): Promise<ImageRecord[]> {
+    const pullId = randomUUID();
+    const pull = this.#pullAll(source, pullId, request, open);
+    this.#pulling.add(pull);
+    const done = () => this.#pulling.delete(pull);
+    pull.then(done, done);
+    return orAborted(pull, request.signal);
+  }
+
+  async #pullAll(
+    source: string,
+    pullId: string,
+    request: PullRequest,
+    open: (staging: string) => Promise<Offer>,
+  ): Promise<ImageRecord[]> {
+    const { paths, sweeper, events } = this.#parts;
+    const started = performance.now();
+    let offer: Offer | undefined;
+    try {
+      offer = await open(paths.pullStaging(pullId));
+      const images: ImageRecord[] = [];
+      for (const image of offer.images) {
+        const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
+        events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
+        images.push(await this.#storeImage(image, source, pullId, request));
+        const milliseconds = performance.now() - started;
+        events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
+      }
+      return images;
+    } catch (error) {
+      events.emit('pullFailed', { pullId, source, error });
+      throw error;
+    } finally {
+      await offer?.close();
+      sweeper.retire(paths.pullStaging(pullId), 'staging');
+    }
+  }
+
+  async #storeImage(image: OfferedImage, source: string, pullId: string, request: PullRequest): Promise<ImageRecord> {
+    const { metadata } = this.#parts;
+    const pull = { pullId, signal: pullSignal(request.signal) };
+    await this.#layers.ensure(image.layers, pull);
+    const layers = image.layers.map((layer) => layer.diffId);
+    const stack = await completeStack(layers, this.#layers, this.#parts, pull);
+    for (const layer of image.layers) {
+      if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
+    }
+    await metadata.putImage(
+      {
+        id: image.id,
+        mediaType: image.mediaType,
+        manifest: image.manifest,
+        configDigest: image.configDigest,
+        config: image.config,
+        platform: formatPlatform(image.platform),
+        layers: stack,
+        source,
+      },
+      request.names ?? image.names,
+    );
+    return (await metadata.getImage(image.id)) as ImageRecord;
+  }
+}
+
+/** A signal of the pull's own, which may have a listener for each layer; Node would warn the embedder about the eleventh. */
+function pullSignal(caller: AbortSignal | undefined): AbortSignal {
+  const signal = AbortSignal.any(caller === undefined ? [] : [caller]);
+  setMaxListeners(0, signal);
+  return signal;
+}
+
+function notFound(code: ErrorCode, message: string, image: string): ProvisionerError {
+  const hint =
+    code === 'ERR_IMAGE_AMBIGUOUS'
+      ? 'write more digits of the digest'
+      : '`provisioner images` lists what is here; `provisioner pull` gets an image';
+  return new ProvisionerError(code, message, { hint, details: { image } });
+}

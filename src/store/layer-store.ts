@@ -1,0 +1,228 @@
+import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { UnpackLimits } from '../config.js';
+import { fileError, throwIfAborted } from '../errors.js';
+import type { LayerProgress, ProvisionerEmitter } from '../events.js';
+import { digestHex, type LayerId } from '../image/digest.js';
+import { isAlive, ownIdentity } from '../locks/process-identity.js';
+import { SingleFlight } from '../locks/single-flight.js';
+import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+import type { OfferedLayer } from '../pull/puller.js';
+import type { SeamRequest } from '../seams/make-seam.js';
+import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
+import { CommitBatch } from './commit-batch.js';
+import type { Sweeper } from './sweeper.js';
+
+export interface LayerStoreParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly pool: WorkerPool;
+  readonly sweeper: Sweeper;
+  readonly events: ProvisionerEmitter;
+  readonly whiteouts: WhiteoutFormat;
+  readonly privileged: boolean;
+  readonly limits: UnpackLimits;
+}
+
+/** One pull's view of the store: where it stages, and how long it lives. */
+export interface PullContext {
+  readonly pullId: string;
+  readonly signal: AbortSignal;
+}
+
+interface StagedLayer {
+  readonly directory: string;
+  readonly record: LayerRecord;
+}
+
+/** Between two looks at a layer that another process unpacks, in milliseconds. */
+const CLAIM_POLL = [10, 20, 50, 100] as const;
+
+/**
+ * The layers on disk: each is unpacked once, whoever asks for it and however often, and stored once.
+ *
+ *   staging/<pull>/<n>  ──unpack──►  synced  ──rename──►  layers/<id>  ──record──►  usable
+ *
+ * In one process callers share a flight for each layer; across processes a claim in the records says who is at it. A crash leaves at worst a
+ * staging directory, or a complete layer without a record, which the next one to unpack that layer replaces.
+ */
+export class LayerStore {
+  readonly #parts: LayerStoreParts;
+  readonly #flights = new SingleFlight<void>();
+
+  constructor(parts: LayerStoreParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Makes sure that all these layers are stored. Those that are missing are unpacked at the same time, the largest first, so that the longest
+   * job is not the last one to start.
+   */
+  async ensure(layers: readonly OfferedLayer[], pull: PullContext): Promise<void> {
+    const wanted = new Map(layers.map((layer) => [layer.diffId, layer]));
+    const missing = new Set(await this.#parts.metadata.missingLayers([...wanted.keys()]));
+    const toUnpack: OfferedLayer[] = [];
+    for (const layer of wanted.values()) {
+      if (missing.has(layer.diffId)) toUnpack.push(layer);
+      else this.#report(pull, layer, 'stored', layer.size);
+    }
+    toUnpack.sort((a, b) => b.size - a.size);
+    const own = toUnpack.filter((layer) => !this.#flights.has(layer.diffId));
+    const batch = new CommitBatch<StagedLayer>(own.length, (staged) => this.#publish(staged));
+    const working: Promise<void>[] = [];
+    const flights = toUnpack.map((layer, index) =>
+      this.#flights.run(
+        layer.diffId,
+        (signal) => {
+          const work = this.#unpackOnce(layer, index, batch, { ...pull, signal });
+          working.push(work);
+          return work;
+        },
+        pull.signal,
+      ),
+    );
+    const outcomes = await Promise.allSettled(flights);
+    // A flight that started here may go on for another caller; it reads from this caller's source.
+    await Promise.allSettled(working);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /**
+   * Makes sure that the seam of a layer is stored, if it needs one. A seam is stored as layers are: once for all images that need it.
+   * @param request without the target, which is staged here
+   * @returns false when it needs none
+   */
+  async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
+    const { pool } = this.#parts;
+    let needed = true;
+    const make = async (directory: string, signal: AbortSignal): Promise<LayerRecord | undefined> => {
+      const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
+      needed = seam.entries > 0;
+      if (!needed) return undefined;
+      const { bytes } = await pool.run('measure-tree', { path: directory }, { signal });
+      const { entries, whiteouts } = seam;
+      return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
+    };
+    const stage = this.#parts.paths.pullStaging(`${pull.pullId}-${digestHex(id).slice(0, 16)}`);
+    const batch = new CommitBatch<StagedLayer>(1, (staged) => this.#publish(staged));
+    await this.#storeOnce(id, stage, batch, pull.signal, make, () => {});
+    return needed;
+  }
+
+  #unpackOnce(layer: OfferedLayer, index: number, batch: CommitBatch<StagedLayer>, pull: PullContext): Promise<void> {
+    const directory = this.#parts.paths.stagedLayer(pull.pullId, index);
+    const report = (phase: LayerProgress['phase']) =>
+      this.#report(pull, layer, phase, phase === 'shared' ? 0 : layer.size);
+    return this.#storeOnce(
+      layer.diffId,
+      directory,
+      batch,
+      pull.signal,
+      (staged) => this.#unpack(layer, staged, pull),
+      report,
+    );
+  }
+
+  /**
+   * Claims a layer, makes it in a staging directory and publishes it; or waits until another process has done so.
+   * @param make returns the layer's record, or undefined when there is nothing to store after all
+   */
+  async #storeOnce(
+    id: LayerId,
+    directory: string,
+    batch: CommitBatch<StagedLayer>,
+    signal: AbortSignal,
+    make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
+    report: (phase: 'stored' | 'shared' | 'done') => void,
+  ): Promise<void> {
+    const { metadata, sweeper } = this.#parts;
+    let ours: CommitBatch<StagedLayer> | undefined = batch;
+    try {
+      for (let attempt = 0; ; attempt++) {
+        throwIfAborted(signal);
+        const claim = await metadata.claimLayer(id, ownIdentity(), isAlive);
+        if (claim.state === 'recorded') {
+          report('stored');
+          return;
+        }
+        if (claim.state === 'claimed') break;
+        // Another process is at it. The other layers of this batch need not wait for that one.
+        ours?.leave();
+        ours = undefined;
+        report('shared');
+        await sleep(CLAIM_POLL[Math.min(attempt, CLAIM_POLL.length - 1)]);
+      }
+      try {
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        const record = await make(directory, signal);
+        if (record === undefined) {
+          sweeper.retire(directory, 'staged');
+          return;
+        }
+        const arrival = ours ?? new CommitBatch<StagedLayer>(1, (alone) => this.#publish(alone));
+        ours = undefined;
+        await arrival.arrive({ directory, record });
+        report('done');
+      } catch (error) {
+        sweeper.retire(directory, 'staged');
+        throw fileError(error, 'store a layer', directory);
+      } finally {
+        await metadata.releaseLayerClaim(id, ownIdentity());
+      }
+    } finally {
+      ours?.leave();
+    }
+  }
+
+  async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
+    const { pool, whiteouts, privileged, limits, events } = this.#parts;
+    const { location: blob, digest, diffId } = layer;
+    this.#report(pull, layer, 'unpacking', 0);
+    const { skipped, ...record } = await pool.run(
+      'unpack-layer',
+      { blob, digest, diffId, directory, format: whiteouts, privileged, limits },
+      { signal: pull.signal, onProgress: (bytes) => this.#report(pull, layer, 'unpacking', bytes) },
+    );
+    const { owners, devices, xattrs } = skipped;
+    if (owners + devices + xattrs > 0) {
+      events.emit('warning', {
+        code: 'ATTRIBUTES_SKIPPED',
+        message: `layer ${diffId}: ${owners} owners, ${devices} devices and ${xattrs} extended attributes could not be kept`,
+        details: { layer: diffId, ...skipped },
+      });
+    }
+    return { id: diffId, ...record };
+  }
+
+  /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
+  async #publish(staged: readonly StagedLayer[]): Promise<void> {
+    const { paths, pool, metadata, sweeper } = this.#parts;
+    await pool.run('sync-file-system', { path: paths.staging });
+    for (const { directory, record } of staged) {
+      const target = paths.layer(record.id);
+      // A complete layer without a record: a crash came between the rename and the record. Nobody uses it, and this one is as good.
+      sweeper.retire(target, digestHex(record.id));
+      renameSync(directory, target);
+    }
+    syncDirectory(paths.layers);
+    for (const { record } of staged) await metadata.putLayer(record);
+  }
+
+  #report(pull: PullContext, layer: OfferedLayer, phase: LayerProgress['phase'], bytes: number): void {
+    const { events } = this.#parts;
+    events.emit('layerProgress', { pullId: pull.pullId, layer: layer.diffId, phase, bytes, total: layer.size });
+  }
+}
+
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,184 @@
+import { type BytePath, printablePath } from '../syscalls/byte-path.js';
+import type { FileTree } from '../syscalls/syscalls.js';
+import { WHITEOUT_PREFIX } from '../tree/whiteouts.js';
+import { checkName, join, nameOf, parentOf } from './entry-path.js';
+import { malformed } from './malformed.js';
+import { ownCopy } from './own-copy.js';
+import type { TarEntry } from './tar-entry.js';
+import { type UnpackBudget, xattrBytes } from './unpack-budget.js';
+
+/** What is kept of a directory's entry until the end. */
+export type DirectoryAttributes = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'modified' | 'accessed' | 'xattrs'>;
+
+/** A directory of the layer being unpacked. */
+export interface LayerDirectory {
+  /** What its entry says; undefined while the archive only implies it. */
+  attributes: DirectoryAttributes | undefined;
+  /** Nothing of the layers below shows in it. */
+  opaque: boolean;
+  /** It hides a directory below by a whiteout, so an implied one gets attributes of its own. */
+  fresh: boolean;
+  /** Names of directories in it, to forget them with it. */
+  children: Set<BytePath> | undefined;
+}
+
+/** As many symlinks as the kernel follows. @see path_resolution(7) */
+const SYMLINKS_MAX = 40;
+/** Nobody but us enters a layer that is being unpacked, and directories get their own mode at the end. */
+const UNFINISHED_MODE = 0o700;
+/** Paths through symlinks to remember; more would be an archive that means to fill the memory. */
+const REDIRECTIONS_MAX = 20_000;
+/** What an attribute takes beside its bytes. */
+const XATTR_OVERHEAD = 200;
+
+/**
+ * Knows every directory that the layer has so far, which makes paths safe and cheap: a path whose parent is known needs no check, and
+ * what is not known is created, or is a symlink of the same layer, which is followed inside the layer by hand.
+ */
+export class LayerDirectories {
+  readonly #tree: FileTree;
+  readonly #known = new Map<BytePath, LayerDirectory>();
+  /** Where paths through symlinks of this layer lead. Emptied whenever an entry is replaced. */
+  readonly #redirected = new Map<BytePath, BytePath>();
+  readonly #budget: UnpackBudget;
+
+  constructor(tree: FileTree, budget: UnpackBudget) {
+    this.#tree = tree;
+    this.#budget = budget;
+    this.#known.set('', { attributes: undefined, opaque: false, fresh: false, children: undefined });
+  }
+
+  get(path: BytePath): LayerDirectory | undefined {
+    return this.#known.get(path);
+  }
+
+  entries(): IterableIterator<[BytePath, LayerDirectory]> {
+    return this.#known.entries();
+  }
+
+  /** All of them, each before the one it is in. */
+  deepestFirst(): [BytePath, LayerDirectory][] {
+    // A directory becomes known after the one it is in, and a map keeps that order.
+    return [...this.#known].reverse();
+  }
+
+  /** Where an entry lands: its parents made where they are missing, and symlinks of this layer among them followed. */
+  place(path: BytePath): BytePath {
+    checkName(path);
+    const parent = parentOf(path);
+    if (this.#known.has(parent)) return path;
+    return join(this.#resolve(parent, true) as BytePath, nameOf(path));
+  }
+
+  /** As `place`, but makes nothing. @returns undefined when a parent is not in this layer */
+  find(path: BytePath): BytePath | undefined {
+    const parent = parentOf(path);
+    if (this.#known.has(parent)) return path;
+    const resolved = this.#resolve(parent, false);
+    return resolved === undefined ? undefined : join(resolved, nameOf(path));
+  }
+
+  /** Records a directory that has just been made. @param entry undefined when the archive only implies it */
+  add(path: BytePath, entry: TarEntry | undefined): void {
+    this.#budget.keep(path.length);
+    const directory: LayerDirectory = { attributes: undefined, opaque: false, fresh: false, children: undefined };
+    if (entry !== undefined) this.describe(directory, entry);
+    this.#known.set(path, directory);
+    const parent = this.#known.get(parentOf(path)) as LayerDirectory;
+    parent.children ??= new Set();
+    parent.children.add(nameOf(path));
+  }
+
+  /** Lets an entry say what a directory is like. */
+  describe(directory: LayerDirectory, { mode, uid, gid, modified, accessed, xattrs }: TarEntry): void {
+    if (xattrs !== undefined) this.#budget.keep(xattrBytes(xattrs) + xattrs.size * XATTR_OVERHEAD);
+    const kept = xattrs && new Map([...xattrs].map(([name, value]) => [name, ownCopy(value)]));
+    directory.attributes = { mode, uid, gid, modified, accessed, xattrs: kept };
+  }
+
+  /** Forgets a directory that has been removed with everything in it. */
+  forget(path: BytePath): void {
+    this.#known.get(parentOf(path))?.children?.delete(nameOf(path));
+    const rest = [path];
+    for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
+      for (const child of this.#known.get(next)?.children ?? []) rest.push(join(next, child));
+      this.#known.delete(next);
+    }
+  }
+
+  /** Something that may have been a symlink is gone. */
+  forgetRedirections(): void {
+    this.#redirected.clear();
+  }
+
+  /** Walks a directory path component by component, as the kernel would inside a chroot. */
+  #resolve(path: BytePath, create: boolean): BytePath | undefined {
+    const remembered = this.#redirected.get(path);
+    if (remembered !== undefined && this.#known.has(remembered)) return remembered;
+    // What is known is no symlink, and neither is what leads to it.
+    let current = path;
+    while (!this.#known.has(current)) {
+      this.#budget.step(current.length);
+      current = parentOf(current);
+    }
+    const todo = path
+      .slice(current === '' ? 0 : current.length + 1)
+      .split('/')
+      .reverse();
+    let symlinks = 0;
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      this.#budget.step(current.length);
+      if (name === '' || name === '.') continue;
+      if (name === '..') {
+        // At the root it stays there, as in a chroot.
+        current = parentOf(current);
+        continue;
+      }
+      const next = join(current, name);
+      if (this.#known.has(next)) {
+        current = next;
+        continue;
+      }
+      const target = this.#symlinkAt(next, create);
+      if (target === 'missing') {
+        if (!create) return undefined;
+        this.#makeImplied(next);
+        current = next;
+        continue;
+      }
+      if (++symlinks > SYMLINKS_MAX) throw malformed(`too many symlinks in the way of ${printablePath(path)}`);
+      if (target.symlink.startsWith('/')) current = '';
+      todo.push(...target.symlink.split('/').reverse());
+    }
+    if (symlinks > 0) this.#remember(path, current);
+    return current;
+  }
+
+  #makeImplied(path: BytePath): void {
+    checkName(path);
+    if (nameOf(path).startsWith(WHITEOUT_PREFIX)) {
+      // The archive's own names have been looked at, but a symlink may lead anywhere.
+      throw malformed(`something lies below the whiteout ${printablePath(path)}`);
+    }
+    this.#budget.impliedDirectory();
+    this.#tree.makeDirectory(path, UNFINISHED_MODE);
+    this.add(path, undefined);
+  }
+
+  #remember(path: BytePath, place: BytePath): void {
+    if (this.#redirected.size >= REDIRECTIONS_MAX) this.#redirected.clear();
+    this.#redirected.set(path, place);
+  }
+
+  #symlinkAt(path: BytePath, create: boolean): 'missing' | { symlink: BytePath } {
+    try {
+      const symlink = this.#tree.readLink(path);
+      if (symlink !== undefined) return { symlink };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'missing';
+      throw error;
+    }
+    if (!create) return 'missing';
+    throw malformed(`something lies below ${printablePath(path)}, which is no directory`);
+  }
+}

@@ -1,0 +1,372 @@
+import { statfsSync } from 'node:fs';
+import type { UnpackLimits } from '../config.js';
+import { ProvisionerError, systemCode } from '../errors.js';
+import { type BytePath, printablePath } from '../syscalls/byte-path.js';
+import type { FileTree } from '../syscalls/syscalls.js';
+import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { EntryAttributes, type Skipped } from './entry-attributes.js';
+import { entryPath, join, parentOf, unsafe } from './entry-path.js';
+import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
+import { writeWhiteouts } from './layer-whiteouts.js';
+import { malformed } from './malformed.js';
+import type { LowerLink, Stacking } from './stacking.js';
+import type { TarEntry } from './tar-entry.js';
+import type { TarHandler } from './tar-reader.js';
+import { UnpackBudget } from './unpack-budget.js';
+
+export interface LayerWriterOptions {
+  /** The layer's root: an empty directory that nobody else uses. */
+  readonly tree: FileTree;
+  /** The same directory, for questions about its file system. */
+  readonly directory: string;
+  readonly format: WhiteoutFormat;
+  /** Apply owners, devices and every attribute, and fail where one cannot be applied; else skip and count those. */
+  readonly privileged: boolean;
+  readonly limits: UnpackLimits;
+  /** Removes a directory of the layer with all that is in it. */
+  readonly removeDirectoryTree: (path: BytePath) => void;
+}
+
+/** What came of a layer. */
+export interface WrittenLayer {
+  readonly entries: number;
+  readonly opaqueRoot: boolean;
+  readonly whiteouts: boolean;
+  readonly describesRoot: boolean;
+  readonly stacking: Stacking;
+  readonly skipped: Skipped;
+}
+
+/** A hard link to a file of a lower layer. */
+interface PendingLink {
+  readonly target: BytePath;
+  /** The directory it stands in. Gone with that, also when another one takes its name. */
+  readonly directory: LayerDirectory;
+}
+
+const S_IFBLK = 0o060000;
+const S_IFCHR = 0o020000;
+const S_IFIFO = 0o010000;
+/** Between two looks at the free space. */
+const SPACE_CHECK_BYTES = 32 * 2 ** 20;
+/** What an entry takes without its data, roughly: an inode, a name, often a block. */
+const ENTRY_BYTES = 4096;
+
+/**
+ * Writes the entries of a layer below its root. A later entry of a path replaces an earlier one, directories keep what is in them.
+ * Whiteouts concern the layers below only, so they are collected and written at the end, wherever they stand in the archive.
+ * Directories get their attributes last of all: nothing that happens in them can change these any more, and none of them
+ * passes its group or its default ACL on.
+ *
+ * @see OCI image-spec, layer.md, "Applying Changesets"
+ */
+export class LayerWriter implements TarHandler {
+  readonly #options: LayerWriterOptions;
+  readonly #tree: FileTree;
+  readonly #directories: LayerDirectories;
+  readonly #attributes: EntryAttributes;
+  readonly #budget: UnpackBudget;
+
+  readonly #whiteouts = new Set<BytePath>();
+  readonly #opaque = new Set<BytePath>();
+  readonly #lowerLinks = new Map<BytePath, PendingLink>();
+  #uncheckedBytes = SPACE_CHECK_BYTES;
+
+  /** The file being written, when there is one. */
+  #descriptor = -1;
+  #file: TarEntry | undefined;
+  #path: BytePath = '';
+  #segment = 0;
+  #segmentDone = 0;
+
+  constructor(options: LayerWriterOptions) {
+    this.#options = options;
+    this.#tree = options.tree;
+    this.#budget = new UnpackBudget(options.limits);
+    this.#directories = new LayerDirectories(options.tree, this.#budget);
+    this.#attributes = new EntryAttributes(options.tree, options);
+  }
+
+  entry(entry: TarEntry): void {
+    this.#budget.entry(entry.dataSize);
+    if (entry.xattrs !== undefined) this.#budget.xattrs(entry.xattrs);
+    this.#count(ENTRY_BYTES);
+    const path = entryPath(entry.path);
+    if (path.includes(WHITEOUT_PREFIX) && this.#isWhiteout(path)) return;
+    if (path === '') this.#root(entry);
+    else this.#write(entry, this.#directories.place(path));
+  }
+
+  data(chunk: Buffer, start: number, end: number): void {
+    if (this.#file === undefined) return;
+    this.#count(end - start);
+    if (this.#file.sparse === undefined) this.#tree.writeFile(this.#descriptor, chunk, start, end - start);
+    else this.#writeSegments(this.#file.sparse.segments, chunk, start, end);
+  }
+
+  endEntry(): void {
+    if (this.#file === undefined) return;
+    this.#attributes.applyToFile(this.#descriptor, this.#path, this.#file);
+    this.closeFile();
+  }
+
+  /** Gives up the file being written, if any. */
+  closeFile(): void {
+    this.#file = undefined;
+    if (this.#descriptor >= 0) this.#tree.closeFile(this.#descriptor);
+    this.#descriptor = -1;
+  }
+
+  /** Writes whiteouts and the attributes of directories. */
+  finish(): WrittenLayer {
+    const { format } = this.#options;
+    const whiteoutDirectories = writeWhiteouts(this.#tree, this.#directories, format, this.#whiteouts, this.#opaque);
+    const implied: BytePath[] = [];
+    // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
+    for (const [path, directory] of this.#directories.deepestFirst()) {
+      const isOverlayOpaque = directory.opaque && path !== '' && format !== 'plain';
+      this.#attributes.applyToDirectory(path, directory.attributes, isOverlayOpaque ? format : undefined);
+      if (directory.attributes === undefined && !directory.fresh) implied.push(path);
+    }
+    implied.reverse();
+    const opaqueRoot = this.#directories.get('')?.opaque ?? false;
+    return {
+      entries: this.#budget.entries,
+      opaqueRoot,
+      whiteouts: this.#whiteouts.size + this.#opaque.size > 0,
+      describesRoot: this.#directories.get('')?.attributes !== undefined,
+      stacking: { implied, whiteoutDirectories, lowerLinks: this.#remainingLowerLinks() },
+      skipped: this.#attributes.skipped,
+    };
+  }
+
+  /** Takes whiteouts and opaque markers out of the archive's entries. */
+  #isWhiteout(path: BytePath): boolean {
+    const components = path.split('/');
+    const name = components.pop() as BytePath;
+    // The union file system aufs kept its own records under such names; they never were part of a container.
+    if (components.some((component) => component.startsWith('.wh..wh.'))) return true;
+    const within = components.find((component) => component.startsWith(WHITEOUT_PREFIX));
+    if (within !== undefined) throw malformed(`something lies below the whiteout ${printablePath(within)}`);
+    if (!name.startsWith(WHITEOUT_PREFIX)) return false;
+    const parent = components.join('/');
+    if (name === OPAQUE_MARKER) {
+      this.#budget.keep(parent.length);
+      this.#opaque.add(parent);
+    } else if (!name.startsWith('.wh..wh.')) {
+      const hidden = name.slice(WHITEOUT_PREFIX.length);
+      if (hidden === '' || hidden === '.' || hidden === '..')
+        throw unsafe(path, 'it would remove a directory it stands in');
+      this.#addWhiteout(join(parent, hidden));
+    }
+    return true;
+  }
+
+  #addWhiteout(path: BytePath): void {
+    this.#budget.keep(path.length);
+    this.#whiteouts.add(path);
+  }
+
+  #root(entry: TarEntry): void {
+    if (entry.type !== 'directory') throw malformed('the root is no directory');
+    const root = this.#directories.get('');
+    if (root !== undefined) this.#directories.describe(root, entry);
+  }
+
+  #write(entry: TarEntry, path: BytePath): void {
+    if (this.#lowerLinks.size > 0 && entry.type !== 'hardlink') this.#lowerLinks.delete(path);
+    switch (entry.type) {
+      case 'file':
+        this.#beginFile(entry, path);
+        return;
+      case 'directory':
+        this.#directory(entry, path);
+        return;
+      case 'hardlink':
+        this.#hardLink(entry, path);
+        return;
+      case 'symlink':
+        if (entry.linkPath === '') throw malformed(`the symlink ${printablePath(path)} points nowhere`);
+        this.#replacing(path, () => this.#tree.makeSymlink(entry.linkPath, path));
+        this.#attributes.apply(path, entry);
+        return;
+      case 'fifo':
+        this.#node(entry, path, S_IFIFO);
+        return;
+      default:
+        this.#device(entry, path);
+    }
+  }
+
+  #beginFile(entry: TarEntry, path: BytePath): void {
+    const size = entry.sparse?.size ?? entry.dataSize;
+    this.#budget.fileSize(size);
+    // The mode it will have, so that the common file needs no chmod; nobody else can reach it yet.
+    const mode = entry.mode & 0o777;
+    this.#replacing(path, () => {
+      this.#descriptor = this.#tree.createFile(path, mode);
+    });
+    this.#file = entry;
+    this.#path = path;
+    this.#segment = 0;
+    this.#segmentDone = 0;
+    if (entry.sparse !== undefined) this.#tree.setFileSize(this.#descriptor, size);
+  }
+
+  #writeSegments(
+    segments: NonNullable<TarEntry['sparse']>['segments'],
+    chunk: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    for (let at = start; at < end; ) {
+      const segment = segments[this.#segment];
+      if (segment === undefined) throw malformed('a sparse file has more data than its map says');
+      const length = Math.min(end - at, segment.length - this.#segmentDone);
+      if (length > 0) {
+        this.#tree.writeFileAt(this.#descriptor, chunk, at, length, segment.offset + this.#segmentDone);
+      }
+      at += length;
+      this.#segmentDone += length;
+      if (this.#segmentDone === segment.length) {
+        this.#segment++;
+        this.#segmentDone = 0;
+      }
+    }
+  }
+
+  #directory(entry: TarEntry, path: BytePath): void {
+    const known = this.#directories.get(path);
+    if (known !== undefined) {
+      this.#directories.describe(known, entry);
+      return;
+    }
+    this.#replacing(path, () => this.#tree.makeDirectory(path, 0o700));
+    this.#directories.add(path, entry);
+  }
+
+  #hardLink(entry: TarEntry, path: BytePath): void {
+    const target = entryPath(entry.linkPath);
+    if (target === '') throw malformed(`the hard link ${printablePath(path)} has no target`);
+    const existing = this.#directories.find(target);
+    if (isBelowWhiteout(target)) throw malformed(`the hard link ${printablePath(path)} points to a whiteout`);
+    if (existing === path) return;
+    if (existing?.startsWith(`${path}/`)) {
+      throw malformed(`the hard link ${printablePath(path)} takes the place of a directory with its own target`);
+    }
+    if (existing !== undefined && this.#directories.get(existing) !== undefined) {
+      throw malformed(`the hard link ${printablePath(path)} points to a directory`);
+    }
+    // What that one means now: it may be replaced later.
+    const lower = existing === undefined ? target : this.#lowerLinks.get(existing)?.target;
+    this.#lowerLinks.delete(path);
+    if (existing !== undefined && lower === undefined && this.#link(existing, path)) return;
+    this.#remove(path);
+    this.#lowerLink(path, lower ?? existing ?? target);
+  }
+
+  #lowerLink(path: BytePath, target: BytePath): void {
+    const directory = this.#directories.get(parentOf(path));
+    if (directory === undefined) return;
+    this.#budget.keep(path.length + target.length);
+    this.#lowerLinks.set(path, { target, directory });
+  }
+
+  /** @returns false when the target is not in this layer */
+  #link(existing: BytePath, path: BytePath): boolean {
+    try {
+      this.#replacing(path, () => this.#tree.makeHardLink(existing, path));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  #device(entry: TarEntry, path: BytePath): void {
+    if (entry.type === 'character' && entry.device.major === 0 && entry.device.minor === 0) {
+      // Overlay and this store read that device as a whiteout, and nobody can open it: it hides what is below and shows nothing.
+      this.#remove(path);
+      this.#addWhiteout(path);
+      this.#attributes.skipped.devices++;
+    } else if (this.#options.privileged) {
+      this.#node(entry, path, entry.type === 'block' ? S_IFBLK : S_IFCHR);
+    } else {
+      this.#remove(path);
+      this.#attributes.skipped.devices++;
+    }
+  }
+
+  /** A device or FIFO, left out where none can be made. */
+  #node(entry: TarEntry, path: BytePath, type: number): void {
+    try {
+      this.#replacing(path, () => this.#tree.makeNode(path, type | 0o600, entry.device));
+    } catch (error) {
+      const { privileged, format } = this.#options;
+      const code = systemCode(error);
+      // ENOTSUP: not with native-free calls. EPERM: root of a user namespace makes no devices.
+      if (!((code === 'ENOTSUP' && !privileged) || (code === 'EPERM' && format === 'user'))) throw error;
+      this.#remove(path);
+      this.#attributes.skipped.devices++;
+      return;
+    }
+    this.#attributes.apply(path, entry);
+  }
+
+  /** Makes something new; what the layer had in its place goes first. Whether there is anything is only asked when making it fails. */
+  #replacing(path: BytePath, make: () => void): void {
+    try {
+      make();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      this.#remove(path);
+      make();
+    }
+  }
+
+  #remove(path: BytePath): void {
+    if (this.#directories.get(path) !== undefined) {
+      this.#options.removeDirectoryTree(path);
+      this.#directories.forget(path);
+    } else {
+      try {
+        this.#tree.removeFile(path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+    this.#directories.forgetRedirections();
+  }
+
+  /** Those that no later entry has replaced, or removed with a directory above them. */
+  #remainingLowerLinks(): LowerLink[] {
+    const links: LowerLink[] = [];
+    for (const [path, { target, directory }] of this.#lowerLinks) {
+      if (this.#directories.get(parentOf(path)) === directory) links.push({ path, target });
+    }
+    return links;
+  }
+
+  /** Looks at the free space after every so many bytes. */
+  #count(bytes: number): void {
+    this.#uncheckedBytes += bytes;
+    if (this.#uncheckedBytes >= SPACE_CHECK_BYTES) this.#checkSpace();
+  }
+
+  #checkSpace(): void {
+    this.#uncheckedBytes = 0;
+    const { bavail, bsize } = statfsSync(this.#options.directory);
+    const reserve = this.#options.limits.freeSpaceReserve;
+    if (bavail * bsize < reserve) {
+      throw new ProvisionerError('ERR_NO_SPACE', `less than ${reserve} bytes are left on the store's file system`, {
+        hint: 'free some space, or prune images that nothing uses; the reserve is the limit freeSpaceReserve',
+        details: { free: bavail * bsize, reserve },
+      });
+    }
+  }
+}
+
+/** Whether a component of the path is the name of a whiteout. */
+function isBelowWhiteout(path: BytePath): boolean {
+  return path.startsWith(WHITEOUT_PREFIX) || path.includes(`/${WHITEOUT_PREFIX}`);
+}

@@ -1,0 +1,133 @@
+import type { Chunks } from './decompress.js';
+import { limitExceeded, malformed, truncated } from './malformed.js';
+
+const FRAME_MAGIC = 0xfd2fb528;
+/** The last hex digit may be any. @see RFC 8878, 3.1.2 */
+const SKIPPABLE_MAGIC = 0x184d2a5;
+/** What the reference decoder holds unless told otherwise; `zstd -19` takes 8 MiB. */
+const WINDOW_MAX = 128 * 1024 * 1024;
+/** @see RFC 8878, 3.1.1.2.4 */
+const BLOCK_MAX = 128 * 1024;
+const BLOCK_HEADER = 3;
+const RUN_LENGTH = 1;
+
+/** One frame of zstd data. */
+export interface ZstdFrame {
+  /** Bytes a decoder must hold. */
+  readonly window: number;
+  /** Bytes it inflates to; undefined when it does not say. */
+  readonly contentSize: number | undefined;
+  /** Its header, then block by block; the last one with the checksum. To be read to the end. */
+  readonly pieces: AsyncGenerator<Buffer, void, undefined>;
+}
+
+/**
+ * Takes zstd data apart: decoders differ in what they make of several frames, of frames to be skipped, and of data that ends too early; and one block,
+ * which inflates to 128 KiB at most, is what a decoder can be given without the risk that it fills the memory.
+ * @throws ProvisionerError `ERR_LAYER_MALFORMED`, `ERR_LAYER_TRUNCATED`, `ERR_LIMIT_EXCEEDED`
+ */
+export async function* zstdFrames(stored: Chunks): AsyncGenerator<ZstdFrame, void, undefined> {
+  const input = new ByteReader(stored[Symbol.asyncIterator]());
+  try {
+    while (!(await input.atEnd())) {
+      const magic = (await input.take(4)).readUInt32LE();
+      if (magic >>> 4 === SKIPPABLE_MAGIC) await input.skip((await input.take(4)).readUInt32LE());
+      else if (magic === FRAME_MAGIC) yield await readFrame(input);
+      else throw malformed('something other than zstd data follows in it');
+    }
+  } finally {
+    await input.close();
+  }
+}
+
+/** @see RFC 8878, 3.1.1.1 */
+async function readFrame(input: ByteReader): Promise<ZstdFrame> {
+  const descriptor = (await input.take(1)).readUInt8();
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const hasChecksum = (descriptor & 4) !== 0;
+  if ((descriptor & 3) !== 0) throw malformed('its zstd data needs a dictionary');
+  const sizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
+  const rest = Buffer.from(await input.take((singleSegment ? 0 : 1) + sizeBytes));
+  const contentSize = sizeBytes === 0 ? undefined : contentSizeOf(rest.subarray(-sizeBytes));
+  const window = singleSegment ? (contentSize ?? 0) : windowSize(rest.readUInt8());
+  if (window > WINDOW_MAX) throw limitExceeded(`a zstd window of ${window} bytes`, WINDOW_MAX);
+  const header = Buffer.alloc(5);
+  header.writeUInt32LE(FRAME_MAGIC);
+  header.writeUInt8(descriptor, 4);
+  return { window, contentSize, pieces: pieces(input, Buffer.concat([header, rest]), hasChecksum) };
+}
+
+async function* pieces(
+  input: ByteReader,
+  header: Buffer,
+  hasChecksum: boolean,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield header;
+  for (let last = false; !last; ) {
+    const fields = (await input.peek(BLOCK_HEADER)).readUIntLE(0, BLOCK_HEADER);
+    last = (fields & 1) === 1;
+    const size = fields >> 3;
+    if (size > BLOCK_MAX) throw malformed('a zstd block is larger than allowed');
+    const stored = ((fields >> 1) & 3) === RUN_LENGTH ? 1 : size;
+    yield await input.take(BLOCK_HEADER + stored + (last && hasChecksum ? 4 : 0));
+  }
+}
+
+function windowSize(descriptor: number): number {
+  const base = 2 ** (10 + (descriptor >> 3));
+  return base + (base / 8) * (descriptor & 7);
+}
+
+function contentSizeOf(field: Buffer): number {
+  if (field.length === 8) return Number(field.readBigUInt64LE());
+  return field.readUIntLE(0, field.length) + (field.length === 2 ? 256 : 0);
+}
+
+/** Takes chunks apart by counts of bytes. What it returns may be part of a chunk. */
+class ByteReader {
+  readonly #chunks: AsyncIterator<Buffer>;
+  #waiting: Buffer = Buffer.alloc(0);
+
+  constructor(chunks: AsyncIterator<Buffer>) {
+    this.#chunks = chunks;
+  }
+
+  async atEnd(): Promise<boolean> {
+    return !(await this.#fill(1));
+  }
+
+  async peek(length: number): Promise<Buffer> {
+    if (this.#waiting.length < length && !(await this.#fill(length))) throw truncated('its zstd data ends too early');
+    return this.#waiting.subarray(0, length);
+  }
+
+  async take(length: number): Promise<Buffer> {
+    const bytes = await this.peek(length);
+    this.#waiting = this.#waiting.subarray(length);
+    return bytes;
+  }
+
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0; ) {
+      await this.peek(1);
+      left -= (await this.take(Math.min(left, this.#waiting.length))).length;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
+  async #fill(length: number): Promise<boolean> {
+    const parts = [this.#waiting];
+    let total = this.#waiting.length;
+    while (total < length) {
+      const next = await this.#chunks.next();
+      if (next.done) break;
+      parts.push(next.value);
+      total += next.value.length;
+    }
+    this.#waiting = parts.length === 2 && parts[0]?.length === 0 ? (parts[1] as Buffer) : Buffer.concat(parts);
+    return total >= length;
+  }
+}

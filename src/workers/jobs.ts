@@ -1,0 +1,34 @@
+import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
+import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
+import type { TreeSize } from '../tree/measure-tree.js';
+import type { RemoveTreeResult } from '../tree/remove-tree.js';
+import type { UnpackedLayer, UnpackRequest } from '../unpack/unpack-layer.js';
+
+/** What worker threads do: for each kind of job what goes in and what comes out. All of it can be cloned. */
+export interface Jobs {
+  'unpack-layer': { request: UnpackRequest; result: UnpackedLayer };
+  'make-seam': { request: SeamRequest; result: MadeSeam };
+  'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
+  'remove-tree': { request: { readonly path: string }; result: RemoveTreeResult };
+  'sync-file-system': { request: { readonly path: string }; result: undefined };
+  'measure-tree': { request: { readonly path: string }; result: TreeSize };
+}
+
+export type JobKind = keyof Jobs;
+
+/** To a worker. One job at a time; a cancel is for the job it has. */
+export type ToWorker =
+  | {
+      readonly type: 'run';
+      readonly kind: JobKind;
+      readonly request: Jobs[JobKind]['request'];
+      /** Its first element is 1 once the job is cancelled: what code that never yields looks at. */
+      readonly cancelled: Int32Array;
+    }
+  | { readonly type: 'cancel' };
+
+/** From a worker. */
+export type FromWorker =
+  | { readonly type: 'progress'; readonly bytes: number }
+  | { readonly type: 'done'; readonly result: Jobs[JobKind]['result'] }
+  | { readonly type: 'failed'; readonly error: unknown };

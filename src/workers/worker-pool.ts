@@ -1,0 +1,181 @@
+import { Worker } from 'node:worker_threads';
+import { abortedError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { unpackError } from './error-transport.js';
+import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
+
+export interface JobOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Stored bytes read so far; at most ten times a second. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+interface Job {
+  readonly kind: JobKind;
+  readonly request: Jobs[JobKind]['request'];
+  readonly options: JobOptions;
+  /** Shared with the thread; see `ToWorker`. */
+  readonly cancelled: Int32Array;
+  readonly resolve: (result: Jobs[JobKind]['result']) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** An idle thread is kept so long, in milliseconds: the next layer often comes soon, and a thread takes 15 MB. */
+const IDLE_TIME = 5_000;
+
+/**
+ * Worker threads for the long synchronous work. A thread is started when a job finds none idle, and has one job at a time; jobs that
+ * find the pool full wait, first come first served. Idle threads do not keep the process alive.
+ *
+ * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone.
+ */
+export class WorkerPool {
+  readonly #size: number;
+  readonly #waiting: Job[] = [];
+  readonly #idle = new Map<Worker, NodeJS.Timeout>();
+  readonly #busy = new Map<Worker, Job>();
+  #closed = false;
+
+  /** @param size threads at most, at least one */
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @throws what the job throws; `ERR_ABORTED`, `ERR_WORKER_DIED`, `ERR_CLOSED` */
+  async run<Kind extends JobKind>(
+    kind: Kind,
+    request: Jobs[Kind]['request'],
+    options: JobOptions = {},
+  ): Promise<Jobs[Kind]['result']> {
+    const { signal } = options;
+    throwIfAborted(signal);
+    if (this.#closed) throw closedError();
+    let cancel: () => void = () => {};
+    try {
+      return await new Promise((resolve, reject) => {
+        const cancelled = new Int32Array(new SharedArrayBuffer(4));
+        const job: Job = { kind, request, options, cancelled, resolve, reject };
+        cancel = () => this.#cancel(job);
+        signal?.addEventListener('abort', cancel, { once: true });
+        this.#waiting.push(job);
+        this.#dispatch();
+      });
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** Ends all threads; jobs that wait or run are rejected with `ERR_CLOSED`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of this.#waiting.splice(0)) job.reject(closedError());
+    const workers = [...this.#idle.keys(), ...this.#busy.keys()];
+    for (const timer of this.#idle.values()) clearTimeout(timer);
+    this.#idle.clear();
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+
+  #dispatch(): void {
+    while (this.#waiting.length > 0) {
+      const worker = this.#takeWorker();
+      if (worker === undefined) return;
+      this.#start(worker, this.#waiting.shift() as Job);
+    }
+  }
+
+  #takeWorker(): Worker | undefined {
+    const [idle] = this.#idle;
+    if (idle !== undefined) {
+      const [worker, timer] = idle;
+      clearTimeout(timer);
+      this.#idle.delete(worker);
+      return worker;
+    }
+    return this.#busy.size < this.#size ? this.#spawn() : undefined;
+  }
+
+  #spawn(): Worker {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: workerOptions(process.execArgv) });
+    worker.on('message', (message: FromWorker) => this.#receive(worker, message));
+    worker.on('error', (error) => this.#died(worker, error));
+    worker.on('exit', () => this.#died(worker, undefined));
+    return worker;
+  }
+
+  #start(worker: Worker, job: Job): void {
+    this.#busy.set(worker, job);
+    worker.ref();
+    const { kind, request, cancelled } = job;
+    send(worker, { type: 'run', kind, request, cancelled });
+  }
+
+  #receive(worker: Worker, message: FromWorker): void {
+    const job = this.#busy.get(worker);
+    if (job === undefined) return;
+    if (message.type === 'progress') {
+      job.options.onProgress?.(message.bytes);
+      return;
+    }
+    this.#busy.delete(worker);
+    this.#rest(worker);
+    if (message.type === 'done') job.resolve(message.result);
+    else if (job.options.signal?.aborted) job.reject(abortedError(job.options.signal));
+    else job.reject(unpackError(message.error));
+    this.#dispatch();
+  }
+
+  #rest(worker: Worker): void {
+    worker.unref();
+    const timer = setTimeout(() => {
+      this.#idle.delete(worker);
+      void worker.terminate();
+    }, IDLE_TIME);
+    timer.unref();
+    this.#idle.set(worker, timer);
+  }
+
+  /** A thread that ends on its own takes its job with it, and nothing else. */
+  #died(worker: Worker, error: unknown): void {
+    clearTimeout(this.#idle.get(worker));
+    this.#idle.delete(worker);
+    const job = this.#busy.get(worker);
+    this.#busy.delete(worker);
+    if (job !== undefined) job.reject(this.#closed ? closedError() : deathError(job.kind, error));
+    if (!this.#closed) this.#dispatch();
+  }
+
+  #cancel(job: Job): void {
+    const index = this.#waiting.indexOf(job);
+    if (index !== -1) {
+      this.#waiting.splice(index, 1);
+      job.reject(abortedError(job.options.signal as AbortSignal));
+      return;
+    }
+    Atomics.store(job.cancelled, 0, 1);
+    for (const [worker, running] of this.#busy) if (running === job) send(worker, { type: 'cancel' });
+  }
+}
+
+/** What Node itself was told goes for its threads too, but for `--input-type`, which speaks of code on the command line and ends a thread that has a file. */
+function workerOptions(options: readonly string[]): string[] {
+  return options.filter((option, index) => !option.startsWith('--input-type') && options[index - 1] !== '--input-type');
+}
+
+function send(worker: Worker, message: ToWorker): void {
+  worker.postMessage(message);
+}
+
+function closedError(): ProvisionerError {
+  return new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
+}
+
+function deathError(kind: JobKind, cause: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_WORKER_DIED', `a worker thread died during its job ${kind}`, {
+    cause,
+    hint: 'the machine may be short of memory; the job left nothing behind and can be tried again',
+    details: { job: kind },
+  });
+}

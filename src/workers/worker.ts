@@ -1,0 +1,81 @@
+import { parentPort } from 'node:worker_threads';
+import { abortedError, systemCode } from '../errors.js';
+import { makeSeam } from '../seams/make-seam.js';
+import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import { copyLayers } from '../tree/copy-layers.js';
+import { measureTree } from '../tree/measure-tree.js';
+import { removeTree } from '../tree/remove-tree.js';
+import { unpackLayer } from '../unpack/unpack-layer.js';
+import { packError } from './error-transport.js';
+import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
+
+/** At least so many milliseconds between two reports of progress. */
+const PROGRESS_INTERVAL = 100;
+
+interface JobContext {
+  readonly signal: AbortSignal;
+  readonly isCancelled: () => boolean;
+  readonly progress: (bytes: number) => void;
+}
+
+type Handlers = {
+  [Kind in JobKind]: (
+    request: Jobs[Kind]['request'],
+    context: JobContext,
+  ) => Jobs[Kind]['result'] | Promise<Jobs[Kind]['result']>;
+};
+
+const handlers: Handlers = {
+  'unpack-layer': (request, { signal, progress }) => unpackLayer(request, loadSyscalls(), signal, progress),
+  'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
+  'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
+  'remove-tree': ({ path }, { isCancelled }) => removeTree(path, { isCancelled }),
+  'sync-file-system': ({ path }) => syncFileSystem(path),
+  'measure-tree': ({ path }) => measureTree(path),
+};
+
+function syncFileSystem(path: string): undefined {
+  try {
+    loadSyscalls().syncFileSystem(path);
+  } catch (error) {
+    // Without native calls there is none; the kernel then writes within its usual half a minute.
+    if (systemCode(error) !== 'ENOTSUP') throw error;
+  }
+}
+
+let current: AbortController | undefined;
+
+function post(message: FromWorker): void {
+  parentPort?.postMessage(message);
+}
+
+async function run(kind: JobKind, request: Jobs[JobKind]['request'], cancelled: Int32Array): Promise<void> {
+  current = new AbortController();
+  const { signal } = current;
+  let reported = 0;
+  const context: JobContext = {
+    signal,
+    isCancelled: () => Atomics.load(cancelled, 0) === 1,
+    progress: (bytes) => {
+      const now = performance.now();
+      if (now - reported < PROGRESS_INTERVAL) return;
+      reported = now;
+      post({ type: 'progress', bytes });
+    },
+  };
+  try {
+    const handler = handlers[kind] as (request: Jobs[JobKind]['request'], context: JobContext) => unknown;
+    post({ type: 'done', result: (await handler(request, context)) as Jobs[JobKind]['result'] });
+  } catch (error) {
+    // Whatever a cancelled job stumbled over, it was cancelled.
+    post({ type: 'failed', error: packError(context.isCancelled() ? abortedError(signal) : error) });
+  } finally {
+    current = undefined;
+  }
+}
+
+parentPort?.on('message', (message: ToWorker) => {
+  if (message.type === 'cancel') current?.abort();
+  else void run(message.kind, message.request, message.cancelled);
+});

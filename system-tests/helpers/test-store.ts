@@ -1,0 +1,70 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect } from 'vitest';
+import { Provisioner, type ProvisionerOptions } from '#src/index.js';
+import { writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+
+const directories: string[] = [];
+const opened: Provisioner[] = [];
+
+/** A temporary directory, on a tmpfs where there is one. Removed after the test. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'provisioner-test-'));
+  directories.push(directory);
+  return directory;
+}
+
+/** A provisioner on a store of its own, closed after the test. */
+export async function openStore(options: ProvisionerOptions = {}): Promise<Provisioner> {
+  const provisioner = await Provisioner.open({ root: join(temporaryDirectory(), 'store'), ...options });
+  opened.push(provisioner);
+  return provisioner;
+}
+
+/** Writes images as OCI layouts and pulls them, each under its name. */
+export async function pullImages(
+  provisioner: Provisioner,
+  images: Readonly<Record<string, Parameters<typeof writeOciLayout>[1][number]['image']>>,
+): Promise<void> {
+  for (const [name, image] of Object.entries(images)) {
+    const layout = join(temporaryDirectory(), 'layout');
+    await writeOciLayout(layout, [{ image, refName: name }]);
+    await provisioner.pull(`oci:${layout}`, { name });
+  }
+}
+
+/** Mount points below a directory. */
+export function mountsBelow(directory: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replace(/\\(\d{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    )
+    .filter((path) => path.startsWith(`${directory}/`));
+}
+
+/** Fails unless no container has left a mount, a directory or a record, and nothing is being pulled or swept. */
+export async function expectNoContainers(provisioner: Provisioner): Promise<void> {
+  expect(mountsBelow(provisioner.root)).toEqual([]);
+  expect(readdirSync(join(provisioner.root, 'containers'))).toEqual([]);
+  expect(readdirSync(join(provisioner.root, 'staging'))).toEqual([]);
+  expect(await provisioner.containers()).toEqual([]);
+}
+
+afterEach(async () => {
+  for (const provisioner of opened.splice(0)) {
+    try {
+      for (const { id } of await provisioner.containers()) await provisioner.destroy(id);
+    } catch {
+      // A test that closed it has nothing more to clean here.
+    }
+    await provisioner.close();
+  }
+  for (const directory of directories.splice(0)) {
+    expect(mountsBelow(directory)).toEqual([]);
+    rmSync(directory, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,150 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { Provisioner } from '#src/index.js';
+import { describeWith } from '../helpers/requirements.js';
+import { expectNoContainers, openStore, temporaryDirectory } from '../helpers/test-store.js';
+
+const run = promisify(execFile);
+const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const LIBRARY = new URL('../../dist/index.js', import.meta.url).href;
+const FIXTURES = fileURLToPath(new URL('../../fixtures/', import.meta.url));
+const V1 = `oci:${join(FIXTURES, 'app-v1')}`;
+const V2 = `oci:${join(FIXTURES, 'app-v2')}`;
+
+/** Runs a module in another process, with a provisioner `p` on the store. */
+function script(root: string, body: string): [string, string[]] {
+  const code = `import { Provisioner } from '${LIBRARY}'; const p = await Provisioner.open({ root: '${root}' }); ${body}`;
+  return [process.execPath, ['--input-type=module', '-e', code]];
+}
+
+describeWith(['root', 'overlay'], 'many containers at once', () => {
+  test.each(['overlay', 'copy'] as const)(
+    '100 provisions and destroys at once by %s leave no mount, no directory, no row',
+    async (backend) => {
+      const p = await openStore();
+      await p.pull(V2, { name: 'app' });
+      const made = await Promise.all(
+        Array.from({ length: 100 }, (_, index) => p.provision(`job-${index}`, 'app', { backend })),
+      );
+      expect(new Set(made.map(({ rootfs }) => rootfs)).size).toBe(100);
+      for (const { rootfs } of made) expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
+      const destroyed = await Promise.all(made.map(({ containerId }) => p.destroy(containerId)));
+      expect(destroyed).toEqual(Array(100).fill(true));
+      await expectNoContainers(p);
+      await p.close();
+      expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+    },
+  );
+
+  test('100 provisions and destroys from 4 processes of the command line leave no mount, no directory, no row', async () => {
+    const p = await openStore();
+    await p.pull(V2, { name: 'app' });
+    const cli = (...args: string[]) => run(process.execPath, [CLI, '--root', p.root, ...args]);
+    await Promise.all(
+      Array.from({ length: 4 }, async (_, worker) => {
+        for (let index = 0; index < 25; index++) {
+          const id = `w${worker}-${index}`;
+          const { stdout } = await cli('provision', id, 'app');
+          expect(existsSync(join(stdout.trim(), 'app/main.sh'))).toBe(true);
+          await cli('destroy', id);
+        }
+      }),
+    );
+    await expectNoContainers(p);
+    expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+  });
+
+  test('two provisions of one container from two processes both succeed, and one destroy removes both', async () => {
+    const p = await openStore();
+    await p.pull(V2, { name: 'app' });
+    const once_ = () =>
+      run(...script(p.root, `console.log((await p.provision('job', 'app')).rootfs); await p.close();`));
+    const [one, two] = await Promise.all([once_(), once_()]);
+    expect(one.stdout).not.toBe(two.stdout);
+    expect((await p.containers())[0]?.rootfses).toHaveLength(2);
+    expect(await p.destroy('job')).toBe(true);
+    await expectNoContainers(p);
+  });
+
+  test('processes that pull two images sharing layers at the same time unpack each layer once', async () => {
+    const p = await openStore();
+    const pull = (source: string) =>
+      run(
+        ...script(
+          p.root,
+          `
+        p.events.on('layerProgress', ({ phase, layer, bytes }) => { if (phase === 'unpacking' && bytes === 0) console.log(layer); });
+        await p.pull('${source}', { name: 'app' }); await p.close();`,
+        ),
+      );
+    const outputs = await Promise.all([pull(V1), pull(V2), pull(V1), pull(V2)]);
+    const unpacked = outputs.flatMap(({ stdout }) => stdout.split('\n').filter((line) => line !== ''));
+    expect(unpacked).toHaveLength(5);
+    expect(new Set(unpacked).size).toBe(5);
+    expect(readdirSync(join(p.root, 'staging'))).toEqual([]);
+  });
+});
+
+describeWith(['root', 'overlay'], 'a store that is opened again', () => {
+  test('has its images, names and containers, and the changes in their rootfses', async () => {
+    const root = join(temporaryDirectory(), 'store');
+    const first = await Provisioner.open({ root });
+    await first.pull(V2, { name: 'app:v2' });
+    const { rootfs } = await first.provision('job', 'app:v2');
+    writeFileSync(join(rootfs, 'mine'), 'changed');
+    await first.close();
+
+    const second = await openStore({ root });
+    expect((await second.image('app:v2')).names).toEqual(['docker.io/library/app:v2']);
+    const [container] = await second.containers();
+    expect(container).toMatchObject({
+      id: 'job',
+      owner: 'default',
+      rootfses: [{ rootfs, state: 'ready', backend: 'overlay' }],
+    });
+    expect(readFileSync(join(rootfs, 'mine'), 'utf8')).toBe('changed');
+    expect(await second.destroy('job')).toBe(true);
+    await expectNoContainers(second);
+  });
+
+  test('destroys what a process that was killed in the middle of provisioning left', async () => {
+    const p = await openStore();
+    await p.pull(V2, { name: 'app' });
+    const child = spawn(
+      ...script(
+        p.root,
+        `
+      for (let i = 0; ; i++) { await p.provision('job/' + i, 'app', { backend: i % 2 ? 'copy' : 'overlay' }); if (i === 3) console.log('going'); }`,
+      ),
+    );
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(await p.destroy('job')).toBe(true);
+    await expectNoContainers(p);
+    await p.close();
+    expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+  });
+
+  test('a pull whose process was killed is done again by the next one that asks', async () => {
+    const p = await openStore();
+    const child = spawn(
+      ...script(
+        p.root,
+        `
+      p.events.on('layerProgress', ({ phase }) => { if (phase === 'unpacking') process.kill(process.pid, 'SIGKILL'); });
+      await p.pull('${V2}', { name: 'app' });`,
+      ),
+    );
+    await once(child, 'exit');
+    expect(await p.images()).toEqual([]);
+    await p.pull(V2, { name: 'app' });
+    const { rootfs } = await p.provision('job', 'app');
+    expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
+  });
+});
