@@ -52,8 +52,9 @@ export class StorePaths {
   pullStaging(pullId: string): string {
     return join(this.staging, pullId);
   }
-  stagedLayer(pullId: string, index: number): string {
-    return join(this.staging, pullId, String(index));
+  /** @param n which of the pull's layers, or the id of a seam */
+  stagedLayer(pullId: string, n: number | LayerId): string {
+    return join(this.staging, pullId, typeof n === 'number' ? String(n) : digestHex(n));
   }
   layer(id: LayerId): string {
     return join(this.layers, digestHex(id));

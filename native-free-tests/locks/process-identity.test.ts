@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { isAlive, ownIdentity } from '#src/locks/process-identity.js';
+import { isAlive, newIdentity } from '#src/locks/process-identity.js';
 
 test('this process is alive', () => {
-  expect(isAlive(ownIdentity())).toBe(true);
+  expect(isAlive(newIdentity())).toBe(true);
 });
 
 test('a process that was killed is not alive', async () => {
   const child = spawn(process.execPath, [
     '-e',
     `
-    import('${new URL('../../dist/locks/process-identity.js', import.meta.url)}').then((m) => console.log(m.ownIdentity()));
+    import('${new URL('../../dist/locks/process-identity.js', import.meta.url)}').then((m) => console.log(m.newIdentity()));
     setInterval(() => {}, 1000);
   `,
   ]);
@@ -23,13 +23,17 @@ test('a process that was killed is not alive', async () => {
   expect(isAlive(identity)).toBe(false);
 });
 
+test('two provisioners of one process are told apart', () => {
+  expect(newIdentity()).not.toBe(newIdentity());
+});
+
 test('another process that has got the pid of a dead one is not taken for it', () => {
-  const [pid, start, boot] = ownIdentity().split(':');
+  const [pid, start, boot] = newIdentity().split(':');
   expect(isAlive(`${pid}:${Number(start) + 1}:${boot}`)).toBe(process.platform !== 'linux');
 });
 
 test('a process of before a reboot is not alive, whoever has its pid and start time now', () => {
-  const [pid, start] = ownIdentity().split(':');
+  const [pid, start] = newIdentity().split(':');
   expect(isAlive(`${pid}:${start}:another-boot`)).toBe(false);
 });
 

@@ -1,4 +1,6 @@
+import { existsSync, realpathSync } from 'node:fs';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { createCopyShares } from '../tree/copy-share.js';
@@ -46,8 +48,9 @@ export class CopyBackend implements Backend {
     copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls), privileged);
   }
 
-  destroy(): void {
-    // Nothing is mounted; the files go with their directory.
+  destroy(rootfs: string): void {
+    // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
+    for (const mount of mountsBelow(realpath(rootfs))) this.#parts.syscalls.detachMount(mount);
   }
 
   probe(): BackendVerdict {
@@ -55,4 +58,9 @@ export class CopyBackend implements Backend {
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
   }
+}
+
+/** The path itself when it is gone already: then nothing is mounted below it. */
+function realpath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
 }

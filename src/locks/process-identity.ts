@@ -1,18 +1,17 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 /**
  * Names one life of one process, so that a record left by a dead process is told from one of a living process that got
- * the same pid: `<pid>:<start time>:<boot id>`. Start time is in clock ticks since boot; both are empty where the system
- * has no /proc.
+ * the same pid; and within it one provisioner, since several may work on one store:
+ * `<pid>:<start time>:<boot id>:<provisioner>`. Start time is in clock ticks since boot; it and the boot id are empty where
+ * the system has no /proc.
  */
 export type ProcessIdentity = string & { readonly processIdentity?: never };
 
-let own: ProcessIdentity | undefined;
-
-/** This process. */
-export function ownIdentity(): ProcessIdentity {
-  own ??= `${process.pid}:${startTime(process.pid) ?? ''}:${bootId()}`;
-  return own;
+/** A new provisioner in this process. */
+export function newIdentity(): ProcessIdentity {
+  return `${process.pid}:${startTime(process.pid) ?? ''}:${bootId()}:${randomBytes(4).toString('hex')}`;
 }
 
 /** False once the process has ended, whoever has its pid now. */

@@ -19,7 +19,7 @@
  * take the lower row away with the upper one. `rootfs.image` is no foreign key: a rootfs outlives its image.
  *
  * `key` numbers stand in for digests of 71 characters where many rows point at one. `rootfs.claim` is the process that is
- * provisioning it. A process is written as `ownIdentity` gives it, a time in milliseconds since the epoch, a stack from
+ * provisioning it. A process is written as `newIdentity` gives it, a time in milliseconds since the epoch, a stack from
  * position 0 at the bottom. `image_document` stands apart because the last use of an image is written at each provision,
  * and SQLite writes whole rows.
  */

@@ -4,7 +4,7 @@ import type { StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
-import { isAlive, ownIdentity } from '../locks/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
 import type { ReadWriteLock } from '../locks/read-write-lock.js';
 import type { Claim, ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -18,6 +18,7 @@ export interface ContainersParts {
   /** Guards which directories under `layers/` may disappear; see `Provisioner`. */
   readonly layersLock: ReadWriteLock;
   readonly owner: string;
+  readonly identity: ProcessIdentity;
 }
 
 export interface MadeRootfs {
@@ -69,7 +70,7 @@ export class Containers {
             () =>
               metadata.beginProvision(
                 { ...place, owner, image: image.id, layers: image.layers },
-                ownIdentity(),
+                this.#parts.identity,
                 isAlive,
               ),
             signal,
@@ -98,7 +99,9 @@ export class Containers {
       containerId,
       async () => {
         const { metadata } = this.#parts;
-        const rootfses = await this.#claim(signal, () => metadata.beginDestroy(containerId, ownIdentity(), isAlive));
+        const rootfses = await this.#claim(signal, () =>
+          metadata.beginDestroy(containerId, this.#parts.identity, isAlive),
+        );
         if (rootfses.length === 0) return false;
         const gone: string[] = [];
         try {
@@ -108,7 +111,7 @@ export class Containers {
           }
         } catch (error) {
           await metadata.forgetRootfses(gone);
-          await metadata.releaseContainerClaims(containerId, ownIdentity());
+          await metadata.releaseContainerClaims(containerId, this.#parts.identity);
           throw fileError(error, 'destroy the container', this.#parts.paths.container(containerId));
         }
         await metadata.forgetRootfses(gone);

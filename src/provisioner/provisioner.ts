@@ -10,6 +10,7 @@ import { ProvisionerEmitter } from '../events.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
+import { newIdentity } from '../locks/process-identity.js';
 import { ReadWriteLock } from '../locks/read-write-lock.js';
 import type { ContainerRecord, ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
@@ -130,6 +131,7 @@ export class Provisioner {
       new BindBackend(syscalls),
     ];
     this.#backends = new Backends(backends, paths.staging);
+    const identity = newIdentity();
     const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
     this.#images = new ImageStore({
       paths,
@@ -140,6 +142,7 @@ export class Provisioner {
       whiteouts,
       privileged,
       limits,
+      identity,
     });
     this.#containers = new Containers({
       paths,
@@ -148,6 +151,7 @@ export class Provisioner {
       directories: this.#directories,
       layersLock: this.#layersLock,
       owner,
+      identity,
     });
   }
 
@@ -280,8 +284,13 @@ export class Provisioner {
   async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(image);
     const { pullPolicy = 'missing', platform, signal } = options;
+    if (isSource && pullPolicy === 'never') {
+      throw new ProvisionerError('ERR_BAD_OPTION', `a source cannot be used without pulling it: ${image}`, {
+        hint: 'name a stored image, or leave the pull policy never out',
+      });
+    }
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    if (isSource && pullPolicy !== 'never') {
+    if (isSource || pullPolicy === 'always') {
       return this.#images.pull(parseSource(image), { platform: wantedPlatform(platform), signal });
     }
     return this.#images.find(image);

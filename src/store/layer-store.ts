@@ -5,7 +5,7 @@ import type { UnpackLimits } from '../config.js';
 import { fileError, throwIfAborted } from '../errors.js';
 import type { LayerProgress, ProvisionerEmitter } from '../events.js';
 import { digestHex, type LayerId } from '../image/digest.js';
-import { isAlive, ownIdentity } from '../locks/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
 import { SingleFlight } from '../locks/single-flight.js';
 import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -25,6 +25,7 @@ export interface LayerStoreParts {
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
   readonly limits: UnpackLimits;
+  readonly identity: ProcessIdentity;
 }
 
 /** One pull's view of the store: where it stages, and how long it lives. */
@@ -107,7 +108,7 @@ export class LayerStore {
       const { entries, whiteouts } = seam;
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
-    const stage = this.#parts.paths.pullStaging(`${pull.pullId}-${digestHex(id).slice(0, 16)}`);
+    const stage = this.#parts.paths.stagedLayer(pull.pullId, id);
     const batch = new CommitBatch<StagedLayer>(1, (staged) => this.#publish(staged));
     await this.#storeOnce(id, stage, batch, pull.signal, make, () => {});
     return needed;
@@ -144,7 +145,7 @@ export class LayerStore {
     try {
       for (let attempt = 0; ; attempt++) {
         throwIfAborted(signal);
-        const claim = await metadata.claimLayer(id, ownIdentity(), isAlive);
+        const claim = await metadata.claimLayer(id, this.#parts.identity, isAlive);
         if (claim.state === 'recorded') {
           report('stored');
           return;
@@ -171,7 +172,7 @@ export class LayerStore {
         sweeper.retire(directory, 'staged');
         throw fileError(error, 'store a layer', directory);
       } finally {
-        await metadata.releaseLayerClaim(id, ownIdentity());
+        await metadata.releaseLayerClaim(id, this.#parts.identity);
       }
     } finally {
       ours?.leave();
@@ -204,6 +205,8 @@ export class LayerStore {
     await pool.run('sync-file-system', { path: paths.staging });
     for (const { directory, record } of staged) {
       const target = paths.layer(record.id);
+      // The claim keeps others from it; what is recorded may be in use and is never moved.
+      if ((await metadata.getLayer(record.id)) !== undefined) continue;
       // A complete layer without a record: a crash came between the rename and the record. Nobody uses it, and this one is as good.
       sweeper.retire(target, digestHex(record.id));
       renameSync(directory, target);

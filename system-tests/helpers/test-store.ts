@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
+import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 
 const directories: string[] = [];
@@ -32,18 +33,6 @@ export async function pullImages(
     await writeOciLayout(layout, [{ image, refName: name }]);
     await provisioner.pull(`oci:${layout}`, { name });
   }
-}
-
-/** Mount points below a directory. */
-export function mountsBelow(directory: string): string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replace(/\\(\d{3})/g, (_, octal: string) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    )
-    .filter((path) => path.startsWith(`${directory}/`));
 }
 
 /** Fails unless no container has left a mount, a directory or a record, and nothing is being pulled or swept. */

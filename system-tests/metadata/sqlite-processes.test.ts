@@ -16,9 +16,9 @@ const PREAMBLE = `
 import { writeSync, openSync, closeSync, unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
-import { isAlive, ownIdentity } from '#src/locks/process-identity.js';
+import { isAlive, newIdentity } from '#src/locks/process-identity.js';
 const [path, name, layer] = process.argv.slice(1);
-const me = ownIdentity();
+const me = newIdentity();
 const rootfs = (id, containerId) => ({ id, containerId, owner: name, image: layer, backend: 'overlay', layers: [layer, layer] });
 const say = (text) => writeSync(1, text + '\\n');
 `;

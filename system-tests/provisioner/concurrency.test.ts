@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
+import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { describeWith } from '../helpers/requirements.js';
 import { expectNoContainers, openStore, temporaryDirectory } from '../helpers/test-store.js';
 
@@ -87,6 +88,47 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
     expect(unpacked).toHaveLength(5);
     expect(new Set(unpacked).size).toBe(5);
     expect(readdirSync(join(p.root, 'staging'))).toEqual([]);
+  });
+});
+
+describeWith(['root', 'overlay'], 'destroying a container', () => {
+  test.each(['overlay', 'copy'] as const)(
+    'by %s lets go of what is mounted in its rootfs and keeps what was mounted',
+    async (backend) => {
+      const p = await openStore();
+      await p.pull(V2, { name: 'app' });
+      const { rootfs } = await p.provision('job', 'app', { backend });
+      const volume = temporaryDirectory();
+      writeFileSync(join(volume, 'precious'), 'data');
+      await run('mount', ['--bind', volume, join(rootfs, 'opt')]);
+      await run('mount', ['-t', 'tmpfs', 'none', join(rootfs, 'tmp')]);
+      expect(await p.destroy('job')).toBe(true);
+      await p.close();
+      expect(readFileSync(join(volume, 'precious'), 'utf8')).toBe('data');
+      expect(mountsBelow(p.root)).toEqual([]);
+      expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+      expect(readdirSync(join(p.root, 'containers'))).toEqual([]);
+    },
+  );
+});
+
+describeWith(['root', 'overlay'], 'two provisioners of one process on one store', () => {
+  test("unpack each layer once and do not get in each other's way", async () => {
+    const one = await openStore();
+    const two = await openStore({ root: one.root });
+    const unpacked: string[] = [];
+    for (const p of [one, two]) {
+      p.events.on('layerProgress', ({ phase, layer, bytes }) => {
+        if (phase === 'unpacking' && bytes === 0) unpacked.push(layer);
+      });
+    }
+    await Promise.all([one.pull(V1, { name: 'a' }), two.pull(V1, { name: 'b' }), one.pull(V2), two.pull(V2)]);
+    expect(new Set(unpacked).size).toBe(unpacked.length);
+    const ids = Array.from({ length: 20 }, (_, index) => `job/${index % 5}`);
+    await Promise.all(ids.map((id, index) => (index % 2 ? one : two).provision(id, 'a')));
+    const destroyed = await Promise.all([one.destroy('job'), two.destroy('job'), two.destroy('job')]);
+    expect(destroyed.filter(Boolean)).toHaveLength(1);
+    await expectNoContainers(one);
   });
 });
 
