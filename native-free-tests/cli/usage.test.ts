@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { runInMemory } from './run-in-memory.js';
+
+const COMMANDS = ['pull', 'load', 'images', 'inspect', 'tag', 'rmi', 'provision', 'destroy', 'ps', 'info'];
+const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+
+describe('wrong usage', () => {
+  it.each([
+    ['an unknown command', ['pul', 'x'], "unknown command 'pul'", 'did you mean pull?'],
+    ['an unknown option', ['pull', 'x', '--nam', 'y'], "unknown option '--nam'", 'did you mean --name?'],
+    ['an unknown option before the command', ['--rot', 'x', 'images'], "unknown option '--rot'", '--root'],
+    ['a missing argument', ['pull'], "missing required argument 'source'", 'provisioner pull --help'],
+    ['a second argument that is missing', ['tag', 'a'], "missing required argument 'name'", 'provisioner tag --help'],
+    ['an argument too many', ['images', 'x'], 'too many arguments', 'provisioner images --help'],
+    ['an option without its value', ['pull', 'x', '--name'], "option '--name <ref>' argument missing", '--help'],
+    ['a backend that there is not', ['provision', 'a', 'b', '--backend', 'zfs'], "'zfs' is invalid", '--help'],
+    ['a policy that there is not', ['provision', 'a', 'b', '--policy', 'often'], "'often' is invalid", '--help'],
+    ['one name for two images', ['pull', 'a', 'b', '--name', 'c'], '--name is for one source', 'provisioner tag'],
+    ['an empty root', ['images', '--root', ''], '--root is empty', '--root DIR'],
+  ])('by %s ends with status 2, a cause and a hint on stderr, and nothing on stdout', async (_, args, cause, hint) => {
+    const { status, stdout, stderr } = await runInMemory(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    const [first = '', second = '', ...rest] = stderr.split('\n');
+    expect(first).toMatch(/^provisioner: /);
+    expect(first).toContain(cause);
+    expect(second).toMatch(/^hint: /);
+    expect(second).toContain(hint);
+    expect(rest).toEqual(['']);
+  });
+
+  it('is told as JSON where JSON is asked for, also by an option after the fault', async () => {
+    const { status, stdout, stderr } = await runInMemory(['pull', '--nam', 'x', '--json']);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'ERR_USAGE', message: "unknown option '--nam'" } });
+  });
+
+  it('by giving no command shows the help on stderr', async () => {
+    const { status, stdout, stderr } = await runInMemory([]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain('Usage: provisioner [options] COMMAND');
+  });
+
+  it('by loading from a terminal is told before anybody waits for input', async () => {
+    const { status, stderr } = await runInMemory(['load'], { stdinIsTerminal: true });
+    expect(status).toBe(2);
+    expect(stderr).toBe(
+      'provisioner: there is no archive to load: standard input is a terminal\nhint: write -i FILE, or pipe an archive in\n',
+    );
+  });
+});
+
+describe('help', () => {
+  it('names every command with a summary', async () => {
+    const { status, stdout, stderr } = await runInMemory(['--help']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\w+`, 'm'));
+  });
+
+  it.each(COMMANDS)('of %s says what it does and which options all commands take', async (command) => {
+    const { status, stdout, stderr } = await runInMemory([command, '--help']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain(`Usage: provisioner ${command}`);
+    expect(stdout).toContain('Global Options:');
+    expect(stdout.split('\n')[2]).toMatch(/^[A-Z].{20,}/);
+    expect(await runInMemory(['help', command])).toEqual({ status: 0, stdout, stderr: '' });
+  });
+
+  it('of a command comes also after its arguments', async () => {
+    expect((await runInMemory(['pull', 'x', '--json', '--help'])).stdout).toContain('Usage: provisioner pull');
+  });
+
+  it.each(COMMANDS)('of %s shows the options that the manual explains, and no others', async (command) => {
+    const { stdout } = await runInMemory([command, '--help']);
+    const own = stdout.slice(stdout.indexOf('Options:'), stdout.indexOf('Global Options:'));
+    const shown = optionNames(own).filter((option) => option !== '--help');
+    const section = manual.split(/^## /m).find((text) => text.startsWith(`\`${command}\``)) ?? '';
+    const rows = section.split('\n').filter((line) => line.startsWith('| `-'));
+    expect(optionNames(rows.join('\n')).sort()).toEqual(shown.sort());
+  });
+});
+
+function optionNames(text: string): string[] {
+  return [...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z]+)/.exec(line)?.[1] ?? []))];
+}
+
+describe('the version', () => {
+  it('is that of the package, alone on stdout', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
+    expect(await runInMemory(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await runInMemory(['images', '--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});

@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { ProvisionerError } from '../../errors.js';
+import type { Cli } from '../cli.js';
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description('Removes containers with their root filesystems, nested containers first. Prints the ids removed.')
+    .argument('<container-id...>', 'as given to provision')
+    .addHelpText(
+      'after',
+      `
+A container that cannot be found or removed does not stop the others; the exit status is then 1.
+
+Examples:
+  provisioner destroy job-1
+  provisioner destroy job-1 job-2`,
+    )
+    .action(async (containerIds: string[]) => {
+      await cli.withStore(async ({ provisioner, output, signal, each }) => {
+        const destroyed = await each(containerIds, async (id) => {
+          if (!(await provisioner.destroy(id, { signal }))) throw unknownContainer(id);
+          output.line(id);
+          return { id };
+        });
+        output.document(() => destroyed);
+      });
+    });
+}
+
+function unknownContainer(containerId: string): ProvisionerError {
+  return new ProvisionerError('ERR_CONTAINER_NOT_FOUND', `no container ${JSON.stringify(containerId)} in this store`, {
+    hint: '`provisioner ps` lists the containers',
+    details: { containerId },
+  });
+}

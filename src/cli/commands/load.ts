@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli.js';
+import { imageDocument } from '../output/image-document.js';
+import { UsageError } from '../usage-error.js';
+
+interface LoadFlags {
+  readonly input?: string;
+  readonly platform?: string;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description('Stores all images of an archive. Prints their names, or the digest of an image without one.')
+    .option('-i, --input <file>', 'a `docker save` or OCI archive, compressed or not (default: standard input)')
+    .option('--platform <os/arch>', 'which images of several platforms (default: this machine, for Linux)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  provisioner load -i app.tar.gz
+  docker save app:v1 | provisioner load`,
+    )
+    .action(async ({ input = '-', platform }: LoadFlags) => {
+      const stdin = input === '-' ? cli.surroundings.stdin() : undefined;
+      if (stdin?.isTTY) {
+        throw new UsageError(
+          'there is no archive to load: standard input is a terminal',
+          'write -i FILE, or pipe an archive in',
+        );
+      }
+      try {
+        await cli.withStore(async ({ provisioner, output, signal }) => {
+          const images = await provisioner.load(stdin ?? input, { platform, signal });
+          for (const image of images) {
+            for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
+          }
+          output.document(() => images.map(imageDocument));
+        });
+      } finally {
+        // A pipe that nobody has read to its end would keep the process alive.
+        stdin?.destroy();
+      }
+    });
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+import { abortOnSignals } from './interruption.js';
+import { runCommandLine } from './run-command-line.js';
+
+let outputLost = false;
+
+// Whoever reads has seen enough: the work is finished all the same, and nothing more is said. A full disk is another matter.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' || outputLost) return;
+  outputLost = true;
+  process.exitCode = 1;
+  process.stderr.write(`provisioner: cannot write the output: ${error.message}\n`);
+});
+process.stderr.on('error', () => {});
+
+const status = await runCommandLine(process.argv.slice(2), {
+  stdin: () => process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  environment: process.env,
+  signal: abortOnSignals(),
+});
+// The process ends by itself, once its output is written.
+if (status !== 0) process.exitCode = status;

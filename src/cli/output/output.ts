@@ -1,0 +1,79 @@
+import { failureJson, failureText } from './failure-report.js';
+import { formatTable } from './table.js';
+import { terminalJson, terminalText } from './terminal-text.js';
+
+/** Where text goes; `process.stdout` and `process.stderr` outside of tests. */
+export interface TextStream {
+  write(text: string): unknown;
+}
+
+export interface OutputOptions {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly debug: boolean;
+}
+
+/**
+ * All that a command says. Results go to stdout: lines and tables for people, or one document with `--json`; a command offers both and
+ * the mode picks. Errors, warnings and progress go to stderr.
+ */
+export class Output {
+  readonly #options: OutputOptions;
+
+  constructor(options: OutputOptions) {
+    this.#options = options;
+  }
+
+  /** One result for people, shown at once: what is shown has been done. */
+  line(text: string): void {
+    this.exactLine(terminalText(text));
+  }
+
+  /** A result that a script takes as it is: a path that the user chose, which must not be altered. */
+  exactLine(text: string): void {
+    const { stdout, json } = this.#options;
+    if (!json) stdout.write(`${text}\n`);
+  }
+
+  table(headings: readonly string[], rows: readonly (readonly string[])[]): void {
+    const { stdout, json } = this.#options;
+    if (!json) stdout.write(formatTable(headings, rows));
+  }
+
+  /** The command's one document. @param value made only when it is wanted */
+  document(value: () => unknown): void {
+    if (this.#options.json) this.printDocument(value());
+  }
+
+  /** A document whatever the mode: for a command whose result is JSON by nature. */
+  printDocument(value: unknown): void {
+    this.#options.stdout.write(`${terminalJson(JSON.stringify(value, undefined, 2))}\n`);
+  }
+
+  failure(error: unknown): void {
+    const { stderr, json, debug } = this.#options;
+    stderr.write(json ? failureJson(error, debug) : failureText(error, debug));
+  }
+
+  warning(warning: {
+    readonly code: string;
+    readonly message: string;
+    readonly details: Readonly<Record<string, string | number>>;
+  }): void {
+    const { stderr, json, quiet } = this.#options;
+    if (quiet) return;
+    const { code, message, details } = warning;
+    const text = json
+      ? terminalJson(JSON.stringify({ warning: { code, message, details } }))
+      : `warning: ${terminalText(message)}`;
+    stderr.write(`${text}\n`);
+  }
+
+  /** What goes on, for people who wait. */
+  progress(text: string): void {
+    const { stderr, json, quiet } = this.#options;
+    if (!quiet && !json) stderr.write(`${terminalText(text)}\n`);
+  }
+}

@@ -1,0 +1,81 @@
+import { Command } from 'commander';
+import { Cli, type GlobalFlags, type Surroundings } from './cli.js';
+import { packageVersion } from './package-version.js';
+import { usageErrorFrom } from './usage-error.js';
+
+const EXAMPLES = `
+Examples:
+  provisioner pull oci:/images/app:v1 --name app:v1
+  docker save app:v1 | provisioner load
+  provisioner provision job-1 app:v1
+  provisioner ps
+  provisioner destroy job-1
+
+IMAGE is a name (app:v1), a digest, or the first digits of one.
+SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF].
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.`;
+
+/** A file of `commands/`: says how its command is written, and what it does. */
+interface CommandFile {
+  define(command: Command, cli: Cli): void;
+}
+
+/** All commands in the order of the help, each with its summary: images first, then containers, then the store. */
+const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => Promise<CommandFile>]>> = {
+  pull: ['get images and unpack them', () => import('./commands/pull.js')],
+  load: ['store all images of an archive', () => import('./commands/load.js')],
+  images: ['list the stored images', () => import('./commands/images.js')],
+  inspect: ['show all about images, as JSON', () => import('./commands/inspect.js')],
+  tag: ['give an image one more name', () => import('./commands/tag.js')],
+  rmi: ['remove names of images', () => import('./commands/rmi.js')],
+  provision: ['make a root filesystem for a container', () => import('./commands/provision.js')],
+  destroy: ['remove containers', () => import('./commands/destroy.js')],
+  ps: ['list the containers', () => import('./commands/ps.js')],
+  info: ['show the store and what works on it', () => import('./commands/info.js')],
+};
+
+/**
+ * The parser for one command line. Wrong usage is thrown as a `UsageError`; help and version go to stdout and end in a `CommanderError`
+ * with exit code 0.
+ * @param args the same that will be parsed: only the files of commands that they name are loaded, since a file takes a millisecond
+ */
+export async function createProgram(
+  args: readonly string[],
+  surroundings: Surroundings,
+): Promise<{ readonly program: Command; readonly cli: Cli }> {
+  const program = new Command('provisioner');
+  const cli = new Cli(surroundings, () => program.opts<GlobalFlags>());
+  program
+    .description('Turns container images into root filesystems, without a daemon.')
+    .usage('[options] COMMAND …')
+    .option('--root <dir>', 'directory of the store (environment: PROVISIONER_ROOT)')
+    .option('--json', 'results as one JSON document, errors as JSON lines')
+    .option('--quiet', 'no progress and no warnings')
+    .option('--debug', 'stack and causes with an error')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => surroundings.stdout.write(text),
+      writeErr: (text) => surroundings.stderr.write(text),
+      // Errors are thrown, and reported where all the others are.
+      outputError: () => {},
+    })
+    .addHelpText('after', EXAMPLES);
+  throwUsageErrors(program, 'provisioner');
+  for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
+    const command = program.command(name).summary(summary);
+    throwUsageErrors(command, `provisioner ${name}`);
+    if (args.includes(name)) (await load()).define(command, cli);
+  }
+  // Only names: of the commands that are not loaded nothing else is known.
+  program.configureHelp({ showGlobalOptions: true, subcommandTerm: (command) => command.name() });
+  return { program, cli };
+}
+
+function throwUsageErrors(command: Command, name: string): void {
+  command.exitOverride((error) => {
+    throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageErrorFrom(error, name);
+  });
+}

@@ -1,0 +1,103 @@
+import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { Provisioner } from '../index.js';
+import type { GlobalFlags, StoreFlags, Surroundings } from './cli.js';
+import { Interruption } from './interruption.js';
+import { Output } from './output/output.js';
+import { PullProgress } from './output/pull-progress.js';
+import { UsageError } from './usage-error.js';
+
+/** What a command works with while its store is open. */
+export interface Session {
+  readonly provisioner: Provisioner;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+  /**
+   * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
+   * others; an interruption does.
+   * @returns the results of those that succeeded
+   */
+  each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]>;
+}
+
+/** @returns the exit status; every failure has been reported */
+export async function withSession(
+  { stdout, stderr, environment, signal }: Surroundings,
+  flags: GlobalFlags & StoreFlags,
+  work: (session: Session) => Promise<void>,
+): Promise<number> {
+  const { json = false, quiet = false, debug = false, owner } = flags;
+  const root = storeRoot(flags.root, environment);
+  const output = new Output({ stdout, stderr, json, quiet, debug });
+  const failures = new Failures(output, signal);
+  try {
+    const provisioner = await Provisioner.open({
+      ...(root === undefined ? {} : { root }),
+      ...(owner === undefined ? {} : { owner }),
+    });
+    showEvents(provisioner, output, signal);
+    try {
+      await work({ provisioner, output, signal, each: (items, task) => failures.each(items, task) });
+    } catch (error) {
+      failures.report(error);
+    } finally {
+      await provisioner.close();
+    }
+  } catch (error) {
+    failures.report(error);
+  }
+  return failures.exitStatus;
+}
+
+/** Reports what fails and remembers the exit status that comes of it. */
+class Failures {
+  readonly #output: Output;
+  readonly #signal: AbortSignal;
+  exitStatus = 0;
+
+  constructor(output: Output, signal: AbortSignal) {
+    this.#output = output;
+    this.#signal = signal;
+  }
+
+  report(error: unknown): void {
+    const { reason } = this.#signal;
+    if (reason instanceof Interruption && isProvisionerError(error, 'ERR_ABORTED')) {
+      this.exitStatus = reason.exitStatus;
+      this.#output.failure(new ProvisionerError('ERR_ABORTED', reason.message, { cause: error }));
+      return;
+    }
+    if (this.exitStatus === 0) this.exitStatus = 1;
+    this.#output.failure(error);
+  }
+
+  async each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+    const results: Result[] = [];
+    for (const item of items) {
+      try {
+        throwIfAborted(this.#signal);
+        results.push(await work(item));
+      } catch (error) {
+        this.report(error);
+        if (this.#signal.aborted) break;
+      }
+    }
+    return results;
+  }
+}
+
+function storeRoot(flag: string | undefined, environment: Surroundings['environment']): string | undefined {
+  // Most likely an unset variable in a script; the working directory, which it would name, is nobody's store.
+  if (flag === '') throw new UsageError('--root is empty', 'write --root DIR, or leave it out for the default store');
+  return flag ?? (environment['PROVISIONER_ROOT'] || undefined);
+}
+
+function showEvents({ events }: Provisioner, output: Output, signal: AbortSignal): void {
+  const progress = new PullProgress((line) => {
+    // What a cancelled pull still reports while it is undone would come after the error, and read as if it went on.
+    if (!signal.aborted) output.progress(line);
+  });
+  events.on('pullStarted', (event) => progress.started(event));
+  events.on('layerProgress', (event) => progress.layer(event));
+  events.on('pullFinished', (event) => progress.finished(event));
+  events.on('warning', (event) => output.warning(event));
+}

@@ -1,0 +1,231 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import { describeWith } from '../helpers/requirements.js';
+import { temporaryDirectory } from '../helpers/test-store.js';
+import { APP_V1, APP_V2, newStore } from './run-cli.js';
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+const stores: ReturnType<typeof newStore>[] = [];
+
+/** A store whose containers go with the test. */
+function containerStore() {
+  const store = newStore();
+  stores.push(store);
+  return store;
+}
+
+afterEach(async () => {
+  for (const { json, lines } of stores.splice(0)) {
+    for (const { id } of (await json('ps')) as { id: string }[]) {
+      if (!id.includes('/')) await lines('destroy', id);
+    }
+  }
+});
+
+describeWith(['root', 'overlay'], 'provisioner provision', () => {
+  it('prints nothing but the absolute path of a root filesystem that shows the image', async () => {
+    const { lines, root } = containerStore();
+    await lines('pull', APP_V1);
+    const [rootfs = '', ...more] = await lines('provision', 'job-1', 'app:v1');
+    expect(more).toEqual([]);
+    expect(rootfs.startsWith(`${root}/`)).toBe(true);
+    expect(readFileSync(join(rootfs, 'app/main.sh'), 'utf8')).toContain('echo app v1');
+    expect(mountsBelow(root)).toEqual([rootfs]);
+  });
+
+  it('makes another one for a container that has one', async () => {
+    const { lines } = containerStore();
+    await lines('pull', APP_V1, APP_V2);
+    const [one = ''] = await lines('provision', 'job-1', 'app:v1');
+    const [two = ''] = await lines('provision', 'job-1', 'app:v2');
+    expect(two).not.toBe(one);
+    expect(readFileSync(join(one, 'app/main.sh'), 'utf8')).toContain('v1');
+    expect(readFileSync(join(two, 'app/main.sh'), 'utf8')).toContain('v2');
+  });
+
+  it('says all about it with --json', async () => {
+    const { lines, json } = containerStore();
+    const [image] = await lines('pull', APP_V1);
+    const made = await json('provision', 'pod/job', 'app:v1', '--backend', 'copy');
+    expect(made).toEqual({
+      containerId: 'pod/job',
+      rootfsId: expect.any(String),
+      rootfs: expect.stringMatching(/^\//),
+      backend: 'copy',
+      image,
+      runtime: {
+        env: ['PATH=/usr/bin:/bin', 'APP_VERSION=v1'],
+        entrypoint: ['/bin/sh'],
+        cmd: ['/app/main.sh'],
+        user: '1000:1001',
+        workingDir: '/app',
+        labels: { version: 'v1' },
+        stopSignal: 'SIGTERM',
+      },
+    });
+  });
+
+  it('pulls an image that is given by its source, for the platform asked for', async () => {
+    const { lines, json } = containerStore();
+    const [rootfs = ''] = await lines('provision', 'job-1', APP_V1, '--platform', 'linux/arm64');
+    expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
+    expect(await json('images')).toMatchObject([{ platform: 'linux/arm64' }]);
+  });
+
+  it.each(['overlay', 'copy'])('makes it with the backend %s when told so', async (backend) => {
+    const { lines, json } = containerStore();
+    await lines('pull', APP_V1);
+    const [rootfs = ''] = await lines('provision', 'job-1', 'app:v1', '--backend', backend);
+    expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
+    expect(await json('ps')).toMatchObject([{ rootfses: [{ backend }] }]);
+  });
+
+  it('shows an image of one layer with the backend bind', async () => {
+    const { lines } = containerStore();
+    const layout = join(temporaryDirectory(), 'layout');
+    const image = buildImage([buildLayer([{ path: 'hello', content: 'hello\n' }])]);
+    await writeOciLayout(layout, [{ image, refName: 'small:v1' }]);
+    await lines('pull', `oci:${layout}`);
+    const [rootfs = ''] = await lines('provision', 'job-1', 'small:v1', '--backend', 'bind');
+    expect(readFileSync(join(rootfs, 'hello'), 'utf8')).toBe('hello\n');
+  });
+
+  it.each([
+    ['an unknown image', ['job-1', 'nope'], 'ERR_IMAGE_NOT_FOUND'],
+    ['an image that may not be pulled', ['job-1', 'nope', '--policy', 'never'], 'ERR_IMAGE_NOT_FOUND'],
+    ['a bad reference', ['job-1', 'APP'], 'ERR_BAD_REFERENCE'],
+    ['a container id that climbs out', ['../x', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
+    ['an absolute container id', ['/etc', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
+    ['an empty container id', ['', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
+    ['an image with more layers than bind shows', ['job-1', 'app:v1', '--backend', 'bind'], 'ERR_BACKEND_LIMIT'],
+    ['an empty owner', ['job-1', 'app:v1', '--owner', ''], 'ERR_BAD_OPTION'],
+  ])('refuses %s with status 1 and leaves nothing', async (_, args, code) => {
+    const { lines, run, json, root } = containerStore();
+    await lines('pull', APP_V1);
+    const { status, stdout, stderr } = await run(['provision', ...args, '--json']);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code } });
+    expect(await json('ps')).toEqual([]);
+    expect(mountsBelow(root)).toEqual([]);
+  });
+
+  it('refuses an unknown backend as wrong usage', async () => {
+    const { status, stdout, stderr } = await newStore().run(['provision', 'a', 'app:v1', '--backend', 'zfs']);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^provisioner: .*'zfs'.*auto, overlay, copy, bind.*\nhint: .*\n$/);
+  });
+});
+
+describeWith(['root', 'overlay'], 'provisioner ps', () => {
+  it('lists one row for each root filesystem with the name that its image has', async () => {
+    const { lines } = containerStore();
+    const [id = ''] = await lines('pull', APP_V1);
+    const [one = ''] = await lines('provision', 'job-1', 'app:v1', '--owner', 'agent-7');
+    await lines('rmi', 'app:v1');
+    const [two = ''] = await lines('provision', 'job-2', id, '--backend', 'copy');
+    await lines('tag', id, 'app:new');
+    const [headings = '', ...rows] = await lines('ps');
+    expect(headings.split(/ {2,}/)).toEqual(['CONTAINER', 'OWNER', 'IMAGE', 'BACKEND', 'STATE', 'AGE', 'ROOTFS']);
+    const age = expect.stringMatching(/^\d+ seconds?$/);
+    expect(rows.map((row) => row.split(/ {2,}/))).toEqual([
+      ['job-1', 'agent-7', 'docker.io/library/app:new', 'overlay', 'ready', age, one],
+      ['job-2', 'default', 'docker.io/library/app:new', 'copy', 'ready', age, two],
+    ]);
+    await lines('rmi', 'app:new');
+    expect((await lines('ps'))[1]?.split(/ {2,}/)[2]).toBe(id.slice(7, 19));
+  });
+
+  it('lists the same with --json', async () => {
+    const { lines, json } = containerStore();
+    const [image] = await lines('pull', APP_V1);
+    const [rootfs] = await lines('provision', 'pod/job', 'app:v1');
+    expect(await json('ps')).toEqual([
+      {
+        id: 'pod/job',
+        owner: 'default',
+        created: expect.stringMatching(TIME),
+        rootfses: [
+          {
+            id: expect.any(String),
+            image,
+            backend: 'overlay',
+            state: 'ready',
+            created: expect.stringMatching(TIME),
+            rootfs,
+            layers: expect.arrayContaining([expect.stringMatching(DIGEST)]),
+          },
+        ],
+      },
+    ]);
+    await lines('destroy', 'pod');
+  });
+});
+
+describeWith(['root', 'overlay'], 'provisioner destroy', () => {
+  it('removes containers with those nested in them, and prints the ids given', async () => {
+    const { lines, json, root } = containerStore();
+    await lines('pull', APP_V1);
+    for (const id of ['job-1', 'job-1/child', 'job-2']) await lines('provision', id, 'app:v1');
+    expect(await lines('destroy', 'job-1')).toEqual(['job-1']);
+    expect(await json('destroy', 'job-2')).toEqual([{ id: 'job-2' }]);
+    expect(await json('ps')).toEqual([]);
+    expect(mountsBelow(root)).toEqual([]);
+  });
+
+  it('removes the others when some are unknown, tells each in a line, and ends with status 1', async () => {
+    const { lines, run, json } = containerStore();
+    await lines('pull', APP_V1);
+    for (const id of ['job-1', 'job-2']) await lines('provision', id, 'app:v1');
+    const { status, stdout, stderr } = await run(['destroy', 'none', 'job-1', '../job-2', 'job-2']);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'job-1\njob-2\n' });
+    expect(stderr.match(/^provisioner: .*$/gm)).toEqual([
+      'provisioner: no container "none" in this store',
+      expect.stringContaining('"../job-2"'),
+    ]);
+    expect(await json('ps')).toEqual([]);
+  });
+});
+
+describeWith(['root', 'overlay'], 'provisioner info', () => {
+  it('shows the store, the versions and which backends work', async () => {
+    const { lines, root } = newStore();
+    const shown = await lines('info');
+    expect(shown[0]?.split(/: +/)).toEqual(['root', root]);
+    expect(shown.map((line) => line.split(/: +/)[0])).toEqual(
+      expect.arrayContaining(['format', 'provisioner', 'node']),
+    );
+    const table = shown.slice(shown.indexOf('') + 1).map((line) => line.split(/ {2,}/));
+    expect(table.map((row) => row.slice(0, 3))).toEqual([
+      ['BACKEND', 'USABLE', 'CHOSEN'],
+      ['overlay', 'yes', 'yes'],
+      ['copy', 'yes', 'no'],
+      ['bind', 'yes', 'no'],
+    ]);
+    expect(table.every(([, , , reason]) => reason !== undefined && reason !== '')).toBe(true);
+  });
+
+  it('shows the same with --json', async () => {
+    const { lines, json, root } = newStore();
+    await lines('pull', APP_V1);
+    expect(await json('info')).toEqual({
+      root,
+      format: { version: 1, whiteouts: 'trusted' },
+      versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
+      syscalls: 'native',
+      workers: expect.any(Number),
+      images: 1,
+      layers: expect.any(Number),
+      containers: 0,
+      backends: ['overlay', 'copy', 'bind'].map((name) => ({
+        name,
+        usable: true,
+        chosen: name === 'overlay',
+        reason: expect.any(String),
+      })),
+    });
+  });
+});
