@@ -11,3 +11,4 @@ export type { ContainerRecord, ImageRecord, RootfsRecord } from './metadata/meta
 export { defaultRoot } from './paths.js';
 export type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './provisioner/options.js';
 export { type ContainerInfo, type ProvisionedRootfs, Provisioner, type StoreInfo } from './provisioner/provisioner.js';
+export type { PulledImage } from './store/image-store.js';

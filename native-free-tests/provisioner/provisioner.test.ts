@@ -243,6 +243,36 @@ test.each([{ workers: 0 }, { workers: 1.5 }, { owner: '' }])('the options %j are
   await expect(openMemoryStore(options)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
 });
 
+test.skipIf(process.platform !== 'linux')(
+  'a root in a directory that takes no entries is refused, not waited for',
+  async () => {
+    await expect(Provisioner.open({ root: '/proc/provisioner/store', records: 'memory' })).rejects.toMatchObject({
+      code: 'ERR_IO',
+      details: { path: '/proc/provisioner/store', errno: 'ENOENT' },
+    });
+  },
+);
+
+test('a root below a file is refused', async () => {
+  const file = join(temporaryDirectory(), 'file');
+  writeFileSync(file, '');
+  await expect(Provisioner.open({ root: join(file, 'store'), records: 'memory' })).rejects.toMatchObject({
+    code: 'ERR_IO',
+    details: { errno: 'ENOTDIR' },
+  });
+});
+
+test('loading says which names it gave, not those of before', async () => {
+  const p = await openMemoryStore();
+  const docker = join(temporaryDirectory(), 'docker.tar');
+  await writeDockerArchive(docker, [{ image: v1, tags: ['app:one'] }]);
+  await p.load(docker);
+  await writeDockerArchive(docker, [{ image: v1, tags: ['app:two'] }]);
+  const [loaded] = await p.load(docker);
+  expect(loaded?.given).toEqual(['docker.io/library/app:two']);
+  expect(loaded?.names).toEqual(['docker.io/library/app:one', 'docker.io/library/app:two']);
+});
+
 test('two provisioners in one process share nothing but what is on disk', async () => {
   const [a, b] = [await openMemoryStore(), await openMemoryStore()];
   await a.pull(await layoutOf(v1), { name: 'v1' });

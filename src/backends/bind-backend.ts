@@ -11,9 +11,9 @@ import { probeIn } from './probe.js';
  */
 export class BindBackend implements Backend {
   readonly name = 'bind';
-  readonly #syscalls: Syscalls;
+  readonly #syscalls: () => Syscalls;
 
-  constructor(syscalls: Syscalls) {
+  constructor(syscalls: () => Syscalls) {
     this.#syscalls = syscalls;
   }
 
@@ -31,11 +31,11 @@ export class BindBackend implements Backend {
         hint: 'provision it with --backend overlay or --backend copy',
       });
     }
-    this.#syscalls.mountBindReadOnly(layer.rootfs, request.rootfs);
+    this.#syscalls().mountBindReadOnly(layer.rootfs, request.rootfs);
   }
 
   destroy(rootfs: string): void {
-    this.#syscalls.detachMount(rootfs);
+    this.#syscalls().detachMount(rootfs);
   }
 
   probe(directory: string): BackendVerdict {
@@ -47,7 +47,7 @@ export class BindBackend implements Backend {
     const target = join(place, 'target');
     mkdirSync(source);
     mkdirSync(target);
-    this.#syscalls.mountBindReadOnly(source, target);
+    this.#syscalls().mountBindReadOnly(source, target);
     try {
       writeFileSync(join(target, 'written'), 'x');
       return { usable: false, reason: 'a probe mount was not read-only' };
@@ -55,7 +55,7 @@ export class BindBackend implements Backend {
       if (systemCode(error) !== 'EROFS') throw error;
       return { usable: true, reason: 'a probe mount worked; for images of one layer, read-only' };
     } finally {
-      this.#syscalls.detachMount(target);
+      this.#syscalls().detachMount(target);
     }
   }
 }

@@ -9,7 +9,7 @@ import type { WorkerPool } from '../workers/worker-pool.js';
 import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
 
 export interface CopyBackendParts {
-  readonly syscalls: Syscalls;
+  readonly syscalls: () => Syscalls;
   readonly pool: WorkerPool;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
@@ -45,12 +45,12 @@ export class CopyBackend implements Backend {
     if (failed.signal.aborted) throw failed.signal.reason;
     const rejected = outcomes.find((outcome) => outcome.status === 'rejected');
     if (rejected !== undefined) throw rejected.reason;
-    copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls), privileged);
+    copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls()), privileged);
   }
 
   destroy(rootfs: string): void {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
-    for (const mount of mountsBelow(realpath(rootfs))) this.#parts.syscalls.detachMount(mount);
+    for (const mount of mountsBelow(realpath(rootfs))) this.#parts.syscalls().detachMount(mount);
   }
 
   probe(): BackendVerdict {

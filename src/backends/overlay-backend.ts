@@ -26,10 +26,10 @@ const LAYERS_MAX = 500;
  */
 export class OverlayBackend implements Backend {
   readonly name = 'overlay';
-  readonly #syscalls: Syscalls;
+  readonly #syscalls: () => Syscalls;
   readonly #format: WhiteoutFormat;
 
-  constructor(syscalls: Syscalls, format: WhiteoutFormat) {
+  constructor(syscalls: () => Syscalls, format: WhiteoutFormat) {
     this.#syscalls = syscalls;
     this.#format = format;
   }
@@ -50,7 +50,7 @@ export class OverlayBackend implements Backend {
     mkdirSync(upper);
     mkdirSync(work);
     // The root of an overlay is its upper directory, so what the layers say about the root is said there.
-    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls), true);
+    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
     this.#mount(
       stack.map((layer) => layer.rootfs),
       upper,
@@ -60,7 +60,7 @@ export class OverlayBackend implements Backend {
   }
 
   destroy(rootfs: string): void {
-    this.#syscalls.detachMount(rootfs);
+    this.#syscalls().detachMount(rootfs);
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */
@@ -80,7 +80,7 @@ export class OverlayBackend implements Backend {
     for (const directory of [lower, middle, upper, work, target]) mkdirSync(directory);
     writeFileSync(join(lower, 'hidden'), 'x');
     writeFileSync(join(lower, 'seen'), 'x');
-    this.#syscalls.makeNode(toBytePath(join(middle, 'hidden')), 0o020000, { major: 0, minor: 0 });
+    this.#syscalls().makeNode(toBytePath(join(middle, 'hidden')), 0o020000, { major: 0, minor: 0 });
     this.#mount([lower, middle], upper, work, target);
     try {
       writeFileSync(join(target, 'written'), 'x');
@@ -89,12 +89,12 @@ export class OverlayBackend implements Backend {
         ? { usable: true, reason: 'a probe mount worked' }
         : { usable: false, reason: 'a probe mount did not show what it should' };
     } finally {
-      this.#syscalls.detachMount(target);
+      this.#syscalls().detachMount(target);
     }
   }
 
   #mount(layers: readonly string[], upper: string, work: string, target: string): void {
     const lower = layers.toReversed();
-    this.#syscalls.mountOverlay({ lower, upper, work, target, userXattr: this.#format === 'user' });
+    this.#syscalls().mountOverlay({ lower, upper, work, target, userXattr: this.#format === 'user' });
   }
 }

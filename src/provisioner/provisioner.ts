@@ -15,7 +15,7 @@ import { ReadWriteLock } from '../locks/read-write-lock.js';
 import type { ContainerRecord, ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import { parseSource } from '../pull/source.js';
-import { ImageStore } from '../store/image-store.js';
+import { ImageStore, type PulledImage } from '../store/image-store.js';
 import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
 import { Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
@@ -109,7 +109,7 @@ export class Provisioner {
       throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
     }
     const paths = new StorePaths(options.root ?? defaultRoot());
-    const format = openStoreDirectory(paths, loadSyscalls());
+    const format = openStoreDirectory(paths, loadSyscalls);
     const metadata = await openRecords(paths, options.records ?? 'sqlite');
     const events = new ProvisionerEmitter();
     return new Provisioner({ paths, format, owner, options, metadata, pool: new WorkerPool(workers), events });
@@ -117,7 +117,6 @@ export class Provisioner {
 
   private constructor(parts: Parts) {
     const { paths, format, owner, options, metadata, pool, events } = parts;
-    const syscalls = loadSyscalls();
     const privileged = format.whiteouts !== 'plain' && process.geteuid?.() === 0;
     const { whiteouts } = format;
     this.#parts = parts;
@@ -126,9 +125,9 @@ export class Provisioner {
     this.#sweeper = new Sweeper(paths, pool, events);
     this.#directories = new RootfsDirectories(paths, this.#sweeper);
     const backends: readonly Backend[] = [
-      new OverlayBackend(syscalls, whiteouts),
-      new CopyBackend({ syscalls, pool, whiteouts, privileged }),
-      new BindBackend(syscalls),
+      new OverlayBackend(loadSyscalls, whiteouts),
+      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
+      new BindBackend(loadSyscalls),
     ];
     this.#backends = new Backends(backends, paths.staging);
     const identity = newIdentity();
@@ -156,7 +155,7 @@ export class Provisioner {
   }
 
   /** Gets one image and stores it. @param source such as `oci:DIR`, `oci-archive:FILE:REF`, `docker-archive:FILE` */
-  async pull(source: string, options: PullImageOptions = {}): Promise<ImageRecord> {
+  async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
     return this.#images.pull(parseSource(source), {
       platform: wantedPlatform(options.platform),
@@ -166,7 +165,7 @@ export class Provisioner {
   }
 
   /** Stores all images of a `docker save` or OCI archive. @param input a file's path, or a stream of it */
-  async load(input: string | Readable, options: PullImageOptions = {}): Promise<ImageRecord[]> {
+  async load(input: string | Readable, options: PullImageOptions = {}): Promise<PulledImage[]> {
     this.#checkOpen();
     const archive =
       typeof input === 'string'

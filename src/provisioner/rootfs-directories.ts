@@ -1,8 +1,9 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
+import { makeDirectories } from '../tree/make-directories.js';
 
 export interface RootfsPlace {
   readonly id: string;
@@ -63,17 +64,5 @@ function removeEmpty(directory: string): boolean {
     if (code === 'ENOENT') return true;
     if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
     throw error;
-  }
-}
-
-/** As `mkdir -p`, beside others who remove directories on the way because these are empty just now. */
-function makeDirectories(path: string): void {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
-      return;
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT' || attempt === 100) throw error;
-    }
   }
 }

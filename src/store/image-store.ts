@@ -20,6 +20,12 @@ export interface PullRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A stored image, as a pull left it. */
+export interface PulledImage extends ImageRecord {
+  /** The names that this pull gave it; `names` has those of before, too. */
+  readonly given: readonly string[];
+}
+
 /**
  * Images and their layers: gets them from sources, and finds them by name or digest. An image is recorded when all its layers are
  * stored, so an image that can be found can be provisioned.
@@ -36,7 +42,7 @@ export class ImageStore {
   }
 
   /** Stores one image. @throws what pullers and `unpackLayer` throw */
-  async pull(source: Source, request: PullRequest): Promise<ImageRecord> {
+  async pull(source: Source, request: PullRequest): Promise<PulledImage> {
     const absolute: Source = source.transport === 'docker' ? source : { ...source, path: resolve(source.path) };
     const [image] = await this.#store(formatSource(absolute), request, async (staging) => {
       const { openSource } = await import('../pull/open-source.js');
@@ -45,11 +51,11 @@ export class ImageStore {
         freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
       }).open({ platform: request.platform, signal: request.signal });
     });
-    return image as ImageRecord;
+    return image as PulledImage;
   }
 
   /** Stores all images of an archive. @param input a file's path, or a stream */
-  async load(input: ArchiveInput, request: PullRequest): Promise<ImageRecord[]> {
+  async load(input: ArchiveInput, request: PullRequest): Promise<PulledImage[]> {
     const source = input.kind === 'file' ? `archive:${resolve(input.path)}` : 'archive:-';
     return this.#store(source, request, async (staging) => {
       const { openArchive } = await import('../pull/open-archive.js');
@@ -105,7 +111,7 @@ export class ImageStore {
     source: string,
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
-  ): Promise<ImageRecord[]> {
+  ): Promise<PulledImage[]> {
     const pullId = randomUUID();
     const pull = this.#pullAll(source, pullId, request, open);
     this.#pulling.add(pull);
@@ -119,13 +125,13 @@ export class ImageStore {
     pullId: string,
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
-  ): Promise<ImageRecord[]> {
+  ): Promise<PulledImage[]> {
     const { paths, sweeper, events } = this.#parts;
     const started = performance.now();
     let offer: Offer | undefined;
     try {
       offer = await open(paths.pullStaging(pullId));
-      const images: ImageRecord[] = [];
+      const images: PulledImage[] = [];
       for (const image of offer.images) {
         const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
         events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
@@ -143,7 +149,7 @@ export class ImageStore {
     }
   }
 
-  async #storeImage(image: OfferedImage, source: string, pullId: string, request: PullRequest): Promise<ImageRecord> {
+  async #storeImage(image: OfferedImage, source: string, pullId: string, request: PullRequest): Promise<PulledImage> {
     const { metadata } = this.#parts;
     const pull = { pullId, signal: pullSignal(request.signal) };
     await this.#layers.ensure(image.layers, pull);
@@ -152,6 +158,7 @@ export class ImageStore {
     for (const layer of image.layers) {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
     }
+    const given = request.names ?? image.names;
     await metadata.putImage(
       {
         id: image.id,
@@ -163,9 +170,9 @@ export class ImageStore {
         layers: stack,
         source,
       },
-      request.names ?? image.names,
+      given,
     );
-    return (await metadata.getImage(image.id)) as ImageRecord;
+    return { ...((await metadata.getImage(image.id)) as ImageRecord), given };
   }
 }
 

@@ -1,5 +1,4 @@
 import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackLimits } from '../config.js';
 import { fileError, throwIfAborted } from '../errors.js';
@@ -11,6 +10,7 @@ import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.
 import type { StorePaths } from '../paths.js';
 import type { OfferedLayer } from '../pull/puller.js';
 import type { SeamRequest } from '../seams/make-seam.js';
+import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
@@ -158,7 +158,8 @@ export class LayerStore {
         await sleep(CLAIM_POLL[Math.min(attempt, CLAIM_POLL.length - 1)]);
       }
       try {
-        await mkdir(directory, { recursive: true, mode: 0o700 });
+        throwIfAborted(signal);
+        makeDirectories(directory);
         const record = await make(directory, signal);
         if (record === undefined) {
           sweeper.retire(directory, 'staged');

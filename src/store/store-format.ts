@@ -4,6 +4,7 @@ import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
+import { makeDirectories } from '../tree/make-directories.js';
 import { opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
 
 /** Changes when a store of before can no longer be read. */
@@ -15,17 +16,15 @@ export interface StoreFormat {
 }
 
 /**
- * Opens a store's directory, making what is missing. Several processes may do so at once.
+ * Opens a store's directory, making what is missing; only then are system calls needed. Several processes may do so at once.
  * Only its user may enter it: a layer can hold setuid programs that nobody is meant to run from there.
  * @throws ProvisionerError `ERR_STORE_FORMAT` for a store of another version, `ERR_STORE_DAMAGED`, `ERR_PERMISSION`, `ERR_IO`
  */
-export function openStoreDirectory(paths: StorePaths, syscalls: Syscalls): StoreFormat {
+export function openStoreDirectory(paths: StorePaths, syscalls: () => Syscalls): StoreFormat {
   try {
-    mkdirSync(paths.root, { recursive: true, mode: 0o700 });
-    const format = readFormat(paths) ?? createFormat(paths, syscalls);
-    for (const directory of [paths.staging, paths.layers, paths.gc, paths.containers]) {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-    }
+    makeDirectories(paths.root);
+    const format = readFormat(paths) ?? createFormat(paths, syscalls());
+    for (const directory of [paths.staging, paths.layers, paths.gc, paths.containers]) makeDirectories(directory);
     return format;
   } catch (error) {
     throw fileError(error, 'open the store', paths.root);

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readJsonSync, writeJsonSync } from 'fs-extra/esm';
 import { layerStacking } from '../paths.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 
@@ -25,12 +25,12 @@ export const NO_STACKING: Stacking = { implied: [], whiteoutDirectories: [], low
 export function writeStacking(layerDirectory: string, stacking: Stacking): void {
   const { implied, whiteoutDirectories, lowerLinks } = stacking;
   if (implied.length + whiteoutDirectories.length + lowerLinks.length === 0) return;
-  writeFileSync(layerStacking(layerDirectory), JSON.stringify(stacking));
+  writeJsonSync(layerStacking(layerDirectory), stacking);
 }
 
 export function readStacking(layerDirectory: string): Stacking {
   try {
-    return JSON.parse(readFileSync(layerStacking(layerDirectory), 'utf8')) as Stacking;
+    return readJsonSync(layerStacking(layerDirectory)) as Stacking;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return NO_STACKING;
     throw error;

@@ -1,0 +1,28 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { systemCode } from '../errors.js';
+
+/**
+ * As `mkdir -p` with mode 0700, beside others who remove empty directories on the way at the same time. Not `mkdirSync` with `recursive`: below
+ * a directory that takes no entries and says ENOENT to that, such as /proc, it never returns (Node 20).
+ * @throws like Node's `fs`: `ENOENT` when the parent is there and will not take it, `EACCES`, `ENOTDIR`, `EEXIST` for a file, …
+ */
+export function makeDirectories(path: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      mkdirSync(path, 0o700);
+      return;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EEXIST' && isDirectory(path)) return;
+      const parent = dirname(path);
+      // A parent that is there was either made between the two looks, which cannot go on for ever, or takes no entries.
+      if (code !== 'ENOENT' || parent === path || (isDirectory(parent) && attempt === 100)) throw error;
+      makeDirectories(parent);
+    }
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
