@@ -1,0 +1,171 @@
+import { posix } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-files.js';
+
+/**
+ * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
+ * above it, and of those only the ones of a lower rank. Types count as much as values do.
+ */
+const BOTTOM = 'errors config';
+const CONCEPTS = `${BOTTOM} image`;
+const MACHINE = `${CONCEPTS} paths events locks syscalls`;
+const LAYERS = `${MACHINE} tree unpack seams`;
+const PARTS = `${LAYERS} pull metadata workers`;
+
+const MAY_IMPORT: Readonly<Record<string, string>> = {
+  errors: '',
+  config: '',
+  //
+  image: BOTTOM,
+  //
+  paths: CONCEPTS,
+  events: CONCEPTS,
+  locks: CONCEPTS,
+  syscalls: CONCEPTS,
+  //
+  tree: MACHINE,
+  //
+  unpack: `${MACHINE} tree`,
+  //
+  seams: `${MACHINE} tree unpack`,
+  //
+  pull: LAYERS,
+  metadata: LAYERS,
+  workers: LAYERS,
+  //
+  store: PARTS,
+  backends: PARTS,
+  //
+  provisioner: `${PARTS} store backends`,
+  //
+  index: `${PARTS} store backends provisioner`,
+  //
+  // The library, and what its failures are called: `--help` should not have to load the rest.
+  cli: 'index errors',
+};
+
+/** Packages that only one folder may know. */
+const PACKAGE_OF: Readonly<Record<string, string>> = {
+  koffi: 'syscalls',
+  'better-sqlite3': 'metadata',
+  commander: 'cli',
+};
+
+function violations(files: readonly SourceFile[]): string[] {
+  return files.flatMap((file) => {
+    const unit = unitOf(file.path);
+    return scan(file.text).literals.flatMap(({ value, start }) => {
+      const fault = faultOf(unit, file.path, value);
+      return fault === undefined ? [] : [`${placeIn(file, start)}: ${fault}`];
+    });
+  });
+}
+
+/** Judges any literal that names a module, whether it is imported, required, or handed to a worker thread. */
+function faultOf(unit: string, path: string, literal: string): string | undefined {
+  const owner = PACKAGE_OF[literal];
+  if (owner !== undefined && owner !== unit) return `${literal} is for src/${owner} only`;
+  if (literal.startsWith('#src/')) return 'inside src, imports are relative';
+  if (!/^\.\.?\/.*\.[cm]?js$/.test(literal)) return undefined;
+  const target = posix.join(posix.dirname(path), literal);
+  if (!target.startsWith('src/')) return `${literal} leads out of src`;
+  const imported = unitOf(target.replace(/\.js$/, '.ts'));
+  if (imported === unit || MAY_IMPORT[unit]?.split(' ').includes(imported)) return undefined;
+  return `${unit} may not import ${imported}`;
+}
+
+describe('the modules', () => {
+  it('import only what the table allows', () => {
+    expect(violations(sourceFiles())).toEqual([]);
+  });
+
+  it('all have a row in the table', () => {
+    const units = new Set(sourceFiles().map(({ path }) => unitOf(path)));
+    expect([...units].filter((unit) => MAY_IMPORT[unit] === undefined)).toEqual([]);
+  });
+});
+
+describe('the table of what may import what', () => {
+  it('points down only, so there is no circle', () => {
+    const above = new Set<string>();
+    for (const [unit, allowed] of Object.entries(MAY_IMPORT)) {
+      for (const name of allowed.split(' ').filter(Boolean)) expect(above, `${unit} imports ${name}`).toContain(name);
+      above.add(unit);
+    }
+  });
+});
+
+describe('the rule about imports', () => {
+  it.each([
+    ['an import of a higher rank', 'src/pull/a.ts', `import { b } from '../store/b.js';`, 'pull may not import store'],
+    [
+      'an import of the same rank',
+      'src/store/a.ts',
+      `import { b } from '../backends/b.js';`,
+      'store may not import backends',
+    ],
+    [
+      'a type of a higher rank',
+      'src/tree/a.ts',
+      `import type { B } from '../unpack/b.js';`,
+      'tree may not import unpack',
+    ],
+    ['an export of a higher rank', 'src/image/a.ts', `export * from '../paths.js';`, 'image may not import paths'],
+    ['a lazy import', 'src/locks/a.ts', `const b = await import('../store/b.js');`, 'locks may not import store'],
+    ['a required module', 'src/syscalls/a.ts', `require('../metadata/b.js');`, 'syscalls may not import metadata'],
+    [
+      'a worker of another folder',
+      'src/store/a.ts',
+      `new URL('../backends/b.js', import.meta.url);`,
+      'store may not import backends',
+    ],
+    [
+      'the command line reaching inside',
+      'src/cli/commands/a.ts',
+      `import { b } from '../../paths.js';`,
+      'cli may not import paths',
+    ],
+    [
+      'the command line reaching for a type',
+      'src/cli/a.ts',
+      `import type { B } from '../store/b.js';`,
+      'cli may not import store',
+    ],
+    [
+      'the library reaching for the command line',
+      'src/index.ts',
+      `import './cli/main.js';`,
+      'index may not import cli',
+    ],
+    ['a folder without a row', 'src/utils/a.ts', `import '../errors.js';`, 'utils may not import errors'],
+    ['koffi elsewhere', 'src/backends/a.ts', `import koffi from 'koffi';`, 'koffi is for src/syscalls only'],
+    [
+      'better-sqlite3 elsewhere',
+      'src/store/a.ts',
+      `createRequire(url)('better-sqlite3');`,
+      'better-sqlite3 is for src/metadata only',
+    ],
+    [
+      'a way round through the package',
+      'src/tree/a.ts',
+      `import '#src/store/b.js';`,
+      'inside src, imports are relative',
+    ],
+    ['a way out of the sources', 'src/tree/a.ts', `import '../../scripts/b.mjs';`, 'leads out of src'],
+  ])('finds %s', (_, path, text, fault) => {
+    expect(violations([{ path, text: `\n${text}\n` }])).toEqual([expect.stringMatching(`^${path}:2: .*${fault}$`)]);
+  });
+
+  it.each([
+    ['a lower rank', 'src/pull/a.ts', `import { b } from '../image/b.js';`],
+    ['its own folder', 'src/pull/a.ts', `import { b } from './b.js';`],
+    [
+      'the public surface, for the command line',
+      'src/cli/commands/a.ts',
+      `import { Provisioner } from '../../index.js';`,
+    ],
+    ['what a comment mentions', 'src/pull/a.ts', `// import { b } from '../store/b.js';`],
+  ])('allows %s', (_, path, text) => {
+    expect(violations([{ path, text }])).toEqual([]);
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-files.js';
+
+/** What only a program may do: print, end the process, and change what belongs to the whole of it. To ask is free: `umask()`, `kill(pid, 0)`. */
+const PROGRAM_ONLY =
+  /\bconsole\b|\bprocess\s*(?:\?\.|\.)\s*(?:exit|exitCode|abort|stdout|stderr|stdin|chdir|on|once|addListener|setuid|setgid|title)\b|\bprocess\.umask\([^)]|\bprocess\.kill\((?![^()]*, 0\))|\bglobalThis\s*\.\s*\w+\s*=[^=]/g;
+
+function violations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => unitOf(path) !== 'cli')
+    .flatMap((file) =>
+      [...scan(file.text).code.matchAll(PROGRAM_ONLY)].map((match) => `${placeIn(file, match.index)}: ${match[0]}`),
+    );
+}
+
+describe('the library', () => {
+  it('never prints, never ends the process, and changes nothing that belongs to the whole of it', () => {
+    expect(violations(sourceFiles())).toEqual([]);
+  });
+});
+
+describe('the rule about what only a program may do', () => {
+  it.each([
+    [`console.log('x')`],
+    [`process.exit(1)`],
+    [`process.exitCode = 1`],
+    [`process.stderr.write('x')`],
+    [`process.on('SIGINT', stop)`],
+    [`process.umask(0)`],
+    [`process.kill(pid, 'SIGTERM')`],
+    [`\`\${console.log(1)}\``],
+  ])('finds %s', (text) => {
+    expect(violations([{ path: 'src/store/a.ts', text }])).toHaveLength(1);
+  });
+
+  it.each([
+    ['src/cli/main.ts', `process.exitCode = 1`],
+    ['src/store/a.ts', `// console.log('x')`],
+    ['src/store/a.ts', `hint: 'see the console'`],
+    ['src/store/a.ts', `process.getuid?.() + process.umask()`],
+    ['src/store/a.ts', `process.kill(pid, 0)`],
+  ])('allows, in %s, %s', (path, text) => {
+    expect(violations([{ path, text }])).toEqual([]);
+  });
+});

@@ -1,0 +1,46 @@
+#!/bin/bash
+# Installs the Debian packages which the tests use. Run by hand as root, by `npm test` and by .ci/run; does nothing when all are there.
+#
+#   scripts/install-debian-packages.sh           both groups
+#   scripts/install-debian-packages.sh build     what compiles better-sqlite3, where no ready-made binary can be had
+#   scripts/install-debian-packages.sh tests     what the system tests use
+set -euo pipefail
+
+BUILD=(python3 make g++)
+# mmdebstrap makes real images, umoci and skopeo make and unpack them in other ways to compare with, attr shows and sets extended
+# attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start.
+TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates)
+
+case "${1:-all}" in
+  build) wanted=("${BUILD[@]}") ;;
+  tests) wanted=("${TESTS[@]}") ;;
+  all) wanted=("${BUILD[@]}" "${TESTS[@]}") ;;
+  *)
+    echo "usage: $0 [build|tests]" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for package in "${wanted[@]}"; do
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "to install ${missing[*]}, run this as root" >&2
+  exit 1
+fi
+
+echo "installing from Debian: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() { apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=120 "${missing[@]}" >"$log" 2>&1; }
+# The package lists may be as old as the machine; they are fetched first, and an install that fails all the same is tried once more.
+apt-get update -o DPkg::Lock::Timeout=120 >"$log" 2>&1 || true
+if ! install && { sleep 5; ! install; }; then
+  tail -n 30 "$log" >&2
+  exit 1
+fi

@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { Provisioner } from '#src/index.js';
+import type { MissingRequirements, Requirement } from './requirements.js';
+
+/** Finds out what this machine has of what tests may need, before the first of them. */
+export default async function setup(project: TestProject): Promise<void> {
+  const missing: MissingRequirements = {};
+  if (process.getuid?.() !== 0) missing.root = 'you are not root';
+  const overlay = await whyNoOverlay();
+  if (overlay !== undefined) missing.overlay = `overlay does not work in ${tmpdir()}: ${overlay}`;
+  for (const command of ['umoci', 'skopeo', 'mount', 'chroot', 'getfattr', 'setfattr'] as const)
+    note(missing, command, [command]);
+  note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
+  if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
+  else if (!mayMount()) missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
+  project.provide('missingRequirements', missing);
+}
+
+function note(missing: MissingRequirements, requirement: Requirement, commands: readonly string[]): void {
+  const absent = commands.filter((command) => !isCommand(command));
+  if (absent.length > 0) missing[requirement] = `${absent.join(' and ')} ${absent.length === 1 ? 'is' : 'are'} missing`;
+}
+
+function isCommand(name: string): boolean {
+  // Some of them live where an ordinary PATH does not lead.
+  return [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((directory) => {
+    try {
+      accessSync(join(directory, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function mayMount(): boolean {
+  return spawnSync('unshare', ['--mount', 'true'], { stdio: 'ignore' }).status === 0;
+}
+
+/** Asks the product, which tries it with a mount. */
+async function whyNoOverlay(): Promise<string | undefined> {
+  const root = mkdtempSync(join(tmpdir(), 'provisioner-probe-'));
+  try {
+    await using provisioner = await Provisioner.open({ root, records: 'memory' });
+    const overlay = (await provisioner.info()).backends.find(({ name }) => name === 'overlay');
+    return overlay?.usable ? undefined : overlay?.reason;
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,46 @@
+import { describe, inject, it } from 'vitest';
+
+/** What tests can need of the machine. `global-setup.ts` finds out, once for a run, what is there. */
+export const REQUIREMENTS = [
+  'root',
+  /** Overlay mounts in the temporary directory, and koffi to make them. */
+  'overlay',
+  'umoci',
+  'skopeo',
+  'mount',
+  'chroot',
+  'getfattr',
+  'setfattr',
+  /** What `real-images.ts` makes images with. */
+  'real images',
+] as const;
+export type Requirement = (typeof REQUIREMENTS)[number];
+
+/** What is not there, and why, as a clause such as `umoci is missing`. */
+export type MissingRequirements = Partial<Record<Requirement, string>>;
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    missingRequirements: MissingRequirements;
+  }
+}
+
+/**
+ * Runs a group of tests where the machine has what they need. Elsewhere the group is skipped, and its title says why; in CI, where
+ * everything has to be there, it fails.
+ */
+export function describeWith(needs: readonly Requirement[], title: string, define: () => void): void {
+  const missing = inject('missingRequirements');
+  const reasons = needs.flatMap((need) => missing[need] ?? []);
+  if (reasons.length === 0) {
+    describe(title, define);
+  } else if (process.env['CI'] === 'true') {
+    describe(title, () => {
+      it('finds on this machine what it needs', () => {
+        throw new Error(`${reasons.join('; ')}; in CI nothing may be skipped, see scripts/install-debian-packages.sh`);
+      });
+    });
+  } else {
+    describe.skip(`${title} (skipped: ${reasons.join('; ')})`, define);
+  }
+}
