@@ -16,12 +16,12 @@ export function mountsBelow(directory: string): string[] {
   }
   return table
     .split('\n')
-    .map((line) => unescape(line.split(' ')[4] ?? ''))
+    .map((line) => decodeOctal(line.split(' ')[4] ?? ''))
     .filter((path) => path.startsWith(`${directory}/`))
     .toReversed();
 }
 
 /** The kernel writes space, tab, newline and backslash in octal. */
-function unescape(path: string): string {
+function decodeOctal(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
