@@ -7,7 +7,7 @@ import { malformed, truncated } from './malformed.js';
 /** Pieces of a stored layer, or of the tar in it. */
 export type Chunks = AsyncIterable<Buffer>;
 
-/** Room for one inflated piece. A quarter of it costs 8 % more time on a layer of 500 MB, four times as much saves 1 %. */
+/** Room for one inflated piece. For a layer of 500 MB, inflated and hashed, 128 KiB take 15 % more CPU time, and 1 MiB 3 % less but twice the memory. */
 const CHUNK_SIZE = 512 * 1024;
 /** Inflated pieces that wait while the one before is being written: what lets a second core inflate. */
 const CHUNKS_AHEAD = 4;

@@ -1,5 +1,4 @@
 import type { Transform } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { type Chunks, inflateError, through } from './decompress.js';
@@ -60,9 +59,9 @@ async function* inJavaScript({ pieces, window }: ZstdFrame): AsyncGenerator<Buff
   });
   let inflated = 0;
   let moved = 0;
-  for await (const piece of pieces) {
+  for await (const { piece, last } of withLast(pieces)) {
     try {
-      decoder.push(piece, false);
+      decoder.push(piece, last);
     } catch (error) {
       throw inflateError(error, 'zstd');
     }
@@ -72,7 +71,15 @@ async function* inJavaScript({ pieces, window }: ZstdFrame): AsyncGenerator<Buff
       throw limitExceeded('a zstd frame of tiny blocks', MOVED_PER_BYTE);
     yield* ready;
     ready = [];
-    // A layer may be all frames and blocks without content: the thread's events still get their turn.
-    await setImmediate();
   }
+}
+
+/** The decoder waits for 18 bytes, which a frame need not have, unless it is told that there are no more. */
+async function* withLast(pieces: Chunks): AsyncGenerator<{ piece: Buffer; last: boolean }, void, undefined> {
+  let before: Buffer | undefined;
+  for await (const piece of pieces) {
+    if (before !== undefined) yield { piece: before, last: false };
+    before = piece;
+  }
+  if (before !== undefined) yield { piece: before, last: true };
 }

@@ -56,10 +56,10 @@ export class LayerDirectories {
     return this.#known.entries();
   }
 
-  /** All of them, each before the one it is in. */
-  deepestFirst(): [BytePath, LayerDirectory][] {
+  /** The paths of all of them, each before that of the directory it is in. */
+  deepestFirst(): BytePath[] {
     // A directory becomes known after the one it is in, and a map keeps that order.
-    return [...this.#known].reverse();
+    return [...this.#known.keys()].reverse();
   }
 
   /** Where an entry lands: its parents made where they are missing, and symlinks of this layer among them followed. */

@@ -117,13 +117,18 @@ export class LayerWriter implements TarHandler {
     this.#descriptor = -1;
   }
 
-  /** Writes whiteouts and the attributes of directories. */
-  finish(): WrittenLayer {
+  /**
+   * Writes whiteouts and the attributes of directories.
+   * @param beforeAttributes called between the two: everything is there, and every directory can still be entered
+   */
+  finish(beforeAttributes: () => void = () => {}): WrittenLayer {
     const { format } = this.#options;
     const whiteoutDirectories = writeWhiteouts(this.#tree, this.#directories, format, this.#whiteouts, this.#opaque);
+    beforeAttributes();
     const implied: BytePath[] = [];
     // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
-    for (const [path, directory] of this.#directories.deepestFirst()) {
+    for (const path of this.#directories.deepestFirst()) {
+      const directory = this.#directories.get(path) as LayerDirectory;
       const isOverlayOpaque = directory.opaque && path !== '' && format !== 'plain';
       this.#attributes.applyToDirectory(path, directory.attributes, isOverlayOpaque ? format : undefined);
       if (directory.attributes === undefined && !directory.fresh) implied.push(path);

@@ -1,6 +1,7 @@
 import { readJsonSync, writeJsonSync } from 'fs-extra/esm';
 import { layerStacking } from '../paths.js';
 import type { BytePath } from '../syscalls/byte-path.js';
+import { malformed } from './malformed.js';
 
 /**
  * What a layer says about the layers below it, beyond its whiteouts and opaque directories on disk. A layer is unpacked without
@@ -25,7 +26,13 @@ export const NO_STACKING: Stacking = { implied: [], whiteoutDirectories: [], low
 export function writeStacking(layerDirectory: string, stacking: Stacking): void {
   const { implied, whiteoutDirectories, lowerLinks } = stacking;
   if (implied.length + whiteoutDirectories.length + lowerLinks.length === 0) return;
-  writeJsonSync(layerStacking(layerDirectory), stacking);
+  try {
+    writeJsonSync(layerStacking(layerDirectory), stacking);
+  } catch (error) {
+    // Control characters take six times their length, and then no string is long enough.
+    if (error instanceof RangeError) throw malformed('it says more about the layers below than can be noted', error);
+    throw error;
+  }
 }
 
 export function readStacking(layerDirectory: string): Stacking {

@@ -61,7 +61,7 @@ export function entryType(header: TarHeader, path: BytePath): EntryType | undefi
 }
 
 /**
- * Only these have data behind their header, whatever the size field says of others; so Go's reader has it. The data of what turns out to be
+ * Only these have data behind their header, whatever the size field says of others; so Go's and libarchive's readers have it. The data of what turns out to be
  * a directory is passed over: GNU's `D` lists the names in it.
  */
 export function hasData(header: TarHeader): boolean {

@@ -39,6 +39,8 @@ const MAJOR = 329;
 const MINOR = 337;
 const PREFIX = 345;
 const SPACE = 0x20;
+const CHECKSUM_LENGTH = 8;
+const EMPTY_CHECKSUM = CHECKSUM_LENGTH * SPACE;
 
 /**
  * Reads the header block at `at`.
@@ -46,25 +48,17 @@ const SPACE = 0x20;
  * @throws ProvisionerError `ERR_LAYER_MALFORMED` for a wrong checksum or a number that is none
  */
 export function parseTarHeader(bytes: Buffer, at: number): TarHeader | undefined {
-  let sum = 8 * SPACE;
-  let signedSum = 8 * SPACE;
-  for (let i = at; i < at + BLOCK_SIZE; i++) {
-    if (i === at + CHECKSUM) i += 8;
-    const byte = bytes[i] as number;
-    sum += byte;
-    // Some old writers summed signed characters.
-    signedSum += byte > 127 ? byte - 256 : byte;
-  }
-  const stored = parseNumber(bytes, at + CHECKSUM, 8, 'checksum');
-  if (sum === 8 * SPACE && bytes[at + CHECKSUM] === 0) return undefined;
-  if (stored !== sum && stored !== signedSum) throw malformed('a header has a wrong checksum');
+  const sum = checksum(bytes, at);
+  const stored = parseNumber(bytes, at + CHECKSUM, CHECKSUM_LENGTH, 'checksum');
+  if (sum === EMPTY_CHECKSUM && bytes[at + CHECKSUM] === 0) return undefined;
+  if (stored !== sum && stored !== signedChecksum(bytes, at)) throw malformed('a header has a wrong checksum');
 
   const posix = isAscii(bytes, at + MAGIC, 'ustar\0');
   const gnu = isAscii(bytes, at + MAGIC, 'ustar  \0');
   const name = parseText(bytes, at + NAME, 100);
   return {
     path: posix ? withPrefix(bytes, at, name) : name,
-    linkPath: parseText(bytes, at + LINK_NAME, 100),
+    linkPath: bytes[at + LINK_NAME] === 0 ? '' : parseText(bytes, at + LINK_NAME, 100),
     type: bytes[at + TYPE] === 0 ? '0' : String.fromCharCode(bytes[at + TYPE] as number),
     mode: parseNumber(bytes, at + MODE, 8, 'mode') & 0o7777,
     uid: parseNumber(bytes, at + UID, 8, 'owner'),
@@ -75,6 +69,25 @@ export function parseTarHeader(bytes: Buffer, at: number): TarHeader | undefined
     minor: posix || gnu ? parseNumber(bytes, at + MINOR, 8, 'device number') : 0,
     gnu,
   };
+}
+
+/** The sum of all bytes, where those of the checksum itself count as spaces. */
+function checksum(bytes: Buffer, at: number): number {
+  // Two loops without a branch: headers are most of what is read of small files.
+  let sum = EMPTY_CHECKSUM;
+  for (let i = at; i < at + CHECKSUM; i++) sum += bytes[i] as number;
+  for (let i = at + CHECKSUM + CHECKSUM_LENGTH; i < at + BLOCK_SIZE; i++) sum += bytes[i] as number;
+  return sum;
+}
+
+/** Some old writers summed signed characters. */
+function signedChecksum(bytes: Buffer, at: number): number {
+  let sum = checksum(bytes, at);
+  for (let i = at; i < at + BLOCK_SIZE; i++) {
+    const isSummed = i < at + CHECKSUM || i >= at + CHECKSUM + CHECKSUM_LENGTH;
+    if (isSummed && (bytes[i] as number) > 127) sum -= 256;
+  }
+  return sum;
 }
 
 function withPrefix(bytes: Buffer, at: number, name: BytePath): BytePath {

@@ -5,7 +5,7 @@ import { limitExceeded } from './malformed.js';
  * Bytes of names and attributes that are kept until the whole layer is there: paths of directories, whiteouts and links. The largest image we know
  * keeps 4 MB; without a limit, paths of 4 KB each would fill the memory long before the entries are too many.
  */
-const KEPT_MAX = 256 * 2 ** 20;
+const KEPT_MAX = 128 * 2 ** 20;
 /** What keeping one thing costs beside its bytes. */
 const KEPT_EACH = 100;
 /** Attributes for each entry of the limit: one global header can give thousands to every entry that follows. */

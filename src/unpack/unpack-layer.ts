@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream, lstatSync, readdirSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
@@ -13,7 +13,7 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { type Chunks, decompress } from './decompress.js';
 import type { Skipped } from './entry-attributes.js';
 import { openLayerRoot } from './layer-root.js';
-import { LayerWriter, type WrittenLayer } from './layer-writer.js';
+import { LayerWriter } from './layer-writer.js';
 import { limitExceeded, truncated } from './malformed.js';
 import { writeStacking } from './stacking.js';
 import { TarReader } from './tar-reader.js';
@@ -42,6 +42,8 @@ export interface UnpackedLayer {
   readonly skipped: Skipped;
 }
 
+/** The unit of `blocks` in a file's status. @see inode(7) */
+const STAT_BLOCK = 512;
 /** Stored bytes read at a time. */
 const READ_SIZE = 1024 * 1024;
 
@@ -70,9 +72,17 @@ export async function unpackLayer(
     removeDirectoryTree: (path) => removeReplaced(request.directory, path, syscalls),
   });
   try {
-    const written = await writeTar(request, writer, signal, progress);
+    await writeTar(request, writer, signal, progress);
+    // An ordinary user may not enter every directory of an image, once it has the image's mode.
+    let measured: number | undefined;
+    const written = writer.finish(() => {
+      if (!request.privileged) measured = measureTree(rootfs, { syscalls }).bytes;
+    });
     writeStacking(request.directory, written.stacking);
-    const { bytes } = measureTree(request.directory, { syscalls });
+    const bytes =
+      measured === undefined
+        ? measureTree(request.directory, { syscalls }).bytes
+        : measured + bytesBeside(rootfs, request.directory);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
     return { bytes, entries, opaqueRoot, whiteouts, describesRoot, skipped };
   } catch (error) {
@@ -91,12 +101,19 @@ function removeReplaced(layerDirectory: string, path: BytePath, syscalls: Syscal
   removeTree(replaced, { syscalls });
 }
 
+/** Disk use of a layer's directory without that of its root filesystem. */
+function bytesBeside(rootfs: string, layerDirectory: string): number {
+  const beside = readdirSync(layerDirectory).filter((name) => name !== basename(rootfs));
+  const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name)).blocks * STAT_BLOCK);
+  return used.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 async function writeTar(
   request: UnpackRequest,
   writer: LayerWriter,
   signal: AbortSignal,
   progress: (bytes: number) => void,
-): Promise<WrittenLayer> {
+): Promise<void> {
   const { digest, diffId, limits } = request;
   const storedHash = digest === undefined ? undefined : createHash(digestAlgorithm(digest));
   const tarHash = createHash(digestAlgorithm(diffId));
@@ -114,7 +131,6 @@ async function writeTar(
   checkDigest(storedHash, digest, 'ERR_DIGEST_MISMATCH', 'the stored layer');
   reader.end();
   checkDigest(tarHash, diffId, 'ERR_DIFF_ID_MISMATCH', 'the unpacked layer');
-  return writer.finish();
 }
 
 async function* readBlob(

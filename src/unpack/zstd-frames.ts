@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Chunks } from './decompress.js';
 import { limitExceeded, malformed, truncated } from './malformed.js';
 
@@ -10,6 +11,8 @@ const WINDOW_MAX = 128 * 1024 * 1024;
 const BLOCK_MAX = 128 * 1024;
 const BLOCK_HEADER = 3;
 const RUN_LENGTH = 1;
+/** After so many pieces the thread's events get their turn: four bytes may be a block of 128 KiB, and a chunk a quarter of a million of them. */
+const TURN_PIECES = 32;
 
 /** One frame of zstd data. */
 export interface ZstdFrame {
@@ -87,6 +90,7 @@ function contentSizeOf(field: Buffer): number {
 class ByteReader {
   readonly #chunks: AsyncIterator<Buffer>;
   #waiting: Buffer = Buffer.alloc(0);
+  #taken = 0;
 
   constructor(chunks: AsyncIterator<Buffer>) {
     this.#chunks = chunks;
@@ -102,6 +106,7 @@ class ByteReader {
   }
 
   async take(length: number): Promise<Buffer> {
+    if (++this.#taken % TURN_PIECES === 0) await setImmediate();
     const bytes = await this.peek(length);
     this.#waiting = this.#waiting.subarray(length);
     return bytes;

@@ -1,0 +1,69 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { zstd } from '../helpers/image-builder.js';
+import { useLayers } from '../helpers/layers.js';
+import { archive, entry, GNU, gnuLong, header, oldSparse, pax } from '../helpers/raw-tar.js';
+
+const parts = [
+  header({ name: 'd/', type: '5' }),
+  pax({ path: 'd/pax', mtime: '1.5' }),
+  entry({ name: 'x' }, Buffer.alloc(700, 'a')),
+  gnuLong('L', 'd/long'),
+  entry({ name: 'x', magic: GNU }, Buffer.alloc(513, 'b')),
+  oldSparse(
+    { name: 'sparse' },
+    10_000,
+    Array.from({ length: 30 }, (_, index) => [index * 300, 20]),
+    Buffer.alloc(600, 'c'),
+  ),
+  header({ name: 'l', linkName: 'd', type: '2' }),
+];
+const tar = archive(...parts);
+/** Behind an entry and its padding, an archive may end. */
+const ends = new Set([0, tar.length - 1024, tar.length - 512, tar.length]);
+let length = 0;
+for (const [index, part] of parts.entries()) {
+  length += part.length;
+  if (index !== 1 && index !== 3) ends.add(length);
+}
+
+describe('an archive that is cut off', () => {
+  const layers = useLayers();
+
+  it('is refused as truncated wherever that is, except between entries', async () => {
+    const wrong: string[] = [];
+    for (let cut = 0; cut < tar.length - 1024; cut += 61) {
+      const code = await outcome(tar.subarray(0, cut));
+      if (code !== (ends.has(cut) ? 'unpacked' : 'ERR_LAYER_TRUNCATED')) wrong.push(`${cut}: ${code}`);
+    }
+    for (const cut of ends) {
+      const code = await outcome(tar.subarray(0, cut));
+      if (code !== 'unpacked') wrong.push(`${cut}: ${code}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  const outcome = async (cut: Buffer): Promise<string> => {
+    try {
+      await layers.unpack(cut);
+      return 'unpacked';
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+
+  it.each([
+    ['gzip', gzipSync(tar)],
+    ['zstd', zstd(tar)],
+  ])('is refused as truncated when its %s data is cut off, wherever that is', async (_what, blob) => {
+    for (let cut = 6; cut < blob.length; cut += 7) {
+      expect((await layers.refusal(tar, { blob: blob.subarray(0, cut) })).code, `after ${cut} bytes`).toBe(
+        'ERR_LAYER_TRUNCATED',
+      );
+    }
+  });
+
+  it('is not taken for the whole because it ends between entries: the diff ID tells', async () => {
+    expect((await layers.refusal(tar, { blob: tar.subarray(0, tar.length - 1536) })).code).toBe('ERR_DIFF_ID_MISMATCH');
+  });
+});
