@@ -1,4 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
+import { ProvisionerError } from '../errors.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -50,7 +51,14 @@ export class CopyBackend implements Backend {
 
   destroy(rootfs: string): void {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
-    for (const mount of mountsBelow(realpath(rootfs))) this.#parts.syscalls().detachMount(mount);
+    const path = realpath(rootfs);
+    for (const mount of mountsBelow(path)) this.#parts.syscalls().detachMount(mount);
+    const [left] = mountsBelow(path);
+    if (left === undefined) return;
+    throw new ProvisionerError('ERR_PERMISSION', `cannot let go of what is mounted at ${left}`, {
+      hint: 'unmount it, then destroy the container again',
+      details: { mount: left },
+    });
   }
 
   probe(): BackendVerdict {

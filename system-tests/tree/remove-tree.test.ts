@@ -108,9 +108,9 @@ describe.each([
     expect(existsSync(at('tree/kept'))).toBe(true);
   });
 
-  it.runIf(kind === 'native')(
-    'does not go into a directory of the same file system that is mounted a second time',
-    () => {
+  // Plain Node cannot tell such a mount from a directory; see `CopyBackend.destroy` for what keeps it from being met.
+  if (kind === 'native') {
+    it('does not go into a directory of the same file system that is mounted a second time', () => {
       new LayerBuilder(at('layer')).file('kept');
       mkdirSync(at('tree/mounted'), { recursive: true });
       execFileSync('mount', ['--bind', at('layer'), at('tree/mounted')]);
@@ -118,8 +118,8 @@ describe.each([
         expect.objectContaining({ code: 'EBUSY', path: at('tree/mounted') }),
       );
       expect(existsSync(at('layer/kept'))).toBe(true);
-    },
-  );
+    });
+  }
 
   it('removes and measures a tree whose paths are longer than any call takes', () => {
     mkdirSync(at('tree'));
