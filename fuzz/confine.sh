@@ -6,9 +6,16 @@ set -eu
 work=$1
 shift
 mount -t tmpfs -o mode=700,size=1g,nodev,nosuid tmpfs "$work"
-# The last of several mounts on one place is the one that is seen, and the one that is changed; changing it again does no harm.
+# Mounts that others hide cannot be reached, so they need nothing; the last of several on one place is the one that is seen, and the one that is changed.
 while read -r _ place _; do
-  [ "$place" = "$work" ] || mount -o remount,bind,ro,nodev,nosuid "$place"
+  case $place in
+    "$work" | "$work"/*) continue ;;
+    *\\*)
+      echo "cannot protect $place" >&2
+      exit 1
+      ;;
+  esac
+  [ ! -e "$place" ] || mount -o remount,bind,ro,nodev,nosuid "$place"
 done </proc/self/mounts
 if [ -w / ]; then
   echo "the root directory is still writable" >&2

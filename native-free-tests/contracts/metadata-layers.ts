@@ -31,6 +31,16 @@ export function layerContract(context: MetadataContractContext): void {
       );
     });
 
+    it('the stack of an image comes bottom first, with a layer that stands in it twice', async () => {
+      const { manager } = context;
+      await manager.putLayer(layer('top', { opaqueRoot: true }));
+      await manager.putLayer(layer('base', { bytes: 7 }));
+      await manager.putImage(image('app', ['base', 'top', 'base']), []);
+      const [base, top] = [layer('base', { bytes: 7 }), layer('top', { opaqueRoot: true })];
+      expect(await manager.getStack(image('app', []).id)).toEqual([base, top, base]);
+      expect(await manager.getStack(image('other', []).id)).toEqual([]);
+    });
+
     it('recording a layer again changes nothing', async () => {
       const { manager } = context;
       await manager.putLayer(layer('base', { bytes: 10 }));

@@ -208,6 +208,16 @@ describe('a layer in another compression', () => {
   });
 });
 
+describe('a plain layer', () => {
+  const layers = useLayers();
+
+  it('is not taken for something else because of the name it begins with', async () => {
+    for (const path of ['BZhang', 'BZh9', 'PK', '7z']) {
+      expect((await layers.unpack(buildTar([{ path }]))).tree[path]).toBe('file 644');
+    }
+  });
+});
+
 describe('reading the stored layer', () => {
   it.each([
     ['plain', tar],

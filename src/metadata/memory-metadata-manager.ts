@@ -93,6 +93,12 @@ export class MemoryMetadataManager implements MetadataManager {
     return layer && { ...layer };
   }
 
+  async getStack(image: ImageId): Promise<LayerRecord[]> {
+    this.#requireOpen();
+    const ids = this.#images.get(image)?.layers ?? [];
+    return ids.map((id) => ({ ...(this.#layers.get(id) as LayerRecord) }));
+  }
+
   async missingLayers(ids: readonly LayerId[]): Promise<LayerId[]> {
     this.#requireOpen();
     return this.#missing(ids);

@@ -45,6 +45,8 @@ export interface MetadataManager {
   // Layers
 
   getLayer(id: LayerId): Promise<LayerRecord | undefined>;
+  /** The recorded layers of an image, bottom first, a repeated one as often as it stands in the stack; none for an unknown image. */
+  getStack(image: ImageId): Promise<LayerRecord[]>;
   /** Those of `ids` that are not recorded, in the order given, each once. */
   missingLayers(ids: readonly LayerId[]): Promise<LayerId[]>;
   /** Recording a layer again changes nothing, and gives its claim back. */

@@ -1,4 +1,4 @@
-import type { Digest, LayerId } from '../image/digest.js';
+import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { holderInTheWay } from './claims.js';
 import type { LayerClaim, LayerRecord } from './metadata-manager.js';
@@ -15,11 +15,23 @@ interface LayerRow {
   readonly describesRoot: number;
 }
 
-const COLUMNS = 'id, bytes, entries, opaque_root AS opaqueRoot, whiteouts, describes_root AS describesRoot';
+const COLUMNS = `layer.id, layer.bytes, layer.entries, layer.opaque_root AS opaqueRoot, layer.whiteouts,
+  layer.describes_root AS describesRoot`;
 
 export function getLayer(db: SqliteConnection, id: LayerId): LayerRecord | undefined {
   const row = db.statement<[LayerId], LayerRow>(`SELECT ${COLUMNS} FROM layer WHERE id = ?`).get(id);
   return row && layerRecord(row);
+}
+
+export function getStack(db: SqliteConnection, image: ImageId): LayerRecord[] {
+  return db
+    .statement<[ImageId], LayerRow>(
+      `SELECT ${COLUMNS} FROM image
+       JOIN image_layer ON image_layer.image = image.key JOIN layer ON layer.key = image_layer.layer
+       WHERE image.id = ? ORDER BY image_layer.position`,
+    )
+    .all(image)
+    .map(layerRecord);
 }
 
 export function listLayers(db: SqliteConnection): LayerRecord[] {

@@ -74,6 +74,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => layers.getLayer(this.#db, id));
   }
 
+  async getStack(image: ImageId): Promise<LayerRecord[]> {
+    return this.#db.read(() => layers.getStack(this.#db, image));
+  }
+
   async missingLayers(ids: readonly LayerId[]): Promise<LayerId[]> {
     return this.#db.read(() => layers.missingLayers(this.#db, ids));
   }

@@ -130,24 +130,14 @@ export class Containers {
   /** The layers of an image with what the records say of them, bottom first. */
   async #stack(image: ImageRecord): Promise<StackedLayer[]> {
     const { metadata, paths } = this.#parts;
-    const known = new Map<string, StackedLayer>();
-    const stack: StackedLayer[] = [];
-    for (const id of image.layers) {
-      let layer = known.get(id);
-      if (layer === undefined) {
-        const record = await metadata.getLayer(id);
-        if (record === undefined) {
-          throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} of image ${image.id} is not stored`, {
-            hint: `pull the image again from ${image.source}`,
-            details: { layer: id, image: image.id },
-          });
-        }
-        layer = { ...record, rootfs: paths.layerRootfs(id) };
-        known.set(id, layer);
-      }
-      stack.push(layer);
+    const stack = await metadata.getStack(image.id);
+    if (stack.length === image.layers.length) {
+      return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
     }
-    return stack;
+    throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layers of image ${image.id} are not stored any more`, {
+      hint: `pull the image again from ${image.source}`,
+      details: { image: image.id },
+    });
   }
 
   /** Asks until no other living process works on the container. */

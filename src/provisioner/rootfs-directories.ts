@@ -1,9 +1,8 @@
-import { rmdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 import { systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
-import { makeDirectories } from '../tree/make-directories.js';
 
 export interface RootfsPlace {
   readonly id: string;
@@ -29,7 +28,7 @@ export class RootfsDirectories {
   create(place: RootfsPlace): { readonly rootfs: string; readonly scratch: string } {
     const rootfs = this.rootfs(place);
     const scratch = this.#paths.scratch(place.containerId, place.backend, place.id);
-    for (const directory of [rootfs, scratch]) makeDirectories(directory);
+    for (const directory of [rootfs, scratch]) this.#make(directory);
     return { rootfs, scratch };
   }
 
@@ -45,13 +44,38 @@ export class RootfsDirectories {
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
     const emptied = removeEmpty(upper) && removeEmpty(join(work, 'work')) && removeEmpty(work) && removeEmpty(scratch);
     if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
-    this.#removeEmptyAbove(rootfs);
-    this.#removeEmptyAbove(scratch);
+    const [rootfses, scratches] = [dirname(rootfs), dirname(scratch)].map(removeEmpty);
+    if (rootfses && scratches) this.#removeEmptyAbove(dirname(rootfs));
+  }
+
+  /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */
+  #make(path: string): void {
+    const { containers } = this.#paths;
+    const names = relative(containers, path).split(sep);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        names.reduce((parent, name) => makeDirectory(join(parent, name)), containers);
+        return;
+      } catch (error) {
+        // Others remove directories on the way because these are empty just now.
+        if (systemCode(error) !== 'ENOENT' || attempt === 100) throw error;
+      }
+    }
   }
 
   #removeEmptyAbove(path: string): void {
     for (let at = dirname(path); at !== this.#paths.containers && removeEmpty(at); ) at = dirname(at);
   }
+}
+
+/** @returns its path; one that is there already will do */
+function makeDirectory(path: string): string {
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+  return path;
 }
 
 /** @returns false when there is something in it */

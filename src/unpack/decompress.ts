@@ -48,16 +48,17 @@ function readAhead(): { highWaterMark: number } {
 
 type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
 
-/** One character per byte. */
+/** What data of each form begins with, one character per byte. */
 const MAGIC: readonly (readonly [Compression, string])[] = [
   ['gzip', '\x1f\x8b'],
   ['zstd', '\x28\xb5\x2f\xfd'],
-  ['bzip2', 'BZh'],
-  ['xz', '\xfd7zXZ\0'],
   // A frame that a reader of zstd skips, of 16 kinds. @see RFC 8878, section 3.1.2
   ...Array.from({ length: 16 }, (_, kind) => ['zstd', `${String.fromCharCode(0x50 + kind)}\x2a\x4d\x18`] as const),
+  // With the level and the mark of the first block: a tar may well begin with the name `BZhang`.
+  ...Array.from({ length: 9 }, (_, level) => ['bzip2', `BZh${level + 1}1AY&SY`] as const),
+  ['xz', '\xfd7zXZ\0'],
 ];
-const MAGIC_BYTES = 6;
+const MAGIC_BYTES = 10;
 
 function compressionOf(head: Buffer): Compression {
   const text = head.toString('latin1', 0, MAGIC_BYTES);

@@ -3,7 +3,8 @@ import { archive, entry, oldSparse, pax } from '../../native-free-tests/helpers/
 import { describeWith } from '../helpers/requirements.js';
 import { statusOf, useRootedLayers } from './workbench.js';
 
-const GIB = 2 ** 30;
+/** Reading it all, to compare it, should not take long. */
+const SIZE = 2 ** 28;
 
 describeWith(['root'], 'a sparse file', () => {
   const layers = useRootedLayers();
@@ -13,31 +14,31 @@ describeWith(['root'], 'a sparse file', () => {
       archive(
         oldSparse(
           { name: 'a', mode: 0o4755, uid: 7, gid: 8 },
-          GIB,
+          SIZE,
           [
             [0, 4096],
-            [GIB - 4096, 4096],
+            [SIZE - 4096, 4096],
           ],
           Buffer.alloc(8192, 'x'),
         ),
       ),
     );
-    expect(at('a')).toMatchObject({ size: GIB, mode: '4755', uid: 7, gid: 8, mtime: '1704067200000000000' });
+    expect(at('a')).toMatchObject({ size: SIZE, mode: '4755', uid: 7, gid: 8, mtime: '1704067200000000000' });
     expect(Number(statusOf(rootfs, 'a').blocks) * 512).toBeLessThan(2 ** 17);
     expect(bytes).toBeLessThan(2 ** 18);
   });
 
   it('may be a hole altogether', async () => {
     const { rootfs } = await layers.apply(
-      archive(pax({ 'GNU.sparse.size': `${GIB}`, 'GNU.sparse.map': `${GIB},0` }), entry({ name: 'a' })),
+      archive(pax({ 'GNU.sparse.size': `${SIZE}`, 'GNU.sparse.map': `${SIZE},0` }), entry({ name: 'a' })),
     );
-    expect(statusOf(rootfs, 'a')).toMatchObject({ size: BigInt(GIB), blocks: 0n });
+    expect(statusOf(rootfs, 'a')).toMatchObject({ size: BigInt(SIZE), blocks: 0n });
   });
 
   it('is refused, and not blamed on the machine, when the file system cannot hold it', async () => {
     const size = 2 ** 52;
     const tar = archive(pax({ 'GNU.sparse.size': `${size}`, 'GNU.sparse.map': `${size},0` }), entry({ name: 'a' }));
-    const outcome = await layers.apply(tar, { limits: { maxFileBytes: Number.MAX_SAFE_INTEGER } }).then(
+    const outcome = await layers.unpack(tar, { limits: { maxFileBytes: Number.MAX_SAFE_INTEGER } }).then(
       () => 'unpacked',
       (error: { code: string }) => error.code,
     );
