@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { zstd } from '../helpers/image-builder.js';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, header } from '../helpers/raw-tar.js';
 
 const MIB = 2 ** 20;
@@ -35,12 +35,12 @@ describe('a few bytes that inflate to gigabytes', () => {
     ['zstd, as frames behind the end of the archive', Buffer.concat([zstd(archive()), repeat(zstd(zeros))])],
   ])('end with the limit of data (%s)', async (_what, blob) => {
     const before = process.memoryUsage().rss;
-    const started = performance.now();
+    const started = processorSeconds();
     expect(await layers.refusal(Buffer.alloc(0), { blob, limits })).toMatchObject({
       code: 'ERR_LIMIT_EXCEEDED',
       details: { limit: 64 * MIB, option: 'maxUnpackedBytes' },
     });
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(processorSeconds() - started).toBeLessThan(5);
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * MIB);
   });
 
@@ -77,10 +77,10 @@ describe('zstd data that asks for memory or time instead of space', () => {
 
   it('is refused, or inflated, in seconds when a large window holds blocks of one byte', async () => {
     const blob = zstdRuns(17 << 3, 1, 10_000);
-    const started = performance.now();
+    const started = processorSeconds();
     const { code } = await layers.refusal(Buffer.alloc(0), { blob, limits });
     expect(['ERR_LIMIT_EXCEEDED', 'ERR_DIFF_ID_MISMATCH', 'ERR_LAYER_TRUNCATED']).toContain(code);
-    expect(performance.now() - started).toBeLessThan(30_000);
+    expect(processorSeconds() - started).toBeLessThan(30);
   }, 60_000);
 
   it('is refused when a frame says that it is small and is not', async () => {

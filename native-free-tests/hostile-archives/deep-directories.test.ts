@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, header, pax } from '../helpers/raw-tar.js';
 
 /** Its length is just below what the system takes behind the path of a layer. */
@@ -35,9 +35,9 @@ describe('directories two thousand deep', () => {
   });
 
   it('do not make each entry in them as slow as the first', async () => {
-    const start = performance.now();
+    const start = processorSeconds();
     const parts = Array.from({ length: 200 }, (_, index) => named(`${deepest}/${index}/f`, header({ name: 'x' })));
     await layers.unpack(archive(...parts));
-    expect(performance.now() - start).toBeLessThan(10_000);
+    expect(processorSeconds() - start).toBeLessThan(10);
   });
 });

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, base256, entry, header, oldSparse, pax, paxRecord, sparseMapBlocks } from '../helpers/raw-tar.js';
 
 const TIB = 2 ** 40;
@@ -61,12 +61,12 @@ describe('a sparse map made to be expensive', () => {
     // Each of its blocks ends with a newline, so that whoever looks for the end there reads all of it anew.
     const pieces = Array.from({ length: 90_000 }, () => [0, 0] as const);
     const map = sparseMapBlocks(pieces);
-    const start = performance.now();
+    const start = processorSeconds();
     const tar = archive(
       ...Array.from({ length: 5 }, (_, index) => Buffer.concat([pax(records), entry({ name: `a${index}` }, map)])),
     );
     expect((await layers.unpack(tar)).entries).toBe(5);
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(processorSeconds() - start).toBeLessThan(5);
   });
 
   it('is read in one pass when it is a million repeated records', async () => {
@@ -76,8 +76,8 @@ describe('a sparse map made to be expensive', () => {
       ),
     );
     const head = entry({ name: 'x', type: 'x' }, Buffer.concat([paxRecord('GNU.sparse.size', '1000'), pairs]));
-    const start = performance.now();
+    const start = processorSeconds();
     await layers.unpack(archive(head, header({ name: 'a' })));
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(processorSeconds() - start).toBeLessThan(5);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, gnuLong, header, pax, paxRecord } from '../helpers/raw-tar.js';
 
 /** Each case takes well below a second on an idle machine; what is quadratic would take minutes. */
@@ -68,9 +68,9 @@ describe('an archive made to take more time than its length is worth', () => {
     'takes time in proportion: %s',
     async (name) => {
       const tar = archive(...(cases[name]?.() ?? []));
-      const start = performance.now();
+      const start = processorSeconds();
       await layers.unpack(tar);
-      expect((performance.now() - start) / 1000).toBeLessThan(SECONDS);
+      expect(processorSeconds() - start).toBeLessThan(SECONDS);
     },
     60_000,
   );

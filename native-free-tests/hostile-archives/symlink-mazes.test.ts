@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, header, pax } from '../helpers/raw-tar.js';
 
 const symlink = (name: string, target: string) =>
@@ -55,10 +55,10 @@ describe('an entry behind a chain of symlinks', () => {
     const links = Array.from({ length: 40 }, (_, index) =>
       symlink(`l${index}`, `${detour}${index === 0 ? 'd' : `l${index - 1}`}`),
     );
-    const start = performance.now();
+    const start = processorSeconds();
     const entries = Array.from({ length: 20_000 }, (_, index) => header({ name: `l39/${index}/a` }));
     const error = await layers.refusal(archive(header({ name: 'd', type: '5' }), ...links, ...entries));
     expect(error.code).toBe('ERR_LIMIT_EXCEEDED');
-    expect(performance.now() - start).toBeLessThan(15_000);
+    expect(processorSeconds() - start).toBeLessThan(15);
   });
 });

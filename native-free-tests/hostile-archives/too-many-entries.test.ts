@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { useLayers } from '../helpers/layers.js';
+import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, header, pax } from '../helpers/raw-tar.js';
 
 describe('an archive with more entries than it may have', () => {
@@ -38,9 +38,9 @@ describe('an archive with more entries than it may have', () => {
   it('is refused when it says a million of them in a kilobyte of gzip data', async () => {
     const many = Buffer.concat(Array.from({ length: 2000 }, (_, index) => header({ name: `${index}` })));
     const blob = Buffer.concat(Array.from({ length: 500 }, () => gzipSync(many)));
-    const start = performance.now();
+    const start = processorSeconds();
     expect(await layers.refusal(many, { blob, limits })).toMatchObject(expected);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(processorSeconds() - start).toBeLessThan(2);
   });
 });
 
