@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'ERR_STORE_FORMAT'
   | 'ERR_STORE_DAMAGED'
   | 'ERR_STORE_BUSY'
+  | 'ERR_CONTAINER_UNTRUSTED'
+  | 'ERR_PLAN_OUTDATED'
   | 'ERR_CLOSED'
   // What a source offers
   | 'ERR_SOURCE_NOT_FOUND'

@@ -7,8 +7,16 @@ export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
 export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
-export type { ContainerRecord, ImageRecord, RootfsRecord } from './metadata/metadata-manager.js';
+export type { LockWriter, StoreLockState } from './locks/store-lock.js';
+export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './provisioner/options.js';
 export { type ContainerInfo, type ProvisionedRootfs, Provisioner, type StoreInfo } from './provisioner/provisioner.js';
+export type { RecoverOptions, RecoveryReport } from './provisioner/recovery.js';
+export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
+export type { KeepReason } from './prune/keepers.js';
+export type { PrunePlan } from './prune/plan.js';
+export type { PruneOptions, PruneReport } from './prune/pruner.js';
+export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { PulledImage } from './store/image-store.js';
+export type { ParkedEntry } from './store/sweeper.js';

@@ -9,6 +9,7 @@ import { digestHex, type LayerId } from './image/digest.js';
  *   ├── format                            store format and whiteout format; an unknown one is refused
  *   ├── metadata.sqlite                   records (WAL)
  *   ├── lock                              cross-process read-write lock
+ *   ├── reserve/                          space that is given up when the disk is full
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
  *   ├── layers/<hex of the layer id>/     a complete layer, never changed
  *   │   ├── rootfs/                       its files
@@ -35,6 +36,9 @@ export class StorePaths {
   }
   get lock(): string {
     return join(this.root, 'lock');
+  }
+  get reserve(): string {
+    return join(this.root, 'reserve');
   }
   get staging(): string {
     return join(this.root, 'staging');
@@ -70,11 +74,23 @@ export class StorePaths {
   container(containerId: string): string {
     return join(this.root, ...containerId.split('/').flatMap((part) => ['containers', part]));
   }
+  nestedContainers(containerId: string): string {
+    return join(this.container(containerId), 'containers');
+  }
+  backends(containerId: string): string {
+    return join(this.container(containerId), 'backends');
+  }
+  rootfses(containerId: string, backend: string): string {
+    return join(this.backends(containerId), backend, 'rootfses');
+  }
   rootfs(containerId: string, backend: string, rootfsId: string): string {
-    return join(this.container(containerId), 'backends', backend, 'rootfses', rootfsId);
+    return join(this.rootfses(containerId, backend), rootfsId);
+  }
+  scratches(containerId: string, backend: string): string {
+    return join(this.backends(containerId), backend, 'scratch');
   }
   scratch(containerId: string, backend: string, rootfsId: string): string {
-    return join(this.container(containerId), 'backends', backend, 'scratch', rootfsId);
+    return join(this.scratches(containerId, backend), rootfsId);
   }
 }
 

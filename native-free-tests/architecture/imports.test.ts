@@ -6,7 +6,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM = 'errors config';
+const BOTTOM = 'errors config crash-points';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls`;
 const LAYERS = `${MACHINE} tree unpack seams`;
@@ -15,13 +15,15 @@ const PARTS = `${LAYERS} pull metadata workers`;
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   errors: '',
   config: '',
+  'crash-points': '',
   //
   image: BOTTOM,
   //
   paths: CONCEPTS,
   events: CONCEPTS,
-  locks: CONCEPTS,
   syscalls: CONCEPTS,
+  //
+  locks: `${CONCEPTS} syscalls`,
   //
   tree: MACHINE,
   //
@@ -36,9 +38,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   store: PARTS,
   backends: PARTS,
   //
-  provisioner: `${PARTS} store backends`,
+  prune: `${PARTS} store`,
   //
-  index: `${PARTS} store backends provisioner`,
+  provisioner: `${PARTS} store backends prune`,
+  //
+  index: `${PARTS} store backends prune provisioner`,
   //
   // The library, and what its failures are called: `--help` should not have to load the rest.
   cli: 'index errors',

@@ -18,8 +18,12 @@ export interface StackedLayer extends LayerRecord {
  */
 export interface Backend {
   readonly name: BackendName;
+  /** Whether it makes a rootfs by mounting, within a millisecond, so that the layers' lock can be held meanwhile; a mount ends with the machine. */
+  readonly mounts: boolean;
   /** @throws ProvisionerError `ERR_BACKEND_LIMIT` for a stack that this backend cannot show, `ERR_BACKEND_UNUSABLE`, `ERR_NO_SPACE`, … */
   provision(request: RootfsRequest): Promise<void>;
+  /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
+  restore(request: RootfsRequest): Promise<void>;
   /** Lets go of what is mounted, also while it is busy. Harmless when nothing is. */
   destroy(rootfs: string): void;
   /** Tries whether it works below `directory`, which is on the store's file system. Leaves nothing. */

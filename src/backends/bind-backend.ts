@@ -11,6 +11,7 @@ import { probeIn } from './probe.js';
  */
 export class BindBackend implements Backend {
   readonly name = 'bind';
+  readonly mounts = true;
   readonly #syscalls: () => Syscalls;
 
   constructor(syscalls: () => Syscalls) {
@@ -32,6 +33,10 @@ export class BindBackend implements Backend {
       });
     }
     this.#syscalls().mountBindReadOnly(layer.rootfs, request.rootfs);
+  }
+
+  async restore(request: RootfsRequest): Promise<void> {
+    await this.provision(request);
   }
 
   destroy(rootfs: string): void {

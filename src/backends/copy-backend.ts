@@ -22,6 +22,7 @@ export interface CopyBackendParts {
  */
 export class CopyBackend implements Backend {
   readonly name = 'copy';
+  readonly mounts = false;
   readonly #parts: CopyBackendParts;
 
   constructor(parts: CopyBackendParts) {
@@ -48,6 +49,8 @@ export class CopyBackend implements Backend {
     if (rejected !== undefined) throw rejected.reason;
     copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls()), privileged);
   }
+
+  async restore(): Promise<void> {}
 
   destroy(rootfs: string): void {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.

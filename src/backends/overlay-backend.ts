@@ -26,6 +26,7 @@ const LAYERS_MAX = 500;
  */
 export class OverlayBackend implements Backend {
   readonly name = 'overlay';
+  readonly mounts = true;
   readonly #syscalls: () => Syscalls;
   readonly #format: WhiteoutFormat;
 
@@ -35,6 +36,15 @@ export class OverlayBackend implements Backend {
   }
 
   async provision(request: RootfsRequest): Promise<void> {
+    const { upper, work } = overlayScratch(request.scratch);
+    mkdirSync(upper);
+    mkdirSync(work);
+    // The root of an overlay is its upper directory, so what the layers say about the root is said there.
+    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
+    await this.restore(request);
+  }
+
+  async restore(request: RootfsRequest): Promise<void> {
     const stack = effectiveStack(request.layers);
     if (stack.length > LAYERS_MAX) {
       throw new ProvisionerError(
@@ -47,10 +57,6 @@ export class OverlayBackend implements Backend {
       );
     }
     const { upper, work } = overlayScratch(request.scratch);
-    mkdirSync(upper);
-    mkdirSync(work);
-    // The root of an overlay is its upper directory, so what the layers say about the root is said there.
-    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
     this.#mount(
       stack.map((layer) => layer.rootfs),
       upper,

@@ -19,9 +19,12 @@ export interface GlobalFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly debug?: boolean;
+  readonly unsafeNoSync?: boolean;
 }
 
 export interface StoreFlags {
+  /** Leave what is not deleted yet to a later sweep when the store is closed. Default: false. */
+  readonly leaveSweep?: boolean | undefined;
   /** Whom new containers belong to. Default: the library's. */
   readonly owner?: string | undefined;
 }

@@ -31,6 +31,11 @@ const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => P
   provision: ['make a root filesystem for a container', () => import('./commands/provision.js')],
   destroy: ['remove containers', () => import('./commands/destroy.js')],
   ps: ['list the containers', () => import('./commands/ps.js')],
+  prune: ['remove images that nobody keeps, and layers that nobody needs', () => import('./commands/prune.js')],
+  pin: ['keep images from every prune', () => import('./commands/pin.js')],
+  unpin: ['let prune have images again', () => import('./commands/unpin.js')],
+  why: ['tell what keeps an image or a layer', () => import('./commands/why.js')],
+  recover: ['put the store right after a crash or a reboot', () => import('./commands/recover.js')],
   info: ['show the store and what works on it', () => import('./commands/info.js')],
 };
 
@@ -52,6 +57,7 @@ export async function createProgram(
     .option('--json', 'results as one JSON document, errors as JSON lines')
     .option('--quiet', 'no progress and no warnings')
     .option('--debug', 'stack and causes with an error')
+    .option('--unsafe-no-sync', 'do not wait for the disk; a power cut may damage the store')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')

@@ -25,7 +25,7 @@ export async function withSession(
   flags: GlobalFlags & StoreFlags,
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
-  const { json = false, quiet = false, debug = false, owner } = flags;
+  const { json = false, quiet = false, debug = false, owner, unsafeNoSync = false, leaveSweep = false } = flags;
   const root = storeRoot(flags.root, environment);
   const output = new Output({ stdout, stderr, json, quiet, debug });
   const failures = new Failures(output, signal);
@@ -33,6 +33,7 @@ export async function withSession(
     const provisioner = await Provisioner.open({
       ...(root === undefined ? {} : { root }),
       ...(owner === undefined ? {} : { owner }),
+      unsafeNoSync,
     });
     showEvents(provisioner, output, signal);
     try {
@@ -40,7 +41,7 @@ export async function withSession(
     } catch (error) {
       failures.report(error);
     } finally {
-      await provisioner.close();
+      await provisioner.close({ sweep: leaveSweep ? 'leave' : 'finish' });
     }
   } catch (error) {
     failures.report(error);

@@ -1,28 +1,39 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import { digestHex } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
-import { holderInTheWay } from './claims.js';
+import { isInTree } from './container-tree.js';
+import { type ContainerRecord, containersOf, oldestFirst } from './containers.js';
 import { newestFirst } from './image-order.js';
-import { MemoryContainers } from './memory-containers.js';
 import type {
-  Claim,
-  ContainerRecord,
   ImageRecord,
+  ImageSummary,
   LayerClaim,
   LayerRecord,
+  LeaseRecord,
   MetadataManager,
   NewImage,
   NewRootfs,
+  RecordCounts,
+  Removal,
+  Removed,
+  RootfsKey,
   RootfsRecord,
 } from './metadata-manager.js';
-import { imageNotFound, layersNotFound, storeClosed } from './record-errors.js';
+import {
+  imageNotFound,
+  layersNotFound,
+  leaseGone,
+  removalOutdated,
+  rootfsGone,
+  rootfsIdTaken,
+  storeClosed,
+} from './record-errors.js';
 
 interface StoredImage extends NewImage {
   readonly createdAt: number;
   readonly lastUsedAt: number;
+  readonly pinned: boolean;
 }
-
-type IsAlive = (process: ProcessIdentity) => boolean;
 
 /**
  * The store's records in the memory of one process: for tests, and for machines without SQLite. Nothing survives the
@@ -34,14 +45,16 @@ export class MemoryMetadataManager implements MetadataManager {
   readonly #layers = new Map<LayerId, LayerRecord>();
   readonly #layerClaims = new Map<LayerId, ProcessIdentity>();
   readonly #blobs = new Map<Digest, LayerId>();
-  readonly #containers = new MemoryContainers();
+  readonly #rootfses = new Map<string, RootfsRecord>();
+  readonly #leases = new Map<string, Omit<LeaseRecord, 'layers'> & { readonly layers: Set<LayerId> }>();
+  #lost = false;
   #open = true;
 
   async putImage(image: NewImage, names: readonly string[]): Promise<void> {
     this.#requireLayers(image.layers);
     const now = Date.now();
     const recorded = this.#images.get(image.id);
-    const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now };
+    const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
     this.#images.set(image.id, { ...stored, source: image.source, lastUsedAt: now });
     for (const name of names) this.#names.set(name, image.id);
   }
@@ -64,9 +77,12 @@ export class MemoryMetadataManager implements MetadataManager {
     return found.sort().slice(0, Math.max(0, limit));
   }
 
-  async listImages(): Promise<ImageRecord[]> {
+  async listImages(): Promise<ImageSummary[]> {
     this.#requireOpen();
-    return [...this.#images.values()].sort(newestFirst).map((image) => this.#imageRecord(image));
+    return [...this.#images.values()].sort(newestFirst).map((image) => {
+      const { manifest: _, config: __, ...summary } = this.#imageRecord(image);
+      return summary;
+    });
   }
 
   async addName(name: string, id: ImageId): Promise<void> {
@@ -85,6 +101,13 @@ export class MemoryMetadataManager implements MetadataManager {
     const names = this.#namesOf(id);
     for (const name of names) this.#names.delete(name);
     return names;
+  }
+
+  async setPinned(id: ImageId, pinned: boolean): Promise<void> {
+    this.#requireOpen();
+    const image = this.#images.get(id);
+    if (image === undefined) throw imageNotFound(id);
+    this.#images.set(id, { ...image, pinned });
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {
@@ -116,19 +139,30 @@ export class MemoryMetadataManager implements MetadataManager {
     return layers.sort((one, other) => (one.id < other.id ? -1 : 1));
   }
 
-  async claimLayer(id: LayerId, process: ProcessIdentity, isAlive: IsAlive): Promise<LayerClaim> {
+  async count(): Promise<RecordCounts> {
+    this.#requireOpen();
+    const containers = new Set([...this.#rootfses.values()].map((rootfs) => rootfs.containerId));
+    return { images: this.#images.size, layers: this.#layers.size, containers: containers.size };
+  }
+
+  async claimLayer(
+    id: LayerId,
+    process: ProcessIdentity,
+    isAlive: (process: ProcessIdentity) => boolean,
+  ): Promise<LayerClaim> {
     this.#requireOpen();
     if (this.#layers.has(id)) return { state: 'recorded' };
-    const claim = this.#layerClaims.get(id);
-    const holder = holderInTheWay(claim === undefined ? [] : [claim], process, isAlive);
-    if (holder !== undefined) return { state: 'busy', holder };
+    const holder = this.#layerClaims.get(id);
+    if (holder !== undefined && holder !== process && isAlive(holder)) return { state: 'busy', holder };
     this.#layerClaims.set(id, process);
     return { state: 'claimed' };
   }
 
-  async releaseLayerClaim(id: LayerId, process: ProcessIdentity): Promise<void> {
+  async releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void> {
     this.#requireOpen();
-    if (this.#layerClaims.get(id) === process) this.#layerClaims.delete(id);
+    for (const id of ids ?? [...this.#layerClaims.keys()]) {
+      if (this.#layerClaims.get(id) === process) this.#layerClaims.delete(id);
+    }
   }
 
   async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
@@ -141,41 +175,141 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#blobs.set(blob, layer);
   }
 
-  async beginProvision(rootfs: NewRootfs, process: ProcessIdentity, isAlive: IsAlive): Promise<Claim> {
+  async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     this.#requireOpen();
-    return this.#containers.beginProvision(rootfs, process, isAlive, () => this.#requireLayers(rootfs.layers));
+    const { containerId, id, owner, image: imageId, backend } = rootfs;
+    const image = this.#images.get(imageId);
+    const key = rootfsKey(rootfs);
+    if (this.#rootfses.has(key)) throw rootfsIdTaken(id);
+    if (image === undefined) throw imageNotFound(imageId);
+    const createdAt = Date.now();
+    this.#rootfses.set(key, {
+      containerId,
+      id,
+      owner: this.#inTree(containerId).find((other) => other.containerId === containerId)?.owner ?? owner,
+      image: imageId,
+      backend,
+      state: maker === undefined ? 'ready' : 'provisioning',
+      maker,
+      createdAt,
+      layers: [...image.layers],
+    });
+    if (image.lastUsedAt < createdAt - 1000) this.#images.set(imageId, { ...image, lastUsedAt: createdAt });
   }
 
-  async finishProvision(rootfsId: string): Promise<void> {
+  async finishRootfs(key: RootfsKey): Promise<void> {
     this.#requireOpen();
-    const rootfs = this.#containers.finishProvision(rootfsId);
-    const image = this.#images.get(rootfs.image);
-    if (image !== undefined) this.#images.set(image.id, { ...image, lastUsedAt: Date.now() });
+    const rootfs = this.#rootfses.get(rootfsKey(key));
+    if (rootfs?.state !== 'provisioning') throw rootfsGone(key.id);
+    this.#rootfses.set(rootfsKey(key), { ...rootfs, state: 'ready', maker: undefined });
   }
 
-  async beginDestroy(containerId: string, process: ProcessIdentity, isAlive: IsAlive): Promise<Claim<RootfsRecord[]>> {
+  async rootfsesIn(containerId: string): Promise<RootfsRecord[]> {
     this.#requireOpen();
-    return this.#containers.beginDestroy(containerId, process, isAlive);
+    // Newest first within a container; an id sorts after its own beginnings, so children come before parents.
+    const newest = this.#inTree(containerId).sort(oldestFirst).reverse();
+    return newest.sort((one, other) => compare(other.containerId, one.containerId)).map(copyRootfs);
   }
 
-  async forgetRootfses(rootfsIds: readonly string[]): Promise<void> {
+  async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<void> {
     this.#requireOpen();
-    this.#containers.forgetRootfses(rootfsIds);
-  }
-
-  async releaseContainerClaims(containerId: string, process: ProcessIdentity): Promise<void> {
-    this.#requireOpen();
-    this.#containers.releaseClaims(containerId, process);
+    for (const key of rootfses) this.#rootfses.delete(rootfsKey(key));
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {
     this.#requireOpen();
-    return this.#containers.get(containerId);
+    const here = this.#inTree(containerId).filter((rootfs) => rootfs.containerId === containerId);
+    return containersOf(here.map(copyRootfs))[0];
   }
 
   async listContainers(owner?: string): Promise<ContainerRecord[]> {
     this.#requireOpen();
-    return this.#containers.list(owner);
+    const all = [...this.#rootfses.values()].map(copyRootfs);
+    return containersOf(all).filter((container) => owner === undefined || container.owner === owner);
+  }
+
+  async openLease(pull: string, process: ProcessIdentity): Promise<void> {
+    this.#requireOpen();
+    this.#leases.set(pull, { pull, process, since: Date.now(), layers: new Set() });
+  }
+
+  async leaseLayers(pull: string, layers: readonly LayerId[]): Promise<void> {
+    this.#requireOpen();
+    const lease = this.#leases.get(pull);
+    if (lease === undefined) throw leaseGone(pull);
+    for (const layer of layers) lease.layers.add(layer);
+  }
+
+  async closeLeases(pulls: readonly string[]): Promise<void> {
+    this.#requireOpen();
+    for (const pull of pulls) this.#leases.delete(pull);
+  }
+
+  async listLeases(): Promise<LeaseRecord[]> {
+    this.#requireOpen();
+    const leases = [...this.#leases.values()].map((lease) => ({ ...lease, layers: [...lease.layers].sort() }));
+    return leases.sort((one, other) => one.since - other.since || compare(one.pull, other.pull));
+  }
+
+  async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
+    this.#requireOpen();
+    const images = new Set<ImageId>();
+    for (const { id, names, lastUsedAt } of removal.images) {
+      const image = this.#images.get(id);
+      const asSeen =
+        image !== undefined &&
+        !image.pinned &&
+        image.lastUsedAt === lastUsedAt &&
+        this.#namesOf(id).join('\n') === names.join('\n') &&
+        ![...this.#rootfses.values()].some((rootfs) => rootfs.image === id);
+      if (asSeen) images.add(id);
+      else if (exactly) throw removalOutdated(`image ${id} is in use, has changed, or is gone`, id);
+    }
+    const needed = new Set<LayerId>();
+    for (const image of this.#images.values()) {
+      if (!images.has(image.id)) for (const layer of image.layers) needed.add(layer);
+    }
+    for (const { layers } of [...this.#rootfses.values(), ...this.#leases.values()]) {
+      for (const layer of layers) needed.add(layer);
+    }
+    const layers: LayerId[] = [];
+    for (const id of removal.layers) {
+      if (this.#layers.has(id) && !needed.has(id)) layers.push(id);
+      else if (exactly) throw removalOutdated(`layer ${id} is needed now, or is gone`, id);
+    }
+    for (const id of images) this.#deleteImage(id);
+    for (const id of layers) {
+      this.#layers.delete(id);
+      this.#layerClaims.set(id, process);
+    }
+    return { images: [...images], layers };
+  }
+
+  async dropUnusedStacks(): Promise<void> {
+    // A stack lies in its image or rootfs here.
+    this.#requireOpen();
+  }
+
+  async forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]> {
+    this.#requireOpen();
+    const gone = new Set(ids);
+    const images = [...this.#images.values()].filter((image) => image.layers.some((layer) => gone.has(layer)));
+    for (const image of images) this.#deleteImage(image.id);
+    for (const [key, rootfs] of this.#rootfses) {
+      this.#rootfses.set(key, { ...rootfs, layers: rootfs.layers.filter((layer) => !gone.has(layer)) });
+    }
+    for (const id of ids) this.#layers.delete(id);
+    return images.map((image) => image.id).sort();
+  }
+
+  async areRecordsLost(): Promise<boolean> {
+    this.#requireOpen();
+    return this.#lost;
+  }
+
+  async setRecordsLost(lost: boolean): Promise<void> {
+    this.#requireOpen();
+    this.#lost = lost;
   }
 
   async close(): Promise<void> {
@@ -200,8 +334,31 @@ export class MemoryMetadataManager implements MetadataManager {
     return [...this.#names].flatMap(([name, owner]) => (owner === id ? [name] : [])).sort();
   }
 
+  #deleteImage(id: ImageId): void {
+    for (const name of this.#namesOf(id)) this.#names.delete(name);
+    this.#images.delete(id);
+  }
+
+  #inTree(top: string): RootfsRecord[] {
+    return [...this.#rootfses.values()].filter((rootfs) => isInTree(rootfs.containerId, top));
+  }
+
   #imageRecord({ layers, ...image }: StoredImage): ImageRecord {
     const bytes = [...new Set(layers)].reduce((sum, id) => sum + (this.#layers.get(id)?.bytes ?? 0), 0);
     return { ...image, layers: [...layers], names: this.#namesOf(image.id), bytes };
   }
+}
+
+function rootfsKey({ containerId, id }: RootfsKey): string {
+  return `${containerId}\n${id}`;
+}
+
+/** Container ids are ASCII, so this is byte order. */
+function compare(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
+}
+
+/** A copy: nobody outside holds what this manager stores. */
+function copyRootfs(rootfs: RootfsRecord): RootfsRecord {
+  return { ...rootfs, layers: [...rootfs.layers] };
 }

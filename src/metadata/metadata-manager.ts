@@ -12,9 +12,11 @@ import type { ProcessIdentity } from '../locks/process-identity.js';
  * nothing.
  *
  * A **container** is recorded with its first **rootfs** and goes with its last one. Ids nest (`parent/child`), and the
- * tree is read off the ids: a parent need not be recorded itself. A rootfs is `provisioning` before anything of it stands on
- * disk, then `ready`, then `destroying` until nothing of it stands there any more. One operation at a time works on a container: it holds the container's
- * **claim**, and a claim of a dead process counts for nothing.
+ * tree is read off the ids: a parent need not be recorded itself. A rootfs that takes long to make is `provisioning` before
+ * anything of it stands on disk, with the process that makes it; one that is made at once is recorded when it is `ready`. It is forgotten when
+ * nothing of it stands on disk any more.
+ *
+ * A **lease** names the layers that a pull under way needs, so that prune leaves them; that of a dead process counts for nothing.
  *
  * Every method is one transaction: it happens whole or not at all, survives `kill -9` once it has resolved, and is seen
  * by all processes that have the store open. A store that another process is writing is waited for without blocking the event loop; after
@@ -33,8 +35,8 @@ export interface MetadataManager {
   getImageByName(name: string): Promise<ImageRecord | undefined>;
   /** @param hexPrefix of the digest's hex digits, at least one; @returns at most `limit` ids, sorted */
   findImages(hexPrefix: string, limit: number): Promise<ImageId[]>;
-  /** Newest first; ties by id. */
-  listImages(): Promise<ImageRecord[]>;
+  /** Newest first; ties by id. Gives others a turn on the way when there are many. */
+  listImages(): Promise<ImageSummary[]>;
   /** Gives an image one more name, taking the name from the image that had it. @throws `ERR_IMAGE_NOT_FOUND` */
   addName(name: string, id: ImageId): Promise<void>;
   /** Takes a name away; the image stays. @returns false when no image carries it */
@@ -51,8 +53,10 @@ export interface MetadataManager {
   missingLayers(ids: readonly LayerId[]): Promise<LayerId[]>;
   /** Recording a layer again changes nothing, and gives its claim back. */
   putLayer(layer: LayerRecord): Promise<void>;
-  /** Sorted by id. */
+  /** Sorted by id. Gives others a turn on the way when there are many. */
   listLayers(): Promise<LayerRecord[]>;
+  /** How many images, layers and containers are recorded. */
+  count(): Promise<RecordCounts>;
   /**
    * Asks for the right to unpack a layer.
    * @param isAlive tells whether the process that holds an older claim still runs
@@ -63,8 +67,8 @@ export interface MetadataManager {
     process: ProcessIdentity,
     isAlive: (process: ProcessIdentity) => boolean,
   ): Promise<LayerClaim>;
-  /** Gives a claim back. Harmless when `process` does not hold it. */
-  releaseLayerClaim(id: LayerId, process: ProcessIdentity): Promise<void>;
+  /** Gives claims back, all of them when none is named. Harmless when `process` does not hold them. */
+  releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void>;
   /** The layer that a compressed blob turned out to hold, when this store has unpacked it before. */
   layerOfBlob(blob: Digest): Promise<LayerId | undefined>;
   /** Remembers what a blob holds, whether or not the layer is recorded: ask `missingLayers` before use. */
@@ -73,45 +77,57 @@ export interface MetadataManager {
   // Containers and rootfses
 
   /**
-   * Records the intent to provision a rootfs, and claims its container.
-   * Resolves to the living process that holds a claim in the way, when there is one, and has then changed nothing: on
-   * the container itself, or a `destroy` of one of its ancestors. A claim of `process` itself is never in the way.
-   * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer is not recorded (any more), `ERR_BAD_OPTION` when a rootfs
-   *   with this id is recorded already; then nothing has changed
+   * Records a rootfs, with the stack that its image has now; the image's last use is now, to a second.
+   * @param maker the process that is about to make it, which is then `provisioning`; undefined when it is made, and `ready`
+   * @throws ProvisionerError `ERR_IMAGE_NOT_FOUND` when the image is not recorded (any more), `ERR_BAD_OPTION` when the container has a rootfs
+   *   with this id already; then nothing has changed
    */
-  beginProvision(
-    rootfs: NewRootfs,
-    process: ProcessIdentity,
-    isAlive: (process: ProcessIdentity) => boolean,
-  ): Promise<Claim>;
-  /**
-   * The rootfs is there: marks it `ready` and gives the claim back; the image's last use is now.
-   * @throws ProvisionerError `ERR_CONTAINER_GONE` when it is being destroyed, or forgotten; then nothing has changed
-   */
-  finishProvision(rootfsId: string): Promise<void>;
-  /**
-   * Marks a container's and its descendants' rootfses `destroying` and claims those containers, and `containerId` itself even
-   * when only descendants of it are recorded.
-   * Resolves to the living process that holds a claim on any of them or a `destroy` of an ancestor, when there is one, and has then changed nothing.
-   * A claim of `process` itself is never in the way.
-   * @returns the rootfses to remove, children before parents; none, and then no claim either, when nothing there is recorded
-   */
-  beginDestroy(
-    containerId: string,
-    process: ProcessIdentity,
-    isAlive: (process: ProcessIdentity) => boolean,
-  ): Promise<Claim<RootfsRecord[]>>;
-  /**
-   * Nothing of these rootfses stands on disk any more: forgets them, and each of their containers whose last rootfs is gone.
-   * The claim of a provision goes with its rootfs; that of a destroy is given back once nothing at or below its container is
-   * `destroying` any more. Unknown ids are passed over.
-   */
-  forgetRootfses(rootfsIds: readonly string[]): Promise<void>;
-  /** Gives the claims of a process on a container and its descendants back, leaving the rootfses as they are: for a destroy that failed. */
-  releaseContainerClaims(containerId: string, process: ProcessIdentity): Promise<void>;
+  putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void>;
+  /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
+  finishRootfs(rootfs: RootfsKey): Promise<void>;
+  /** The rootfses of a container and of all below it, children before parents, the newest first. */
+  rootfsesIn(containerId: string): Promise<RootfsRecord[]>;
+  /** Nothing of these stands on disk any more. A container goes with its last rootfs. Unknown ones are passed over. */
+  forgetRootfses(rootfses: readonly RootfsKey[]): Promise<void>;
   getContainer(containerId: string): Promise<ContainerRecord | undefined>;
   /** Sorted by id. @param owner only this owner's. Default: all. */
   listContainers(owner?: string): Promise<ContainerRecord[]>;
+
+  // Leases
+
+  /** @param pull an id of its own @param process that runs it */
+  openLease(pull: string, process: ProcessIdentity): Promise<void>;
+  /** Adds layers, recorded or not. From then on prune leaves them. @throws ProvisionerError `ERR_ABORTED` for a lease that is not open */
+  leaseLayers(pull: string, layers: readonly LayerId[]): Promise<void>;
+  /** Unknown ones are passed over. */
+  closeLeases(pulls: readonly string[]): Promise<void>;
+  listLeases(): Promise<LeaseRecord[]>;
+
+  // Prune
+
+  /** A pinned image is kept by every prune. @throws `ERR_IMAGE_NOT_FOUND` */
+  setPinned(id: ImageId, pinned: boolean): Promise<void>;
+  /**
+   * Takes images and layers out of the records, in one transaction, as far as they may go: an image that has been used, named, pinned
+   * or taken up by a rootfs since it was looked at stays; a layer that an image, a rootfs or a lease needs stays.
+   *
+   * Each layer that goes is claimed for `process`: until the claim is given back, whoever wants that layer waits.
+   * @param exactly all of it goes, or nothing
+   */
+  removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed>;
+  /** Drops what only the records of gone images and rootfses still hold on to. Cheap when there is nothing. */
+  dropUnusedStacks(): Promise<void>;
+  /** Forgets layers whose directories are gone, and the images that need them. @returns those images */
+  forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]>;
+
+  // The records themselves
+
+  /**
+   * True when the records began anew on a store that had something in it already, until `setRecordsLost(false)`: then what stands on disk without a record
+   * may be in use.
+   */
+  areRecordsLost(): Promise<boolean>;
+  setRecordsLost(lost: boolean): Promise<void>;
 
   /** Ends every use of the store: calls after it, and those still waiting for another process, fail with `ERR_CLOSED`. Safe to call twice. */
   close(): Promise<void>;
@@ -138,11 +154,16 @@ export interface ImageRecord extends NewImage {
   readonly names: readonly string[];
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
-  /** Milliseconds since the epoch: when it was last pulled or provisioned. */
+  /** Milliseconds since the epoch, to a second: when it was last pulled or provisioned. */
   readonly lastUsedAt: number;
+  /** Kept by every prune. */
+  readonly pinned: boolean;
   /** Disk use of its layers in bytes, each counted once, other images' share included. */
   readonly bytes: number;
 }
+
+/** An image without its documents, which are most of its record. */
+export type ImageSummary = Omit<ImageRecord, 'manifest' | 'config'>;
 
 export interface LayerRecord {
   readonly id: LayerId;
@@ -158,23 +179,25 @@ export interface LayerRecord {
   readonly describesRoot: boolean;
 }
 
-export interface NewRootfs {
-  readonly id: string;
+/** What names a rootfs. */
+export interface RootfsKey {
   readonly containerId: string;
+  /** Unique within the container. */
+  readonly id: string;
+}
+
+export interface NewRootfs extends RootfsKey {
   /** Counts only when the container is new: a container keeps the owner it was made with. */
   readonly owner: string;
   readonly image: ImageId;
   readonly backend: string;
-  /** The stack at the time of provisioning, bottom first: what keeps these layers even when the image is gone. */
-  readonly layers: readonly LayerId[];
 }
 
-export interface RootfsRecord {
-  readonly id: string;
-  readonly containerId: string;
-  readonly image: ImageId;
-  readonly backend: string;
-  readonly state: 'provisioning' | 'ready' | 'destroying';
+export interface RootfsRecord extends NewRootfs {
+  readonly state: 'provisioning' | 'ready';
+  /** The process that is making it, while it is `provisioning`. */
+  readonly maker: ProcessIdentity | undefined;
+  /** The stack at the time of provisioning, bottom first: what keeps these layers even when the image is gone. */
   readonly layers: readonly LayerId[];
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -183,7 +206,7 @@ export interface RootfsRecord {
 export interface ContainerRecord {
   readonly id: string;
   readonly owner: string;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: that of its oldest rootfs. */
   readonly createdAt: number;
   /** Oldest first. */
   readonly rootfses: readonly RootfsRecord[];
@@ -193,7 +216,28 @@ export type LayerClaim =
   | { readonly state: 'claimed' | 'recorded' }
   | { readonly state: 'busy'; readonly holder: ProcessIdentity };
 
-/** What came of asking for a container: its claim and a value, or the living process that holds it. */
-export type Claim<Value = undefined> =
-  | { readonly state: 'claimed'; readonly value: Value }
-  | { readonly state: 'busy'; readonly holder: ProcessIdentity };
+export interface LeaseRecord {
+  /** The pull's id. */
+  readonly pull: string;
+  readonly process: ProcessIdentity;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly layers: readonly LayerId[];
+}
+
+export interface RecordCounts {
+  readonly images: number;
+  readonly layers: number;
+  readonly containers: number;
+}
+
+/** What a prune means to take, as it saw it. */
+export interface Removal {
+  readonly images: readonly Pick<ImageSummary, 'id' | 'names' | 'lastUsedAt'>[];
+  readonly layers: readonly LayerId[];
+}
+
+export interface Removed {
+  readonly images: readonly ImageId[];
+  readonly layers: readonly LayerId[];
+}

@@ -58,6 +58,6 @@ function headerNumber(database: Database, name: 'user_version' | 'application_id
 }
 
 /** True for a file that SQLite has just made. */
-function isEmpty(database: Database): boolean {
+export function isEmpty(database: Database): boolean {
   return database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
 }

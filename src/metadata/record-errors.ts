@@ -33,6 +33,20 @@ export function rootfsIdTaken(rootfsId: string): ProvisionerError {
   });
 }
 
+export function leaseGone(pull: string): ProvisionerError {
+  return new ProvisionerError('ERR_ABORTED', `the pull ${pull} has been given up`, {
+    hint: 'pull the image again',
+    details: { pull },
+  });
+}
+
+export function removalOutdated(what: string, id: string): ProvisionerError {
+  return new ProvisionerError('ERR_PLAN_OUTDATED', `the plan cannot be carried out any more: ${what}`, {
+    hint: 'nothing was removed; make a new plan',
+    details: { id },
+  });
+}
+
 export function storeClosed(): ProvisionerError {
   return new ProvisionerError('ERR_CLOSED', 'the store has been closed', { hint: 'open it again' });
 }

@@ -2,26 +2,32 @@
  * The records on disk, drawn once. Change the drawing and the list in `migrations.ts` together; the version of the
  * schema is that of the last step there, and stands in `PRAGMA user_version`.
  *
- *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at
- *   ├── image_document   image → · manifest · config
- *   ├── image_name       name · image →
- *   └── image_layer      image → · position · layer → ───────┐
- *                                                            ├──▶ layer   key · id · bytes · entries · opaque_root · whiteouts · describes_root
- *   container        id · owner · created_at                 │
- *   └── rootfs           key · id · container → · image · backend · state · claim · created_at
- *       └── rootfs_layer     rootfs → · position · layer → ──┘
+ *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at · pinned · stack → ──┐
+ *   ├── image_document   image → · manifest · config                                                                       │
+ *   └── image_name       name · image →                                                                                    │
+ *                                                                                                                          │
+ *   rootfs           container · id · owner · image · backend · state · maker · created_at · stack → ──┬────────────────────┘
+ *                                                                                                      ▼
+ *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root        stack   key
+ *    ▲                                                                                             └── stack_layer
+ *    └─────────────────────────────────────────────────────────────────────────────────────────────── stack → · position · layer →
  *
- *   layer_claim      layer · process        a layer being unpacked: not recorded yet, so it points at nothing
- *   destroy_claim    container · process    a container being destroyed; it need not be recorded, what is below it may be
+ *   layer_claim      layer · process        a layer being unpacked or removed: not recorded, so it points at nothing
+ *   lease            pull · process · since
+ *   └── lease_layer      pull → · layer     layers that a pull under way needs, recorded or not
  *   blob             digest · layer         what a compressed blob holds: a fact, true with or without the layer
  *
- * An arrow is a foreign key. Those to `layer` refuse to let a layer go that an image or a rootfs still uses; the others
- * take the lower row away with the upper one. `rootfs.image` is no foreign key: a rootfs outlives its image.
+ *   state            records_lost           one row: the records began anew on a store that had something in it
  *
- * `key` numbers stand in for digests of 71 characters where many rows point at one. `rootfs.claim` is the process that is
- * provisioning it. A process is written as `newIdentity` gives it, a time in milliseconds since the epoch, a stack from
- * position 0 at the bottom. `image_document` stands apart because the last use of an image is written at each provision,
- * and SQLite writes whole rows.
+ * An arrow is a foreign key. Those to `layer` and `stack` refuse to let go what is still used; the others take the lower row away with the
+ * upper one. A stack belongs to its image and to the rootfses that were made of it, so a rootfs is one row, whatever the number of its
+ * layers, and outlives its image; `rootfs.image` is no foreign key. A stack that nobody uses any more goes with the next prune.
+ *
+ * A container is the rootfses that bear its id: there is no row for it.
+ *
+ * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `newIdentity` gives it, a
+ * time in milliseconds since the epoch, a stack from position 0 at the bottom. `image_document` stands apart because the last use of an
+ * image is written when it is provisioned, and SQLite writes whole rows.
  */
 
 /** Says in the file's header that it is ours: "prov". @see sqlite.org/fileformat.html, "Application ID" */
@@ -29,6 +35,11 @@ export const APPLICATION_ID = 0x70726f76;
 
 /** Version 1, as a new store gets it. Frozen once released: later versions are steps in `migrations.ts`. */
 export const FIRST_SCHEMA = `
+CREATE TABLE state (
+  records_lost INTEGER NOT NULL
+) STRICT;
+INSERT INTO state (records_lost) VALUES (0);
+
 CREATE TABLE layer (
   key         INTEGER PRIMARY KEY,
   id          TEXT    NOT NULL UNIQUE,
@@ -49,6 +60,18 @@ CREATE TABLE blob (
   layer  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE stack (
+  key INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE stack_layer (
+  stack    INTEGER NOT NULL REFERENCES stack (key) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  layer    INTEGER NOT NULL REFERENCES layer (key),
+  PRIMARY KEY (stack, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX stack_layer_by_layer ON stack_layer (layer);
+
 -- The unique index on id also answers which images begin with some hex digits.
 CREATE TABLE image (
   key           INTEGER PRIMARY KEY,
@@ -58,8 +81,11 @@ CREATE TABLE image (
   platform      TEXT    NOT NULL,
   source        TEXT    NOT NULL,
   created_at    INTEGER NOT NULL,
-  last_used_at  INTEGER NOT NULL
+  last_used_at  INTEGER NOT NULL,
+  pinned        INTEGER NOT NULL,
+  stack         INTEGER NOT NULL REFERENCES stack (key)
 ) STRICT;
+CREATE INDEX image_by_stack ON image (stack);
 
 CREATE TABLE image_document (
   image    INTEGER PRIMARY KEY REFERENCES image (key) ON DELETE CASCADE,
@@ -73,42 +99,30 @@ CREATE TABLE image_name (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX image_name_by_image ON image_name (image);
 
-CREATE TABLE image_layer (
-  image    INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  layer    INTEGER NOT NULL REFERENCES layer (key),
-  PRIMARY KEY (image, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX image_layer_by_layer ON image_layer (layer);
-
-CREATE TABLE container (
-  id         TEXT    NOT NULL PRIMARY KEY,
-  owner      TEXT    NOT NULL,
-  created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE destroy_claim (
-  container TEXT NOT NULL PRIMARY KEY,
-  process   TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE rootfs (
-  key        INTEGER PRIMARY KEY,
-  id         TEXT    NOT NULL UNIQUE,
-  container  TEXT    NOT NULL REFERENCES container (id),
+  container  TEXT    NOT NULL,
+  id         TEXT    NOT NULL,
+  owner      TEXT    NOT NULL,
   image      TEXT    NOT NULL,
   backend    TEXT    NOT NULL,
-  state      TEXT    NOT NULL CHECK (state IN ('provisioning', 'ready', 'destroying')),
-  claim      TEXT,
-  created_at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX rootfs_by_container ON rootfs (container);
-
-CREATE TABLE rootfs_layer (
-  rootfs   INTEGER NOT NULL REFERENCES rootfs (key) ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  layer    INTEGER NOT NULL REFERENCES layer (key),
-  PRIMARY KEY (rootfs, position)
+  state      TEXT    NOT NULL CHECK (state IN ('provisioning', 'ready')),
+  maker      TEXT,
+  created_at INTEGER NOT NULL,
+  stack      INTEGER NOT NULL REFERENCES stack (key),
+  PRIMARY KEY (container, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX rootfs_layer_by_layer ON rootfs_layer (layer);
+CREATE INDEX rootfs_by_stack ON rootfs (stack);
+
+CREATE TABLE lease (
+  pull    TEXT    NOT NULL PRIMARY KEY,
+  process TEXT    NOT NULL,
+  since   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE lease_layer (
+  pull  TEXT NOT NULL REFERENCES lease (pull) ON DELETE CASCADE,
+  layer TEXT NOT NULL,
+  PRIMARY KEY (pull, layer)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lease_layer_by_layer ON lease_layer (layer);
 `;

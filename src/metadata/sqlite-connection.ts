@@ -2,10 +2,19 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
-import { migrate, needsMigration } from './migrations.js';
+import { isEmpty, migrate, needsMigration } from './migrations.js';
 import { storeClosed } from './record-errors.js';
 import { sqliteDriver } from './sqlite-driver.js';
 import { databaseError, isBusy, storeBusy } from './sqlite-errors.js';
+
+export interface SqliteOptions {
+  /** How long a call waits for other processes that are writing, in milliseconds. Default: 10 000. */
+  readonly busyTimeout?: number;
+  /** Whether a commit reaches the device before it is reported. Default: true. */
+  readonly durable?: boolean;
+  /** Called within the transaction that makes the tables. */
+  readonly onCreated?: (connection: SqliteConnection) => void;
+}
 
 /** How long a call waits for other processes, in milliseconds. */
 export const DEFAULT_BUSY_TIMEOUT = 10_000;
@@ -36,11 +45,11 @@ export class SqliteConnection {
   }
 
   /** Opens the database, makes it when it is not there, and brings an older one up to date. */
-  static async open(file: string, busyTimeout = DEFAULT_BUSY_TIMEOUT): Promise<SqliteConnection> {
+  static async open(file: string, options: SqliteOptions = {}): Promise<SqliteConnection> {
     const path = resolve(file);
-    const connection = new SqliteConnection(openFile(path), path, busyTimeout);
+    const connection = new SqliteConnection(openFile(path), path, options.busyTimeout ?? DEFAULT_BUSY_TIMEOUT);
     try {
-      await connection.#prepareFile();
+      await connection.#prepareFile(options);
       return connection;
     } catch (error) {
       connection.close();
@@ -106,13 +115,18 @@ export class SqliteConnection {
     }
   }
 
-  async #prepareFile(): Promise<void> {
+  async #prepareFile({ durable = true, onCreated }: SqliteOptions): Promise<void> {
     // Looks before it writes: a file that is not ours stays as it is. In one transaction, because another process may be
     // making the tables of a new store just now, and half of what it does would look like another program's file.
     const look = () => needsMigration(this.#database, this.#path);
     const old = await this.#patiently(() => this.#transaction('BEGIN DEFERRED', look));
-    await this.#patiently(() => configure(this.#database, this.#path));
-    if (old) await this.write(() => migrate(this.#database, this.#path));
+    await this.#patiently(() => configure(this.#database, this.#path, durable));
+    if (!old) return;
+    await this.write(() => {
+      const made = isEmpty(this.#database);
+      migrate(this.#database, this.#path);
+      if (made) onCreated?.(this);
+    });
   }
 }
 
@@ -138,7 +152,7 @@ function openFile(path: string): Database {
   }
 }
 
-function configure(database: Database, path: string): void {
+function configure(database: Database, path: string, durable: boolean): void {
   // Readers and one writer at a time do not wait for each other, and a commit is one append.
   const mode = database.pragma('journal_mode = WAL', { simple: true });
   if (mode !== 'wal') {
@@ -148,7 +162,7 @@ function configure(database: Database, path: string): void {
     });
   }
   // What was reported as done survives a power cut. The module's own default, NORMAL, may lose the last commits.
-  database.pragma('synchronous = FULL');
+  database.pragma(`synchronous = ${durable ? 'FULL' : 'OFF'}`);
   database.pragma('foreign_keys = ON');
   // Sorting a long answer needs no room on a disk that may be full.
   database.pragma('temp_store = MEMORY');

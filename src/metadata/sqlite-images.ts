@@ -1,38 +1,37 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
-import { newestFirst } from './image-order.js';
-import type { ImageRecord, NewImage } from './metadata-manager.js';
+import type { ImageRecord, ImageSummary, NewImage } from './metadata-manager.js';
 import { imageNotFound, layersNotFound } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { missingLayers } from './sqlite-layers.js';
 
 /** Images and their names. Each function runs inside a transaction of its caller. */
 
-interface ImageRow {
-  readonly id: ImageId;
-  readonly mediaType: string;
-  readonly manifest: string;
-  readonly configDigest: Digest;
-  readonly config: string;
-  readonly platform: string;
-  readonly source: string;
-  readonly createdAt: number;
-  readonly lastUsedAt: number;
-  readonly bytes: number;
+interface SummaryRow extends Omit<ImageSummary, 'layers' | 'names' | 'pinned'> {
+  readonly key: number;
+  readonly pinned: number;
   /** JSON lists. */
   readonly layers: string;
   readonly names: string;
 }
 
+interface ImageRow extends SummaryRow {
+  readonly manifest: string;
+  readonly config: string;
+}
+
 // One statement answers for a whole record, so that no other process can write between its parts.
+const SUMMARY = `
+  image.key, image.id, image.media_type AS mediaType, image.config_digest AS configDigest, image.platform, image.source,
+  image.created_at AS createdAt, image.last_used_at AS lastUsedAt, image.pinned,
+  (SELECT coalesce(sum(layer.bytes), 0) FROM layer
+    WHERE layer.key IN (SELECT layer FROM stack_layer WHERE stack_layer.stack = image.stack)) AS bytes,
+  (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
+    FROM stack_layer JOIN layer ON layer.key = stack_layer.layer WHERE stack_layer.stack = image.stack) AS layers,
+  (SELECT json_group_array(image_name.name ORDER BY image_name.name)
+    FROM image_name WHERE image_name.image = image.key) AS names`;
+
 const SELECT_IMAGE = `
-  SELECT image.id, image.media_type AS mediaType, document.manifest, image.config_digest AS configDigest, document.config,
-    image.platform, image.source, image.created_at AS createdAt, image.last_used_at AS lastUsedAt,
-    (SELECT coalesce(sum(layer.bytes), 0) FROM layer
-      WHERE layer.key IN (SELECT layer FROM image_layer WHERE image_layer.image = image.key)) AS bytes,
-    (SELECT json_group_array(layer.id ORDER BY image_layer.position)
-      FROM image_layer JOIN layer ON layer.key = image_layer.layer WHERE image_layer.image = image.key) AS layers,
-    (SELECT json_group_array(image_name.name ORDER BY image_name.name)
-      FROM image_name WHERE image_name.image = image.key) AS names
+  SELECT ${SUMMARY}, document.manifest, document.config
   FROM image JOIN image_document AS document ON document.image = image.key`;
 
 export const IMAGE_BY_ID = `${SELECT_IMAGE} WHERE image.id = ?`;
@@ -62,23 +61,29 @@ export function putImage(db: SqliteConnection, image: NewImage, names: readonly 
 }
 
 function insertImage(db: SqliteConnection, image: NewImage, now: number): Key {
+  const stack = insertStack(db, image.layers);
   const { lastInsertRowid: key } = db
-    .statement<[ImageId, string, Digest, string, string, number, number]>(
-      `INSERT INTO image (id, media_type, config_digest, platform, source, created_at, last_used_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    .statement<[ImageId, string, Digest, string, string, number, number, Key]>(
+      `INSERT INTO image (id, media_type, config_digest, platform, source, created_at, last_used_at, pinned, stack)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)`,
     )
-    .run(image.id, image.mediaType, image.configDigest, image.platform, image.source, now, now);
+    .run(image.id, image.mediaType, image.configDigest, image.platform, image.source, now, now, stack);
   db.statement<[Key, string, string]>('INSERT INTO image_document (image, manifest, config) VALUES (?, ?, ?)').run(
     key,
     image.manifest,
     image.config,
   );
+  return key;
+}
+
+function insertStack(db: SqliteConnection, layers: readonly LayerId[]): Key {
+  const { lastInsertRowid: stack } = db.statement<[]>('INSERT INTO stack DEFAULT VALUES').run();
   // CROSS JOIN keeps the order of the loops: look up each layer of the list, not each layer of the store.
   db.statement<[Key, string]>(
-    `INSERT INTO image_layer (image, position, layer)
-     SELECT ?, stack.key, layer.key FROM json_each(?) AS stack CROSS JOIN layer ON layer.id = stack.value`,
-  ).run(key, JSON.stringify(image.layers));
-  return key;
+    `INSERT INTO stack_layer (stack, position, layer)
+     SELECT ?, list.key, layer.key FROM json_each(?) AS list CROSS JOIN layer ON layer.id = list.value`,
+  ).run(stack, JSON.stringify(layers));
+  return stack;
 }
 
 export function getImage(db: SqliteConnection, id: ImageId): ImageRecord | undefined {
@@ -98,14 +103,33 @@ export function findImages(db: SqliteConnection, prefix: string, limit: number):
     .map((row) => row.id);
 }
 
-export function listImages(db: SqliteConnection): ImageRecord[] {
-  const records = db.statement<[], ImageRow>(SELECT_IMAGE).all().map(imageRecord);
-  // Sorted here: SQLite would carry whole manifests through its sorter, a third more time for 10 000 images.
-  return records.sort(newestFirst);
+/** In the order in which they were recorded. @param after the key of the last one before, 0 to begin */
+export function imagePage(db: SqliteConnection, after: number, limit: number): (ImageSummary & { key: number })[] {
+  return db
+    .statement<[number, number], SummaryRow>(
+      `SELECT ${SUMMARY} FROM image WHERE image.key > ? ORDER BY image.key LIMIT ?`,
+    )
+    .all(after, limit)
+    .map((row) => lists(row));
 }
 
 function imageRecord(row: ImageRow): ImageRecord {
-  return { ...row, layers: JSON.parse(row.layers) as LayerId[], names: JSON.parse(row.names) as string[] };
+  const { key: _, ...record } = row;
+  return lists(record);
+}
+
+function lists<Row extends Pick<SummaryRow, 'pinned' | 'layers' | 'names'>>(row: Row) {
+  return {
+    ...row,
+    pinned: row.pinned !== 0,
+    layers: JSON.parse(row.layers) as LayerId[],
+    names: JSON.parse(row.names) as string[],
+  };
+}
+
+export function setPinned(db: SqliteConnection, id: ImageId, pinned: boolean): void {
+  const set = db.statement<[number, ImageId]>('UPDATE image SET pinned = ? WHERE id = ?').run(Number(pinned), id);
+  if (set.changes === 0) throw imageNotFound(id);
 }
 
 export function addName(db: SqliteConnection, name: string, id: ImageId): void {

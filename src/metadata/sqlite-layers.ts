@@ -1,6 +1,5 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
-import { holderInTheWay } from './claims.js';
 import type { LayerClaim, LayerRecord } from './metadata-manager.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
@@ -27,15 +26,19 @@ export function getStack(db: SqliteConnection, image: ImageId): LayerRecord[] {
   return db
     .statement<[ImageId], LayerRow>(
       `SELECT ${COLUMNS} FROM image
-       JOIN image_layer ON image_layer.image = image.key JOIN layer ON layer.key = image_layer.layer
-       WHERE image.id = ? ORDER BY image_layer.position`,
+       JOIN stack_layer ON stack_layer.stack = image.stack JOIN layer ON layer.key = stack_layer.layer
+       WHERE image.id = ? ORDER BY stack_layer.position`,
     )
     .all(image)
     .map(layerRecord);
 }
 
-export function listLayers(db: SqliteConnection): LayerRecord[] {
-  return db.statement<[], LayerRow>(`SELECT ${COLUMNS} FROM layer ORDER BY id`).all().map(layerRecord);
+/** Sorted by id. @param after the last id before, the empty text to begin */
+export function layerPage(db: SqliteConnection, after: string, limit: number): LayerRecord[] {
+  return db
+    .statement<[string, number], LayerRow>(`SELECT ${COLUMNS} FROM layer WHERE id > ? ORDER BY id LIMIT ?`)
+    .all(after, limit)
+    .map(layerRecord);
 }
 
 function layerRecord(row: LayerRow): LayerRecord {
@@ -80,23 +83,24 @@ export function claimLayer(
 ): LayerClaim {
   const recorded = db.statement<[LayerId], { found: 1 }>('SELECT 1 AS found FROM layer WHERE id = ?').get(id);
   if (recorded !== undefined) return { state: 'recorded' };
-  const claims = db
+  const holder = db
     .statement<[LayerId], { process: ProcessIdentity }>('SELECT process FROM layer_claim WHERE layer = ?')
-    .all(id);
-  const holder = holderInTheWay(
-    claims.map((claim) => claim.process),
-    process,
-    isAlive,
-  );
-  if (holder !== undefined) return { state: 'busy', holder };
+    .get(id)?.process;
+  // A process is never in its own way: it puts its own operations in order before it asks. A dead one counts for nothing.
+  if (holder !== undefined && holder !== process && isAlive(holder)) return { state: 'busy', holder };
   db.statement<[LayerId, ProcessIdentity]>(
     'INSERT INTO layer_claim (layer, process) VALUES (?, ?) ON CONFLICT (layer) DO UPDATE SET process = excluded.process',
   ).run(id, process);
   return { state: 'claimed' };
 }
 
-export function releaseLayerClaim(db: SqliteConnection, id: LayerId, process: ProcessIdentity): void {
-  db.statement<[LayerId, ProcessIdentity]>('DELETE FROM layer_claim WHERE layer = ? AND process = ?').run(id, process);
+export function releaseLayerClaims(db: SqliteConnection, process: ProcessIdentity, ids?: readonly LayerId[]): void {
+  if (ids === undefined) {
+    db.statement<[ProcessIdentity]>('DELETE FROM layer_claim WHERE process = ?').run(process);
+    return;
+  }
+  const release = db.statement<[LayerId, ProcessIdentity]>('DELETE FROM layer_claim WHERE layer = ? AND process = ?');
+  for (const id of ids) release.run(id, process);
 }
 
 export function layerOfBlob(db: SqliteConnection, blob: Digest): LayerId | undefined {

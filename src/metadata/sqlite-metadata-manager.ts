@@ -1,24 +1,37 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
+import { type ContainerRecord, containersOf } from './containers.js';
+import { newestFirst } from './image-order.js';
 import type {
-  Claim,
-  ContainerRecord,
   ImageRecord,
+  ImageSummary,
   LayerClaim,
   LayerRecord,
+  LeaseRecord,
   MetadataManager,
   NewImage,
   NewRootfs,
+  RecordCounts,
+  Removal,
+  Removed,
+  RootfsKey,
   RootfsRecord,
 } from './metadata-manager.js';
 import { SqliteConnection } from './sqlite-connection.js';
-import * as containers from './sqlite-containers.js';
 import * as images from './sqlite-images.js';
 import * as layers from './sqlite-layers.js';
+import * as leases from './sqlite-leases.js';
+import * as prune from './sqlite-prune.js';
+import * as rootfses from './sqlite-rootfses.js';
 
 export interface SqliteMetadataManagerOptions {
   /** How long a call waits for other processes that are writing, in milliseconds. Default: 10 000. */
   readonly busyTimeout?: number;
+  /** Whether what has been reported survives a power cut. Default: true. */
+  readonly durable?: boolean;
+  /** Asked when the records are made: false when the store has something in it, so that records must have been lost. Default: true. */
+  readonly isStoreEmpty?: () => boolean;
 }
 
 /** The store's records in one SQLite database, shared by all processes that have the store open. */
@@ -35,7 +48,11 @@ export class SqliteMetadataManager implements MetadataManager {
    *   database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
    */
   static async open(path: string, options: SqliteMetadataManagerOptions = {}): Promise<SqliteMetadataManager> {
-    return new SqliteMetadataManager(await SqliteConnection.open(path, options.busyTimeout));
+    const { isStoreEmpty = () => true, ...others } = options;
+    const onCreated = (db: SqliteConnection) => {
+      if (!isStoreEmpty()) setRecordsLost(db, true);
+    };
+    return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }));
   }
 
   async putImage(image: NewImage, names: readonly string[]): Promise<void> {
@@ -54,8 +71,15 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => images.findImages(this.#db, hexPrefix, limit));
   }
 
-  async listImages(): Promise<ImageRecord[]> {
-    return this.#db.read(() => images.listImages(this.#db));
+  async listImages(): Promise<ImageSummary[]> {
+    const records = await this.#pages<ImageSummary & { key: number }>(IMAGES_PER_PAGE, (last, limit) =>
+      images.imagePage(this.#db, last?.key ?? 0, limit),
+    );
+    return records.map(({ key: _, ...image }) => image).sort(newestFirst);
+  }
+
+  async setPinned(id: ImageId, pinned: boolean): Promise<void> {
+    return this.#db.write(() => images.setPinned(this.#db, id, pinned));
   }
 
   async addName(name: string, id: ImageId): Promise<void> {
@@ -87,7 +111,11 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async listLayers(): Promise<LayerRecord[]> {
-    return this.#db.read(() => layers.listLayers(this.#db));
+    return this.#pages<LayerRecord>(ROWS_PER_PAGE, (last, limit) => layers.layerPage(this.#db, last?.id ?? '', limit));
+  }
+
+  async count(): Promise<RecordCounts> {
+    return this.#db.read(() => countRecords(this.#db));
   }
 
   async claimLayer(
@@ -98,8 +126,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => layers.claimLayer(this.#db, id, process, isAlive));
   }
 
-  async releaseLayerClaim(id: LayerId, process: ProcessIdentity): Promise<void> {
-    return this.#db.write(() => layers.releaseLayerClaim(this.#db, id, process));
+  async releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void> {
+    return this.#db.write(() => layers.releaseLayerClaims(this.#db, process, ids));
   }
 
   async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
@@ -110,43 +138,105 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => layers.putBlob(this.#db, blob, layer));
   }
 
-  async beginProvision(
-    rootfs: NewRootfs,
-    process: ProcessIdentity,
-    isAlive: (process: ProcessIdentity) => boolean,
-  ): Promise<Claim> {
-    return this.#db.write(() => containers.beginProvision(this.#db, rootfs, process, isAlive, Date.now()));
+  async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
+    return this.#db.write(() => rootfses.putRootfs(this.#db, rootfs, maker, Date.now()));
   }
 
-  async finishProvision(rootfsId: string): Promise<void> {
-    return this.#db.write(() => containers.finishProvision(this.#db, rootfsId, Date.now()));
+  async finishRootfs(rootfs: RootfsKey): Promise<void> {
+    return this.#db.write(() => rootfses.finishRootfs(this.#db, rootfs));
   }
 
-  async beginDestroy(
-    containerId: string,
-    process: ProcessIdentity,
-    isAlive: (process: ProcessIdentity) => boolean,
-  ): Promise<Claim<RootfsRecord[]>> {
-    return this.#db.write(() => containers.beginDestroy(this.#db, containerId, process, isAlive));
+  async rootfsesIn(containerId: string): Promise<RootfsRecord[]> {
+    return this.#db.read(() => rootfses.rootfsesIn(this.#db, containerId));
   }
 
-  async forgetRootfses(rootfsIds: readonly string[]): Promise<void> {
-    return this.#db.write(() => containers.forgetRootfses(this.#db, rootfsIds));
-  }
-
-  async releaseContainerClaims(containerId: string, process: ProcessIdentity): Promise<void> {
-    return this.#db.write(() => containers.releaseContainerTree(this.#db, containerId, process));
+  async forgetRootfses(keys: readonly RootfsKey[]): Promise<void> {
+    if (keys.length === 0) return;
+    return this.#db.write(() => rootfses.forgetRootfses(this.#db, keys));
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {
-    return this.#db.read(() => containers.getContainer(this.#db, containerId));
+    return this.#db.read(() => rootfses.getContainer(this.#db, containerId));
   }
 
   async listContainers(owner?: string): Promise<ContainerRecord[]> {
-    return this.#db.read(() => containers.listContainers(this.#db, owner));
+    const all = await this.#pages<RootfsRecord>(ROWS_PER_PAGE, (last, limit) =>
+      rootfses.rootfsPage(this.#db, owner, [last?.containerId ?? '', last?.id ?? ''], limit),
+    );
+    return containersOf(all);
+  }
+
+  async openLease(pull: string, process: ProcessIdentity): Promise<void> {
+    return this.#db.write(() => leases.openLease(this.#db, pull, process, Date.now()));
+  }
+
+  async leaseLayers(pull: string, ids: readonly LayerId[]): Promise<void> {
+    return this.#db.write(() => leases.leaseLayers(this.#db, pull, ids));
+  }
+
+  async closeLeases(pulls: readonly string[]): Promise<void> {
+    if (pulls.length === 0) return;
+    return this.#db.write(() => leases.closeLeases(this.#db, pulls));
+  }
+
+  async listLeases(): Promise<LeaseRecord[]> {
+    return this.#db.read(() => leases.listLeases(this.#db));
+  }
+
+  async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
+    return this.#db.write(() => prune.removeUnused(this.#db, removal, process, exactly));
+  }
+
+  async dropUnusedStacks(): Promise<void> {
+    return this.#db.write(() => prune.dropUnusedStacks(this.#db));
+  }
+
+  async forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]> {
+    if (ids.length === 0) return [];
+    return this.#db.write(() => prune.forgetLayers(this.#db, ids));
+  }
+
+  async areRecordsLost(): Promise<boolean> {
+    const state = this.#db.read(() =>
+      this.#db.statement<[], { lost: number }>('SELECT records_lost AS lost FROM state').get(),
+    );
+    return (await state)?.lost === 1;
+  }
+
+  async setRecordsLost(lost: boolean): Promise<void> {
+    return this.#db.write(() => setRecordsLost(this.#db, lost));
   }
 
   async close(): Promise<void> {
     this.#db.close();
   }
+
+  /** A long answer in pages, with a turn for others between them. What is written meanwhile may be in it or not. */
+  async #pages<Row>(limit: number, page: (last: Row | undefined, limit: number) => Row[]): Promise<Row[]> {
+    const rows: Row[] = [];
+    for (;;) {
+      const next = await this.#db.read(() => page(rows.at(-1), limit));
+      for (const row of next) rows.push(row);
+      if (next.length < limit) return rows;
+      await setImmediate();
+    }
+  }
+}
+
+/** A page takes some milliseconds. */
+const IMAGES_PER_PAGE = 500;
+const ROWS_PER_PAGE = 2000;
+
+function setRecordsLost(db: SqliteConnection, lost: boolean): void {
+  db.statement<[number]>('UPDATE state SET records_lost = ?').run(Number(lost));
+}
+
+function countRecords(db: SqliteConnection): RecordCounts {
+  const counts = db
+    .statement<[], RecordCounts>(
+      `SELECT (SELECT count(*) FROM image) AS images, (SELECT count(*) FROM layer) AS layers,
+         (SELECT count(DISTINCT container) FROM rootfs) AS containers`,
+    )
+    .get();
+  return counts as RecordCounts;
 }

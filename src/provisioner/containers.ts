@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StackedLayer } from '../backends/backend.js';
+import type { Backend, StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
-import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { crashPoint } from '../crash-points.js';
+import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
 import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
-import type { ReadWriteLock } from '../locks/read-write-lock.js';
-import type { Claim, ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { StoreLock } from '../locks/store-lock.js';
+import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 export interface ContainersParts {
   readonly paths: StorePaths;
@@ -16,9 +19,11 @@ export interface ContainersParts {
   readonly backends: Backends;
   readonly directories: RootfsDirectories;
   /** Guards which directories under `layers/` may disappear; see `Provisioner`. */
-  readonly layersLock: ReadWriteLock;
+  readonly storeLock: StoreLock;
   readonly owner: string;
   readonly identity: ProcessIdentity;
+  /** Returns when all that was written to the store's file system would survive a power cut. */
+  readonly sync: () => Promise<void>;
 }
 
 export interface MadeRootfs {
@@ -30,16 +35,22 @@ export interface MadeRootfs {
 }
 
 /** How long to wait before asking again for a container that another process works on, in milliseconds. */
-const CLAIM_POLL = [2, 5, 10, 20, 50] as const;
+const MAKER_POLL = [2, 5, 10, 20, 50] as const;
+/** How often an image is found again that a prune took between finding it and using it. */
+const FIND_ATTEMPTS = 3;
 
 /**
  * Provisions and destroys the rootfses of containers.
  *
- *   provision:  record intent ──► make directories ──► backend ──► record `ready`
- *   destroy:    record intent ──► backend lets go  ──► remove directories ──► forget
+ *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
+ *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
+ *   destroy:                let go ──► remove directories ──► forget
  *
- * A crash between two steps leaves a record that says how far it came, so the next destroy or recovery can put it right. The layers
- * lock is held, shared, only while the intent is recorded: from then on the record keeps the layers.
+ * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
+ * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
+ * recovery, or destroy, puts it right.
+ *
+ * The lock keeps the layers until the record does.
  */
 export class Containers {
   readonly #parts: ContainersParts;
@@ -60,33 +71,18 @@ export class Containers {
       containerId,
       async () => {
         const backend = this.#parts.backends.choose(choice);
-        const image = await findImage();
-        const id = randomUUID();
-        const place = { id, containerId, backend: backend.name };
-        const { metadata, owner, directories } = this.#parts;
-        const layers = await this.#stack(image);
-        await this.#claim(signal, () =>
-          this.#parts.layersLock.withShared(
-            () =>
-              metadata.beginProvision(
-                { ...place, owner, image: image.id, layers: image.layers },
-                this.#parts.identity,
-                isAlive,
-              ),
-            signal,
-          ),
-        );
-        try {
-          const { rootfs, scratch } = directories.create(place);
-          const rootAttributes = layers.findLast((layer) => layer.describesRoot) ?? (layers[0] as StackedLayer);
-          await backend.provision({ layers, rootAttributes: rootAttributes.rootfs, rootfs, scratch, signal });
-          throwIfAborted(signal);
-          await metadata.finishProvision(id);
-          return { image, rootfs, rootfsId: id, backend: backend.name };
-        } catch (error) {
-          await this.#takeApart(place);
-          await metadata.forgetRootfses([id]);
-          throw fileError(error, 'provision the rootfs', directories.rootfs(place));
+        for (let attempt = 1; ; attempt++) {
+          const image = await findImage();
+          const place = { id: randomUUID(), containerId, backend: backend.name };
+          try {
+            await (backend.mounts
+              ? this.#mount(place, image, backend, signal)
+              : this.#copy(place, image, backend, signal));
+            return { image, rootfs: this.#parts.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
+          } catch (error) {
+            const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
+            if (!pruned || attempt === FIND_ATTEMPTS) throw error;
+          }
         }
       },
       signal,
@@ -98,33 +94,126 @@ export class Containers {
     return this.#locks.withContainer(
       containerId,
       async () => {
-        const { metadata } = this.#parts;
-        const rootfses = await this.#claim(signal, () =>
-          metadata.beginDestroy(containerId, this.#parts.identity, isAlive),
-        );
-        if (rootfses.length === 0) return false;
-        const gone: string[] = [];
-        try {
-          for (const rootfs of rootfses) {
-            await this.#takeApart(rootfs);
-            gone.push(rootfs.id);
-          }
-        } catch (error) {
-          await metadata.forgetRootfses(gone);
-          await metadata.releaseContainerClaims(containerId, this.#parts.identity);
-          throw fileError(error, 'destroy the container', this.#parts.paths.container(containerId));
-        }
-        await metadata.forgetRootfses(gone);
+        const rootfses = await this.#made(containerId, signal);
+        if (rootfses.length === 0) return this.#destroyUnrecorded(containerId, signal);
+        await this.remove(rootfses);
         return true;
       },
       signal,
     );
   }
 
-  async #takeApart(rootfs: Pick<RootfsRecord, 'id' | 'containerId' | 'backend'>): Promise<void> {
+  /** Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. */
+  async remove(rootfses: readonly RootfsRecord[]): Promise<void> {
+    const { metadata, paths } = this.#parts;
+    const gone: RootfsRecord[] = [];
+    try {
+      for (const rootfs of rootfses) {
+        this.takeApart(rootfs);
+        gone.push(rootfs);
+      }
+    } catch (error) {
+      await metadata.forgetRootfses(gone);
+      throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
+    }
+    await metadata.forgetRootfses(gone);
+    crashPoint('destroy.forgotten');
+  }
+
+  /**
+   * Mounts a rootfs again, with the changes made in it. @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the
+   * backend throws
+   */
+  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<void> {
+    const { backends, directories, storeLock, metadata, paths } = this.#parts;
+    await storeLock.withShared(async () => {
+      const stack: StackedLayer[] = [];
+      for (const id of rootfs.layers) {
+        const layer = await metadata.getLayer(id);
+        if (layer === undefined) throw layersGone(rootfs.image, 'its image');
+        stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
+      }
+      const [first] = stack;
+      if (first === undefined) throw layersGone(rootfs.image, 'its image');
+      const places = { rootfs: directories.rootfs(rootfs), scratch: directories.scratch(rootfs) };
+      await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
+    }, signal);
+  }
+
+  /** Whether rootfses of this backend are mounts. */
+  isMountedBackend(name: string): boolean {
+    return this.#parts.backends.named(name)?.mounts ?? false;
+  }
+
+  async #mount(
+    place: RootfsPlace,
+    image: ImageRecord,
+    backend: Backend,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { metadata, owner, storeLock } = this.#parts;
+    await storeLock.withShared(async () => {
+      const stack = await this.#stack(image);
+      await this.#undoing(place, async () => {
+        await this.#make(place, stack, backend, signal);
+        await metadata.putRootfs({ ...place, owner, image: image.id });
+      });
+    }, signal);
+    crashPoint('provision.finished');
+  }
+
+  async #copy(
+    place: RootfsPlace,
+    image: ImageRecord,
+    backend: Backend,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { metadata, owner, storeLock, identity, sync } = this.#parts;
+    const stack = await storeLock.withShared(async () => {
+      const layers = await this.#stack(image);
+      await metadata.putRootfs({ ...place, owner, image: image.id }, identity);
+      return layers;
+    }, signal);
+    crashPoint('provision.recorded');
+    await this.#undoing(place, async () => {
+      await this.#make(place, stack, backend, signal);
+      await sync();
+      await metadata.finishRootfs(place);
+    });
+    crashPoint('provision.finished');
+  }
+
+  async #make(
+    place: RootfsPlace,
+    stack: readonly StackedLayer[],
+    backend: Backend,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { rootfs, scratch } = this.#parts.directories.create(place);
+    crashPoint('provision.directoriesMade');
+    const root = stack.findLast((layer) => layer.describesRoot) ?? (stack[0] as StackedLayer);
+    await backend.provision({ layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal });
+    throwIfAborted(signal);
+    crashPoint('provision.made');
+  }
+
+  async #undoing(place: RootfsPlace, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.takeApart(place);
+      await this.#parts.metadata.forgetRootfses([place]);
+      throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
+    }
+  }
+
+  /** Lets go of a rootfs and takes away what it has on disk. */
+  takeApart(rootfs: RootfsPlace): void {
     const { backends, directories } = this.#parts;
     backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs));
+    crashPoint('destroy.letGo');
     directories.remove(rootfs);
+    crashPoint('destroy.removed');
   }
 
   /** The layers of an image with what the records say of them, bottom first. */
@@ -134,19 +223,42 @@ export class Containers {
     if (stack.length === image.layers.length) {
       return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
     }
-    throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layers of image ${image.id} are not stored any more`, {
-      hint: `pull the image again from ${image.source}`,
-      details: { image: image.id },
-    });
+    throw layersGone(image.id, image.source);
   }
 
-  /** Asks until no other living process works on the container. */
-  async #claim<Value>(signal: AbortSignal | undefined, ask: () => Promise<Claim<Value>>): Promise<Value> {
+  /** What is on disk without a record: the records were lost. @returns false when nothing is */
+  async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const { paths, storeLock, metadata } = this.#parts;
+    if (!existsSync(paths.container(containerId))) return false;
+    // Alone: what is being mounted just now has no record yet.
+    return storeLock.withExclusive(
+      'destroy',
+      async () => {
+        const recorded = await metadata.rootfsesIn(containerId);
+        const found = await rootfsesOnDisk(paths, containerId);
+        const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
+        for (const rootfs of unrecorded) this.takeApart(rootfs);
+        return unrecorded.length > 0;
+      },
+      signal,
+    );
+  }
+
+  /** What is recorded in the tree of a container, once no living process is making a part of it any more. */
+  async #made(containerId: string, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
+    const { metadata } = this.#parts;
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
-      const claim = await ask();
-      if (claim.state === 'claimed') return claim.value;
-      await sleep(CLAIM_POLL[Math.min(attempt, CLAIM_POLL.length - 1)]);
+      const rootfses = await metadata.rootfsesIn(containerId);
+      if (!rootfses.some(({ maker }) => maker !== undefined && isAlive(maker))) return rootfses;
+      await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }
+}
+
+function layersGone(image: string, source: string): ProvisionerError {
+  return new ProvisionerError('ERR_LAYER_NOT_FOUND', `layers of image ${image} are not stored any more`, {
+    hint: `pull the image again from ${source}`,
+    details: { image },
+  });
 }

@@ -13,6 +13,11 @@ export interface ProvisionerOptions {
   /** What a layer may ask for. Default: see `UnpackLimits`. */
   readonly limits?: Partial<UnpackLimits>;
   /**
+   * Do not wait for the disk: much faster on a slow one, but a power cut or a crash of the machine may lose what was reported as done, and leave
+   * layers with empty or half-written files in use. For stores that can be thrown away. Default: false.
+   */
+  readonly unsafeNoSync?: boolean;
+  /**
    * Where records are kept. `memory` forgets them at `close()`, needs no native module, and must not be used on a store that
    * another process has open. Default: `sqlite`.
    */

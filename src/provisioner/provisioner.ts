@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Backend } from '../backends/backend.js';
 import { type BackendReport, Backends } from '../backends/backends.js';
@@ -5,25 +6,36 @@ import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
-import { ProvisionerError } from '../errors.js';
+import { crashPoint } from '../crash-points.js';
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
+import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
 import { newIdentity } from '../locks/process-identity.js';
-import { ReadWriteLock } from '../locks/read-write-lock.js';
-import type { ContainerRecord, ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
+import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
+import type { ContainerRecord, ImageRecord, ImageSummary, MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
+import { checkPlan, type PrunePlan } from '../prune/plan.js';
+import { type PruneOptions, type PruneReport, Pruner } from '../prune/pruner.js';
+import { type Explanation, explain } from '../prune/why.js';
 import { parseSource } from '../pull/source.js';
+import { DiskSync } from '../store/disk-sync.js';
 import { ImageStore, type PulledImage } from '../store/image-store.js';
+import { Reserve } from '../store/reserve.js';
 import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
-import { Sweeper } from '../store/sweeper.js';
+import { type ParkedEntry, Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import type { LockFile } from '../syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import { checkContainerId } from './container-id.js';
 import { Containers } from './containers.js';
+import { openRecords } from './open-records.js';
 import type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import { type RecoverOptions, Recovery, type RecoveryReport } from './recovery.js';
 import { RootfsDirectories } from './rootfs-directories.js';
+import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {
@@ -52,9 +64,18 @@ export interface StoreInfo {
   readonly images: number;
   readonly layers: number;
   readonly containers: number;
+  /** Who is at the lock just now. */
+  readonly lock: StoreLockState;
+  /** What waits in `gc/` to be deleted; `parked` is what this process tried to delete and could not. */
+  readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
 }
 
 interface Parts {
+  /**
+   * `storeLock` guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held
+   * alone by prune until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
+   * Order: a container's own lock, then this one, then a metadata transaction.
+   */
   readonly paths: StorePaths;
   readonly format: StoreFormat;
   readonly owner: string;
@@ -62,6 +83,8 @@ interface Parts {
   readonly metadata: MetadataManager;
   readonly pool: WorkerPool;
   readonly events: ProvisionerEmitter;
+  readonly reserve: Reserve;
+  readonly storeLock: StoreLock;
 }
 
 /**
@@ -87,12 +110,8 @@ export class Provisioner {
   readonly #containers: Containers;
   readonly #directories: RootfsDirectories;
   readonly #backends: Backends;
-  /**
-   * Guards which directories under `layers/` may disappear. Shared by provision while it records which layers it needs; held alone by prune
-   * until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
-   * Order: a container's own lock, then this one, then a metadata transaction.
-   */
-  readonly #layersLock = new ReadWriteLock();
+  readonly #pruner: Pruner;
+  readonly #recovery: Recovery;
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
@@ -110,48 +129,41 @@ export class Provisioner {
     }
     const paths = new StorePaths(options.root ?? defaultRoot());
     const format = openStoreDirectory(paths, loadSyscalls);
-    const metadata = await openRecords(paths, options.records ?? 'sqlite');
+    const reserve = new Reserve(paths);
+    const records = options.records ?? 'sqlite';
+    const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    if (records === 'sqlite') reserve.ensure();
     const events = new ProvisionerEmitter();
-    return new Provisioner({ paths, format, owner, options, metadata, pool: new WorkerPool(workers), events });
+    const storeLock = new StoreLock(openLockFile(paths, records), { onLongWait: warnOfWait(events) });
+    const pool = new WorkerPool(workers);
+    return new Provisioner({ paths, format, owner, options, metadata, pool, events, reserve, storeLock });
   }
 
   private constructor(parts: Parts) {
-    const { paths, format, owner, options, metadata, pool, events } = parts;
+    const { paths, format, owner, options, metadata, pool, events, storeLock } = parts;
     const privileged = format.whiteouts !== 'plain' && process.geteuid?.() === 0;
     const { whiteouts } = format;
     this.#parts = parts;
     this.events = events;
     this.root = paths.root;
-    this.#sweeper = new Sweeper(paths, pool, events);
-    this.#directories = new RootfsDirectories(paths, this.#sweeper);
+    const sweeper = new Sweeper(paths, events);
+    const disk = new DiskSync(paths.staging, pool, options.unsafeNoSync !== true);
+    const directories = new RootfsDirectories(paths, sweeper);
     const backends: readonly Backend[] = [
       new OverlayBackend(loadSyscalls, whiteouts),
       new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
       new BindBackend(loadSyscalls),
     ];
-    this.#backends = new Backends(backends, paths.staging);
     const identity = newIdentity();
     const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
-    this.#images = new ImageStore({
-      paths,
-      metadata,
-      pool,
-      sweeper: this.#sweeper,
-      events,
-      whiteouts,
-      privileged,
-      limits,
-      identity,
-    });
-    this.#containers = new Containers({
-      paths,
-      metadata,
-      backends: this.#backends,
-      directories: this.#directories,
-      layersLock: this.#layersLock,
-      owner,
-      identity,
-    });
+    const store = { paths, metadata, sweeper, storeLock, directories, owner, identity };
+    this.#sweeper = sweeper;
+    this.#directories = directories;
+    this.#backends = new Backends(backends, paths.staging);
+    this.#images = new ImageStore({ ...store, pool, disk, events, whiteouts, privileged, limits });
+    this.#containers = new Containers({ ...store, backends: this.#backends, sync: () => disk.all() });
+    this.#pruner = new Pruner({ ...store, isShared: options.records !== 'memory' });
+    this.#recovery = new Recovery({ ...store, syscalls: loadSyscalls, containers: this.#containers });
   }
 
   /** Gets one image and stores it. @param source such as `oci:DIR`, `oci-archive:FILE:REF`, `docker-archive:FILE` */
@@ -178,8 +190,8 @@ export class Provisioner {
     });
   }
 
-  /** All stored images, newest first. */
-  async images(): Promise<ImageRecord[]> {
+  /** All stored images, newest first, without their documents; `image` has those. */
+  async images(): Promise<ImageSummary[]> {
     this.#checkOpen();
     return this.#parts.metadata.listImages();
   }
@@ -195,6 +207,7 @@ export class Provisioner {
     this.#checkOpen();
     const normalised = imageName(name);
     await this.#parts.metadata.addName(normalised, (await this.#images.find(image)).id);
+    crashPoint('tag.done');
     return normalised;
   }
 
@@ -207,8 +220,10 @@ export class Provisioner {
     const { metadata } = this.#parts;
     const found = await this.#images.find(image);
     const name = found.names.find((candidate) => candidate === tryImageName(image));
-    if (name === undefined) return metadata.removeNames(found.id);
-    return (await metadata.removeName(name)) ? [name] : [];
+    const removed = name === undefined ? await metadata.removeNames(found.id) : [name];
+    if (name !== undefined && !(await metadata.removeName(name))) return [];
+    crashPoint('rmi.done');
+    return removed;
   }
 
   /**
@@ -227,7 +242,61 @@ export class Provisioner {
   /** Removes a container's rootfses, those of nested containers first. @returns false when there is no such container */
   async destroy(containerId: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     this.#checkOpen();
-    return this.#track(this.#containers.destroy(checkContainerId(containerId), options.signal));
+    checkContainerId(containerId);
+    return this.#freeing(() => this.#containers.destroy(containerId, options.signal));
+  }
+
+  /** Keeps an image from every prune, or no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
+  async setPinned(image: string, pinned: boolean): Promise<ImageId> {
+    this.#checkOpen();
+    const { id } = await this.#images.find(image);
+    await this.#parts.metadata.setPinned(id, pinned);
+    return id;
+  }
+
+  /**
+   * Removes the images that nobody keeps and the layers that then nobody needs. Kept are excluded and pinned images, those that containers of any owner
+   * are made of, those that the policy keeps, and what pulls under way need. Resolves when it is decided and out of sight; the sweep that gives
+   * the space back goes on (see `swept`).
+   * @param excludedImages names, digests, or patterns such as `ghcr.io/me/*`; those of images that are not stored are no error
+   * @throws `ERR_BAD_REFERENCE`, `ERR_CONTAINER_UNTRUSTED`, `ERR_NATIVE_MISSING`
+   */
+  async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
+    this.#checkOpen();
+    return this.#freeing(async () => {
+      await this.#requireTrust();
+      return this.#pruner.prune(excludedImages, options);
+    });
+  }
+
+  /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */
+  async applyPrunePlan(plan: PrunePlan, options: { readonly signal?: AbortSignal } = {}): Promise<PruneReport> {
+    this.#checkOpen();
+    const checked = checkPlan(plan);
+    return this.#freeing(async () => {
+      await this.#requireTrust();
+      return this.#pruner.apply(checked, options.signal);
+    });
+  }
+
+  /** Resolves when everything that has been removed is deleted, or cannot be for now: what is left is in `info().gc`. */
+  async swept(): Promise<void> {
+    this.#checkOpen();
+    await this.#sweeper.sweepAll();
+    await this.#sweeper.idle();
+  }
+
+  /** What keeps an image or a layer. @param thing an image's name or id, a layer's id, or its first digits @throws `ERR_IMAGE_NOT_FOUND` */
+  async why(thing: string): Promise<Explanation> {
+    this.#checkOpen();
+    return explain(thing, await this.#pruner.records(true), () => this.#images.find(thing));
+  }
+
+  /** Puts the store right after a crash or a reboot: see `RecoveryReport`. The sweep of what it retired goes on. */
+  async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
+    this.#checkOpen();
+    for (const id of options.knownContainerIds ?? []) checkContainerId(id);
+    return this.#freeing(() => this.#recovery.run(options));
   }
 
   /** The containers of all owners, or of one, sorted by id. */
@@ -243,12 +312,7 @@ export class Provisioner {
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
     this.#checkOpen();
-    const { metadata, format, owner, pool } = this.#parts;
-    const [images, layers, containers] = await Promise.all([
-      metadata.listImages(),
-      metadata.listLayers(),
-      metadata.listContainers(),
-    ]);
+    const { metadata, format, owner, pool, storeLock, paths } = this.#parts;
     return {
       root: this.root,
       format,
@@ -256,15 +320,18 @@ export class Provisioner {
       syscalls: loadSyscalls().kind,
       workers: pool.size,
       backends: this.#backends.report(),
-      images: images.length,
-      layers: layers.length,
-      containers: containers.length,
+      ...(await metadata.count()),
+      lock: storeLock.state(),
+      gc: { entries: readdirSync(paths.gc).length, parked: this.#sweeper.parked },
     };
   }
 
-  /** Waits for what is under way, deletions too, and lets go of everything. Containers stay as they are. Safe to call twice. */
-  async close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /**
+   * Waits for what is under way and lets go of everything. Containers stay as they are. Safe to call twice.
+   * @param options.sweep `leave` what is not deleted yet to a later sweep. Default: `finish`
+   */
+  async close(options: { readonly sweep?: 'finish' | 'leave' } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.sweep ?? 'finish');
     return this.#closing;
   }
 
@@ -272,12 +339,35 @@ export class Provisioner {
     await this.close();
   }
 
-  async #close(): Promise<void> {
+  async #close(sweep: 'finish' | 'leave'): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     await this.#images.idle();
-    await this.#sweeper.idle();
+    if (sweep === 'finish') await this.#sweeper.idle();
+    await this.#sweeper.close();
     await this.#parts.pool.close();
     await this.#parts.metadata.close();
+    this.#parts.storeLock.close();
+  }
+
+  /** Prune decides by the records, so it stays away while these do not tell everything. */
+  async #requireTrust(): Promise<void> {
+    const { metadata, paths } = this.#parts;
+    if (!(await metadata.areRecordsLost())) return;
+    const mounted = (await rootfsesOnDisk(paths)).filter((rootfs) => rootfs.mounted);
+    const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
+    const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
+    throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {
+      hint:
+        names.length === 0
+          ? 'run `provisioner recover` first'
+          : 'destroy the containers that are not in use, then run `provisioner recover`',
+      details: { containers: names },
+    });
+  }
+
+  /** Runs what frees space, on a full disk too. */
+  async #freeing<T>(work: () => Promise<T>): Promise<T> {
+    return this.#track(this.#parts.reserve.freeing(work));
   }
 
   async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
@@ -310,27 +400,28 @@ export class Provisioner {
   }
 }
 
-/** SQLite takes 512 bytes, for the names of its companion files too. @see SQLite, os_unix.c, MAX_PATHNAME */
-const SQLITE_PATH_MAX = 500;
+/** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */
+function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile | undefined {
+  if (records === 'memory') return undefined;
+  try {
+    return loadSyscalls().openLockFile(paths.lock);
+  } catch (error) {
+    if (systemCode(error) === 'ENOTSUP') return undefined;
+    throw fileError(error, 'open the lock', paths.lock);
+  }
+}
 
-async function openRecords(paths: StorePaths, kind: 'sqlite' | 'memory'): Promise<MetadataManager> {
-  if (kind === 'memory') {
-    const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
-    return new MemoryMetadataManager();
-  }
-  const length = Buffer.byteLength(paths.metadata);
-  if (length > SQLITE_PATH_MAX) {
-    throw new ProvisionerError(
-      'ERR_BAD_OPTION',
-      `the path of the store is too long for its database: ${length} bytes`,
-      {
-        hint: `choose a root of at most ${SQLITE_PATH_MAX - length + Buffer.byteLength(paths.root)} bytes`,
-        details: { root: paths.root, length, limit: SQLITE_PATH_MAX },
-      },
-    );
-  }
-  const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
-  return SqliteMetadataManager.open(paths.metadata);
+function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {
+  return (waited, { writer, holders }) => {
+    const seconds = Math.round(waited / 1000);
+    const pids = holders.map((holder) => holder.pid).join(', ');
+    const who = writer === undefined ? `processes ${pids}` : `process ${writer.pid} (${writer.purpose})`;
+    events.emit('warning', {
+      code: 'LOCK_WAIT',
+      message: `waiting for ${seconds} s for the store's lock, which ${who} holds`,
+      details: { waited, ...(writer ?? {}), holders: pids },
+    });
+  };
 }
 
 function wantedPlatform(text: string | undefined): Platform {

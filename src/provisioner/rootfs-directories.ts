@@ -24,10 +24,14 @@ export class RootfsDirectories {
     return this.#paths.rootfs(containerId, backend, id);
   }
 
+  scratch({ id, containerId, backend }: RootfsPlace): string {
+    return this.#paths.scratch(containerId, backend, id);
+  }
+
   /** Two empty directories, and whatever leads to them. */
   create(place: RootfsPlace): { readonly rootfs: string; readonly scratch: string } {
     const rootfs = this.rootfs(place);
-    const scratch = this.#paths.scratch(place.containerId, place.backend, place.id);
+    const scratch = this.scratch(place);
     for (const directory of [rootfs, scratch]) this.#make(directory);
     return { rootfs, scratch };
   }
@@ -38,7 +42,7 @@ export class RootfsDirectories {
    */
   remove(place: RootfsPlace): void {
     const rootfs = this.rootfs(place);
-    const scratch = this.#paths.scratch(place.containerId, place.backend, place.id);
+    const scratch = this.scratch(place);
     if (!removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
     const { upper, work } = overlayScratch(scratch);
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.

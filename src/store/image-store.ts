@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { resolve } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { type ErrorCode, ProvisionerError } from '../errors.js';
 import { type ImageId, isDigest } from '../image/digest.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
@@ -126,10 +127,12 @@ export class ImageStore {
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
   ): Promise<PulledImage[]> {
-    const { paths, sweeper, events } = this.#parts;
+    const { paths, sweeper, events, metadata, identity } = this.#parts;
     const started = performance.now();
     let offer: Offer | undefined;
     try {
+      await metadata.openLease(pullId, identity);
+      crashPoint('pull.leased');
       offer = await open(paths.pullStaging(pullId));
       const images: PulledImage[] = [];
       for (const image of offer.images) {
@@ -146,14 +149,17 @@ export class ImageStore {
     } finally {
       await offer?.close();
       sweeper.retire(paths.pullStaging(pullId), 'staging');
+      await metadata.closeLeases([pullId]);
     }
   }
 
   async #storeImage(image: OfferedImage, source: string, pullId: string, request: PullRequest): Promise<PulledImage> {
     const { metadata } = this.#parts;
     const pull = { pullId, signal: pullSignal(request.signal) };
-    await this.#layers.ensure(image.layers, pull);
     const layers = image.layers.map((layer) => layer.diffId);
+    // Before it is asked which of them are stored: those that are must stay until the image names them.
+    await metadata.leaseLayers(pullId, layers);
+    await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
     for (const layer of image.layers) {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
@@ -172,6 +178,7 @@ export class ImageStore {
       },
       given,
     );
+    crashPoint('pull.imageRecorded');
     return { ...((await metadata.getImage(image.id)) as ImageRecord), given };
   }
 }

@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackLimits } from '../config.js';
+import { crashPoint } from '../crash-points.js';
 import { fileError, throwIfAborted } from '../errors.js';
 import type { LayerProgress, ProvisionerEmitter } from '../events.js';
 import { digestHex, type LayerId } from '../image/digest.js';
@@ -14,6 +15,7 @@ import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
+import type { DiskSync } from './disk-sync.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface LayerStoreParts {
@@ -21,6 +23,7 @@ export interface LayerStoreParts {
   readonly metadata: MetadataManager;
   readonly pool: WorkerPool;
   readonly sweeper: Sweeper;
+  readonly disk: DiskSync;
   readonly events: ProvisionerEmitter;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
@@ -173,7 +176,7 @@ export class LayerStore {
         sweeper.retire(directory, 'staged');
         throw fileError(error, 'store a layer', directory);
       } finally {
-        await metadata.releaseLayerClaim(id, this.#parts.identity);
+        await metadata.releaseLayerClaims(this.#parts.identity, [id]);
       }
     } finally {
       ours?.leave();
@@ -202,8 +205,10 @@ export class LayerStore {
 
   /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
   async #publish(staged: readonly StagedLayer[]): Promise<void> {
-    const { paths, pool, metadata, sweeper } = this.#parts;
-    await pool.run('sync-file-system', { path: paths.staging });
+    const { paths, disk, metadata, sweeper } = this.#parts;
+    crashPoint('pull.unpacked');
+    await disk.all();
+    crashPoint('pull.synced');
     for (const { directory, record } of staged) {
       const target = paths.layer(record.id);
       // The claim keeps others from it; what is recorded may be in use and is never moved.
@@ -212,21 +217,14 @@ export class LayerStore {
       sweeper.retire(target, digestHex(record.id));
       renameSync(directory, target);
     }
-    syncDirectory(paths.layers);
+    disk.directory(paths.layers);
+    crashPoint('pull.published');
     for (const { record } of staged) await metadata.putLayer(record);
+    crashPoint('pull.layersRecorded');
   }
 
   #report(pull: PullContext, layer: OfferedLayer, phase: LayerProgress['phase'], bytes: number): void {
     const { events } = this.#parts;
     events.emit('layerProgress', { pullId: pull.pullId, layer: layer.diffId, phase, bytes, total: layer.size });
-  }
-}
-
-function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

@@ -1,70 +1,129 @@
 import { renameSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../errors.js';
+import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { StorePaths } from '../paths.js';
-import type { WorkerPool } from '../workers/worker-pool.js';
+import { WorkerPool } from '../workers/worker-pool.js';
+
+/** What could not be deleted yet. */
+export interface ParkedEntry {
+  /** Absolute. */
+  readonly path: string;
+  /** Why the last try failed. */
+  readonly reason: string;
+  readonly attempts: number;
+}
+
+/** Before an entry is tried again, in milliseconds: twice as long each time, between these. */
+const FIRST_RETRY = 1000;
+const LONGEST_RETRY = 60_000;
 
 /**
- * Retires directories into `gc/` by rename, which is quick and cannot be half done, and deletes them from there on a worker thread.
- * What cannot be deleted now stays for the next sweep and keeps nobody waiting.
+ * Retires directories into `gc/` by rename, which is quick and cannot be half done, and deletes them from there, one after the other, on a
+ * thread of its own with a low priority. What cannot be deleted now is parked: it is tried again later, keeps nobody waiting, and is
+ * still there for the next process.
  */
 export class Sweeper {
   readonly #paths: StorePaths;
-  readonly #pool: WorkerPool;
   readonly #events: ProvisionerEmitter;
-  readonly #sweeping = new Set<Promise<void>>();
+  readonly #pool = new WorkerPool(1);
+  /** Under way or waiting for their turn, by path. */
+  readonly #sweeping = new Map<string, Promise<void>>();
+  readonly #parked = new Map<string, ParkedEntry>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  /** What the name of the last retired directory ends with. */
+  #lastStamp = 0n;
+  #closed = false;
 
-  constructor(paths: StorePaths, pool: WorkerPool, events: ProvisionerEmitter) {
+  constructor(paths: StorePaths, events: ProvisionerEmitter) {
     this.#paths = paths;
-    this.#pool = pool;
     this.#events = events;
   }
 
   /** Takes a directory out of sight and has it deleted later. Harmless when it is not there. @param name tells what it was, in `gc/` */
   retire(directory: string, name: string): void {
-    const retired = this.#paths.retired(name, wallClockNanoseconds());
+    const retired = this.mark(directory, name);
+    if (retired !== undefined) this.sweep(retired);
+  }
+
+  /** As `retire`, but leaves the deletion to the caller. @returns where it is now; undefined when it was not there */
+  mark(directory: string, name: string): string | undefined {
+    const retired = this.#paths.retired(name, this.#stamp());
     try {
       renameSync(directory, retired);
+      return retired;
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') return;
+      if (systemCode(error) === 'ENOENT') return undefined;
+      // A rename onto an empty directory would succeed and hide a fault; onto anything else it fails, which tells of one.
       throw error;
     }
-    this.#sweep(retired);
   }
 
-  /** Has everything deleted that earlier runs left in `gc/`. */
-  async sweepAll(): Promise<void> {
-    for (const name of await readdir(this.#paths.gc)) this.#sweep(join(this.#paths.gc, name));
-    await this.idle();
-  }
-
-  /** Resolves when nothing is being deleted. */
-  async idle(): Promise<void> {
-    while (this.#sweeping.size > 0) await Promise.all(this.#sweeping);
-  }
-
-  #sweep(path: string): void {
+  /** Has an entry of `gc/` deleted. */
+  sweep(path: string): void {
+    if (this.#closed || this.#sweeping.has(path)) return;
     const sweep = this.#pool
-      .run('remove-tree', { path })
+      .run('remove-tree', { path, gentle: true })
       .then(
-        () => {},
-        (error: unknown) => {
-          const message = error instanceof Error ? error.message : String(error);
-          this.#events.emit('warning', {
-            code: 'SWEEP_FAILED',
-            message: `cannot delete ${path} now, the next sweep will try again: ${message}`,
-            details: { path },
-          });
+        () => {
+          this.#parked.delete(path);
         },
+        (error: unknown) => this.#park(path, error),
       )
-      .finally(() => this.#sweeping.delete(sweep));
-    this.#sweeping.add(sweep);
+      .finally(() => this.#sweeping.delete(path));
+    this.#sweeping.set(path, sweep);
   }
-}
 
-function wallClockNanoseconds(): bigint {
-  // Two retirements within one millisecond differ in the monotonic part.
-  return BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
+  /** Has everything deleted that is in `gc/`, whoever left it there. */
+  async sweepAll(): Promise<void> {
+    for (const name of await readdir(this.#paths.gc)) this.sweep(join(this.#paths.gc, name));
+  }
+
+  /** Resolves when nothing is being deleted; what is parked is not waited for. */
+  async idle(): Promise<void> {
+    while (this.#sweeping.size > 0) await Promise.all(this.#sweeping.values());
+  }
+
+  /** What this process tried to delete and could not. */
+  get parked(): ParkedEntry[] {
+    return [...this.#parked.values()];
+  }
+
+  /** Stops deleting at once; what is left in `gc/` is for a later sweep. Call `idle` first to finish. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#retries) clearTimeout(timer);
+    await this.#pool.close();
+  }
+
+  #park(path: string, error: unknown): void {
+    if (this.#closed) return;
+    const attempts = (this.#parked.get(path)?.attempts ?? 0) + 1;
+    const reason = error instanceof ProvisionerError || error instanceof Error ? error.message : String(error);
+    this.#parked.set(path, { path, reason, attempts });
+    if (attempts === 1) {
+      this.#events.emit('warning', {
+        code: 'SWEEP_FAILED',
+        message: `cannot delete ${path} now, it will be tried again: ${reason}`,
+        details: { path },
+      });
+    }
+    const timer = setTimeout(
+      () => {
+        this.#retries.delete(timer);
+        this.sweep(path);
+      },
+      Math.min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
+    );
+    timer.unref();
+    this.#retries.add(timer);
+  }
+
+  /** Nanoseconds since the epoch, never twice the same in this process. Another process would have to retire the same name at the same instant. */
+  #stamp(): bigint {
+    const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
+    this.#lastStamp = now > this.#lastStamp ? now : this.#lastStamp + 1n;
+    return this.#lastStamp;
+  }
 }

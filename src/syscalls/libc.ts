@@ -109,6 +109,13 @@ export const mount = libc.func('int mount(const char *, const char *, const char
   options: string | null,
 ) => number;
 export const umount2 = libc.func('int umount2(const char *, int)') as (target: string, flags: number) => number;
+export const flock = libc.func('int flock(int, int)') as (descriptor: number, operation: number) => number;
+/** Declared without its dots; see below. On 64-bit Linux the third argument is passed alike. */
+export const fcntl = libc.func('int fcntl(int, int, void *)') as (
+  descriptor: number,
+  command: number,
+  argument: Uint8Array,
+) => number;
 /**
  * The new mount calls by number, which is the same on every architecture, because older C libraries do not wrap them. Each is declared with its
  * own arguments: a variadic call has its types parsed every time, which took a tenth of a provision. @see fsopen(2), syscall(2)

@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { type BytePath, nodePath, toBytePath } from './byte-path.js';
+import type { LockFile } from './lock-file.js';
 import { readLink } from './read-link.js';
 import { type FileTime, type FileTree, type Syscalls, syscallError } from './syscalls.js';
 
@@ -31,6 +32,9 @@ export class NativeFreeSyscalls implements Syscalls {
   }
   mountBindReadOnly(): void {
     throw syscallError('ENOTSUP', 'mount');
+  }
+  openLockFile(path: string): LockFile {
+    throw syscallError('ENOTSUP', 'flock', path);
   }
   detachMount(): boolean {
     // What cannot be mounted is not mounted.

@@ -16,7 +16,9 @@ import {
   umount2,
   utimensat,
 } from './libc.js';
+import type { LockFile } from './lock-file.js';
 import { NativeFileTree } from './native-file-tree.js';
+import { NativeLockFile } from './native-lock-file.js';
 import { mountOverlay } from './overlay-mount.js';
 import {
   type DeviceNumber,
@@ -93,6 +95,10 @@ export class NativeSyscalls implements Syscalls {
 
   makeNode(path: BytePath, mode: number, device: DeviceNumber): void {
     check(mknodat(AT_FDCWD, cPath(path), mode, makeDevice(device)), 'mknod', path);
+  }
+
+  openLockFile(path: string): LockFile {
+    return new NativeLockFile(path);
   }
 
   syncFileSystem(path: string): void {

@@ -1,4 +1,5 @@
 import type { BytePath } from './byte-path.js';
+import type { LockFile } from './lock-file.js';
 
 /**
  * The system calls that Node lacks. `native` makes them through koffi on Linux; `native-free` does what plain Node can do on
@@ -32,6 +33,9 @@ export interface Syscalls {
   setTimes(path: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param mode with the file type bits, as `stat` has it */
   makeNode(path: BytePath, mode: number, device: DeviceNumber): void;
+
+  /** Opens a lock file, made when it is missing. The caller closes it. @throws `ENOTSUP` where there are no such locks */
+  openLockFile(path: string): LockFile;
 
   /** Returns when all that was written to the file system that holds `path` is on its device. */
   syncFileSystem(path: string): void;

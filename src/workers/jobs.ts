@@ -9,7 +9,8 @@ export interface Jobs {
   'unpack-layer': { request: UnpackRequest; result: UnpackedLayer };
   'make-seam': { request: SeamRequest; result: MadeSeam };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
-  'remove-tree': { request: { readonly path: string }; result: RemoveTreeResult };
+  /** `gentle` lowers the thread's priority, for good. */
+  'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
   'measure-tree': { request: { readonly path: string }; result: TreeSize };
 }

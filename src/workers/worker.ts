@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { abortedError, systemCode } from '../errors.js';
 import { makeSeam } from '../seams/make-seam.js';
@@ -30,10 +31,22 @@ const handlers: Handlers = {
   'unpack-layer': (request, { signal, progress }) => unpackLayer(request, loadSyscalls(), signal, progress),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
-  'remove-tree': ({ path }, { isCancelled }) => removeTree(path, { isCancelled }),
+  'remove-tree': ({ path, gentle }, { isCancelled }) => {
+    if (gentle) beGentle();
+    return removeTree(path, { isCancelled });
+  },
   'sync-file-system': ({ path }) => syncFileSystem(path),
   'measure-tree': ({ path }) => measureTree(path),
 };
+
+/** On Linux a priority belongs to the thread that sets it, and 0 is that thread. @see setpriority(2), "C library/kernel differences" */
+function beGentle(): void {
+  try {
+    if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
+  } catch {
+    // Then it deletes with everybody's priority.
+  }
+}
 
 function syncFileSystem(path: string): undefined {
   try {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { StoreInfo } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { formatAge } from '../output/human-units.js';
 import { packageVersion } from '../package-version.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -33,10 +34,27 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['images', String(info.images)],
     ['layers', String(info.layers)],
     ['containers', String(info.containers)],
+    ['lock', lockText(info.lock)],
+    ['gc', gcText(info.gc)],
   ];
 }
 
-function infoDocument({ root, format, syscalls, workers, backends, images, layers, containers }: StoreInfo) {
+function lockText({ holders, writer }: StoreInfo['lock']): string {
+  if (writer !== undefined) {
+    const holds = holders.some((holder) => holder.kind === 'exclusive');
+    const since = formatAge(Date.now() - writer.since);
+    const waits = `waits for processes ${holders.map((holder) => holder.pid).join(', ')}`;
+    return `process ${writer.pid} (${writer.purpose}), since ${since}, ${holds ? 'holds it alone' : waits}`;
+  }
+  return holders.length === 0 ? 'free' : `shared by processes ${holders.map((holder) => holder.pid).join(', ')}`;
+}
+
+function gcText({ entries, parked }: StoreInfo['gc']): string {
+  return `${entries} to delete${parked.length === 0 ? '' : `, ${parked.length} parked: ${parked[0]?.reason}`}`;
+}
+
+function infoDocument(info: StoreInfo) {
+  const { root, format, syscalls, workers, backends, images, layers, containers, lock, gc } = info;
   return {
     root,
     format: { version: format.version, whiteouts: format.whiteouts },
@@ -46,6 +64,8 @@ function infoDocument({ root, format, syscalls, workers, backends, images, layer
     images,
     layers,
     containers,
+    lock: { holders: lock.holders, writer: lock.writer ?? null },
+    gc,
     backends: backends.map(({ name, usable, chosen, reason }) => ({ name, usable, chosen, reason })),
   };
 }

@@ -1,4 +1,4 @@
-import type { ImageRecord } from '../../index.js';
+import type { ImageRecord, ImageSummary } from '../../index.js';
 
 /** An image in `--json`; `docs/cli.md` promises this shape. */
 export interface ImageDocument {
@@ -9,8 +9,8 @@ export interface ImageDocument {
   /** Disk use in bytes. */
   readonly bytes: number;
   readonly source: string;
-  /** When the image says it was built; null when it does not. */
-  readonly created: string | null;
+  /** Kept by every prune. */
+  readonly pinned: boolean;
   readonly pulled: string;
   readonly lastUsed: string;
 }
@@ -19,27 +19,13 @@ export interface ImageDocument {
 export interface InspectedImage extends ImageDocument {
   readonly mediaType: string;
   readonly configDigest: string;
+  /** When the image says it was built; null when it does not. */
+  readonly created: string | null;
   readonly config: unknown;
   readonly manifest: unknown;
 }
 
-export function imageDocument(image: ImageRecord): ImageDocument {
-  return describe(image, JSON.parse(image.config));
-}
-
-export function inspectedImage(image: ImageRecord): InspectedImage {
-  const config: unknown = JSON.parse(image.config);
-  return {
-    ...describe(image, config),
-    mediaType: image.mediaType,
-    configDigest: image.configDigest,
-    config,
-    manifest: JSON.parse(image.manifest),
-  };
-}
-
-function describe(image: ImageRecord, config: unknown): ImageDocument {
-  const { created } = config as { created?: unknown };
+export function imageDocument(image: ImageSummary): ImageDocument {
   return {
     id: image.id,
     names: image.names,
@@ -47,9 +33,22 @@ function describe(image: ImageRecord, config: unknown): ImageDocument {
     layers: image.layers,
     bytes: image.bytes,
     source: image.source,
-    created: typeof created === 'string' ? created : null,
+    pinned: image.pinned,
     pulled: timestamp(image.createdAt),
     lastUsed: timestamp(image.lastUsedAt),
+  };
+}
+
+export function inspectedImage(image: ImageRecord): InspectedImage {
+  const config: unknown = JSON.parse(image.config);
+  const { created } = config as { created?: unknown };
+  return {
+    ...imageDocument(image),
+    mediaType: image.mediaType,
+    configDigest: image.configDigest,
+    created: typeof created === 'string' ? created : null,
+    config,
+    manifest: JSON.parse(image.manifest),
   };
 }
 

@@ -1,0 +1,13 @@
+import type { Cli } from '../cli.js';
+
+/** What `pin` and `unpin` do. */
+export async function pinAll(cli: Cli, images: readonly string[], pinned: boolean): Promise<void> {
+  await cli.withStore(async ({ provisioner, output, each }) => {
+    const done = await each(images, async (image) => {
+      const id = await provisioner.setPinned(image, pinned);
+      output.line(id);
+      return { id, pinned };
+    });
+    output.document(() => done);
+  });
+}

@@ -1,0 +1,163 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { fileError, ProvisionerError } from '../../errors.js';
+import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../index.js';
+import type { Cli } from '../cli.js';
+import { formatSize } from '../output/human-units.js';
+import { formatReason } from '../output/keep-reason.js';
+import type { Output } from '../output/output.js';
+import { parseAge, parseSize } from '../output/parse-units.js';
+import { shortDigest } from '../output/short-digest.js';
+import { UsageError } from '../usage-error.js';
+
+interface PruneFlags {
+  readonly exclude: readonly string[];
+  readonly keep?: string;
+  readonly olderThan?: string;
+  readonly dryRun?: boolean;
+  readonly plan?: string;
+  readonly apply?: string;
+  readonly wait: boolean;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description(
+      'Removes the images that nobody keeps and the layers that then nobody needs. Kept are excluded and pinned images, images that ' +
+        'containers are made of, what --keep and --older-than spare, and what pulls under way need.',
+    )
+    .option(
+      '--exclude <image>',
+      'keep this image: a name, a digest, or a pattern such as "app:*"; may be repeated',
+      collect,
+      [],
+    )
+    .option('--keep <size>', 'keep the most recently used images that fit into this size, such as 20GB')
+    .option('--older-than <age>', 'take only images that were not used for this long, such as 7d')
+    .option('--dry-run', 'say what would be done, and do nothing')
+    .option('--plan <file>', 'with --dry-run: write what would be done to a file ("-" for stdout)')
+    .option('--apply <file>', 'do exactly what a plan says, or nothing when the store has changed')
+    .option('--no-wait', 'do not wait until the space is given back; a later sweep does it')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  provisioner prune --exclude app:v2 --exclude 'ghcr.io/me/*'
+  provisioner prune --keep 20GB --older-than 7d
+  provisioner prune --dry-run --plan prune.json && provisioner prune --apply prune.json`,
+    )
+    .action(async (flags: PruneFlags) => {
+      const run = parseFlags(flags);
+      await cli.withStore(
+        async ({ provisioner, output, signal }) => {
+          const report = await run(provisioner, signal);
+          if (flags.plan !== undefined) writePlan(flags.plan, report.plan, output);
+          if (!report.dryRun && flags.wait) await provisioner.swept();
+          if (flags.plan !== '-') show(report, output);
+        },
+        { leaveSweep: !flags.wait },
+      );
+    });
+}
+
+function parseFlags(flags: PruneFlags): (provisioner: Provisioner, signal: AbortSignal) => Promise<PruneReport> {
+  const { exclude, keep, olderThan, dryRun = false, plan, apply } = flags;
+  if (plan !== undefined && !dryRun) {
+    throw new UsageError('--plan is for --dry-run', 'write --dry-run --plan FILE, then --apply FILE');
+  }
+  if (apply !== undefined) {
+    if (exclude.length > 0 || keep !== undefined || olderThan !== undefined || dryRun) {
+      throw new UsageError('--apply goes with no other choice', 'what is removed stands in the plan');
+    }
+    return (provisioner, signal) => provisioner.applyPrunePlan(readPlan(apply), { signal });
+  }
+  const policy = {
+    keepBytes: keep === undefined ? undefined : parseSize(keep, '--keep'),
+    keepUsedWithin: olderThan === undefined ? undefined : parseAge(olderThan, '--older-than'),
+  };
+  return (provisioner, signal) => provisioner.pruneImages(exclude, { ...policy, dryRun, signal });
+}
+
+function readPlan(file: string): PrunePlan {
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw fileError(error, 'read the plan', file);
+  }
+  try {
+    return JSON.parse(text) as PrunePlan;
+  } catch (error) {
+    throw new ProvisionerError('ERR_BAD_OPTION', `not a plan of a prune: ${file} is no JSON`, {
+      cause: error,
+      hint: 'make one with `provisioner prune --dry-run --plan FILE`',
+    });
+  }
+}
+
+function writePlan(file: string, plan: PrunePlan, output: Output): void {
+  if (file === '-') {
+    output.printDocument(plan);
+    return;
+  }
+  try {
+    writeFileSync(file, `${JSON.stringify(plan, undefined, 2)}\n`);
+  } catch (error) {
+    throw fileError(error, 'write the plan', file);
+  }
+}
+
+function show(report: PruneReport, output: Output): void {
+  const { dryRun, images, layers, bytesFreed } = report;
+  for (const image of images) output.line(imageLine(image, dryRun));
+  for (const layer of layers)
+    if (layer.reasons.length === 0 || isHeldAlone(layer)) output.line(layerLine(layer, dryRun));
+  const gone = layers.filter((layer) => layer.reasons.length === 0).length;
+  const goneImages = images.filter((image) => image.reasons.length === 0).length;
+  const verb = dryRun ? 'would remove' : 'removed';
+  output.line(`${verb} ${goneImages} images and ${gone} layers, ${formatSize(bytesFreed)}`);
+  output.document(() => document(report));
+}
+
+/** Kept by something else than an image: worth a line of its own. */
+function isHeldAlone(layer: JudgedLayer): boolean {
+  return !layer.reasons.some((reason) => reason.kind === 'image');
+}
+
+function imageLine({ id, names, reasons }: JudgedImage, dryRun: boolean): string {
+  return `${verdict(reasons, dryRun)}  image ${names.length === 0 ? shortDigest(id) : names.join(', ')}${because(reasons)}`;
+}
+
+function layerLine({ id, bytes, reasons }: JudgedLayer, dryRun: boolean): string {
+  return `${verdict(reasons, dryRun)}  layer ${shortDigest(id)}, ${formatSize(bytes)}${because(reasons)}`;
+}
+
+function verdict(reasons: JudgedImage['reasons'], dryRun: boolean): string {
+  if (reasons.length > 0) return 'kept   ';
+  return dryRun ? 'remove ' : 'removed';
+}
+
+function because(reasons: JudgedImage['reasons']): string {
+  return reasons.length === 0 ? '' : `: ${reasons.map((reason) => formatReason(reason)).join('; ')}`;
+}
+
+function document({ dryRun, images, layers, bytesFreed, lockWaited, lockHeld }: PruneReport) {
+  const isGone = ({ reasons }: { readonly reasons: JudgedImage['reasons'] }) => reasons.length === 0;
+  return {
+    dryRun,
+    bytesFreed,
+    lock: { waitedMilliseconds: lockWaited, heldMilliseconds: lockHeld },
+    removed: {
+      images: images.filter(isGone).map(({ id, names }) => ({ id, names })),
+      layers: layers.filter(isGone).map(({ id, bytes }) => ({ id, bytes })),
+    },
+    kept: {
+      images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
+      layers: layers.filter((layer) => !isGone(layer)).map(({ id, bytes, reasons }) => ({ id, bytes, reasons })),
+    },
+  };
+}
+
+function collect(value: string, others: readonly string[]): string[] {
+  return [...others, value];
+}

@@ -1,0 +1,104 @@
+import type { ImageId, LayerId } from '../image/digest.js';
+import type { ProcessIdentity } from '../locks/process-identity.js';
+import { rangeBelow } from './container-tree.js';
+import { type ContainerRecord, containersOf } from './containers.js';
+import type { NewRootfs, RootfsKey, RootfsRecord } from './metadata-manager.js';
+import { imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
+
+interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker'> {
+  readonly maker: ProcessIdentity | null;
+  /** JSON list. */
+  readonly layers: string;
+}
+
+const SELECT_ROOTFS = `
+  SELECT rootfs.container AS containerId, rootfs.id, rootfs.owner, rootfs.image, rootfs.backend, rootfs.state, rootfs.maker,
+    rootfs.created_at AS createdAt,
+    (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
+      FROM stack_layer JOIN layer ON layer.key = stack_layer.layer WHERE stack_layer.stack = rootfs.stack) AS layers
+  FROM rootfs`;
+
+/** Children before parents, because an id sorts after its own beginnings. */
+export const ROOTFSES_IN_TREE = `${SELECT_ROOTFS} WHERE container = ? OR (container >= ? AND container < ?)
+  ORDER BY container DESC, created_at DESC, id DESC`;
+
+export function putRootfs(
+  db: SqliteConnection,
+  rootfs: NewRootfs,
+  maker: ProcessIdentity | undefined,
+  now: number,
+): void {
+  const { containerId, id, owner, image, backend } = rootfs;
+  const inserted = db
+    .statement<unknown[]>(
+      `INSERT INTO rootfs (container, id, owner, image, backend, state, maker, created_at, stack)
+       SELECT @containerId, @id, coalesce((SELECT owner FROM rootfs WHERE container = @containerId LIMIT 1), @owner),
+         @image, @backend, iif(@maker IS NULL, 'ready', 'provisioning'), @maker, @now, image.stack
+       FROM image WHERE image.id = @image
+       ON CONFLICT DO NOTHING`,
+    )
+    .run({ containerId, id, owner, image, backend, maker: maker ?? null, now });
+  if (inserted.changes === 0) {
+    const taken = db
+      .statement<[string, string], { found: 1 }>('SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?')
+      .get(containerId, id);
+    throw taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
+  }
+  // To a second: an image that is provisioned all the time is not written all the time.
+  db.statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?').run(
+    now,
+    image,
+    now - 1000,
+  );
+}
+
+export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKey): void {
+  const finished = db
+    .statement<[string, string]>(
+      `UPDATE rootfs SET state = 'ready', maker = NULL WHERE container = ? AND id = ? AND state = 'provisioning'`,
+    )
+    .run(containerId, id);
+  if (finished.changes === 0) throw rootfsGone(id);
+}
+
+export function rootfsesIn(db: SqliteConnection, containerId: string): RootfsRecord[] {
+  const { first, end } = rangeBelow(containerId);
+  return db
+    .statement<[string, string, string], RootfsRow>(ROOTFSES_IN_TREE)
+    .all(containerId, first, end)
+    .map(rootfsRecord);
+}
+
+export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKey[]): void {
+  const forget = db.statement<[string, string]>('DELETE FROM rootfs WHERE container = ? AND id = ?');
+  for (const { containerId, id } of rootfses) forget.run(containerId, id);
+}
+
+export function getContainer(db: SqliteConnection, containerId: string): ContainerRecord | undefined {
+  const rows = db
+    .statement<[string], RootfsRow>(`${SELECT_ROOTFS} WHERE container = ? ORDER BY created_at, id`)
+    .all(containerId);
+  return containersOf(rows.map(rootfsRecord))[0];
+}
+
+/** @param after the container id after which the page begins; @returns at most `limit` rootfses, those of a container perhaps on two pages */
+export function rootfsPage(
+  db: SqliteConnection,
+  owner: string | undefined,
+  after: readonly [container: string, id: string],
+  limit: number,
+): RootfsRecord[] {
+  return db
+    .statement<[string, string, string | null, string | null, number], RootfsRow>(
+      `${SELECT_ROOTFS} WHERE (container, id) > (?, ?) AND (? IS NULL OR owner = ?) ORDER BY container, id LIMIT ?`,
+    )
+    .all(after[0], after[1], owner ?? null, owner ?? null, limit)
+    .map(rootfsRecord);
+}
+
+function rootfsRecord(row: RootfsRow): RootfsRecord {
+  return { ...row, maker: row.maker ?? undefined, layers: JSON.parse(row.layers) as LayerId[] };
+}

@@ -1,0 +1,33 @@
+import { readdirSync } from 'node:fs';
+import { ProvisionerError } from '../errors.js';
+import type { MetadataManager } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+
+/** SQLite takes 512 bytes, for the names of its companion files too. @see SQLite, os_unix.c, MAX_PATHNAME */
+const SQLITE_PATH_MAX = 500;
+
+/** @param durable whether what has been reported survives a power cut */
+export async function openRecords(
+  paths: StorePaths,
+  kind: 'sqlite' | 'memory',
+  durable: boolean,
+): Promise<MetadataManager> {
+  if (kind === 'memory') {
+    const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
+    return new MemoryMetadataManager();
+  }
+  const length = Buffer.byteLength(paths.metadata);
+  if (length > SQLITE_PATH_MAX) {
+    throw new ProvisionerError(
+      'ERR_BAD_OPTION',
+      `the path of the store is too long for its database: ${length} bytes`,
+      {
+        hint: `choose a root of at most ${SQLITE_PATH_MAX - length + Buffer.byteLength(paths.root)} bytes`,
+        details: { root: paths.root, length, limit: SQLITE_PATH_MAX },
+      },
+    );
+  }
+  const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
+  const isStoreEmpty = () => readdirSync(paths.layers).length === 0 && readdirSync(paths.containers).length === 0;
+  return SqliteMetadataManager.open(paths.metadata, { durable, isStoreEmpty });
+}

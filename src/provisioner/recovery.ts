@@ -1,0 +1,202 @@
+import { existsSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { crashPoint } from '../crash-points.js';
+import { throwIfAborted } from '../errors.js';
+import type { ImageId, LayerId } from '../image/digest.js';
+import { isAlive } from '../locks/process-identity.js';
+import type { StoreLock } from '../locks/store-lock.js';
+import type { ContainerRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+import { reconcileLayers } from '../store/reconcile-layers.js';
+import { reconcileStaging } from '../store/reconcile-staging.js';
+import type { Sweeper } from '../store/sweeper.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+import type { Containers } from './containers.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+import { type FoundRootfs, mountPoints, rootfsesOnDisk } from './rootfses-on-disk.js';
+
+export interface RecoverOptions {
+  /**
+   * The containers that go on living. The others of this provisioner's owner are destroyed, children before parents; a container above a known
+   * one is known too. Default: all that are recorded.
+   */
+  readonly knownContainerIds?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a recovery put right. */
+export interface RecoveryReport {
+  /** Pulls of dead processes whose leases were dropped. */
+  readonly droppedLeases: readonly string[];
+  /** Layers recorded without a directory, and the images that needed them: forgotten, to be pulled again. */
+  readonly forgottenLayers: readonly LayerId[];
+  readonly forgottenImages: readonly ImageId[];
+  /** Directories that nothing accounts for, absolute: retired into `gc/`. */
+  readonly retired: readonly string[];
+  /** Rootfses, absolute, that were mounted again with their changes. */
+  readonly remounted: readonly string[];
+  /** Rootfses, absolute, of which a crash had left a part: half a copy, or half a destroy. */
+  readonly finished: readonly string[];
+  /** Containers that nobody knows any more. */
+  readonly destroyed: readonly string[];
+  /** Containers whose record cannot be trusted, and why. They are left alone, and no prune runs while their layers may be unknown. */
+  readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
+  /** Files in the store that are none of its own, absolute: left alone. */
+  readonly foreign: readonly string[];
+}
+
+export interface RecoveryParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly storeLock: StoreLock;
+  readonly sweeper: Sweeper;
+  readonly syscalls: () => Syscalls;
+  readonly containers: Containers;
+  readonly directories: RootfsDirectories;
+  readonly owner: string;
+}
+
+/** Records are looked at so long before others get a turn, in milliseconds. */
+const SLICE = 10;
+
+/**
+ * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile.
+ *
+ *   dead leases and their staging ──► lock alone [ layers: records = directories ──► rootfses on disk without a record ]
+ *   ──► this owner's containers: mount again, finish, destroy ──► sweep
+ */
+export class Recovery {
+  readonly #parts: RecoveryParts;
+
+  constructor(parts: RecoveryParts) {
+    this.#parts = parts;
+  }
+
+  async run(options: RecoverOptions): Promise<RecoveryReport> {
+    const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
+    const staging = await reconcileStaging(paths, metadata, sweeper, syscalls());
+    crashPoint('recover.leasesDropped');
+    const shared = await storeLock.withExclusive(
+      'recover',
+      async () => {
+        const unrecorded = await this.#unrecorded();
+        const layers = await reconcileLayers(paths, metadata, sweeper, unrecorded.untrusted.length > 0);
+        if (unrecorded.untrusted.length === 0) await metadata.setRecordsLost(false);
+        crashPoint('recover.layersReconciled');
+        return { ...unrecorded, layers };
+      },
+      options.signal,
+    );
+    const containers = await this.#ownContainers(options);
+    crashPoint('recover.containersReconciled');
+    await sweeper.sweepAll();
+    const { forgottenLayers, forgottenImages, foreign } = shared.layers;
+    return {
+      droppedLeases: staging.pulls,
+      forgottenLayers,
+      forgottenImages,
+      retired: [...staging.retired, ...shared.layers.retired, ...shared.retired],
+      remounted: containers.remounted,
+      finished: containers.finished,
+      destroyed: containers.destroyed,
+      untrusted: [...shared.untrusted, ...containers.untrusted],
+      foreign,
+    };
+  }
+
+  /**
+   * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. When the records were
+   * lost, one that is mounted may be in use, so it is left.
+   */
+  async #unrecorded(): Promise<Pick<RecoveryReport, 'retired' | 'untrusted'>> {
+    const { paths, metadata, containers, directories } = this.#parts;
+    const lost = await metadata.areRecordsLost();
+    const recorded = new Set<string>();
+    for (const container of await metadata.listContainers()) {
+      for (const rootfs of container.rootfses) recorded.add(directories.rootfs(rootfs));
+    }
+    const untrusted: { containerId: string; reason: string }[] = [];
+    const retired: string[] = [];
+    for (const found of await rootfsesOnDisk(paths)) {
+      const path = directories.rootfs(found);
+      if (recorded.has(path)) continue;
+      if (lost && found.mounted) untrusted.push(lostRecord(found));
+      else {
+        containers.takeApart(found);
+        retired.push(path);
+      }
+    }
+    return { untrusted, retired };
+  }
+
+  async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
+    const { paths, metadata, containers, directories, owner } = this.#parts;
+    const known = knownContainerIds && withAncestors(knownContainerIds);
+    const mounts = mountPoints(paths);
+    const remounted: string[] = [];
+    const finished: string[] = [];
+    const destroyed: string[] = [];
+    const untrusted: { containerId: string; reason: string }[] = [];
+    let sliceEnds = performance.now() + SLICE;
+    // From the last id to the first: children come before parents.
+    for (const container of (await metadata.listContainers(owner)).toReversed()) {
+      throwIfAborted(signal);
+      if (container.rootfses.some(isBeingMade)) continue;
+      if (known !== undefined && !known.has(container.id)) {
+        if (await containers.destroy(container.id, signal)) destroyed.push(container.id);
+        continue;
+      }
+      for (const rootfs of container.rootfses) {
+        const path = directories.rootfs(rootfs);
+        if (isHalf(rootfs, path)) {
+          await containers.remove([rootfs]);
+          finished.push(path);
+        } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
+          const problem = await this.#remount(container, rootfs, signal);
+          if (problem === undefined) remounted.push(path);
+          else untrusted.push({ containerId: container.id, reason: problem });
+        }
+      }
+      if (performance.now() < sliceEnds) continue;
+      await setImmediate();
+      sliceEnds = performance.now() + SLICE;
+    }
+    return { remounted, finished, destroyed, untrusted };
+  }
+
+  /** @returns why it could not be mounted */
+  async #remount(
+    container: ContainerRecord,
+    rootfs: RootfsRecord,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    try {
+      await this.#parts.containers.remount(rootfs, signal);
+      crashPoint('recover.oneRemounted');
+      return undefined;
+    } catch (error) {
+      throwIfAborted(signal);
+      const message = error instanceof Error ? error.message : String(error);
+      return `a rootfs of ${container.id} cannot be mounted again: ${message}`;
+    }
+  }
+}
+
+/** A copy whose maker died, or what a destroy had not taken away yet. */
+function isHalf(rootfs: RootfsRecord, path: string): boolean {
+  return rootfs.state === 'provisioning' || !existsSync(path);
+}
+
+function isBeingMade({ maker }: RootfsRecord): boolean {
+  return maker !== undefined && isAlive(maker);
+}
+
+function withAncestors(ids: readonly string[]): ReadonlySet<string> {
+  const parts = ids.map((id) => id.split('/'));
+  return new Set(parts.flatMap((names) => names.map((_, index) => names.slice(0, index + 1).join('/'))));
+}
+
+function lostRecord({ containerId }: FoundRootfs): { containerId: string; reason: string } {
+  const reason = 'the records were lost and it is mounted, so it may be in use; destroy it when it is not';
+  return { containerId, reason };
+}

@@ -1,0 +1,87 @@
+import type { LayerId } from '../image/digest.js';
+import type { ImageSummary } from '../metadata/metadata-manager.js';
+import type { Exclusion } from './exclusion.js';
+import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
+
+export interface PrunePolicy {
+  /** Keep images that were pulled or provisioned within this many milliseconds. Default: 0, none. */
+  readonly keepUsedWithin?: number | undefined;
+  /** Keep the most recently used images that fit, with all that is kept for other reasons, into so many bytes on disk. Default: 0. */
+  readonly keepBytes?: number | undefined;
+}
+
+export interface JudgedImage {
+  readonly id: string;
+  readonly names: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly lastUsedAt: number;
+  /** Disk use of its layers, other images' share included. */
+  readonly bytes: number;
+  /** Why it stays; none when it goes. */
+  readonly reasons: readonly KeepReason[];
+}
+
+export interface JudgedLayer {
+  readonly id: LayerId;
+  /** Disk use, as `du` counts it. */
+  readonly bytes: number;
+  /** Why it stays; none when it goes. */
+  readonly reasons: readonly KeepReason[];
+}
+
+export interface Decision {
+  readonly images: readonly JudgedImage[];
+  readonly layers: readonly JudgedLayer[];
+}
+
+/**
+ * Decides what a prune takes: images that neither the caller nor a pin nor a rootfs nor the policy keeps, and layers that then nobody needs.
+ * @param now milliseconds since the epoch
+ */
+export function decide(records: StoreRecords, exclusion: Exclusion, policy: PrunePolicy, now: number): Decision {
+  const keepers = imageKeepers(records);
+  for (const image of records.images) {
+    const pattern = exclusion(image);
+    if (pattern !== undefined) keepers.add(image.id, { kind: 'excluded', pattern });
+    const { lastUsedAt } = image;
+    if (now - lastUsedAt < (policy.keepUsedWithin ?? 0)) keepers.add(image.id, { kind: 'recent', lastUsedAt });
+  }
+  const isKept = (image: ImageSummary) => keepers.has(image.id);
+  if (policy.keepBytes !== undefined && policy.keepBytes > 0) {
+    const others = records.images.filter((image) => !isKept(image));
+    const kept = records.images.filter(isKept);
+    for (const image of fitting(others, kept, records, policy.keepBytes)) keepers.add(image.id, { kind: 'budget' });
+  }
+  const layers = layerKeepers(records, records.images.filter(isKept));
+  return {
+    images: records.images.map(({ id, names, lastUsedAt, bytes }) => {
+      return { id, names, lastUsedAt, bytes, reasons: keepers.get(id) };
+    }),
+    layers: records.layers.map(({ id, bytes }) => ({ id, bytes, reasons: layers.get(id) })),
+  };
+}
+
+/** The most recently used of the others that fit beside what is kept. One that does not fit makes room for older, smaller ones. */
+function fitting(
+  others: readonly ImageSummary[],
+  kept: readonly ImageSummary[],
+  { layers, containers, leases }: StoreRecords,
+  budget: number,
+): ImageSummary[] {
+  const sizes = new Map(layers.map((layer) => [layer.id, layer.bytes]));
+  const sizeOf = (ids: Iterable<LayerId>) => [...ids].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
+  const active = containers.flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers));
+  const leased = leases.flatMap((lease) => lease.layers);
+  const held = new Set([...kept.flatMap((image) => image.layers), ...active, ...leased]);
+  let bytes = sizeOf(held);
+  const fit: ImageSummary[] = [];
+  for (const image of [...others].sort((one, other) => other.lastUsedAt - one.lastUsedAt)) {
+    const added = new Set(image.layers.filter((layer) => !held.has(layer)));
+    const more = sizeOf(added);
+    if (bytes + more > budget) continue;
+    for (const layer of added) held.add(layer);
+    bytes += more;
+    fit.push(image);
+  }
+  return fit;
+}

@@ -1,0 +1,175 @@
+import { setImmediate } from 'node:timers/promises';
+import { crashPoint } from '../crash-points.js';
+import { ProvisionerError } from '../errors.js';
+import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
+import { isAlive, newIdentity } from '../locks/process-identity.js';
+import type { StoreLock } from '../locks/store-lock.js';
+import type { LeaseRecord, MetadataManager, Removed } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+import type { Sweeper } from '../store/sweeper.js';
+import { type Decision, decide, type JudgedImage, type JudgedLayer, type PrunePolicy } from './decide.js';
+import { parseExclusions } from './exclusion.js';
+import type { KeepReason, StoreRecords } from './keepers.js';
+import { makePlan, type PrunePlan } from './plan.js';
+
+export interface PruneOptions extends PrunePolicy {
+  /** Say what would be done, and do nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PruneReport {
+  readonly dryRun: boolean;
+  /** What was planned; the same as what went, unless somebody took something up meanwhile. */
+  readonly plan: PrunePlan;
+  /** What went has no reasons. */
+  readonly images: readonly JudgedImage[];
+  readonly layers: readonly JudgedLayer[];
+  /** Disk space of the layers that went, as `du` counts it. The sweep gives it back. */
+  readonly bytesFreed: number;
+  /** In milliseconds: waiting for the lock, and holding it. */
+  readonly lockWaited: number;
+  readonly lockHeld: number;
+}
+
+export interface PrunerParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly storeLock: StoreLock;
+  readonly sweeper: Sweeper;
+  /** Whether other processes may have the store open. */
+  readonly isShared: boolean;
+}
+
+/** Renames go on so long before others get a turn, in milliseconds. */
+const SLICE = 10;
+
+/**
+ * Takes images that nobody keeps, and layers that nobody needs.
+ *
+ *   read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► give the claims back ] ──► sweep
+ *
+ * The decision is made before the lock, however long it takes; with the lock held each thing that goes is looked at once more, so what was taken up
+ * meanwhile stays. The claims keep pulls from unpacking a layer to the place that it is just being renamed away from.
+ *
+ * A crash in between leaves directories that no record names; recovery sweeps them, and a pull of that layer replaces them.
+ */
+export class Pruner {
+  readonly #parts: PrunerParts;
+
+  constructor(parts: PrunerParts) {
+    this.#parts = parts;
+  }
+
+  /** @param excluded see `parseExclusions` */
+  async prune(excluded: readonly string[], options: PruneOptions): Promise<PruneReport> {
+    const exclusion = parseExclusions(excluded);
+    const dryRun = options.dryRun ?? false;
+    if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
+    const records = await this.records(dryRun);
+    const now = Date.now();
+    const decision = decide(records, exclusion, options, now);
+    const plan = makePlan(decision, now);
+    if (dryRun) return { dryRun, plan, ...decision, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
+    return { dryRun, plan, ...(await this.#carryOut(plan, decision, false, options.signal)) };
+  }
+
+  /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more; then nothing has gone */
+  async apply(plan: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
+    await this.#parts.metadata.dropUnusedStacks();
+    await this.records(false);
+    const decision: Decision = {
+      images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
+      layers: plan.layers.map((layer) => ({ ...layer, reasons: [] })),
+    };
+    return { dryRun: false, plan, ...(await this.#carryOut(plan, decision, true, signal)) };
+  }
+
+  /** What is recorded now, without the leases of dead processes. @param dryRun leave those leases where they are */
+  async records(dryRun: boolean): Promise<StoreRecords> {
+    const { metadata } = this.#parts;
+    const leases: LeaseRecord[] = [];
+    const dead: string[] = [];
+    for (const lease of await metadata.listLeases()) {
+      if (isAlive(lease.process)) leases.push(lease);
+      else dead.push(lease.pull);
+    }
+    if (!dryRun) await metadata.closeLeases(dead);
+    return {
+      leases,
+      images: await metadata.listImages(),
+      layers: await metadata.listLayers(),
+      containers: await metadata.listContainers(),
+    };
+  }
+
+  async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {
+    const { storeLock, sweeper, isShared } = this.#parts;
+    if (isShared && !storeLock.spansProcesses) throw cannotLock();
+    const asked = performance.now();
+    let got = asked;
+    const retired: string[] = [];
+    const removed = await storeLock.withExclusive(
+      'prune',
+      () => {
+        got = performance.now();
+        return this.#remove(plan, exactly, retired);
+      },
+      signal,
+    );
+    const released = performance.now();
+    crashPoint('prune.released');
+    for (const path of retired) sweeper.sweep(path);
+    const images = new Set<ImageId>(removed.images);
+    const layers = new Set<LayerId>(removed.layers);
+    const judged = {
+      images: decision.images.map((image) => ({ ...image, reasons: reasonsOf(image, images) })),
+      layers: decision.layers.map((layer) => ({ ...layer, reasons: reasonsOf(layer, layers) })),
+    };
+    const bytesFreed = judged.layers.reduce((sum, layer) => sum + (layer.reasons.length === 0 ? layer.bytes : 0), 0);
+    return { ...judged, bytesFreed, lockWaited: got - asked, lockHeld: released - got };
+  }
+
+  /** With the lock held. @param retired gets what is to be swept */
+  async #remove(plan: PrunePlan, exactly: boolean, retired: string[]): Promise<Removed> {
+    const { paths, metadata, sweeper } = this.#parts;
+    // An identity of its own: pulls of this very provisioner wait for these claims too.
+    const identity = newIdentity();
+    const removal = { images: plan.images, layers: plan.layers.map((layer) => layer.id) };
+    const removed = await metadata.removeUnused(removal, identity, exactly);
+    crashPoint('prune.decided');
+    try {
+      let sliceEnds = performance.now() + SLICE;
+      for (const layer of removed.layers) {
+        const path = sweeper.mark(paths.layer(layer), digestHex(layer));
+        if (path !== undefined) retired.push(path);
+        crashPoint('prune.oneMarked');
+        if (performance.now() < sliceEnds) continue;
+        await setImmediate();
+        sliceEnds = performance.now() + SLICE;
+      }
+      crashPoint('prune.marked');
+    } finally {
+      await metadata.releaseLayerClaims(identity);
+    }
+    return removed;
+  }
+}
+
+/** @param gone what has really gone */
+function reasonsOf<Id extends string>(
+  { id, reasons }: { readonly id: Id; readonly reasons: readonly KeepReason[] },
+  gone: ReadonlySet<Id>,
+): readonly KeepReason[] {
+  return reasons.length > 0 || gone.has(id) ? reasons : [{ kind: 'changed' }];
+}
+
+function cannotLock(): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_NATIVE_MISSING',
+    'prune needs locks between processes, which are not available here',
+    {
+      hint: 'native system calls need 64-bit Linux and the npm package koffi; `provisioner info` says what is missing',
+    },
+  );
+}

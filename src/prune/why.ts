@@ -1,0 +1,56 @@
+import { ProvisionerError } from '../errors.js';
+import { digestHex } from '../image/digest.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
+
+/** What keeps an image or a layer. */
+export interface Explanation {
+  readonly kind: 'image' | 'layer';
+  readonly id: string;
+  /** Of an image. */
+  readonly names: readonly string[];
+  /** Disk use in bytes; of an image, its layers', other images' share included. */
+  readonly bytes: number;
+  /** None: the next prune takes it, unless it is excluded or the policy keeps it. */
+  readonly reasons: readonly ExplainedReason[];
+}
+
+/** A reason, and for an image that holds a layer, what keeps that image. */
+export type ExplainedReason = KeepReason & { readonly because?: readonly KeepReason[] };
+
+/**
+ * @param thing an image's name or id, a layer's id, or the first digits of one
+ * @param findImage throws what `provisioner inspect` would for a thing that is no image
+ * @throws ProvisionerError what `findImage` throws, when it is no layer either; `ERR_IMAGE_AMBIGUOUS`
+ */
+export async function explain(
+  thing: string,
+  records: StoreRecords,
+  findImage: () => Promise<ImageRecord>,
+): Promise<Explanation> {
+  const layers = layersNamed(thing, records);
+  const [layer] = layers;
+  if (layer === undefined) return explainImage(await findImage(), records);
+  if (layers.length > 1) throw ambiguous(thing);
+  const images = imageKeepers(records);
+  const reasons = layerKeepers(records, records.images)
+    .get(layer.id)
+    .map((reason) => (reason.kind === 'image' ? { ...reason, because: images.get(reason.image) } : reason));
+  return { kind: 'layer', id: layer.id, names: [], bytes: layer.bytes, reasons };
+}
+
+function explainImage({ id, names, bytes }: ImageRecord, records: StoreRecords): Explanation {
+  return { kind: 'image', id, names, bytes, reasons: imageKeepers(records).get(id) };
+}
+
+function layersNamed(thing: string, { layers }: StoreRecords) {
+  const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(thing)?.[1];
+  return prefix === undefined ? [] : layers.filter((layer) => digestHex(layer.id).startsWith(prefix));
+}
+
+function ambiguous(thing: string): ProvisionerError {
+  return new ProvisionerError('ERR_IMAGE_AMBIGUOUS', `several layers begin with ${JSON.stringify(thing)}`, {
+    hint: 'write more digits of the digest',
+    details: { layer: thing },
+  });
+}

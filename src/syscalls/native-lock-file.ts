@@ -1,0 +1,99 @@
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { constants as os } from 'node:os';
+import { toBytePath } from './byte-path.js';
+import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
+import type { LockFile, LockHolder } from './lock-file.js';
+import { splitDevice } from './syscalls.js';
+
+/** @see flock(2) */
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const LOCK_UN = 8;
+/** Locks that belong to the open file, not to the process. @see fcntl(2), "Open file description locks" */
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+/** `struct flock` of a 64-bit Linux: short type, short whence, long start, long length, int pid. */
+const FLOCK_SIZE = 32;
+const FLOCK_LENGTH = 16;
+const NOTE_MAX = 4096;
+
+/**
+ * The lock proper is one of flock(2), because /proc/locks tells whose those are. The announcement is a lock of the open file on the first byte:
+ * only such a lock can be looked at without being taken. Neither kind sees the other.
+ */
+export class NativeLockFile implements LockFile {
+  readonly #path: string;
+  readonly #descriptor: number;
+  readonly #question = Buffer.alloc(FLOCK_SIZE);
+
+  /** Makes the file when it is missing. */
+  constructor(path: string) {
+    this.#path = path;
+    this.#descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  }
+
+  tryLock(kind: 'shared' | 'exclusive'): boolean {
+    return this.#succeeds(flock(this.#descriptor, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB), 'flock');
+  }
+
+  unlock(): void {
+    check(flock(this.#descriptor, LOCK_UN), 'flock', toBytePath(this.#path));
+  }
+
+  tryAnnounceWriter(): boolean {
+    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, firstByte(this.#question, F_WRLCK)), 'fcntl');
+  }
+
+  withdrawWriter(): void {
+    check(fcntl(this.#descriptor, F_OFD_SETLK, firstByte(this.#question, F_UNLCK)), 'fcntl', toBytePath(this.#path));
+  }
+
+  hasForeignWriter(): boolean {
+    const answer = firstByte(this.#question, F_WRLCK);
+    check(fcntl(this.#descriptor, F_OFD_GETLK, answer), 'fcntl', toBytePath(this.#path));
+    return answer.readInt16LE(0) !== F_UNLCK;
+  }
+
+  writeNote(text: string): void {
+    ftruncateSync(this.#descriptor);
+    writeSync(this.#descriptor, text, 0);
+  }
+
+  readNote(): string {
+    const note = Buffer.alloc(NOTE_MAX);
+    return note.toString('utf8', 0, readSync(this.#descriptor, note, 0, NOTE_MAX, 0));
+  }
+
+  holders(): LockHolder[] {
+    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
+    const { major, minor } = splitDevice(dev);
+    const hex = (number: number) => number.toString(16).padStart(2, '0');
+    const file = `${hex(major)}:${hex(minor)}:${ino}`;
+    return readFileSync('/proc/locks', 'latin1')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[1] === 'FLOCK' && fields[5] === file)
+      .map((fields) => ({ pid: Number(fields[4]), kind: fields[3] === 'WRITE' ? 'exclusive' : 'shared' }));
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+
+  #succeeds(result: number, call: string): boolean {
+    if (result === 0) return true;
+    const number = lastErrno();
+    if (number === os.errno.EAGAIN || number === os.errno.EACCES) return false;
+    throw lastError(call, toBytePath(this.#path));
+  }
+}
+
+function firstByte(flock: Buffer, type: number): Buffer {
+  flock.fill(0);
+  flock.writeInt16LE(type, 0);
+  flock.writeBigInt64LE(1n, FLOCK_LENGTH);
+  return flock;
+}
