@@ -24,8 +24,11 @@ export interface Backend {
   provision(request: RootfsRequest): Promise<void>;
   /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
   restore(request: RootfsRequest): Promise<void>;
-  /** Lets go of what is mounted, also while it is busy. Harmless when nothing is. */
-  destroy(rootfs: string): void;
+  /**
+   * Lets go of what is mounted, also while it is busy. Harmless when nothing is.
+   * @param others whether others are waiting for their turn: then waiting for the kernel is left to another thread
+   */
+  destroy(rootfs: string, others: boolean): Promise<void>;
   /** Tries whether it works below `directory`, which is on the store's file system. Leaves nothing. */
   probe(directory: string): BackendVerdict;
 }

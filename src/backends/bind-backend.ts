@@ -39,8 +39,9 @@ export class BindBackend implements Backend {
     await this.provision(request);
   }
 
-  destroy(rootfs: string): void {
-    this.#syscalls().detachMount(rootfs);
+  async destroy(rootfs: string, others: boolean): Promise<void> {
+    if (others) await this.#syscalls().detachMountAside(rootfs);
+    else this.#syscalls().detachMount(rootfs);
   }
 
   probe(directory: string): BackendVerdict {

@@ -52,7 +52,7 @@ export class CopyBackend implements Backend {
 
   async restore(): Promise<void> {}
 
-  destroy(rootfs: string): void {
+  async destroy(rootfs: string): Promise<void> {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
     const path = realpath(rootfs);
     for (const mount of mountsBelow(path)) this.#parts.syscalls().detachMount(mount);

@@ -65,8 +65,9 @@ export class OverlayBackend implements Backend {
     );
   }
 
-  destroy(rootfs: string): void {
-    this.#syscalls().detachMount(rootfs);
+  async destroy(rootfs: string, others: boolean): Promise<void> {
+    if (others) await this.#syscalls().detachMountAside(rootfs);
+    else this.#syscalls().detachMount(rootfs);
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */

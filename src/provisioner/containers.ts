@@ -55,6 +55,8 @@ const FIND_ATTEMPTS = 3;
 export class Containers {
   readonly #parts: ContainersParts;
   readonly #locks = new ContainerLocks();
+  /** Provisions and destroys under way. */
+  #atWork = 0;
 
   constructor(parts: ContainersParts) {
     this.#parts = parts;
@@ -67,7 +69,7 @@ export class Containers {
     choice: BackendChoice,
     signal: AbortSignal | undefined,
   ): Promise<MadeRootfs> {
-    return this.#locks.withContainer(
+    return this.#withContainer(
       containerId,
       async () => {
         const backend = this.#parts.backends.choose(choice);
@@ -91,7 +93,7 @@ export class Containers {
 
   /** @returns false when there is no such container */
   async destroy(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
-    return this.#locks.withContainer(
+    return this.#withContainer(
       containerId,
       async () => {
         const rootfses = await this.#made(containerId, signal);
@@ -109,7 +111,7 @@ export class Containers {
     const gone: RootfsRecord[] = [];
     try {
       for (const rootfs of rootfses) {
-        this.takeApart(rootfs);
+        await this.takeApart(rootfs);
         gone.push(rootfs);
       }
     } catch (error) {
@@ -143,6 +145,15 @@ export class Containers {
   /** Whether rootfses of this backend are mounts. */
   isMountedBackend(name: string): boolean {
     return this.#parts.backends.named(name)?.mounts ?? false;
+  }
+
+  async #withContainer<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    this.#atWork++;
+    try {
+      return await this.#locks.withContainer(containerId, work, signal);
+    } finally {
+      this.#atWork--;
+    }
   }
 
   async #mount(
@@ -201,16 +212,16 @@ export class Containers {
     try {
       await work();
     } catch (error) {
-      this.takeApart(place);
+      await this.takeApart(place);
       await this.#parts.metadata.forgetRootfses([place]);
       throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
     }
   }
 
   /** Lets go of a rootfs and takes away what it has on disk. */
-  takeApart(rootfs: RootfsPlace): void {
+  async takeApart(rootfs: RootfsPlace): Promise<void> {
     const { backends, directories } = this.#parts;
-    backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs));
+    await backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs), this.#atWork > 1);
     crashPoint('destroy.letGo');
     directories.remove(rootfs);
     crashPoint('destroy.removed');
@@ -237,7 +248,7 @@ export class Containers {
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
         const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
-        for (const rootfs of unrecorded) this.takeApart(rootfs);
+        for (const rootfs of unrecorded) await this.takeApart(rootfs);
         return unrecorded.length > 0;
       },
       signal,

@@ -122,7 +122,7 @@ export class Recovery {
       if (recorded.has(path)) continue;
       if (lost && found.mounted) untrusted.push(lostRecord(found));
       else {
-        containers.takeApart(found);
+        await containers.takeApart(found);
         retired.push(path);
       }
     }

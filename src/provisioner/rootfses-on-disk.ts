@@ -22,8 +22,12 @@ export async function rootfsesOnDisk(paths: StorePaths, top?: string): Promise<F
   const waiting = top === undefined ? directories(paths.containers) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
-    for (const rootfs of rootfsesOf(paths, container, mounts)) found.push(rootfs);
-    for (const name of directories(paths.nestedContainers(container))) waiting.push(`${container}/${name}`);
+    const parts = directories(paths.container(container)).map((name) => join(paths.container(container), name));
+    if (parts.includes(paths.backends(container))) {
+      for (const rootfs of rootfsesOf(paths, container, mounts)) found.push(rootfs);
+    }
+    const nested = paths.nestedContainers(container);
+    if (parts.includes(nested)) for (const name of directories(nested)) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
     await setImmediate();
     sliceEnds = performance.now() + SLICE;

@@ -108,7 +108,14 @@ export const mount = libc.func('int mount(const char *, const char *, const char
   flags: number,
   options: string | null,
 ) => number;
-export const umount2 = libc.func('int umount2(const char *, int)') as (target: string, flags: number) => number;
+const rawUmount2 = libc.func('int umount2(const char *, int)');
+export const umount2 = rawUmount2 as unknown as (target: string, flags: number) => number;
+/** On another thread. In `done`, `lastErrno` and `lastError` tell of this call. */
+export const umount2Aside = rawUmount2.async as unknown as (
+  target: string,
+  flags: number,
+  done: (error: unknown, result: number) => void,
+) => void;
 export const flock = libc.func('int flock(int, int)') as (descriptor: number, operation: number) => number;
 /** Declared without its dots; see below. On 64-bit Linux the third argument is passed alike. */
 export const fcntl = libc.func('int fcntl(int, int, void *)') as (

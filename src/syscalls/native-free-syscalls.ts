@@ -40,6 +40,9 @@ export class NativeFreeSyscalls implements Syscalls {
     // What cannot be mounted is not mounted.
     return false;
   }
+  async detachMountAside(): Promise<boolean> {
+    return this.detachMount();
+  }
   listXattrs(): string[] {
     // They cannot be read here, and none was written from here.
     return [];

@@ -14,6 +14,7 @@ import {
   mount,
   syncfs,
   umount2,
+  umount2Aside,
   utimensat,
 } from './libc.js';
 import type { LockFile } from './lock-file.js';
@@ -64,11 +65,20 @@ export class NativeSyscalls implements Syscalls {
   }
 
   detachMount(target: string): boolean {
-    if (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) return true;
-    // EINVAL: no mount point; ENOENT: no such path.
-    const number = lastErrno();
-    if (number === os.errno.EINVAL || number === os.errno.ENOENT) return false;
-    throw lastError('umount', toBytePath(target));
+    return isDetached(umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), target);
+  }
+
+  detachMountAside(target: string): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      umount2Aside(target, MNT_DETACH | UMOUNT_NOFOLLOW, (error, result) => {
+        try {
+          if (error) throw error;
+          resolve(isDetached(result, target));
+        } catch (failure) {
+          reject(failure);
+        }
+      });
+    });
   }
 
   listXattrs(path: BytePath): string[] {
@@ -109,4 +119,12 @@ export class NativeSyscalls implements Syscalls {
       closeSync(descriptor);
     }
   }
+}
+
+function isDetached(result: number, target: string): boolean {
+  if (result === 0) return true;
+  // EINVAL: no mount point; ENOENT: no such path.
+  const number = lastErrno();
+  if (number === os.errno.EINVAL || number === os.errno.ENOENT) return false;
+  throw lastError('umount', toBytePath(target));
 }

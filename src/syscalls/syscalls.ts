@@ -23,6 +23,8 @@ export interface Syscalls {
   mountBindReadOnly(source: string, target: string): void;
   /** Takes a mount off a path at once, also while it is busy: its last user ends it. @returns false when nothing is mounted there */
   detachMount(target: string): boolean;
+  /** As `detachMount`, on another thread: the kernel waits some 100 µs for all its processors, which others can use. */
+  detachMountAside(target: string): Promise<boolean>;
 
   /** Names of the extended attributes of a path, itself when it is a symlink, one character per byte. */
   listXattrs(path: BytePath): string[];

@@ -1,4 +1,4 @@
-import { constants, setPriority } from 'node:os';
+import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { abortedError, systemCode } from '../errors.js';
 import { makeSeam } from '../seams/make-seam.js';
@@ -39,10 +39,13 @@ const handlers: Handlers = {
   'measure-tree': ({ path }) => measureTree(path),
 };
 
+/** A tenth of an ordinary thread's share when the processors are busy: the lowest priority would all but stop it, and somebody waits for the space. */
+const GENTLE_PRIORITY = 10;
+
 /** On Linux a priority belongs to the thread that sets it, and 0 is that thread. @see setpriority(2), "C library/kernel differences" */
 function beGentle(): void {
   try {
-    if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
+    if (process.platform === 'linux') setPriority(0, GENTLE_PRIORITY);
   } catch {
     // Then it deletes with everybody's priority.
   }
