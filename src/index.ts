@@ -11,4 +11,5 @@ export type { ContainerRecord, ImageRecord, RootfsRecord } from './metadata/meta
 export { defaultRoot } from './paths.js';
 export type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './provisioner/options.js';
 export { type ContainerInfo, type ProvisionedRootfs, Provisioner, type StoreInfo } from './provisioner/provisioner.js';
+export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { PulledImage } from './store/image-store.js';

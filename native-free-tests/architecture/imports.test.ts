@@ -9,7 +9,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
 const BOTTOM = 'errors config';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls`;
-const LAYERS = `${MACHINE} tree unpack seams`;
+const LAYERS = `${MACHINE} registry tree unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -22,6 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   events: CONCEPTS,
   locks: CONCEPTS,
   syscalls: CONCEPTS,
+  //
+  registry: `${CONCEPTS} locks`,
   //
   tree: MACHINE,
   //
@@ -49,6 +51,8 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   koffi: 'syscalls',
   'better-sqlite3': 'metadata',
   commander: 'cli',
+  undici: 'registry',
+  'smol-toml': 'registry',
 };
 
 function violations(files: readonly SourceFile[]): string[] {

@@ -31,6 +31,8 @@ type IsAlive = (process: ProcessIdentity) => boolean;
 export class MemoryMetadataManager implements MetadataManager {
   readonly #images = new Map<ImageId, StoredImage>();
   readonly #names = new Map<string, ImageId>();
+  /** By digest and platform. */
+  readonly #indexChoices = new Map<string, ImageId>();
   readonly #layers = new Map<LayerId, LayerRecord>();
   readonly #layerClaims = new Map<LayerId, ProcessIdentity>();
   readonly #blobs = new Map<Digest, LayerId>();
@@ -85,6 +87,18 @@ export class MemoryMetadataManager implements MetadataManager {
     const names = this.#namesOf(id);
     for (const name of names) this.#names.delete(name);
     return names;
+  }
+
+  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
+    this.#requireOpen();
+    if (!this.#images.has(id)) throw imageNotFound(id);
+    this.#indexChoices.set(`${index} ${platform}`, id);
+  }
+
+  async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
+    this.#requireOpen();
+    const id = this.#indexChoices.get(`${index} ${platform}`);
+    return id === undefined ? undefined : this.getImage(id);
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {

@@ -41,6 +41,14 @@ export interface MetadataManager {
   removeName(name: string): Promise<boolean>;
   /** Takes all names away; the image stays. @returns the names it had, sorted */
   removeNames(id: ImageId): Promise<string[]>;
+  /**
+   * Remembers which image an index holds for a platform: a fact, as long as the image is recorded.
+   * @param platform that was asked for, as `formatPlatform` writes it
+   * @throws `ERR_IMAGE_NOT_FOUND`
+   */
+  putIndexChoice(index: Digest, platform: string, image: ImageId): Promise<void>;
+  /** The image that was chosen from an index for a platform before. */
+  imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined>;
 
   // Layers
 

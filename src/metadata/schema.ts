@@ -5,6 +5,7 @@
  *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at
  *   ├── image_document   image → · manifest · config
  *   ├── image_name       name · image →
+ *   ├── index_choice     digest · platform · image →     what an index of several platforms holds for one of them
  *   └── image_layer      image → · position · layer → ───────┐
  *                                                            ├──▶ layer   key · id · bytes · entries · opaque_root · whiteouts · describes_root
  *   container        id · owner · created_at                 │
@@ -72,6 +73,14 @@ CREATE TABLE image_name (
   image INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX image_name_by_image ON image_name (image);
+
+CREATE TABLE index_choice (
+  digest   TEXT    NOT NULL,
+  platform TEXT    NOT NULL,
+  image    INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE,
+  PRIMARY KEY (digest, platform)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX index_choice_by_image ON index_choice (image);
 
 CREATE TABLE image_layer (
   image    INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE,

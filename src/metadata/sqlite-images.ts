@@ -39,6 +39,9 @@ export const IMAGE_BY_ID = `${SELECT_IMAGE} WHERE image.id = ?`;
 
 export const IMAGE_BY_NAME = `${SELECT_IMAGE} WHERE image.key = (SELECT image FROM image_name WHERE name = ?)`;
 
+export const IMAGE_BY_INDEX = `${SELECT_IMAGE}
+  WHERE image.key = (SELECT image FROM index_choice WHERE digest = ? AND platform = ?)`;
+
 /** `g` follows the last hex digit. */
 export const IMAGES_BY_PREFIX = `
   SELECT id FROM image WHERE id >= 'sha256:' || @prefix AND id < 'sha256:' || @prefix || 'g'
@@ -126,6 +129,20 @@ export function removeNames(db: SqliteConnection, id: ImageId): string[] {
     .all(id)
     .map((row) => row.name)
     .sort();
+}
+
+export function putIndexChoice(db: SqliteConnection, index: Digest, platform: string, id: ImageId): void {
+  const key = imageKey(db, id);
+  if (key === undefined) throw imageNotFound(id);
+  db.statement<[Digest, string, Key]>(
+    `INSERT INTO index_choice (digest, platform, image) VALUES (?, ?, ?)
+     ON CONFLICT (digest, platform) DO UPDATE SET image = excluded.image`,
+  ).run(index, platform, key);
+}
+
+export function imageOfIndex(db: SqliteConnection, index: Digest, platform: string): ImageRecord | undefined {
+  const row = db.statement<[Digest, string], ImageRow>(IMAGE_BY_INDEX).get(index, platform);
+  return row && imageRecord(row);
 }
 
 function imageKey(db: SqliteConnection, id: ImageId): Key | undefined {

@@ -70,6 +70,14 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => images.removeNames(this.#db, id));
   }
 
+  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
+    return this.#db.write(() => images.putIndexChoice(this.#db, index, platform, id));
+  }
+
+  async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
+    return this.#db.read(() => images.imageOfIndex(this.#db, index, platform));
+  }
+
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {
     return this.#db.read(() => layers.getLayer(this.#db, id));
   }

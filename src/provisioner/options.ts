@@ -1,5 +1,6 @@
 import type { BackendChoice } from '../backends/backends.js';
 import type { UnpackLimits } from '../config.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
 
 export interface ProvisionerOptions {
   /** The store's directory, made when missing. Default: `/var/lib/provisioner` for root, else `$XDG_DATA_HOME/provisioner`. */
@@ -12,6 +13,8 @@ export interface ProvisionerOptions {
   readonly workers?: number;
   /** What a layer may ask for. Default: see `UnpackLimits`. */
   readonly limits?: Partial<UnpackLimits>;
+  /** How registries are reached, where a call does not say otherwise. Default: see `RegistryOptions`. */
+  readonly registry?: RegistryOptions;
   /**
    * Where records are kept. `memory` forgets them at `close()`, needs no native module, and must not be used on a store that
    * another process has open. Default: `sqlite`.
@@ -24,6 +27,8 @@ export interface PullImageOptions {
   readonly name?: string | undefined;
   /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
   readonly platform?: string | undefined;
+  /** How registries are reached; what is left out here is the provisioner's own. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,5 +39,7 @@ export interface ProvisionOptions {
   readonly pullPolicy?: 'missing' | 'always' | 'never' | undefined;
   /** `OS/ARCHITECTURE[/VARIANT]` for a pull. Default: this machine's, for Linux. */
   readonly platform?: string | undefined;
+  /** How registries are reached; what is left out here is the provisioner's own. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }

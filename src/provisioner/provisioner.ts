@@ -5,7 +5,7 @@ import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
-import { ProvisionerError } from '../errors.js';
+import { isProvisionerError, ProvisionerError } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
@@ -15,6 +15,7 @@ import { ReadWriteLock } from '../locks/read-write-lock.js';
 import type { ContainerRecord, ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import { parseSource } from '../pull/source.js';
+import { checkRegistryOptions, type RegistryOptions } from '../registry/registry-options.js';
 import { ImageStore, type PulledImage } from '../store/image-store.js';
 import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
 import { Sweeper } from '../store/sweeper.js';
@@ -108,6 +109,7 @@ export class Provisioner {
     if (owner === '' || owner.length > 255) {
       throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
     }
+    checkRegistryOptions(options.registry ?? {});
     const paths = new StorePaths(options.root ?? defaultRoot());
     const format = openStoreDirectory(paths, loadSyscalls);
     const metadata = await openRecords(paths, options.records ?? 'sqlite');
@@ -154,12 +156,13 @@ export class Provisioner {
     });
   }
 
-  /** Gets one image and stores it. @param source such as `oci:DIR`, `oci-archive:FILE:REF`, `docker-archive:FILE` */
+  /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
     return this.#images.pull(parseSource(source), {
       platform: wantedPlatform(options.platform),
       names: options.name === undefined ? undefined : [imageName(options.name)],
+      registry: this.#registry(options),
       signal: options.signal,
     });
   }
@@ -274,7 +277,7 @@ export class Provisioner {
 
   async #close(): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
-    await this.#images.idle();
+    await this.#images.close();
     await this.#sweeper.idle();
     await this.#parts.pool.close();
     await this.#parts.metadata.close();
@@ -282,6 +285,7 @@ export class Provisioner {
 
   async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(image);
+    const name = image.replace(/^docker:\/\//, '');
     const { pullPolicy = 'missing', platform, signal } = options;
     if (isSource && pullPolicy === 'never') {
       throw new ProvisionerError('ERR_BAD_OPTION', `a source cannot be used without pulling it: ${image}`, {
@@ -289,10 +293,26 @@ export class Provisioner {
       });
     }
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    if (isSource || pullPolicy === 'always') {
-      return this.#images.pull(parseSource(image), { platform: wantedPlatform(platform), signal });
+    const pull = () =>
+      this.#images.pull(parseSource(image), {
+        platform: wantedPlatform(platform),
+        registry: this.#registry(options),
+        signal,
+      });
+    if (isSource || pullPolicy === 'always') return pull();
+    try {
+      return await this.#images.find(name);
+    } catch (error) {
+      // The digits of a digest say nothing of where the image could be had.
+      const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
+      if (!elsewhere || !isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
     }
-    return this.#images.find(image);
+    return pull();
+  }
+
+  #registry({ registry = {} }: Pick<PullImageOptions, 'registry'>): RegistryOptions {
+    const own = Object.entries(registry).filter(([, value]) => value !== undefined);
+    return { ...this.#parts.options.registry, ...Object.fromEntries(own) };
   }
 
   /** Keeps `close` waiting for what is under way. */
