@@ -38,6 +38,7 @@ function parseLine(text: string): Challenge[] {
     const parameters: Record<string, string> = {};
     challenges.push({ scheme: scheme.toLowerCase(), parameters });
     take(SPACE);
+    take(TOKEN68);
     for (;;) {
       const start = at;
       take(COMMAS);
@@ -46,7 +47,6 @@ function parseLine(text: string): Challenge[] {
       if (name === undefined || text[at] !== '=') {
         // A name without a value is the next scheme.
         at = start;
-        if (Object.keys(parameters).length === 0) take(TOKEN68);
         break;
       }
       at++;

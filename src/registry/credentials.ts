@@ -7,6 +7,9 @@ import { askCredentialHelper } from './credential-helper.js';
 import type { Credentials } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
 
+/** Where podman keeps its files, below several others. */
+const PODMAN_DIRECTORY = 'containers';
+
 /**
  * Finds out who we are to a registry. Files are read anew by each instance, so that a login counts from the next pull on, and each helper is
  * asked once.
@@ -52,11 +55,11 @@ export class CredentialLookup {
     if (own !== undefined) return [{ path: own, required: true }];
     const home = env['HOME'] || homedir();
     const places = [
-      join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'containers', 'auth.json'),
+      join(env['XDG_CONFIG_HOME'] || join(home, '.config'), PODMAN_DIRECTORY, 'auth.json'),
       join(env['DOCKER_CONFIG'] || join(home, '.docker'), 'config.json'),
     ];
     const runtime = env['XDG_RUNTIME_DIR'];
-    if (runtime) places.unshift(join(runtime, 'containers', 'auth.json'));
+    if (runtime) places.unshift(join(runtime, PODMAN_DIRECTORY, 'auth.json'));
     return places.map((path) => ({ path, required: false }));
   }
 

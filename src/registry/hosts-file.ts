@@ -81,7 +81,7 @@ function check(document: unknown, path: string): z.infer<typeof fileSchema> {
 }
 
 function placeOf(url: string, { override_path: overridden = false }: HostFields, file: string) {
-  const parsed = URL.parse?.(url.startsWith('http') ? url : `https://${url}`) ?? tryUrl(url);
+  const parsed = parseUrl(url.includes('://') ? url : `https://${url}`);
   if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:')) {
     throw malformed(file, `${JSON.stringify(url.slice(0, 200))} is not an http(s) URL`);
   }
@@ -96,10 +96,9 @@ function placeOf(url: string, { override_path: overridden = false }: HostFields,
   };
 }
 
-/** `URL.parse` came with Node 22. */
-function tryUrl(url: string): URL | null {
+function parseUrl(text: string): URL | null {
   try {
-    return new URL(url.startsWith('http') ? url : `https://${url}`);
+    return new URL(text);
   } catch {
     return null;
   }

@@ -19,6 +19,8 @@ export interface RegistrySetup {
   readonly tls?: Certificate;
   /** Its `auth.token` settings. Default: none. */
   readonly token?: Readonly<Record<'realm' | 'service' | 'issuer' | 'rootcertbundle', string>>;
+  /** Serves what another one has stored. Default: a storage of its own. */
+  readonly storageOf?: TestRegistry;
 }
 
 export interface TestRegistry {
@@ -49,7 +51,7 @@ afterEach(async () => {
 });
 
 /** Debian's `docker-registry` on a free port of loopback, with a storage of its own. Ended after the test. */
-export async function startRegistry({ user, tls, token }: RegistrySetup = {}): Promise<TestRegistry> {
+export async function startRegistry({ user, tls, token, storageOf }: RegistrySetup = {}): Promise<TestRegistry> {
   const directory = temporaryDirectory();
   const port = await freePort();
   const authorization = user && `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}`;
@@ -61,7 +63,7 @@ export async function startRegistry({ user, tls, token }: RegistrySetup = {}): P
   const settings = {
     version: '0.1',
     log: { level: 'error', accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: join(directory, 'data') } },
+    storage: { filesystem: { rootdirectory: join(storageOf?.directory ?? directory, 'data') } },
     http: {
       addr: `127.0.0.1:${port}`,
       secret: 'of-the-tests',
