@@ -18,5 +18,6 @@ export type { KeepReason } from './prune/keepers.js';
 export type { PrunePlan } from './prune/plan.js';
 export type { PruneOptions, PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
+export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { PulledImage } from './store/image-store.js';
 export type { ParkedEntry } from './store/sweeper.js';

@@ -9,7 +9,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
 const BOTTOM = 'errors config crash-points';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls`;
-const LAYERS = `${MACHINE} tree unpack seams`;
+const LAYERS = `${MACHINE} registry tree unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -24,6 +24,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   syscalls: CONCEPTS,
   //
   locks: `${CONCEPTS} syscalls`,
+  //
+  registry: `${CONCEPTS} locks`,
   //
   tree: MACHINE,
   //
@@ -53,6 +55,8 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   koffi: 'syscalls',
   'better-sqlite3': 'metadata',
   commander: 'cli',
+  undici: 'registry',
+  'smol-toml': 'registry',
 };
 
 function violations(files: readonly SourceFile[]): string[] {

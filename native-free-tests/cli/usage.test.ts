@@ -81,7 +81,7 @@ describe('help', () => {
 });
 
 function optionNames(text: string): string[] {
-  return [...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z]+)/.exec(line)?.[1] ?? []))];
+  return [...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z-]+)/.exec(line)?.[1] ?? []))];
 }
 
 describe('the version', () => {

@@ -64,6 +64,23 @@ export function imageContract(context: MetadataContractContext): void {
       expect((await manager.getImage(image('other', []).id))?.bytes).toBe(5_000_000_000);
     });
 
+    it('what an index holds for a platform is remembered as long as the image is recorded', async () => {
+      const { manager } = context;
+      const [index, other] = [digestOf('index'), digestOf('other index')];
+      const [amd64, arm64] = [image('amd64', []), image('arm64', [])];
+      for (const one of [amd64, arm64]) await manager.putImage(one, []);
+      await manager.putIndexChoice(index, 'linux/amd64', amd64.id);
+      await manager.putIndexChoice(index, 'linux/arm64', amd64.id);
+      await manager.putIndexChoice(index, 'linux/arm64', arm64.id);
+      expect((await manager.imageOfIndex(index, 'linux/amd64'))?.id).toBe(amd64.id);
+      expect((await manager.imageOfIndex(index, 'linux/arm64'))?.id).toBe(arm64.id);
+      expect(await manager.imageOfIndex(index, 'linux/arm')).toBeUndefined();
+      expect(await manager.imageOfIndex(other, 'linux/amd64')).toBeUndefined();
+      await expect(manager.putIndexChoice(index, 'linux/arm', digestOf('image none'))).rejects.toMatchObject({
+        code: 'ERR_IMAGE_NOT_FOUND',
+      });
+    });
+
     it('an image may have no layers, or five hundred', async () => {
       const { manager } = context;
       const words = Array.from({ length: 500 }, (_, index) => `layer ${index}`);

@@ -142,6 +142,8 @@ export function layerContract(context: MetadataContractContext): void {
         () => manager.addName('app:latest', id),
         () => manager.removeName('app:latest'),
         () => manager.removeNames(id),
+        () => manager.putIndexChoice(id, 'linux/amd64', id),
+        () => manager.imageOfIndex(id, 'linux/amd64'),
         () => manager.getLayer(id),
         () => manager.missingLayers([]),
         () => manager.putLayer(layer('base')),

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parsePlatform } from '#src/image/platform.js';
-import type { BlobLocation, Puller } from '#src/pull/puller.js';
+import type { FileLocation, Puller } from '#src/pull/puller.js';
 import { buildImage, buildLayer, type Image } from '../helpers/image-builder.js';
 
 /** A source with these images, for `linux/amd64` or `linux/arm64`, each under its own name. */
@@ -51,8 +51,9 @@ export function describePuller(kind: string, makePuller: MakePuller): void {
     it('says where the bytes of each layer lie', async () => {
       const offer = await (await makePuller(new Map([['app:v1', image]]))).open({ platform: AMD64 });
       for (const [position, layer] of (offer.images[0]?.layers ?? []).entries()) {
-        const bytes = await readAt(layer.location);
-        expect(isAbsolute(layer.location.path)).toBe(true);
+        const location = layer.location as FileLocation;
+        const bytes = await readAt(location);
+        expect(isAbsolute(location.path)).toBe(true);
         expect(layer.size).toBe(bytes.length);
         expect([layers[position]?.tar, layers[position]?.blob].some((stored) => stored?.equals(bytes))).toBe(true);
         if (layer.digest !== undefined) expect(layers[position]?.digest).toBe(layer.digest);
@@ -150,7 +151,7 @@ export function describePuller(kind: string, makePuller: MakePuller): void {
   });
 }
 
-async function readAt({ path, offset, size }: BlobLocation): Promise<Buffer> {
+async function readAt({ path, offset, size }: FileLocation): Promise<Buffer> {
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, offset);

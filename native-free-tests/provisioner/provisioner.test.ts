@@ -92,13 +92,20 @@ test.each(['nothing', 'app:other', 'abcdef', `sha256:${'0'.repeat(64)}`])(
   async (text) => {
     const p = await openMemoryStore();
     await p.pull(await layoutOf(v1), { name: 'app' });
-    await expect(p.provision('job', text)).rejects.toMatchObject({
+    await expect(p.provision('job', text, { pullPolicy: 'never' })).rejects.toMatchObject({
       code: 'ERR_IMAGE_NOT_FOUND',
       hint: expect.stringContaining('pull'),
     });
     expect(await p.containers()).toEqual([]);
   },
 );
+
+test('a name that is not stored is looked for in its registry, but digits of a digest are not', async () => {
+  const p = await openMemoryStore({ registry: { retries: 0 } });
+  await expect(p.provision('job', 'localhost:1/app')).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNREACHABLE' });
+  await expect(p.provision('job', `sha256:${'0'.repeat(64)}`)).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+  expect(await p.containers()).toEqual([]);
+});
 
 test('names move, are added and are taken away, and the image stays', async () => {
   const p = await openMemoryStore();

@@ -98,7 +98,7 @@ describe('damage is told', () => {
 it('a spooled archive stays until the offer is closed', async () => {
   await writeFile(directory.join('a.tar'), gzipSync(packFiles(ociFiles(entries))));
   const offer = await open();
-  expect(offer.images[0]?.layers[0]?.location.path).toContain(directory.staging);
+  expect(offer.images[0]?.layers[0]?.location).toMatchObject({ path: expect.stringContaining(directory.staging) });
   await offer.close();
   await expectEmpty(directory.staging);
 });

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { openSource } from '#src/pull/open-source.js';
 import { parseSource } from '#src/pull/source.js';
+import { RegistryAccess } from '#src/registry/registry-access.js';
 import { writeDockerArchive, writeOciArchive, writeOciLayout } from '../helpers/image-builder.js';
 import { AMD64, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
 
@@ -9,7 +10,11 @@ const directory = useDirectory();
 const [a, b] = [labelledImage('a'), labelledImage('b')];
 
 const open = (text: string, reference?: string) =>
-  openSource(parseSource(text), { stagingDirectory: directory.staging }).open({ platform: AMD64, reference });
+  openSource(parseSource(text), {
+    stagingDirectory: directory.staging,
+    openRepository: (wanted, signal) =>
+      new RegistryAccess().open(wanted, { retries: 0 }, { signal, onPassedOver: () => {} }),
+  }).open({ platform: AMD64, reference });
 
 it('each transport has its puller, and what follows the path picks the image', async () => {
   const entries = [
@@ -31,12 +36,13 @@ it('each transport has its puller, and what follows the path picks the image', a
   }
 });
 
-it('a registry is refused for now, with what to do instead', async () => {
-  expect(await failure(() => open('docker://app'))).toMatchObject({
-    code: 'ERR_SOURCE_UNSUPPORTED',
-    message: expect.stringContaining('docker.io/library/app:latest'),
-    hint: expect.stringContaining('oci:DIR'),
-  });
+it('a plain reference and docker:// lead to a registry', async () => {
+  for (const text of ['docker://localhost:1/app', 'localhost:1/app']) {
+    expect(await failure(() => open(text))).toMatchObject({
+      code: 'ERR_REGISTRY_UNREACHABLE',
+      message: expect.stringContaining('localhost:1/app:latest'),
+    });
+  }
 });
 
 it('a source is understood, and a puller made, without loading a single package', async () => {

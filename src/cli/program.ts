@@ -5,6 +5,7 @@ import { usageErrorFrom } from './usage-error.js';
 
 const EXAMPLES = `
 Examples:
+  provisioner pull python:3.12
   provisioner pull oci:/images/app:v1 --name app:v1
   docker save app:v1 | provisioner load
   provisioner provision job-1 app:v1
@@ -12,7 +13,7 @@ Examples:
   provisioner destroy job-1
 
 IMAGE is a name (app:v1), a digest, or the first digits of one.
-SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF].
+SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF].
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.`;
 
 /** A file of `commands/`: says how its command is written, and what it does. */

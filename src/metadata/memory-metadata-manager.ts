@@ -42,6 +42,8 @@ interface StoredImage extends NewImage {
 export class MemoryMetadataManager implements MetadataManager {
   readonly #images = new Map<ImageId, StoredImage>();
   readonly #names = new Map<string, ImageId>();
+  /** By digest and platform. */
+  readonly #indexChoices = new Map<string, ImageId>();
   readonly #layers = new Map<LayerId, LayerRecord>();
   readonly #layerClaims = new Map<LayerId, ProcessIdentity>();
   readonly #blobs = new Map<Digest, LayerId>();
@@ -50,13 +52,15 @@ export class MemoryMetadataManager implements MetadataManager {
   #lost = false;
   #open = true;
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<void> {
+  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
     this.#requireLayers(image.layers);
     const now = Date.now();
     const recorded = this.#images.get(image.id);
     const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
-    this.#images.set(image.id, { ...stored, source: image.source, lastUsedAt: now });
+    const refreshed = { ...stored, source: image.source, lastUsedAt: now };
+    this.#images.set(image.id, refreshed);
     for (const name of names) this.#names.set(name, image.id);
+    return this.#imageRecord(refreshed);
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {
@@ -108,6 +112,17 @@ export class MemoryMetadataManager implements MetadataManager {
     const image = this.#images.get(id);
     if (image === undefined) throw imageNotFound(id);
     this.#images.set(id, { ...image, pinned });
+  }
+
+  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
+    this.#requireOpen();
+    if (this.#images.has(id)) this.#indexChoices.set(`${index} ${platform}`, id);
+  }
+
+  async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
+    this.#requireOpen();
+    const id = this.#indexChoices.get(`${index} ${platform}`);
+    return id === undefined ? undefined : this.getImage(id);
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {

@@ -27,9 +27,10 @@ export interface MetadataManager {
 
   /**
    * Records an image, or refreshes its source and last use when it is recorded already, and gives it `names`.
+   * @returns what is recorded now
    * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is not recorded; then nothing has changed
    */
-  putImage(image: NewImage, names: readonly string[]): Promise<void>;
+  putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord>;
   getImage(id: ImageId): Promise<ImageRecord | undefined>;
   /** The image that carries a name, in one step. @param name normalised, see `image/reference.ts` */
   getImageByName(name: string): Promise<ImageRecord | undefined>;
@@ -43,6 +44,13 @@ export interface MetadataManager {
   removeName(name: string): Promise<boolean>;
   /** Takes all names away; the image stays. @returns the names it had, sorted */
   removeNames(id: ImageId): Promise<string[]>;
+  /**
+   * Remembers which image an index holds for a platform: a fact, as long as the image is recorded. One that is not (any more) is passed over.
+   * @param platform that was asked for, as `formatPlatform` writes it
+   */
+  putIndexChoice(index: Digest, platform: string, image: ImageId): Promise<void>;
+  /** The image that was chosen from an index for a platform before. */
+  imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined>;
 
   // Layers
 

@@ -4,7 +4,8 @@
  *
  *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at · pinned · stack → ──┐
  *   ├── image_document   image → · manifest · config                                                                       │
- *   └── image_name       name · image →                                                                                    │
+ *   ├── image_name       name · image →                                                                                    │
+ *   └── index_choice     digest · platform · image →     what an index of several platforms holds for one of them          │
  *                                                                                                                          │
  *   rootfs           container · id · owner · image · backend · state · maker · created_at · stack → ──┬────────────────────┘
  *                                                                                                      ▼
@@ -98,6 +99,14 @@ CREATE TABLE image_name (
   image INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX image_name_by_image ON image_name (image);
+
+CREATE TABLE index_choice (
+  digest   TEXT    NOT NULL,
+  platform TEXT    NOT NULL,
+  image    INTEGER NOT NULL REFERENCES image (key) ON DELETE CASCADE,
+  PRIMARY KEY (digest, platform)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX index_choice_by_image ON index_choice (image);
 
 CREATE TABLE rootfs (
   container  TEXT    NOT NULL,

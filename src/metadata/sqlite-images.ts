@@ -38,6 +38,9 @@ export const IMAGE_BY_ID = `${SELECT_IMAGE} WHERE image.id = ?`;
 
 export const IMAGE_BY_NAME = `${SELECT_IMAGE} WHERE image.key = (SELECT image FROM image_name WHERE name = ?)`;
 
+export const IMAGE_BY_INDEX = `${SELECT_IMAGE}
+  WHERE image.key = (SELECT image FROM index_choice WHERE digest = ? AND platform = ?)`;
+
 /** `g` follows the last hex digit. */
 export const IMAGES_BY_PREFIX = `
   SELECT id FROM image WHERE id >= 'sha256:' || @prefix AND id < 'sha256:' || @prefix || 'g'
@@ -48,7 +51,7 @@ export const IMAGES_BY_PREFIX = `
 /** What stands for an image in other rows. */
 type Key = number | bigint;
 
-export function putImage(db: SqliteConnection, image: NewImage, names: readonly string[], now: number): void {
+export function putImage(db: SqliteConnection, image: NewImage, names: readonly string[], now: number): ImageRecord {
   const missing = missingLayers(db, image.layers);
   if (missing.length > 0) throw layersNotFound(missing);
   const key = imageKey(db, image.id) ?? insertImage(db, image, now);
@@ -58,6 +61,7 @@ export function putImage(db: SqliteConnection, image: NewImage, names: readonly 
     key,
   );
   for (const name of names) putName(db, name, key);
+  return getImage(db, image.id) as ImageRecord;
 }
 
 function insertImage(db: SqliteConnection, image: NewImage, now: number): Key {
@@ -150,6 +154,20 @@ export function removeNames(db: SqliteConnection, id: ImageId): string[] {
     .all(id)
     .map((row) => row.name)
     .sort();
+}
+
+export function putIndexChoice(db: SqliteConnection, index: Digest, platform: string, id: ImageId): void {
+  const key = imageKey(db, id);
+  if (key === undefined) return;
+  db.statement<[Digest, string, Key]>(
+    `INSERT INTO index_choice (digest, platform, image) VALUES (?, ?, ?)
+     ON CONFLICT (digest, platform) DO UPDATE SET image = excluded.image`,
+  ).run(index, platform, key);
+}
+
+export function imageOfIndex(db: SqliteConnection, index: Digest, platform: string): ImageRecord | undefined {
+  const row = db.statement<[Digest, string], ImageRow>(IMAGE_BY_INDEX).get(index, platform);
+  return row && imageRecord(row);
 }
 
 function imageKey(db: SqliteConnection, id: ImageId): Key | undefined {

@@ -55,7 +55,7 @@ export class SqliteMetadataManager implements MetadataManager {
     return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }));
   }
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<void> {
+  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
     return this.#db.write(() => images.putImage(this.#db, image, names, Date.now()));
   }
 
@@ -92,6 +92,14 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async removeNames(id: ImageId): Promise<string[]> {
     return this.#db.write(() => images.removeNames(this.#db, id));
+  }
+
+  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
+    return this.#db.write(() => images.putIndexChoice(this.#db, index, platform, id));
+  }
+
+  async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
+    return this.#db.read(() => images.imageOfIndex(this.#db, index, platform));
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {

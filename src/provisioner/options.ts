@@ -1,5 +1,6 @@
 import type { BackendChoice } from '../backends/backends.js';
 import type { UnpackLimits } from '../config.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
 
 export interface ProvisionerOptions {
   /** The store's directory, made when missing. Default: `/var/lib/provisioner` for root, else `$XDG_DATA_HOME/provisioner`. */
@@ -12,6 +13,8 @@ export interface ProvisionerOptions {
   readonly workers?: number;
   /** What a layer may ask for. Default: see `UnpackLimits`. */
   readonly limits?: Partial<UnpackLimits>;
+  /** How registries are reached, where a call does not say otherwise. Default: see `RegistryOptions`. */
+  readonly registry?: RegistryOptions;
   /**
    * Do not wait for the disk: much faster on a slow one, but a power cut or a crash of the machine may lose what was reported as done, and leave
    * layers with empty or half-written files in use. For stores that can be thrown away. Default: false.
@@ -29,6 +32,8 @@ export interface PullImageOptions {
   readonly name?: string | undefined;
   /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
   readonly platform?: string | undefined;
+  /** How registries are reached; what is left out here is the provisioner's own. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -39,5 +44,7 @@ export interface ProvisionOptions {
   readonly pullPolicy?: 'missing' | 'always' | 'never' | undefined;
   /** `OS/ARCHITECTURE[/VARIANT]` for a pull. Default: this machine's, for Linux. */
   readonly platform?: string | undefined;
+  /** How registries are reached; what is left out here is the provisioner's own. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }

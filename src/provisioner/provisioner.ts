@@ -7,7 +7,7 @@ import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
@@ -21,6 +21,7 @@ import { checkPlan, type PrunePlan } from '../prune/plan.js';
 import { type PruneOptions, type PruneReport, Pruner } from '../prune/pruner.js';
 import { type Explanation, explain } from '../prune/why.js';
 import { parseSource } from '../pull/source.js';
+import { checkRegistryOptions, type RegistryOptions } from '../registry/registry-options.js';
 import { DiskSync } from '../store/disk-sync.js';
 import { ImageStore, type PulledImage } from '../store/image-store.js';
 import { Reserve } from '../store/reserve.js';
@@ -127,6 +128,7 @@ export class Provisioner {
     if (owner === '' || owner.length > 255) {
       throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
     }
+    checkRegistryOptions(options.registry ?? {});
     const paths = new StorePaths(options.root ?? defaultRoot());
     const format = openStoreDirectory(paths, loadSyscalls);
     const reserve = new Reserve(paths);
@@ -166,12 +168,13 @@ export class Provisioner {
     this.#recovery = new Recovery({ ...store, syscalls: loadSyscalls, containers: this.#containers });
   }
 
-  /** Gets one image and stores it. @param source such as `oci:DIR`, `oci-archive:FILE:REF`, `docker-archive:FILE` */
+  /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
     return this.#images.pull(parseSource(source), {
       platform: wantedPlatform(options.platform),
       names: options.name === undefined ? undefined : [imageName(options.name)],
+      registry: this.#registry(options),
       signal: options.signal,
     });
   }
@@ -341,7 +344,7 @@ export class Provisioner {
 
   async #close(sweep: 'finish' | 'leave'): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
-    await this.#images.idle();
+    await this.#images.close();
     if (sweep === 'finish') await this.#sweeper.idle();
     await this.#sweeper.close();
     await this.#parts.pool.close();
@@ -372,6 +375,7 @@ export class Provisioner {
 
   async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(image);
+    const name = image.replace(/^docker:\/\//, '');
     const { pullPolicy = 'missing', platform, signal } = options;
     if (isSource && pullPolicy === 'never') {
       throw new ProvisionerError('ERR_BAD_OPTION', `a source cannot be used without pulling it: ${image}`, {
@@ -379,10 +383,26 @@ export class Provisioner {
       });
     }
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    if (isSource || pullPolicy === 'always') {
-      return this.#images.pull(parseSource(image), { platform: wantedPlatform(platform), signal });
+    const pull = () =>
+      this.#images.pull(parseSource(image), {
+        platform: wantedPlatform(platform),
+        registry: this.#registry(options),
+        signal,
+      });
+    if (isSource || pullPolicy === 'always') return pull();
+    try {
+      return await this.#images.find(name);
+    } catch (error) {
+      // The digits of a digest say nothing of where the image could be had.
+      const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
+      if (!elsewhere || !isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
     }
-    return this.#images.find(image);
+    return pull();
+  }
+
+  #registry({ registry = {} }: Pick<PullImageOptions, 'registry'>): RegistryOptions {
+    const own = Object.entries(registry).filter(([, value]) => value !== undefined);
+    return { ...this.#parts.options.registry, ...Object.fromEntries(own) };
   }
 
   /** Keeps `close` waiting for what is under way. */

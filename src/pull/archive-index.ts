@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
-import type { BlobLocation } from './puller.js';
+import type { FileLocation } from './puller.js';
 import { malformedSource } from './source-errors.js';
 import { type ReadAt, readTarMembers, type TarMember } from './tar-members.js';
 
@@ -68,7 +68,7 @@ export class ArchiveIndex {
    * @throws ProvisionerError `ERR_SOURCE_MALFORMED` for a name or link that leads out of the archive or round in circles, or
    * for a member that is no file
    */
-  find(name: string): BlobLocation | undefined {
+  find(name: string): FileLocation | undefined {
     let current = normaliseName(name, this.#label);
     for (let step = 0; step <= MAX_LINKS; step += 1) {
       const member = this.#members.get(current);

@@ -4,7 +4,7 @@ import { checkDocumentSize } from '../image/manifest.js';
 import { ArchiveIndex } from './archive-index.js';
 import { type ArchiveInput, openPlainArchive, type PlainArchive, type SpoolOptions } from './archive-spool.js';
 import { decodeText, FileBlobs, readLocation } from './blob-access.js';
-import type { BlobLocation, Offer, OfferedImage } from './puller.js';
+import type { FileLocation, Offer, OfferedImage } from './puller.js';
 import { malformedSource } from './source-errors.js';
 
 /** An archive of either kind, opened and indexed. */
@@ -46,7 +46,7 @@ export class Archive {
   }
 
   /** @throws ProvisionerError `ERR_BLOB_NOT_FOUND` */
-  find(name: string): BlobLocation {
+  find(name: string): FileLocation {
     const location = this.#index.find(name);
     if (location !== undefined) return location;
     throw new ProvisionerError('ERR_BLOB_NOT_FOUND', `${this.label} lacks ${JSON.stringify(name.slice(0, 300))}`, {
@@ -66,7 +66,7 @@ export class Archive {
 
   /** The blobs of an OCI layout in this archive. */
   blobs(signal: AbortSignal | undefined): FileBlobs {
-    const find = async (digest: string): Promise<BlobLocation> =>
+    const find = async (digest: string): Promise<FileLocation> =>
       this.find(`blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`);
     return new FileBlobs(this.label, find, signal);
   }

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { type Digest, digestAlgorithm } from '../image/digest.js';
 import { checkDocumentSize, type Descriptor } from '../image/manifest.js';
-import type { BlobLocation } from './puller.js';
+import type { BlobLocation, FileLocation } from './puller.js';
 import { malformedSource, truncatedSource } from './source-errors.js';
 
 /** Documents above this size let others have a turn between being checked and being parsed. */
@@ -28,11 +28,11 @@ export interface BlobAccess {
 /** A `BlobAccess` over blobs that lie in files. */
 export class FileBlobs implements BlobAccess {
   readonly label: string;
-  readonly #find: (digest: Digest) => Promise<BlobLocation>;
+  readonly #find: (digest: Digest) => Promise<FileLocation>;
   readonly #signal: AbortSignal | undefined;
 
   /** @param find throws `ERR_BLOB_NOT_FOUND` where there is no such blob */
-  constructor(label: string, find: (digest: Digest) => Promise<BlobLocation>, signal?: AbortSignal) {
+  constructor(label: string, find: (digest: Digest) => Promise<FileLocation>, signal?: AbortSignal) {
     this.label = label;
     this.#find = find;
     this.#signal = signal;
@@ -57,11 +57,11 @@ export class FileBlobs implements BlobAccess {
     return text;
   }
 
-  locateLayer(descriptor: Descriptor): Promise<BlobLocation> {
+  locateLayer(descriptor: Descriptor): Promise<FileLocation> {
     return this.#locate(descriptor, 'the layer');
   }
 
-  async #locate(descriptor: Descriptor, role: string): Promise<BlobLocation> {
+  async #locate(descriptor: Descriptor, role: string): Promise<FileLocation> {
     throwIfAborted(this.#signal);
     const location = await this.#find(descriptor.digest);
     if (location.size !== descriptor.size) {
@@ -76,7 +76,7 @@ export class FileBlobs implements BlobAccess {
 }
 
 /** Exactly the bytes of a location. @throws ProvisionerError `ERR_SOURCE_MALFORMED` when the file ends before them */
-export async function readLocation(location: BlobLocation, subject: string): Promise<Buffer> {
+export async function readLocation(location: FileLocation, subject: string): Promise<Buffer> {
   let file: FileHandle | undefined;
   try {
     // Not blocking: should the path have become a pipe since it was looked at, nothing must wait for a writer.

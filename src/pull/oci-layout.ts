@@ -5,7 +5,7 @@ import { type Digest, digestAlgorithm, digestHex } from '../image/digest.js';
 import { checkDocumentSize, checkLayoutVersion } from '../image/manifest.js';
 import { decodeText, FileBlobs, readLocation } from './blob-access.js';
 import { offerOciImages } from './oci-images.js';
-import type { BlobLocation, Offer, Puller, PullOptions } from './puller.js';
+import type { FileLocation, Offer, Puller, PullOptions } from './puller.js';
 import { malformedSource, sourceNotFound } from './source-errors.js';
 
 /**
@@ -63,7 +63,7 @@ export class OciLayoutPuller implements Puller {
     return decodeText(await readLocation(location, subject), subject);
   }
 
-  async #findBlob(root: string, digest: Digest): Promise<BlobLocation> {
+  async #findBlob(root: string, digest: Digest): Promise<FileLocation> {
     // A digest has been checked to hold nothing but hex digits, so it cannot lead anywhere else.
     const name = join('blobs', digestAlgorithm(digest), digestHex(digest));
     const location = await this.#locate(root, name);
@@ -76,7 +76,7 @@ export class OciLayoutPuller implements Puller {
   }
 
   /** Undefined when there is no such file. */
-  async #locate(root: string, name: string): Promise<BlobLocation | undefined> {
+  async #locate(root: string, name: string): Promise<FileLocation | undefined> {
     const wanted = join(root, name);
     try {
       const path = await realpath(wanted);

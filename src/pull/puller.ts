@@ -1,5 +1,6 @@
 import type { DiffId, Digest, ImageId } from '../image/digest.js';
 import type { Platform } from '../image/platform.js';
+import type { RegistryBlob } from '../registry/registry-blob.js';
 
 /**
  * Finds out what a source offers. Manifests and configs are read, checked against their digests and sizes, and validated;
@@ -12,7 +13,7 @@ export interface Puller {
    * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED`,
    * `ERR_PLATFORM_NOT_OFFERED`, `ERR_UNSUPPORTED_MEDIA_TYPE`, `ERR_BLOB_NOT_FOUND`, `ERR_DIGEST_MISMATCH`,
    * `ERR_SIZE_MISMATCH`, `ERR_IMAGE_AMBIGUOUS` for several images and no reference, `ERR_BAD_SOURCE` for a path of the wrong
-   * kind, `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
+   * kind, `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`; a registry also `ERR_REGISTRY_…`
    */
   open(options: PullOptions): Promise<Offer>;
 }
@@ -21,7 +22,15 @@ export interface PullOptions {
   readonly platform: Platform;
   readonly reference?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Finds what need not be fetched: the image with this digest, or the one that was chosen for the platform from the index with this digest.
+   * Default: nothing is stored.
+   */
+  readonly stored?: ((digest: Digest) => Promise<StoredImage | undefined>) | undefined;
 }
+
+/** The documents of an image that the store has. */
+export type StoredImage = Pick<OfferedImage, 'id' | 'mediaType' | 'manifest' | 'configDigest' | 'config' | 'platform'>;
 
 /** What a source holds, as long as it is open. */
 export interface Offer {
@@ -44,6 +53,8 @@ export interface OfferedImage {
   readonly layers: readonly OfferedLayer[];
   /** Names that the source itself gives the image, normalised; a bare tag is no name. */
   readonly names: readonly string[];
+  /** The index that it was chosen from, where the source was asked by the digest of one. */
+  readonly chosenFrom?: Digest | undefined;
 }
 
 export interface OfferedLayer {
@@ -55,8 +66,10 @@ export interface OfferedLayer {
   readonly location: BlobLocation;
 }
 
-/** Where a worker finds a blob. */
-export interface BlobLocation {
+/** Where a worker finds a blob: in a file, or in a registry. It can be cloned. */
+export type BlobLocation = FileLocation | RegistryBlob;
+
+export interface FileLocation {
   readonly kind: 'file';
   /** Absolute. */
   readonly path: string;

@@ -3,22 +3,27 @@ import { setMaxListeners } from 'node:events';
 import { resolve } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { type ErrorCode, ProvisionerError } from '../errors.js';
-import { type ImageId, isDigest } from '../image/digest.js';
-import { formatPlatform, type Platform } from '../image/platform.js';
+import { type Digest, type ImageId, isDigest } from '../image/digest.js';
+import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
-import type { Offer, OfferedImage } from '../pull/puller.js';
+import type { Offer, OfferedImage, StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
+import type { RegistryAccess } from '../registry/registry-access.js';
+import type { PassedOver } from '../registry/registry-blob.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
 import { completeStack } from './image-stack.js';
-import { LayerStore, type LayerStoreParts } from './layer-store.js';
+import { LayerStore, type LayerStoreParts, reportPassedOver } from './layer-store.js';
 
 export interface PullRequest {
   readonly platform: Platform;
   /** Names to give the image, normalised. Default: those that the source itself gives it. */
   readonly names?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** How registries are reached. */
+  readonly registry?: RegistryOptions | undefined;
 }
 
 /** A stored image, as a pull left it. */
@@ -34,6 +39,8 @@ export interface PulledImage extends ImageRecord {
 export class ImageStore {
   readonly #parts: LayerStoreParts;
   readonly #layers: LayerStore;
+  /** Made with the first pull from a registry. */
+  #registries: RegistryAccess | undefined;
   /** Pulls under way, those of callers who gave up included. */
   readonly #pulling = new Set<Promise<unknown>>();
 
@@ -50,7 +57,17 @@ export class ImageStore {
       return openSource(absolute, {
         stagingDirectory: staging,
         freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
-      }).open({ platform: request.platform, signal: request.signal });
+        openRepository: async (reference, signal) => {
+          const { RegistryAccess } = await import('../registry/registry-access.js');
+          this.#registries ??= new RegistryAccess();
+          const onPassedOver = (host: PassedOver) => reportPassedOver(this.#parts.events, host);
+          return this.#registries.open(reference, request.registry ?? {}, { signal, onPassedOver });
+        },
+      }).open({
+        platform: request.platform,
+        signal: request.signal,
+        stored: (digest) => this.#findStored(digest, request.platform),
+      });
     });
     return image as PulledImage;
   }
@@ -84,6 +101,20 @@ export class ImageStore {
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
+  }
+
+  /** Resolves when no pull is under way and no connection is open. */
+  async close(): Promise<void> {
+    await this.idle();
+    await this.#registries?.close();
+  }
+
+  /** What a source need not be asked for. */
+  async #findStored(digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
+    const { metadata } = this.#parts;
+    const image =
+      (await metadata.getImage(digest as ImageId)) ?? (await metadata.imageOfIndex(digest, formatPlatform(platform)));
+    return image && { ...image, platform: parsePlatform(image.platform) };
   }
 
   async #findNamed(text: string): Promise<ImageRecord | undefined> {
@@ -165,7 +196,7 @@ export class ImageStore {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
     }
     const given = request.names ?? image.names;
-    await metadata.putImage(
+    const record = await metadata.putImage(
       {
         id: image.id,
         mediaType: image.mediaType,
@@ -179,7 +210,10 @@ export class ImageStore {
       given,
     );
     crashPoint('pull.imageRecorded');
-    return { ...((await metadata.getImage(image.id)) as ImageRecord), given };
+    if (image.chosenFrom !== undefined) {
+      await metadata.putIndexChoice(image.chosenFrom, formatPlatform(request.platform), image.id);
+    }
+    return { ...record, given };
   }
 }
 

@@ -10,6 +10,8 @@ import { SingleFlight } from '../locks/single-flight.js';
 import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import type { OfferedLayer } from '../pull/puller.js';
+import { HostLimits } from '../registry/host-limits.js';
+import type { PassedOver } from '../registry/registry-blob.js';
 import type { SeamRequest } from '../seams/make-seam.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
@@ -56,6 +58,7 @@ const CLAIM_POLL = [10, 20, 50, 100] as const;
 export class LayerStore {
   readonly #parts: LayerStoreParts;
   readonly #flights = new SingleFlight<void>();
+  readonly #hostLimits = new HostLimits();
 
   constructor(parts: LayerStoreParts) {
     this.#parts = parts;
@@ -186,12 +189,17 @@ export class LayerStore {
   async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
     const { pool, whiteouts, privileged, limits, events } = this.#parts;
     const { location: blob, digest, diffId } = layer;
-    this.#report(pull, layer, 'unpacking', 0);
-    const { skipped, ...record } = await pool.run(
-      'unpack-layer',
-      { blob, digest, diffId, directory, format: whiteouts, privileged, limits },
-      { signal: pull.signal, onProgress: (bytes) => this.#report(pull, layer, 'unpacking', bytes) },
-    );
+    const run = () => {
+      this.#report(pull, layer, 'unpacking', 0);
+      return pool.run(
+        'unpack-layer',
+        { blob, digest, diffId, directory, format: whiteouts, privileged, limits },
+        { signal: pull.signal, onProgress: (bytes) => this.#report(pull, layer, 'unpacking', bytes) },
+      );
+    };
+    const { skipped, passedOver, ...record } =
+      blob.kind === 'registry' ? await this.#hostLimits.withBlob(blob, run, pull.signal) : await run();
+    for (const host of passedOver) reportPassedOver(events, host);
     const { owners, devices, xattrs } = skipped;
     if (owners + devices + xattrs > 0) {
       events.emit('warning', {
@@ -227,4 +235,13 @@ export class LayerStore {
     const { events } = this.#parts;
     events.emit('layerProgress', { pullId: pull.pullId, layer: layer.diffId, phase, bytes, total: layer.size });
   }
+}
+
+/** That a host failed is survived, because another one gave the same bytes; whoever runs it will want to know. */
+export function reportPassedOver(events: ProvisionerEmitter, { host, code, message }: PassedOver): void {
+  events.emit('warning', {
+    code: 'HOST_PASSED_OVER',
+    message: `another host was asked instead of ${host}: ${message}`,
+    details: { host, reason: code },
+  });
 }

@@ -18,9 +18,27 @@ import { limitExceeded, truncated } from './malformed.js';
 import { writeStacking } from './stacking.js';
 import { TarReader } from './tar-reader.js';
 
-export interface UnpackRequest {
+export interface UnpackRequest extends LayerTarget {
   /** Where the stored bytes lie. */
-  readonly blob: { readonly path: string; readonly offset: number; readonly size: number };
+  readonly blob: FileBlob;
+}
+
+export interface FileBlob {
+  readonly path: string;
+  /** First byte. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * The stored bytes of a layer, from the first to the last, whole or an error. The pieces are read once; those that a failed unpacking left are read
+ * as well, to find out whether the data was at fault.
+ */
+export type StoredBytes = AsyncGenerator<Buffer, void, undefined>;
+
+/** What is to become of a layer, wherever its bytes come from. */
+export interface LayerTarget {
   /** Of the stored bytes; undefined where the source has none. */
   readonly digest: Digest | undefined;
   /** Of the tar in them. */
@@ -47,6 +65,16 @@ const STAT_BLOCK = 512;
 /** Stored bytes read at a time. */
 const READ_SIZE = 1024 * 1024;
 
+/** Unpacks a layer that lies in a file. @throws as `unpackStoredBytes` */
+export async function unpackLayer(
+  request: UnpackRequest,
+  syscalls: Syscalls,
+  signal: AbortSignal,
+  progress: (bytes: number) => void,
+): Promise<UnpackedLayer> {
+  return unpackStoredBytes(readFileBlob(request.blob, signal), request, syscalls, signal, progress);
+}
+
 /**
  * Turns a stored layer into a directory in one pass: reads, checks the digest of the stored bytes, inflates, checks the diff ID, and writes
  * files. Made to run on a worker thread: between two chunks it gives way to the thread's events, within one it does not.
@@ -55,12 +83,14 @@ const READ_SIZE = 1024 * 1024;
  * @throws ProvisionerError `ERR_DIGEST_MISMATCH`, `ERR_DIFF_ID_MISMATCH`, `ERR_LAYER_MALFORMED`, `ERR_LAYER_TRUNCATED`, `ERR_UNSAFE_PATH`,
  * `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
  */
-export async function unpackLayer(
-  request: UnpackRequest,
+export async function unpackStoredBytes(
+  bytes: StoredBytes,
+  request: LayerTarget,
   syscalls: Syscalls,
   signal: AbortSignal,
   progress: (bytes: number) => void,
 ): Promise<UnpackedLayer> {
+  const stored = new StoredLayer(bytes, request.digest, progress);
   const rootfs = layerRootfs(request.directory);
   const tree = openLayerRoot(rootfs, syscalls);
   const writer = new LayerWriter({
@@ -72,23 +102,24 @@ export async function unpackLayer(
     removeDirectoryTree: (path) => removeReplaced(request.directory, path, syscalls),
   });
   try {
-    await writeTar(request, writer, signal, progress);
+    await writeTar(stored, request, writer, signal);
     // An ordinary user may not enter every directory of an image, once it has the image's mode.
     let measured: number | undefined;
     const written = writer.finish(() => {
       if (!request.privileged) measured = measureTree(rootfs, { syscalls }).bytes;
     });
     writeStacking(request.directory, written.stacking);
-    const bytes =
+    const used =
       measured === undefined
         ? measureTree(request.directory, { syscalls }).bytes
         : measured + bytesBeside(rootfs, request.directory);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
-    return { bytes, entries, opaqueRoot, whiteouts, describesRoot, skipped };
+    return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped };
   } catch (error) {
-    await blameDamage(request, error, signal);
+    await blameDamage(stored, error, signal);
     throw explain(error, rootfs);
   } finally {
+    await stored.close();
     writer.closeFile();
     tree.close();
   }
@@ -109,17 +140,15 @@ function bytesBeside(rootfs: string, layerDirectory: string): number {
 }
 
 async function writeTar(
-  request: UnpackRequest,
+  stored: StoredLayer,
+  { diffId, limits }: LayerTarget,
   writer: LayerWriter,
   signal: AbortSignal,
-  progress: (bytes: number) => void,
 ): Promise<void> {
-  const { digest, diffId, limits } = request;
-  const storedHash = digest === undefined ? undefined : createHash(digestAlgorithm(digest));
   const tarHash = createHash(digestAlgorithm(diffId));
   const reader = new TarReader(writer);
   let tarBytes = 0;
-  for await (const chunk of decompress(readBlob(request.blob, storedHash, signal, progress))) {
+  for await (const chunk of decompress(stored.pieces())) {
     if (signal.aborted) throw abortedError(signal);
     tarHash.update(chunk);
     // What follows the end of the archive is read too, for the digest, and must end as well.
@@ -128,17 +157,59 @@ async function writeTar(
       throw limitExceeded('too much data', limits.maxUnpackedBytes, 'maxUnpackedBytes');
     reader.push(chunk);
   }
-  checkDigest(storedHash, digest, 'ERR_DIGEST_MISMATCH', 'the stored layer');
+  stored.check();
   reader.end();
   checkDigest(tarHash, diffId, 'ERR_DIFF_ID_MISMATCH', 'the unpacked layer');
 }
 
-async function* readBlob(
-  blob: UnpackRequest['blob'],
-  hash: Hash | undefined,
-  signal: AbortSignal,
-  progress: (bytes: number) => void,
-): Chunks & AsyncGenerator<Buffer> {
+/** The bytes that a layer is read from, with their digest as far as they were read. */
+class StoredLayer {
+  readonly #bytes: StoredBytes;
+  readonly #digest: Digest | undefined;
+  readonly #hash: Hash | undefined;
+  readonly #progress: (bytes: number) => void;
+  #read = 0;
+  #broken = false;
+
+  constructor(bytes: StoredBytes, digest: Digest | undefined, progress: (bytes: number) => void) {
+    this.#bytes = bytes;
+    this.#digest = digest;
+    this.#hash = digest === undefined ? undefined : createHash(digestAlgorithm(digest));
+    this.#progress = progress;
+  }
+
+  /** It is not the data that was at fault, but whoever reads it. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** What is left to read. May be stopped and called again: nothing is lost between. */
+  pieces(): Chunks {
+    return { [Symbol.asyncIterator]: () => ({ next: () => this.#next() }) };
+  }
+
+  /** To be asked once, when all has been read. @throws ProvisionerError `ERR_DIGEST_MISMATCH` */
+  check(cause?: unknown): void {
+    checkDigest(this.#hash, this.#digest, 'ERR_DIGEST_MISMATCH', 'the stored layer', cause);
+  }
+
+  async close(): Promise<void> {
+    await this.#bytes.return();
+  }
+
+  async #next(): Promise<IteratorResult<Buffer, void>> {
+    this.#broken = true;
+    const next = await this.#bytes.next();
+    this.#broken = false;
+    if (next.done) return next;
+    this.#hash?.update(next.value);
+    this.#read += next.value.length;
+    this.#progress(this.#read);
+    return next;
+  }
+}
+
+async function* readFileBlob(blob: FileBlob, signal: AbortSignal): StoredBytes {
   if (blob.size === 0) return;
   let bytes = 0;
   const stream = createReadStream(blob.path, {
@@ -149,9 +220,7 @@ async function* readBlob(
   });
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      hash?.update(chunk);
       bytes += chunk.length;
-      progress(bytes);
       yield chunk;
     }
   } catch (error) {
@@ -179,18 +248,17 @@ function checkDigest(
 }
 
 /** Data that makes no sense is most often damaged data: then the digest, which was not reached, is the better answer. */
-async function blameDamage({ blob, digest }: UnpackRequest, error: unknown, signal: AbortSignal): Promise<void> {
+async function blameDamage(stored: StoredLayer, error: unknown, signal: AbortSignal): Promise<void> {
   if (
     signal.aborted ||
-    digest === undefined ||
+    stored.broken ||
     !isProvisionerError(error, 'ERR_LAYER_MALFORMED', 'ERR_LAYER_TRUNCATED', 'ERR_UNSAFE_PATH')
   )
     return;
-  const hash = createHash(digestAlgorithm(digest));
-  for await (const _ of readBlob(blob, hash, signal, () => {})) {
+  for await (const _ of stored.pieces()) {
     // Only the hash is wanted.
   }
-  checkDigest(hash, digest, 'ERR_DIGEST_MISMATCH', 'the stored layer', error);
+  stored.check(error);
 }
 
 /** What the archive asks for and this file system does not have: ENAMETOOLONG, EMLINK (ext4: 65 000 names of a file), EFBIG (ext4: 16 TiB). */

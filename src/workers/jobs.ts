@@ -1,18 +1,28 @@
+import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
 import type { TreeSize } from '../tree/measure-tree.js';
 import type { RemoveTreeResult } from '../tree/remove-tree.js';
-import type { UnpackedLayer, UnpackRequest } from '../unpack/unpack-layer.js';
+import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
 
 /** What worker threads do: for each kind of job what goes in and what comes out. All of it can be cloned. */
 export interface Jobs {
-  'unpack-layer': { request: UnpackRequest; result: UnpackedLayer };
+  'unpack-layer': { request: UnpackJob; result: UnpackedJob };
   'make-seam': { request: SeamRequest; result: MadeSeam };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */
   'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
   'measure-tree': { request: { readonly path: string }; result: TreeSize };
+}
+
+export interface UnpackJob extends LayerTarget {
+  readonly blob: (FileBlob & { readonly kind: 'file' }) | RegistryBlob;
+}
+
+export interface UnpackedJob extends UnpackedLayer {
+  /** Hosts that failed before another one gave the layer. */
+  readonly passedOver: readonly PassedOver[];
 }
 
 export type JobKind = keyof Jobs;

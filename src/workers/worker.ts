@@ -7,9 +7,9 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { copyLayers } from '../tree/copy-layers.js';
 import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
-import { unpackLayer } from '../unpack/unpack-layer.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
+import { unpackStored } from './unpack-stored.js';
 
 /** At least so many milliseconds between two reports of progress. */
 const PROGRESS_INTERVAL = 100;
@@ -28,7 +28,7 @@ type Handlers = {
 };
 
 const handlers: Handlers = {
-  'unpack-layer': (request, { signal, progress }) => unpackLayer(request, loadSyscalls(), signal, progress),
+  'unpack-layer': (request, { signal, progress }) => unpackStored(request, loadSyscalls(), signal, progress),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
   'remove-tree': ({ path, gentle }, { isCancelled }) => {

@@ -95,7 +95,8 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
   });
 
   it.each([
-    ['an unknown image', ['job-1', 'nope'], 'ERR_IMAGE_NOT_FOUND'],
+    ['an unknown image of a registry that is not there', ['job-1', 'localhost:1/nope'], 'ERR_REGISTRY_UNREACHABLE'],
+    ['the digits of no image', ['job-1', `sha256:${'0'.repeat(64)}`], 'ERR_IMAGE_NOT_FOUND'],
     ['an image that may not be pulled', ['job-1', 'nope', '--policy', 'never'], 'ERR_IMAGE_NOT_FOUND'],
     ['a bad reference', ['job-1', 'APP'], 'ERR_BAD_REFERENCE'],
     ['a container id that climbs out', ['../x', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],

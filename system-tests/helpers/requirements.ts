@@ -11,6 +11,8 @@ export const REQUIREMENTS = [
   'chroot',
   'getfattr',
   'setfattr',
+  'openssl',
+  'docker-registry',
   /** What `real-images.ts` makes images with. */
   'real images',
 ] as const;

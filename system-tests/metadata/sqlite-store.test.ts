@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MIGRATIONS, migrate } from '#src/metadata/migrations.js';
 import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
 import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite-containers.js';
-import { IMAGE_BY_ID, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite-images.js';
+import { IMAGE_BY_ID, IMAGE_BY_INDEX, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite-images.js';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
@@ -276,7 +276,7 @@ describe('a big store', () => {
   it('is never read from end to end to find an image or a container', async () => {
     await (await SqliteMetadataManager.open(path())).close();
     inspect(path(), (database) => {
-      for (const sql of [IMAGE_BY_ID, IMAGE_BY_NAME, IMAGES_BY_PREFIX, ROOTFSES_IN_TREE]) {
+      for (const sql of [IMAGE_BY_ID, IMAGE_BY_NAME, IMAGE_BY_INDEX, IMAGES_BY_PREFIX, ROOTFSES_IN_TREE]) {
         const named = sql.includes('@');
         const parameters = named ? [{ prefix: 'ab', limit: 2 }] : Array(sql.split('?').length - 1).fill('ab');
         const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters);

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { ProvisionedRootfs, ProvisionOptions } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { addRegistryFlags, type RegistryFlags, registryOptions } from '../registry-flags.js';
 
-interface ProvisionFlags {
+interface ProvisionFlags extends RegistryFlags {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
   readonly policy?: Exclude<ProvisionOptions['pullPolicy'], undefined>;
   readonly platform?: string;
@@ -21,7 +22,9 @@ export function define(command: Command, cli: Cli): void {
     )
     .addOption(new Option('--policy <when>', 'when to pull (default: missing)').choices(['missing', 'always', 'never']))
     .option('--platform <os/arch>', 'for a pull, which image of several platforms (default: this machine, for Linux)')
-    .option('--owner <name>', 'the agent that a new container belongs to (default: default)')
+    .option('--owner <name>', 'the agent that a new container belongs to (default: default)');
+  addRegistryFlags(command);
+  command
     .addHelpText(
       'after',
       `
@@ -30,13 +33,16 @@ Examples:
   provisioner provision job-1/helper oci:/images/helper:v3 --backend copy
   rootfs=$(provisioner provision job-2 app:v1 --quiet)`,
     )
-    .action(async (containerId: string, image: string, { backend, policy, platform, owner }: ProvisionFlags) => {
+    .action(async (containerId: string, image: string, flags: ProvisionFlags) => {
+      const { backend, policy, platform, owner, ...others } = flags;
+      const registry = registryOptions(others);
       await cli.withStore(
         async ({ provisioner, output, signal }) => {
           const made = await provisioner.provision(containerId, image, {
             backend,
             pullPolicy: policy,
             platform,
+            registry,
             signal,
           });
           output.exactLine(made.rootfs);

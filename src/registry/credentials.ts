@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileError, systemCode } from '../errors.js';
+import { type AuthFile, helperFor, helperKey, parseAuthFile, storedCredentials } from './auth-file.js';
+import { askCredentialHelper } from './credential-helper.js';
+import type { Credentials } from './endpoint.js';
+import { badSetting } from './registry-errors.js';
+
+/** Where podman keeps its files, below several others. */
+const PODMAN_DIRECTORY = 'containers';
+
+/**
+ * Finds out who we are to a registry. Files are read anew by each instance, so that a login counts from the next pull on, and each helper is
+ * asked once.
+ */
+export class CredentialLookup {
+  readonly #authFile: string | undefined;
+  readonly #environment: Readonly<Record<string, string | undefined>>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #files = new Map<string, Promise<AuthFile | undefined>>();
+
+  /** @param authFile instead of the usual places */
+  constructor(
+    authFile: string | undefined,
+    environment: Readonly<Record<string, string | undefined>>,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#authFile = authFile;
+    this.#environment = environment;
+    this.#signal = signal;
+  }
+
+  /**
+   * @param registry host and port @param repository below it
+   * @throws ProvisionerError `ERR_REGISTRY_CONFIG`
+   */
+  async find(registry: string, repository: string): Promise<Credentials | undefined> {
+    for (const { path, required } of this.#places()) {
+      const file = await this.#read(path, required);
+      if (file === undefined) continue;
+      const helper = helperFor(file, registry);
+      const found =
+        (helper === undefined ? undefined : await askCredentialHelper(helper, helperKey(registry), this.#signal)) ??
+        storedCredentials(file, registry, repository, path);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** @see containers-auth.json(5); docker(1), "Configuration files" */
+  #places(): readonly { readonly path: string; readonly required: boolean }[] {
+    const env = this.#environment;
+    const own = this.#authFile ?? (env['REGISTRY_AUTH_FILE'] || undefined);
+    if (own !== undefined) return [{ path: own, required: true }];
+    const home = env['HOME'] || homedir();
+    const places = [
+      join(env['XDG_CONFIG_HOME'] || join(home, '.config'), PODMAN_DIRECTORY, 'auth.json'),
+      join(env['DOCKER_CONFIG'] || join(home, '.docker'), 'config.json'),
+    ];
+    const runtime = env['XDG_RUNTIME_DIR'];
+    if (runtime) places.unshift(join(runtime, PODMAN_DIRECTORY, 'auth.json'));
+    return places.map((path) => ({ path, required: false }));
+  }
+
+  #read(path: string, required: boolean): Promise<AuthFile | undefined> {
+    const known = this.#files.get(path) ?? readAuthFile(path, required);
+    this.#files.set(path, known);
+    return known;
+  }
+}
+
+async function readAuthFile(path: string, required: boolean): Promise<AuthFile | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const code = systemCode(error);
+    // A home that others may not enter is none of ours: root's, when the process has become somebody else.
+    if (!required && (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES')) return undefined;
+    if (code === 'ENOENT') {
+      throw badSetting(`the auth file ${path} does not exist`, 'check --authfile and REGISTRY_AUTH_FILE', { path });
+    }
+    throw fileError(error, 'read the auth file', path);
+  }
+  return text.trim() === '' ? undefined : parseAuthFile(text, path);
+}

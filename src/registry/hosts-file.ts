@@ -1,0 +1,160 @@
+import { isAbsolute, join } from 'node:path';
+import { parse } from 'smol-toml';
+import { z } from 'zod';
+import type { Endpoint } from './endpoint.js';
+import { badSetting } from './registry-errors.js';
+
+/** A host of a `hosts.toml`, its certificates still in their files. */
+export interface HostEntry extends Omit<Endpoint, 'tls' | 'credentials' | 'namespace'> {
+  readonly verify: boolean;
+  /** Absolute paths. */
+  readonly caFiles: readonly string[];
+  readonly clientFiles: ClientFiles | undefined;
+}
+
+/** Absolute paths. Without `key`, the key lies in `cert` as well. */
+export interface ClientFiles {
+  readonly cert: string;
+  readonly key?: string | undefined;
+}
+
+export interface HostsFile {
+  /** In the order in which they are to be tried. */
+  readonly mirrors: readonly HostEntry[];
+  /** Tried last; `server` is undefined where the file does not say which host it is. */
+  readonly registry: Omit<HostEntry, 'host' | 'scheme' | 'path'> & {
+    readonly server: Pick<HostEntry, 'host' | 'scheme' | 'path'> | undefined;
+  };
+}
+
+const texts = z.union([z.string().transform((text) => [text]), z.array(z.string())]);
+
+const hostSchema = z.object({
+  capabilities: z.array(z.string()).optional(),
+  ca: texts.optional(),
+  client: z
+    .union([z.string().transform((path) => [path]), z.array(z.union([z.string(), z.array(z.string())]))])
+    .optional(),
+  skip_verify: z.boolean().optional(),
+  header: z.record(z.string(), texts).optional(),
+  override_path: z.boolean().optional(),
+  dial_timeout: z.string().optional(),
+  proxy: z.string().optional(),
+});
+type HostFields = z.infer<typeof hostSchema>;
+
+const fileSchema = hostSchema.extend({
+  server: z.string().optional(),
+  host: z.record(z.string(), hostSchema).optional(),
+});
+
+/**
+ * Reads a `hosts.toml`, as containerd has it. Keys that containerd knows and that say nothing about pulling are passed over.
+ * @param directory of the file, absolute: what its paths are relative to
+ * @throws ProvisionerError `ERR_REGISTRY_CONFIG`
+ * @see containerd, docs/hosts.md, "hosts.toml Content Description"
+ */
+export function parseHostsFile(text: string, directory: string): HostsFile {
+  const path = join(directory, 'hosts.toml');
+  const file = check(parseToml(text, path), path);
+  const mirrors = Object.entries(file.host ?? {}).map(([url, fields]) => ({
+    ...placeOf(url, fields, path),
+    ...settingsOf(fields, directory, path),
+  }));
+  const server = file.server === undefined || file.server === '' ? undefined : placeOf(file.server, file, path);
+  return { mirrors, registry: { server, ...settingsOf(file, directory, path) } };
+}
+
+function parseToml(text: string, path: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw malformed(path, 'it is not TOML', error);
+  }
+}
+
+function check(document: unknown, path: string): z.infer<typeof fileSchema> {
+  const result = fileSchema.safeParse(document);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw malformed(path, `${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+function placeOf(url: string, { override_path: overridden = false }: HostFields, file: string) {
+  const parsed = parseUrl(url.includes('://') ? url : `https://${url}`);
+  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:')) {
+    throw malformed(file, `${JSON.stringify(url.slice(0, 200))} is not an http(s) URL`);
+  }
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw malformed(file, 'a URL in it holds credentials, which belong into an auth file');
+  }
+  const path = parsed.pathname.replace(/\/+$/, '');
+  return {
+    host: parsed.host,
+    scheme: parsed.protocol === 'https:' ? ('https' as const) : ('http' as const),
+    path: overridden || path.endsWith('/v2') ? path : `${path}/v2`,
+  };
+}
+
+function parseUrl(text: string): URL | null {
+  try {
+    return new URL(text);
+  } catch {
+    return null;
+  }
+}
+
+function settingsOf(fields: HostFields, directory: string, file: string) {
+  const capabilities = fields.capabilities?.map((name) => name.toLowerCase()) ?? ['pull', 'resolve'];
+  const absolute = (path: string) => (isAbsolute(path) ? path : join(directory, path));
+  return {
+    pulls: capabilities.includes('pull'),
+    resolves: capabilities.includes('resolve'),
+    verify: fields.skip_verify !== true,
+    caFiles: (fields.ca ?? []).map(absolute),
+    clientFiles: clientFiles(fields.client, absolute, file),
+    headers: fields.header ?? {},
+    connectTimeout: fields.dial_timeout === undefined ? undefined : parseDuration(fields.dial_timeout, file),
+    proxy: fields.proxy,
+  };
+}
+
+/** The first pair: one is all that a connection can use. */
+function clientFiles(
+  client: HostFields['client'],
+  absolute: (path: string) => string,
+  file: string,
+): ClientFiles | undefined {
+  const first = client?.[0];
+  if (first === undefined) return undefined;
+  if (typeof first === 'string') return { cert: absolute(first) };
+  const [cert, key, ...more] = first;
+  if (cert === undefined || key === undefined || more.length > 0) {
+    throw malformed(file, 'client: a pair is a certificate and its key');
+  }
+  return { cert: absolute(cert), ...(key === '' ? {} : { key: absolute(key) }) };
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  µs: 1e-3,
+  ns: 1e-6,
+};
+
+/** @returns milliseconds @see pkg.go.dev/time, "ParseDuration" */
+function parseDuration(text: string, file: string): number {
+  if (!/^(?:\d+(?:\.\d+)?(?:h|ms|m|s|us|µs|ns))+$/.test(text)) {
+    throw malformed(file, `dial_timeout: ${JSON.stringify(text.slice(0, 40))} is not a duration such as 5s`);
+  }
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g)];
+  const milliseconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNITS[unit ?? ''] ?? 0), 0);
+  return Math.max(1, Math.round(milliseconds));
+}
+
+function malformed(path: string, problem: string, cause?: unknown) {
+  return badSetting(`${path} is malformed: ${problem}`, 'see docs/registries.md for what it may hold', { path }, cause);
+}

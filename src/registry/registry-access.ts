@@ -1,0 +1,50 @@
+import type { Reference } from '../image/reference.js';
+import { chooseEndpoints } from './choose-endpoints.js';
+import { CredentialLookup } from './credentials.js';
+import type { PassedOver } from './registry-blob.js';
+import { RegistryClient } from './registry-client.js';
+import {
+  checkRegistryOptions,
+  DEFAULT_CONNECTIONS_PER_HOST,
+  DEFAULT_RETRIES,
+  DEFAULT_STALL_TIMEOUT,
+  type RegistryOptions,
+} from './registry-options.js';
+import { Repository } from './repository.js';
+
+export interface OpenRepositoryOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly onPassedOver: (host: PassedOver) => void;
+}
+
+/** Repositories for one provisioner: connections and tokens are shared, settings are read for each pull. */
+export class RegistryAccess {
+  #client: RegistryClient | undefined;
+
+  /** @throws ProvisionerError `ERR_BAD_OPTION`, `ERR_REGISTRY_CONFIG`, `ERR_PERMISSION`, `ERR_IO` */
+  async open(
+    { registry, repository }: Pick<Reference, 'registry' | 'repository'>,
+    options: RegistryOptions,
+    { signal, onPassedOver }: OpenRepositoryOptions,
+  ): Promise<Repository> {
+    checkRegistryOptions(options);
+    const credentials = new CredentialLookup(options.authFile, process.env, signal);
+    const endpoints = await chooseEndpoints(registry, repository, options, credentials);
+    const connectionsPerHost = options.connectionsPerHost ?? DEFAULT_CONNECTIONS_PER_HOST;
+    this.#client ??= new RegistryClient(connectionsPerHost);
+    return new Repository({
+      client: this.#client,
+      endpoints,
+      repository,
+      stallTimeout: options.stallTimeout ?? DEFAULT_STALL_TIMEOUT,
+      retries: options.retries ?? DEFAULT_RETRIES,
+      connectionsPerHost,
+      signal,
+      onPassedOver,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.close();
+  }
+}

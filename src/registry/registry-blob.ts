@@ -1,0 +1,34 @@
+import type { Digest } from '../image/digest.js';
+import type { Authorization } from './authentication.js';
+import type { Endpoint } from './endpoint.js';
+
+/** A blob in a registry, with all that another thread needs to fetch it. It can be cloned; it holds secrets and is never printed. */
+export interface RegistryBlob {
+  readonly kind: 'registry';
+  readonly repository: string;
+  readonly digest: Digest;
+  /** Bytes, as the manifest says. */
+  readonly size: number;
+  /** Those that may be asked for it, in order; at least one. */
+  readonly sources: readonly BlobSource[];
+  /** Milliseconds. */
+  readonly stallTimeout: number;
+  /** Layers fetched from one host at a time, at most. */
+  readonly connectionsPerHost: number;
+  /** Further attempts at the last of the endpoints, after one that came to nothing. */
+  readonly retries: number;
+}
+
+export interface BlobSource {
+  readonly endpoint: Endpoint;
+  /** What it wants to see, when that is known. */
+  readonly authorization: Authorization | undefined;
+}
+
+/** A host that failed, while another one may still do. */
+export interface PassedOver {
+  readonly host: string;
+  /** An error code. */
+  readonly code: string;
+  readonly message: string;
+}

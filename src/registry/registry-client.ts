@@ -1,0 +1,232 @@
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { throwIfAborted } from '../errors.js';
+import { Authentication, type Authorization, type SendTokenRequest } from './authentication.js';
+import { Dispatchers } from './dispatchers.js';
+import { CONNECT_TIMEOUT, type Endpoint, isLoopback } from './endpoint.js';
+import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
+
+export interface RegistryRequest {
+  readonly method: 'GET' | 'HEAD';
+  /** Below the repository: `manifests/v1`. */
+  readonly path: string;
+  /** For messages: `the manifest app:v1`. */
+  readonly subject: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What counts as an answer; any other status is thrown. Default: 200. */
+  readonly statuses?: readonly number[];
+  /** Milliseconds without a byte until the connection is given up. */
+  readonly stallTimeout: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Names in lowercase. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** To be read to its end, or destroyed. */
+  readonly body: Readable;
+}
+
+/** @see RFC 9110, section 15.4; what a registry sends us on to is most often where blobs are kept */
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const MAX_REDIRECTS = 10;
+/** Times that a host may ask who we are, in one request: once for the kind of proof, once for a token that has expired meanwhile. */
+const MAX_CHALLENGES = 2;
+/** Bytes of an answer that is an error, or a token. */
+const SMALL_BODY = 256 * 1024;
+/** Bytes that wait for the reader: what arrives while a worker writes files. */
+const READ_AHEAD = 1024 * 1024;
+
+/**
+ * Speaks to registries: proves who we are when asked, follows redirects, and says in our words what went wrong. It neither tries again nor
+ * turns to another host; those who call it know what can be repeated.
+ *
+ * Credentials, a host's own headers and client certificates go to that host alone, never where it redirects to.
+ */
+export class RegistryClient {
+  readonly #dispatchers: Dispatchers;
+  readonly #authentication = new Authentication();
+  /** Hosts that were tried with TLS first, and what they turned out to speak. */
+  readonly #schemes = new Map<string, 'https' | 'http'>();
+
+  /** @param connections to one host at a time, at most */
+  constructor(connections: number) {
+    this.#dispatchers = new Dispatchers(connections);
+  }
+
+  /**
+   * @throws ProvisionerError `ERR_REGISTRY_UNREACHABLE`, `ERR_REGISTRY_TLS`, `ERR_REGISTRY_UNAUTHORIZED`, `ERR_REGISTRY_DENIED`, `ERR_REGISTRY_BUSY`,
+   * `ERR_REGISTRY_FAILED` (with the status in its details), `ERR_ABORTED`
+   */
+  async request(endpoint: Endpoint, repository: string, request: RegistryRequest): Promise<Answer> {
+    throwIfAborted(request.signal);
+    const known = this.#settled(endpoint);
+    if (known.scheme !== 'either') return this.#authenticated(known, repository, request);
+    try {
+      const answer = await this.#authenticated({ ...known, scheme: 'https' }, repository, request);
+      this.#schemes.set(endpoint.host, 'https');
+      return answer;
+    } catch (error) {
+      if (!speaksNoTls((error as Error).cause)) throw error;
+    }
+    const answer = await this.#authenticated({ ...known, scheme: 'http' }, repository, request);
+    this.#schemes.set(endpoint.host, 'http');
+    return answer;
+  }
+
+  /** The endpoint and what this client has learnt about it, for another thread. */
+  learnt(
+    endpoint: Endpoint,
+    repository: string,
+  ): { readonly endpoint: Endpoint; readonly authorization: Authorization | undefined } {
+    return {
+      endpoint: this.#settled(endpoint),
+      authorization: this.#authentication.known(endpoint, repository),
+    };
+  }
+
+  /** Takes over what another thread has learnt. */
+  adopt(endpoint: Endpoint, repository: string, authorization: Authorization): void {
+    this.#authentication.adopt(endpoint, repository, authorization);
+  }
+
+  /** Breaks off what is under way. */
+  async close(): Promise<void> {
+    await this.#dispatchers.close();
+  }
+
+  #settled(endpoint: Endpoint): Endpoint {
+    const scheme = endpoint.scheme === 'either' ? this.#schemes.get(endpoint.host) : undefined;
+    return scheme === undefined ? endpoint : { ...endpoint, scheme };
+  }
+
+  async #authenticated(endpoint: Endpoint, repository: string, request: RegistryRequest): Promise<Answer> {
+    const asked: Asked = { subject: request.subject, host: endpoint.host };
+    const send = this.#tokenRequest(endpoint, asked, request);
+    for (let challenges = 0; ; challenges++) {
+      const authorization = await this.#authentication.header(endpoint, repository, asked, send);
+      const answer = await this.#redirected(endpoint, repository, authorization, asked, request);
+      if (answer.status !== 401 || challenges === MAX_CHALLENGES) {
+        if ((request.statuses ?? [200]).includes(answer.status)) return answer;
+        const body = await readSmall(answer.body).catch(() => '');
+        throwIfAborted(request.signal);
+        throw statusError(asked, answer.status, answer.headers, body);
+      }
+      answer.body.destroy();
+      const offered = [answer.headers['www-authenticate'] ?? []].flat();
+      await this.#authentication.challenged(endpoint, repository, offered, authorization, asked, send);
+    }
+  }
+
+  async #redirected(
+    endpoint: Endpoint,
+    repository: string,
+    authorization: string | undefined,
+    asked: Asked,
+    request: RegistryRequest,
+  ): Promise<Answer> {
+    const { scheme, host, path, namespace } = endpoint;
+    let url = new URL(`${scheme}://${host}${path}/${repository}/${request.path}`);
+    if (namespace !== undefined) url.searchParams.set('ns', namespace);
+    const own = { ...endpoint.headers, ...(authorization === undefined ? {} : { authorization }) };
+    const { origin } = url;
+    // Once somewhere else, nothing comes back: the way may lead through a host that records it.
+    let away = false;
+    for (let redirects = 0; ; redirects++) {
+      const answer = await this.#send(url, endpoint, away, asked, request, {
+        method: request.method,
+        headers: { ...request.headers, ...(away ? {} : own) },
+      });
+      if (!REDIRECTS.has(answer.status)) return answer;
+      answer.body.destroy();
+      if (redirects === MAX_REDIRECTS) throw failed(asked, 'it redirects in circles');
+      url = redirectTarget(answer, url, endpoint, asked);
+      away ||= url.origin !== origin;
+    }
+  }
+
+  /** @param away the request goes to another host than the endpoint */
+  async #send(
+    url: URL,
+    endpoint: Endpoint,
+    away: boolean,
+    asked: Asked,
+    { signal, stallTimeout }: Pick<RegistryRequest, 'signal' | 'stallTimeout'>,
+    request: {
+      readonly method: 'GET' | 'HEAD' | 'POST';
+      readonly headers: Readonly<Record<string, string | readonly string[]>>;
+      readonly body?: string;
+    },
+  ): Promise<Answer> {
+    try {
+      const dispatcher = await this.#dispatchers.to(url.host, {
+        tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
+        proxy: away ? undefined : endpoint.proxy,
+        connectTimeout: endpoint.connectTimeout ?? Math.min(CONNECT_TIMEOUT, stallTimeout),
+      });
+      const { statusCode, headers, body } = await dispatcher.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: request.method,
+        // Identity: what is hashed and resumed are the bytes as they are stored.
+        headers: { 'user-agent': 'provisioner', 'accept-encoding': 'identity', ...request.headers } as Record<
+          string,
+          string | string[]
+        >,
+        body: request.body ?? null,
+        headersTimeout: stallTimeout,
+        bodyTimeout: stallTimeout,
+        highWaterMark: READ_AHEAD,
+        ...(signal === undefined ? {} : { signal }),
+      } satisfies Dispatcher.RequestOptions);
+      // One that is destroyed unread may still tell of it.
+      body.on('error', () => {});
+      return { status: statusCode, headers, body };
+    } catch (error) {
+      throw transportError(asked, error, signal);
+    }
+  }
+
+  #tokenRequest(endpoint: Endpoint, asked: Asked, request: RegistryRequest): SendTokenRequest {
+    return async (url, { method, headers, body }) => {
+      const server = { subject: `a token for ${asked.subject}`, host: url.host };
+      const away = url.host !== endpoint.host;
+      const sent = { method, headers, ...(body === undefined ? {} : { body }) };
+      const answer = await this.#send(url, endpoint, away, server, request, sent);
+      try {
+        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body) };
+      } catch (error) {
+        throw transportError(server, error, request.signal);
+      }
+    };
+  }
+}
+
+function redirectTarget({ headers }: Answer, from: URL, endpoint: Endpoint, asked: Asked): URL {
+  const [location] = [headers['location']].flat();
+  let target: URL;
+  try {
+    target = new URL(location ?? '', from);
+  } catch (error) {
+    throw failed(asked, 'it redirects to nowhere', { cause: error });
+  }
+  const secure = target.protocol === 'https:';
+  const open = from.protocol === 'http:' || !endpoint.tls.verify || isLoopback(target.host);
+  if (location !== undefined && (secure || (target.protocol === 'http:' && open))) return target;
+  throw failed(asked, `it redirects to where there is no TLS: ${target.host}`, {
+    hint: 'if that is meant, say so with --tls-verify=false',
+  });
+}
+
+/** The start of a body. The rest is not waited for. */
+async function readSmall(body: Readable): Promise<string> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > SMALL_BODY) break;
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}

@@ -1,0 +1,176 @@
+import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
+import { parseRetryAfter } from './retry.js';
+
+/** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
+
+/** What was asked of whom, for messages: `the manifest app:v1`, `registry.example:5000`. */
+export interface Asked {
+  readonly subject: string;
+  readonly host: string;
+}
+
+/** What servers of the distribution spec put into `errors[0].code`. @see OCI distribution-spec, "Error Codes" */
+const SPEC_CODE = /^[A-Z][A-Z_]{0,63}$/;
+
+/** @param body the start of the answer's body, for the code of the specification in it */
+export function statusError(
+  { subject, host }: Asked,
+  status: number,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  body: string,
+): ProvisionerError {
+  const specCode = errorCodeIn(body);
+  const answer = specCode === undefined ? `status ${status}` : `status ${status} (${specCode})`;
+  const retryAfter = parseRetryAfter([headers['retry-after']].flat()[0]);
+  const details: ErrorDetails = {
+    host,
+    status,
+    ...(specCode === undefined ? {} : { answer: specCode }),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+  };
+  switch (status) {
+    case 401:
+      return unauthorized({ subject, host }, false);
+    case 403:
+      return new ProvisionerError('ERR_REGISTRY_DENIED', `${host} denies access to ${subject}: ${answer}`, {
+        hint: 'the account may not pull this repository: log in with one that may',
+        details,
+      });
+    case 429: {
+      const until = retryAfter === undefined ? '' : `, and asks to be left alone for ${retryAfter} s`;
+      return new ProvisionerError('ERR_REGISTRY_BUSY', `${host} takes no more requests now: ${answer}${until}`, {
+        hint: 'try again later; an account or a mirror may have a higher limit',
+        details,
+      });
+    }
+    default:
+      return failed({ subject, host }, `it answered with ${answer}`, { details });
+  }
+}
+
+/** @param tried credentials were sent, and refused */
+export function unauthorized({ subject, host }: Asked, tried: boolean, realm?: string): ProvisionerError {
+  const who = realm === undefined || realm === host ? host : `${realm}, which signs tokens for ${host},`;
+  const message = tried
+    ? `${who} does not accept the credentials for ${subject}`
+    : `${who} wants to know who asks for ${subject}`;
+  return new ProvisionerError('ERR_REGISTRY_UNAUTHORIZED', message, {
+    hint: tried
+      ? 'check the name and the password, or log in again with `docker login` or `skopeo login`'
+      : 'check the name of the repository; if it is private, log in with `docker login` or `skopeo login`, or use --authfile or --creds',
+    details: { host },
+  });
+}
+
+export function failed(
+  { subject, host }: Asked,
+  problem: string,
+  options: { readonly cause?: unknown; readonly hint?: string; readonly details?: ErrorDetails } = {},
+): ProvisionerError {
+  return new ProvisionerError('ERR_REGISTRY_FAILED', `${host} cannot give ${subject}: ${problem}`, {
+    ...options,
+    details: { host, ...options.details },
+  });
+}
+
+/** A setting that cannot be used: a file, or a program that gives credentials. */
+export function badSetting(problem: string, hint: string, details: ErrorDetails, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_REGISTRY_CONFIG', problem, { hint, details, cause });
+}
+
+/** Certificates that Node does not trust, and why. @see nodejs.org/api/tls.html, "X509 certificate error codes" */
+const UNTRUSTED: Readonly<Record<string, string>> = {
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT: 'signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'signed by an unknown authority',
+  SELF_SIGNED_CERT_IN_CHAIN: 'signed by an unknown authority',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'signed by itself',
+  CERT_HAS_EXPIRED: 'out of date',
+  CERT_NOT_YET_VALID: 'not valid yet',
+  CERT_REVOKED: 'revoked',
+  CERT_UNTRUSTED: 'not trusted',
+  INVALID_CA: 'signed by something that is no authority',
+  INVALID_PURPOSE: 'made for another purpose',
+  HOSTNAME_MISMATCH: 'for another host',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'for another host',
+  ERR_TLS_CERT_ALTNAME_FORMAT: 'malformed',
+};
+
+/** The code of whatever went wrong on the way to a server or back: Node's, OpenSSL's or undici's own. */
+export function transportCode(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const { code, cause, errors } = error as NodeJS.ErrnoException & { errors?: unknown[] };
+  if (typeof code === 'string') return code;
+  return transportCode(errors?.[0] ?? cause);
+}
+
+/** An answer in plain text where TLS was spoken. */
+export function speaksNoTls(error: unknown): boolean {
+  return ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_HTTP_REQUEST', 'EPROTO'].includes(
+    transportCode(error),
+  );
+}
+
+/** What happened to a request that got no answer, or only part of one. */
+export function transportError(
+  { subject, host }: Asked,
+  error: unknown,
+  signal: AbortSignal | undefined,
+): ProvisionerError {
+  if (error instanceof ProvisionerError) return error;
+  if (signal?.aborted) return abortedError(signal);
+  const errno = transportCode(error);
+  const details: ErrorDetails = { host, ...(errno === '' ? {} : { errno }) };
+  const fault = UNTRUSTED[errno];
+  if (fault !== undefined) {
+    return new ProvisionerError('ERR_REGISTRY_TLS', `the certificate of ${host} is ${fault}`, {
+      cause: error,
+      hint: 'give the authority that signed it with --cert-dir DIR (as ca.crt), or in hosts.toml; --tls-verify=false trusts anybody',
+      details,
+    });
+  }
+  if (errno.startsWith('ERR_SSL_') || errno === 'EPROTO') {
+    const plain = speaksNoTls(error);
+    return new ProvisionerError(
+      'ERR_REGISTRY_TLS',
+      plain ? `${host} does not speak TLS` : `no secure connection to ${host}: ${errno}`,
+      {
+        cause: error,
+        hint: plain
+          ? 'if it is to be reached over plain HTTP, say so with --tls-verify=false, or as http:// in hosts.toml'
+          : 'the registry may want a client certificate: give it with --cert-dir DIR, or in hosts.toml',
+        details,
+      },
+    );
+  }
+  const [problem, hint] = REASONS[errno] ?? [
+    `the connection broke${errno === '' ? '' : ` (${errno})`}`,
+    'check the network and the registry, and try again',
+  ];
+  const code: ErrorCode = 'ERR_REGISTRY_UNREACHABLE';
+  return new ProvisionerError(code, `cannot get ${subject} from ${host}: ${problem}`, { cause: error, hint, details });
+}
+
+const TRY_AGAIN = 'check the network and the registry, and try again';
+
+const REASONS: Readonly<Record<string, readonly [problem: string, hint: string]>> = {
+  ECONNREFUSED: ['nobody listens there', 'check the name and the port, and whether the registry runs'],
+  ENOTFOUND: ['its name is not known', 'check the name of the registry, and the network'],
+  EAI_AGAIN: ['its name cannot be looked up now', TRY_AGAIN],
+  EHOSTUNREACH: ['there is no way to it', TRY_AGAIN],
+  ENETUNREACH: ['there is no way to it', TRY_AGAIN],
+  UND_ERR_CONNECT_TIMEOUT: ['it does not take the connection', TRY_AGAIN],
+  ETIMEDOUT: ['it does not take the connection', TRY_AGAIN],
+  UND_ERR_HEADERS_TIMEOUT: ['it does not answer', TRY_AGAIN],
+  UND_ERR_BODY_TIMEOUT: ['it stopped in the middle of its answer', TRY_AGAIN],
+};
+
+function errorCodeIn(body: string): string | undefined {
+  try {
+    const code: unknown = JSON.parse(body)?.errors?.[0]?.code;
+    return typeof code === 'string' && SPEC_CODE.test(code) ? code : undefined;
+  } catch {
+    // Not every server follows the specification; its status says enough.
+    return undefined;
+  }
+}

@@ -1,0 +1,53 @@
+import { ProvisionerError } from '../errors.js';
+
+/** How registries are reached. */
+export interface RegistryOptions {
+  /**
+   * A `config.json` of Docker or an `auth.json` of podman with credentials; it must exist.
+   * Default: `$REGISTRY_AUTH_FILE`; else `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json` and
+   * `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`), the first that knows the registry.
+   */
+  readonly authFile?: string | undefined;
+  /** For the registry that a reference names, instead of what files say; mirrors never see them. Default: none. */
+  readonly credentials?: UserCredentials | undefined;
+  /**
+   * False trusts any certificate, and speaks plain HTTP to a registry that does not speak TLS: whoever sits between can then read the
+   * credentials and answer as they like where a tag is asked for. Default: true.
+   */
+  readonly tlsVerify?: boolean | undefined;
+  /**
+   * A directory with `*.crt` (authorities to trust, besides the usual ones), and `*.cert` with `*.key` of the same name (to identify oneself),
+   * for the registry that a reference names. Default: what `hostsDir` has.
+   */
+  readonly certDir?: string | undefined;
+  /** A directory with `HOST/hosts.toml` files in containerd's form; read again for each pull. Default: `/etc/containerd/certs.d`. */
+  readonly hostsDir?: string | undefined;
+  /** Milliseconds without a byte after which a connection is given up and made anew. Default: 30 000. */
+  readonly stallTimeout?: number | undefined;
+  /** Further attempts after one that came to nothing. One that brought bytes does not count. Default: 5. */
+  readonly retries?: number | undefined;
+  /** Layers fetched from one registry at a time, at most. Default: 8. */
+  readonly connectionsPerHost?: number | undefined;
+}
+
+export interface UserCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+export const DEFAULT_HOSTS_DIR = '/etc/containerd/certs.d';
+export const DEFAULT_STALL_TIMEOUT = 30_000;
+export const DEFAULT_RETRIES = 5;
+export const DEFAULT_CONNECTIONS_PER_HOST = 8;
+
+/** @throws ProvisionerError `ERR_BAD_OPTION` */
+export function checkRegistryOptions({ stallTimeout, retries, connectionsPerHost }: RegistryOptions): void {
+  checkNumber('stallTimeout', stallTimeout, 100, 24 * 60 * 60 * 1000);
+  checkNumber('retries', retries, 0, 100);
+  checkNumber('connectionsPerHost', connectionsPerHost, 1, 64);
+}
+
+function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return;
+  throw new ProvisionerError('ERR_BAD_OPTION', `registry.${name} must be a whole number from ${least} to ${most}`);
+}

@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { abortedError, isProvisionerError, throwIfAborted } from '../errors.js';
+
+/** The first pause before another attempt, in milliseconds; each further one is twice as long. */
+const FIRST_PAUSE = 250;
+const LONGEST_PAUSE = 15_000;
+/** A server that wants to be left alone for longer, in seconds, is not waited for: its answer is the error. */
+export const LONGEST_RETRY_AFTER = 120;
+
+/** What may go away by itself. @see RFC 9110, section 15; RFC 6585, section 4, for 429 */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/** True when another attempt at the same host may end otherwise. @param refused whether a host where nobody listens may be starting */
+export function mayPass(error: unknown, refused: 'passes' | 'stays' = 'stays'): boolean {
+  if (!isProvisionerError(error)) return false;
+  const { details } = error;
+  if (Number(details['retryAfter'] ?? 0) > LONGEST_RETRY_AFTER) return false;
+  switch (error.code) {
+    case 'ERR_REGISTRY_BUSY':
+      return true;
+    case 'ERR_REGISTRY_FAILED':
+      return typeof details['status'] === 'number' && PASSING_STATUSES.has(details['status']);
+    case 'ERR_REGISTRY_UNREACHABLE':
+      // Names that are not known and ports where nobody listens are most often typing errors: those are told at once.
+      return refused === 'passes' || !['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH'].includes(String(details['errno']));
+    default:
+      return false;
+  }
+}
+
+/**
+ * How long to wait before an attempt, in milliseconds: half of it fixed, half by chance, so that those who failed together do not come
+ * back together; at least what the server asked for.
+ * @param attempt 0 for the first repetition @param random from 0 to 1
+ */
+export function pauseBefore(attempt: number, error: unknown, random: () => number = Math.random): number {
+  const pause = Math.min(FIRST_PAUSE * 2 ** attempt, LONGEST_PAUSE);
+  const asked = isProvisionerError(error) ? Number(error.details['retryAfter'] ?? 0) * 1000 : 0;
+  return Math.max(pause / 2 + (pause / 2) * random(), asked);
+}
+
+/** Tries again what may pass. @param retries further attempts after the first one */
+export async function withRetries<T>(
+  work: () => Promise<T>,
+  { retries, signal }: { readonly retries: number; readonly signal?: AbortSignal | undefined },
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    throwIfAborted(signal);
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt >= retries || !mayPass(error)) throw error;
+      await pause(pauseBefore(attempt, error), signal);
+    }
+  }
+}
+
+/** @throws ProvisionerError `ERR_ABORTED` as soon as the caller gives up */
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (signal?.aborted) throw abortedError(signal);
+    throw error;
+  }
+}
+
+/**
+ * @param value of a `Retry-After` header: seconds, or a date
+ * @returns whole seconds from `now` (milliseconds since the epoch), undefined when it says nothing
+ * @see RFC 9110, section 10.2.3
+ */
+export function parseRetryAfter(value: string | undefined, now: number = Date.now()): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\s*\d+\s*$/.test(value)) return Number(value);
+  // Only the form that HTTP dates have: `Date.parse` takes many more, `-1` among them.
+  if (!/^\s*[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT\s*$/.test(value)) return undefined;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000));
+}

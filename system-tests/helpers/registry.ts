@@ -1,0 +1,201 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hashSync } from 'bcryptjs';
+import { afterEach } from 'vitest';
+import type { buildImage, buildIndex } from '../../native-free-tests/helpers/image-builder.js';
+import { temporaryDirectory } from './test-store.js';
+
+type Image = ReturnType<typeof buildImage>;
+type Pushed = Image | ReturnType<typeof buildIndex>;
+
+export interface RegistrySetup {
+  /** Who may come in, by htpasswd. Default: everybody. */
+  readonly user?: { readonly name: string; readonly password: string };
+  /** Default: plain HTTP. */
+  readonly tls?: Certificate;
+  /** Its `auth.token` settings. Default: none. */
+  readonly token?: Readonly<Record<'realm' | 'service' | 'issuer' | 'rootcertbundle', string>>;
+  /** Serves what another one has stored. Default: a storage of its own. */
+  readonly storageOf?: TestRegistry;
+}
+
+export interface TestRegistry {
+  /** `localhost:PORT`. */
+  readonly host: string;
+  readonly port: number;
+  /** Its storage. */
+  readonly directory: string;
+  /** Stores an image by the distribution API, as a client would. @returns the digest of its manifest */
+  push(repository: string, tag: string, image: Pushed): Promise<string>;
+  /** Ends it at once; `start` brings it back on the same port with the same storage. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** Files of a certificate, and of the authority that signed it. */
+export interface Certificate {
+  readonly certificate: string;
+  readonly key: string;
+  /** A directory with the authority as `ca.crt` and nothing else. */
+  readonly authority: string;
+}
+
+const running = new Set<ChildProcess>();
+
+afterEach(async () => {
+  for (const child of [...running]) await end(child);
+});
+
+/** Debian's `docker-registry` on a free port of loopback, with a storage of its own. Ended after the test. */
+export async function startRegistry({ user, tls, token, storageOf }: RegistrySetup = {}): Promise<TestRegistry> {
+  const directory = temporaryDirectory();
+  const port = await freePort();
+  const authorization = user && `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}`;
+  if (user !== undefined) writeFileSync(join(directory, 'htpasswd'), `${user.name}:${hashSync(user.password, 4)}\n`);
+  const auth = {
+    ...(user && { htpasswd: { realm: 'tests', path: join(directory, 'htpasswd') } }),
+    ...(token && { token }),
+  };
+  const settings = {
+    version: '0.1',
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: join(storageOf?.directory ?? directory, 'data') } },
+    http: {
+      addr: `127.0.0.1:${port}`,
+      secret: 'of-the-tests',
+      ...(tls && { tls: { certificate: tls.certificate, key: tls.key } }),
+    },
+    ...(Object.keys(auth).length > 0 && { auth }),
+  };
+  // YAML takes JSON.
+  writeFileSync(join(directory, 'registry.yml'), JSON.stringify(settings));
+  let child: ChildProcess | undefined;
+  const start = async () => {
+    child = spawn('docker-registry', ['serve', join(directory, 'registry.yml')], { stdio: 'ignore' });
+    running.add(child);
+    await reachable(port, child);
+  };
+  await start();
+  const origin = `${tls ? 'https' : 'http'}://localhost:${port}`;
+  return {
+    host: `localhost:${port}`,
+    port,
+    directory,
+    start,
+    stop: () => end(child),
+    push: (repository, tag, image) => {
+      const ca = tls && readFileSync(join(tls.authority, 'ca.crt'), 'utf8');
+      return push({ origin, repository, ca }, tag, image, authorization);
+    },
+  };
+}
+
+/** A certificate for `localhost` and 127.0.0.1 by an authority of its own. */
+export function makeCertificate(): Certificate {
+  const directory = temporaryDirectory();
+  const authority = join(directory, 'authority');
+  mkdirSync(authority);
+  const [ca, caKey, key, request, certificate, names] = [
+    join(authority, 'ca.crt'),
+    ...['ca.key', 'server.key', 'server.csr', 'server.crt', 'names'].map((name) => join(directory, name)),
+  ] as [string, string, string, string, string, string];
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl('req', '-x509', ...newKey, '-keyout', caKey, '-out', ca, '-days', '2', '-subj', '/CN=authority of a test');
+  openssl('req', ...newKey, '-keyout', key, '-out', request, '-subj', '/CN=localhost');
+  writeFileSync(names, 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    request,
+    '-CA',
+    ca,
+    '-CAkey',
+    caKey,
+    '-CAcreateserial',
+    '-out',
+    certificate,
+    '-days',
+    '2',
+    '-extfile',
+    names,
+  );
+  return { certificate, key, authority };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function reachable(port: number, child: ChildProcess): Promise<void> {
+  const { connect } = await import('node:net');
+  for (let attempt = 0; attempt < 400; attempt++) {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended with status ${child.exitCode}`);
+    const socket = connect(port, '127.0.0.1');
+    const connected = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'error').then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    if (connected) return;
+    await sleep(25);
+  }
+  throw new Error(`docker-registry does not listen on port ${port}`);
+}
+
+async function end(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || !running.delete(child)) return;
+  if (child.exitCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function push(
+  { origin, repository, ca }: { readonly origin: string; readonly repository: string; readonly ca: string | undefined },
+  tag: string,
+  pushed: Pushed,
+  authorization: string | undefined,
+): Promise<string> {
+  const { Agent, request } = await import('undici');
+  const dispatcher = new Agent(ca === undefined ? {} : { connect: { ca } });
+  const send = async (method: 'POST' | 'PUT', url: string, body: Buffer | null, type: string) => {
+    const headers = { 'content-type': type, ...(authorization === undefined ? {} : { authorization }) };
+    const answer = await request(url, { method, body, headers, dispatcher });
+    await answer.body.dump();
+    if (answer.statusCode >= 300) throw new Error(`${method} ${url}: status ${answer.statusCode}`);
+    return answer.headers;
+  };
+  const upload = async (digest: string, bytes: Buffer) => {
+    const { location } = await send('POST', `${origin}/v2/${repository}/blobs/uploads/`, null, 'text/plain');
+    const url = new URL(String(location), origin);
+    url.searchParams.set('digest', digest);
+    await send('PUT', String(url), bytes, 'application/octet-stream');
+  };
+  const put = async (name: string, one: Pushed): Promise<string> => {
+    if (one.kind === 'index') {
+      for (const member of one.members)
+        await put((member.kind === 'index' ? member.index : member.manifest).descriptor.digest, member);
+    } else {
+      for (const { digest, blob } of one.layers) await upload(digest, blob);
+      await upload(one.config.descriptor.digest, one.config.bytes);
+    }
+    const { descriptor, bytes } = one.kind === 'index' ? one.index : one.manifest;
+    await send('PUT', `${origin}/v2/${repository}/manifests/${name}`, bytes, descriptor.mediaType);
+    return descriptor.digest;
+  };
+  try {
+    return await put(tag, pushed);
+  } finally {
+    await dispatcher.close();
+  }
+}
