@@ -36,20 +36,26 @@ const POLL = [1, 1, 2, 5, 10] as const;
  * its holder dies. A process holds it while it has readers; a writer of another process that is waiting keeps new readers out, in this process
  * too, so it waits for no longer than the readers that came before it take.
  *
- * Waiting is polling, so it can be cancelled, and takes no thread. Where the system has no such locks (`file` is undefined) only this
+ * Waiting is polling, so it can be cancelled, and takes no thread. Where the system has no such locks (`openFile` gives none) only this
  * process is kept in order.
  */
 export class StoreLock {
   readonly #here = new ReadWriteLock();
-  readonly #file: LockFile | undefined;
+  readonly #openFile: () => LockFile | undefined;
+  #opened: { readonly file: LockFile | undefined } | undefined;
   readonly #options: StoreLockOptions;
   #readers = 0;
   #isWriter = false;
 
-  /** @param file closed by `close` */
-  constructor(file: LockFile | undefined, options: StoreLockOptions = {}) {
-    this.#file = file;
+  /** @param openFile called when the lock is first used; `close` closes the file */
+  constructor(openFile: () => LockFile | undefined, options: StoreLockOptions = {}) {
+    this.#openFile = openFile;
     this.#options = options;
+  }
+
+  get #file(): LockFile | undefined {
+    this.#opened ??= { file: this.#openFile() };
+    return this.#opened.file;
   }
 
   /** False where other processes are not kept in order. */
@@ -106,7 +112,7 @@ export class StoreLock {
   }
 
   close(): void {
-    this.#file?.close();
+    this.#opened?.file?.close();
   }
 
   #tryEnter(): boolean {

@@ -1,42 +1,30 @@
 import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import type { Backend } from '../backends/backend.js';
-import { type BackendReport, Backends } from '../backends/backends.js';
-import { BindBackend } from '../backends/bind-backend.js';
-import { CopyBackend } from '../backends/copy-backend.js';
-import { OverlayBackend } from '../backends/overlay-backend.js';
-import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
+import type { BackendChoice, BackendReport } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
-import { ProvisionerEmitter } from '../events.js';
+import { isProvisionerError, ProvisionerError } from '../errors.js';
+import type { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
-import { newIdentity } from '../locks/process-identity.js';
-import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
-import type { ContainerRecord, ImageRecord, ImageSummary, MetadataManager } from '../metadata/metadata-manager.js';
-import { defaultRoot, StorePaths } from '../paths.js';
-import { checkPlan, type PrunePlan } from '../prune/plan.js';
-import { type PruneOptions, type PruneReport, Pruner } from '../prune/pruner.js';
-import { type Explanation, explain } from '../prune/why.js';
+import type { StoreLockState } from '../locks/store-lock.js';
+import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
+import type { PrunePlan } from '../prune/plan.js';
+import type { PruneOptions, PruneReport } from '../prune/pruner.js';
+import type { Explanation } from '../prune/why.js';
 import { parseSource } from '../pull/source.js';
-import { checkRegistryOptions, type RegistryOptions } from '../registry/registry-options.js';
-import { DiskSync } from '../store/disk-sync.js';
-import { ImageStore, type PulledImage } from '../store/image-store.js';
-import { Reserve } from '../store/reserve.js';
-import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
-import { type ParkedEntry, Sweeper } from '../store/sweeper.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
+import { findImage } from '../store/find-image.js';
+import type { PulledImage } from '../store/image-store.js';
+import type { StoreFormat } from '../store/store-format.js';
+import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import type { LockFile } from '../syscalls/lock-file.js';
-import { WorkerPool } from '../workers/worker-pool.js';
 import { checkContainerId } from './container-id.js';
-import { Containers } from './containers.js';
-import { openRecords } from './open-records.js';
+import type { MadeRootfs } from './containers.js';
 import type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
-import { type RecoverOptions, Recovery, type RecoveryReport } from './recovery.js';
-import { RootfsDirectories } from './rootfs-directories.js';
-import { rootfsesOnDisk } from './rootfses-on-disk.js';
+import { Parts } from './parts.js';
+import type { RecoverOptions, RecoveryReport } from './recovery.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {
@@ -71,23 +59,6 @@ export interface StoreInfo {
   readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
 }
 
-interface Parts {
-  /**
-   * `storeLock` guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held
-   * alone by prune until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
-   * Order: a container's own lock, then this one, then a metadata transaction.
-   */
-  readonly paths: StorePaths;
-  readonly format: StoreFormat;
-  readonly owner: string;
-  readonly options: ProvisionerOptions;
-  readonly metadata: MetadataManager;
-  readonly pool: WorkerPool;
-  readonly events: ProvisionerEmitter;
-  readonly reserve: Reserve;
-  readonly storeLock: StoreLock;
-}
-
 /**
  * Turns container images into root filesystems, in this process, on a store that other processes may use at the same time.
  *
@@ -106,13 +77,6 @@ export class Provisioner {
   readonly root: string;
 
   readonly #parts: Parts;
-  readonly #sweeper: Sweeper;
-  readonly #images: ImageStore;
-  readonly #containers: Containers;
-  readonly #directories: RootfsDirectories;
-  readonly #backends: Backends;
-  readonly #pruner: Pruner;
-  readonly #recovery: Recovery;
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
@@ -121,57 +85,19 @@ export class Provisioner {
    * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
-    const { workers = defaultWorkers(), owner = 'default' } = options;
-    if (!Number.isInteger(workers) || workers < 1 || workers > 64) {
-      throw new ProvisionerError('ERR_BAD_OPTION', `workers must be 1 to 64, not ${workers}`);
-    }
-    if (owner === '' || owner.length > 255) {
-      throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
-    }
-    checkRegistryOptions(options.registry ?? {});
-    const paths = new StorePaths(options.root ?? defaultRoot());
-    const format = openStoreDirectory(paths, loadSyscalls);
-    const reserve = new Reserve(paths);
-    const records = options.records ?? 'sqlite';
-    const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
-    if (records === 'sqlite') reserve.ensure();
-    const events = new ProvisionerEmitter();
-    const storeLock = new StoreLock(openLockFile(paths, records), { onLongWait: warnOfWait(events) });
-    const pool = new WorkerPool(workers);
-    return new Provisioner({ paths, format, owner, options, metadata, pool, events, reserve, storeLock });
+    return new Provisioner(await Parts.open(options));
   }
 
   private constructor(parts: Parts) {
-    const { paths, format, owner, options, metadata, pool, events, storeLock } = parts;
-    const privileged = format.whiteouts !== 'plain' && process.geteuid?.() === 0;
-    const { whiteouts } = format;
     this.#parts = parts;
-    this.events = events;
-    this.root = paths.root;
-    const sweeper = new Sweeper(paths, events);
-    const disk = new DiskSync(paths.staging, pool, options.unsafeNoSync !== true);
-    const directories = new RootfsDirectories(paths, sweeper);
-    const backends: readonly Backend[] = [
-      new OverlayBackend(loadSyscalls, whiteouts),
-      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
-      new BindBackend(loadSyscalls),
-    ];
-    const identity = newIdentity();
-    const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
-    const store = { paths, metadata, sweeper, storeLock, directories, owner, identity };
-    this.#sweeper = sweeper;
-    this.#directories = directories;
-    this.#backends = new Backends(backends, paths.staging);
-    this.#images = new ImageStore({ ...store, pool, disk, events, whiteouts, privileged, limits });
-    this.#containers = new Containers({ ...store, backends: this.#backends, sync: () => disk.all() });
-    this.#pruner = new Pruner({ ...store, isShared: options.records !== 'memory' });
-    this.#recovery = new Recovery({ ...store, syscalls: loadSyscalls, containers: this.#containers });
+    this.events = parts.events;
+    this.root = parts.paths.root;
   }
 
   /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
-    return this.#images.pull(parseSource(source), {
+    return (await this.#parts.images()).pull(parseSource(source), {
       platform: wantedPlatform(options.platform),
       names: options.name === undefined ? undefined : [imageName(options.name)],
       registry: this.#registry(options),
@@ -186,7 +112,7 @@ export class Provisioner {
       typeof input === 'string'
         ? ({ kind: 'file', path: input } as const)
         : ({ kind: 'stream', stream: input } as const);
-    return this.#images.load(archive, {
+    return (await this.#parts.images()).load(archive, {
       platform: wantedPlatform(options.platform),
       names: options.name === undefined ? undefined : [imageName(options.name)],
       signal: options.signal,
@@ -202,14 +128,14 @@ export class Provisioner {
   /** One stored image. @param image a name, a digest, or the first digits of one @throws `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS` */
   async image(image: string): Promise<ImageRecord> {
     this.#checkOpen();
-    return this.#images.find(image);
+    return this.#find(image);
   }
 
   /** Gives an image one more name. @returns the name, normalised @throws `ERR_IMAGE_NOT_FOUND`, `ERR_BAD_REFERENCE` */
   async tag(image: string, name: string): Promise<string> {
     this.#checkOpen();
     const normalised = imageName(name);
-    await this.#parts.metadata.addName(normalised, (await this.#images.find(image)).id);
+    await this.#parts.metadata.addName(normalised, (await this.#find(image)).id);
     crashPoint('tag.done');
     return normalised;
   }
@@ -221,7 +147,7 @@ export class Provisioner {
   async removeNames(image: string): Promise<string[]> {
     this.#checkOpen();
     const { metadata } = this.#parts;
-    const found = await this.#images.find(image);
+    const found = await this.#find(image);
     const name = found.names.find((candidate) => candidate === tryImageName(image));
     const removed = name === undefined ? await metadata.removeNames(found.id) : [name];
     if (name !== undefined && !(await metadata.removeName(name))) return [];
@@ -238,7 +164,7 @@ export class Provisioner {
     checkContainerId(containerId);
     const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
     const find = () => this.#resolve(image, options);
-    const made = await this.#track(this.#containers.provision(containerId, find, backend, options.signal));
+    const made = await this.#track(this.#provision(containerId, find, backend, options.signal));
     return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
   }
 
@@ -246,13 +172,13 @@ export class Provisioner {
   async destroy(containerId: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     this.#checkOpen();
     checkContainerId(containerId);
-    return this.#freeing(() => this.#containers.destroy(containerId, options.signal));
+    return this.#freeing(async () => (await this.#parts.containers()).destroy(containerId, options.signal));
   }
 
   /** Keeps an image from every prune, or no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
   async setPinned(image: string, pinned: boolean): Promise<ImageId> {
     this.#checkOpen();
-    const { id } = await this.#images.find(image);
+    const { id } = await this.#find(image);
     await this.#parts.metadata.setPinned(id, pinned);
     return id;
   }
@@ -268,38 +194,39 @@ export class Provisioner {
     this.#checkOpen();
     return this.#freeing(async () => {
       await this.#requireTrust();
-      return this.#pruner.prune(excludedImages, options);
+      return (await this.#parts.pruner()).prune(excludedImages, options);
     });
   }
 
   /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */
   async applyPrunePlan(plan: PrunePlan, options: { readonly signal?: AbortSignal } = {}): Promise<PruneReport> {
     this.#checkOpen();
-    const checked = checkPlan(plan);
     return this.#freeing(async () => {
       await this.#requireTrust();
-      return this.#pruner.apply(checked, options.signal);
+      return (await this.#parts.pruner()).apply(plan, options.signal);
     });
   }
 
   /** Resolves when everything that has been removed is deleted, or cannot be for now: what is left is in `info().gc`. */
   async swept(): Promise<void> {
     this.#checkOpen();
-    await this.#sweeper.sweepAll();
-    await this.#sweeper.idle();
+    await this.#parts.sweeper.sweepAll();
+    await this.#parts.sweeper.idle();
   }
 
   /** What keeps an image or a layer. @param thing an image's name or id, a layer's id, or its first digits @throws `ERR_IMAGE_NOT_FOUND` */
   async why(thing: string): Promise<Explanation> {
     this.#checkOpen();
-    return explain(thing, await this.#pruner.records(true), () => this.#images.find(thing));
+    const { explain } = await import('../prune/why.js');
+    const records = await (await this.#parts.pruner()).records(true);
+    return explain(thing, records, () => this.#find(thing));
   }
 
   /** Puts the store right after a crash or a reboot: see `RecoveryReport`. The sweep of what it retired goes on. */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     this.#checkOpen();
     for (const id of options.knownContainerIds ?? []) checkContainerId(id);
-    return this.#freeing(() => this.#recovery.run(options));
+    return this.#freeing(async () => (await this.#parts.recovery()).run(options));
   }
 
   /** The containers of all owners, or of one, sorted by id. */
@@ -308,24 +235,24 @@ export class Provisioner {
     const containers = await this.#parts.metadata.listContainers(options.owner);
     return containers.map((container) => ({
       ...container,
-      rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#directories.rootfs(rootfs) })),
+      rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
     }));
   }
 
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
     this.#checkOpen();
-    const { metadata, format, owner, pool, storeLock, paths } = this.#parts;
+    const { metadata, format, owner, pool, storeLock, paths, sweeper } = this.#parts;
     return {
       root: this.root,
       format,
       owner,
       syscalls: loadSyscalls().kind,
       workers: pool.size,
-      backends: this.#backends.report(),
+      backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),
       lock: storeLock.state(),
-      gc: { entries: readdirSync(paths.gc).length, parked: this.#sweeper.parked },
+      gc: { entries: readdirSync(paths.gc).length, parked: sweeper.parked },
     };
   }
 
@@ -344,18 +271,27 @@ export class Provisioner {
 
   async #close(sweep: 'finish' | 'leave'): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
-    await this.#images.close();
-    if (sweep === 'finish') await this.#sweeper.idle();
-    await this.#sweeper.close();
-    await this.#parts.pool.close();
-    await this.#parts.metadata.close();
-    this.#parts.storeLock.close();
+    await this.#parts.close(sweep);
+  }
+
+  async #provision(
+    containerId: string,
+    find: () => Promise<ImageRecord>,
+    backend: BackendChoice,
+    signal: AbortSignal | undefined,
+  ): Promise<MadeRootfs> {
+    return (await this.#parts.containers()).provision(containerId, find, backend, signal);
+  }
+
+  #find(image: string): Promise<ImageRecord> {
+    return findImage(this.#parts.metadata, image);
   }
 
   /** Prune decides by the records, so it stays away while these do not tell everything. */
   async #requireTrust(): Promise<void> {
     const { metadata, paths } = this.#parts;
     if (!(await metadata.areRecordsLost())) return;
+    const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
     const mounted = (await rootfsesOnDisk(paths)).filter((rootfs) => rootfs.mounted);
     const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
     const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
@@ -383,15 +319,15 @@ export class Provisioner {
       });
     }
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    const pull = () =>
-      this.#images.pull(parseSource(image), {
+    const pull = async () =>
+      (await this.#parts.images()).pull(parseSource(image), {
         platform: wantedPlatform(platform),
         registry: this.#registry(options),
         signal,
       });
     if (isSource || pullPolicy === 'always') return pull();
     try {
-      return await this.#images.find(name);
+      return await this.#find(name);
     } catch (error) {
       // The digits of a digest say nothing of where the image could be had.
       const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
@@ -418,30 +354,6 @@ export class Provisioner {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
   }
-}
-
-/** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */
-function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile | undefined {
-  if (records === 'memory') return undefined;
-  try {
-    return loadSyscalls().openLockFile(paths.lock);
-  } catch (error) {
-    if (systemCode(error) === 'ENOTSUP') return undefined;
-    throw fileError(error, 'open the lock', paths.lock);
-  }
-}
-
-function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {
-  return (waited, { writer, holders }) => {
-    const seconds = Math.round(waited / 1000);
-    const pids = holders.map((holder) => holder.pid).join(', ');
-    const who = writer === undefined ? `processes ${pids}` : `process ${writer.pid} (${writer.purpose})`;
-    events.emit('warning', {
-      code: 'LOCK_WAIT',
-      message: `waiting for ${seconds} s for the store's lock, which ${who} holds`,
-      details: { waited, ...(writer ?? {}), holders: pids },
-    });
-  };
 }
 
 function wantedPlatform(text: string | undefined): Platform {

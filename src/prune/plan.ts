@@ -1,7 +1,4 @@
-import { z } from 'zod';
-import { ProvisionerError } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import { isDigest } from '../image/digest.js';
 import type { Decision } from './decide.js';
 
 /** What a prune would take, to be looked at, kept in a file, and carried out later. */
@@ -15,16 +12,6 @@ export interface PrunePlan {
   readonly bytes: number;
 }
 
-const digest = z.custom<ImageId & LayerId>((value) => typeof value === 'string' && isDigest(value), 'is no digest');
-
-const SCHEMA = z.strictObject({
-  version: z.literal(1),
-  madeAt: z.number(),
-  images: z.array(z.strictObject({ id: digest, names: z.array(z.string()), lastUsedAt: z.number() })),
-  layers: z.array(z.strictObject({ id: digest, bytes: z.number() })),
-  bytes: z.number(),
-});
-
 export function makePlan(decision: Decision, now: number): PrunePlan {
   const images = decision.images.filter((image) => image.reasons.length === 0);
   const layers = decision.layers.filter((layer) => layer.reasons.length === 0);
@@ -35,15 +22,4 @@ export function makePlan(decision: Decision, now: number): PrunePlan {
     layers: layers.map(({ id, bytes }) => ({ id, bytes })),
     bytes: layers.reduce((sum, layer) => sum + layer.bytes, 0),
   };
-}
-
-/** Checks a plan that comes from outside. @throws ProvisionerError `ERR_BAD_OPTION` */
-export function checkPlan(value: unknown): PrunePlan {
-  const parsed = SCHEMA.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
-  throw new ProvisionerError('ERR_BAD_OPTION', `not a plan of a prune${where}: ${issue?.message ?? 'malformed'}`, {
-    hint: 'make one with `provisioner prune --dry-run --plan FILE`',
-  });
 }

@@ -74,8 +74,10 @@ export class Pruner {
     return { dryRun, plan, ...(await this.#carryOut(plan, decision, false, options.signal)) };
   }
 
-  /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more; then nothing has gone */
-  async apply(plan: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
+  /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
+  async apply(given: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
+    const { checkPlan } = await import('./check-plan.js');
+    const plan = checkPlan(given);
     await this.#parts.metadata.dropUnusedStacks();
     await this.records(false);
     const decision: Decision = {

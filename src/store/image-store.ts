@@ -2,10 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { resolve } from 'node:path';
 import { crashPoint } from '../crash-points.js';
-import { type ErrorCode, ProvisionerError } from '../errors.js';
-import { type Digest, type ImageId, isDigest } from '../image/digest.js';
+import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
-import { formatReference, parseReference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
@@ -86,18 +84,6 @@ export class ImageStore {
     });
   }
 
-  /**
-   * Finds an image by name (`app:v2`), by digest (`sha256:…`, `app@sha256:…`), or by the first hex digits of its digest, three at least.
-   * @throws ProvisionerError `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS`, `ERR_BAD_REFERENCE`
-   */
-  async find(text: string): Promise<ImageRecord> {
-    const { metadata } = this.#parts;
-    const found = isDigest(text) ? await metadata.getImage(text as ImageId) : await this.#findNamed(text);
-    const image = found ?? (await this.#findByPrefix(text));
-    if (image !== undefined) return image;
-    throw notFound('ERR_IMAGE_NOT_FOUND', `no image ${JSON.stringify(text)} in this store`, text);
-  }
-
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
@@ -115,28 +101,6 @@ export class ImageStore {
     const image =
       (await metadata.getImage(digest as ImageId)) ?? (await metadata.imageOfIndex(digest, formatPlatform(platform)));
     return image && { ...image, platform: parsePlatform(image.platform) };
-  }
-
-  async #findNamed(text: string): Promise<ImageRecord | undefined> {
-    // The digits of an id are no name, but look like one to the parser, which says so.
-    if (/^(?:sha256:)?[0-9a-f]{3,64}$/.test(text) && text.includes('sha256:')) return undefined;
-    if (/^[0-9a-f]{64}$/.test(text)) return undefined;
-    const reference = parseReference(text);
-    const { metadata } = this.#parts;
-    const named = await metadata.getImageByName(formatReference(reference));
-    return named ?? (reference.digest === undefined ? undefined : metadata.getImage(reference.digest as ImageId));
-  }
-
-  async #findByPrefix(text: string): Promise<ImageRecord | undefined> {
-    const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(text)?.[1];
-    if (prefix === undefined) return undefined;
-    const { metadata } = this.#parts;
-    const [id, other] = await metadata.findImages(prefix, 2);
-    if (id === undefined) return undefined;
-    if (other !== undefined) {
-      throw notFound('ERR_IMAGE_AMBIGUOUS', `several images begin with ${JSON.stringify(text)}`, text);
-    }
-    return metadata.getImage(id);
   }
 
   async #store(
@@ -222,12 +186,4 @@ function pullSignal(caller: AbortSignal | undefined): AbortSignal {
   const signal = AbortSignal.any(caller === undefined ? [] : [caller]);
   setMaxListeners(0, signal);
   return signal;
-}
-
-function notFound(code: ErrorCode, message: string, image: string): ProvisionerError {
-  const hint =
-    code === 'ERR_IMAGE_AMBIGUOUS'
-      ? 'write more digits of the digest'
-      : '`provisioner images` lists what is here; `provisioner pull` gets an image';
-  return new ProvisionerError(code, message, { hint, details: { image } });
 }

@@ -1,0 +1,185 @@
+import type { Backends } from '../backends/backends.js';
+import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import { ProvisionerEmitter } from '../events.js';
+import { newIdentity, type ProcessIdentity } from '../locks/process-identity.js';
+import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
+import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { defaultRoot, StorePaths } from '../paths.js';
+import type { Pruner } from '../prune/pruner.js';
+import { checkRegistryOptions } from '../registry/registry-options.js';
+import { DiskSync } from '../store/disk-sync.js';
+import type { ImageStore } from '../store/image-store.js';
+import { Reserve } from '../store/reserve.js';
+import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
+import { Sweeper } from '../store/sweeper.js';
+import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import type { LockFile } from '../syscalls/lock-file.js';
+import { WorkerPool } from '../workers/worker-pool.js';
+import type { Containers } from './containers.js';
+import { openRecords } from './open-records.js';
+import type { ProvisionerOptions } from './options.js';
+import type { Recovery } from './recovery.js';
+import { RootfsDirectories } from './rootfs-directories.js';
+
+/**
+ * What a provisioner is made of. Parts that not every command needs are loaded when they are first asked for: a list of the images should not wait for
+ * the code that unpacks them.
+ */
+export class Parts {
+  readonly options: ProvisionerOptions;
+  readonly paths: StorePaths;
+  readonly format: StoreFormat;
+  readonly owner: string;
+  readonly metadata: MetadataManager;
+  readonly events = new ProvisionerEmitter();
+  readonly pool: WorkerPool;
+  readonly sweeper: Sweeper;
+  readonly disk: DiskSync;
+  readonly directories: RootfsDirectories;
+  readonly identity: ProcessIdentity = newIdentity();
+  readonly reserve: Reserve;
+  /**
+   * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held alone by prune
+   * until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
+   * Order: a container's own lock, then this one, then a metadata transaction.
+   */
+  readonly storeLock: StoreLock;
+
+  #images: Promise<ImageStore> | undefined;
+  #backends: Promise<Backends> | undefined;
+  #containers: Promise<Containers> | undefined;
+  #pruner: Promise<Pruner> | undefined;
+  #recovery: Promise<Recovery> | undefined;
+
+  /** @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO` */
+  static async open(options: ProvisionerOptions): Promise<Parts> {
+    const { workers = defaultWorkers(), owner = 'default' } = options;
+    if (!Number.isInteger(workers) || workers < 1 || workers > 64) {
+      throw new ProvisionerError('ERR_BAD_OPTION', `workers must be 1 to 64, not ${workers}`);
+    }
+    if (owner === '' || owner.length > 255) {
+      throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
+    }
+    checkRegistryOptions(options.registry ?? {});
+    const paths = new StorePaths(options.root ?? defaultRoot());
+    const format = openStoreDirectory(paths, loadSyscalls);
+    const reserve = new Reserve(paths);
+    const records = options.records ?? 'sqlite';
+    const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    if (records === 'sqlite') reserve.ensure();
+    return new Parts(options, { paths, format, metadata, reserve, owner, workers });
+  }
+
+  private constructor(
+    options: ProvisionerOptions,
+    opened: Pick<Parts, 'paths' | 'format' | 'metadata' | 'reserve' | 'owner'> & { readonly workers: number },
+  ) {
+    const { paths, format, metadata, reserve, owner, workers } = opened;
+    this.options = options;
+    this.paths = paths;
+    this.format = format;
+    this.metadata = metadata;
+    this.reserve = reserve;
+    this.owner = owner;
+    this.pool = new WorkerPool(workers);
+    this.sweeper = new Sweeper(paths, this.events);
+    this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
+    this.directories = new RootfsDirectories(paths, this.sweeper);
+    const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
+    this.storeLock = new StoreLock(lockFile, { onLongWait: warnOfWait(this.events) });
+  }
+
+  /** Root in a store whose layers were unpacked by root. */
+  get privileged(): boolean {
+    return this.format.whiteouts !== 'plain' && process.geteuid?.() === 0;
+  }
+
+  images(): Promise<ImageStore> {
+    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
+      const { paths, metadata, sweeper, identity, pool, disk, events, privileged, format } = this;
+      const limits = { ...DEFAULT_UNPACK_LIMITS, ...this.options.limits };
+      const { whiteouts } = format;
+      return new ImageStore({
+        paths,
+        metadata,
+        sweeper,
+        identity,
+        pool,
+        disk,
+        events,
+        privileged,
+        whiteouts,
+        limits,
+      });
+    });
+    return this.#images;
+  }
+
+  backends(): Promise<Backends> {
+    this.#backends ??= import('./make-backends.js').then(({ makeBackends }) => makeBackends(this));
+    return this.#backends;
+  }
+
+  containers(): Promise<Containers> {
+    this.#containers ??= Promise.all([import('./containers.js'), this.backends()]).then(
+      ([{ Containers }, backends]) => {
+        const { paths, metadata, directories, storeLock, owner, identity, disk } = this;
+        const sync = () => disk.all();
+        return new Containers({ paths, metadata, backends, directories, storeLock, owner, identity, sync });
+      },
+    );
+    return this.#containers;
+  }
+
+  pruner(): Promise<Pruner> {
+    this.#pruner ??= import('../prune/pruner.js').then(({ Pruner }) => {
+      const { paths, metadata, storeLock, sweeper } = this;
+      return new Pruner({ paths, metadata, storeLock, sweeper, isShared: this.options.records !== 'memory' });
+    });
+    return this.#pruner;
+  }
+
+  recovery(): Promise<Recovery> {
+    this.#recovery ??= Promise.all([import('./recovery.js'), this.containers()]).then(([{ Recovery }, containers]) => {
+      const { paths, metadata, storeLock, sweeper, directories, owner } = this;
+      const syscalls = loadSyscalls;
+      return new Recovery({ paths, metadata, storeLock, sweeper, directories, owner, containers, syscalls });
+    });
+    return this.#recovery;
+  }
+
+  /** Waits for pulls, and for the sweep unless it is left to a later one; then lets go of everything. */
+  async close(sweep: 'finish' | 'leave'): Promise<void> {
+    await (await this.#images)?.close();
+    if (sweep === 'finish') await this.sweeper.idle();
+    await this.sweeper.close();
+    await this.pool.close();
+    await this.metadata.close();
+    this.storeLock.close();
+  }
+}
+
+/** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */
+function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile | undefined {
+  if (records === 'memory') return undefined;
+  try {
+    return loadSyscalls().openLockFile(paths.lock);
+  } catch (error) {
+    if (systemCode(error) === 'ENOTSUP') return undefined;
+    throw fileError(error, 'open the lock', paths.lock);
+  }
+}
+
+function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {
+  return (waited, { writer, holders }) => {
+    const seconds = Math.round(waited / 1000);
+    const pids = holders.map((holder) => holder.pid).join(', ');
+    const who = writer === undefined ? `processes ${pids}` : `process ${writer.pid} (${writer.purpose})`;
+    events.emit('warning', {
+      code: 'LOCK_WAIT',
+      message: `waiting for ${seconds} s for the store's lock, which ${who} holds`,
+      details: { waited, ...(writer ?? {}), holders: pids },
+    });
+  };
+}
