@@ -7,9 +7,9 @@
 set -euo pipefail
 
 BUILD=(python3 make g++)
-# mmdebstrap makes real images, umoci and skopeo make and unpack them in other ways to compare with, attr shows and sets extended
+# mmdebstrap makes real images, umoci, skopeo and podman make and unpack them in other ways to compare with, attr shows and sets extended
 # attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start.
-TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates)
+TESTS=(mmdebstrap umoci skopeo podman attr zstd mount ca-certificates)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

@@ -12,7 +12,7 @@ export default async function setup(project: TestProject): Promise<void> {
   if (process.getuid?.() !== 0) missing.root = 'you are not root';
   const overlay = await whyNoOverlay();
   if (overlay !== undefined) missing.overlay = `overlay does not work in ${tmpdir()}: ${overlay}`;
-  for (const command of ['umoci', 'skopeo', 'mount', 'chroot', 'getfattr', 'setfattr'] as const)
+  for (const command of ['umoci', 'skopeo', 'podman', 'mount', 'chroot', 'getfattr', 'setfattr'] as const)
     note(missing, command, [command]);
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
