@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync, renameSync } from 'node:fs';
+import { createReadStream, lstatSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
-import { type BytePath, nodePath, toBytePath } from '../syscalls/byte-path.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import type { BytePath } from '../syscalls/byte-path.js';
+import type { FileTree, Syscalls } from '../syscalls/syscalls.js';
 import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
@@ -69,7 +69,7 @@ export async function unpackLayer(
     format: request.format,
     privileged: request.privileged,
     limits: request.limits,
-    removeDirectoryTree: (path) => removeReplaced(request.directory, path, syscalls),
+    removeDirectoryTree: (path) => removeReplaced(tree, path, join(request.directory, 'replaced'), syscalls),
   });
   try {
     await writeTar(request, writer, signal, progress);
@@ -95,10 +95,9 @@ export async function unpackLayer(
 }
 
 /** Takes a directory out of the layer first: its name need not be text, and what is removed must not be in the way of what replaces it. */
-function removeReplaced(layerDirectory: string, path: BytePath, syscalls: Syscalls): void {
-  const replaced = join(layerDirectory, 'replaced');
-  renameSync(nodePath(`${toBytePath(layerRootfs(layerDirectory))}/${path}`), replaced);
-  removeTree(replaced, { syscalls });
+function removeReplaced(tree: FileTree, path: BytePath, aside: string, syscalls: Syscalls): void {
+  tree.moveOut(path, aside);
+  removeTree(aside, { syscalls });
 }
 
 /** Disk use of a layer's directory without that of its root filesystem. */
