@@ -1,5 +1,5 @@
 // npm run bench -- NAME [options]: each benchmark is a file beside this one.
-const NAMES = ['provision', 'unpack', 'copy'];
+const NAMES = ['provision', 'unpack', 'copy', 'sweep'];
 
 const [name, ...options] = process.argv.slice(2);
 if (!NAMES.includes(name)) {
