@@ -7,10 +7,10 @@
 set -euo pipefail
 
 BUILD=(python3 make g++)
-# mmdebstrap makes real images, umoci and skopeo make and unpack them in other ways to compare with, attr shows and sets extended
-# attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start, docker-registry is the registry that is pulled from, and
-# openssl makes its certificates.
-TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates docker-registry openssl)
+# mmdebstrap makes real images, umoci, skopeo and podman make and unpack them in other ways to compare with, attr shows and sets
+# extended attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start, docker-registry is the registry that is pulled
+# from, and openssl makes its certificates.
+TESTS=(mmdebstrap umoci skopeo podman attr zstd mount ca-certificates docker-registry openssl)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

@@ -78,6 +78,23 @@ const syscall = libc.func('long syscall(long, int, void *, ulong)') as (
 export const getdents64 = (descriptor: number, entries: Uint8Array): number =>
   syscall(getdents64Number, descriptor, entries, entries.length);
 
+/** The same calls on names and memory given by their addresses, which saves koffi from looking at what it is given. */
+const syscallAt = libc.func('long syscall(long, int, uintptr_t, ulong)') as (...values: number[]) => number;
+export const getdents64At = (descriptor: number, address: number, size: number): number =>
+  syscallAt(getdents64Number, descriptor, address, size);
+export const statxAt = libc.func('int statx(int, uintptr_t, int, uint, uintptr_t)') as (
+  directory: number,
+  name: number,
+  flags: number,
+  mask: number,
+  status: number,
+) => number;
+export const unlinkNameAt = libc.func('int unlinkat(int, uintptr_t, int)') as (
+  directory: number,
+  name: number,
+  flags: number,
+) => number;
+
 export const AT_EMPTY_PATH = 0x1000;
 export const SEEK_SET = 0;
 export const SEEK_DATA = 3;

@@ -1,4 +1,5 @@
-import { constants } from 'node:os';
+import { constants } from 'node:fs';
+import { constants as os } from 'node:os';
 import koffi from 'koffi';
 import { type BytePath, printablePath } from './byte-path.js';
 import { syscallError } from './syscalls.js';
@@ -76,6 +77,12 @@ export const fchownat = libc.func('int fchownat(int, const char *, uint, uint, i
   gid: number,
   flags: number,
 ) => number;
+export const renameat = libc.func('int renameat(int, const char *, int, const char *)') as (
+  fromDirectory: number,
+  from: string | Buffer,
+  toDirectory: number,
+  to: string | Buffer,
+) => number;
 export const fchmodat = libc.func('int fchmodat(int, const char *, uint, int)') as (
   directory: number,
   path: string | Buffer,
@@ -124,7 +131,7 @@ export const fcntl = libc.func('int fcntl(int, int, void *)') as (
   argument: Uint8Array,
 ) => number;
 /**
- * The new mount calls by number, which is the same on every architecture, because older C libraries do not wrap them. Each is declared with its
+ * Newer calls by number, which is the same on every architecture, because older C libraries do not wrap them. Each is declared with its
  * own arguments: a variadic call has its types parsed every time, which took a tenth of a provision. @see fsopen(2), syscall(2)
  */
 const FSOPEN = 430;
@@ -143,17 +150,43 @@ export const fsmount = (descriptor: number, flags: number, attributes: number): 
 export const moveMount = (from: number, to: string, flags: number): number =>
   rawMoveMount(MOVE_MOUNT, from, '', AT_FDCWD, to, flags);
 
+const OPENAT2 = 437;
+const FCHMODAT2 = 452;
+const rawOpenat2 = libc.func('long syscall(long, int, const char *, const void *, ulong)') as typeof rawFsopen;
+const rawFchmodat2 = libc.func('long syscall(long, int, const char *, uint, int)') as typeof rawFsopen;
+const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+const RESOLVE_NO_XDEV = 0x01;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_NO_SYMLINKS = 0x04;
+const RESOLVE_BENEATH = 0x08;
+/** `struct open_how`: flags, mode, resolve. */
+const howToOpenBeneath = new BigUint64Array([
+  BigInt(O_PATH | constants.O_DIRECTORY | O_CLOEXEC),
+  0n,
+  BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV),
+]);
+/**
+ * Opens a directory, only to name it, on a way that does not leave `directory`, follows no symlink and enters no mount. Linux 5.6.
+ * @see openat2(2)
+ */
+export const openDirectoryBeneath = (directory: number, path: string | Buffer): number =>
+  rawOpenat2(OPENAT2, directory, path, howToOpenBeneath, howToOpenBeneath.byteLength);
+/** fchmodat with flags, which it has no place for. Linux 6.6. @see fchmodat2(2) */
+export const fchmodat2 = (directory: number, path: string | Buffer, mode: number, flags: number): number =>
+  rawFchmodat2(FCHMODAT2, directory, path, mode, flags);
+
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 
-const CODES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+const CODES = new Map(Object.entries(os.errno).map(([name, value]) => [value, name]));
 
 /** The error of the call that has just failed on this thread. */
 export function lastError(syscall: string, path?: BytePath): NodeJS.ErrnoException {
   const number = koffi.errno();
   // ENOTSUP and EOPNOTSUPP are one number on Linux; the table above may give either name.
-  const code = number === constants.errno.ENOTSUP ? 'ENOTSUP' : (CODES.get(number) ?? `E${number}`);
+  const code = number === os.errno.ENOTSUP ? 'ENOTSUP' : (CODES.get(number) ?? `E${number}`);
   return syscallError(code, syscall, path === undefined ? undefined : printablePath(path));
 }
 

@@ -1,7 +1,8 @@
 import { endianness } from 'node:os';
+import koffi from 'koffi';
 import { type BytePath, cPath } from './byte-path.js';
 import { AT_SYMLINK_NOFOLLOW, check } from './libc.js';
-import { AT_EMPTY_PATH, statx } from './libc-trees.js';
+import { AT_EMPTY_PATH, statx, statxAt } from './libc-trees.js';
 import type { FileTime } from './syscalls.js';
 import { FILE_TYPE_MASK, type FileStatus, type FileUsage } from './tree-calls.js';
 
@@ -17,6 +18,7 @@ const USAGE = STATX_TYPE | STATX_NLINK | STATX_INO | STATX_BLOCKS;
 /** `struct statx`, as 32-bit words. @see statx(2) */
 const words = new Uint32Array(64);
 const bytes = new Uint8Array(words.buffer);
+const address = Number(koffi.address(bytes));
 const signed = new Int32Array(words.buffer);
 const halves = new Uint16Array(words.buffer);
 /** Which half of a 64-bit field holds its low bits. BigInt views would take 30 ns for a field instead of 12. */
@@ -77,5 +79,11 @@ export function nativeStatus(descriptor: number, path: BytePath): FileStatus {
 /** @param path empty for the open file itself */
 export function nativeUsage(descriptor: number, path: BytePath): FileUsage {
   fill(descriptor, path, USAGE);
+  return new NativeFileUsage();
+}
+
+/** @param name the address of a name in memory */
+export function nativeUsageAt(descriptor: number, name: number): FileUsage {
+  check(statxAt(descriptor, name, AT_SYMLINK_NOFOLLOW, USAGE, address), 'stat');
   return new NativeFileUsage();
 }

@@ -29,6 +29,7 @@ import {
   BLOCK_DEVICE,
   CHARACTER_DEVICE,
   DIRECTORY,
+  type DirectoryCursor,
   type DirectoryEntry,
   FIFO,
   type FileStatus,
@@ -78,6 +79,9 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
       const name = entry.name.toString('latin1');
       return { name, type: typeOf(entry) ?? this.status(name).type, inode: undefined };
     });
+  }
+  cursor(): DirectoryCursor {
+    return new ListCursor(this);
   }
   status(name: BytePath): FileStatus {
     return new NativeFreeFileStatus(this.#stats(name));
@@ -190,4 +194,33 @@ function typeOf(entry: Dirent<Buffer>): FileType | undefined {
   if (entry.isCharacterDevice()) return CHARACTER_DEVICE;
   if (entry.isBlockDevice()) return BLOCK_DEVICE;
   return entry.isSocket() ? SOCKET : undefined;
+}
+
+class ListCursor implements DirectoryCursor {
+  readonly #directory: OpenDirectory;
+  readonly #entries: IterableIterator<DirectoryEntry>;
+  #entry: DirectoryEntry = { name: '', type: 0, inode: undefined };
+
+  constructor(directory: OpenDirectory) {
+    this.#directory = directory;
+    this.#entries = directory.list().values();
+  }
+
+  next(): boolean {
+    const { value, done } = this.#entries.next();
+    if (value !== undefined) this.#entry = value;
+    return !done;
+  }
+  get type(): FileType {
+    return this.#entry.type;
+  }
+  get name(): BytePath {
+    return this.#entry.name;
+  }
+  usage(): FileUsage {
+    return this.#directory.usage(this.name);
+  }
+  removeFile(): void {
+    this.#directory.removeFile(this.name);
+  }
 }

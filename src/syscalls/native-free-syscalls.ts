@@ -10,7 +10,7 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  rmdirSync,
+  renameSync,
   symlinkSync,
   unlinkSync,
   writeSync,
@@ -127,8 +127,8 @@ class NativeFreeFileTree implements FileTree {
   removeFile(path: BytePath): void {
     unlinkSync(this.#path(path));
   }
-  removeDirectory(path: BytePath): void {
-    rmdirSync(this.#path(path));
+  moveOut(path: BytePath, to: string): void {
+    renameSync(this.#path(path), to);
   }
   close(): void {
     // Nothing is held open.

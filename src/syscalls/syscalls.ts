@@ -55,7 +55,7 @@ export interface OverlayMount {
 
 /**
  * A directory, and calls on what is below it. Paths are relative to it, and the caller has made sure that no component
- * but the last is a symlink or `..`. The last one is never followed.
+ * but the last is a symlink or `..`; the native calls see to it as well. The last one is never followed.
  */
 export interface FileTree {
   /** A new regular file, open for writing. @throws `EEXIST` */
@@ -84,8 +84,8 @@ export interface FileTree {
   /** Where a symlink points; undefined for what is no symlink. */
   readLink(path: BytePath): BytePath | undefined;
   removeFile(path: BytePath): void;
-  /** An empty one. */
-  removeDirectory(path: BytePath): void;
+  /** Renames an entry to a place outside of the tree. @param to absolute, on the same file system */
+  moveOut(path: BytePath, to: string): void;
 
   close(): void;
 }

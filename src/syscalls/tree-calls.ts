@@ -28,6 +28,8 @@ export interface TreeCalls {
 export interface OpenDirectory {
   /** All entries but `.` and `..`, in the order of the file system. */
   list(): DirectoryEntry[];
+  /** The same entries for somebody who removes them, for less time than `list` takes. */
+  cursor(): DirectoryCursor;
   /** @param name empty for the directory itself */
   status(name: BytePath): FileStatus;
   /** Less than `status`, for less time. */
@@ -76,6 +78,17 @@ export interface DirectoryEntry {
   readonly type: FileType;
   /** The low 32 bits of the inode number; undefined where listing does not tell. */
   readonly inode: number | undefined;
+}
+
+/** Stands on one entry after the other, in front of the first at first. What happens in the directory meanwhile does not show. */
+export interface DirectoryCursor {
+  /** Goes on to the next entry. @returns false at the end */
+  next(): boolean;
+  /** Undefined where listing does not tell. */
+  readonly type: FileType | undefined;
+  readonly name: BytePath;
+  usage(): FileUsage;
+  removeFile(): void;
 }
 
 export interface FileStatus {

@@ -4,7 +4,7 @@ import { type BytePath, printablePath, toBytePath } from '../syscalls/byte-path.
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { type Syscalls, syscallError } from '../syscalls/syscalls.js';
-import { DIRECTORY, type DirectoryEntry, type FileType, type OpenDirectory } from '../syscalls/tree-calls.js';
+import { DIRECTORY, type DirectoryCursor, type OpenDirectory } from '../syscalls/tree-calls.js';
 import { Descent } from './descent.js';
 
 export interface RemoveTreeOptions {
@@ -20,6 +20,8 @@ export interface RemoveTreeResult {
   /** Disk use given back, as `du` counts it: of a file with several names when its last one goes. */
   readonly bytes: number;
 }
+
+type Entry = Pick<DirectoryCursor, 'name' | 'type' | 'usage' | 'removeFile'>;
 
 /** So many directories may be found to have new entries when they should be empty; then somebody is still at work in the tree. */
 const MOST_REFILLED = 16;
@@ -79,7 +81,7 @@ class Removal {
   }
 
   run(name: BytePath): void {
-    this.#removeEntry(name, undefined);
+    this.#removeEntry(this.#entryOf(name));
     for (;;) {
       const next = this.#descent.nextPostponed();
       if (next !== undefined) this.#enter(next);
@@ -92,31 +94,41 @@ class Removal {
     this.#descent.close();
   }
 
-  /** Removes what is no directory, and postpones what is one. @param type undefined when it has to be looked up */
-  #removeEntry(name: BytePath, type: FileType | undefined): void {
+  /** Removes what is no directory, and postpones what is one. */
+  #removeEntry(entry: Entry): void {
     if (this.#isCancelled?.()) throw new ProvisionerError('ERR_ABORTED', 'the removal was cancelled');
-    this.#name = name;
-    if (type === DIRECTORY) {
-      this.#descent.postpone(name);
+    if (entry.type === DIRECTORY) {
+      this.#descent.postpone(entry.name);
       return;
     }
     try {
-      this.#removeFile(name);
+      this.#removeFile(entry);
     } catch (error) {
-      if (this.#canTryAgain(error)) this.#removeFile(name);
+      this.#name = entry.name;
+      if (this.#canTryAgain(error)) this.#removeFile(entry);
     }
   }
 
-  #removeFile(name: BytePath): void {
-    const { directory } = this.#descent;
-    const { type, links, disk } = directory.usage(name);
+  #removeFile(entry: Entry): void {
+    const { type, links, disk } = entry.usage();
     if (type === DIRECTORY) {
-      this.#descent.postpone(name);
+      this.#descent.postpone(entry.name);
       return;
     }
-    directory.removeFile(name);
+    entry.removeFile();
     this.entries++;
     if (links === 1) this.bytes += disk;
+  }
+
+  /** An entry of the current directory whose type is not known. */
+  #entryOf(name: BytePath): Entry {
+    const { directory } = this.#descent;
+    return {
+      name,
+      type: undefined,
+      usage: () => directory.usage(name),
+      removeFile: () => directory.removeFile(name),
+    };
   }
 
   /** Goes down into a subdirectory and removes its entries. */
@@ -129,7 +141,8 @@ class Removal {
     this.#name = '';
     const { mountPoint, fileSystem } = this.#descent.usage;
     if (mountPoint || fileSystem !== above.fileSystem) throw syscallError('EBUSY', 'rmdir');
-    for (const entry of this.#list(directory)) this.#removeEntry(entry.name, entry.type);
+    const entries = this.#cursor(directory);
+    while (entries?.next()) this.#removeEntry(entries);
   }
 
   /** @returns undefined when it is not there any more, or was no directory any more and has been removed */
@@ -141,7 +154,7 @@ class Removal {
       const code = systemCode(error);
       if (code === 'ENOENT') return undefined;
       if (code === 'ENOTDIR' || code === 'ELOOP') {
-        this.#removeEntry(name, undefined);
+        this.#removeEntry(this.#entryOf(name));
         return undefined;
       }
       if (code !== 'EACCES' || !madeAccessible(() => parent.setDirectoryMode(name, OWNER_MAY_ALL))) throw error;
@@ -149,11 +162,12 @@ class Removal {
     }
   }
 
-  #list(directory: OpenDirectory): DirectoryEntry[] {
+  /** @returns undefined for a directory that has gone */
+  #cursor(directory: OpenDirectory): DirectoryCursor | undefined {
     try {
-      return directory.list();
+      return directory.cursor();
     } catch (error) {
-      return this.#canTryAgain(error) ? directory.list() : [];
+      return this.#canTryAgain(error) ? directory.cursor() : undefined;
     }
   }
 

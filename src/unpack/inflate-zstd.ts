@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { type Chunks, inflateError, through } from './decompress.js';
+import { type Chunks, inflateError, through } from './inflate.js';
 import { limitExceeded } from './malformed.js';
 import { type ZstdFrame, zstdFrames } from './zstd-frames.js';
 

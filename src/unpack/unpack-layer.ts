@@ -1,17 +1,18 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync, renameSync } from 'node:fs';
+import { createReadStream, lstatSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
-import { type BytePath, nodePath, toBytePath } from '../syscalls/byte-path.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import type { BytePath } from '../syscalls/byte-path.js';
+import type { FileTree, Syscalls } from '../syscalls/syscalls.js';
 import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
-import { type Chunks, decompress } from './decompress.js';
+import { decompress } from './decompress.js';
 import type { Skipped } from './entry-attributes.js';
+import type { Chunks } from './inflate.js';
 import { openLayerRoot } from './layer-root.js';
 import { LayerWriter } from './layer-writer.js';
 import { limitExceeded, truncated } from './malformed.js';
@@ -99,7 +100,7 @@ export async function unpackStoredBytes(
     format: request.format,
     privileged: request.privileged,
     limits: request.limits,
-    removeDirectoryTree: (path) => removeReplaced(request.directory, path, syscalls),
+    removeDirectoryTree: (path) => removeReplaced(tree, path, join(request.directory, 'replaced'), syscalls),
   });
   try {
     await writeTar(stored, request, writer, signal);
@@ -126,10 +127,9 @@ export async function unpackStoredBytes(
 }
 
 /** Takes a directory out of the layer first: its name need not be text, and what is removed must not be in the way of what replaces it. */
-function removeReplaced(layerDirectory: string, path: BytePath, syscalls: Syscalls): void {
-  const replaced = join(layerDirectory, 'replaced');
-  renameSync(nodePath(`${toBytePath(layerRootfs(layerDirectory))}/${path}`), replaced);
-  removeTree(replaced, { syscalls });
+function removeReplaced(tree: FileTree, path: BytePath, aside: string, syscalls: Syscalls): void {
+  tree.moveOut(path, aside);
+  removeTree(aside, { syscalls });
 }
 
 /** Disk use of a layer's directory without that of its root filesystem. */

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Chunks } from './decompress.js';
+import type { Chunks } from './inflate.js';
 import { limitExceeded, malformed, truncated } from './malformed.js';
 
 const FRAME_MAGIC = 0xfd2fb528;

@@ -15,6 +15,7 @@ export default async function setup(project: TestProject): Promise<void> {
   for (const command of [
     'umoci',
     'skopeo',
+    'podman',
     'mount',
     'chroot',
     'getfattr',

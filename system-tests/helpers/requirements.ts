@@ -7,6 +7,7 @@ export const REQUIREMENTS = [
   'overlay',
   'umoci',
   'skopeo',
+  'podman',
   'mount',
   'chroot',
   'getfattr',

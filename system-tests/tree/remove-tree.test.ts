@@ -139,6 +139,14 @@ describe.each([
     expect(existsSync(at('tree'))).toBe(false);
   });
 
+  it('removes a directory of so many entries with long names that listing it takes many calls', () => {
+    const layer = new LayerBuilder(at('tree')).file('.hidden').file('...').file('..b');
+    for (let index = 0; index < 3000; index++) layer.file(`${index}${'\xe9'.repeat(200)}`, '');
+    layer.file('sub/file');
+    expect(removeTree(at('tree'), { syscalls }).entries).toBe(3006);
+    expect(existsSync(at('tree'))).toBe(false);
+  });
+
   it('does not mind entries that somebody else removes meanwhile', () => {
     const layer = new LayerBuilder(at('tree'));
     for (let index = 0; index < 200; index++)
