@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { BlobPieces, readPieces } from './blob-pieces.js';
 import type { Endpoint } from './endpoint.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { Answer, RegistryClient } from './registry-client.js';
@@ -95,16 +96,14 @@ export class BlobReader {
     const { size } = this.#blob;
     const answer = await this.#ask(endpoint);
     try {
-      let skip = this.#checkStart(answer, host);
-      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-        const fresh = skip === 0 ? chunk : chunk.subarray(skip);
-        skip -= chunk.length - fresh.length;
-        if (fresh.length === 0) continue;
-        if (this.#offset + fresh.length > size) throw this.#wrongSize(endpoint, `more than ${size}`);
-        this.#offset += fresh.length;
+      const skip = this.#checkStart(answer, host);
+      const pieces = new BlobPieces(size - this.#offset, skip);
+      for await (const piece of readPieces(answer.body, pieces)) {
+        this.#offset += piece.length;
         this.#servedBy.add(endpoint.host);
-        yield fresh;
+        yield piece;
       }
+      if (pieces.surplus) throw this.#wrongSize(endpoint, `more than ${size}`);
     } catch (error) {
       throw transportError(this.#asked(endpoint), error, this.#signal);
     } finally {

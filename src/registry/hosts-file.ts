@@ -113,7 +113,9 @@ function settingsOf(fields: HostFields, directory: string, file: string) {
     verify: fields.skip_verify !== true,
     caFiles: (fields.ca ?? []).map(absolute),
     clientFiles: clientFiles(fields.client, absolute, file),
-    headers: fields.header ?? {},
+    headers: Object.fromEntries(
+      Object.entries(fields.header ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+    ),
     connectTimeout: fields.dial_timeout === undefined ? undefined : parseDuration(fields.dial_timeout, file),
     proxy: fields.proxy,
   };

@@ -35,8 +35,6 @@ const MAX_REDIRECTS = 10;
 const MAX_CHALLENGES = 2;
 /** Bytes of an answer that is an error, or a token. */
 const SMALL_BODY = 256 * 1024;
-/** Bytes that wait for the reader: what arrives while a worker writes files. */
-const READ_AHEAD = 1024 * 1024;
 
 /**
  * Speaks to registries: proves who we are when asked, follows redirects, and says in our words what went wrong. It neither tries again nor
@@ -177,7 +175,6 @@ export class RegistryClient {
         body: request.body ?? null,
         headersTimeout: stallTimeout,
         bodyTimeout: stallTimeout,
-        highWaterMark: READ_AHEAD,
         ...(signal === undefined ? {} : { signal }),
       } satisfies Dispatcher.RequestOptions);
       // One that is destroyed unread may still tell of it.
