@@ -140,7 +140,7 @@ export class Provisioner {
   }
 
   private constructor(parts: Parts) {
-    const { paths, format, owner, options, metadata, pool, events, storeLock } = parts;
+    const { paths, format, owner, options, metadata, pool, events, storeLock, reserve } = parts;
     const privileged = format.whiteouts !== 'plain' && process.geteuid?.() === 0;
     const { whiteouts } = format;
     this.#parts = parts;
@@ -156,7 +156,7 @@ export class Provisioner {
     ];
     const identity = newIdentity();
     const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
-    const store = { paths, metadata, sweeper, storeLock, directories, owner, identity };
+    const store = { paths, metadata, sweeper, storeLock, directories, owner, identity, reserve };
     this.#sweeper = sweeper;
     this.#directories = directories;
     this.#backends = new Backends(backends, paths.staging);
@@ -284,6 +284,7 @@ export class Provisioner {
     this.#checkOpen();
     await this.#sweeper.sweepAll();
     await this.#sweeper.idle();
+    this.#restoreReserve();
   }
 
   /** What keeps an image or a layer. @param thing an image's name or id, a layer's id, or its first digits @throws `ERR_IMAGE_NOT_FOUND` */
@@ -344,6 +345,7 @@ export class Provisioner {
     await this.#images.idle();
     if (sweep === 'finish') await this.#sweeper.idle();
     await this.#sweeper.close();
+    this.#restoreReserve();
     await this.#parts.pool.close();
     await this.#parts.metadata.close();
     this.#parts.storeLock.close();
@@ -353,7 +355,8 @@ export class Provisioner {
   async #requireTrust(): Promise<void> {
     const { metadata, paths } = this.#parts;
     if (!(await metadata.areRecordsLost())) return;
-    const mounted = (await rootfsesOnDisk(paths)).filter((rootfs) => rootfs.mounted);
+    const recorded = (await metadata.listContainers()).flatMap(({ rootfses }) => rootfses.map(({ id }) => id));
+    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.includes(id));
     const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
     const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
     throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {
@@ -363,6 +366,11 @@ export class Provisioner {
           : 'destroy the containers that are not in use, then run `provisioner recover`',
       details: { containers: names },
     });
+  }
+
+  /** Sets space aside again when it was given up and there is room now. */
+  #restoreReserve(): void {
+    if (this.#parts.options.records !== 'memory') this.#parts.reserve.ensure();
   }
 
   /** Runs what frees space, on a full disk too. */
@@ -415,10 +423,11 @@ function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLo
   return (waited, { writer, holders }) => {
     const seconds = Math.round(waited / 1000);
     const pids = holders.map((holder) => holder.pid).join(', ');
-    const who = writer === undefined ? `processes ${pids}` : `process ${writer.pid} (${writer.purpose})`;
+    const others = pids === '' ? 'another process' : `processes ${pids}`;
+    const who = writer === undefined ? others : `process ${writer.pid} (${writer.purpose})`;
     events.emit('warning', {
       code: 'LOCK_WAIT',
-      message: `waiting for ${seconds} s for the store's lock, which ${who} holds`,
+      message: `waiting for ${seconds} s for the store's lock, held by ${who}`,
       details: { waited, ...(writer ?? {}), holders: pids },
     });
   };
