@@ -3,64 +3,93 @@ import {
   dead,
   digestOf,
   image,
-  isAlive,
   type MetadataContractContext,
   ours,
   putLayers,
   rootfs,
   setClock,
-  theirs,
 } from './metadata-records.js';
-import { destroying, provisioned, states } from './metadata-steps.js';
+import { forgetTree, idsOf, putApp, putReady, states } from './metadata-steps.js';
 
 export function containerContract(context: MetadataContractContext): void {
   describe('the life of a rootfs', () => {
-    it('a container is recorded with its first rootfs and goes with its last one', async () => {
+    it('a rootfs that is made at once is recorded ready, with the stack and the owner, and its container with it', async () => {
       const { manager } = context;
-      await putLayers(manager, 'base', 'top');
+      const app = await putApp(manager, 'base', 'top', 'base');
       setClock(1000);
-      const layers = ['base', 'top', 'base'].map(digestOf);
-      await manager.beginProvision(rootfs('r1', 'c1', { layers }), ours, isAlive);
+      await manager.putRootfs(rootfs('r1', 'c1'));
       setClock(2000);
       const record = {
         id: 'r1',
         containerId: 'c1',
-        image: digestOf('image app'),
+        owner: 'agent',
+        image: app,
         backend: 'overlay',
-        state: 'provisioning',
-        layers,
+        state: 'ready',
+        maker: undefined,
+        layers: ['base', 'top', 'base'].map(digestOf),
+        complete: true,
         createdAt: 1000,
       };
-      const container = { id: 'c1', owner: 'agent', createdAt: 1000 };
-      expect(await manager.getContainer('c1')).toEqual({ ...container, rootfses: [record] });
-
-      await manager.finishProvision('r1');
-      expect(await manager.getContainer('c1')).toEqual({ ...container, rootfses: [{ ...record, state: 'ready' }] });
-
-      const doomed = { ...record, state: 'destroying' };
-      expect(await manager.beginDestroy('c1', ours, isAlive)).toEqual({ state: 'claimed', value: [doomed] });
-      expect(await manager.getContainer('c1')).toEqual({ ...container, rootfses: [doomed] });
-
-      await manager.forgetRootfses(['r1']);
+      const container = { id: 'c1', owner: 'agent', createdAt: 1000, rootfses: [record] };
+      expect(await manager.getContainer('c1')).toEqual(container);
+      expect(await manager.listContainers()).toEqual([container]);
+      expect(await manager.rootfsesIn('c1')).toEqual([record]);
+      expect((await manager.count()).containers).toBe(1);
+      await manager.forgetRootfses([record]);
       expect(await manager.getContainer('c1')).toBeUndefined();
       expect(await manager.listContainers()).toEqual([]);
-      // Nothing is left of it that would be in the way of a new container of that name.
-      await provisioned(manager, 'r1', 'c1', theirs);
+      expect((await manager.count()).containers).toBe(0);
+      // Nothing is left of it that would be in the way of a new one of that name, and of another owner.
+      await manager.putRootfs(rootfs('r1', 'c1', { owner: 'other' }));
+      expect((await manager.getContainer('c1'))?.owner).toBe('other');
+    });
+
+    it('a rootfs that takes long is provisioning, by its maker, until it is finished', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      await manager.putRootfs(rootfs('r1', 'c1'), ours);
+      expect(await manager.rootfsesIn('c1')).toMatchObject([{ state: 'provisioning', maker: ours }]);
+      await manager.finishRootfs({ containerId: 'c1', id: 'r1' });
+      expect(await manager.rootfsesIn('c1')).toMatchObject([{ state: 'ready', maker: undefined }]);
+    });
+
+    it('a rootfs that was forgotten while it was made, or is ready already, cannot be finished', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      const key = { containerId: 'c1', id: 'r1' };
+      await manager.putRootfs(rootfs('r1', 'c1'), dead);
+      await manager.putRootfs(rootfs('r1', 'c2'), ours);
+      await manager.forgetRootfses([key]);
+      await expect(manager.finishRootfs(key)).rejects.toMatchObject({ code: 'ERR_CONTAINER_GONE' });
+      expect(await states(manager, 'c2')).toEqual({ r1: 'provisioning' });
+      await manager.finishRootfs({ containerId: 'c2', id: 'r1' });
+      await expect(manager.finishRootfs({ containerId: 'c2', id: 'r1' })).rejects.toMatchObject({
+        code: 'ERR_CONTAINER_GONE',
+      });
+      expect(await states(manager, 'c2')).toEqual({ r1: 'ready' });
     });
 
     it('a container holds several rootfses, oldest first, and stays until the last one is forgotten', async () => {
       const { manager } = context;
-      for (const id of ['r2', 'r1', 'r3']) await provisioned(manager, id, 'c1');
-      expect((await manager.getContainer('c1'))?.rootfses.map((record) => record.id)).toEqual(['r2', 'r1', 'r3']);
-      expect((await destroying(manager, 'c1')).sort()).toEqual(['r1', 'r2', 'r3']);
-      await manager.forgetRootfses(['r1', 'r3']);
-      expect(await states(manager, 'c1')).toEqual({ r2: 'destroying' });
-      await manager.forgetRootfses(['r2']);
+      await putApp(manager);
+      for (const [index, id] of ['r2', 'r1', 'r3'].entries()) {
+        setClock(1000 + index);
+        await manager.putRootfs(rootfs(id, 'c1'));
+      }
+      expect(idsOf((await manager.getContainer('c1'))?.rootfses ?? [])).toEqual(['r2', 'r1', 'r3']);
+      expect(idsOf(await manager.rootfsesIn('c1'))).toEqual(['r3', 'r1', 'r2']);
+      expect((await manager.getContainer('c1'))?.createdAt).toBe(1000);
+      await manager.forgetRootfses([rootfs('r2', 'c1'), rootfs('r3', 'c1')]);
+      expect(await states(manager, 'c1')).toEqual({ r1: 'ready' });
+      expect((await manager.getContainer('c1'))?.createdAt).toBe(1001);
+      await manager.forgetRootfses([rootfs('r1', 'c1')]);
       expect(await manager.getContainer('c1')).toBeUndefined();
     });
 
     it('a container keeps the owner it was made with, and is listed by it', async () => {
       const { manager } = context;
+      await putApp(manager);
       for (const [id, containerId, owner] of [
         ['r1', 'b', 'one'],
         ['r2', 'a', 'two'],
@@ -68,7 +97,7 @@ export function containerContract(context: MetadataContractContext): void {
         ['r4', 'a/b', 'one'],
         ['r5', 'a-b', 'two'],
       ] as const) {
-        await manager.beginProvision(rootfs(id, containerId, { owner }), ours, isAlive);
+        await manager.putRootfs(rootfs(id, containerId, { owner }));
       }
       const ids = async (owner?: string) => (await manager.listContainers(owner)).map((container) => container.id);
       expect(await ids()).toEqual(['a', 'a-b', 'a/b', 'b']);
@@ -78,137 +107,178 @@ export function containerContract(context: MetadataContractContext): void {
       expect((await manager.listContainers('two')).map((container) => container.rootfses.length)).toEqual([2, 1]);
     });
 
-    it('a rootfs needs its layers, and outlives its image', async () => {
+    it('a rootfs needs its image, and nothing is recorded of one whose image is not there', async () => {
       const { manager } = context;
-      await putLayers(manager, 'base');
-      const layers = [digestOf('base'), digestOf('missing')];
-      await expect(manager.beginProvision(rootfs('r1', 'c1', { layers }), ours, isAlive)).rejects.toMatchObject({
-        code: 'ERR_LAYER_NOT_FOUND',
-        details: { layers: [digestOf('missing')] },
-      });
-      // Neither a container nor a claim was left behind.
-      expect(await manager.listContainers()).toEqual([]);
-      await manager.beginProvision(rootfs('r1', 'c1', { image: digestOf('image none') }), theirs, isAlive);
-      await manager.finishProvision('r1');
-      expect(await states(manager, 'c1')).toEqual({ r1: 'ready' });
-    });
-
-    it('a rootfs id that is in use is refused, and the rootfs that has it is left alone', async () => {
-      const { manager } = context;
-      await provisioned(manager, 'r1', 'c1');
-      for (const containerId of ['c1', 'c2']) {
-        await expect(manager.beginProvision(rootfs('r1', containerId), ours, isAlive)).rejects.toMatchObject({
-          code: 'ERR_BAD_OPTION',
+      const missing = rootfs('r1', 'c1', { image: digestOf('image none') });
+      for (const maker of [undefined, ours]) {
+        await expect(manager.putRootfs(missing, maker)).rejects.toMatchObject({
+          code: 'ERR_IMAGE_NOT_FOUND',
+          details: { image: digestOf('image none') },
         });
       }
-      expect((await manager.listContainers()).map((container) => container.id)).toEqual(['c1']);
-      expect(await states(manager, 'c1')).toEqual({ r1: 'ready' });
-      expect(await destroying(manager, 'c1', theirs)).toEqual(['r1']);
+      expect(await manager.listContainers()).toEqual([]);
     });
 
-    it('a rootfs that was destroyed while it was being provisioned does not become ready', async () => {
+    it('a rootfs id that the container has is refused, and the rootfs that has it is left alone', async () => {
       const { manager } = context;
+      await putApp(manager);
+      setClock(1000);
       await manager.putImage(image('app', []), []);
-      const before = await manager.getImage(image('app', []).id);
-      await manager.beginProvision(rootfs('r1', 'c1'), dead, isAlive);
-      expect(await destroying(manager, 'c1')).toEqual(['r1']);
-      setClock(9_000_000_000_000);
-      await expect(manager.finishProvision('r1')).rejects.toMatchObject({ code: 'ERR_CONTAINER_GONE' });
-      expect(await states(manager, 'c1')).toEqual({ r1: 'destroying' });
-      await manager.forgetRootfses(['r1']);
-      await expect(manager.finishProvision('r1')).rejects.toMatchObject({ code: 'ERR_CONTAINER_GONE' });
-      expect(await manager.getImage(image('app', []).id)).toEqual(before);
+      await manager.putRootfs(rootfs('r1', 'c1', { backend: 'copy' }), ours);
+      const before = await manager.getContainer('c1');
+      setClock(9000);
+      for (const maker of [undefined, ours]) {
+        await expect(manager.putRootfs(rootfs('r1', 'c1'), maker)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+      }
+      expect(await manager.getContainer('c1')).toEqual(before);
+      // What was refused was no use of the image.
+      expect((await manager.getImage(image('app', []).id))?.lastUsedAt).toBe(1000);
+      await manager.putRootfs(rootfs('r1', 'c2'));
+      expect((await manager.listContainers()).map((container) => container.id)).toEqual(['c1', 'c2']);
     });
 
-    it('forgetting passes over ids that nobody knows, and may be repeated', async () => {
+    it('a rootfs is forgotten in its own container only', async () => {
       const { manager } = context;
-      await provisioned(manager, 'r1', 'c1');
-      await provisioned(manager, 'r2', 'c2');
-      await manager.forgetRootfses([]);
-      await manager.forgetRootfses(['none', 'r1', 'r1']);
-      await manager.forgetRootfses(['none', 'r1']);
+      await putApp(manager);
+      for (const containerId of ['a', 'a/b', 'b']) await manager.putRootfs(rootfs('same', containerId));
+      await manager.forgetRootfses([{ containerId: 'a', id: 'same' }]);
+      expect((await manager.listContainers()).map((container) => container.id)).toEqual(['a/b', 'b']);
+    });
+
+    it('forgetting passes over what nobody knows, may be repeated, and tells how many were known', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      await putReady(manager, { r1: 'c1', r2: 'c2' });
+      expect(await manager.forgetRootfses([])).toBe(0);
+      for (const forgotten of [1, 0]) {
+        const keys = [
+          { containerId: 'none', id: 'r1' },
+          { containerId: 'c1', id: 'r1' },
+          { containerId: 'c1', id: 'r1' },
+        ];
+        expect(await manager.forgetRootfses(keys)).toBe(forgotten);
+      }
       expect((await manager.listContainers()).map((container) => container.id)).toEqual(['c2']);
     });
 
-    it('destroying what is not recorded finds nothing and claims nothing', async () => {
+    it('a record does not change when the caller changes what it got back', async () => {
       const { manager } = context;
-      await provisioned(manager, 'r1', 'c1');
-      for (const none of ['c', 'c1/x', 'c11', 'none']) expect(await destroying(manager, none), none).toEqual([]);
-      expect(await states(manager, 'c1')).toEqual({ r1: 'ready' });
-      await provisioned(manager, 'r2', 'c1/x', theirs);
-      await provisioned(manager, 'r3', 'none', theirs);
+      await putApp(manager, 'base');
+      await putReady(manager, { r1: 'c1' });
+      const answers = [
+        ...(await manager.rootfsesIn('c1')),
+        ...((await manager.getContainer('c1'))?.rootfses ?? []),
+        ...(await manager.listContainers()).flatMap((container) => container.rootfses),
+      ];
+      for (const { layers } of answers) (layers as string[]).pop();
+      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([digestOf('base')]);
+    });
+  });
+
+  describe('the stack of a rootfs', () => {
+    it('is that of its image, and stays when the image is gone', async () => {
+      const { manager } = context;
+      const app = await putApp(manager, 'base', 'top');
+      await putReady(manager, { r1: 'c1', r2: 'c2' });
+      await putLayers(manager, 'broken');
+      await manager.putImage(image('other', ['broken']), []);
+      await manager.forgetLayers([digestOf('broken')]);
+      const [record] = await manager.rootfsesIn('c1');
+      expect(record).toMatchObject({ image: app, layers: ['base', 'top'].map(digestOf) });
+      await putLayers(manager, 'third');
+      await manager.putImage(image('third', ['base', 'third']), []);
+      expect((await manager.rootfsesIn('c2'))[0]?.layers).toEqual(['base', 'top'].map(digestOf));
+    });
+
+    it('keeps its layers when the image has been forgotten and pulled again', async () => {
+      const { manager } = context;
+      await putApp(manager, 'base', 'top');
+      await putReady(manager, { before: 'c1' });
+      await manager.forgetLayers([digestOf('top')]);
+      expect(await manager.listImages()).toEqual([]);
+      await putApp(manager, 'base', 'top');
+      await putReady(manager, { after: 'c2' });
+      // It says that this is not all it was made of, whatever is pulled since.
+      expect(await manager.rootfsesIn('c1')).toMatchObject([{ layers: [digestOf('base')], complete: false }]);
+      expect(await manager.rootfsesIn('c2')).toMatchObject([{ layers: ['base', 'top'].map(digestOf), complete: true }]);
+      await forgetTree(manager, 'c2');
+      await manager.dropUnusedStacks();
+      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([digestOf('base')]);
+      expect((await manager.getStack(image('app', []).id)).map((record) => record.id)).toEqual(
+        ['base', 'top'].map(digestOf),
+      );
+    });
+
+    it('may be empty', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      await putReady(manager, { r1: 'c1' });
+      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([]);
     });
   });
 
   describe('the tree of containers', () => {
-    it('a destroy takes all that is below, children before parents, and nothing that only looks alike', async () => {
+    it('holds all that is below, children before parents, and nothing that only looks alike', async () => {
       const { manager } = context;
+      await putApp(manager);
       const ids = ['a', 'a/b', 'a/b/c', 'a/b-c', 'a/b.c', 'a/b0', 'a/d', 'a-b', 'a.b', 'a0', 'ab', 'A', 'b/a'];
-      for (const id of ids) await provisioned(manager, `rootfs of ${id}`, id);
-      expect(await destroying(manager, 'a/b')).toEqual(['rootfs of a/b/c', 'rootfs of a/b']);
-      await manager.releaseContainerClaims('a/b', ours);
+      for (const id of ids) await manager.putRootfs(rootfs(`rootfs of ${id}`, id));
+      expect(idsOf(await manager.rootfsesIn('a/b'))).toEqual(['rootfs of a/b/c', 'rootfs of a/b']);
 
-      const order = await destroying(manager, 'a');
-      const below = ['a', 'a/b', 'a/b/c', 'a/b-c', 'a/b.c', 'a/b0', 'a/d'].map((id) => `rootfs of ${id}`);
+      const order = (await manager.rootfsesIn('a')).map((record) => record.containerId);
+      const below = ['a', 'a/b', 'a/b/c', 'a/b-c', 'a/b.c', 'a/b0', 'a/d'];
       expect([...order].sort()).toEqual([...below].sort());
       for (const id of below) {
         for (const child of below.filter((other) => other.startsWith(`${id}/`))) {
           expect(order.indexOf(child), `${child} before ${id}`).toBeLessThan(order.indexOf(id));
         }
       }
-      await manager.forgetRootfses(order);
+      await forgetTree(manager, 'a');
       const left = (await manager.listContainers()).map((container) => container.id);
       expect(left).toEqual(['A', 'a-b', 'a.b', 'a0', 'ab', 'b/a']);
-      for (const id of left) expect(await states(manager, id)).toEqual({ [`rootfs of ${id}`]: 'ready' });
     });
 
-    it('a parent need not be recorded for its children to be destroyed with it', async () => {
+    it('has the rootfses of one container together, the newest first, between those of others', async () => {
       const { manager } = context;
-      await provisioned(manager, 'r1', 'a/b/c');
-      await provisioned(manager, 'r2', 'a/d');
-      const doomed = await destroying(manager, 'a');
-      expect([...doomed].sort()).toEqual(['r1', 'r2']);
-      await manager.forgetRootfses(doomed);
-      expect(await manager.listContainers()).toEqual([]);
-    });
-
-    it('while a parent is destroyed nobody else provisions below it, even when it is not recorded itself', async () => {
-      const { manager } = context;
-      await provisioned(manager, 'r1', 'a/b');
-      expect(await destroying(manager, 'a')).toEqual(['r1']);
-      for (const containerId of ['a', 'a/b', 'a/c', 'a/b/c/d']) {
-        expect(await manager.beginProvision(rootfs('r2', containerId), theirs, isAlive), containerId).toEqual({
-          state: 'busy',
-          holder: ours,
-        });
+      await putApp(manager);
+      for (const [index, [id, containerId]] of [
+        ['1', 'a'],
+        ['2', 'a/b'],
+        ['3', 'a'],
+        ['4', 'a/b'],
+        ['5', 'a'],
+      ].entries()) {
+        setClock(1000 + index);
+        await manager.putRootfs(rootfs(id as string, containerId as string));
       }
-      expect((await manager.listContainers()).map((container) => container.id)).toEqual(['a/b']);
-      await provisioned(manager, 'r3', 'ab', theirs);
-      await manager.forgetRootfses(['r1']);
-      await provisioned(manager, 'r4', 'a/c', theirs);
-      await provisioned(manager, 'r5', 'a', theirs);
+      expect(idsOf(await manager.rootfsesIn('a'))).toEqual(['4', '2', '5', '3', '1']);
     });
 
-    it('a parent cannot be destroyed while another process provisions a child', async () => {
+    it('need not have its top recorded', async () => {
       const { manager } = context;
-      await provisioned(manager, 'r1', 'a');
-      await manager.beginProvision(rootfs('r2', 'a/b/c'), theirs, isAlive);
-      expect(await manager.beginDestroy('a', ours, isAlive)).toEqual({ state: 'busy', holder: theirs });
-      // It has changed nothing: the parent still works, and the child can be finished.
-      expect(await states(manager, 'a')).toEqual({ r1: 'ready' });
-      await manager.finishProvision('r2');
-      expect(await destroying(manager, 'a')).toEqual(['r2', 'r1']);
+      await putApp(manager);
+      await putReady(manager, { r1: 'a/b/c', r2: 'a/d' });
+      expect(idsOf(await manager.rootfsesIn('a')).sort()).toEqual(['r1', 'r2']);
+      expect(await manager.getContainer('a')).toBeUndefined();
+      for (const none of ['c', 'a/b/c/d', 'a/bc', 'none']) expect(await manager.rootfsesIn(none), none).toEqual([]);
     });
 
-    it('a child can be destroyed while its parent is provisioned, and its siblings stay', async () => {
+    it('is listed whole when it is longer than a page', async () => {
       const { manager } = context;
-      await provisioned(manager, 'r1', 'a/b');
-      await provisioned(manager, 'r2', 'a/c');
-      await manager.beginProvision(rootfs('r3', 'a'), theirs, isAlive);
-      expect(await destroying(manager, 'a/b')).toEqual(['r1']);
-      await manager.forgetRootfses(['r1']);
-      await manager.finishProvision('r3');
-      expect((await manager.listContainers()).map((container) => container.id)).toEqual(['a', 'a/c']);
+      await putLayers(manager, 'base');
+      await manager.putImage(image('app', ['base']), []);
+      const expected = new Map<string, number>();
+      for (let index = 0; index < 2207; index += 1) {
+        const containerId = `job-${index % 1103}/x`;
+        const owner = index % 1103 < 500 ? 'one' : 'two';
+        await manager.putRootfs(rootfs(`r${index}`, containerId, { owner }));
+        expected.set(containerId, (expected.get(containerId) ?? 0) + 1);
+      }
+      const all = await manager.listContainers();
+      expect(all.map((container) => container.id)).toEqual([...expected.keys()].sort());
+      expect(new Map(all.map(({ id, rootfses }) => [id, rootfses.length]))).toEqual(expected);
+      expect(await manager.listContainers('one')).toHaveLength(500);
+      expect((await manager.count()).containers).toBe(1103);
     });
   });
 }

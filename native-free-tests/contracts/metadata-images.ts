@@ -23,12 +23,14 @@ export function imageContract(context: MetadataContractContext): void {
         names: ['registry.example/app:v1', 'registry.example/app:v2'],
         createdAt: 1_700_000_000_123,
         lastUsedAt: 1_700_000_000_123,
+        pinned: false,
         bytes: 8192,
       };
       expect(await manager.getImage(app.id)).toEqual(record);
       expect(await manager.getImageByName('registry.example/app:v1')).toEqual(record);
       expect(await manager.getImageByName('registry.example/app:v2')).toEqual(record);
-      expect(await manager.listImages()).toEqual([record]);
+      const { manifest: _, config: __, ...summary } = record;
+      expect(await manager.listImages()).toEqual([summary]);
     });
 
     it('an image or a name that nobody recorded is not found', async () => {
@@ -122,6 +124,7 @@ export function imageContract(context: MetadataContractContext): void {
         names: ['app:v1', 'app:v2'],
         createdAt: 1000,
         lastUsedAt: 2000,
+        pinned: false,
         bytes: 4096,
       });
     });
@@ -205,11 +208,61 @@ export function imageContract(context: MetadataContractContext): void {
       await manager.putImage(image('app', []), []);
       await manager.putImage(image('other', []), []);
       setClock(5000);
-      await manager.beginProvision(rootfs('r1', 'c1'), '1:1:boot', () => true);
-      expect((await manager.getImage(image('app', []).id))?.lastUsedAt).toBe(1000);
-      await manager.finishProvision('r1');
+      await manager.putRootfs(rootfs('r1', 'c1'));
       expect(await manager.getImage(image('app', []).id)).toMatchObject({ createdAt: 1000, lastUsedAt: 5000 });
       expect((await manager.getImage(image('other', []).id))?.lastUsedAt).toBe(1000);
+    });
+
+    it('the last use of an image is told to a second, so that one in constant use is not written all the time', async () => {
+      const { manager } = context;
+      setClock(10_000);
+      await manager.putImage(image('app', []), []);
+      const lastUse = async () => (await manager.getImage(image('app', []).id))?.lastUsedAt;
+      for (const [index, [now, expected]] of [
+        [10_999, 10_000],
+        [11_000, 10_000],
+        [11_001, 11_001],
+        [11_500, 11_001],
+      ].entries()) {
+        setClock(now as number);
+        await manager.putRootfs(rootfs(`r${index}`, 'c1'));
+        expect(await lastUse(), String(now)).toBe(expected);
+      }
+    });
+
+    it('an image is pinned until it is not, and keeps its pin when it is pulled again', async () => {
+      const { manager } = context;
+      const [app, other] = [image('app', []), image('other', [])];
+      await manager.putImage(app, ['app:latest']);
+      await manager.putImage(other, []);
+      const pins = async () => [(await manager.getImage(app.id))?.pinned, (await manager.getImage(other.id))?.pinned];
+      await manager.setPinned(app.id, true);
+      await manager.setPinned(app.id, true);
+      expect(await pins()).toEqual([true, false]);
+      await manager.putImage(app, ['app:again']);
+      expect(await pins()).toEqual([true, false]);
+      expect((await manager.listImages()).filter(({ pinned }) => pinned).map(({ id }) => id)).toEqual([app.id]);
+      await manager.setPinned(app.id, false);
+      expect(await pins()).toEqual([false, false]);
+      await expect(manager.setPinned(digestOf('image none'), true)).rejects.toMatchObject({
+        code: 'ERR_IMAGE_NOT_FOUND',
+      });
+    });
+
+    it('more images than a page holds are listed, each once, newest first', async () => {
+      const { manager } = context;
+      await putLayers(manager, 'base');
+      const ids: string[] = [];
+      for (let index = 0; index < 1203; index += 1) {
+        setClock(1000 + ((index * 7) % 1203));
+        const one = image(`app ${index}`, ['base']);
+        ids[(index * 7) % 1203] = one.id;
+        await manager.putImage(one, [`app:${index}`]);
+      }
+      const listed = await manager.listImages();
+      expect(listed.map(({ id }) => id)).toEqual(ids.toReversed());
+      expect(new Set(listed.flatMap(({ names }) => names)).size).toBe(1203);
+      expect((await manager.count()).images).toBe(1203);
     });
 
     it('a record does not change when the caller changes what it handed in or got back', async () => {

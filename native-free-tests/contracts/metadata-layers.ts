@@ -82,18 +82,41 @@ export function layerContract(context: MetadataContractContext): void {
       expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'claimed' });
       expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
       // Late news of the dead process, written by somebody on its behalf, takes nothing from us.
-      await manager.releaseLayerClaim(id, dead);
+      await manager.releaseLayerClaims(dead, [id]);
       expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
     });
 
     it('a claim that was given back can be had by others', async () => {
       const { manager } = context;
       await manager.claimLayer(id, ours, isAlive);
-      await manager.releaseLayerClaim(id, theirs);
+      await manager.releaseLayerClaims(theirs, [id]);
       expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
-      await manager.releaseLayerClaim(id, ours);
-      await manager.releaseLayerClaim(id, ours);
+      await manager.releaseLayerClaims(ours, [id]);
+      await manager.releaseLayerClaims(ours, [id]);
       expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'claimed' });
+    });
+
+    it('a process gives back the claims that it names, or all of its own', async () => {
+      const { manager } = context;
+      const [one, two, three] = ['one', 'two', 'three'].map(digestOf) as [string, string, string];
+      for (const layerId of [one, two]) await manager.claimLayer(layerId, ours, isAlive);
+      await manager.claimLayer(three, theirs, isAlive);
+      await manager.releaseLayerClaims(ours, [one, three, digestOf('never claimed')]);
+      expect(await manager.claimLayer(one, theirs, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.claimLayer(two, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+      await manager.releaseLayerClaims(ours, []);
+      expect(await manager.claimLayer(two, theirs, isAlive)).toEqual({ state: 'busy', holder: ours });
+      await manager.releaseLayerClaims(ours);
+      expect(await manager.claimLayer(two, theirs, isAlive)).toEqual({ state: 'claimed' });
+      expect(await manager.claimLayer(three, ours, isAlive)).toEqual({ state: 'busy', holder: theirs });
+    });
+
+    it('more layers than a page holds are listed, each once, sorted', async () => {
+      const { manager } = context;
+      const words = Array.from({ length: 2101 }, (_, index) => `layer ${index}`);
+      await putLayers(manager, ...words);
+      expect((await manager.listLayers()).map((record) => record.id)).toEqual(words.map(digestOf).sort());
+      expect((await manager.count()).layers).toBe(2101);
     });
 
     it('a recorded layer cannot be claimed any more', async () => {
@@ -148,17 +171,29 @@ export function layerContract(context: MetadataContractContext): void {
         () => manager.missingLayers([]),
         () => manager.putLayer(layer('base')),
         () => manager.listLayers(),
+        () => manager.getStack(id),
+        () => manager.count(),
         () => manager.claimLayer(id, ours, isAlive),
-        () => manager.releaseLayerClaim(id, ours),
+        () => manager.releaseLayerClaims(ours),
+        () => manager.releaseLayerClaims(ours, [id]),
         () => manager.layerOfBlob(id),
         () => manager.putBlob(id, id),
-        () => manager.beginProvision(rootfs('r1', 'c1'), ours, isAlive),
-        () => manager.finishProvision('r1'),
-        () => manager.beginDestroy('c1', ours, isAlive),
-        () => manager.forgetRootfses([]),
-        () => manager.releaseContainerClaims('c1', ours),
+        () => manager.putRootfs(rootfs('r1', 'c1')),
+        () => manager.finishRootfs(rootfs('r1', 'c1')),
+        () => manager.rootfsesIn('c1'),
+        () => manager.forgetRootfses([rootfs('r1', 'c1')]),
         () => manager.getContainer('c1'),
         () => manager.listContainers(),
+        () => manager.openLease('pull', ours),
+        () => manager.leaseLayers('pull', [id]),
+        () => manager.closeLeases(['pull']),
+        () => manager.listLeases(),
+        () => manager.setPinned(id, true),
+        () => manager.removeUnused({ images: [], layers: [] }, ours, false),
+        () => manager.dropUnusedStacks(),
+        () => manager.forgetLayers([id]),
+        () => manager.areRecordsLost(),
+        () => manager.setRecordsLost(true),
       ];
       for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     });

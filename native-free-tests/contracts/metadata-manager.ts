@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, vi } from 'vitest';
 import type { MetadataManager } from '#src/metadata/metadata-manager.js';
-import { claimContract } from './metadata-claims.js';
 import { containerContract } from './metadata-containers.js';
 import { imageContract } from './metadata-images.js';
 import { layerContract } from './metadata-layers.js';
+import { leaseContract } from './metadata-leases.js';
+import { pruneContract } from './metadata-prune.js';
 import type { MetadataContractContext } from './metadata-records.js';
 
 /**
@@ -31,6 +32,7 @@ export function metadataManagerContract(name: string, open: () => Promise<Metada
     imageContract(context);
     layerContract(context);
     containerContract(context);
-    claimContract(context);
+    leaseContract(context);
+    pruneContract(context);
   });
 }

@@ -35,7 +35,7 @@ export function image(word: string, layers: readonly string[], changes: Partial<
 }
 
 export function rootfs(id: string, containerId: string, changes: Partial<NewRootfs> = {}): NewRootfs {
-  return { id, containerId, owner: 'agent', image: digestOf('image app'), backend: 'overlay', layers: [], ...changes };
+  return { id, containerId, owner: 'agent', image: digestOf('image app'), backend: 'overlay', ...changes };
 }
 
 export async function putLayers(manager: MetadataManager, ...words: string[]): Promise<void> {

@@ -1,30 +1,35 @@
-import { expect } from 'vitest';
-import type { MetadataManager } from '#src/metadata/metadata-manager.js';
-import { isAlive, ours, rootfs } from './metadata-records.js';
+import type { MetadataManager, RootfsRecord } from '#src/metadata/metadata-manager.js';
+import { image, putLayers, rootfs } from './metadata-records.js';
 
-/** Steps in the life of a container that most of the contract begins with. */
+/** Steps that much of the contract begins with. */
 
-export const claimed = { state: 'claimed', value: undefined };
-
-/** A rootfs that is ready, with no claim left on its container. */
-export async function provisioned(
-  manager: MetadataManager,
-  id: string,
-  containerId: string,
-  process = ours,
-): Promise<void> {
-  expect(await manager.beginProvision(rootfs(id, containerId), process, isAlive)).toEqual(claimed);
-  await manager.finishProvision(id);
+/** Records the image that `rootfs` is made of unless told otherwise, with these layers. */
+export async function putApp(manager: MetadataManager, ...layers: string[]): Promise<string> {
+  await putLayers(manager, ...layers);
+  const app = image('app', layers);
+  await manager.putImage(app, []);
+  return app.id;
 }
 
-/** The ids of the rootfses to remove; fails when somebody is in the way. */
-export async function destroying(manager: MetadataManager, containerId: string, process = ours): Promise<string[]> {
-  const answer = await manager.beginDestroy(containerId, process, isAlive);
-  if (answer.state === 'busy') throw new Error(`${answer.holder} is in the way`);
-  return answer.value.map((record) => record.id);
+/** Records rootfses that are ready, of the image of `putApp`, each in the container named. */
+export async function putReady(
+  manager: MetadataManager,
+  places: Readonly<Record<string, string>>,
+  owner = 'agent',
+): Promise<void> {
+  for (const [id, containerId] of Object.entries(places)) await manager.putRootfs(rootfs(id, containerId, { owner }));
 }
 
 export async function states(manager: MetadataManager, containerId: string): Promise<Record<string, string>> {
   const container = await manager.getContainer(containerId);
   return Object.fromEntries(container?.rootfses.map((record) => [record.id, record.state]) ?? []);
+}
+
+export function idsOf(rootfses: readonly RootfsRecord[]): string[] {
+  return rootfses.map((record) => record.id);
+}
+
+/** Forgets whatever is recorded in the tree of a container. */
+export async function forgetTree(manager: MetadataManager, containerId: string): Promise<void> {
+  await manager.forgetRootfses(await manager.rootfsesIn(containerId));
 }

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
@@ -8,8 +8,9 @@ import { writeOciLayout } from './image-builder.js';
 const directories: string[] = [];
 const opened: Provisioner[] = [];
 
+/** In memory where that is to be had: what these tests write need not reach a disk. */
 export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'provisioner-test-'));
+  const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'provisioner-test-'));
   directories.push(directory);
   return directory;
 }

@@ -182,7 +182,7 @@ test('a pull that is cancelled frees its caller at once, leaves nothing, and can
   await expect(p.pull(source, { name: 'big', signal: abort.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   p.events.removeAllListeners('layerProgress');
   await p.pull(source, { name: 'big' });
-  await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')]).toEqual([]);
+  await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')], { timeout: 10_000 }).toEqual([]);
 });
 
 test('two callers share one pull, and one that gives up does not take it from the other', async () => {
@@ -209,7 +209,7 @@ test.each([
   });
   await expect(p.pull(`oci:${layout}`)).rejects.toMatchObject({ code });
   expect(await p.images()).toEqual([]);
-  await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')]).toEqual([]);
+  await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')], { timeout: 10_000 }).toEqual([]);
 });
 
 test('a layer that is not what the config says fails with both diff IDs, and the other layers are kept for the next try', async () => {

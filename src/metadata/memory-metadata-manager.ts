@@ -208,6 +208,7 @@ export class MemoryMetadataManager implements MetadataManager {
       maker,
       createdAt,
       layers: [...image.layers],
+      complete: true,
     });
     if (image.lastUsedAt < createdAt - 1000) this.#images.set(imageId, { ...image, lastUsedAt: createdAt });
   }
@@ -226,9 +227,9 @@ export class MemoryMetadataManager implements MetadataManager {
     return newest.sort((one, other) => compare(other.containerId, one.containerId)).map(copyRootfs);
   }
 
-  async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<void> {
+  async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number> {
     this.#requireOpen();
-    for (const key of rootfses) this.#rootfses.delete(rootfsKey(key));
+    return rootfses.filter((key) => this.#rootfses.delete(rootfsKey(key))).length;
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {
@@ -311,7 +312,9 @@ export class MemoryMetadataManager implements MetadataManager {
     const images = [...this.#images.values()].filter((image) => image.layers.some((layer) => gone.has(layer)));
     for (const image of images) this.#deleteImage(image.id);
     for (const [key, rootfs] of this.#rootfses) {
-      this.#rootfses.set(key, { ...rootfs, layers: rootfs.layers.filter((layer) => !gone.has(layer)) });
+      const layers = rootfs.layers.filter((layer) => !gone.has(layer));
+      const complete = rootfs.complete && layers.length === rootfs.layers.length;
+      this.#rootfses.set(key, { ...rootfs, layers, complete });
     }
     for (const id of ids) this.#layers.delete(id);
     return images.map((image) => image.id).sort();

@@ -95,8 +95,8 @@ export interface MetadataManager {
   finishRootfs(rootfs: RootfsKey): Promise<void>;
   /** The rootfses of a container and of all below it, children before parents, the newest first. */
   rootfsesIn(containerId: string): Promise<RootfsRecord[]>;
-  /** Nothing of these stands on disk any more. A container goes with its last rootfs. Unknown ones are passed over. */
-  forgetRootfses(rootfses: readonly RootfsKey[]): Promise<void>;
+  /** Nothing of these stands on disk any more. A container goes with its last rootfs. @returns how many were recorded until now */
+  forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number>;
   getContainer(containerId: string): Promise<ContainerRecord | undefined>;
   /** Sorted by id. @param owner only this owner's. Default: all. */
   listContainers(owner?: string): Promise<ContainerRecord[]>;
@@ -207,6 +207,8 @@ export interface RootfsRecord extends NewRootfs {
   readonly maker: ProcessIdentity | undefined;
   /** The stack at the time of provisioning, bottom first: what keeps these layers even when the image is gone. */
   readonly layers: readonly LayerId[];
+  /** False when a layer of its stack has been forgotten since, so that `layers` is no more what it was made of. */
+  readonly complete: boolean;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
 }

@@ -9,7 +9,7 @@
  *                                                                                                                          │
  *   rootfs           container · id · owner · image · backend · state · maker · created_at · stack → ──┬────────────────────┘
  *                                                                                                      ▼
- *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root        stack   key
+ *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root        stack   key · size
  *    ▲                                                                                             └── stack_layer
  *    └─────────────────────────────────────────────────────────────────────────────────────────────── stack → · position · layer →
  *
@@ -23,6 +23,8 @@
  * An arrow is a foreign key. Those to `layer` and `stack` refuse to let go what is still used; the others take the lower row away with the
  * upper one. A stack belongs to its image and to the rootfses that were made of it, so a rootfs is one row, whatever the number of its
  * layers, and outlives its image; `rootfs.image` is no foreign key. A stack that nobody uses any more goes with the next prune.
+ *
+ * `stack.size` is the number of layers that it was made with: a stack of which a layer was forgotten has fewer rows than that.
  *
  * A container is the rootfses that bear its id: there is no row for it.
  *
@@ -62,7 +64,8 @@ CREATE TABLE blob (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stack (
-  key INTEGER PRIMARY KEY
+  key  INTEGER PRIMARY KEY,
+  size INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE stack_layer (

@@ -81,7 +81,7 @@ function insertImage(db: SqliteConnection, image: NewImage, now: number): Key {
 }
 
 function insertStack(db: SqliteConnection, layers: readonly LayerId[]): Key {
-  const { lastInsertRowid: stack } = db.statement<[]>('INSERT INTO stack DEFAULT VALUES').run();
+  const { lastInsertRowid: stack } = db.statement<[number]>('INSERT INTO stack (size) VALUES (?)').run(layers.length);
   // CROSS JOIN keeps the order of the loops: look up each layer of the list, not each layer of the store.
   db.statement<[Key, string]>(
     `INSERT INTO stack_layer (stack, position, layer)

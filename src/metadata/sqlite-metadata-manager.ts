@@ -158,8 +158,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => rootfses.rootfsesIn(this.#db, containerId));
   }
 
-  async forgetRootfses(keys: readonly RootfsKey[]): Promise<void> {
-    if (keys.length === 0) return;
+  async forgetRootfses(keys: readonly RootfsKey[]): Promise<number> {
+    if (keys.length === 0) return 0;
     return this.#db.write(() => rootfses.forgetRootfses(this.#db, keys));
   }
 

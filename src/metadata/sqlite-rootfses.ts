@@ -8,15 +8,17 @@ import type { SqliteConnection } from './sqlite-connection.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
 
-interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker'> {
+interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker' | 'complete'> {
   readonly maker: ProcessIdentity | null;
+  /** Layers that the stack was made with. */
+  readonly size: number;
   /** JSON list. */
   readonly layers: string;
 }
 
 const SELECT_ROOTFS = `
   SELECT rootfs.container AS containerId, rootfs.id, rootfs.owner, rootfs.image, rootfs.backend, rootfs.state, rootfs.maker,
-    rootfs.created_at AS createdAt,
+    rootfs.created_at AS createdAt, (SELECT size FROM stack WHERE stack.key = rootfs.stack) AS size,
     (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
       FROM stack_layer JOIN layer ON layer.key = stack_layer.layer WHERE stack_layer.stack = rootfs.stack) AS layers
   FROM rootfs`;
@@ -72,9 +74,9 @@ export function rootfsesIn(db: SqliteConnection, containerId: string): RootfsRec
     .map(rootfsRecord);
 }
 
-export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKey[]): void {
+export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKey[]): number {
   const forget = db.statement<[string, string]>('DELETE FROM rootfs WHERE container = ? AND id = ?');
-  for (const { containerId, id } of rootfses) forget.run(containerId, id);
+  return rootfses.reduce((forgotten, { containerId, id }) => forgotten + forget.run(containerId, id).changes, 0);
 }
 
 export function getContainer(db: SqliteConnection, containerId: string): ContainerRecord | undefined {
@@ -99,6 +101,7 @@ export function rootfsPage(
     .map(rootfsRecord);
 }
 
-function rootfsRecord(row: RootfsRow): RootfsRecord {
-  return { ...row, maker: row.maker ?? undefined, layers: JSON.parse(row.layers) as LayerId[] };
+function rootfsRecord({ size, ...row }: RootfsRow): RootfsRecord {
+  const layers = JSON.parse(row.layers) as LayerId[];
+  return { ...row, maker: row.maker ?? undefined, layers, complete: layers.length === size };
 }

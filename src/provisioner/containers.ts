@@ -97,16 +97,31 @@ export class Containers {
       containerId,
       async () => {
         const rootfses = await this.#made(containerId, signal);
-        if (rootfses.length === 0) return this.#destroyUnrecorded(containerId, signal);
-        await this.remove(rootfses);
-        return true;
+        // When several destroy it at once, each does all of it, and one says so.
+        const removed = rootfses.length > 0 && (await this.remove(rootfses)) > 0;
+        return (await this.#destroyUnrecorded(containerId, signal)) || removed;
       },
       signal,
     );
   }
 
-  /** Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. */
-  async remove(rootfses: readonly RootfsRecord[]): Promise<void> {
+  /** Destroys the rootfses of a container and leaves those nested in it, which may be another owner's. @returns false when there were none */
+  async destroyAlone(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+    return this.#locks.withContainer(
+      containerId,
+      async () => {
+        const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
+        return (await this.remove(rootfses.filter((rootfs) => rootfs.containerId === containerId))) > 0;
+      },
+      signal,
+    );
+  }
+
+  /**
+   * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone.
+   * @returns how many were recorded until now
+   */
+  async remove(rootfses: readonly RootfsRecord[]): Promise<number> {
     const { metadata, paths } = this.#parts;
     const gone: RootfsRecord[] = [];
     try {
@@ -118,8 +133,9 @@ export class Containers {
       await metadata.forgetRootfses(gone);
       throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
     }
-    await metadata.forgetRootfses(gone);
+    const forgotten = await metadata.forgetRootfses(gone);
     crashPoint('destroy.forgotten');
+    return forgotten;
   }
 
   /**
@@ -128,6 +144,7 @@ export class Containers {
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<void> {
     const { backends, directories, storeLock, metadata, paths } = this.#parts;
+    if (!rootfs.complete) throw layersGone(rootfs.image, 'its source');
     await storeLock.withShared(async () => {
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
@@ -237,7 +254,7 @@ export class Containers {
     throw layersGone(image.id, image.source);
   }
 
-  /** What is on disk without a record: the records were lost. @returns false when nothing is */
+  /** What is on disk without a record: a provision was killed before it wrote one, or the records were lost. @returns false when nothing is */
   async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
     const { paths, storeLock, metadata } = this.#parts;
     if (!existsSync(paths.container(containerId))) return false;

@@ -97,7 +97,7 @@ export class Parts {
 
   images(): Promise<ImageStore> {
     this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
-      const { paths, metadata, sweeper, identity, pool, disk, events, privileged, format } = this;
+      const { paths, metadata, sweeper, identity, pool, disk, reserve, events, privileged, format } = this;
       const limits = { ...DEFAULT_UNPACK_LIMITS, ...this.options.limits };
       const { whiteouts } = format;
       return new ImageStore({
@@ -107,6 +107,7 @@ export class Parts {
         identity,
         pool,
         disk,
+        reserve,
         events,
         privileged,
         whiteouts,
@@ -149,11 +150,17 @@ export class Parts {
     return this.#recovery;
   }
 
+  /** Sets space aside again that was given up, when there is room. */
+  restoreReserve(): void {
+    if (this.options.records !== 'memory') this.reserve.ensure();
+  }
+
   /** Waits for pulls, and for the sweep unless it is left to a later one; then lets go of everything. */
   async close(sweep: 'finish' | 'leave'): Promise<void> {
     await (await this.#images)?.close();
     if (sweep === 'finish') await this.sweeper.idle();
     await this.sweeper.close();
+    this.restoreReserve();
     await this.pool.close();
     await this.metadata.close();
     this.storeLock.close();
@@ -175,10 +182,11 @@ function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLo
   return (waited, { writer, holders }) => {
     const seconds = Math.round(waited / 1000);
     const pids = holders.map((holder) => holder.pid).join(', ');
-    const who = writer === undefined ? `processes ${pids}` : `process ${writer.pid} (${writer.purpose})`;
+    const others = pids === '' ? 'another process' : `processes ${pids}`;
+    const who = writer === undefined ? others : `process ${writer.pid} (${writer.purpose})`;
     events.emit('warning', {
       code: 'LOCK_WAIT',
-      message: `waiting for ${seconds} s for the store's lock, which ${who} holds`,
+      message: `waiting for ${seconds} s for the store's lock, held by ${who}`,
       details: { waited, ...(writer ?? {}), holders: pids },
     });
   };

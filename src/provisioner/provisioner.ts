@@ -212,6 +212,7 @@ export class Provisioner {
     this.#checkOpen();
     await this.#parts.sweeper.sweepAll();
     await this.#parts.sweeper.idle();
+    this.#parts.restoreReserve();
   }
 
   /** What keeps an image or a layer. @param thing an image's name or id, a layer's id, or its first digits @throws `ERR_IMAGE_NOT_FOUND` */
@@ -292,7 +293,8 @@ export class Provisioner {
     const { metadata, paths } = this.#parts;
     if (!(await metadata.areRecordsLost())) return;
     const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
-    const mounted = (await rootfsesOnDisk(paths)).filter((rootfs) => rootfs.mounted);
+    const recorded = (await metadata.listContainers()).flatMap(({ rootfses }) => rootfses.map(({ id }) => id));
+    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.includes(id));
     const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
     const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
     throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {

@@ -117,7 +117,8 @@ export class Recovery {
     }
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
-    for (const found of await rootfsesOnDisk(paths)) {
+    const hollow: string[] = [];
+    for (const found of await rootfsesOnDisk(paths, undefined, hollow)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       if (lost && found.mounted) untrusted.push(lostRecord(found));
@@ -126,6 +127,7 @@ export class Recovery {
         retired.push(path);
       }
     }
+    for (const container of hollow) directories.removeHollow(container);
     return { untrusted, retired };
   }
 
@@ -143,7 +145,7 @@ export class Recovery {
       throwIfAborted(signal);
       if (container.rootfses.some(isBeingMade)) continue;
       if (known !== undefined && !known.has(container.id)) {
-        if (await containers.destroy(container.id, signal)) destroyed.push(container.id);
+        if (await containers.destroyAlone(container.id, signal)) destroyed.push(container.id);
         continue;
       }
       for (const rootfs of container.rootfses) {

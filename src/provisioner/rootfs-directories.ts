@@ -1,5 +1,6 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
+import { BACKEND_NAMES } from '../backends/backend.js';
 import { systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
@@ -50,6 +51,19 @@ export class RootfsDirectories {
     if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
     const [rootfses, scratches] = [dirname(rootfs), dirname(scratch)].map(removeEmpty);
     if (rootfses && scratches) this.#removeEmptyAbove(dirname(rootfs));
+  }
+
+  /** Takes away the directories of a container that holds no rootfs, as far as they are empty: a crash came before its first one or after its last. */
+  removeHollow(containerId: string): void {
+    const backends = this.#paths.backends(containerId);
+    for (const name of BACKEND_NAMES) {
+      for (const inside of [this.#paths.rootfses(containerId, name), this.#paths.scratches(containerId, name)]) {
+        removeEmpty(inside);
+      }
+      removeEmpty(join(backends, name));
+    }
+    removeEmpty(this.#paths.nestedContainers(containerId));
+    if (removeEmpty(backends)) this.#removeEmptyAbove(backends);
   }
 
   /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */

@@ -15,23 +15,27 @@ export interface FoundRootfs extends RootfsPlace {
 /** Directories are read so long before others get a turn, in milliseconds. */
 const SLICE = 10;
 
-/** The rootfses on disk, recorded or not, children before parents. @param top of this container and below; default: all */
-export async function rootfsesOnDisk(paths: StorePaths, top?: string): Promise<FoundRootfs[]> {
+/**
+ * The rootfses on disk, recorded or not, children before parents.
+ * @param top of this container and below; default: all @param hollow gets the containers that hold no rootfs, children before parents
+ */
+export async function rootfsesOnDisk(paths: StorePaths, top?: string, hollow: string[] = []): Promise<FoundRootfs[]> {
   const mounts = mountPoints(paths);
   const found: FoundRootfs[] = [];
   const waiting = top === undefined ? directories(paths.containers) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
     const parts = directories(paths.container(container)).map((name) => join(paths.container(container), name));
-    if (parts.includes(paths.backends(container))) {
-      for (const rootfs of rootfsesOf(paths, container, mounts)) found.push(rootfs);
-    }
+    const rootfses = parts.includes(paths.backends(container)) ? rootfsesOf(paths, container, mounts) : [];
+    for (const rootfs of rootfses) found.push(rootfs);
+    if (rootfses.length === 0) hollow.push(container);
     const nested = paths.nestedContainers(container);
     if (parts.includes(nested)) for (const name of directories(nested)) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
     await setImmediate();
     sliceEnds = performance.now() + SLICE;
   }
+  hollow.sort().reverse();
   return found.sort(
     (one, other) => Number(one.containerId < other.containerId) - Number(one.containerId > other.containerId),
   );

@@ -56,6 +56,8 @@ const SLICE = 10;
  */
 export class Pruner {
   readonly #parts: PrunerParts;
+  /** Of its own, so that pulls of this very provisioner wait for its claims too. */
+  readonly #identity = newIdentity();
 
   constructor(parts: PrunerParts) {
     this.#parts = parts;
@@ -135,10 +137,8 @@ export class Pruner {
   /** With the lock held. @param retired gets what is to be swept */
   async #remove(plan: PrunePlan, exactly: boolean, retired: string[]): Promise<Removed> {
     const { paths, metadata, sweeper } = this.#parts;
-    // An identity of its own: pulls of this very provisioner wait for these claims too.
-    const identity = newIdentity();
     const removal = { images: plan.images, layers: plan.layers.map((layer) => layer.id) };
-    const removed = await metadata.removeUnused(removal, identity, exactly);
+    const removed = await metadata.removeUnused(removal, this.#identity, exactly);
     crashPoint('prune.decided');
     try {
       let sliceEnds = performance.now() + SLICE;
@@ -152,7 +152,8 @@ export class Pruner {
       }
       crashPoint('prune.marked');
     } finally {
-      await metadata.releaseLayerClaims(identity);
+      // All of them: those too that an earlier prune could not give back because the disk was full.
+      await metadata.releaseLayerClaims(this.#identity);
     }
     return removed;
   }

@@ -1,5 +1,5 @@
-import { ProvisionerError } from '../errors.js';
-import { digestHex } from '../image/digest.js';
+import { isProvisionerError, ProvisionerError } from '../errors.js';
+import { type Digest, digestHex } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
 
@@ -31,7 +31,10 @@ export async function explain(
   const layers = layersNamed(thing, records);
   const [layer] = layers;
   if (layer === undefined) return explainImage(await findImage(), records);
-  if (layers.length > 1) throw ambiguous(thing);
+  const image = isWhole(thing, layer.id) ? undefined : await foundOrNot(findImage);
+  // A name such as `cafe` could be digits too, and names come first, as everywhere.
+  if (image !== undefined && !isPrefix(thing, image.id)) return explainImage(image, records);
+  if (image !== undefined || layers.length > 1) throw ambiguous(thing);
   const images = imageKeepers(records);
   const reasons = layerKeepers(records, records.images)
     .get(layer.id)
@@ -43,14 +46,35 @@ function explainImage({ id, names, bytes }: ImageRecord, records: StoreRecords):
   return { kind: 'image', id, names, bytes, reasons: imageKeepers(records).get(id) };
 }
 
+async function foundOrNot(findImage: () => Promise<ImageRecord>): Promise<ImageRecord | undefined> {
+  try {
+    return await findImage();
+  } catch (error) {
+    if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
 function layersNamed(thing: string, { layers }: StoreRecords) {
+  return layers.filter((layer) => isPrefix(thing, layer.id));
+}
+
+function isPrefix(thing: string, id: Digest): boolean {
   const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(thing)?.[1];
-  return prefix === undefined ? [] : layers.filter((layer) => digestHex(layer.id).startsWith(prefix));
+  return prefix !== undefined && digestHex(id).startsWith(prefix);
+}
+
+function isWhole(thing: string, id: Digest): boolean {
+  return thing === id || thing === digestHex(id);
 }
 
 function ambiguous(thing: string): ProvisionerError {
-  return new ProvisionerError('ERR_IMAGE_AMBIGUOUS', `several layers begin with ${JSON.stringify(thing)}`, {
-    hint: 'write more digits of the digest',
-    details: { layer: thing },
-  });
+  return new ProvisionerError(
+    'ERR_IMAGE_AMBIGUOUS',
+    `several layers, or a layer and an image, begin with ${JSON.stringify(thing)}`,
+    {
+      hint: 'write more digits of the digest',
+      details: { layer: thing },
+    },
+  );
 }

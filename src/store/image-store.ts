@@ -122,7 +122,7 @@ export class ImageStore {
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
   ): Promise<PulledImage[]> {
-    const { paths, sweeper, events, metadata, identity } = this.#parts;
+    const { paths, sweeper, events, metadata, identity, reserve } = this.#parts;
     const started = performance.now();
     let offer: Offer | undefined;
     try {
@@ -142,9 +142,12 @@ export class ImageStore {
       events.emit('pullFailed', { pullId, source, error });
       throw error;
     } finally {
-      await offer?.close();
-      sweeper.retire(paths.pullStaging(pullId), 'staging');
-      await metadata.closeLeases([pullId]);
+      try {
+        await offer?.close();
+      } finally {
+        sweeper.retire(paths.pullStaging(pullId), 'staging');
+        await reserve.freeing(() => metadata.closeLeases([pullId]));
+      }
     }
   }
 

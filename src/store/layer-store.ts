@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
@@ -18,6 +18,7 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
+import type { Reserve } from './reserve.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface LayerStoreParts {
@@ -26,6 +27,8 @@ export interface LayerStoreParts {
   readonly pool: WorkerPool;
   readonly sweeper: Sweeper;
   readonly disk: DiskSync;
+  /** Given up so that a pull on a full disk can let go of what it holds in the records. */
+  readonly reserve: Reserve;
   readonly events: ProvisionerEmitter;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
@@ -146,7 +149,7 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper } = this.#parts;
+    const { metadata, sweeper, reserve } = this.#parts;
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     try {
       for (let attempt = 0; ; attempt++) {
@@ -179,7 +182,7 @@ export class LayerStore {
         sweeper.retire(directory, 'staged');
         throw fileError(error, 'store a layer', directory);
       } finally {
-        await metadata.releaseLayerClaims(this.#parts.identity, [id]);
+        await reserve.freeing(() => metadata.releaseLayerClaims(this.#parts.identity, [id]));
       }
     } finally {
       ours?.leave();
@@ -217,11 +220,17 @@ export class LayerStore {
     crashPoint('pull.unpacked');
     await disk.all();
     crashPoint('pull.synced');
+    const lost = await metadata.areRecordsLost();
     for (const { directory, record } of staged) {
       const target = paths.layer(record.id);
       // The claim keeps others from it; what is recorded may be in use and is never moved.
       if ((await metadata.getLayer(record.id)) !== undefined) continue;
-      // A complete layer without a record: a crash came between the rename and the record. Nobody uses it, and this one is as good.
+      // A complete layer without a record. When the records were lost, a container that they named may stand on it.
+      if (lost && existsSync(target)) {
+        sweeper.retire(directory, 'staged');
+        continue;
+      }
+      // Else a crash came between the rename and the record: nobody uses it, and this one is as good.
       sweeper.retire(target, digestHex(record.id));
       renameSync(directory, target);
     }

@@ -28,9 +28,10 @@ export async function reconcileLayers(
   sweeper: Sweeper,
   keepUnrecorded: boolean,
 ): Promise<ReconciledLayers> {
+  // The records first: a pull renames a directory into place before it records it.
+  const recorded = await metadata.listLayers();
   const entries = await readdir(paths.layers, { withFileTypes: true });
   const found = new Set(entries.filter(isLayer).map((entry) => entry.name));
-  const recorded = await metadata.listLayers();
   const forgottenLayers = recorded.filter((layer) => !found.has(digestHex(layer.id))).map((layer) => layer.id);
   const forgottenImages = await metadata.forgetLayers(forgottenLayers);
 
@@ -44,9 +45,12 @@ export async function reconcileLayers(
       const claim = await metadata.claimLayer(id, identity, isAlive);
       if (claim.state !== 'claimed') continue;
       const path = join(paths.layers, name);
-      sweeper.retire(path, name);
-      retired.push(path);
-      await metadata.releaseLayerClaims(identity, [id]);
+      try {
+        sweeper.retire(path, name);
+        retired.push(path);
+      } finally {
+        await metadata.releaseLayerClaims(identity, [id]);
+      }
     }
   }
   const foreign = entries.filter((entry) => !isLayer(entry)).map((entry) => join(paths.layers, entry.name));

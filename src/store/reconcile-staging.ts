@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAlive } from '../locks/process-identity.js';
@@ -31,10 +31,11 @@ export async function reconcileStaging(
   const dead = leases.filter((lease) => !isAlive(lease.process)).map((lease) => lease.pull);
   await metadata.closeLeases(dead);
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
+  const real = realpathSync(paths.staging);
   const retired = names.filter((name) => {
     const path = join(paths.staging, name);
     if (living.has(name) || (name.startsWith('probe-') && isYoung(path))) return false;
-    for (const mount of mountsBelow(path)) syscalls.detachMount(mount);
+    for (const mount of mountsBelow(join(real, name))) syscalls.detachMount(mount);
     sweeper.retire(path, 'staging');
     return true;
   });

@@ -10,7 +10,7 @@ const FILE_BYTES = 1024 * 1024;
 
 /**
  * Space set aside, so that a store on a full disk can be cleaned up: to delete, records must be written first. It is given up by the
- * operations that free space, never by those that use it, and set aside again when there is room.
+ * operations that free space, and by a failed pull to let go of what it held, never by those that use space, and set aside again when there is room.
  */
 export class Reserve {
   readonly #directory: string;

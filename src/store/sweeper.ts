@@ -1,6 +1,7 @@
 import { renameSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { StorePaths } from '../paths.js';
@@ -31,7 +32,8 @@ export class Sweeper {
   /** Under way or waiting for their turn, by path. */
   readonly #sweeping = new Map<string, Promise<void>>();
   readonly #parked = new Map<string, ParkedEntry>();
-  readonly #retries = new Set<NodeJS.Timeout>();
+  /** One for each that is parked, by path. */
+  readonly #retries = new Map<string, NodeJS.Timeout>();
   /** What the name of the last retired directory ends with. */
   #lastStamp = 0n;
   #closed = false;
@@ -68,11 +70,14 @@ export class Sweeper {
       .then(
         () => {
           this.#parked.delete(path);
+          clearTimeout(this.#retries.get(path));
+          this.#retries.delete(path);
         },
         (error: unknown) => this.#park(path, error),
       )
       .finally(() => this.#sweeping.delete(path));
     this.#sweeping.set(path, sweep);
+    crashPoint('sweep.started');
   }
 
   /** Has everything deleted that is in `gc/`, whoever left it there. */
@@ -93,7 +98,7 @@ export class Sweeper {
   /** Stops deleting at once; what is left in `gc/` is for a later sweep. Call `idle` first to finish. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const timer of this.#retries) clearTimeout(timer);
+    for (const timer of this.#retries.values()) clearTimeout(timer);
     await this.#pool.close();
   }
 
@@ -111,13 +116,15 @@ export class Sweeper {
     }
     const timer = setTimeout(
       () => {
-        this.#retries.delete(timer);
+        this.#retries.delete(path);
         this.sweep(path);
       },
       Math.min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
     );
     timer.unref();
-    this.#retries.add(timer);
+    // Whoever asked for a sweep meanwhile has had this try, and the next one comes after the longer pause.
+    clearTimeout(this.#retries.get(path));
+    this.#retries.set(path, timer);
   }
 
   /** Nanoseconds since the epoch, never twice the same in this process. Another process would have to retire the same name at the same instant. */

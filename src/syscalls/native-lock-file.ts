@@ -72,7 +72,7 @@ export class NativeLockFile implements LockFile {
     const { major, minor } = splitDevice(dev);
     const hex = (number: number) => number.toString(16).padStart(2, '0');
     const file = `${hex(major)}:${hex(minor)}:${ino}`;
-    return readFileSync('/proc/locks', 'latin1')
+    return lockTable()
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
       .filter((fields) => fields[1] === 'FLOCK' && fields[5] === file)
@@ -88,6 +88,15 @@ export class NativeLockFile implements LockFile {
     const number = lastErrno();
     if (number === os.errno.EAGAIN || number === os.errno.EACCES) return false;
     throw lastError(call, toBytePath(this.#path));
+  }
+}
+
+/** Empty where the system hides it. @see proc(5), /proc/locks */
+function lockTable(): string {
+  try {
+    return readFileSync('/proc/locks', 'latin1');
+  } catch {
+    return '';
   }
 }
 

@@ -221,6 +221,8 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       images: 1,
       layers: expect.any(Number),
       containers: 0,
+      lock: { holders: [], writer: null },
+      gc: { entries: 0, parked: [] },
       backends: ['overlay', 'copy', 'bind'].map((name) => ({
         name,
         usable: true,

@@ -30,7 +30,7 @@ const imageShape = {
   layers: expect.arrayContaining([expect.stringMatching(DIGEST)]),
   bytes: expect.any(Number),
   source: expect.any(String),
-  created: '2024-01-01T00:00:00.000Z',
+  pinned: false,
   pulled: expect.stringMatching(TIME),
   lastUsed: expect.stringMatching(TIME),
 };
@@ -226,6 +226,7 @@ describeWith(['root'], 'the catalogue', () => {
         id,
         names: [V1],
         source: APP_V1,
+        created: '2024-01-01T00:00:00.000Z',
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         configDigest: expect.stringMatching(DIGEST),
         config: expect.objectContaining({ os: 'linux', config: expect.objectContaining({ User: '1000:1001' }) }),

@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
-import { digestOf, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
+import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults } from './sqlite-files.js';
 
 const path = databasePath();
-const alive = () => true;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What each child begins with; `path` and `name` are its arguments. */
@@ -17,9 +16,9 @@ import { writeSync, openSync, closeSync, unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
 import { isAlive, newIdentity } from '#src/locks/process-identity.js';
-const [path, name, layer] = process.argv.slice(1);
+const [path, name, layer, image] = process.argv.slice(1);
 const me = newIdentity();
-const rootfs = (id, containerId) => ({ id, containerId, owner: name, image: layer, backend: 'overlay', layers: [layer, layer] });
+const rootfs = (id, containerId) => ({ id, containerId, owner: name, image, backend: 'overlay' });
 const say = (text) => writeSync(1, text + '\\n');
 `;
 
@@ -40,7 +39,7 @@ interface Child {
 function start(body: string, name = 'child'): Child {
   const child = spawn(
     process.execPath,
-    ['--input-type=module', '-e', PREAMBLE + body, path(), name, digestOf('base')],
+    ['--input-type=module', '-e', PREAMBLE + body, path(), name, digestOf('base'), digestOf('image app')],
     {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -64,9 +63,10 @@ function start(body: string, name = 'child'): Child {
   return { process: child, lines, done };
 }
 
-async function storeWithLayer(): Promise<void> {
+async function storeWithImage(): Promise<void> {
   const manager = await SqliteMetadataManager.open(path());
   await putLayers(manager, 'base');
+  await manager.putImage(image('app', ['base', 'base']), ['app:latest']);
   await manager.close();
 }
 
@@ -92,17 +92,14 @@ describe('several processes on one store', () => {
   });
 
   it('lose none of their writes when all write at once', async () => {
-    await storeWithLayer();
+    await storeWithImage();
     const body = `
       const manager = await SqliteMetadataManager.open(path);
       for (let index = 0; index < 200; index += 1) {
         const container = name + '/' + index;
-        const id = container.replace('/', '-');
-        if ((await manager.beginProvision(rootfs(id, container), me, isAlive)).state !== 'claimed') throw new Error(id);
-        await manager.finishProvision(id);
-        if (index % 2 === 0) continue;
-        const doomed = await manager.beginDestroy(container, me, isAlive);
-        await manager.forgetRootfses(doomed.value.map((rootfs) => rootfs.id));
+        await manager.putRootfs(rootfs('same', container), me);
+        await manager.finishRootfs(rootfs('same', container));
+        if (index % 2 !== 0) await manager.forgetRootfses(await manager.rootfsesIn(container));
       }
       await manager.close();`;
     const names = ['a', 'b', 'c', 'd'];
@@ -118,18 +115,12 @@ describe('several processes on one store', () => {
     expect(faults(path())).toEqual([]);
   });
 
-  it('hold the claim on a container one at a time', async () => {
-    await storeWithLayer();
+  it('hold the claim on a layer one at a time, whether they make it or take it away', async () => {
+    await storeWithImage();
     const body = `
       const manager = await SqliteMetadataManager.open(path);
-      const claimed = async (ask) => {
-        for (;;) {
-          const answer = await ask();
-          if (answer.state === 'claimed') return answer.value;
-          if (!isAlive(answer.holder)) throw new Error('held by the dead');
-          await sleep(1);
-        }
-      };
+      const record = { id: '', bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false };
+      record.id = layer.slice(0, -1) + (layer.endsWith('0') ? '1' : '0');
       // Fails when another process is between these two lines.
       const alone = async () => {
         closeSync(openSync(path + '.alone', 'wx'));
@@ -137,28 +128,85 @@ describe('several processes on one store', () => {
         unlinkSync(path + '.alone');
       };
       for (let index = 0; index < 40; index += 1) {
-        const id = name + index;
-        await claimed(() => manager.beginProvision(rootfs(id, 'shared/child'), me, isAlive));
-        await alone();
-        await manager.finishProvision(id);
-        const doomed = await claimed(() => manager.beginDestroy('shared', me, isAlive));
+        for (;;) {
+          const claim = await manager.claimLayer(record.id, me, isAlive);
+          if (claim.state === 'claimed') {
+            await alone();
+            await manager.putLayer(record);
+            say('made');
+          }
+          if (claim.state !== 'busy') break;
+          if (!isAlive(claim.holder)) throw new Error('held by the dead');
+          await sleep(1);
+        }
+        const { layers } = await manager.removeUnused({ images: [], layers: [record.id] }, me, false);
         // Another one was faster: nothing to remove, and so no claim.
-        if (doomed.length === 0) continue;
+        if (layers.length === 0) continue;
         await alone();
-        await manager.forgetRootfses(doomed.map((rootfs) => rootfs.id));
+        await manager.releaseLayerClaims(me, layers);
+        say('removed');
       }
       await manager.close();`;
-    await Promise.all(['a', 'b', 'c'].map((name) => start(body, name).done));
+    const said = (await Promise.all(['a', 'b', 'c'].map((name) => start(body, name).done))).flat();
     const manager = await SqliteMetadataManager.open(path());
-    expect((await manager.listContainers()).flatMap((container) => container.rootfses)).toEqual([]);
+    const made = said.filter((line) => line === 'made').length;
+    const removed = said.filter((line) => line === 'removed').length;
+    expect(made - removed).toBe((await manager.listLayers()).length - 1);
+    expect(removed).toBeGreaterThan(0);
     await manager.close();
+    expect(faults(path())).toEqual([]);
+  });
+
+  it('take nothing away that another one takes up at the same moment', async () => {
+    await storeWithImage();
+    const remover = `
+      const manager = await SqliteMetadataManager.open(path);
+      say('going');
+      for (let index = 0; index < 150; index += 1) {
+        const images = await manager.listImages();
+        const layers = (await manager.listLayers()).map(({ id }) => id);
+        const removed = await manager.removeUnused({ images, layers }, me, false);
+        await manager.releaseLayerClaims(me);
+        if (removed.images.length > 0) say('removed');
+        await sleep(1);
+      }
+      await manager.close();`;
+    const user = `
+      const manager = await SqliteMetadataManager.open(path);
+      const record = { id: layer, bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false };
+      const documents = { mediaType: 'm', manifest: '{}', configDigest: 'c', config: '{}', platform: 'p', source: 's' };
+      for (let index = 0; index < 150; index += 1) {
+        const pull = name + index;
+        await manager.openLease(pull, me);
+        await manager.leaseLayers(pull, [layer]);
+        await manager.putLayer(record);
+        await manager.putImage({ id: image, layers: [layer, layer], ...documents }, []);
+        await manager.closeLeases([pull]);
+        try {
+          await manager.putRootfs(rootfs(pull, 'job'));
+        } catch (error) {
+          if (error.code !== 'ERR_IMAGE_NOT_FOUND') throw error;
+          continue;
+        }
+        await sleep(1);
+        const [made] = await manager.rootfsesIn('job');
+        if (made === undefined || made.layers.length !== 2) throw new Error('its layers are gone');
+        if ((await manager.missingLayers([layer])).length > 0) throw new Error('the layer is gone');
+        await manager.forgetRootfses([rootfs(pull, 'job')]);
+        say('used');
+      }
+      await manager.close();`;
+    const [removed, used] = await Promise.all([start(remover, 'r').done, start(user, 'u').done]);
+    expect(removed.filter((line) => line === 'removed').length).toBeGreaterThan(0);
+    expect(used.filter((line) => line === 'used').length).toBeGreaterThan(0);
+    expect(faults(path())).toEqual([]);
   });
 });
 
 describe('a busy store', () => {
   /** Another connection that is in the middle of a write. */
   async function writerAtWork(): Promise<{ stop(): void }> {
-    await storeWithLayer();
+    await storeWithImage();
     const writer = new Driver(path());
     writer.exec('BEGIN IMMEDIATE');
     return {
@@ -222,17 +270,16 @@ describe('a busy store', () => {
 
 describe('a process that is killed while it writes', () => {
   it('loses nothing that it reported as done, and leaves a store that others can use', async () => {
-    await storeWithLayer();
+    await storeWithImage();
     const body = `
       const manager = await SqliteMetadataManager.open(path);
       for (let index = 0; ; index += 1) {
         const id = name + '-' + index;
-        await manager.beginProvision(rootfs(id, id), me, isAlive);
-        await manager.finishProvision(id);
+        await manager.putRootfs(rootfs(id, id), index % 2 === 0 ? me : undefined);
+        if (index % 2 === 0) await manager.finishRootfs(rootfs(id, id));
         say('ready ' + id);
         if (index % 3 !== 0) continue;
-        await manager.beginDestroy(id, me, isAlive);
-        await manager.forgetRootfses([id]);
+        await manager.forgetRootfses([rootfs(id, id)]);
         say('gone ' + id);
       }`;
     for (let round = 0; round < 8; round += 1) {
@@ -257,14 +304,10 @@ describe('a process that is killed while it writes', () => {
         else if (index !== last && !gone.has(id)) expect(states.get(id), line).toBe('ready');
       }
       expect([...states.values()].filter((state) => state !== 'ready').length).toBeLessThanOrEqual(1);
-      // Its claims are in nobody's way, once it is known to be dead.
-      const unfinished = [...states].find(([, state]) => state !== 'ready')?.[0];
-      if (unfinished !== undefined) {
-        expect(await manager.beginDestroy(unfinished, 'p2', () => false)).toMatchObject({ state: 'claimed' });
-      }
-      expect(await manager.beginProvision(rootfs(`after ${round}`, `after-${round}`), 'p2', alive)).toMatchObject({
-        state: 'claimed',
-      });
+      // What it left half made is in nobody's way.
+      for (const id of states.keys()) await manager.forgetRootfses([rootfs(id, id)]);
+      expect(await manager.listContainers(name)).toEqual([]);
+      await manager.putRootfs(rootfs(`after ${round}`, `after-${round}`));
       await manager.close();
       expect(faults(path())).toEqual([]);
     }

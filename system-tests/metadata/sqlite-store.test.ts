@@ -1,13 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MIGRATIONS, migrate } from '#src/metadata/migrations.js';
 import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
-import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite-containers.js';
 import { IMAGE_BY_ID, IMAGE_BY_INDEX, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite-images.js';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { DELETE_UNUSED_LAYER, UNUSED_IMAGE } from '#src/metadata/sqlite-prune.js';
+import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite-rootfses.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
 
@@ -21,31 +22,42 @@ describe('a store on disk', () => {
     await first.putImage(image('app', ['base', 'top', 'base']), ['app:latest']);
     await first.putBlob(digestOf('blob'), digestOf('base'));
     await first.claimLayer(digestOf('claimed'), 'p1', alive);
-    await first.beginProvision(rootfs('r1', 'a/b', { layers: [digestOf('base')] }), 'p1', alive);
+    await first.setPinned(image('app', []).id, true);
+    await first.putRootfs(rootfs('r1', 'a/b'));
+    await first.putRootfs(rootfs('r2', 'a/b'), 'p1');
+    await first.openLease('pull', 'p1');
+    await first.leaseLayers('pull', [digestOf('top'), digestOf('not here')]);
+    await first.setRecordsLost(true);
     const all = async (manager: SqliteMetadataManager) => [
       await manager.listImages(),
       await manager.listLayers(),
       await manager.listContainers(),
       await manager.layerOfBlob(digestOf('blob')),
       await manager.claimLayer(digestOf('claimed'), 'p2', alive),
-      await manager.beginDestroy('a', 'p2', alive),
+      await manager.listLeases(),
+      await manager.areRecordsLost(),
     ];
     const before = await all(first);
     await first.close();
 
     const second = await SqliteMetadataManager.open(path());
     expect(await all(second)).toEqual(before);
-    expect(before[5]).toEqual({ state: 'busy', holder: 'p1' });
+    expect(before[4]).toEqual({ state: 'busy', holder: 'p1' });
+    expect(before[6]).toBe(true);
     await second.close();
     expect(faults(path())).toEqual([]);
   });
 
-  it('flushes each commit to the disk before it is reported', async () => {
-    const connection = await SqliteConnection.open(path());
+  it.each([
+    ['flushes each commit to the disk before it is reported', {}, 2],
+    ['flushes each commit when it is told to be durable', { durable: true }, 2],
+    ['leaves flushing to the kernel when it is told not to be durable, and nothing else', { durable: false }, 0],
+  ])('%s', async (_, options, synchronous) => {
+    const connection = await SqliteConnection.open(path(), options);
     const pragma = (name: string) => connection.statement<[], object>(`PRAGMA ${name}`).get();
     expect(pragma('journal_mode')).toEqual({ journal_mode: 'wal' });
-    // 2 is FULL.
-    expect(pragma('synchronous')).toEqual({ synchronous: 2 });
+    // 2 is FULL, 0 is OFF.
+    expect(pragma('synchronous')).toEqual({ synchronous });
     expect(pragma('foreign_keys')).toEqual({ foreign_keys: 1 });
     connection.close();
   });
@@ -53,42 +65,63 @@ describe('a store on disk', () => {
   it('keeps its log short however much is written', async () => {
     const manager = await SqliteMetadataManager.open(path());
     await manager.putLayer(layer('base'));
+    await manager.putImage(image('app', ['base']), []);
     for (let index = 0; index < 1500; index += 1) {
-      const one = rootfs(`r${index}`, `c${index}`, { layers: [digestOf('base')] });
-      await manager.beginProvision(one, 'p1', alive);
-      await manager.forgetRootfses([one.id]);
+      const one = rootfs(`r${index}`, `c${index}`);
+      await manager.putRootfs(one);
+      await manager.forgetRootfses([one]);
     }
     expect(statSync(`${path()}-wal`).size).toBeLessThan(8 * 1024 * 1024);
     await manager.close();
     expect(statSync(path()).size).toBeLessThan(1024 * 1024);
   });
 
-  it('holds no row of a container or a claim that has come to its end', async () => {
+  it('holds no row of anything that has come to its end', async () => {
     const manager = await SqliteMetadataManager.open(path());
-    const layers = [digestOf('base'), digestOf('base')];
     await manager.claimLayer(digestOf('base'), 'p1', alive);
-    await putLayers(manager, 'base');
-    for (const id of ['a/b/c', 'a/d']) {
-      await manager.beginProvision(rootfs(id, id, { layers }), 'p1', alive);
-      await manager.finishProvision(id);
-    }
-    // The unrecorded parent, and a destroy of a part of it that somebody left unfinished before.
-    await manager.beginDestroy('a/b', 'p0', alive);
-    await manager.beginDestroy('a', 'p1', () => false);
-    await manager.forgetRootfses(['a/d', 'a/b/c']);
+    await putLayers(manager, 'base', 'top', 'gone');
+    await manager.putImage(image('app', ['base', 'top', 'base']), ['app:latest']);
+    await manager.putImage(image('other', ['base', 'gone']), ['other:latest']);
+    await manager.openLease('pull', 'p1');
+    await manager.leaseLayers('pull', [digestOf('base')]);
+    await manager.closeLeases(['pull']);
+    const made = [rootfs('r1', 'a/b/c'), rootfs('r2', 'a', { image: image('other', []).id })];
+    for (const one of made) await manager.putRootfs(one);
+    await manager.forgetLayers([digestOf('gone')]);
+    await manager.forgetRootfses(made);
+    await manager.dropUnusedStacks();
+    const layers = (await manager.listLayers()).map(({ id }) => id);
+    await manager.removeUnused({ images: await manager.listImages(), layers }, 'p1', true);
+    await manager.releaseLayerClaims('p1');
     await manager.close();
     inspect(path(), (database) => {
-      for (const table of ['container', 'rootfs', 'rootfs_layer', 'destroy_claim', 'layer_claim']) {
-        expect(database.prepare(`SELECT * FROM ${table}`).all(), table).toEqual([]);
+      const tables = database.prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'");
+      for (const { name } of tables.all()) {
+        const rows = database.prepare(`SELECT * FROM ${name}`).all();
+        expect(rows, name).toEqual(name === 'state' ? [{ records_lost: 0 }] : []);
       }
     });
   });
 
+  it('writes one row for a rootfs, however tall its stack', async () => {
+    const manager = await SqliteMetadataManager.open(path());
+    const words = Array.from({ length: 100 }, (_, index) => `layer ${index}`);
+    await putLayers(manager, ...words);
+    await manager.putImage(image('app', words), []);
+    for (let index = 0; index < 20; index += 1) await manager.putRootfs(rootfs(`r${index}`, 'c'));
+    await manager.close();
+    const rows = (table: string) =>
+      inspect(path(), (database) => database.prepare(`SELECT count(*) FROM ${table}`).pluck().get());
+    expect([rows('rootfs'), rows('stack'), rows('stack_layer')]).toEqual([20, 1, 100]);
+  });
+
   it('lets no layer go that an image or a rootfs uses, whoever deletes it', async () => {
     const manager = await SqliteMetadataManager.open(path());
-    await putLayers(manager, 'of image', 'of rootfs', 'free');
+    await putLayers(manager, 'of image', 'of rootfs', 'broken', 'free');
     await manager.putImage(image('app', ['of image']), []);
-    await manager.beginProvision(rootfs('r1', 'c1', { layers: [digestOf('of rootfs')] }), 'p1', alive);
+    await manager.putImage(image('gone', ['of rootfs', 'broken']), []);
+    await manager.putRootfs(rootfs('r1', 'c1', { image: image('gone', []).id }));
+    await manager.forgetLayers([digestOf('broken')]);
     await manager.close();
     inspect(path(), (database) => {
       const remove = (word: string) => database.prepare('DELETE FROM layer WHERE id = ?').run(digestOf(word));
@@ -96,6 +129,57 @@ describe('a store on disk', () => {
       expect(() => remove('of rootfs')).toThrow('FOREIGN KEY');
       expect(remove('free').changes).toBe(1);
     });
+  });
+});
+
+describe('records that begin anew', () => {
+  const lost = async (isStoreEmpty?: () => boolean) => {
+    const manager = await SqliteMetadataManager.open(path(), isStoreEmpty === undefined ? {} : { isStoreEmpty });
+    const answer = await manager.areRecordsLost();
+    await manager.close();
+    return answer;
+  };
+
+  it('are new in an empty store, and lost in one that has something in it', async () => {
+    expect(await lost(() => true)).toBe(false);
+    rmSync(path());
+    expect(await lost(() => false)).toBe(true);
+    // The next one to open the store learns of it, until somebody has seen to it.
+    expect(await lost(() => false)).toBe(true);
+    expect(await lost()).toBe(true);
+    const manager = await SqliteMetadataManager.open(path());
+    await manager.setRecordsLost(false);
+    await manager.close();
+    expect(await lost(() => false)).toBe(false);
+  });
+
+  it('are noticed when the file was emptied instead of deleted, with its log or without', async () => {
+    for (const leftovers of [[], ['-wal', '-shm']]) {
+      const manager = await SqliteMetadataManager.open(path());
+      await putLayers(manager, 'base');
+      const copies = leftovers.map((suffix) => [suffix, readFileSync(path() + suffix)] as const);
+      await manager.close();
+      writeFileSync(path(), '');
+      for (const [suffix, bytes] of copies) writeFileSync(path() + suffix, bytes);
+      expect(await lost(() => false)).toBe(true);
+      rmSync(path());
+    }
+  });
+
+  it('ask about the store only when they are made, and by one of several processes that make them', async () => {
+    const asked: number[] = [];
+    const open = (index: number) => {
+      const isStoreEmpty = () => {
+        asked.push(index);
+        return true;
+      };
+      return SqliteMetadataManager.open(path(), { isStoreEmpty });
+    };
+    const managers = await Promise.all([1, 2, 3].map(open));
+    for (const manager of managers) await manager.close();
+    await (await open(4)).close();
+    expect(asked).toHaveLength(1);
+    expect(asked).not.toContain(4);
   });
 });
 
@@ -273,12 +357,21 @@ describe('a big store', () => {
     expect(Math.min(...times)).toBeLessThan(50);
   });
 
-  it('is never read from end to end to find an image or a container', async () => {
+  it('is never read from end to end to find an image or a container, or to see whether an image or a layer is in use', async () => {
     await (await SqliteMetadataManager.open(path())).close();
     inspect(path(), (database) => {
-      for (const sql of [IMAGE_BY_ID, IMAGE_BY_NAME, IMAGE_BY_INDEX, IMAGES_BY_PREFIX, ROOTFSES_IN_TREE]) {
+      const statements = [
+        IMAGE_BY_ID,
+        IMAGE_BY_NAME,
+        IMAGE_BY_INDEX,
+        IMAGES_BY_PREFIX,
+        ROOTFSES_IN_TREE,
+        UNUSED_IMAGE,
+        DELETE_UNUSED_LAYER,
+      ];
+      for (const sql of statements) {
         const named = sql.includes('@');
-        const parameters = named ? [{ prefix: 'ab', limit: 2 }] : Array(sql.split('?').length - 1).fill('ab');
+        const parameters = named ? [{ prefix: 'ab', limit: 2, id: 'ab' }] : Array(sql.split('?').length - 1).fill('ab');
         const plan = database.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters);
         expect(plan.filter((step) => step.detail.startsWith('SEARCH')).length, sql).toBeGreaterThan(0);
         expect(
@@ -293,18 +386,20 @@ describe('a big store', () => {
     const database = new Driver(file);
     const hash = (word: string) => `sha256:${createHash('sha256').update(word).digest('hex')}`;
     const putLayer = database.prepare('INSERT INTO layer VALUES (?, ?, 4096, 3, 0, 0, 0)');
-    const putImage = database.prepare("INSERT INTO image VALUES (?, ?, 'm', 'c', 'linux/amd64', 's', ?, ?)");
+    const putImage = database.prepare("INSERT INTO image VALUES (?, ?, 'm', 'c', 'linux/amd64', 's', ?, ?, 0, ?)");
     const putDocument = database.prepare('INSERT INTO image_document VALUES (?, ?, ?)');
-    const putStack = database.prepare('INSERT INTO image_layer VALUES (?, ?, ?)');
+    const putStack = database.prepare('INSERT INTO stack (key, size) VALUES (?, 10)');
+    const putStackLayer = database.prepare('INSERT INTO stack_layer VALUES (?, ?, ?)');
     const putName = database.prepare('INSERT INTO image_name VALUES (?, ?)');
     database.transaction(() => {
       for (let key = 1; key <= images; key += 1) {
-        putImage.run(key, hash(`image ${key}`), key, key);
+        putStack.run(key);
+        putImage.run(key, hash(`image ${key}`), key, key, key);
         putDocument.run(key, 'm'.repeat(1000), 'c'.repeat(3000));
         putName.run(`registry.example/app:${key}`, key);
         for (let position = 0; position < layersEach; position += 1) {
           const { lastInsertRowid } = putLayer.run(null, hash(`layer ${key} ${position}`));
-          putStack.run(key, position, lastInsertRowid);
+          putStackLayer.run(key, position, lastInsertRowid);
         }
       }
     })();
