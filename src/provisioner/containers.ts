@@ -178,6 +178,7 @@ export class Containers {
     await this.#undoing(place, async () => {
       await this.#make(place, stack, backend, signal);
       await sync();
+      crashPoint('provision.synced');
       await metadata.finishRootfs(place);
     });
     crashPoint('provision.finished');

@@ -132,6 +132,7 @@ export class Provisioner {
     const reserve = new Reserve(paths);
     const records = options.records ?? 'sqlite';
     const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    crashPoint('open.recordsMade');
     if (records === 'sqlite') reserve.ensure();
     const events = new ProvisionerEmitter();
     const storeLock = new StoreLock(openLockFile(paths, records), { onLongWait: warnOfWait(events) });

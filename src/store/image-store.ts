@@ -149,6 +149,7 @@ export class ImageStore {
     } finally {
       await offer?.close();
       sweeper.retire(paths.pullStaging(pullId), 'staging');
+      crashPoint('pull.unstaged');
       await metadata.closeLeases([pullId]);
     }
   }
@@ -161,6 +162,7 @@ export class ImageStore {
     await metadata.leaseLayers(pullId, layers);
     await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
+    crashPoint('pull.stackCompleted');
     for (const layer of image.layers) {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
     }

@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import { isAlive, newIdentity } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
@@ -33,6 +34,7 @@ export async function reconcileLayers(
   const recorded = await metadata.listLayers();
   const forgottenLayers = recorded.filter((layer) => !found.has(digestHex(layer.id))).map((layer) => layer.id);
   const forgottenImages = await metadata.forgetLayers(forgottenLayers);
+  crashPoint('recover.layersForgotten');
 
   const known = new Set(recorded.map((layer) => digestHex(layer.id)));
   const retired: string[] = [];

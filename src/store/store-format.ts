@@ -1,5 +1,6 @@
 import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
@@ -76,8 +77,10 @@ function createFormat(paths: StorePaths, syscalls: Syscalls): StoreFormat {
   try {
     const file = join(draft, 'format');
     writeFileSync(file, `${JSON.stringify(format)}\n`, { flush: true });
+    crashPoint('open.formatDrafted');
     // A link appears whole or not at all, and the first of several processes wins.
     linkSync(file, paths.format);
+    crashPoint('open.formatMade');
     return format;
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;

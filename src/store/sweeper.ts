@@ -1,6 +1,7 @@
 import { renameSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { StorePaths } from '../paths.js';
@@ -68,11 +69,13 @@ export class Sweeper {
       .then(
         () => {
           this.#parked.delete(path);
+          crashPoint('sweep.oneRemoved');
         },
         (error: unknown) => this.#park(path, error),
       )
       .finally(() => this.#sweeping.delete(path));
     this.#sweeping.set(path, sweep);
+    crashPoint('sweep.started');
   }
 
   /** Has everything deleted that is in `gc/`, whoever left it there. */
