@@ -29,9 +29,11 @@ export async function reconcileLayers(
   sweeper: Sweeper,
   keepUnrecorded: boolean,
 ): Promise<ReconciledLayers> {
+  // The records first: a pull renames before it records, so what is recorded now stands on disk when that is looked at. The other way round, a layer
+  // that a pull stores in between would be recorded and not found.
+  const recorded = await metadata.listLayers();
   const entries = await readdir(paths.layers, { withFileTypes: true });
   const found = new Set(entries.filter(isLayer).map((entry) => entry.name));
-  const recorded = await metadata.listLayers();
   const forgottenLayers = recorded.filter((layer) => !found.has(digestHex(layer.id))).map((layer) => layer.id);
   const forgottenImages = await metadata.forgetLayers(forgottenLayers);
   crashPoint('recover.layersForgotten');
