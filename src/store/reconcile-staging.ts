@@ -18,7 +18,7 @@ export interface ReconciledStaging {
 /** What is not a pull's may be a probe, which takes milliseconds. One that is older than this is a dead process's. */
 const PROBE_AGE = 60_000;
 
-/** Drops the leases of dead processes, and what they and others left in `staging/`. */
+/** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
 export async function reconcileStaging(
   paths: StorePaths,
   metadata: MetadataManager,
@@ -30,6 +30,7 @@ export async function reconcileStaging(
   const leases = await metadata.listLeases();
   const dead = leases.filter((lease) => !isAlive(lease.process)).map((lease) => lease.pull);
   await metadata.closeLeases(dead);
+  await metadata.dropDeadClaims(isAlive);
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
   const retired = names.filter((name) => {
     const path = join(paths.staging, name);
