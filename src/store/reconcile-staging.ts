@@ -1,7 +1,6 @@
-import { lstatSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive } from '../locks/process-identity.js';
+import { isAlive, isMakerAlive, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
@@ -14,9 +13,6 @@ export interface ReconciledStaging {
   /** What was retired. */
   readonly retired: readonly string[];
 }
-
-/** What is not a pull's may be a probe, which takes milliseconds. One that is older than this is a dead process's. */
-const PROBE_AGE = 60_000;
 
 /** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
 export async function reconcileStaging(
@@ -34,15 +30,10 @@ export async function reconcileStaging(
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
   const retired = names.filter((name) => {
     const path = join(paths.staging, name);
-    if (living.has(name) || (name.startsWith('probe-') && isYoung(path))) return false;
+    if (living.has(name) || isMakerAlive(name, PROBE)) return false;
     for (const mount of mountsBelow(path)) syscalls.detachMount(mount);
     sweeper.retire(path, 'staging');
     return true;
   });
   return { pulls: dead, retired: retired.map((name) => join(paths.staging, name)) };
-}
-
-function isYoung(path: string): boolean {
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  return status !== undefined && Date.now() - status.mtimeMs < PROBE_AGE;
 }
