@@ -117,7 +117,8 @@ export class Recovery {
     }
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
-    for (const found of await rootfsesOnDisk(paths)) {
+    const hollow: (readonly [containerId: string, backend: string | undefined])[] = [];
+    for (const found of await rootfsesOnDisk(paths, undefined, (...directory) => hollow.push(directory))) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       if (lost && found.mounted) untrusted.push(lostRecord(found));
@@ -126,6 +127,8 @@ export class Recovery {
         retired.push(path);
       }
     }
+    // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
+    for (const [containerId, backend] of hollow.reverse()) directories.removeHollow(containerId, backend);
     return { untrusted, retired };
   }
 

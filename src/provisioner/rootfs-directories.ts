@@ -48,8 +48,20 @@ export class RootfsDirectories {
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
     const emptied = removeEmpty(upper) && removeEmpty(join(work, 'work')) && removeEmpty(work) && removeEmpty(scratch);
     if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
-    const [rootfses, scratches] = [dirname(rootfs), dirname(scratch)].map(removeEmpty);
-    if (rootfses && scratches) this.#removeEmptyAbove(dirname(rootfs));
+    this.removeHollow(place.containerId, place.backend);
+  }
+
+  /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
+  removeHollow(containerId: string, backend: string | undefined): void {
+    const backends = this.#paths.backends(containerId);
+    if (backend === undefined) {
+      const emptied = [backends, this.#paths.nestedContainers(containerId)].map(removeEmpty);
+      if (emptied.every(Boolean)) this.#removeEmptyAbove(backends);
+      return;
+    }
+    const rootfses = this.#paths.rootfses(containerId, backend);
+    const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map(removeEmpty);
+    if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
   }
 
   /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */
