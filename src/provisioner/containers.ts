@@ -10,6 +10,7 @@ import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import { isMountPoint } from '../syscalls/is-mount-point.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
@@ -96,15 +97,23 @@ export class Containers {
       async () => {
         const rootfses = await this.#made(containerId, signal);
         if (rootfses.length === 0) return this.#destroyUnrecorded(containerId, signal);
-        await this.remove(rootfses);
+        await this.remove(rootfses, signal);
         return true;
       },
       signal,
     );
   }
 
-  /** Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. */
-  async remove(rootfses: readonly RootfsRecord[]): Promise<void> {
+  /**
+   * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. With the lock shared, so that no
+   * recovery mounts one of them again in between.
+   */
+  async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
+    crashPoint('destroy.forgotten');
+  }
+
+  async #remove(rootfses: readonly RootfsRecord[]): Promise<void> {
     const { metadata, paths } = this.#parts;
     const gone: RootfsRecord[] = [];
     try {
@@ -117,16 +126,19 @@ export class Containers {
       throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
     }
     await metadata.forgetRootfses(gone);
-    crashPoint('destroy.forgotten');
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it. @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the
-   * backend throws
+   * Mounts a rootfs again, with the changes made in it. With the lock held alone, since it may have been recorded as a mount, mounted again by another
+   * recovery, or destroyed since it was looked at.
+   * @returns false when that was so @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
-  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<void> {
+  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
     const { backends, directories, storeLock, metadata, paths } = this.#parts;
-    await storeLock.withShared(async () => {
+    const remount = async () => {
+      const recorded = await metadata.getContainer(rootfs.containerId);
+      if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
+      if (isMountPoint(directories.rootfs(rootfs))) return false;
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
         const layer = await metadata.getLayer(id);
@@ -137,7 +149,9 @@ export class Containers {
       if (first === undefined) throw layersGone(rootfs.image, 'its image');
       const places = { rootfs: directories.rootfs(rootfs), scratch: directories.scratch(rootfs) };
       await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
-    }, signal);
+      return true;
+    };
+    return storeLock.withExclusive('recover', remount, signal);
   }
 
   /** Whether rootfses of this backend are mounts. */

@@ -152,12 +152,12 @@ export class Recovery {
       for (const rootfs of container.rootfses) {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
-          await containers.remove([rootfs]);
+          await containers.remove([rootfs], signal);
           finished.push(path);
         } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
-          const problem = await this.#remount(container, rootfs, signal);
-          if (problem === undefined) remounted.push(path);
-          else untrusted.push({ containerId: container.id, reason: problem });
+          const outcome = await this.#remount(container, rootfs, signal);
+          if (outcome === true) remounted.push(path);
+          else if (outcome !== false) untrusted.push({ containerId: container.id, reason: outcome });
         }
       }
       if (performance.now() < sliceEnds) continue;
@@ -167,16 +167,16 @@ export class Recovery {
     return { remounted, finished, destroyed, untrusted };
   }
 
-  /** @returns why it could not be mounted */
+  /** @returns false when there was nothing to mount any more, or why it could not be mounted */
   async #remount(
     container: ContainerRecord,
     rootfs: RootfsRecord,
     signal: AbortSignal | undefined,
-  ): Promise<string | undefined> {
+  ): Promise<boolean | string> {
     try {
-      await this.#parts.containers.remount(rootfs, signal);
+      const remounted = await this.#parts.containers.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');
-      return undefined;
+      return remounted;
     } catch (error) {
       throwIfAborted(signal);
       const message = error instanceof Error ? error.message : String(error);
