@@ -50,13 +50,15 @@ export class MemoryMetadataManager implements MetadataManager {
   #lost = false;
   #open = true;
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<void> {
+  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
     this.#requireLayers(image.layers);
     const now = Date.now();
     const recorded = this.#images.get(image.id);
     const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
-    this.#images.set(image.id, { ...stored, source: image.source, lastUsedAt: now });
+    const updated = { ...stored, source: image.source, lastUsedAt: now };
+    this.#images.set(image.id, updated);
     for (const name of names) this.#names.set(name, image.id);
+    return this.#imageRecord(updated);
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {

@@ -27,9 +27,10 @@ export interface MetadataManager {
 
   /**
    * Records an image, or refreshes its source and last use when it is recorded already, and gives it `names`.
+   * @returns the record as it is then; a prune may take it right away
    * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is not recorded; then nothing has changed
    */
-  putImage(image: NewImage, names: readonly string[]): Promise<void>;
+  putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord>;
   getImage(id: ImageId): Promise<ImageRecord | undefined>;
   /** The image that carries a name, in one step. @param name normalised, see `image/reference.ts` */
   getImageByName(name: string): Promise<ImageRecord | undefined>;

@@ -55,8 +55,11 @@ export class SqliteMetadataManager implements MetadataManager {
     return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }));
   }
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<void> {
-    return this.#db.write(() => images.putImage(this.#db, image, names, Date.now()));
+  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
+    return this.#db.write(() => {
+      images.putImage(this.#db, image, names, Date.now());
+      return images.getImage(this.#db, image.id) as ImageRecord;
+    });
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {

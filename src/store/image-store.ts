@@ -167,7 +167,7 @@ export class ImageStore {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
     }
     const given = request.names ?? image.names;
-    await metadata.putImage(
+    const record = await metadata.putImage(
       {
         id: image.id,
         mediaType: image.mediaType,
@@ -181,7 +181,7 @@ export class ImageStore {
       given,
     );
     crashPoint('pull.imageRecorded');
-    return { ...((await metadata.getImage(image.id)) as ImageRecord), given };
+    return { ...record, given };
   }
 }
 
