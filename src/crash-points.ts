@@ -3,15 +3,23 @@
  * name tells.
  */
 export const CRASH_POINTS = [
+  'open.formatDrafted',
+  'open.formatMade',
+  'open.recordsMade',
   'pull.leased',
   'pull.unpacked',
   'pull.synced',
+  'pull.oneRenamed',
   'pull.published',
+  'pull.oneRecorded',
   'pull.layersRecorded',
+  'pull.stackCompleted',
   'pull.imageRecorded',
+  'pull.unstaged',
   'provision.recorded',
   'provision.directoriesMade',
   'provision.made',
+  'provision.synced',
   'provision.finished',
   'destroy.letGo',
   'destroy.removed',
@@ -21,7 +29,9 @@ export const CRASH_POINTS = [
   'prune.marked',
   'prune.released',
   'sweep.started',
+  'sweep.oneRemoved',
   'recover.leasesDropped',
+  'recover.layersForgotten',
   'recover.layersReconciled',
   'recover.oneRemounted',
   'recover.containersReconciled',
@@ -31,12 +41,16 @@ export const CRASH_POINTS = [
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
-const wanted = process.env['PROVISIONER_CRASH_AT'];
+const [wanted, occurrence = '1'] = process.env['PROVISIONER_CRASH_AT']?.split(':') ?? [];
+let passes = 0;
 
-/** Does nothing, unless the environment variable PROVISIONER_CRASH_AT names this point: then the process is killed here. For tests. */
+/**
+ * Does nothing, unless the environment variable PROVISIONER_CRASH_AT names this point: then the process is killed here, or with `NAME:n` when it passes here
+ * for the n-th time. For tests.
+ */
 export const crashPoint: (name: CrashPoint) => void =
   wanted === undefined
     ? () => {}
     : (name) => {
-        if (name === wanted) process.kill(process.pid, 'SIGKILL');
+        if (name === wanted && ++passes === Number(occurrence)) process.kill(process.pid, 'SIGKILL');
       };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { checkPlan } from '#src/prune/check-plan.js';
 import { decide } from '#src/prune/decide.js';
 import { parseExclusions } from '#src/prune/exclusion.js';
-import { checkPlan, makePlan } from '#src/prune/plan.js';
+import { makePlan } from '#src/prune/plan.js';
 import { digestOf } from '../contracts/metadata-records.js';
 import { imageId, imageOf, layerOf, storeOf } from './records.js';
 

@@ -29,7 +29,7 @@ async function store() {
   }
   const metadata = new MemoryMetadataManager();
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
-  const storeLock = new StoreLock(undefined);
+  const storeLock = new StoreLock(() => undefined);
   const pruner = new Pruner({ paths, metadata, storeLock, sweeper, isShared: false });
   const made = {
     paths,
@@ -225,12 +225,12 @@ describe('a prune', () => {
   test('refuses where other processes have the store open and no lock keeps them in order', async () => {
     const { paths, metadata, sweeper, layersAmong } = await twoImages();
     const parts = { paths, metadata, sweeper, isShared: true };
-    const without = new Pruner({ ...parts, storeLock: new StoreLock(undefined) });
+    const without = new Pruner({ ...parts, storeLock: new StoreLock(() => undefined) });
     await expect(without.prune([], {})).rejects.toMatchObject({ code: 'ERR_NATIVE_MISSING' });
     expect(await layersAmong(...WORDS)).toEqual(WORDS);
     expect((await without.prune([], { dryRun: true })).plan.layers).toHaveLength(4);
     const shared = new SharedLock();
-    await new Pruner({ ...parts, storeLock: new StoreLock(shared.open()) }).prune([], {});
+    await new Pruner({ ...parts, storeLock: new StoreLock(() => shared.open()) }).prune([], {});
     expect(await layersAmong(...WORDS)).toEqual([]);
     expect(shared.isFree).toBe(true);
   });

@@ -29,6 +29,23 @@ export function isAlive(identity: ProcessIdentity): boolean {
   }
 }
 
+/** What is tried out or put together for some milliseconds. */
+export const PROBE = 'probe';
+
+/**
+ * Begins the name of what a process makes for a moment in a directory of the store, so that whoever tidies there can tell whether it is still at
+ * it. @param kind without an underscore
+ */
+export function transientName(kind: string): string {
+  return `${kind}_${newIdentity().replaceAll(':', '_')}-`;
+}
+
+/** @param name begins with a `transientName` of this kind */
+export function isMakerAlive(name: string, kind: string): boolean {
+  const [begin, ...identity] = name.split('_');
+  return begin === kind && isAlive(identity.join(':'));
+}
+
 /** Field 22 of /proc/<pid>/stat; undefined for a dead process, a zombie, or without /proc. @see proc(5) */
 function startTime(pid: number): string | undefined {
   try {

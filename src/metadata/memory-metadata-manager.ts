@@ -180,6 +180,11 @@ export class MemoryMetadataManager implements MetadataManager {
     }
   }
 
+  async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {
+    this.#requireOpen();
+    for (const [id, process] of this.#layerClaims) if (!isAlive(process)) this.#layerClaims.delete(id);
+  }
+
   async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
     this.#requireOpen();
     return this.#blobs.get(blob);

@@ -27,7 +27,7 @@ export interface MetadataManager {
 
   /**
    * Records an image, or refreshes its source and last use when it is recorded already, and gives it `names`.
-   * @returns what is recorded now
+   * @returns the record as it is then; a prune may take it right away
    * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is not recorded; then nothing has changed
    */
   putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord>;
@@ -77,6 +77,8 @@ export interface MetadataManager {
   ): Promise<LayerClaim>;
   /** Gives claims back, all of them when none is named. Harmless when `process` does not hold them. */
   releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void>;
+  /** Gives back the claims of dead processes. They count for nothing, but nobody else would ever take them away. */
+  dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void>;
   /** The layer that a compressed blob turned out to hold, when this store has unpacked it before. */
   layerOfBlob(blob: Digest): Promise<LayerId | undefined>;
   /** Remembers what a blob holds, whether or not the layer is recorded: ask `missingLayers` before use. */

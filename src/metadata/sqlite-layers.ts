@@ -103,6 +103,14 @@ export function releaseLayerClaims(db: SqliteConnection, process: ProcessIdentit
   for (const id of ids) release.run(id, process);
 }
 
+export function dropDeadClaims(db: SqliteConnection, isAlive: (process: ProcessIdentity) => boolean): void {
+  const holders = db
+    .statement<[], { process: ProcessIdentity }>('SELECT DISTINCT process FROM layer_claim')
+    .all()
+    .map((row) => row.process);
+  for (const process of holders) if (!isAlive(process)) releaseLayerClaims(db, process);
+}
+
 export function layerOfBlob(db: SqliteConnection, blob: Digest): LayerId | undefined {
   return db.statement<[Digest], { layer: LayerId }>('SELECT layer FROM blob WHERE digest = ?').get(blob)?.layer;
 }

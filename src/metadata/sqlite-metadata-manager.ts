@@ -138,6 +138,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => layers.releaseLayerClaims(this.#db, process, ids));
   }
 
+  async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {
+    return this.#db.write(() => layers.dropDeadClaims(this.#db, isAlive));
+  }
+
   async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
     return this.#db.read(() => layers.layerOfBlob(this.#db, blob));
   }

@@ -10,6 +10,7 @@ import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import { isMountPoint } from '../syscalls/is-mount-point.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
@@ -98,7 +99,7 @@ export class Containers {
       async () => {
         const rootfses = await this.#made(containerId, signal);
         // When several destroy it at once, each does all of it, and one says so.
-        const removed = rootfses.length > 0 && (await this.remove(rootfses)) > 0;
+        const removed = rootfses.length > 0 && (await this.remove(rootfses, signal)) > 0;
         return (await this.#destroyUnrecorded(containerId, signal)) || removed;
       },
       signal,
@@ -107,21 +108,29 @@ export class Containers {
 
   /** Destroys the rootfses of a container and leaves those nested in it, which may be another owner's. @returns false when there were none */
   async destroyAlone(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
-    return this.#locks.withContainer(
+    return this.#withContainer(
       containerId,
       async () => {
         const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
-        return (await this.remove(rootfses.filter((rootfs) => rootfs.containerId === containerId))) > 0;
+        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId);
+        return (await this.remove(own, signal)) > 0;
       },
       signal,
     );
   }
 
   /**
-   * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone.
+   * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. With the lock shared, so that no
+   * recovery mounts one of them again in between.
    * @returns how many were recorded until now
    */
-  async remove(rootfses: readonly RootfsRecord[]): Promise<number> {
+  async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<number> {
+    const forgotten = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
+    crashPoint('destroy.forgotten');
+    return forgotten;
+  }
+
+  async #remove(rootfses: readonly RootfsRecord[]): Promise<number> {
     const { metadata, paths } = this.#parts;
     const gone: RootfsRecord[] = [];
     try {
@@ -133,19 +142,21 @@ export class Containers {
       await metadata.forgetRootfses(gone);
       throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
     }
-    const forgotten = await metadata.forgetRootfses(gone);
-    crashPoint('destroy.forgotten');
-    return forgotten;
+    return metadata.forgetRootfses(gone);
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it. @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the
-   * backend throws
+   * Mounts a rootfs again, with the changes made in it. With the lock held alone, since it may have been recorded as a mount, mounted again by another
+   * recovery, or destroyed since it was looked at.
+   * @returns false when that was so @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
-  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<void> {
+  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
     const { backends, directories, storeLock, metadata, paths } = this.#parts;
     if (!rootfs.complete) throw layersGone(rootfs.image, 'its source');
-    await storeLock.withShared(async () => {
+    const remount = async () => {
+      const recorded = await metadata.getContainer(rootfs.containerId);
+      if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
+      if (isMountPoint(directories.rootfs(rootfs))) return false;
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
         const layer = await metadata.getLayer(id);
@@ -156,7 +167,9 @@ export class Containers {
       if (first === undefined) throw layersGone(rootfs.image, 'its image');
       const places = { rootfs: directories.rootfs(rootfs), scratch: directories.scratch(rootfs) };
       await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
-    }, signal);
+      return true;
+    };
+    return storeLock.withExclusive('recover', remount, signal);
   }
 
   /** Whether rootfses of this backend are mounts. */
@@ -206,6 +219,7 @@ export class Containers {
     await this.#undoing(place, async () => {
       await this.#make(place, stack, backend, signal);
       await sync();
+      crashPoint('provision.synced');
       await metadata.finishRootfs(place);
     });
     crashPoint('provision.finished');

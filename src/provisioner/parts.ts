@@ -1,5 +1,6 @@
 import type { Backends } from '../backends/backends.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
+import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { newIdentity, type ProcessIdentity } from '../locks/process-identity.js';
@@ -67,6 +68,7 @@ export class Parts {
     const reserve = new Reserve(paths);
     const records = options.records ?? 'sqlite';
     const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    crashPoint('open.recordsMade');
     if (records === 'sqlite') reserve.ensure();
     return new Parts(options, { paths, format, metadata, reserve, owner, workers });
   }

@@ -117,8 +117,8 @@ export class Recovery {
     }
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
-    const hollow: string[] = [];
-    for (const found of await rootfsesOnDisk(paths, undefined, hollow)) {
+    const hollow: (readonly [containerId: string, backend: string | undefined])[] = [];
+    for (const found of await rootfsesOnDisk(paths, undefined, (...directory) => hollow.push(directory))) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       if (lost && found.mounted) untrusted.push(lostRecord(found));
@@ -127,7 +127,8 @@ export class Recovery {
         retired.push(path);
       }
     }
-    for (const container of hollow) directories.removeHollow(container);
+    // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
+    for (const [containerId, backend] of hollow.reverse()) directories.removeHollow(containerId, backend);
     return { untrusted, retired };
   }
 
@@ -151,12 +152,12 @@ export class Recovery {
       for (const rootfs of container.rootfses) {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
-          await containers.remove([rootfs]);
+          await containers.remove([rootfs], signal);
           finished.push(path);
         } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
-          const problem = await this.#remount(container, rootfs, signal);
-          if (problem === undefined) remounted.push(path);
-          else untrusted.push({ containerId: container.id, reason: problem });
+          const outcome = await this.#remount(container, rootfs, signal);
+          if (outcome === true) remounted.push(path);
+          else if (outcome !== false) untrusted.push({ containerId: container.id, reason: outcome });
         }
       }
       if (performance.now() < sliceEnds) continue;
@@ -166,16 +167,16 @@ export class Recovery {
     return { remounted, finished, destroyed, untrusted };
   }
 
-  /** @returns why it could not be mounted */
+  /** @returns false when there was nothing to mount any more, or why it could not be mounted */
   async #remount(
     container: ContainerRecord,
     rootfs: RootfsRecord,
     signal: AbortSignal | undefined,
-  ): Promise<string | undefined> {
+  ): Promise<boolean | string> {
     try {
-      await this.#parts.containers.remount(rootfs, signal);
+      const remounted = await this.#parts.containers.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');
-      return undefined;
+      return remounted;
     } catch (error) {
       throwIfAborted(signal);
       const message = error instanceof Error ? error.message : String(error);

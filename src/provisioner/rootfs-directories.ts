@@ -1,6 +1,5 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { BACKEND_NAMES } from '../backends/backend.js';
 import { systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
@@ -49,21 +48,20 @@ export class RootfsDirectories {
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
     const emptied = removeEmpty(upper) && removeEmpty(join(work, 'work')) && removeEmpty(work) && removeEmpty(scratch);
     if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
-    const [rootfses, scratches] = [dirname(rootfs), dirname(scratch)].map(removeEmpty);
-    if (rootfses && scratches) this.#removeEmptyAbove(dirname(rootfs));
+    this.removeHollow(place.containerId, place.backend);
   }
 
-  /** Takes away the directories of a container that holds no rootfs, as far as they are empty: a crash came before its first one or after its last. */
-  removeHollow(containerId: string): void {
+  /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
+  removeHollow(containerId: string, backend: string | undefined): void {
     const backends = this.#paths.backends(containerId);
-    for (const name of BACKEND_NAMES) {
-      for (const inside of [this.#paths.rootfses(containerId, name), this.#paths.scratches(containerId, name)]) {
-        removeEmpty(inside);
-      }
-      removeEmpty(join(backends, name));
+    if (backend === undefined) {
+      const emptied = [backends, this.#paths.nestedContainers(containerId)].map(removeEmpty);
+      if (emptied.every(Boolean)) this.#removeEmptyAbove(backends);
+      return;
     }
-    removeEmpty(this.#paths.nestedContainers(containerId));
-    if (removeEmpty(backends)) this.#removeEmptyAbove(backends);
+    const rootfses = this.#paths.rootfses(containerId, backend);
+    const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map(removeEmpty);
+    if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
   }
 
   /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */

@@ -17,25 +17,32 @@ const SLICE = 10;
 
 /**
  * The rootfses on disk, recorded or not, children before parents.
- * @param top of this container and below; default: all @param hollow gets the containers that hold no rootfs, children before parents
+ * @param top of this container and below; default: all
+ * @param onHollow told of containers, and of backends in them, that have directories which lead to nothing; containers come before those in them
  */
-export async function rootfsesOnDisk(paths: StorePaths, top?: string, hollow: string[] = []): Promise<FoundRootfs[]> {
+export async function rootfsesOnDisk(
+  paths: StorePaths,
+  top?: string,
+  onHollow: (containerId: string, backend: string | undefined) => void = () => {},
+): Promise<FoundRootfs[]> {
   const mounts = mountPoints(paths);
   const found: FoundRootfs[] = [];
   const waiting = top === undefined ? directories(paths.containers) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
     const parts = directories(paths.container(container)).map((name) => join(paths.container(container), name));
-    const rootfses = parts.includes(paths.backends(container)) ? rootfsesOf(paths, container, mounts) : [];
-    for (const rootfs of rootfses) found.push(rootfs);
-    if (rootfses.length === 0) hollow.push(container);
-    const nested = paths.nestedContainers(container);
-    if (parts.includes(nested)) for (const name of directories(nested)) waiting.push(`${container}/${name}`);
+    if (parts.includes(paths.backends(container))) {
+      for (const rootfs of rootfsesOf(paths, container, mounts, onHollow)) found.push(rootfs);
+    }
+    const nested = parts.includes(paths.nestedContainers(container))
+      ? directories(paths.nestedContainers(container))
+      : undefined;
+    if (nested?.length === 0 || parts.length === 0) onHollow(container, undefined);
+    for (const name of nested ?? []) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
     await setImmediate();
     sliceEnds = performance.now() + SLICE;
   }
-  hollow.sort().reverse();
   return found.sort(
     (one, other) => Number(one.containerId < other.containerId) - Number(one.containerId > other.containerId),
   );
@@ -47,12 +54,21 @@ export function mountPoints(paths: StorePaths): ReadonlySet<string> {
   return new Set(mountsBelow(real).map((path) => join(paths.containers, path.slice(real.length + 1))));
 }
 
-function rootfsesOf(paths: StorePaths, containerId: string, mounts: ReadonlySet<string>): FoundRootfs[] {
+function rootfsesOf(
+  paths: StorePaths,
+  containerId: string,
+  mounts: ReadonlySet<string>,
+  onHollow: (containerId: string, backend: string | undefined) => void,
+): FoundRootfs[] {
   const found: FoundRootfs[] = [];
-  for (const backend of directories(paths.backends(containerId))) {
+  const backends = directories(paths.backends(containerId));
+  if (backends.length === 0) onHollow(containerId, undefined);
+  for (const backend of backends) {
     const rootfses = directories(paths.rootfses(containerId, backend));
     const scratches = directories(paths.scratches(containerId, backend));
-    for (const id of new Set([...rootfses, ...scratches])) {
+    const ids = new Set([...rootfses, ...scratches]);
+    if (ids.size === 0) onHollow(containerId, backend);
+    for (const id of ids) {
       const mounted = mounts.has(paths.rootfs(containerId, backend, id));
       found.push({ containerId, backend, id, mounted });
     }
@@ -60,14 +76,19 @@ function rootfsesOf(paths: StorePaths, containerId: string, mounts: ReadonlySet<
   return found;
 }
 
-/** The names of the directories in a directory; none when it is not there. Symlinks and files are none of ours and left alone. */
+/** As `directoriesIn`; none when the directory is not there. */
 function directories(path: string): string[] {
+  return directoriesIn(path) ?? [];
+}
+
+/** The names of the directories in a directory; undefined when it is not there. Symlinks and files are none of ours and left alone. */
+function directoriesIn(path: string): string[] | undefined {
   let entries: Dirent[];
   try {
     entries = readdirSync(path, { withFileTypes: true });
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);

@@ -146,6 +146,7 @@ export class ImageStore {
         await offer?.close();
       } finally {
         sweeper.retire(paths.pullStaging(pullId), 'staging');
+        crashPoint('pull.unstaged');
         await reserve.freeing(() => metadata.closeLeases([pullId]));
       }
     }
@@ -159,6 +160,7 @@ export class ImageStore {
     await metadata.leaseLayers(pullId, layers);
     await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
+    crashPoint('pull.stackCompleted');
     for (const layer of image.layers) {
       if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
     }

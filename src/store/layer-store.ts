@@ -233,10 +233,14 @@ export class LayerStore {
       // Else a crash came between the rename and the record: nobody uses it, and this one is as good.
       sweeper.retire(target, digestHex(record.id));
       renameSync(directory, target);
+      crashPoint('pull.oneRenamed');
     }
     disk.directory(paths.layers);
     crashPoint('pull.published');
-    for (const { record } of staged) await metadata.putLayer(record);
+    for (const { record } of staged) {
+      await metadata.putLayer(record);
+      crashPoint('pull.oneRecorded');
+    }
     crashPoint('pull.layersRecorded');
   }
 

@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import { isAlive, newIdentity } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
@@ -28,12 +29,14 @@ export async function reconcileLayers(
   sweeper: Sweeper,
   keepUnrecorded: boolean,
 ): Promise<ReconciledLayers> {
-  // The records first: a pull renames a directory into place before it records it.
+  // The records first: a pull renames before it records, so what is recorded now stands on disk when that is looked at. The other way round, a layer
+  // that a pull stores in between would be recorded and not found.
   const recorded = await metadata.listLayers();
   const entries = await readdir(paths.layers, { withFileTypes: true });
   const found = new Set(entries.filter(isLayer).map((entry) => entry.name));
   const forgottenLayers = recorded.filter((layer) => !found.has(digestHex(layer.id))).map((layer) => layer.id);
   const forgottenImages = await metadata.forgetLayers(forgottenLayers);
+  crashPoint('recover.layersForgotten');
 
   const known = new Set(recorded.map((layer) => digestHex(layer.id)));
   const retired: string[] = [];

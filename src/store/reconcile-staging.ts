@@ -1,7 +1,7 @@
-import { lstatSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive } from '../locks/process-identity.js';
+import { isAlive, isMakerAlive, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
@@ -15,10 +15,7 @@ export interface ReconciledStaging {
   readonly retired: readonly string[];
 }
 
-/** What is not a pull's may be a probe, which takes milliseconds. One that is older than this is a dead process's. */
-const PROBE_AGE = 60_000;
-
-/** Drops the leases of dead processes, and what they and others left in `staging/`. */
+/** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
 export async function reconcileStaging(
   paths: StorePaths,
   metadata: MetadataManager,
@@ -30,19 +27,15 @@ export async function reconcileStaging(
   const leases = await metadata.listLeases();
   const dead = leases.filter((lease) => !isAlive(lease.process)).map((lease) => lease.pull);
   await metadata.closeLeases(dead);
+  await metadata.dropDeadClaims(isAlive);
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
   const real = realpathSync(paths.staging);
   const retired = names.filter((name) => {
     const path = join(paths.staging, name);
-    if (living.has(name) || (name.startsWith('probe-') && isYoung(path))) return false;
+    if (living.has(name) || isMakerAlive(name, PROBE)) return false;
     for (const mount of mountsBelow(join(real, name))) syscalls.detachMount(mount);
     sweeper.retire(path, 'staging');
     return true;
   });
   return { pulls: dead, retired: retired.map((name) => join(paths.staging, name)) };
-}
-
-function isYoung(path: string): boolean {
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  return status !== undefined && Date.now() - status.mtimeMs < PROBE_AGE;
 }

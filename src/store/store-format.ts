@@ -1,6 +1,8 @@
 import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -71,13 +73,17 @@ function parseFormat(text: string, path: string): StoreFormat {
 }
 
 function createFormat(paths: StorePaths, syscalls: Syscalls): StoreFormat {
-  const format: StoreFormat = { version: STORE_VERSION, whiteouts: probeWhiteouts(paths.root, syscalls) };
-  const draft = mkdtempSync(join(paths.root, '.format-'));
+  makeDirectories(paths.staging);
+  const format: StoreFormat = { version: STORE_VERSION, whiteouts: probeWhiteouts(paths.staging, syscalls) };
+  // Where a recovery finds it, should this process die here.
+  const draft = mkdtempSync(join(paths.staging, transientName(PROBE)));
   try {
     const file = join(draft, 'format');
     writeFileSync(file, `${JSON.stringify(format)}\n`, { flush: true });
+    crashPoint('open.formatDrafted');
     // A link appears whole or not at all, and the first of several processes wins.
     linkSync(file, paths.format);
+    crashPoint('open.formatMade');
     return format;
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
@@ -91,7 +97,7 @@ function createFormat(paths: StorePaths, syscalls: Syscalls): StoreFormat {
 function probeWhiteouts(directory: string, syscalls: Syscalls): WhiteoutFormat {
   // An ordinary user could write `user` marks, but not mount them, and a plain store can be copied with any tool.
   if (process.geteuid?.() !== 0) return 'plain';
-  const place = mkdtempSync(join(directory, '.probe-'));
+  const place = mkdtempSync(join(directory, transientName(PROBE)));
   try {
     for (const format of ['trusted', 'user'] as const) if (canMark(place, format, syscalls)) return format;
     return 'plain';

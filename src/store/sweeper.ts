@@ -72,6 +72,7 @@ export class Sweeper {
           this.#parked.delete(path);
           clearTimeout(this.#retries.get(path));
           this.#retries.delete(path);
+          crashPoint('sweep.oneRemoved');
         },
         (error: unknown) => this.#park(path, error),
       )

@@ -1,0 +1,257 @@
+// @ts-check
+/* Starts the processes that use a store at random, reads what they tell, and works out what must be true of the store. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { KEPT, makeImages, PINNED } from './images.mjs';
+import { makeReference } from './reference.mjs';
+
+const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
+export const OWNERS = /** @type {const} */ (['one', 'two']);
+/** A process that does not do what it is told for so long, in milliseconds, hangs. */
+const PATIENCE = 60_000;
+
+/** @typedef {Record<string, any>} Event */
+
+/**
+ * @typedef {object} Known what is known of a container
+ * @property {string} owner
+ * @property {string} image
+ * @property {Map<string, string | undefined>} files what was written in it; undefined when it is not known whether it was
+ * @property {'here' | 'doubt'} state
+ */
+
+/** What all processes so far were told. */
+export class Ledger {
+  /** @type {Map<string, Known>} */
+  containers = new Map();
+  /** @type {Map<string, 'here' | 'doubt' | 'gone'>} */
+  tags = new Map();
+  /** Images that no prune may take any more. @type {Set<string>} */
+  safe = new Set();
+  /** @type {string[]} */
+  faults = [];
+  /** Operations that came to an end. */
+  operations = 0;
+  /** @type {Map<string, number>} */
+  counts = new Map();
+  longestPrune = 0;
+
+  /** @param {readonly Event[]} events of one process, in their order @param {string} owner */
+  add(events, owner) {
+    for (const event of events) this.#addOne(event, owner);
+  }
+
+  /** @param {Event} event @param {string} owner */
+  #addOne(event, owner) {
+    const { what, state } = event;
+    if (what === 'fault') this.faults.push(event['text']);
+    if (state === 'done' || state === 'failed') {
+      this.operations++;
+      const kind = `${what}${event['backend'] ? ` ${event['backend']}` : ''}${state === 'failed' ? ' (refused)' : ''}`;
+      this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    }
+    if (what === 'provision') this.#provision(event, owner);
+    if (what === 'change') {
+      const files = this.containers.get(event['id'])?.files;
+      files?.set(event['path'], state === 'done' ? event['text'] : undefined);
+    }
+    if (what === 'destroy') {
+      for (const id of event['ids']) {
+        const container = this.containers.get(id);
+        if (state === 'done') this.containers.delete(id);
+        else if (container !== undefined) container.state = 'doubt';
+      }
+    }
+    if (what === 'tag') this.tags.set(event['name'], state === 'begun' ? 'doubt' : state === 'done' ? 'here' : 'gone');
+    if (what === 'rmi') this.tags.set(event['name'], state === 'begun' ? 'doubt' : 'gone');
+    if (state === 'done' && ((what === 'pull' && event['image'] === KEPT) || what === 'pin')) this.safe.add(event['image']);
+    if (what === 'prune' && state === 'done') this.longestPrune = Math.max(this.longestPrune, event['held']);
+  }
+
+  /** @param {Event} event @param {string} owner */
+  #provision({ id, image, state }, owner) {
+    if (state === 'failed') this.containers.delete(id);
+    else this.containers.set(id, { owner, image, files: new Map(), state: state === 'done' ? 'here' : 'doubt' });
+  }
+
+  /** The containers that an agent of this owner would know after its death. @param {string} owner */
+  known(owner) {
+    return [...this.containers].filter(([, { owner: other, state }]) => state === 'here' && other === owner).map(([id]) => id);
+  }
+
+  /** To be called when those in doubt have been destroyed, since nobody knows them. */
+  forgetDoubts() {
+    for (const [id, { state }] of this.containers) if (state === 'doubt') this.containers.delete(id);
+    for (const [name, state] of this.tags) if (state === 'doubt') this.tags.delete(name);
+  }
+
+  /** What must be true once a recovery has put the doubts right. @returns {import('./invariants.mjs').Told} */
+  told() {
+    const tags = [...this.tags];
+    return {
+      containers: new Map([...this.containers].filter(([, { state }]) => state === 'here')),
+      names: new Map([
+        ...[...this.safe].map((name) => /** @type {[string, string]} */ ([name, name])),
+        ...tags.filter(([, state]) => state === 'here').map(([name]) => /** @type {[string, string]} */ ([name, KEPT])),
+      ]),
+      absentNames: tags.filter(([, state]) => state === 'gone').map(([name]) => name),
+    };
+  }
+
+  /** @returns {string} */
+  get summary() {
+    return [...this.counts].sort().map(([what, count]) => `${count} ${what}`).join(', ');
+  }
+}
+
+/** One process that uses a store at random. */
+export class Worker {
+  /** @type {(() => void) | undefined} */
+  #woken;
+  /** @type {any[]} */
+  #messages = [];
+  #read = 0;
+
+  /**
+   * @param {Omit<import('./worker.mjs').WorkerConfig, 'journal'>} config @param {string} directory for its journal
+   */
+  constructor(config, directory) {
+    this.name = config.name;
+    this.owner = config.owner;
+    this.journal = join(directory, `journal-${config.name}`);
+    writeFileSync(this.journal, '');
+    const argument = JSON.stringify({ ...config, journal: this.journal });
+    const child = spawn(process.execPath, [WORKER, argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.process = child;
+    /** @type {Promise<void>} */
+    this.ended = new Promise((resolve) => child.once('close', () => resolve()));
+    child.on('message', (message) => {
+      this.#messages.push(message);
+      this.#woken?.();
+    });
+    child.on('error', () => {});
+    void this.ended.then(() => this.#woken?.());
+  }
+
+  get isRunning() {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  /** Whole lines that it has told since the last time. @param {number} [until] bytes of the journal that count. Default: all @returns {Event[]} */
+  news(until = Number.POSITIVE_INFINITY) {
+    const bytes = readFileSync(this.journal).subarray(this.#read, until);
+    const end = bytes.lastIndexOf(10) + 1;
+    this.#read += end;
+    return bytes.toString('utf8', 0, end).split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  }
+
+  get told() {
+    return statSync(this.journal).size;
+  }
+
+  /** @returns {Promise<boolean>} false when it ended before */
+  async ready() {
+    return (await this.#message((message) => message === 'ready')) !== undefined;
+  }
+
+  /** @param {'pause' | 'resume' | 'stop' | 'recover'} order @param {object} [more] @returns {Promise<any>} its answer */
+  async tell(order, more = {}) {
+    if (this.isRunning) this.process.send({ order, ...more }, () => {});
+    return this.#message((message) => message.done === order);
+  }
+
+  async kill() {
+    this.process.kill('SIGKILL');
+    await this.ended;
+  }
+
+  /** Lets it finish what it does. @returns {Promise<string[]>} what is wrong with that */
+  async stop() {
+    void this.tell('stop');
+    const hung = !(await inTime(this.ended));
+    if (hung) await this.kill();
+    if (!hung && this.process.exitCode === 0) return [];
+    return [hung ? `${this.name} does not stop` : `${this.name} ended with ${this.process.exitCode ?? this.process.signalCode}`];
+  }
+
+  /** @param {(message: any) => boolean} wanted */
+  async #message(wanted) {
+    const deadline = Date.now() + PATIENCE;
+    for (;;) {
+      const index = this.#messages.findIndex(wanted);
+      if (index !== -1) return this.#messages.splice(index, 1)[0];
+      if (!this.isRunning) return undefined;
+      if (Date.now() > deadline) throw new Error(`${this.name} does not answer`);
+      await inTime(new Promise((resolve) => (this.#woken = () => resolve(undefined))));
+    }
+  }
+}
+
+/** @param {Promise<unknown>} promise @returns {Promise<boolean>} false when it took too long */
+async function inTime(promise) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(() => resolve('late'), PATIENCE)));
+  const outcome = await Promise.race([promise, late]);
+  clearTimeout(timer);
+  return outcome !== 'late';
+}
+
+/**
+ * A directory with the images, what they are, and the processes that use the stores in it.
+ */
+export class Crew {
+  /** @type {Set<Worker>} */
+  workers = new Set();
+  #last = 0;
+
+  /**
+   * @param {string} directory @param {Record<string, import('./images.mjs').TestImage>} images @param {import('./reference.mjs').Reference} reference
+   * @private
+   */
+  constructor(directory, images, reference) {
+    this.directory = directory;
+    this.images = images;
+    this.reference = reference;
+    this.referenceFile = join(directory, 'reference.json');
+    const serial = [...reference.images].map(([name, image]) => [name, { ...image, rootfs: [...image.rootfs] }]);
+    writeFileSync(this.referenceFile, JSON.stringify(serial));
+  }
+
+  /** @param {number} [scale] see `makeImages` */
+  static async gather(scale) {
+    const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'));
+    try {
+      const images = await makeImages(directory, scale);
+      return new Crew(directory, images, await makeReference(directory, images));
+    } catch (error) {
+      rmSync(directory, { recursive: true });
+      throw error;
+    }
+  }
+
+  /** @param {Pick<import('./worker.mjs').WorkerConfig, 'root' | 'owner' | 'seed' | 'lanes'> & Partial<import('./worker.mjs').WorkerConfig>} config */
+  start(config) {
+    const { images, referenceFile, directory } = this;
+    const worker = new Worker({ ...config, images, reference: referenceFile, name: `w${this.#last++}` }, directory);
+    this.workers.add(worker);
+    void worker.ended.then(() => this.workers.delete(worker));
+    return worker;
+  }
+
+  /** Ends all processes and removes everything, whatever state it is in. */
+  async disband() {
+    for (const worker of [...this.workers]) await worker.kill();
+    releaseMounts(this.directory);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} directory */
+export function releaseMounts(directory) {
+  for (const mount of mountsBelow(directory)) loadSyscalls().detachMount(mount);
+}

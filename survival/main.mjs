@@ -1,0 +1,35 @@
+// @ts-check
+/*
+ * npm run survive -- --kills N | --cuts N | --seconds N  [--seed S]
+ *
+ * Breaks stores on purpose, for longer than the tests do:
+ *
+ *   --kills N     kills processes under mixed load at N random instants; recovers and looks at everything after each
+ *   --cuts N      cuts the power N times, as far as the disk can tell; `--unsafe` with durability off, which must show damage
+ *   --seconds N   runs random interleavings of all operations in four processes against a model for so long
+ */
+import { parseArgs } from 'node:util';
+import { killAtRandom } from './kills.mjs';
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string' },
+    cuts: { type: 'string' },
+    seconds: { type: 'string' },
+    unsafe: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+  },
+});
+const seed = Number(values.seed ?? Date.now() % 2 ** 31);
+const log = (/** @type {string} */ line) => console.log(line);
+const started = performance.now();
+log(`seed ${seed}`);
+const outcome = await run();
+log(JSON.stringify(outcome, undefined, 2));
+log(`${Math.round((performance.now() - started) / 1000)} s`);
+process.exitCode = outcome.problems.length > 0 ? 1 : 0;
+
+async function run() {
+  if (values.kills !== undefined) return killAtRandom({ kills: Number(values.kills), seed, log });
+  throw new Error('say what to break: --kills, --cuts or --seconds');
+}

@@ -1,0 +1,320 @@
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CRASH_POINTS } from '#src/crash-points.js';
+import { Provisioner } from '#src/index.js';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { KEPT, PINNED } from '../../survival/images.mjs';
+import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
+import { describeWith } from '../helpers/requirements.js';
+import { temporaryDirectory } from '../helpers/test-store.js';
+import { type Call, callInProcess, makeSurroundings, runCommand, type Surroundings } from './survival.js';
+
+/** What a process is killed at, one after the other, and what it is doing. */
+interface Case {
+  readonly operation: string;
+  /** Right after which steps. `name:2` is the second time that the step is done. */
+  readonly points: readonly string[];
+  /** The calls, or the arguments of the command line. */
+  readonly calls?: (images: Surroundings['images']) => readonly Call[];
+  readonly command?: (images: Surroundings['images']) => readonly string[];
+  /** What a crash or a reboot did before. */
+  readonly before?: (root: string, images: Surroundings['images']) => Promise<void>;
+  /** The container that the operation makes or removes. After the crash it is there whole, or not at all. */
+  readonly inDoubt?: string;
+  /** Whether the agent still takes the container in doubt for its own when it recovers. Default: false. */
+  readonly stillKnown?: boolean;
+  /** What it says when it is repeated and had been done already. Default: it says nothing, and succeeds. */
+  readonly alreadyDone?: string;
+  /** There is no store yet. Default: there is one with images and containers. */
+  readonly onNewStore?: boolean;
+}
+
+const PULL = ['pull.leased', 'pull.unpacked', 'pull.synced', 'pull.oneRenamed', 'pull.oneRenamed:2', 'pull.published'];
+const RECORD = [
+  'pull.oneRecorded',
+  'pull.layersRecorded',
+  'pull.stackCompleted',
+  'pull.imageRecorded',
+  'pull.unstaged',
+];
+const SEAM = ['pull.unpacked:2', 'pull.synced:2', 'pull.published:2', 'pull.layersRecorded:2'];
+const COPY = [
+  'provision.recorded',
+  'provision.directoriesMade',
+  'provision.made',
+  'provision.synced',
+  'provision.finished',
+];
+const DESTROY = ['destroy.letGo', 'destroy.removed', 'destroy.forgotten'];
+const PRUNE = ['prune.decided', 'prune.oneMarked', 'prune.oneMarked:2', 'prune.marked', 'prune.released'];
+const SWEEP = ['sweep.started', 'sweep.oneRemoved'];
+const RECOVER = [
+  'recover.leasesDropped',
+  'recover.layersForgotten',
+  'recover.layersReconciled',
+  'recover.containersReconciled',
+];
+
+const seams = (images: Surroundings['images']) => images['loose/seams:1']?.source ?? '';
+
+const CASES: readonly Case[] = [
+  {
+    operation: 'the first opening of a store',
+    points: ['open.formatDrafted', 'open.formatMade', 'open.recordsMade'],
+    calls: () => [['images']],
+    onNewStore: true,
+  },
+  {
+    operation: 'a pull',
+    points: [...PULL, ...RECORD, ...SEAM],
+    calls: (images) => [['pull', seams(images), { name: 'loose/seams:1' }]],
+  },
+  {
+    operation: 'a pull by the command line',
+    points: ['pull.unpacked', 'pull.published', 'pull.imageRecorded'],
+    command: (images) => ['pull', seams(images), '--name', 'loose/seams:1'],
+  },
+  {
+    operation: 'a provision by overlay',
+    points: ['provision.directoriesMade', 'provision.made', 'provision.finished'],
+    calls: () => [['provision', 'doubt', KEPT, { backend: 'overlay' }]],
+    inDoubt: 'doubt',
+  },
+  {
+    operation: 'a provision by overlay of a container that is still known',
+    points: ['provision.directoriesMade', 'provision.made', 'provision.finished'],
+    calls: () => [['provision', 'told-copy/doubt', KEPT, { backend: 'overlay' }]],
+    inDoubt: 'told-copy/doubt',
+    stillKnown: true,
+  },
+  {
+    operation: 'a provision by copy',
+    points: COPY,
+    calls: () => [['provision', 'doubt', KEPT, { backend: 'copy' }]],
+    inDoubt: 'doubt',
+  },
+  {
+    operation: 'a provision by copy of a container that is still known',
+    points: COPY,
+    calls: () => [['provision', 'told-overlay/doubt', KEPT, { backend: 'copy' }]],
+    inDoubt: 'told-overlay/doubt',
+    stillKnown: true,
+  },
+  {
+    operation: 'a provision by the command line',
+    points: ['provision.directoriesMade', 'provision.finished'],
+    command: () => ['provision', 'doubt', KEPT],
+    inDoubt: 'doubt',
+  },
+  {
+    operation: 'a destroy of an overlay',
+    points: DESTROY,
+    calls: () => [['destroy', 'told-overlay']],
+    inDoubt: 'told-overlay',
+  },
+  {
+    operation: 'a destroy of a copy that is still known',
+    points: DESTROY,
+    calls: () => [['destroy', 'told-copy']],
+    inDoubt: 'told-copy',
+    stillKnown: true,
+  },
+  {
+    operation: 'a destroy by the command line of an overlay that is still known',
+    points: DESTROY,
+    command: () => ['destroy', 'told-overlay'],
+    alreadyDone: 'no container',
+    inDoubt: 'told-overlay',
+    stillKnown: true,
+  },
+  {
+    operation: 'a prune',
+    points: [...PRUNE, ...SWEEP],
+    calls: () => [['pruneImages', [KEPT]], ['swept']],
+  },
+  {
+    operation: 'a prune by the command line',
+    points: ['prune.decided', 'prune.oneMarked', 'prune.released', 'sweep.oneRemoved'],
+    command: () => ['prune', '--exclude', KEPT],
+  },
+  {
+    operation: 'a sweep',
+    points: SWEEP,
+    calls: () => [['swept']],
+    before: leaveUnswept,
+  },
+  {
+    operation: 'a recovery after a reboot',
+    points: [...RECOVER, 'recover.oneRemounted', ...SWEEP],
+    calls: () => [['recover', { knownContainerIds: ['told-overlay', 'told-copy'] }], ['swept']],
+    before: reboot,
+  },
+  {
+    operation: 'a recovery that destroys a container',
+    points: DESTROY,
+    calls: () => [['recover', { knownContainerIds: ['told-overlay'] }]],
+    inDoubt: 'told-copy',
+  },
+  {
+    operation: 'a recovery by the command line',
+    points: ['recover.layersReconciled', 'recover.oneRemounted'],
+    command: () => ['recover', '--known', 'told-overlay', '--known', 'told-copy'],
+    before: reboot,
+  },
+  { operation: 'a tag', points: ['tag.done'], calls: () => [['tag', KEPT, 'told/other:1']] },
+  { operation: 'a tag by the command line', points: ['tag.done'], command: () => ['tag', KEPT, 'told/other:1'] },
+  {
+    operation: 'an rmi',
+    points: ['rmi.done'],
+    calls: () => [['removeNames', 'loose/stack:1']],
+    alreadyDone: 'no image',
+  },
+  {
+    operation: 'an rmi by the command line',
+    points: ['rmi.done'],
+    command: () => ['rmi', 'loose/stack:1'],
+    alreadyDone: 'no image',
+  },
+];
+
+const OWN_FILE = 'own.txt';
+
+describeWith(['root', 'overlay'], 'a process that is killed right after a step', () => {
+  let surroundings: Surroundings;
+  beforeAll(async () => {
+    surroundings = await makeSurroundings();
+  });
+  afterAll(() => surroundings.remove());
+
+  test('is killed at every step that has a name', () => {
+    const killed = new Set(CASES.flatMap(({ points }) => points.map((point) => point.split(':')[0])));
+    expect([...killed].sort()).toEqual([...CRASH_POINTS].sort());
+  });
+
+  for (const one of CASES) {
+    for (const point of one.points) {
+      test(`${point}, during ${one.operation}, loses nothing that was reported and leaves nothing`, async () => {
+        const { images, reference } = surroundings;
+        const root = join(temporaryDirectory(), 'store');
+        try {
+          const told = one.onNewStore ? NOTHING : await fillStore(root, images);
+          await one.before?.(root, images);
+          expect(await crash(root, one, point, images)).toMatchObject({ signal: 'SIGKILL', stdout: '' });
+
+          const known = [...told.containers.keys()].filter((id) => id !== one.inDoubt);
+          if (one.stillKnown && one.inDoubt !== undefined) known.push(one.inDoubt);
+          await recover(root, known, one.command !== undefined);
+          expect(brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt))).toEqual([]);
+
+          await repeat(root, one, images);
+          expect(brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt))).toEqual([]);
+        } finally {
+          removeStore(root);
+        }
+      });
+    }
+  }
+});
+
+interface Told {
+  readonly names: ReadonlyMap<string, string>;
+  readonly absentNames: readonly string[];
+  readonly containers: ReadonlyMap<string, ToldContainer>;
+}
+type ToldContainer = { readonly image: string; readonly owner: string; readonly files: ReadonlyMap<string, string> };
+
+const OWNER = 'default';
+const NOTHING: Told = { names: new Map(), absentNames: [], containers: new Map() };
+
+/** Images of every kind, two containers with something of their own in them. */
+async function fillStore(root: string, images: Surroundings['images']): Promise<Told> {
+  const provisioner = await Provisioner.open({ root, workers: 1 });
+  const containers = new Map<string, ToldContainer>();
+  try {
+    for (const name of [KEPT, PINNED, 'loose/stack:1']) await provisioner.pull(images[name]?.source ?? '', { name });
+    await provisioner.setPinned(PINNED, true);
+    await provisioner.tag(KEPT, 'told/name:1');
+    for (const backend of ['overlay', 'copy'] as const) {
+      const id = `told-${backend}`;
+      const { rootfs } = await provisioner.provision(id, KEPT, { backend });
+      writeFileSync(join(rootfs, OWN_FILE), id);
+      containers.set(id, { image: KEPT, owner: OWNER, files: new Map([[OWN_FILE, id]]) });
+    }
+    const names = new Map([
+      [KEPT, KEPT],
+      [PINNED, PINNED],
+      ['told/name:1', KEPT],
+    ]);
+    return { names, absentNames: [], containers };
+  } finally {
+    await provisioner.close();
+  }
+}
+
+function crash(root: string, { command, calls }: Case, crashAt: string, images: Surroundings['images']) {
+  if (command !== undefined) return runCommand(root, command(images), { crashAt });
+  return callInProcess(root, calls?.(images) ?? [], { crashAt });
+}
+
+/** What was interrupted, once more. */
+async function repeat(root: string, one: Case, images: Surroundings['images']): Promise<void> {
+  if (one.command !== undefined) {
+    const { status, stderr } = await runCommand(root, one.command(images));
+    if (status !== 0) expect(stderr).toContain(one.alreadyDone ?? 'nothing, since it succeeds');
+    return;
+  }
+  await callHere(root, one.calls?.(images) ?? []).catch((error: Error) => {
+    expect(error.message).toContain(one.alreadyDone ?? 'nothing, since it succeeds');
+  });
+}
+
+/** With the command line, or in this process, which is another than the one that died. */
+async function recover(root: string, known: readonly string[], byCommand: boolean): Promise<void> {
+  if (!byCommand) return callHere(root, [['recover', { knownContainerIds: known }], ['swept']]);
+  const flags = known.flatMap((id) => ['--known', id]);
+  const outcome = await runCommand(root, ['recover', '--destroy-unknown', ...flags]);
+  expect(outcome, outcome.stderr).toMatchObject({ signal: null, status: 0 });
+}
+
+async function callHere(root: string, calls: readonly Call[]): Promise<void> {
+  const provisioner = await Provisioner.open({ root, workers: 1 });
+  try {
+    for (const [method, ...args] of calls) {
+      await (provisioner as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]?.(...args);
+    }
+  } finally {
+    await provisioner.close();
+  }
+}
+
+/** The one in doubt is there whole, or not at all; the others are there. */
+function whatIsTold(root: string, told: Told, inDoubt: string | undefined): Told {
+  if (inDoubt === undefined) return told;
+  const recorded = readRecords(join(root, 'metadata.sqlite')).rootfses.map(({ container }) => container);
+  const containers = new Map(told.containers);
+  if (!recorded.includes(inDoubt)) containers.delete(inDoubt);
+  else if (!containers.has(inDoubt)) containers.set(inDoubt, { image: KEPT, owner: OWNER, files: new Map() });
+  return { ...told, containers };
+}
+
+/** What a machine that lost its power in the middle of much work comes up with. */
+async function reboot(root: string, images: Surroundings['images']): Promise<void> {
+  const pull: Call = ['pull', seams(images), { name: 'loose/seams:1' }];
+  for (const crashAt of ['pull.unpacked', 'pull.published']) await callInProcess(root, [pull], { crashAt });
+  await callInProcess(root, [['provision', 'unknown', KEPT, { backend: 'overlay' }]], { crashAt: 'provision.made' });
+  await callInProcess(root, [['provision', 'half', KEPT, { backend: 'copy' }]], { crashAt: 'provision.made' });
+  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
+}
+
+async function leaveUnswept(root: string): Promise<void> {
+  await callInProcess(root, [['pruneImages', [KEPT]]], { crashAt: 'prune.released' });
+  expect(readdirSync(join(root, 'gc'))).not.toEqual([]);
+}
+
+/** Also what is mounted in it. */
+function removeStore(root: string): void {
+  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
+  rmSync(root, { recursive: true, force: true });
+}
