@@ -1,0 +1,120 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { buildImage, buildLayer } from '../helpers/image-builder.js';
+import { namesIn, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+
+const image = buildImage([buildLayer([{ path: 'hello', content: 'hello' }])]);
+const servers: Server[] = [];
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  }
+});
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  servers.push(server);
+  await once(server, 'listening');
+  return `localhost:${(server.address() as AddressInfo).port}`;
+}
+
+const openStore = () => openMemoryStore({ registry: { hostsDir: temporaryDirectory(), retries: 0 } });
+
+/** Serves the image; manifests as a test says. */
+function blobsAnd(manifest: RequestListener): RequestListener {
+  const blobs = new Map([
+    [image.config.descriptor.digest, image.config.bytes],
+    ...image.layers.map(({ digest, blob }) => [digest, blob] as const),
+  ]);
+  return (request, response) => {
+    const blob = blobs.get(request.url?.split('/').at(-1) ?? '');
+    if (blob === undefined) manifest(request, response);
+    else response.writeHead(200, { 'content-length': blob.length }).end(blob);
+  };
+}
+
+it.each([
+  ['knows no HEAD', 405, {}],
+  ['leaves the digest out of its answer to HEAD', 200, {}],
+  [
+    'states no size',
+    200,
+    { 'docker-content-digest': image.manifest.descriptor.digest, 'transfer-encoding': 'chunked' },
+  ],
+  ['states a type that says nothing', 200, { 'content-type': 'application/json; charset=utf-8' }],
+] as const)('an image comes from a server that %s', async (_, status, headers) => {
+  const { bytes, descriptor } = image.manifest;
+  const host = await serve(
+    blobsAnd((request, response) => {
+      response.writeHead(request.method === 'HEAD' ? status : 200, {
+        'content-type': descriptor.mediaType,
+        ...headers,
+      });
+      response.end(request.method === 'HEAD' ? undefined : bytes);
+    }),
+  );
+  const p = await openStore();
+  expect((await p.pull(`${host}/app:v1`)).id).toBe(descriptor.digest);
+});
+
+it("Docker's schema 1 is refused by name, before anything of it is fetched", async () => {
+  const methods: (string | undefined)[] = [];
+  const host = await serve((request, response) => {
+    methods.push(request.method);
+    response.writeHead(200, {
+      'content-type': 'application/vnd.docker.distribution.manifest.v1+prettyjws',
+      'docker-content-digest': `sha256:${'a'.repeat(64)}`,
+      'content-length': 100,
+    });
+    response.end();
+  });
+  const p = await openStore();
+  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({
+    code: 'ERR_UNSUPPORTED_MEDIA_TYPE',
+    message: expect.stringContaining('schema 1'),
+    hint: expect.stringContaining('push the image again'),
+  });
+  expect(methods).toEqual(['HEAD']);
+  expect(namesIn(p, 'layers')).toEqual([]);
+});
+
+it('a manifest that is longer than its HEAD said is not read to its end', async () => {
+  const { descriptor } = image.manifest;
+  const host = await serve((request, response) => {
+    const length = request.method === 'HEAD' ? { 'content-length': descriptor.size } : {};
+    response.writeHead(200, {
+      'content-type': descriptor.mediaType,
+      'docker-content-digest': descriptor.digest,
+      ...length,
+    });
+    if (request.method === 'HEAD') response.end();
+    else setInterval(() => response.write('x'.repeat(10_000)), 1).unref();
+  });
+  const p = await openStore();
+  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' });
+});
+
+it('a registry behind TLS cannot make us send a password to a token server in the open', async () => {
+  const { Authentication } = await import('#src/registry/authentication.js');
+  const endpoint = {
+    host: 'r.example',
+    scheme: 'https',
+    path: '/v2',
+    resolves: true,
+    pulls: true,
+    headers: {},
+    tls: { verify: true, ca: [] },
+    credentials: { kind: 'password', username: 'me', password: 'secret' },
+  } as const;
+  const asked = { subject: 'the image', host: 'r.example' };
+  const send = () => Promise.reject(new Error('it was sent'));
+  const challenge = ['Bearer realm="http://tokens.example/token"'];
+  await expect(
+    new Authentication().challenged(endpoint, 'app', challenge, undefined, asked, send),
+  ).rejects.toMatchObject({ code: 'ERR_REGISTRY_FAILED', message: expect.stringContaining('without TLS') });
+});
