@@ -89,7 +89,9 @@ describe('pruneImages', () => {
   test('an image that was pruned is pulled anew, whole', async () => {
     const p = await threeImages();
     await p.pruneImages();
-    await expect(p.provision('job', 'app:v1')).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    await expect(p.provision('job', 'app:v1', { pullPolicy: 'never' })).rejects.toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
     await p.pull(await layoutOf(v1), { name: 'app:v1' });
     expect(readFileSync(join((await p.provision('job', 'app:v1')).rootfs, 'app'), 'utf8')).toBe('v1');
     await expectTidy(p);
