@@ -12,7 +12,8 @@ import { digestHex, type LayerId } from './image/digest.js';
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
  *   ├── layers/<hex of the layer id>/     a complete layer, never changed
  *   │   ├── rootfs/                       its files
- *   │   └── stacking.json                 what it says about the layers below it; absent when it says nothing
+ *   │   ├── stacking.json                 what it says about the layers below it; absent when it says nothing
+ *   │   └── contents                      what its files were like when it was complete: what a check compares with
  *   ├── gc/<name>.<nanoseconds>           retired directories, to be swept
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
@@ -86,6 +87,11 @@ export function layerRootfs(layerDirectory: string): string {
 /** Where a layer directory keeps what it says about the layers below it. */
 export function layerStacking(layerDirectory: string): string {
   return join(layerDirectory, 'stacking.json');
+}
+
+/** Where a layer directory keeps the record of its files. */
+export function layerContents(layerDirectory: string): string {
+  return join(layerDirectory, 'contents');
 }
 
 /** Overlay's two directories below a scratch directory. */

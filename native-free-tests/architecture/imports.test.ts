@@ -9,7 +9,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
 const BOTTOM = 'errors config';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls`;
-const LAYERS = `${MACHINE} tree unpack seams`;
+const LAYERS = `${MACHINE} tree contents unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -25,9 +25,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   tree: MACHINE,
   //
-  unpack: `${MACHINE} tree`,
+  contents: `${MACHINE} tree`,
   //
-  seams: `${MACHINE} tree unpack`,
+  unpack: `${MACHINE} tree contents`,
+  //
+  seams: `${MACHINE} tree contents unpack`,
   //
   pull: LAYERS,
   metadata: LAYERS,

@@ -104,8 +104,7 @@ export class LayerStore {
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
       needed = seam.entries > 0;
       if (!needed) return undefined;
-      const { bytes } = await pool.run('measure-tree', { path: directory }, { signal });
-      const { entries, whiteouts } = seam;
+      const { entries, whiteouts, bytes } = seam;
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
     const stage = this.#parts.paths.stagedLayer(pull.pullId, id);

@@ -20,6 +20,7 @@ import {
   utimensat,
   write,
 } from './libc.js';
+import { nativeInode } from './native-file-status.js';
 import { readLink } from './read-link.js';
 import { type DeviceNumber, type FileTime, type FileTree, makeDevice } from './syscalls.js';
 import { timespecs } from './timespecs.js';
@@ -67,6 +68,9 @@ export class NativeFileTree implements FileTree {
   }
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void {
     check(futimens(descriptor, timespecs(accessed, modified)), 'futimens');
+  }
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number } {
+    return nativeInode(descriptor);
   }
   closeFile(descriptor: number): void {
     check(close(descriptor), 'close');

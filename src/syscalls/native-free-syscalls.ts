@@ -3,6 +3,7 @@ import {
   closeSync,
   fchmodSync,
   fchownSync,
+  fstatSync,
   ftruncateSync,
   futimesSync,
   lchownSync,
@@ -16,6 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { type BytePath, nodePath, toBytePath } from './byte-path.js';
+import { NativeFreeFileStatus } from './native-free-file-status.js';
 import { readLink } from './read-link.js';
 import { type FileTime, type FileTree, type Syscalls, syscallError } from './syscalls.js';
 
@@ -86,6 +88,9 @@ class NativeFreeFileTree implements FileTree {
   }
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void {
     futimesSync(descriptor, toSeconds(accessed), toSeconds(modified));
+  }
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number } {
+    return new NativeFreeFileStatus(fstatSync(descriptor, { bigint: true }));
   }
   closeFile(descriptor: number): void {
     closeSync(descriptor);

@@ -62,6 +62,8 @@ export interface FileTree {
   setFileOwner(descriptor: number, uid: number, gid: number): void;
   setFileMode(descriptor: number, mode: number): void;
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void;
+  /** The halves of an open file's inode number, 32 bits each. */
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number };
   closeFile(descriptor: number): void;
 
   makeDirectory(path: BytePath, mode: number): void;

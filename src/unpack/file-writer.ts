@@ -1,22 +1,32 @@
+import { FileChecksum } from '../contents/file-checksum.js';
+import type { KnownChecksums } from '../contents/known-checksums.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import type { EntryAttributes } from './entry-attributes.js';
 import { malformed } from './malformed.js';
 import type { TarEntry } from './tar-entry.js';
 
-/** Writes the regular files of a layer, one after the other: begun with the entry, filled piece by piece, ended with the attributes. */
+/**
+ * Writes the regular files of a layer, one after the other: begun with the entry, filled piece by piece, ended with the attributes. The content's checksum is
+ * taken as the pieces pass by.
+ */
 export class FileWriter {
   readonly #tree: FileTree;
   readonly #attributes: EntryAttributes;
+  readonly #checksums: KnownChecksums;
+  readonly #checksum = new FileChecksum();
   #descriptor = -1;
   #entry: TarEntry | undefined;
   #path: BytePath = '';
+  #size = 0;
   #segment = 0;
   #segmentDone = 0;
 
-  constructor(tree: FileTree, attributes: EntryAttributes) {
+  /** @param checksums gets those of all files that are not empty */
+  constructor(tree: FileTree, attributes: EntryAttributes, checksums: KnownChecksums) {
     this.#tree = tree;
     this.#attributes = attributes;
+    this.#checksums = checksums;
   }
 
   /** A file has been begun and not ended. */
@@ -30,6 +40,8 @@ export class FileWriter {
     this.#descriptor = this.#tree.createFile(path, entry.mode & 0o777);
     this.#entry = entry;
     this.#path = path;
+    this.#size = size;
+    this.#checksum.reset();
     this.#segment = 0;
     this.#segmentDone = 0;
     if (entry.sparse !== undefined) this.#tree.setFileSize(this.#descriptor, size);
@@ -37,12 +49,21 @@ export class FileWriter {
 
   write(chunk: Buffer, start: number, end: number): void {
     const sparse = this.#entry?.sparse;
-    if (sparse === undefined) this.#tree.writeFile(this.#descriptor, chunk, start, end - start);
-    else this.#writeSegments(sparse.segments, chunk, start, end);
+    if (sparse !== undefined) {
+      this.#writeSegments(sparse.segments, chunk, start, end);
+      return;
+    }
+    // One view for both: a million of them would be felt.
+    const piece = chunk.subarray(start, end);
+    this.#tree.writeFile(this.#descriptor, piece, 0, piece.length);
+    this.#checksum.update(piece);
   }
 
   end(): void {
-    if (this.#entry !== undefined) this.#attributes.applyToFile(this.#descriptor, this.#path, this.#entry);
+    if (this.#entry !== undefined) {
+      this.#attributes.applyToFile(this.#descriptor, this.#path, this.#entry);
+      if (this.#size > 0) this.#checksums.set(this.#tree.fileInode(this.#descriptor), this.#checksum.value(this.#size));
+    }
     this.close();
   }
 
@@ -64,7 +85,9 @@ export class FileWriter {
       if (segment === undefined) throw malformed('a sparse file has more data than its map says');
       const length = Math.min(end - at, segment.length - this.#segmentDone);
       if (length > 0) {
-        this.#tree.writeFileAt(this.#descriptor, chunk, at, length, segment.offset + this.#segmentDone);
+        const position = segment.offset + this.#segmentDone;
+        this.#tree.writeFileAt(this.#descriptor, chunk, at, length, position);
+        this.#checksum.update(chunk.subarray(at, at + length), position);
       }
       at += length;
       this.#segmentDone += length;

@@ -1,5 +1,7 @@
 import { statfsSync } from 'node:fs';
 import type { UnpackLimits } from '../config.js';
+import { KnownChecksums } from '../contents/known-checksums.js';
+import type { KnownContents } from '../contents/write-contents.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
@@ -37,6 +39,8 @@ export interface WrittenLayer {
   readonly describesRoot: boolean;
   readonly stacking: Stacking;
   readonly skipped: Skipped;
+  /** For the record of its contents. */
+  readonly known: KnownContents;
 }
 
 const S_IFBLK = 0o060000;
@@ -66,6 +70,7 @@ export class LayerWriter implements TarHandler {
   readonly #opaque = new Set<BytePath>();
   readonly #lowerLinks: LowerLinks;
   readonly #file: FileWriter;
+  readonly #checksums = new KnownChecksums();
   #uncheckedBytes = SPACE_CHECK_BYTES;
 
   constructor(options: LayerWriterOptions) {
@@ -75,7 +80,7 @@ export class LayerWriter implements TarHandler {
     this.#directories = new LayerDirectories(options.tree, this.#budget);
     this.#attributes = new EntryAttributes(options.tree, options);
     this.#lowerLinks = new LowerLinks(this.#directories, this.#budget);
-    this.#file = new FileWriter(options.tree, this.#attributes);
+    this.#file = new FileWriter(options.tree, this.#attributes, this.#checksums);
   }
 
   entry(entry: TarEntry): void {
@@ -103,14 +108,10 @@ export class LayerWriter implements TarHandler {
     this.#file.close();
   }
 
-  /**
-   * Writes whiteouts and the attributes of directories.
-   * @param beforeAttributes called between the two: everything is there, and every directory can still be entered
-   */
-  finish(beforeAttributes: () => void = () => {}): WrittenLayer {
+  /** Writes whiteouts and the attributes of directories. */
+  finish(): WrittenLayer {
     const { format } = this.#options;
     const whiteoutDirectories = writeWhiteouts(this.#tree, this.#directories, format, this.#whiteouts, this.#opaque);
-    beforeAttributes();
     const implied: BytePath[] = [];
     // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
     for (const path of this.#directories.deepestFirst()) {
@@ -128,6 +129,10 @@ export class LayerWriter implements TarHandler {
       describesRoot: this.#directories.get('')?.attributes !== undefined,
       stacking: { implied, whiteoutDirectories, lowerLinks: this.#lowerLinks.remaining() },
       skipped: this.#attributes.skipped,
+      known: {
+        checksum: (file) => this.#checksums.get(file),
+        mayHaveXattrs: (directory) => this.#attributes.directoriesWithXattrs.has(directory),
+      },
     };
   }
 

@@ -1,13 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync, renameSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createReadStream, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
+import { writeContents } from '../contents/write-contents.js';
 import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
 import { type BytePath, nodePath, toBytePath } from '../syscalls/byte-path.js';
+import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { type Chunks, decompress } from './decompress.js';
@@ -42,8 +43,6 @@ export interface UnpackedLayer {
   readonly skipped: Skipped;
 }
 
-/** The unit of `blocks` in a file's status. @see inode(7) */
-const STAT_BLOCK = 512;
 /** Stored bytes read at a time. */
 const READ_SIZE = 1024 * 1024;
 
@@ -73,16 +72,9 @@ export async function unpackLayer(
   });
   try {
     await writeTar(request, writer, signal, progress);
-    // An ordinary user may not enter every directory of an image, once it has the image's mode.
-    let measured: number | undefined;
-    const written = writer.finish(() => {
-      if (!request.privileged) measured = measureTree(rootfs, { syscalls }).bytes;
-    });
+    const written = writer.finish();
     writeStacking(request.directory, written.stacking);
-    const bytes =
-      measured === undefined
-        ? measureTree(request.directory, { syscalls }).bytes
-        : measured + bytesBeside(rootfs, request.directory);
+    const bytes = writeContents(request.directory, loadTreeCalls(syscalls), written.known);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
     return { bytes, entries, opaqueRoot, whiteouts, describesRoot, skipped };
   } catch (error) {
@@ -99,13 +91,6 @@ function removeReplaced(layerDirectory: string, path: BytePath, syscalls: Syscal
   const replaced = join(layerDirectory, 'replaced');
   renameSync(nodePath(`${toBytePath(layerRootfs(layerDirectory))}/${path}`), replaced);
   removeTree(replaced, { syscalls });
-}
-
-/** Disk use of a layer's directory without that of its root filesystem. */
-function bytesBeside(rootfs: string, layerDirectory: string): number {
-  const beside = readdirSync(layerDirectory).filter((name) => name !== basename(rootfs));
-  const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name)).blocks * STAT_BLOCK);
-  return used.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 async function writeTar(
