@@ -1,3 +1,4 @@
+import type { CheckedLayer, CheckLayerRequest } from '../contents/check-layer.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
 import type { TreeSize } from '../tree/measure-tree.js';
@@ -8,6 +9,7 @@ import type { UnpackedLayer, UnpackRequest } from '../unpack/unpack-layer.js';
 export interface Jobs {
   'unpack-layer': { request: UnpackRequest; result: UnpackedLayer };
   'make-seam': { request: SeamRequest; result: MadeSeam };
+  'check-layer': { request: CheckLayerRequest; result: CheckedLayer };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   'remove-tree': { request: { readonly path: string }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };

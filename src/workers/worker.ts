@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { checkLayer } from '../contents/check-layer.js';
 import { abortedError, systemCode } from '../errors.js';
 import { makeSeam } from '../seams/make-seam.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
@@ -29,6 +30,10 @@ type Handlers = {
 const handlers: Handlers = {
   'unpack-layer': (request, { signal, progress }) => unpackLayer(request, loadSyscalls(), signal, progress),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
+  'check-layer': (request, { isCancelled, signal }) =>
+    checkLayer(request, loadTreeCalls(loadSyscalls()), () => {
+      if (isCancelled()) throw abortedError(signal);
+    }),
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
   'remove-tree': ({ path }, { isCancelled }) => removeTree(path, { isCancelled }),
   'sync-file-system': ({ path }) => syncFileSystem(path),
