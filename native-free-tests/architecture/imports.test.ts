@@ -38,9 +38,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   store: PARTS,
   backends: PARTS,
   //
-  provisioner: `${PARTS} store backends`,
+  check: `${PARTS} store`,
   //
-  index: `${PARTS} store backends provisioner`,
+  provisioner: `${PARTS} store backends check`,
+  //
+  index: `${PARTS} store backends check provisioner`,
   //
   // The library, and what its failures are called: `--help` should not have to load the rest.
   cli: 'index errors',

@@ -31,6 +31,8 @@ const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => P
   provision: ['make a root filesystem for a container', () => import('./commands/provision.js')],
   destroy: ['remove containers', () => import('./commands/destroy.js')],
   ps: ['list the containers', () => import('./commands/ps.js')],
+  check: ['compare the store with its records, and heal it', () => import('./commands/check.js')],
+  df: ['show where the disk space goes', () => import('./commands/df.js')],
   info: ['show the store and what works on it', () => import('./commands/info.js')],
 };
 

@@ -116,6 +116,12 @@ export class MemoryMetadataManager implements MetadataManager {
     return layers.sort((one, other) => (one.id < other.id ? -1 : 1));
   }
 
+  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
+    this.#requireOpen();
+    const layer = this.#layers.get(id);
+    if (layer !== undefined) this.#layers.set(id, { ...layer, bytes });
+  }
+
   async claimLayer(id: LayerId, process: ProcessIdentity, isAlive: IsAlive): Promise<LayerClaim> {
     this.#requireOpen();
     if (this.#layers.has(id)) return { state: 'recorded' };
@@ -176,6 +182,11 @@ export class MemoryMetadataManager implements MetadataManager {
   async listContainers(owner?: string): Promise<ContainerRecord[]> {
     this.#requireOpen();
     return this.#containers.list(owner);
+  }
+
+  async verify(): Promise<string[]> {
+    this.#requireOpen();
+    return [];
   }
 
   async close(): Promise<void> {

@@ -53,6 +53,8 @@ export interface MetadataManager {
   putLayer(layer: LayerRecord): Promise<void>;
   /** Sorted by id. */
   listLayers(): Promise<LayerRecord[]>;
+  /** Corrects the disk use of a layer. Harmless when it is not recorded. */
+  setLayerBytes(id: LayerId, bytes: number): Promise<void>;
   /**
    * Asks for the right to unpack a layer.
    * @param isAlive tells whether the process that holds an older claim still runs
@@ -112,6 +114,14 @@ export interface MetadataManager {
   getContainer(containerId: string): Promise<ContainerRecord | undefined>;
   /** Sorted by id. @param owner only this owner's. Default: all. */
   listContainers(owner?: string): Promise<ContainerRecord[]>;
+
+  // The records themselves
+
+  /**
+   * Looks for damage in the records' own storage, all of it: a call for when nobody waits.
+   * @returns a sentence for each thing that is wrong; none for sound records
+   */
+  verify(): Promise<string[]>;
 
   /** Ends every use of the store: calls after it, and those still waiting for another process, fail with `ERR_CLOSED`. Safe to call twice. */
   close(): Promise<void>;

@@ -15,6 +15,7 @@ import { SqliteConnection } from './sqlite-connection.js';
 import * as containers from './sqlite-containers.js';
 import * as images from './sqlite-images.js';
 import * as layers from './sqlite-layers.js';
+import { verifyDatabase } from './sqlite-verify.js';
 
 export interface SqliteMetadataManagerOptions {
   /** How long a call waits for other processes that are writing, in milliseconds. Default: 10 000. */
@@ -90,6 +91,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => layers.listLayers(this.#db));
   }
 
+  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
+    return this.#db.write(() => layers.setLayerBytes(this.#db, id, bytes));
+  }
+
   async claimLayer(
     id: LayerId,
     process: ProcessIdentity,
@@ -144,6 +149,10 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async listContainers(owner?: string): Promise<ContainerRecord[]> {
     return this.#db.read(() => containers.listContainers(this.#db, owner));
+  }
+
+  async verify(): Promise<string[]> {
+    return this.#db.read(() => verifyDatabase(this.#db));
   }
 
   async close(): Promise<void> {

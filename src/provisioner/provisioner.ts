@@ -4,9 +4,13 @@ import { type BackendReport, Backends } from '../backends/backends.js';
 import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
+import type { CheckParts } from '../check/check-parts.js';
+import { checkStore } from '../check/check-store.js';
+import { type DiskUsage, measureStore } from '../check/disk-usage.js';
+import type { CheckReport } from '../check/findings.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
 import { ProvisionerError } from '../errors.js';
-import { ProvisionerEmitter } from '../events.js';
+import { ProvisionerEmitter, type ProvisionerEvents } from '../events.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
@@ -22,7 +26,7 @@ import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import { checkContainerId } from './container-id.js';
 import { Containers } from './containers.js';
-import type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import type { CheckOptions, ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
 import { RootfsDirectories } from './rootfs-directories.js';
 
 /** A root filesystem, and what its image says about running it. */
@@ -93,6 +97,7 @@ export class Provisioner {
    * Order: a container's own lock, then this one, then a metadata transaction.
    */
   readonly #layersLock = new ReadWriteLock();
+  readonly #checkParts: CheckParts;
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
@@ -132,7 +137,7 @@ export class Provisioner {
     this.#backends = new Backends(backends, paths.staging);
     const identity = newIdentity();
     const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
-    this.#images = new ImageStore({
+    const storeParts = {
       paths,
       metadata,
       pool,
@@ -142,7 +147,15 @@ export class Provisioner {
       privileged,
       limits,
       identity,
-    });
+    };
+    this.#images = new ImageStore(storeParts);
+    this.#checkParts = {
+      ...storeParts,
+      // One of its own: a check must not take the claims of this process's pulls for its own.
+      identity: newIdentity(),
+      layersLock: this.#layersLock,
+      syscalls: loadSyscalls,
+    };
     this.#containers = new Containers({
       paths,
       metadata,
@@ -238,6 +251,23 @@ export class Provisioner {
       ...container,
       rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#directories.rootfs(rootfs) })),
     }));
+  }
+
+  /**
+   * Compares the store with its records, while it is in use, and heals what is damaged when asked to. `events` tells how far it is.
+   * @throws `ERR_ABORTED`; damage is no error, see `CheckReport.sound`
+   */
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    this.#checkOpen();
+    const { full = false, repair = false, signal } = options;
+    const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
+    return this.#track(checkStore(this.#checkParts, { mode: full ? 'full' : 'quick', signal, report }, repair));
+  }
+
+  /** Where the store's disk space goes. */
+  async diskUsage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<DiskUsage> {
+    this.#checkOpen();
+    return this.#track(measureStore(this.#checkParts, options.signal));
   }
 
   /** What this store is and what works here. Tries the backends. */

@@ -38,6 +38,9 @@ export class NativeFreeSyscalls implements Syscalls {
     // What cannot be mounted is not mounted.
     return false;
   }
+  exchange(one: string): void {
+    throw syscallError('ENOTSUP', 'renameat2', one);
+  }
   listXattrs(): string[] {
     // They cannot be read here, and none was written from here.
     return [];

@@ -23,6 +23,9 @@ export interface Syscalls {
   /** Takes a mount off a path at once, also while it is busy: its last user ends it. @returns false when nothing is mounted there */
   detachMount(target: string): boolean;
 
+  /** Lets two paths of one file system change places, in one step that others see whole or not at all. */
+  exchange(one: string, other: string): void;
+
   /** Names of the extended attributes of a path, itself when it is a symlink, one character per byte. */
   listXattrs(path: BytePath): string[];
   /** @returns undefined when there is no such attribute */

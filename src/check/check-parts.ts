@@ -1,0 +1,17 @@
+import type { LayerId } from '../image/digest.js';
+import type { ReadWriteLock } from '../locks/read-write-lock.js';
+import type { LayerStoreParts } from '../store/layer-store.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+
+export interface CheckParts extends LayerStoreParts {
+  /** Guards which directories under `layers/` may disappear; see `Provisioner`. */
+  readonly layersLock: Pick<ReadWriteLock, 'withExclusive'>;
+  readonly syscalls: () => Syscalls;
+}
+
+/** One run of a check. */
+export interface CheckRun {
+  readonly mode: 'quick' | 'full';
+  readonly signal: AbortSignal | undefined;
+  readonly report: (progress: { readonly layer: LayerId; readonly done: number; readonly total: number }) => void;
+}
