@@ -6,6 +6,7 @@ import { mountsBelow } from '../syscalls/mount-table.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory } from './parked-layers.js';
+import { unhurried } from './unhurried.js';
 
 /** What stands below `containers/`: the directories of rootfses, and whatever else. */
 interface ContainerFiles {
@@ -23,7 +24,7 @@ export async function checkContainers(parts: CheckParts): Promise<{ findings: Fi
   const mounts = new Set(mountsBelow(realpathSync(paths.root)));
   const expected = new Set<string>();
   const findings: Finding[] = [];
-  for (const container of containers) {
+  for await (const container of unhurried(containers)) {
     for (const rootfs of container.rootfses) {
       const path = paths.rootfs(container.id, rootfs.backend, rootfs.id);
       expected.add(path).add(paths.scratch(container.id, rootfs.backend, rootfs.id));

@@ -5,12 +5,13 @@ import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { seamId } from '../store/image-stack.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
+import { unhurried } from './unhurried.js';
 
 /** Compares the records of images with each other: documents with their digests, stacks with their configs, layers with the recorded ones. */
 export async function checkImages({ metadata }: CheckParts): Promise<{ findings: Finding[]; images: ImageRecord[] }> {
   const images = await metadata.listImages();
   const findings: Finding[] = [];
-  for (const image of images) {
+  for await (const image of unhurried(images)) {
     findings.push(...documentFindings(image));
     const missing = await metadata.missingLayers(image.layers);
     const fault = missing.length > 0 ? `layer ${missing[0]} of it is not recorded` : stackFault(image);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
@@ -29,6 +30,9 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
   const started = performance.now();
   const parked = new ParkedLayers(parts.paths, parts.metadata, parts.sweeper);
   await parked.release();
+  throwIfAborted(run.signal);
+  // A check of an empty store has nothing else to wait for, and must not keep others from the event loop all the same.
+  await setImmediate();
   const faults = (await parts.metadata.verify()).map((fault) =>
     finding({
       severity: 'damage',
