@@ -98,7 +98,7 @@ async function repairOne(found: Finding, healer: LayerHealer, parts: CheckParts)
       );
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
-      const { bytes } = await parts.pool.run('measure-tree', { path: parts.paths.layer(id) });
+      const { bytes } = await parts.pool.run('check-layer', { directory: parts.paths.layer(id), mode: 'quick' });
       await parts.metadata.setLayerBytes(id, bytes);
       return done(`the record now says ${bytes} bytes`);
     }

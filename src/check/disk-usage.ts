@@ -109,7 +109,7 @@ async function share(path: string, parts: LayerStoreParts, signal: AbortSignal |
 /** Of a tree, or of what is no directory; 0 for what is not there. */
 async function measure(path: string, { pool }: LayerStoreParts, signal: AbortSignal | undefined): Promise<number> {
   try {
-    return (await pool.run('measure-tree', { path }, { signal })).bytes;
+    return (await pool.run('measure-tree', { path, skipUnreadable: true }, { signal })).bytes;
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') return 0;

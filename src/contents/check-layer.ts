@@ -4,12 +4,12 @@ import { systemCode } from '../errors.js';
 import { layerContents, layerRootfs, layerStacking } from '../paths.js';
 import { printablePath, toBytePath } from '../syscalls/byte-path.js';
 import type { TreeCalls } from '../syscalls/tree-calls.js';
-import { measureTree } from '../tree/measure-tree.js';
 import { compareTree } from './compare-tree.js';
 import { Totals, type TreeEntry } from './contents.js';
 import { ContentsReader, ContentsRecordError, type ContentsSummary, digestOfFile } from './contents-file.js';
 import { Differences, type LayerDifference } from './differences.js';
 import { walkTree } from './walk-tree.js';
+import { bytesBeside } from './write-contents.js';
 
 export interface CheckLayerRequest {
   /** The layer's directory, absolute. */
@@ -23,7 +23,7 @@ export interface CheckedLayer {
   readonly differences: readonly LayerDifference[];
   /** How many there are in all. */
   readonly count: number;
-  /** Disk use of the layer's directory in bytes, as `du` counts it; 0 when it is not there. */
+  /** Disk use of the layer's directory in bytes, as `du` counts it; when something differs, of what was looked at. */
   readonly bytes: number;
   /** Names below the layer's rootfs, which is one of them. */
   readonly entries: number;
@@ -48,6 +48,7 @@ export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCa
   checkBeside(directory, differences);
   const record = openRecord(directory, differences);
   let entries = 0;
+  let disk = 0;
   try {
     const stacking = digestOfFile(layerStacking(directory));
     if (record !== undefined && record.summary.stacking !== stacking) {
@@ -56,16 +57,19 @@ export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCa
     }
     if (mode === 'full' && record !== undefined) {
       entries = record.summary.entries;
-      compareTree(directory, rootfs, record, calls, differences, pause);
+      disk = compareTree(directory, rootfs, record, calls, differences, pause);
     } else {
-      const totals = survey(directory, rootfs, calls, pause, differences);
-      if (totals !== undefined) entries = totals.entries;
-      if (totals !== undefined && record !== undefined) compareTotals(record.summary, totals, rootfs, differences);
+      const found = survey(directory, rootfs, calls, pause, differences);
+      if (found !== undefined) {
+        entries = found.totals.entries;
+        disk = found.disk;
+        if (record !== undefined) compareTotals(record.summary, found.totals, rootfs, differences);
+      }
     }
   } finally {
     record?.close();
   }
-  return { ...differences.result(), entries, bytes: measure(directory, differences) };
+  return { ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
 }
 
 function openRecord(directory: string, differences: Differences): ContentsReader | undefined {
@@ -100,17 +104,17 @@ function survey(
   calls: TreeCalls,
   pause: () => void,
   differences: Differences,
-): Totals | undefined {
+): { readonly totals: Totals; readonly disk: number } | undefined {
   const totals = new Totals();
   const count = (entry: TreeEntry): void => totals.add(entry);
   try {
-    walkTree(
+    const disk = walkTree(
       directory,
       toBytePath(rootfs),
       { enter: count, entry: count, leave: () => {} },
       { calls, checksum: () => 0, mayHaveXattrs: () => false, pause },
     );
-    return totals;
+    return { totals, disk };
   } catch (error) {
     differences.addFailure(rootfs, error);
     return undefined;
@@ -122,15 +126,6 @@ function compareTotals(recorded: ContentsSummary, found: Totals, path: string, d
     differences.add({ path, what: 'entries', expected: String(recorded.entries), found: String(found.entries) });
   if (recorded.size !== found.size)
     differences.add({ path, what: 'size', expected: String(recorded.size), found: String(found.size) });
-}
-
-function measure(directory: string, differences: Differences): number {
-  try {
-    return measureTree(directory).bytes;
-  } catch (error) {
-    differences.addFailure('', error);
-    return 0;
-  }
 }
 
 function isDirectory(path: string): boolean {

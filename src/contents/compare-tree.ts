@@ -22,7 +22,11 @@ import type { Differences, LayerAspect } from './differences.js';
 import { OwnedDescent } from './owned-descent.js';
 import { checksumOfFile, recordedXattrs } from './read-entry.js';
 
-/** Compares a tree with its record, entry by entry, and notes what differs. @param root the name of the tree's root in `parent` */
+/**
+ * Compares a tree with its record, entry by entry, and notes what differs.
+ * @param root the name of the tree's root in `parent`
+ * @returns disk use in bytes, as `du` counts it, of what the record knows
+ */
 export function compareTree(
   parent: string,
   root: string,
@@ -30,10 +34,11 @@ export function compareTree(
   calls: TreeCalls,
   differences: Differences,
   pause: () => void,
-): void {
+): number {
   const comparison = new Comparison(new OwnedDescent(calls, parent), toBytePath(root), calls, differences, pause);
   try {
     record.read(comparison, pause);
+    return comparison.disk;
   } finally {
     comparison.close();
   }
@@ -46,11 +51,14 @@ class Comparison implements TreeVisitor {
   readonly #pause: () => void;
   /** For each level the names in it that the record has not spoken of yet. The first is that of the tree's root alone. */
   readonly #unseen: Set<BytePath>[];
+  /** Of all that has been looked at. */
+  disk = 0;
   /** Levels below a directory that cannot be looked into. */
   #skipped = 0;
   /** The file of each group, and the group of each file that has several names. */
   readonly #files = new Map<number, string>();
   readonly #groups = new Map<string, number>();
+  readonly #counted = new Set<string>();
 
   constructor(descent: OwnedDescent, root: BytePath, calls: TreeCalls, differences: Differences, pause: () => void) {
     this.#descent = descent;
@@ -119,9 +127,19 @@ class Comparison implements TreeVisitor {
       this.#note(entry.name, 'missing', TYPE_NAMES.get(entry.type) ?? 'an entry', 'nothing');
       return undefined;
     }
+    this.#count(status);
     if (status.type === entry.type) return status;
     this.#note(entry.name, 'type', typeName(entry.type), typeName(status.type));
     return undefined;
+  }
+
+  /** A file with several names has its blocks once. */
+  #count({ type, links, identity, disk }: FileStatus): void {
+    if (links > 1 && type !== DIRECTORY) {
+      if (this.#counted.has(identity)) return;
+      this.#counted.add(identity);
+    }
+    this.disk += disk;
   }
 
   #attributes(entry: TreeEntry, status: FileStatus): void {

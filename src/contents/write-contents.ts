@@ -32,8 +32,8 @@ export function writeContents(layerDirectory: string, calls: TreeCalls, known = 
   }
 }
 
-/** Disk use of a layer's directory without that of its root filesystem. */
-function bytesBeside(rootfs: string, layerDirectory: string): number {
+/** Disk use of a layer's directory without that of its root filesystem. @param rootfs its name */
+export function bytesBeside(rootfs: string, layerDirectory: string): number {
   const beside = readdirSync(layerDirectory).filter((name) => name !== rootfs);
   const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name)).blocks * STAT_BLOCK);
   return used.reduce((sum, bytes) => sum + bytes, 0);

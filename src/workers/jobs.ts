@@ -13,7 +13,7 @@ export interface Jobs {
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   'remove-tree': { request: { readonly path: string }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
-  'measure-tree': { request: { readonly path: string }; result: TreeSize };
+  'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
 }
 
 export type JobKind = keyof Jobs;

@@ -37,7 +37,7 @@ const handlers: Handlers = {
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
   'remove-tree': ({ path }, { isCancelled }) => removeTree(path, { isCancelled }),
   'sync-file-system': ({ path }) => syncFileSystem(path),
-  'measure-tree': ({ path }) => measureTree(path),
+  'measure-tree': ({ path, ...options }) => measureTree(path, options),
 };
 
 function syncFileSystem(path: string): undefined {

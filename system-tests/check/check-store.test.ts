@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
+  createReadStream,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -15,7 +16,12 @@ import {
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import type { Finding, Provisioner } from '#src/index.js';
-import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import {
+  buildImage,
+  buildLayer,
+  writeOciArchive,
+  writeOciLayout,
+} from '../../native-free-tests/helpers/image-builder.js';
 import { type RealImages, realImages } from '../helpers/real-images.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, temporaryDirectory } from '../helpers/test-store.js';
@@ -144,6 +150,22 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     const second = await p.check({ full: true, repair: true });
     expect(second.sound).toBe(true);
     expect(second.findings[0]?.outcome?.message).toContain('other');
+  });
+
+  test('an image that was loaded from an archive is healed from it, and one from a stream cannot be', async () => {
+    const archive = join(temporaryDirectory(), 'app.tar');
+    await writeOciArchive(archive, [{ image: buildImage([...LAYERS]), refName: 'app:v1' }]);
+    for (const [input, sound] of [
+      [archive, true],
+      [createReadStream(archive), false],
+    ] as const) {
+      const p = await openStore();
+      const [image] = await p.load(input);
+      rmSync(directoryOf(p, image?.layers[1] as string), { recursive: true });
+      const report = await p.check({ repair: true });
+      expect(report.sound).toBe(sound);
+      if (!sound) expect(report.findings[0]?.outcome?.message).toContain('stream');
+    }
   });
 
   test('a source that has another image now is told', async () => {
