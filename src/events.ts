@@ -9,6 +9,8 @@ export interface ProvisionerEvents {
   layerProgress: [LayerProgress];
   pullFinished: [{ pullId: string; source: string; image: ImageId; milliseconds: number }];
   pullFailed: [{ pullId: string; source: string; error: unknown }];
+  /** A check has compared one more layer; `done` of `total` are through. */
+  checkProgress: [{ layer: LayerId; done: number; total: number }];
   /** Something the library chose to survive, and why that is safe. */
   warning: [{ code: string; message: string; details: Readonly<Record<string, string | number>> }];
 }

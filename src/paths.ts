@@ -13,8 +13,12 @@ import { digestHex, type LayerId } from './image/digest.js';
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
  *   ├── layers/<hex of the layer id>/     a complete layer, never changed
  *   │   ├── rootfs/                       its files
- *   │   └── stacking.json                 what it says about the layers below it; absent when it says nothing
+ *   │   ├── stacking.json                 what it says about the layers below it; absent when it says nothing
+ *   │   └── contents                      what its files were like when it was complete: what a check compares with
  *   ├── gc/<name>.<nanoseconds>           retired directories, to be swept
+ *   ├── parked/<hex>.<nanoseconds>/       a layer that was replaced while root filesystems show it; made with the first one
+ *   │   ├── layer/                        as it was, damage included
+ *   │   └── users.json                    the root filesystems that still need it
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
  *           ├── rootfses/<rootfs-id>/     the root filesystem
@@ -49,6 +53,9 @@ export class StorePaths {
   get gc(): string {
     return join(this.root, 'gc');
   }
+  get parked(): string {
+    return join(this.root, 'parked');
+  }
   get containers(): string {
     return join(this.root, 'containers');
   }
@@ -69,6 +76,25 @@ export class StorePaths {
   /** @param nanoseconds makes the name unique; the time of retirement since the epoch */
   retired(name: string, nanoseconds: bigint): string {
     return join(this.gc, `${name}.${nanoseconds}`);
+  }
+  /** @param nanoseconds makes the name unique; the time of the replacement since the epoch */
+  parkedLayer(id: LayerId, nanoseconds: bigint): string {
+    return join(this.parked, `${digestHex(id)}.${nanoseconds}`);
+  }
+  /** All that belongs right below the root; the records have companions beside them. */
+  get own(): readonly string[] {
+    const records = ['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`);
+    return [
+      this.format,
+      this.lock,
+      this.reserve,
+      this.staging,
+      this.layers,
+      this.gc,
+      this.parked,
+      this.containers,
+      ...records,
+    ];
   }
   /** @param containerId checked by `parseContainerId`: its parts hold no path tricks */
   container(containerId: string): string {
@@ -102,6 +128,24 @@ export function layerRootfs(layerDirectory: string): string {
 /** Where a layer directory keeps what it says about the layers below it. */
 export function layerStacking(layerDirectory: string): string {
   return join(layerDirectory, 'stacking.json');
+}
+
+/** Where a layer directory keeps the record of its files. */
+export function layerContents(layerDirectory: string): string {
+  return join(layerDirectory, 'contents');
+}
+
+/** What is in the directory of a layer that was replaced while it was in use. */
+export function parkedParts(parked: string): { readonly layer: string; readonly users: string } {
+  return { layer: join(parked, 'layer'), users: join(parked, 'users.json') };
+}
+
+/** What a container's directory may hold, and what in it a backend's directory may hold. */
+export function containerParts(container: string): { readonly nested: string; readonly backends: string } {
+  return { nested: join(container, 'containers'), backends: join(container, 'backends') };
+}
+export function backendParts(backend: string): { readonly rootfses: string; readonly scratches: string } {
+  return { rootfses: join(backend, 'rootfses'), scratches: join(backend, 'scratch') };
 }
 
 /** Overlay's two directories below a scratch directory. */

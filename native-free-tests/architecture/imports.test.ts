@@ -9,7 +9,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
 const BOTTOM = 'errors config crash-points';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls`;
-const LAYERS = `${MACHINE} registry tree unpack seams`;
+const LAYERS = `${MACHINE} registry tree contents unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -29,9 +29,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   tree: MACHINE,
   //
-  unpack: `${MACHINE} tree`,
+  contents: `${MACHINE} tree`,
   //
-  seams: `${MACHINE} tree unpack`,
+  unpack: `${MACHINE} tree contents`,
+  //
+  seams: `${MACHINE} tree contents unpack`,
   //
   pull: LAYERS,
   metadata: LAYERS,
@@ -42,9 +44,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   prune: `${PARTS} store`,
   //
-  provisioner: `${PARTS} store backends prune`,
+  check: `${PARTS} store`,
   //
-  index: `${PARTS} store backends prune provisioner`,
+  provisioner: `${PARTS} store backends prune check`,
+  //
+  index: `${PARTS} store backends prune check provisioner`,
   //
   // The library, and what its failures are called: `--help` should not have to load the rest.
   cli: 'index errors',

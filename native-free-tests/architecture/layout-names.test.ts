@@ -3,10 +3,12 @@ import { placeIn, type SourceFile, scan, sourceFiles } from './source-files.js';
 
 /** What the drawing in `src/paths.ts` names. Files elsewhere ask there, so that the layout has one spelling. */
 const NAMES = new Set(
-  'metadata.sqlite stacking.json staging layers gc containers backends rootfses rootfs scratch'.split(' '),
+  'metadata.sqlite stacking.json users.json contents staging layers gc parked containers backends rootfses rootfs scratch'.split(
+    ' ',
+  ),
 );
 /** Names that can be nothing else, wherever they stand. */
-const UNMISTAKABLE = /metadata\.sqlite|stacking\.json/;
+const UNMISTAKABLE = /metadata\.sqlite|stacking\.json|users\.json/;
 
 function violations(files: readonly SourceFile[]): string[] {
   return files

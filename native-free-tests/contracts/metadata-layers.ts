@@ -31,6 +31,21 @@ export function layerContract(context: MetadataContractContext): void {
       );
     });
 
+    it('the disk use of a layer can be corrected, and of a layer that is not recorded nothing is', async () => {
+      const { manager } = context;
+      await manager.putLayer(layer('plain', { bytes: 5 }));
+      await manager.setLayerBytes(digestOf('plain'), 2 ** 40);
+      await manager.setLayerBytes(digestOf('none'), 1);
+      expect(await manager.listLayers()).toEqual([layer('plain', { bytes: 2 ** 40 })]);
+    });
+
+    it('records that are sound have nothing to say about themselves', async () => {
+      const { manager } = context;
+      await putLayers(manager, 'base');
+      await manager.putImage(image('app', ['base']), ['app']);
+      expect(await manager.verify()).toEqual([]);
+    });
+
     it('the stack of an image comes bottom first, with a layer that stands in it twice', async () => {
       const { manager } = context;
       await manager.putLayer(layer('top', { opaqueRoot: true }));

@@ -37,6 +37,8 @@ const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => P
   unpin: ['let prune have images again', () => import('./commands/unpin.js')],
   why: ['tell what keeps an image or a layer', () => import('./commands/why.js')],
   recover: ['put the store right after a crash or a reboot', () => import('./commands/recover.js')],
+  check: ['compare the store with its records, and heal it', () => import('./commands/check.js')],
+  df: ['show where the disk space goes', () => import('./commands/df.js')],
   info: ['show the store and what works on it', () => import('./commands/info.js')],
 };
 

@@ -11,6 +11,8 @@ export interface Session {
   readonly provisioner: Provisioner;
   readonly output: Output;
   readonly signal: AbortSignal;
+  /** The command did its work, and what came of it is no success: the exit status is 1. */
+  unsuccessful(): void;
   /**
    * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
    * others; an interruption does.
@@ -37,7 +39,8 @@ export async function withSession(
     });
     showEvents(provisioner, output, signal);
     try {
-      await work({ provisioner, output, signal, each: (items, task) => failures.each(items, task) });
+      const unsuccessful = () => failures.note();
+      await work({ provisioner, output, signal, unsuccessful, each: (items, task) => failures.each(items, task) });
     } catch (error) {
       failures.report(error);
     } finally {
@@ -67,8 +70,12 @@ class Failures {
       this.#output.failure(new ProvisionerError('ERR_ABORTED', reason.message, { cause: error }));
       return;
     }
-    if (this.exitStatus === 0) this.exitStatus = 1;
+    this.note();
     this.#output.failure(error);
+  }
+
+  note(): void {
+    if (this.exitStatus === 0) this.exitStatus = 1;
   }
 
   async each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
@@ -92,6 +99,11 @@ function storeRoot(flag: string | undefined, environment: Surroundings['environm
   return flag ?? (environment['PROVISIONER_ROOT'] || undefined);
 }
 
+/** Ten lines for a check, however many layers there are. */
+function isNews(done: number, total: number): boolean {
+  return Math.floor((done * 10) / total) !== Math.floor(((done - 1) * 10) / total);
+}
+
 function showEvents({ events }: Provisioner, output: Output, signal: AbortSignal): void {
   const progress = new PullProgress((line) => {
     // What a cancelled pull still reports while it is undone would come after the error, and read as if it went on.
@@ -100,5 +112,8 @@ function showEvents({ events }: Provisioner, output: Output, signal: AbortSignal
   events.on('pullStarted', (event) => progress.started(event));
   events.on('layerProgress', (event) => progress.layer(event));
   events.on('pullFinished', (event) => progress.finished(event));
+  events.on('checkProgress', ({ done, total }) => {
+    if (!signal.aborted && isNews(done, total)) output.progress(`checked ${done} of ${total} layers`);
+  });
   events.on('warning', (event) => output.warning(event));
 }

@@ -154,6 +154,12 @@ export class MemoryMetadataManager implements MetadataManager {
     return layers.sort((one, other) => (one.id < other.id ? -1 : 1));
   }
 
+  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
+    this.#requireOpen();
+    const layer = this.#layers.get(id);
+    if (layer !== undefined) this.#layers.set(id, { ...layer, bytes });
+  }
+
   async count(): Promise<RecordCounts> {
     this.#requireOpen();
     const containers = new Set([...this.#rootfses.values()].map((rootfs) => rootfs.containerId));
@@ -333,6 +339,11 @@ export class MemoryMetadataManager implements MetadataManager {
   async setRecordsLost(lost: boolean): Promise<void> {
     this.#requireOpen();
     this.#lost = lost;
+  }
+
+  async verify(): Promise<string[]> {
+    this.#requireOpen();
+    return [];
   }
 
   async close(): Promise<void> {

@@ -65,6 +65,8 @@ export interface MetadataManager {
   listLayers(): Promise<LayerRecord[]>;
   /** How many images, layers and containers are recorded. */
   count(): Promise<RecordCounts>;
+  /** Corrects the disk use of a layer. Harmless when it is not recorded. */
+  setLayerBytes(id: LayerId, bytes: number): Promise<void>;
   /**
    * Asks for the right to unpack a layer.
    * @param isAlive tells whether the process that holds an older claim still runs
@@ -138,6 +140,12 @@ export interface MetadataManager {
    */
   areRecordsLost(): Promise<boolean>;
   setRecordsLost(lost: boolean): Promise<void>;
+
+  /**
+   * Looks for damage in the records' own storage, all of it: a call for when nobody waits.
+   * @returns a sentence for each thing that is wrong; none for sound records
+   */
+  verify(): Promise<string[]>;
 
   /** Ends every use of the store: calls after it, and those still waiting for another process, fail with `ERR_CLOSED`. Safe to call twice. */
   close(): Promise<void>;

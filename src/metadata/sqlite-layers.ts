@@ -75,6 +75,10 @@ export function putLayer(db: SqliteConnection, layer: LayerRecord): void {
   db.statement<[LayerId]>('DELETE FROM layer_claim WHERE layer = ?').run(layer.id);
 }
 
+export function setLayerBytes(db: SqliteConnection, id: LayerId, bytes: number): void {
+  db.statement<[number, LayerId]>('UPDATE layer SET bytes = ? WHERE id = ?').run(bytes, id);
+}
+
 export function claimLayer(
   db: SqliteConnection,
   id: LayerId,

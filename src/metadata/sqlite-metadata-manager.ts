@@ -24,6 +24,7 @@ import * as layers from './sqlite-layers.js';
 import * as leases from './sqlite-leases.js';
 import * as prune from './sqlite-prune.js';
 import * as rootfses from './sqlite-rootfses.js';
+import { verifyDatabase } from './sqlite-verify.js';
 
 export interface SqliteMetadataManagerOptions {
   /** How long a call waits for other processes that are writing, in milliseconds. Default: 10 000. */
@@ -126,6 +127,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => countRecords(this.#db));
   }
 
+  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
+    return this.#db.write(() => layers.setLayerBytes(this.#db, id, bytes));
+  }
+
   async claimLayer(
     id: LayerId,
     process: ProcessIdentity,
@@ -217,6 +222,10 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async setRecordsLost(lost: boolean): Promise<void> {
     return this.#db.write(() => setRecordsLost(this.#db, lost));
+  }
+
+  async verify(): Promise<string[]> {
+    return this.#db.read(() => verifyDatabase(this.#db));
   }
 
   async close(): Promise<void> {

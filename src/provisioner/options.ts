@@ -37,6 +37,14 @@ export interface PullImageOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface CheckOptions {
+  /** Compare every file's content and attributes with what was unpacked, instead of counts and sizes only. Default: false. */
+  readonly full?: boolean | undefined;
+  /** Heal what is damaged, from the sources that images came from. Default: false, and nothing in the store changes. */
+  readonly repair?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ProvisionOptions {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;

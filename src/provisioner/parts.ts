@@ -1,4 +1,6 @@
 import type { Backends } from '../backends/backends.js';
+import type { CheckParts } from '../check/check-parts.js';
+import { ParkedLayers } from '../check/parked-layers.js';
 import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
@@ -11,6 +13,8 @@ import type { Pruner } from '../prune/pruner.js';
 import { checkRegistryOptions } from '../registry/registry-options.js';
 import { DiskSync } from '../store/disk-sync.js';
 import type { ImageStore } from '../store/image-store.js';
+import type { LayerStoreParts } from '../store/layer-store.js';
+import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
 import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
 import { Sweeper } from '../store/sweeper.js';
@@ -40,6 +44,7 @@ export class Parts {
   readonly directories: RootfsDirectories;
   readonly identity: ProcessIdentity = newIdentity();
   readonly reserve: Reserve;
+  readonly registries: Registries;
   /**
    * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held alone by prune
    * until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
@@ -87,6 +92,7 @@ export class Parts {
     this.pool = new WorkerPool(workers);
     this.sweeper = new Sweeper(paths, this.events);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
+    this.registries = new Registries(this.events);
     this.directories = new RootfsDirectories(paths, this.sweeper);
     const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
     this.storeLock = new StoreLock(lockFile, { onLongWait: warnOfWait(this.events) });
@@ -98,25 +104,45 @@ export class Parts {
   }
 
   images(): Promise<ImageStore> {
-    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
-      const { paths, metadata, sweeper, identity, pool, disk, reserve, events, privileged, format } = this;
-      const limits = { ...DEFAULT_UNPACK_LIMITS, ...this.options.limits };
-      const { whiteouts } = format;
-      return new ImageStore({
-        paths,
-        metadata,
-        sweeper,
-        identity,
-        pool,
-        disk,
-        reserve,
-        events,
-        privileged,
-        whiteouts,
-        limits,
-      });
-    });
+    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => new ImageStore(this.storeParts()));
     return this.#images;
+  }
+
+  /** What those need who store layers. */
+  storeParts(): LayerStoreParts {
+    const { paths, metadata, sweeper, identity, pool, disk, reserve, registries, events, privileged, format } = this;
+    const limits = { ...DEFAULT_UNPACK_LIMITS, ...this.options.limits };
+    const { whiteouts } = format;
+    return {
+      paths,
+      metadata,
+      sweeper,
+      identity,
+      pool,
+      disk,
+      reserve,
+      registries,
+      events,
+      privileged,
+      whiteouts,
+      limits,
+    };
+  }
+
+  checkParts(): CheckParts {
+    return {
+      ...this.storeParts(),
+      // One of its own: a check must not take the claims of this process's pulls for its own.
+      identity: newIdentity(),
+      storeLock: this.storeLock,
+      registry: this.options.registry ?? {},
+      syscalls: loadSyscalls,
+    };
+  }
+
+  /** Has layers swept that were healed while they were in use, and are not any more. */
+  async releaseParked(): Promise<void> {
+    await new ParkedLayers(this.paths, this.metadata, this.sweeper).release();
   }
 
   backends(): Promise<Backends> {
@@ -159,7 +185,8 @@ export class Parts {
 
   /** Waits for pulls, and for the sweep unless it is left to a later one; then lets go of everything. */
   async close(sweep: 'finish' | 'leave'): Promise<void> {
-    await (await this.#images)?.close();
+    await (await this.#images)?.idle();
+    await this.registries.close();
     if (sweep === 'finish') await this.sweeper.idle();
     await this.sweeper.close();
     this.restoreReserve();

@@ -1,9 +1,11 @@
 import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { BackendChoice, BackendReport } from '../backends/backends.js';
+import type { DiskUsage } from '../check/disk-usage.js';
+import type { CheckReport } from '../check/findings.js';
 import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, ProvisionerError } from '../errors.js';
-import type { ProvisionerEmitter } from '../events.js';
+import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
@@ -22,7 +24,7 @@ import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
-import type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import type { CheckOptions, ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
 import { Parts } from './parts.js';
 import type { RecoverOptions, RecoveryReport } from './recovery.js';
 
@@ -194,7 +196,9 @@ export class Provisioner {
     this.#checkOpen();
     return this.#freeing(async () => {
       await this.#requireTrust();
-      return (await this.#parts.pruner()).prune(excludedImages, options);
+      const report = await (await this.#parts.pruner()).prune(excludedImages, options);
+      if (!report.dryRun) await this.#parts.releaseParked();
+      return report;
     });
   }
 
@@ -203,7 +207,9 @@ export class Provisioner {
     this.#checkOpen();
     return this.#freeing(async () => {
       await this.#requireTrust();
-      return (await this.#parts.pruner()).apply(plan, options.signal);
+      const report = await (await this.#parts.pruner()).apply(plan, options.signal);
+      await this.#parts.releaseParked();
+      return report;
     });
   }
 
@@ -227,7 +233,11 @@ export class Provisioner {
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     this.#checkOpen();
     for (const id of options.knownContainerIds ?? []) checkContainerId(id);
-    return this.#freeing(async () => (await this.#parts.recovery()).run(options));
+    return this.#freeing(async () => {
+      const report = await (await this.#parts.recovery()).run(options);
+      await this.#parts.releaseParked();
+      return report;
+    });
   }
 
   /** The containers of all owners, or of one, sorted by id. */
@@ -238,6 +248,26 @@ export class Provisioner {
       ...container,
       rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
     }));
+  }
+
+  /**
+   * Compares the store with its records, while it is in use, and heals what is damaged when asked to. `events` tells how far it is.
+   * @throws `ERR_ABORTED`; damage is no error, see `CheckReport.sound`
+   */
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    this.#checkOpen();
+    const { full = false, repair = false, signal } = options;
+    const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
+    const { checkStore } = await import('../check/check-store.js');
+    const run = { mode: full ? 'full' : 'quick', signal, report } as const;
+    return this.#freeing(() => checkStore(this.#parts.checkParts(), run, repair));
+  }
+
+  /** Where the store's disk space goes. */
+  async diskUsage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<DiskUsage> {
+    this.#checkOpen();
+    const { measureStore } = await import('../check/disk-usage.js');
+    return this.#track(measureStore(this.#parts.checkParts(), options.signal));
   }
 
   /** What this store is and what works here. Tries the backends. */

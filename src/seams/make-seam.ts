@@ -1,4 +1,5 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
+import { writeContents } from '../contents/write-contents.js';
 import { layerRootfs } from '../paths.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
@@ -25,6 +26,8 @@ export interface MadeSeam {
   /** 0 when the layer needs no seam here; then nothing is in the target. */
   readonly entries: number;
   readonly whiteouts: boolean;
+  /** Disk use of its directory in bytes, as `du` counts it. */
+  readonly bytes: number;
 }
 
 /**
@@ -49,7 +52,7 @@ export function makeSeam(request: SeamRequest, calls: TreeCalls): MadeSeam {
   try {
     const made = seam.make();
     if (made.entries === 0) rmdirSync(rootfs);
-    return made;
+    return { ...made, bytes: made.entries === 0 ? 0 : writeContents(request.target, calls) };
   } finally {
     seam.close();
     own.close();
@@ -88,7 +91,7 @@ class Seam {
     this.#writer = new SeamWriter(calls, rootfs, { whiteouts, privileged }, (path) => this.#appearance(path));
   }
 
-  make(): MadeSeam {
+  make(): Omit<MadeSeam, 'bytes'> {
     for (const path of this.#stacking.implied) if (path !== '' && !this.#isMoved(path)) this.#impliedDirectory(path);
     for (const path of this.#stacking.whiteoutDirectories) {
       if (path === '' || this.#isMoved(path)) continue;

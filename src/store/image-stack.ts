@@ -35,7 +35,7 @@ function dependsOnBelow({ implied, whiteoutDirectories, lowerLinks }: Stacking):
 }
 
 /** A seam depends on the layers up to its own, so they name it. Changes with the way seams are made. */
-function seamId(layers: readonly LayerId[]): LayerId {
+export function seamId(layers: readonly LayerId[]): LayerId {
   return `sha256:${createHash('sha256')
     .update(['seam 1', ...layers].join('\n'))
     .digest('hex')}`;

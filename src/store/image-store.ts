@@ -9,11 +9,9 @@ import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
 import type { Offer, OfferedImage, StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
-import type { RegistryAccess } from '../registry/registry-access.js';
-import type { PassedOver } from '../registry/registry-blob.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { completeStack } from './image-stack.js';
-import { LayerStore, type LayerStoreParts, reportPassedOver } from './layer-store.js';
+import { LayerStore, type LayerStoreParts } from './layer-store.js';
 
 export interface PullRequest {
   readonly platform: Platform;
@@ -37,8 +35,6 @@ export interface PulledImage extends ImageRecord {
 export class ImageStore {
   readonly #parts: LayerStoreParts;
   readonly #layers: LayerStore;
-  /** Made with the first pull from a registry. */
-  #registries: RegistryAccess | undefined;
   /** Pulls under way, those of callers who gave up included. */
   readonly #pulling = new Set<Promise<unknown>>();
 
@@ -55,12 +51,7 @@ export class ImageStore {
       return openSource(absolute, {
         stagingDirectory: staging,
         freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
-        openRepository: async (reference, signal) => {
-          const { RegistryAccess } = await import('../registry/registry-access.js');
-          this.#registries ??= new RegistryAccess();
-          const onPassedOver = (host: PassedOver) => reportPassedOver(this.#parts.events, host);
-          return this.#registries.open(reference, request.registry ?? {}, { signal, onPassedOver });
-        },
+        openRepository: this.#parts.registries.opener(request.registry ?? {}),
       }).open({
         platform: request.platform,
         signal: request.signal,
@@ -87,12 +78,6 @@ export class ImageStore {
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
-  }
-
-  /** Resolves when no pull is under way and no connection is open. */
-  async close(): Promise<void> {
-    await this.idle();
-    await this.#registries?.close();
   }
 
   /** What a source need not be asked for. */

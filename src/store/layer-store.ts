@@ -11,13 +11,13 @@ import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.
 import type { StorePaths } from '../paths.js';
 import type { OfferedLayer } from '../pull/puller.js';
 import { HostLimits } from '../registry/host-limits.js';
-import type { PassedOver } from '../registry/registry-blob.js';
 import type { SeamRequest } from '../seams/make-seam.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
+import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -29,6 +29,7 @@ export interface LayerStoreParts {
   readonly disk: DiskSync;
   /** Given up so that a pull on a full disk can let go of what it holds in the records. */
   readonly reserve: Reserve;
+  readonly registries: Registries;
   readonly events: ProvisionerEmitter;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
@@ -113,8 +114,7 @@ export class LayerStore {
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
       needed = seam.entries > 0;
       if (!needed) return undefined;
-      const { bytes } = await pool.run('measure-tree', { path: directory }, { signal });
-      const { entries, whiteouts } = seam;
+      const { entries, whiteouts, bytes } = seam;
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
     const stage = this.#parts.paths.stagedLayer(pull.pullId, id);
@@ -248,13 +248,4 @@ export class LayerStore {
     const { events } = this.#parts;
     events.emit('layerProgress', { pullId: pull.pullId, layer: layer.diffId, phase, bytes, total: layer.size });
   }
-}
-
-/** That a host failed is survived, because another one gave the same bytes; whoever runs it will want to know. */
-export function reportPassedOver(events: ProvisionerEmitter, { host, code, message }: PassedOver): void {
-  events.emit('warning', {
-    code: 'HOST_PASSED_OVER',
-    message: `another host was asked instead of ${host}: ${message}`,
-    details: { host, reason: code },
-  });
 }

@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { chmodSync, renameSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
@@ -53,7 +53,7 @@ export class Sweeper {
   mark(directory: string, name: string): string | undefined {
     const retired = this.#paths.retired(name, this.#stamp());
     try {
-      renameSync(directory, retired);
+      rename(directory, retired);
       return retired;
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return undefined;
@@ -133,5 +133,16 @@ export class Sweeper {
     const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
     this.#lastStamp = now > this.#lastStamp ? now : this.#lastStamp + 1n;
     return this.#lastStamp;
+  }
+}
+
+/** To move a directory elsewhere its own `..` is written, which an ordinary user may not do where the mode says so. */
+function rename(directory: string, target: string): void {
+  try {
+    renameSync(directory, target);
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw error;
+    chmodSync(directory, 0o700);
+    renameSync(directory, target);
   }
 }

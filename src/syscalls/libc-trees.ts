@@ -94,6 +94,14 @@ export const unlinkNameAt = libc.func('int unlinkat(int, uintptr_t, int)') as (
   name: number,
   flags: number,
 ) => number;
+/** By number as well: musl has had no function for it for long. */
+const RENAMEAT2: Partial<Record<NodeJS.Architecture, number>> = { x64: 316, ppc64: 357, s390x: 347 };
+const renameat2Number = RENAMEAT2[process.arch] ?? 276;
+const rawRenameat2 = libc.func('long syscall(long, long, const char *, long, const char *, long)') as (
+  ...values: unknown[]
+) => number;
+export const renameat2 = (from: number, path: string, to: number, toPath: string, flags: number): number =>
+  rawRenameat2(renameat2Number, from, path, to, toPath, flags);
 
 export const AT_EMPTY_PATH = 0x1000;
 export const SEEK_SET = 0;

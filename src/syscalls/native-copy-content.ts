@@ -43,6 +43,25 @@ function copySparse(from: number, to: number, size: number, pause: () => void): 
   ftruncateSync(to, size);
 }
 
+/** See `TreeCalls.nextData`. */
+export function nextData(
+  descriptor: number,
+  position: number,
+  size: number,
+): { start: number; end: number } | undefined {
+  if (position >= size) return undefined;
+  const start = lseek(descriptor, position, SEEK_DATA);
+  if (start < 0) {
+    const number = lastErrno();
+    if (number === os.errno.ENXIO) return undefined;
+    // A file system that knows no holes.
+    if (number === os.errno.EINVAL || number === os.errno.ENOTSUP) return { start: position, end: size };
+    throw lastError('lseek');
+  }
+  const end = check(lseek(descriptor, start, SEEK_HOLE), 'lseek');
+  return start >= size ? undefined : { start, end: Math.min(end, size) };
+}
+
 /**
  * Copies `length` bytes at both files' positions. copy_file_range shares blocks on Btrfs, XFS and bcachefs, and elsewhere moves the data
  * once where read and write move it twice.

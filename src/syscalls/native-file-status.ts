@@ -47,7 +47,7 @@ class NativeFileUsage implements FileUsage {
   readonly disk = unsigned64(12) * 512;
   readonly mountPoint = ((words[2 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
   readonly inode = words[8 + LOW] ?? 0;
-  readonly #inodeHigh = words[8 + HIGH] ?? 0;
+  readonly inodeHigh = words[8 + HIGH] ?? 0;
   readonly #major = words[34] ?? 0;
   readonly #minor = words[35] ?? 0;
 
@@ -56,7 +56,7 @@ class NativeFileUsage implements FileUsage {
   }
   /** Made of the halves, not of one Number: that would take inode numbers beyond 2^53 for one another. */
   get identity(): string {
-    return `${this.fileSystem}:${this.#inodeHigh}.${this.inode}`;
+    return `${this.fileSystem}:${this.inodeHigh}.${this.inode}`;
   }
 }
 
@@ -74,6 +74,12 @@ class NativeFileStatus extends NativeFileUsage implements FileStatus {
 export function nativeStatus(descriptor: number, path: BytePath): FileStatus {
   fill(descriptor, path, STATX_BASIC);
   return new NativeFileStatus();
+}
+
+/** The halves of an open file's inode number. */
+export function nativeInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number } {
+  fill(descriptor, '', STATX_INO);
+  return { inode: words[8 + LOW] ?? 0, inodeHigh: words[8 + HIGH] ?? 0 };
 }
 
 /** @param path empty for the open file itself */

@@ -27,6 +27,7 @@ import {
 } from './libc.js';
 import { readlinkat } from './libc-trees.js';
 import { canCheckWays, EntryPlace } from './native-entry-place.js';
+import { nativeInode } from './native-file-status.js';
 import { type DeviceNumber, type FileTime, type FileTree, makeDevice } from './syscalls.js';
 import { timespecs } from './timespecs.js';
 
@@ -80,6 +81,9 @@ export class NativeFileTree implements FileTree {
   }
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void {
     check(futimens(descriptor, timespecs(accessed, modified)), 'futimens');
+  }
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number } {
+    return nativeInode(descriptor);
   }
   closeFile(descriptor: number): void {
     check(close(descriptor), 'close');

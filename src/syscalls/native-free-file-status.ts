@@ -16,6 +16,7 @@ export class NativeFreeFileStatus implements FileStatus, FileUsage {
   readonly modified: FileTime;
   readonly fileSystem: string;
   readonly inode: number;
+  readonly inodeHigh: number;
   readonly identity: string;
   /** Node cannot tell; the device number tells of all but bind mounts. */
   readonly mountPoint = false;
@@ -34,6 +35,7 @@ export class NativeFreeFileStatus implements FileStatus, FileUsage {
     this.modified = fileTime(stats.mtimeNs);
     this.fileSystem = String(stats.dev);
     this.inode = Number(stats.ino & 0xffffffffn);
+    this.inodeHigh = Number(stats.ino >> 32n);
     this.identity = `${stats.dev}:${stats.ino}`;
   }
 }

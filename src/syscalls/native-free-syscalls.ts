@@ -3,6 +3,7 @@ import {
   closeSync,
   fchmodSync,
   fchownSync,
+  fstatSync,
   ftruncateSync,
   futimesSync,
   lchownSync,
@@ -17,6 +18,7 @@ import {
 } from 'node:fs';
 import { type BytePath, nodePath, toBytePath } from './byte-path.js';
 import type { LockFile } from './lock-file.js';
+import { NativeFreeFileStatus } from './native-free-file-status.js';
 import { readLink } from './read-link.js';
 import { type FileTime, type FileTree, type Syscalls, syscallError } from './syscalls.js';
 
@@ -42,6 +44,9 @@ export class NativeFreeSyscalls implements Syscalls {
   }
   async detachMountAside(): Promise<boolean> {
     return this.detachMount();
+  }
+  exchange(one: string): void {
+    throw syscallError('ENOTSUP', 'renameat2', one);
   }
   listXattrs(): string[] {
     // They cannot be read here, and none was written from here.
@@ -93,6 +98,9 @@ class NativeFreeFileTree implements FileTree {
   }
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void {
     futimesSync(descriptor, toSeconds(accessed), toSeconds(modified));
+  }
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number } {
+    return new NativeFreeFileStatus(fstatSync(descriptor, { bigint: true }));
   }
   closeFile(descriptor: number): void {
     closeSync(descriptor);

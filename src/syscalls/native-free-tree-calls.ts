@@ -20,6 +20,9 @@ export class NativeFreeTreeCalls implements TreeCalls {
   copyContent(from: number, to: number, status: FileStatus, pause: () => void): void {
     copyContent(from, to, status, pause);
   }
+  nextData(_descriptor: number, position: number, size: number): { start: number; end: number } | undefined {
+    return position < size ? { start: position, end: size } : undefined;
+  }
   setFileOwner(descriptor: number, uid: number, gid: number): void {
     fchownSync(descriptor, uid, gid);
   }

@@ -17,6 +17,7 @@ import {
   umount2Aside,
   utimensat,
 } from './libc.js';
+import { renameat2 } from './libc-trees.js';
 import type { LockFile } from './lock-file.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
@@ -36,6 +37,8 @@ const MS_REMOUNT = 32;
 const MS_BIND = 4096;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+/** @see rename(2) */
+const RENAME_EXCHANGE = 2;
 /** The kernel's limits for a list of names and for a value. @see xattr(7) */
 const XATTR_LIST_MAX = 65536;
 const XATTR_SIZE_MAX = 65536;
@@ -79,6 +82,10 @@ export class NativeSyscalls implements Syscalls {
         }
       });
     });
+  }
+
+  exchange(one: string, other: string): void {
+    check(renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE), 'renameat2', toBytePath(one));
   }
 
   listXattrs(path: BytePath): string[] {

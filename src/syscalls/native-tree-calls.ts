@@ -1,6 +1,6 @@
 import { toBytePath } from './byte-path.js';
 import { AT_FDCWD, check, close, fchmod, fchown, futimens } from './libc.js';
-import { copyContent } from './native-copy-content.js';
+import { copyContent, nextData } from './native-copy-content.js';
 import { nativeStatus } from './native-file-status.js';
 import { openDirectory } from './native-open.js';
 import { NativeOpenDirectory } from './native-open-directory.js';
@@ -21,6 +21,9 @@ export class NativeTreeCalls implements TreeCalls {
   }
   copyContent(from: number, to: number, status: FileStatus, pause: () => void): void {
     copyContent(from, to, status, pause);
+  }
+  nextData(descriptor: number, position: number, size: number): { start: number; end: number } | undefined {
+    return nextData(descriptor, position, size);
   }
   setFileOwner(descriptor: number, uid: number, gid: number): void {
     check(fchown(descriptor, uid, gid), 'fchown');

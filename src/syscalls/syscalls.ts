@@ -26,6 +26,9 @@ export interface Syscalls {
   /** As `detachMount`, on another thread: the kernel waits some 100 µs for all its processors, which others can use. */
   detachMountAside(target: string): Promise<boolean>;
 
+  /** Lets two paths of one file system change places, in one step that others see whole or not at all. */
+  exchange(one: string, other: string): void;
+
   /** Names of the extended attributes of a path, itself when it is a symlink, one character per byte. */
   listXattrs(path: BytePath): string[];
   /** @returns undefined when there is no such attribute */
@@ -68,6 +71,8 @@ export interface FileTree {
   setFileOwner(descriptor: number, uid: number, gid: number): void;
   setFileMode(descriptor: number, mode: number): void;
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void;
+  /** The halves of an open file's inode number, 32 bits each. */
+  fileInode(descriptor: number): { readonly inode: number; readonly inodeHigh: number };
   closeFile(descriptor: number): void;
 
   makeDirectory(path: BytePath, mode: number): void;

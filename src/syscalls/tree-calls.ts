@@ -17,6 +17,15 @@ export interface TreeCalls {
    * @param pause called between pieces of at most 32 MiB; may throw
    */
   copyContent(from: number, to: number, status: FileStatus, pause: () => void): void;
+  /**
+   * The next stretch of an open file that is not a hole, from `position` to `size` at most; undefined when there is only a hole. Where holes cannot be
+   * told from zeros there are none.
+   */
+  nextData(
+    descriptor: number,
+    position: number,
+    size: number,
+  ): { readonly start: number; readonly end: number } | undefined;
   setFileOwner(descriptor: number, uid: number, gid: number): void;
   setFileMode(descriptor: number, mode: number): void;
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void;
@@ -108,6 +117,8 @@ export interface FileStatus {
   readonly modified: FileTime;
   /** The low 32 bits of the inode number. */
   readonly inode: number;
+  /** Its high 32 bits. */
+  readonly inodeHigh: number;
   /** Equal for two names of one file and for nothing else. */
   readonly identity: string;
 }

@@ -2,7 +2,7 @@ import type { BytePath } from '../syscalls/byte-path.js';
 import type { FileStatus, OpenDirectory } from '../syscalls/tree-calls.js';
 
 const OWNER_MAY_READ_AND_SEARCH = 0o500;
-const OWNER_MAY_ALL = 0o700;
+export const OWNER_MAY_ALL = 0o700;
 
 /** True when a directory is the user's own and yet closed to him. */
 export function isLocked({ mode, uid }: FileStatus): boolean {

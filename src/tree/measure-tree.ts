@@ -16,6 +16,8 @@ export interface TreeSize {
 export interface MeasureTreeOptions {
   /** Default: the best that there are here. */
   readonly syscalls?: Syscalls;
+  /** Leave out what is in directories that the user may not read, as `du` does. Default: such a one is an error. */
+  readonly skipUnreadable?: boolean;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface MeasureTreeOptions {
  * @throws like Node's `fs`: `ENOENT`, `ENOTDIR`, `EACCES`
  */
 export function measureTree(path: string, options: MeasureTreeOptions = {}): TreeSize {
-  const measurement = new Measurement();
+  const measurement = new Measurement(options.skipUnreadable ?? false);
   return measurement.of(loadTreeCalls(options.syscalls ?? loadSyscalls()).openDirectory(path));
 }
 
@@ -34,8 +36,13 @@ class Measurement {
   readonly #descent = new Descent();
   /** Files with several names that have been counted. */
   readonly #counted = new Set<string>();
+  readonly #skipUnreadable: boolean;
   #bytes = 0;
   #entries = 0;
+
+  constructor(skipUnreadable: boolean) {
+    this.#skipUnreadable = skipUnreadable;
+  }
 
   of(root: OpenDirectory): TreeSize {
     try {
@@ -43,12 +50,26 @@ class Measurement {
       while (this.#descent.depth > 0) {
         const next = this.#descent.nextPostponed();
         if (next === undefined) this.#descent.leave();
-        else ifThere(() => this.#enter(next, this.#descent.directory.openDirectory(next)));
+        else ifThere(() => this.#open(next));
       }
       return { bytes: this.#bytes, entries: this.#entries };
     } finally {
       this.#descent.close();
     }
+  }
+
+  #open(name: BytePath): void {
+    const { directory } = this.#descent;
+    let opened: OpenDirectory;
+    try {
+      opened = directory.openDirectory(name);
+    } catch (error) {
+      if (!this.#skipUnreadable || systemCode(error) !== 'EACCES') throw error;
+      this.#entries++;
+      this.#bytes += directory.usage(name).disk;
+      return;
+    }
+    this.#enter(name, opened);
   }
 
   #enter(name: BytePath, directory: OpenDirectory): void {

@@ -2,6 +2,7 @@ import { systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import { isOverlayXattr, opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { parentOf } from './entry-path.js';
 import type { DirectoryAttributes } from './layer-directories.js';
 import { malformed } from './malformed.js';
 import type { TarEntry } from './tar-entry.js';
@@ -39,6 +40,8 @@ export interface AttributeOptions {
  */
 export class EntryAttributes {
   readonly skipped: Skipped = { owners: 0, devices: 0, xattrs: 0 };
+  /** Directories in which something other than a directory has been given extended attributes. */
+  readonly directoriesWithXattrs = new Set<BytePath>();
   readonly #tree: FileTree;
   readonly #privileged: boolean;
   /** Root, but of a user namespace, where some owners and attributes do not exist. */
@@ -60,11 +63,11 @@ export class EntryAttributes {
     if (entry.xattrs !== undefined && !this.#privileged) {
       // Only who may write a file may give it attributes, unless that is root.
       this.#tree.setFileMode(descriptor, entry.mode | OWNER_MAY_WRITE);
-      this.#setXattrs(path, entry.xattrs);
+      this.#setEntryXattrs(path, entry.xattrs);
       this.#tree.setFileMode(descriptor, entry.mode);
     } else {
       if ((entry.mode & (SPECIAL_BITS | this.#umask)) !== 0) this.#tree.setFileMode(descriptor, entry.mode);
-      if (entry.xattrs !== undefined) this.#setXattrs(path, entry.xattrs);
+      if (entry.xattrs !== undefined) this.#setEntryXattrs(path, entry.xattrs);
     }
     this.#tree.setFileTimes(descriptor, entry.accessed, entry.modified);
   }
@@ -73,7 +76,7 @@ export class EntryAttributes {
   apply(path: BytePath, entry: TarEntry): void {
     if (this.#mustChown(entry)) this.#chown(() => this.#tree.setOwner(path, entry.uid, entry.gid));
     if (entry.type !== 'symlink') this.#tree.setMode(path, entry.mode);
-    if (entry.xattrs !== undefined) this.#setXattrs(path, entry.xattrs);
+    if (entry.xattrs !== undefined) this.#setEntryXattrs(path, entry.xattrs);
     this.#tree.setTimes(path, entry.accessed, entry.modified);
   }
 
@@ -115,6 +118,12 @@ export class EntryAttributes {
       if (!this.#namespaced || !OWNER_BEYOND_NAMESPACE.has(systemCode(error) ?? '')) throw error;
       this.skipped.owners++;
     }
+  }
+
+  /** Of what is no directory. */
+  #setEntryXattrs(path: BytePath, xattrs: ReadonlyMap<string, Buffer>): void {
+    this.directoriesWithXattrs.add(parentOf(path));
+    this.#setXattrs(path, xattrs);
   }
 
   #setXattrs(path: BytePath, xattrs: ReadonlyMap<string, Buffer>): void {

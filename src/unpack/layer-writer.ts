@@ -1,15 +1,19 @@
 import { statfsSync } from 'node:fs';
 import type { UnpackLimits } from '../config.js';
+import { KnownChecksums } from '../contents/known-checksums.js';
+import type { KnownContents } from '../contents/write-contents.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { EntryAttributes, type Skipped } from './entry-attributes.js';
-import { entryPath, join, parentOf, unsafe } from './entry-path.js';
+import { entryPath, join, unsafe } from './entry-path.js';
+import { FileWriter } from './file-writer.js';
 import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
+import { LowerLinks } from './lower-links.js';
 import { malformed } from './malformed.js';
-import type { LowerLink, Stacking } from './stacking.js';
+import type { Stacking } from './stacking.js';
 import type { TarEntry } from './tar-entry.js';
 import type { TarHandler } from './tar-reader.js';
 import { UnpackBudget } from './unpack-budget.js';
@@ -35,13 +39,8 @@ export interface WrittenLayer {
   readonly describesRoot: boolean;
   readonly stacking: Stacking;
   readonly skipped: Skipped;
-}
-
-/** A hard link to a file of a lower layer. */
-interface PendingLink {
-  readonly target: BytePath;
-  /** The directory it stands in. Gone with that, also when another one takes its name. */
-  readonly directory: LayerDirectory;
+  /** For the record of its contents. */
+  readonly known: KnownContents;
 }
 
 const S_IFBLK = 0o060000;
@@ -69,15 +68,10 @@ export class LayerWriter implements TarHandler {
 
   readonly #whiteouts = new Set<BytePath>();
   readonly #opaque = new Set<BytePath>();
-  readonly #lowerLinks = new Map<BytePath, PendingLink>();
+  readonly #lowerLinks: LowerLinks;
+  readonly #file: FileWriter;
+  readonly #checksums = new KnownChecksums();
   #uncheckedBytes = SPACE_CHECK_BYTES;
-
-  /** The file being written, when there is one. */
-  #descriptor = -1;
-  #file: TarEntry | undefined;
-  #path: BytePath = '';
-  #segment = 0;
-  #segmentDone = 0;
 
   constructor(options: LayerWriterOptions) {
     this.#options = options;
@@ -85,6 +79,8 @@ export class LayerWriter implements TarHandler {
     this.#budget = new UnpackBudget(options.limits);
     this.#directories = new LayerDirectories(options.tree, this.#budget);
     this.#attributes = new EntryAttributes(options.tree, options);
+    this.#lowerLinks = new LowerLinks(this.#directories, this.#budget);
+    this.#file = new FileWriter(options.tree, this.#attributes, this.#checksums);
   }
 
   entry(entry: TarEntry): void {
@@ -98,33 +94,24 @@ export class LayerWriter implements TarHandler {
   }
 
   data(chunk: Buffer, start: number, end: number): void {
-    if (this.#file === undefined) return;
+    if (!this.#file.isWriting) return;
     this.#count(end - start);
-    if (this.#file.sparse === undefined) this.#tree.writeFile(this.#descriptor, chunk, start, end - start);
-    else this.#writeSegments(this.#file.sparse.segments, chunk, start, end);
+    this.#file.write(chunk, start, end);
   }
 
   endEntry(): void {
-    if (this.#file === undefined) return;
-    this.#attributes.applyToFile(this.#descriptor, this.#path, this.#file);
-    this.closeFile();
+    if (this.#file.isWriting) this.#file.end();
   }
 
   /** Gives up the file being written, if any. */
   closeFile(): void {
-    this.#file = undefined;
-    if (this.#descriptor >= 0) this.#tree.closeFile(this.#descriptor);
-    this.#descriptor = -1;
+    this.#file.close();
   }
 
-  /**
-   * Writes whiteouts and the attributes of directories.
-   * @param beforeAttributes called between the two: everything is there, and every directory can still be entered
-   */
-  finish(beforeAttributes: () => void = () => {}): WrittenLayer {
+  /** Writes whiteouts and the attributes of directories. */
+  finish(): WrittenLayer {
     const { format } = this.#options;
     const whiteoutDirectories = writeWhiteouts(this.#tree, this.#directories, format, this.#whiteouts, this.#opaque);
-    beforeAttributes();
     const implied: BytePath[] = [];
     // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
     for (const path of this.#directories.deepestFirst()) {
@@ -140,8 +127,12 @@ export class LayerWriter implements TarHandler {
       opaqueRoot,
       whiteouts: this.#whiteouts.size + this.#opaque.size > 0,
       describesRoot: this.#directories.get('')?.attributes !== undefined,
-      stacking: { implied, whiteoutDirectories, lowerLinks: this.#remainingLowerLinks() },
+      stacking: { implied, whiteoutDirectories, lowerLinks: this.#lowerLinks.remaining() },
       skipped: this.#attributes.skipped,
+      known: {
+        checksum: (file) => this.#checksums.get(file),
+        mayHaveXattrs: (directory) => this.#attributes.directoriesWithXattrs.has(directory),
+      },
     };
   }
 
@@ -179,7 +170,7 @@ export class LayerWriter implements TarHandler {
   }
 
   #write(entry: TarEntry, path: BytePath): void {
-    if (this.#lowerLinks.size > 0 && entry.type !== 'hardlink') this.#lowerLinks.delete(path);
+    if (entry.type !== 'hardlink') this.#lowerLinks.remove(path);
     switch (entry.type) {
       case 'file':
         this.#beginFile(entry, path);
@@ -206,38 +197,7 @@ export class LayerWriter implements TarHandler {
   #beginFile(entry: TarEntry, path: BytePath): void {
     const size = entry.sparse?.size ?? entry.dataSize;
     this.#budget.fileSize(size);
-    // The mode it will have, so that the common file needs no chmod; nobody else can reach it yet.
-    const mode = entry.mode & 0o777;
-    this.#replacing(path, () => {
-      this.#descriptor = this.#tree.createFile(path, mode);
-    });
-    this.#file = entry;
-    this.#path = path;
-    this.#segment = 0;
-    this.#segmentDone = 0;
-    if (entry.sparse !== undefined) this.#tree.setFileSize(this.#descriptor, size);
-  }
-
-  #writeSegments(
-    segments: NonNullable<TarEntry['sparse']>['segments'],
-    chunk: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    for (let at = start; at < end; ) {
-      const segment = segments[this.#segment];
-      if (segment === undefined) throw malformed('a sparse file has more data than its map says');
-      const length = Math.min(end - at, segment.length - this.#segmentDone);
-      if (length > 0) {
-        this.#tree.writeFileAt(this.#descriptor, chunk, at, length, segment.offset + this.#segmentDone);
-      }
-      at += length;
-      this.#segmentDone += length;
-      if (this.#segmentDone === segment.length) {
-        this.#segment++;
-        this.#segmentDone = 0;
-      }
-    }
+    this.#replacing(path, () => this.#file.begin(entry, path, size));
   }
 
   #directory(entry: TarEntry, path: BytePath): void {
@@ -263,18 +223,11 @@ export class LayerWriter implements TarHandler {
       throw malformed(`the hard link ${printablePath(path)} points to a directory`);
     }
     // What that one means now: it may be replaced later.
-    const lower = existing === undefined ? target : this.#lowerLinks.get(existing)?.target;
-    this.#lowerLinks.delete(path);
+    const lower = existing === undefined ? target : this.#lowerLinks.targetOf(existing);
+    this.#lowerLinks.remove(path);
     if (existing !== undefined && lower === undefined && this.#link(existing, path)) return;
     this.#remove(path);
-    this.#lowerLink(path, lower ?? existing ?? target);
-  }
-
-  #lowerLink(path: BytePath, target: BytePath): void {
-    const directory = this.#directories.get(parentOf(path));
-    if (directory === undefined) return;
-    this.#budget.keep(path.length + target.length);
-    this.#lowerLinks.set(path, { target, directory });
+    this.#lowerLinks.add(path, lower ?? existing ?? target);
   }
 
   /** @returns false when the target is not in this layer */
@@ -341,15 +294,6 @@ export class LayerWriter implements TarHandler {
       }
     }
     this.#directories.forgetRedirections();
-  }
-
-  /** Those that no later entry has replaced, or removed with a directory above them. */
-  #remainingLowerLinks(): LowerLink[] {
-    const links: LowerLink[] = [];
-    for (const [path, { target, directory }] of this.#lowerLinks) {
-      if (this.#directories.get(parentOf(path)) === directory) links.push({ path, target });
-    }
-    return links;
   }
 
   /** Looks at the free space after every so many bytes. */

@@ -1,13 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
+import { writeContents } from '../contents/write-contents.js';
 import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
 import type { BytePath } from '../syscalls/byte-path.js';
+import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { FileTree, Syscalls } from '../syscalls/syscalls.js';
-import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { decompress } from './decompress.js';
@@ -61,8 +62,6 @@ export interface UnpackedLayer {
   readonly skipped: Skipped;
 }
 
-/** The unit of `blocks` in a file's status. @see inode(7) */
-const STAT_BLOCK = 512;
 /** Stored bytes read at a time. */
 const READ_SIZE = 1024 * 1024;
 
@@ -104,16 +103,9 @@ export async function unpackStoredBytes(
   });
   try {
     await writeTar(stored, request, writer, signal);
-    // An ordinary user may not enter every directory of an image, once it has the image's mode.
-    let measured: number | undefined;
-    const written = writer.finish(() => {
-      if (!request.privileged) measured = measureTree(rootfs, { syscalls }).bytes;
-    });
+    const written = writer.finish();
     writeStacking(request.directory, written.stacking);
-    const used =
-      measured === undefined
-        ? measureTree(request.directory, { syscalls }).bytes
-        : measured + bytesBeside(rootfs, request.directory);
+    const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
     return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped };
   } catch (error) {
@@ -130,13 +122,6 @@ export async function unpackStoredBytes(
 function removeReplaced(tree: FileTree, path: BytePath, aside: string, syscalls: Syscalls): void {
   tree.moveOut(path, aside);
   removeTree(aside, { syscalls });
-}
-
-/** Disk use of a layer's directory without that of its root filesystem. */
-function bytesBeside(rootfs: string, layerDirectory: string): number {
-  const beside = readdirSync(layerDirectory).filter((name) => name !== basename(rootfs));
-  const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name)).blocks * STAT_BLOCK);
-  return used.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 async function writeTar(

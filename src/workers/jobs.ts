@@ -1,3 +1,4 @@
+import type { CheckedLayer, CheckLayerRequest } from '../contents/check-layer.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
@@ -9,11 +10,12 @@ import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-laye
 export interface Jobs {
   'unpack-layer': { request: UnpackJob; result: UnpackedJob };
   'make-seam': { request: SeamRequest; result: MadeSeam };
+  'check-layer': { request: CheckLayerRequest; result: CheckedLayer };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */
   'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
-  'measure-tree': { request: { readonly path: string }; result: TreeSize };
+  'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
 }
 
 export interface UnpackJob extends LayerTarget {
@@ -40,6 +42,8 @@ export type ToWorker =
 
 /** From a worker. */
 export type FromWorker =
+  /** It has loaded what it needs, native modules too. */
+  | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly bytes: number }
   | { readonly type: 'done'; readonly result: Jobs[JobKind]['result'] }
   | { readonly type: 'failed'; readonly error: unknown };

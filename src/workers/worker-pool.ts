@@ -33,6 +33,8 @@ export class WorkerPool {
   readonly #waiting: Job[] = [];
   readonly #idle = new Map<Worker, NodeJS.Timeout>();
   readonly #busy = new Map<Worker, Job>();
+  /** Threads that are loading what they need, and must not be ended; each with what tells when they are done. */
+  readonly #loading = new Map<Worker, PromiseWithResolvers>();
   #closed = false;
 
   /** @param size threads at most, at least one */
@@ -75,7 +77,12 @@ export class WorkerPool {
     const workers = [...this.#idle.keys(), ...this.#busy.keys()];
     for (const timer of this.#idle.values()) clearTimeout(timer);
     this.#idle.clear();
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await Promise.all(
+      workers.map(async (worker) => {
+        await this.#loading.get(worker)?.promise;
+        await worker.terminate();
+      }),
+    );
   }
 
   #dispatch(): void {
@@ -99,6 +106,7 @@ export class WorkerPool {
 
   #spawn(): Worker {
     const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: workerOptions(process.execArgv) });
+    this.#loading.set(worker, withResolvers());
     worker.on('message', (message: FromWorker) => this.#receive(worker, message));
     worker.on('error', (error) => this.#died(worker, error));
     worker.on('exit', () => this.#died(worker, undefined));
@@ -113,6 +121,10 @@ export class WorkerPool {
   }
 
   #receive(worker: Worker, message: FromWorker): void {
+    if (message.type === 'ready') {
+      this.#loaded(worker);
+      return;
+    }
     const job = this.#busy.get(worker);
     if (job === undefined) return;
     if (message.type === 'progress') {
@@ -137,8 +149,14 @@ export class WorkerPool {
     this.#idle.set(worker, timer);
   }
 
+  #loaded(worker: Worker): void {
+    this.#loading.get(worker)?.resolve();
+    this.#loading.delete(worker);
+  }
+
   /** A thread that ends on its own takes its job with it, and nothing else. */
   #died(worker: Worker, error: unknown): void {
+    this.#loaded(worker);
     clearTimeout(this.#idle.get(worker));
     this.#idle.delete(worker);
     const job = this.#busy.get(worker);
@@ -157,6 +175,19 @@ export class WorkerPool {
     Atomics.store(job.cancelled, 0, 1);
     for (const [worker, running] of this.#busy) if (running === job) send(worker, { type: 'cancel' });
   }
+}
+
+interface PromiseWithResolvers {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function withResolvers(): PromiseWithResolvers {
+  let resolve: () => void = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 /** What Node itself was told goes for its threads too, but for `--input-type`, which speaks of code on the command line and ends a thread that has a file. */

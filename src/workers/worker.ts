@@ -1,5 +1,6 @@
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
+import { checkLayer } from '../contents/check-layer.js';
 import { abortedError, systemCode } from '../errors.js';
 import { makeSeam } from '../seams/make-seam.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
@@ -30,13 +31,17 @@ type Handlers = {
 const handlers: Handlers = {
   'unpack-layer': (request, { signal, progress }) => unpackStored(request, loadSyscalls(), signal, progress),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
+  'check-layer': (request, { isCancelled, signal }) =>
+    checkLayer(request, loadTreeCalls(loadSyscalls()), () => {
+      if (isCancelled()) throw abortedError(signal);
+    }),
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
   'remove-tree': ({ path, gentle }, { isCancelled }) => {
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
   'sync-file-system': ({ path }) => syncFileSystem(path),
-  'measure-tree': ({ path }) => measureTree(path),
+  'measure-tree': ({ path, ...options }) => measureTree(path, options),
 };
 
 /** A tenth of an ordinary thread's share when the processors are busy: the lowest priority would all but stop it, and somebody waits for the space. */
@@ -95,3 +100,7 @@ parentPort?.on('message', (message: ToWorker) => {
   if (message.type === 'cancel') current?.abort();
   else void run(message.kind, message.request, message.cancelled);
 });
+
+// A thread that is ended while it loads a native module takes the whole process with it, so that is done before anybody may end it.
+loadSyscalls();
+post({ type: 'ready' });

@@ -1,0 +1,104 @@
+import { basename, join } from 'node:path';
+import { isProvisionerError, systemCode } from '../errors.js';
+import { digestHex, type LayerId } from '../image/digest.js';
+import { isAlive } from '../locks/process-identity.js';
+import type { CheckParts } from './check-parts.js';
+import { type Finding, finding } from './findings.js';
+import { listDirectory, type ParkedLayers } from './parked-layers.js';
+
+/** Compares what stands in the store's own directories with the records. */
+export async function checkDirectories(parts: CheckParts, parked: ParkedLayers): Promise<Finding[]> {
+  const { paths, metadata } = parts;
+  // Directories first: what is retired meanwhile then has no record, and no directory either.
+  const directories = listDirectory(paths.layers);
+  const recorded = new Set((await metadata.listLayers()).map(({ id }) => digestHex(id)));
+  const findings: Finding[] = [];
+  for (const name of directories.filter((candidate) => !recorded.has(candidate))) {
+    const found = await unrecorded(name, parts);
+    if (found !== undefined) findings.push(found);
+  }
+  const own = new Set(paths.own.map((path) => basename(path)));
+  for (const name of listDirectory(paths.root)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
+  for (const name of listDirectory(paths.staging)) {
+    const subject = join(paths.staging, name);
+    const message = `${subject} belongs to a pull under way, or to one that died`;
+    findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
+  }
+  for (const name of listDirectory(paths.gc)) {
+    const subject = join(paths.gc, name);
+    findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
+  }
+  return [...findings, ...parkedFindings(parked)];
+}
+
+async function unrecorded(name: string, parts: CheckParts): Promise<Finding | undefined> {
+  const subject = join(parts.paths.layers, name);
+  const id = layerIdOf(name);
+  if (id === undefined) return foreign(subject);
+  if (await isBeingStored(id, parts)) return undefined;
+  return finding({
+    severity: 'leak',
+    code: 'LAYER_UNRECORDED',
+    subject,
+    message: `${subject} is a layer that no record names`,
+    repairable: true,
+  });
+}
+
+/** A layer stands in its place shortly before it is recorded; its claim tells. */
+async function isBeingStored(id: LayerId, { metadata, identity }: CheckParts): Promise<boolean> {
+  try {
+    const claim = await metadata.claimLayer(id, identity, isAlive);
+    if (claim.state !== 'claimed') return true;
+    await metadata.releaseLayerClaims(identity, [id]);
+    return false;
+  } catch (error) {
+    // Asking writes, for which a full disk has no room.
+    if (isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_STORE_BUSY')) return false;
+    throw error;
+  }
+}
+
+/** Undefined for a name that no layer has. */
+export function layerIdOf(name: string): LayerId | undefined {
+  if (/^[0-9a-f]{64}$/.test(name)) return `sha256:${name}`;
+  return /^[0-9a-f]{128}$/.test(name) ? `sha512:${name}` : undefined;
+}
+
+/**
+ * Retires a layer that no record names, unless somebody is storing it.
+ * @returns false when it is needed after all, or gone
+ */
+export async function retireUnrecorded(directory: string, parts: CheckParts): Promise<boolean> {
+  const { metadata, identity, sweeper, storeLock } = parts;
+  const id = layerIdOf(basename(directory));
+  if (id === undefined) return false;
+  const claim = await metadata.claimLayer(id, identity, isAlive);
+  if (claim.state !== 'claimed') return false;
+  try {
+    await storeLock.withExclusive('check', () => sweeper.retire(directory, basename(directory)));
+    return true;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return false;
+  } finally {
+    await metadata.releaseLayerClaims(identity, [id]);
+  }
+}
+
+function parkedFindings(parked: ParkedLayers): Finding[] {
+  return parked.list().map(({ directory, parked: layer }) =>
+    layer === undefined
+      ? foreign(directory)
+      : finding({
+          severity: 'note',
+          code: 'LAYER_PARKED',
+          subject: layer.layer,
+          message: `${directory} is layer ${layer.layer} as it was before it was healed; root filesystems that show it: ${layer.rootfses.join(', ')}`,
+        }),
+  );
+}
+
+function foreign(subject: string): Finding {
+  return finding({ severity: 'leak', code: 'FOREIGN_FILE', subject, message: `${subject} is not the store's` });
+}

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
+import type { ImageConfig } from '../image/image-config.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import { seamId } from '../store/image-stack.js';
+import type { CheckParts } from './check-parts.js';
+import { type Finding, finding } from './findings.js';
+import { unhurried } from './unhurried.js';
+
+/** Compares the records of images with each other: documents with their digests, stacks with their configs, layers with the recorded ones. */
+export async function checkImages({ metadata }: CheckParts): Promise<{ findings: Finding[]; images: ImageRecord[] }> {
+  const images: ImageRecord[] = [];
+  const findings: Finding[] = [];
+  for await (const { id } of unhurried(await metadata.listImages())) {
+    const image = await metadata.getImage(id);
+    // A prune has taken it meanwhile.
+    if (image === undefined) continue;
+    images.push(image);
+    findings.push(...documentFindings(image));
+    const missing = await metadata.missingLayers(image.layers);
+    const fault = missing.length > 0 ? `layer ${missing[0]} of it is not recorded` : stackFault(image);
+    if (fault === undefined) continue;
+    findings.push(
+      finding({
+        severity: 'damage',
+        code: 'IMAGE_INCOMPLETE',
+        subject: image.id,
+        message: `image ${image.id} cannot be put together: ${fault}`,
+      }),
+    );
+  }
+  return { findings, images };
+}
+
+function documentFindings(image: ImageRecord): Finding[] {
+  const documents = [
+    ['manifest', image.id, image.manifest],
+    ['config', image.configDigest, image.config],
+  ] as const;
+  return documents
+    .filter(([, digest, text]) => digestOf(text, digest) !== digest)
+    .map(([name, digest]) =>
+      finding({
+        severity: 'damage',
+        code: 'IMAGE_DOCUMENT_DAMAGED',
+        subject: image.id,
+        message: `the ${name} that is kept of image ${image.id} does not have the digest ${digest}`,
+      }),
+    );
+}
+
+function digestOf(text: string, like: Digest): string {
+  const algorithm = digestAlgorithm(like);
+  return `${algorithm}:${createHash(algorithm).update(text).digest('hex')}`;
+}
+
+/** The diff IDs of the config in their order, each perhaps with its seam above it, and nothing else. */
+function stackFault(image: ImageRecord): string | undefined {
+  const diffIds = diffIdsOf(image);
+  if (diffIds === undefined) return 'its config makes no sense';
+  let at = 0;
+  for (const [index, diffId] of diffIds.entries()) {
+    if (image.layers[at] !== diffId)
+      return `its stack has ${image.layers[at] ?? 'nothing'} where its config has ${diffId}`;
+    at++;
+    if (image.layers[at] === seamId(diffIds.slice(0, index + 1))) at++;
+  }
+  return at === image.layers.length ? undefined : `its stack has ${image.layers[at]}, which its config does not name`;
+}
+
+/** Undefined for a config that is damaged. */
+export function diffIdsOf(image: ImageRecord): LayerId[] | undefined {
+  try {
+    const ids: unknown = (JSON.parse(image.config) as Partial<ImageConfig>).rootfs?.diff_ids;
+    return Array.isArray(ids) ? ids.map(String) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,20 @@
+import type { LayerId } from '../image/digest.js';
+import type { StoreLock } from '../locks/store-lock.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
+import type { LayerStoreParts } from '../store/layer-store.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+
+export interface CheckParts extends LayerStoreParts {
+  /** Guards which directories under `layers/` may disappear; see `Parts`. */
+  readonly storeLock: StoreLock;
+  /** How registries are reached, to get damaged layers again. */
+  readonly registry: RegistryOptions;
+  readonly syscalls: () => Syscalls;
+}
+
+/** One run of a check. */
+export interface CheckRun {
+  readonly mode: 'quick' | 'full';
+  readonly signal: AbortSignal | undefined;
+  readonly report: (progress: { readonly layer: LayerId; readonly done: number; readonly total: number }) => void;
+}

@@ -1,0 +1,108 @@
+import { setImmediate } from 'node:timers/promises';
+import { throwIfAborted } from '../errors.js';
+import type { LayerId } from '../image/digest.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import { checkContainers } from './check-containers.js';
+import { checkDirectories, retireUnrecorded } from './check-directories.js';
+import { checkImages } from './check-images.js';
+import { checkLayers } from './check-layers.js';
+import type { CheckParts, CheckRun } from './check-parts.js';
+import { type CheckReport, type Finding, finding, type RepairOutcome } from './findings.js';
+import { LayerHealer } from './heal-layers.js';
+import { ParkedLayers } from './parked-layers.js';
+
+const SEVERITIES: readonly Finding['severity'][] = ['damage', 'leak', 'note'];
+
+/**
+ * Compares everything in a store with its records, while others use it, and repairs what can be repaired when asked to:
+ *
+ * | finding                                  | repair                                                                           |
+ * |------------------------------------------|----------------------------------------------------------------------------------|
+ * | a layer is missing or damaged            | a fresh copy from an image's source takes its place; see `LayerHealer`            |
+ * | a layer's directory has no record        | it is retired                                                                     |
+ * | a layer's record has a wrong disk use    | it is corrected                                                                   |
+ * | anything about images, containers, files | none here: pull the image again, destroy the container, recover, or look yourself |
+ *
+ * A layer is read as containers read it, by way of the page cache: a bit that has flipped on the disk beneath shows once the cache has let go of the file.
+ * @throws ProvisionerError `ERR_ABORTED`, and what makes a check impossible: `ERR_STORE_DAMAGED` for records that cannot be read at all
+ */
+export async function checkStore(parts: CheckParts, run: CheckRun, repair: boolean): Promise<CheckReport> {
+  const started = performance.now();
+  const parked = new ParkedLayers(parts.paths, parts.metadata, parts.sweeper);
+  await parked.release();
+  throwIfAborted(run.signal);
+  // A check of an empty store has nothing else to wait for, and must not keep others from the event loop all the same.
+  await setImmediate();
+  const faults = (await parts.metadata.verify()).map((fault) =>
+    finding({
+      severity: 'damage',
+      code: 'RECORDS_DAMAGED',
+      subject: parts.paths.metadata,
+      message: `the records at ${parts.paths.metadata} are damaged: ${fault}`,
+    }),
+  );
+  const { findings: imageFindings, images } = await checkImages(parts);
+  const { findings: containerFindings, containers } = await checkContainers(parts);
+  const directoryFindings = await checkDirectories(parts, parked);
+  const { findings: layerFindings, entries } = await checkLayers(parts, run);
+  const layers = (await parts.metadata.listLayers()).length;
+  const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
+  const findings = repair ? await repairAll(found, images, parts, parked, run) : found;
+  findings.sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity));
+  return {
+    mode: run.mode,
+    findings,
+    sound: findings.every(({ severity, outcome }) => severity !== 'damage' || outcome?.state === 'healed'),
+    layers,
+    images: images.length,
+    containers,
+    entries,
+    milliseconds: performance.now() - started,
+  };
+}
+
+async function repairAll(
+  findings: readonly Finding[],
+  images: readonly ImageRecord[],
+  parts: CheckParts,
+  parked: ParkedLayers,
+  { signal }: CheckRun,
+): Promise<Finding[]> {
+  const healer = new LayerHealer(parts, parked, images, signal);
+  const isSeam = ({ code, subject }: Finding): boolean =>
+    code.startsWith('LAYER_') && healer.isSeam(subject as LayerId);
+  // Seams are made of layers, and a seam may be made of seams below it: stacks are in that order.
+  const order = new Map(images.flatMap((image) => image.layers.map((layer, position) => [layer as string, position])));
+  const sorted = [...findings].sort(
+    (one, other) =>
+      Number(isSeam(one)) - Number(isSeam(other)) || (order.get(one.subject) ?? 0) - (order.get(other.subject) ?? 0),
+  );
+  const repaired: Finding[] = [];
+  try {
+    for (const found of sorted) {
+      throwIfAborted(signal);
+      repaired.push(found.repairable ? { ...found, outcome: await repairOne(found, healer, parts) } : found);
+    }
+  } finally {
+    await healer.close();
+  }
+  return repaired;
+}
+
+async function repairOne(found: Finding, healer: LayerHealer, parts: CheckParts): Promise<RepairOutcome> {
+  const done = (message: string): RepairOutcome => ({ state: 'healed', message, images: [], parkedFor: [] });
+  switch (found.code) {
+    case 'LAYER_UNRECORDED':
+      return done(
+        (await retireUnrecorded(found.subject, parts)) ? 'retired, to be swept' : 'somebody has seen to it meanwhile',
+      );
+    case 'LAYER_MISCOUNTED': {
+      const id = found.subject as LayerId;
+      const { bytes } = await parts.pool.run('check-layer', { directory: parts.paths.layer(id), mode: 'quick' });
+      await parts.metadata.setLayerBytes(id, bytes);
+      return done(`the record now says ${bytes} bytes`);
+    }
+    default:
+      return healer.heal(found.subject as LayerId);
+  }
+}

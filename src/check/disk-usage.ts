@@ -1,0 +1,134 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemCode } from '../errors.js';
+import { digestHex, type ImageId } from '../image/digest.js';
+import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
+import type { LayerStoreParts } from '../store/layer-store.js';
+import { listDirectory } from './parked-layers.js';
+
+/** A number of things and what they take on disk, in bytes as `du` counts them. */
+export interface Share {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** Where the disk of a store goes. All but `images` and the parts of `layers` add up to `total`. */
+export interface DiskUsage {
+  /** What `du -sx --block-size=1` says of the store's directory. Taken while others work on the store, it is as blurred as that. */
+  readonly total: number;
+  /** Newest first; a layer that several images have counts for each. */
+  readonly images: readonly { readonly id: ImageId; readonly names: readonly string[]; readonly bytes: number }[];
+  readonly layers: Share & {
+    /** Some root filesystem has them. */
+    readonly active: Share;
+    /** More than one image has them. */
+    readonly shared: Share;
+    /** Neither an image nor a root filesystem has them: the next prune takes them. */
+    readonly unused: Share;
+  };
+  /** Containers, with what they have changed (overlay) or copied. What is mounted in them is not theirs. */
+  readonly containers: Share;
+  /** Pulls under way, or dead ones. */
+  readonly staging: Share;
+  /** What waits to be swept. */
+  readonly gc: Share;
+  /** Layers that were healed while in use, as they were. */
+  readonly parked: Share;
+  /** Records, locks, and the directories that all this lies in. */
+  readonly records: number;
+  /** What no record accounts for. */
+  readonly unaccounted: Share;
+}
+
+/** Adds up what the records say of layers, and measures the rest. */
+export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal): Promise<DiskUsage> {
+  const { paths, metadata } = parts;
+  const [layers, images, containers] = await Promise.all([
+    metadata.listLayers(),
+    metadata.listImages(),
+    metadata.listContainers(),
+  ]);
+  const [containerTree, staging, gc, parked] = await Promise.all(
+    [paths.containers, paths.staging, paths.gc, paths.parked].map((path) => share(path, parts, signal)),
+  );
+  const recorded = new Map(layers.map((layer) => [digestHex(layer.id), layer]));
+  const present: LayerRecord[] = [];
+  const strangers: string[] = [];
+  for (const name of listDirectory(paths.layers)) {
+    const layer = recorded.get(name);
+    if (layer === undefined) strangers.push(join(paths.layers, name));
+    else present.push(layer);
+  }
+  const own = new Set(paths.own);
+  const inRoot = listDirectory(paths.root).map((name) => join(paths.root, name));
+  strangers.push(...inRoot.filter((path) => !own.has(path)));
+  const trees = new Set([paths.layers, paths.containers, paths.staging, paths.gc, paths.parked]);
+  const files = inRoot.filter((path) => own.has(path) && !trees.has(path));
+  const records = [paths.root, paths.layers, ...files].reduce((sum, path) => sum + diskOf(path), 0);
+  const unaccounted: Share = {
+    count: strangers.length,
+    bytes: sum(await Promise.all(strangers.map((path) => measure(path, parts, signal)))),
+  };
+  const usage = {
+    layers: { ...total(present), ...kinds(present, images, containers) },
+    containers: { ...(containerTree as Share), count: containers.length },
+    staging: staging as Share,
+    gc: gc as Share,
+    parked: parked as Share,
+    unaccounted,
+  };
+  return {
+    total: records + sum(Object.values(usage).map(({ bytes }) => bytes)),
+    images: images.map(({ id, names, bytes }) => ({ id, names, bytes })),
+    records,
+    ...usage,
+  };
+}
+
+function kinds(
+  layers: readonly LayerRecord[],
+  images: readonly ImageSummary[],
+  containers: readonly ContainerRecord[],
+) {
+  const active = new Set(containers.flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers)));
+  const holders = new Map<string, number>();
+  for (const image of images) {
+    for (const id of new Set(image.layers)) holders.set(id, (holders.get(id) ?? 0) + 1);
+  }
+  return {
+    active: total(layers.filter(({ id }) => active.has(id))),
+    shared: total(layers.filter(({ id }) => (holders.get(id) ?? 0) > 1)),
+    unused: total(layers.filter(({ id }) => !active.has(id) && !holders.has(id))),
+  };
+}
+
+function total(layers: readonly LayerRecord[]): Share {
+  return { count: layers.length, bytes: sum(layers.map(({ bytes }) => bytes)) };
+}
+
+async function share(path: string, parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {
+  return { count: listDirectory(path).length, bytes: await measure(path, parts, signal) };
+}
+
+/** Of a tree, or of what is no directory; 0 for what is not there. */
+async function measure(path: string, { pool }: LayerStoreParts, signal: AbortSignal | undefined): Promise<number> {
+  try {
+    return (await pool.run('measure-tree', { path, skipUnreadable: true }, { signal })).bytes;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return 0;
+    if (code === 'ENOTDIR' || code === 'ELOOP') return diskOf(path);
+    throw error;
+  }
+}
+
+/** The unit of `blocks` in a file's status. @see inode(7) */
+const STAT_BLOCK = 512;
+
+function diskOf(path: string): number {
+  return (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * STAT_BLOCK;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((one, other) => one + other, 0);
+}

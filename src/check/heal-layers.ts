@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto';
+import { basename } from 'node:path';
+import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
+import type { ImageId, LayerId } from '../image/digest.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { Offer, OfferedLayer } from '../pull/puller.js';
+import { reopenSource } from '../store/reopen-source.js';
+import { makeDirectories } from '../tree/make-directories.js';
+import { diffIdsOf } from './check-images.js';
+import type { CheckParts } from './check-parts.js';
+import type { RepairOutcome } from './findings.js';
+import type { ParkedLayers } from './parked-layers.js';
+import { swapLayer } from './swap-layer.js';
+
+/** A fresh copy of a layer. */
+interface Staged {
+  readonly directory: string;
+  readonly bytes: number;
+  readonly image: ImageId;
+}
+
+/**
+ * Heals layers: gets each again from where an image with it came from, which checks both of its digests, and swaps the copy in. A seam is made again from the layers it
+ * lies on, so those must be healed before it.
+ */
+export class LayerHealer {
+  readonly #parts: CheckParts;
+  readonly #parked: ParkedLayers;
+  readonly #images: readonly ImageRecord[];
+  readonly #signal: AbortSignal;
+  readonly #healId = randomUUID();
+  readonly #offers = new Map<ImageId, Promise<Offer>>();
+  #staged = 0;
+
+  constructor(
+    parts: CheckParts,
+    parked: ParkedLayers,
+    images: readonly ImageRecord[],
+    signal: AbortSignal | undefined,
+  ) {
+    this.#parts = parts;
+    this.#parked = parked;
+    this.#images = images;
+    this.#signal = signal ?? new AbortController().signal;
+  }
+
+  /** True for a layer that this store has made of others. */
+  isSeam(id: LayerId): boolean {
+    return this.#imagesWith(id).every((image) => !diffIdsOf(image)?.includes(id));
+  }
+
+  /** Never throws but for an abort: what goes wrong is the outcome. */
+  async heal(id: LayerId): Promise<RepairOutcome> {
+    const images = this.#imagesWith(id);
+    const failures: string[] = [];
+    for (const image of images) {
+      try {
+        throwIfAborted(this.#signal);
+        const staged = await this.#stage(id, image);
+        const parkedFor = await this.#swap(id, staged);
+        return { state: 'healed', message: healedMessage(image, parkedFor), images: [image.id], parkedFor };
+      } catch (error) {
+        throwIfAborted(this.#signal);
+        failures.push(`image ${image.names[0] ?? image.id} from ${image.source}: ${reasonOf(error)}`);
+      }
+    }
+    const message =
+      images.length === 0 ? 'no stored image has it, so nobody knows where it came from' : failures.join('; ');
+    return { state: 'failed', message, images: images.map((image) => image.id), parkedFor: [] };
+  }
+
+  async close(): Promise<void> {
+    for (const offer of this.#offers.values()) {
+      // One that could not be opened has been told as such.
+      await offer.then(
+        (opened) => opened.close(),
+        () => {},
+      );
+    }
+    const { sweeper, paths, metadata } = this.#parts;
+    sweeper.retire(paths.pullStaging(this.#healId), 'staging');
+    await metadata.closeLeases([this.#healId]);
+  }
+
+  #imagesWith(id: LayerId): ImageRecord[] {
+    return this.#images.filter((image) => image.layers.includes(id));
+  }
+
+  async #stage(id: LayerId, image: ImageRecord): Promise<Staged> {
+    const { paths } = this.#parts;
+    await this.#lease();
+    const directory = paths.stagedLayer(this.#healId, this.#staged++);
+    try {
+      makeDirectories(directory);
+      const isSeam = !diffIdsOf(image)?.includes(id);
+      const bytes = isSeam ? await this.#makeSeam(id, image, directory) : await this.#unpack(id, image, directory);
+      return { directory, bytes, image: image.id };
+    } catch (error) {
+      this.#parts.sweeper.retire(directory, basename(directory));
+      throw fileError(error, 'stage the layer', directory);
+    }
+  }
+
+  /** So that no recovery takes the staging directory for a dead process's. */
+  async #lease(): Promise<void> {
+    if (this.#staged > 0) return;
+    const { metadata, identity } = this.#parts;
+    await metadata.closeLeases([this.#healId]);
+    await metadata.openLease(this.#healId, identity);
+  }
+
+  async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
+    const { location, digest, diffId } = await this.#offered(id, image);
+    const { whiteouts, privileged, limits, pool } = this.#parts;
+    const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits };
+    const { bytes } = await pool.run('unpack-layer', request, { signal: this.#signal });
+    return bytes;
+  }
+
+  async #offered(id: LayerId, image: ImageRecord): Promise<OfferedLayer> {
+    let opening = this.#offers.get(image.id);
+    if (opening === undefined) {
+      const { paths, limits, registries, registry } = this.#parts;
+      opening = reopenSource(image, {
+        openRepository: registries.opener(registry),
+        stagingDirectory: paths.pullStaging(this.#healId),
+        freeSpaceReserve: limits.freeSpaceReserve,
+        signal: this.#signal,
+      });
+      opening.catch(() => {});
+      this.#offers.set(image.id, opening);
+    }
+    const { images } = await opening;
+    const layer = images.flatMap(({ layers }) => layers).find(({ diffId }) => diffId === id);
+    if (layer !== undefined) return layer;
+    const now = images.map((offered) => offered.id).join(', ') || 'no image';
+    throw new ProvisionerError(
+      'ERR_DIGEST_MISMATCH',
+      `the source now offers ${now}, which does not have the layer ${id}`,
+      {
+        details: { image: image.id, layer: id },
+      },
+    );
+  }
+
+  /** See `completeStack`, which made it the first time. */
+  async #makeSeam(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
+    const { metadata, paths, pool, whiteouts, privileged } = this.#parts;
+    const at = image.layers.indexOf(id);
+    const stack = await metadata.getStack(image.id);
+    const layer = stack[at - 1];
+    if (layer === undefined) throw new ProvisionerError('ERR_STORE_DAMAGED', `nothing lies below the seam ${id}`);
+    const bottom = stack.slice(0, at).findLastIndex(({ opaqueRoot }) => opaqueRoot);
+    const below = stack.slice(Math.max(bottom, 0), at - 1).map((lower) => paths.layer(lower.id));
+    const request = { below, layer: paths.layer(layer.id), target: directory, whiteouts, privileged };
+    const { entries, bytes } = await pool.run('make-seam', request, { signal: this.#signal });
+    if (entries === 0)
+      throw new ProvisionerError('ERR_STORE_DAMAGED', `the layers below do not ask for the seam ${id}`);
+    return bytes;
+  }
+
+  /** Synced before it is where anybody finds it. */
+  async #swap(id: LayerId, { directory, bytes }: Staged): Promise<string[]> {
+    const { disk, storeLock, metadata } = this.#parts;
+    await disk.all();
+    return storeLock.withExclusive('check', async () => {
+      if ((await metadata.getLayer(id)) === undefined) {
+        throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} is not recorded any more`);
+      }
+      const containers = await swapLayer(id, directory, { ...this.#parts, parked: this.#parked });
+      await metadata.setLayerBytes(id, bytes);
+      return containers;
+    });
+  }
+}
+
+function healedMessage(image: ImageRecord, containers: readonly string[]): string {
+  const origin = `healed with a fresh copy, from image ${image.names[0] ?? image.id}`;
+  if (containers.length === 0) return origin;
+  return `${origin}; the old copy is parked until these containers are destroyed, which keep showing it: ${containers.join(', ')}`;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

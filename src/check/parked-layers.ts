@@ -1,0 +1,94 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { isProvisionerError, systemCode } from '../errors.js';
+import type { LayerId } from '../image/digest.js';
+import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { parkedParts, type StorePaths } from '../paths.js';
+import type { Sweeper } from '../store/sweeper.js';
+
+/** What `users.json` says. */
+export interface ParkedLayer {
+  readonly layer: LayerId;
+  /** Ids of the root filesystems that show it. */
+  readonly rootfses: readonly string[];
+}
+
+/**
+ * Layers that were replaced while root filesystems show them. A mount holds on to the directory that it was made of, wherever that is moved; but
+ * its files must not go, nor change: overlayfs leaves undefined what a mount shows whose lower layers are changed. So they wait, aside, until the last
+ * root filesystem that was made before the replacement is gone.
+ * @see https://docs.kernel.org/filesystems/overlayfs.html "Changes to underlying filesystems"
+ */
+export class ParkedLayers {
+  readonly #paths: StorePaths;
+  readonly #metadata: MetadataManager;
+  readonly #sweeper: Sweeper;
+
+  constructor(paths: StorePaths, metadata: MetadataManager, sweeper: Sweeper) {
+    this.#paths = paths;
+    this.#metadata = metadata;
+    this.#sweeper = sweeper;
+  }
+
+  /** Makes a place for a layer to be parked. The list of its users is on the disk before anything else is. @returns where the layer goes */
+  prepare(parked: ParkedLayer, nanoseconds: bigint): string {
+    const directory = this.#paths.parkedLayer(parked.layer, nanoseconds);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { layer, users } = parkedParts(directory);
+    writeFileSync(users, `${JSON.stringify(parked)}\n`, { mode: 0o600, flush: true });
+    return layer;
+  }
+
+  list(): { readonly directory: string; readonly parked: ParkedLayer | undefined }[] {
+    return listDirectory(this.#paths.parked).map((name) => {
+      const directory = join(this.#paths.parked, name);
+      return { directory, parked: readUsers(parkedParts(directory).users) };
+    });
+  }
+
+  /**
+   * Has those swept that no root filesystem shows any more. Safe to call at any time, from any process.
+   * @returns how many
+   */
+  async release(): Promise<number> {
+    const parked = this.list();
+    if (parked.length === 0) return 0;
+    const containers = await this.#metadata.listContainers();
+    const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
+    let released = 0;
+    for (const { directory, parked: layer } of parked) {
+      // Without a list nobody can say that it is not in use.
+      if (layer === undefined || layer.rootfses.some((id) => recorded.has(id))) continue;
+      try {
+        this.#sweeper.retire(directory, basename(directory));
+        released++;
+      } catch (error) {
+        if (!isProvisionerError(error) && systemCode(error) === undefined) throw error;
+        // It stays for the next time.
+      }
+    }
+    return released;
+  }
+}
+
+function readUsers(path: string): ParkedLayer | undefined {
+  try {
+    const { layer, rootfses } = JSON.parse(readFileSync(path, 'utf8')) as Partial<ParkedLayer>;
+    if (typeof layer !== 'string' || !Array.isArray(rootfses)) return undefined;
+    return { layer, rootfses: rootfses.map(String) };
+  } catch (error) {
+    if (error instanceof SyntaxError || systemCode(error) !== undefined) return undefined;
+    throw error;
+  }
+}
+
+/** @returns nothing for a directory that is not there */
+export function listDirectory(path: string): string[] {
+  try {
+    return readdirSync(path).sort();
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,88 @@
+import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { systemCode } from '../errors.js';
+import { digestHex, type LayerId } from '../image/digest.js';
+import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+import type { Sweeper } from '../store/sweeper.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
+import type { ParkedLayers } from './parked-layers.js';
+
+export interface SwapParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly sweeper: Sweeper;
+  readonly parked: ParkedLayers;
+  readonly syscalls: () => Syscalls;
+}
+
+/**
+ * Puts a fresh copy of a layer in the place of the one that there is, if any. Call it with the layers lock held alone: then nobody records a new user of the layer
+ * meanwhile. A root filesystem that is being mounted just now gets the old one or the new one and never none, where the system can exchange two paths.
+ *
+ *   staging/…  ──►  gc/<hex>.…             without users:  the two change places, what was the layer is swept
+ *              ──►  parked/<hex>.…/layer   with users:     the two change places there, what was the layer stays
+ *
+ * A crash in between leaves one of the two copies in a place that is cleaned.
+ * @param staged the copy's directory, synced
+ * @returns the containers that keep the old one
+ */
+export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): Promise<string[]> {
+  const { paths, metadata, sweeper, parked } = parts;
+  const target = paths.layer(id);
+  const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
+  const users = existsSync(target) ? usersOf(id, await metadata.listContainers()) : [];
+  if (users.length === 0) {
+    exchange(staged, target, parts.syscalls());
+    syncDirectories(paths.layers);
+    sweeper.retire(staged, digestHex(id));
+    return [];
+  }
+  const aside = parked.prepare({ layer: id, rootfses: users.map(({ rootfs }) => rootfs) }, now);
+  renameSync(staged, aside);
+  syncDirectories(dirname(aside), paths.parked, paths.root);
+  exchange(aside, target, parts.syscalls());
+  syncDirectories(paths.layers, dirname(aside));
+  return [...new Set(users.map(({ container }) => container))];
+}
+
+/** Root filesystems that show a layer, or read it just now. A copy that is complete does neither. */
+function usersOf(id: LayerId, containers: readonly ContainerRecord[]): { rootfs: string; container: string }[] {
+  return containers.flatMap((container) =>
+    container.rootfses
+      .filter(({ layers, backend, state }) => layers.includes(id) && (backend !== 'copy' || state === 'provisioning'))
+      .map((rootfs) => ({ rootfs: rootfs.id, container: container.id })),
+  );
+}
+
+/** Afterwards the copy is the layer, and what was the layer, if any, is where the copy was. */
+function exchange(copy: string, layer: string, syscalls: Syscalls): void {
+  try {
+    syscalls.exchange(copy, layer);
+    return;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') {
+      renameSync(copy, layer);
+      return;
+    }
+    // Plain Node, and file systems that cannot: two renames, between which there is no such layer for an instant.
+    if (code !== 'ENOTSUP' && code !== 'EINVAL' && code !== 'ENOSYS') throw error;
+  }
+  const old = `${copy}.${basename(layer)}`;
+  if (existsSync(layer)) renameSync(layer, old);
+  renameSync(copy, layer);
+  if (existsSync(old)) renameSync(old, copy);
+}
+
+/** What a rename has done must last before the next one builds on it. */
+function syncDirectories(...directories: readonly string[]): void {
+  for (const directory of directories) {
+    const descriptor = openSync(directory, 'r');
+    try {
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}

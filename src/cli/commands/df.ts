@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import type { DiskUsage } from '../../index.js';
+import type { Cli } from '../cli.js';
+import { formatSize } from '../output/human-units.js';
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description(
+      'Shows where the disk space of the store goes. The total is what `du -sx` says of its directory; layers are counted once, ' +
+        'and the indented rows are parts of the row above them.',
+    )
+    .action(async () => {
+      await cli.withStore(async ({ provisioner, output, signal }) => {
+        const usage = await provisioner.diskUsage({ signal });
+        output.table(['WHAT', 'COUNT', 'SIZE'], rowsOf(usage));
+        output.document(() => usage);
+      });
+    });
+}
+
+function rowsOf({ layers, containers, staging, gc, parked, unaccounted, records, total }: DiskUsage): string[][] {
+  const shares = [
+    ['layers', layers],
+    ['  active', layers.active],
+    ['  shared', layers.shared],
+    ['  unused', layers.unused],
+    ['containers', containers],
+    ['staging', staging],
+    ['gc', gc],
+    ['parked', parked],
+    ['unaccounted', unaccounted],
+  ] as const;
+  return [
+    ...shares.map(([name, { count, bytes }]) => [name, String(count), formatSize(bytes)]),
+    ['records', '', formatSize(records)],
+    ['total', '', formatSize(total)],
+  ];
+}

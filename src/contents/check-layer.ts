@@ -1,0 +1,143 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { systemCode } from '../errors.js';
+import { layerContents, layerRootfs, layerStacking } from '../paths.js';
+import { printablePath, toBytePath } from '../syscalls/byte-path.js';
+import type { TreeCalls } from '../syscalls/tree-calls.js';
+import { compareTree } from './compare-tree.js';
+import { Totals, type TreeEntry } from './contents.js';
+import { ContentsReader, ContentsRecordError, type ContentsSummary, digestOfFile } from './contents-file.js';
+import { Differences, type LayerDifference } from './differences.js';
+import { walkTree } from './walk-tree.js';
+import { bytesBeside } from './write-contents.js';
+
+export interface CheckLayerRequest {
+  /** The layer's directory, absolute. */
+  readonly directory: string;
+  /** `quick`: counts and sizes. `full`: every entry, with its content. */
+  readonly mode: 'quick' | 'full';
+}
+
+export interface CheckedLayer {
+  /** The first hundred. */
+  readonly differences: readonly LayerDifference[];
+  /** How many there are in all. */
+  readonly count: number;
+  /** Disk use of the layer's directory in bytes, as `du` counts it; when something differs, of what was looked at. */
+  readonly bytes: number;
+  /** Names below the layer's rootfs, which is one of them. */
+  readonly entries: number;
+}
+
+/**
+ * Compares a layer with its record. Both checks find a layer or a record that is missing, a record with any bit flipped, anything beside the layer's files that
+ * does not belong there, and a changed number of entries or sum of sizes. The full check finds every other change to what the record keeps, see `TreeEntry`.
+ *
+ * The layer is read as a container reads it. Synchronous, for a worker thread; in a tree of an ordinary user see `OwnedDescent`.
+ * @param pause called often; may throw
+ * @throws like Node's `fs`, for what makes a check impossible; damage is no error
+ */
+export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCalls, pause: () => void): CheckedLayer {
+  const differences = new Differences();
+  const rootfs = basename(layerRootfs(directory));
+  if (!isDirectory(directory) || !isDirectory(join(directory, rootfs))) {
+    const path = isDirectory(directory) ? rootfs : '';
+    differences.add({ path, what: 'missing', expected: 'directory', found: 'nothing' });
+    return { ...differences.result(), bytes: 0, entries: 0 };
+  }
+  checkBeside(directory, differences);
+  const record = openRecord(directory, differences);
+  let entries = 0;
+  let disk = 0;
+  try {
+    const stacking = digestOfFile(layerStacking(directory));
+    if (record !== undefined && record.summary.stacking !== stacking) {
+      const path = basename(layerStacking(directory));
+      differences.add({ path, what: 'content', expected: told(record.summary.stacking), found: told(stacking) });
+    }
+    if (mode === 'full' && record !== undefined) {
+      entries = record.summary.entries;
+      disk = compareTree(directory, rootfs, record, calls, differences, pause);
+    } else {
+      const found = survey(directory, rootfs, calls, pause, differences);
+      if (found !== undefined) {
+        entries = found.totals.entries;
+        disk = found.disk;
+        if (record !== undefined) compareTotals(record.summary, found.totals, rootfs, differences);
+      }
+    }
+  } finally {
+    record?.close();
+  }
+  return { ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
+}
+
+function openRecord(directory: string, differences: Differences): ContentsReader | undefined {
+  try {
+    return ContentsReader.open(directory);
+  } catch (error) {
+    const code = systemCode(error);
+    if (!(error instanceof ContentsRecordError) && code !== 'EIO') throw error;
+    const missing = error instanceof ContentsRecordError && error.missing;
+    differences.add({
+      path: basename(layerContents(directory)),
+      what: missing ? 'missing' : 'record',
+      expected: 'the record of the layer',
+      found: missing ? 'nothing' : (error as Error).message,
+    });
+    return undefined;
+  }
+}
+
+/** What stands in the layer's directory beside its files. */
+function checkBeside(directory: string, differences: Differences): void {
+  const own = new Set([layerRootfs, layerStacking, layerContents].map((path) => basename(path(directory))));
+  for (const name of readdirSync(directory, 'latin1')) {
+    if (!own.has(name))
+      differences.add({ path: printablePath(name), what: 'extra', expected: 'nothing', found: 'an entry' });
+  }
+}
+
+function survey(
+  directory: string,
+  rootfs: string,
+  calls: TreeCalls,
+  pause: () => void,
+  differences: Differences,
+): { readonly totals: Totals; readonly disk: number } | undefined {
+  const totals = new Totals();
+  const count = (entry: TreeEntry): void => totals.add(entry);
+  try {
+    const disk = walkTree(
+      directory,
+      toBytePath(rootfs),
+      { enter: count, entry: count, leave: () => {} },
+      { calls, checksum: () => 0, mayHaveXattrs: () => false, pause },
+    );
+    return { totals, disk };
+  } catch (error) {
+    differences.addFailure(rootfs, error);
+    return undefined;
+  }
+}
+
+function compareTotals(recorded: ContentsSummary, found: Totals, path: string, differences: Differences): void {
+  if (recorded.entries !== found.entries)
+    differences.add({ path, what: 'entries', expected: String(recorded.entries), found: String(found.entries) });
+  if (recorded.size !== found.size)
+    differences.add({ path, what: 'size', expected: String(recorded.size), found: String(found.size) });
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return lstatSync(path).isDirectory();
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
+function told(digest: string | null): string {
+  return digest === null ? 'nothing' : `sha256:${digest}`;
+}

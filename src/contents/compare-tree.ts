@@ -1,0 +1,281 @@
+import { systemCode } from '../errors.js';
+import { type BytePath, printablePath, toBytePath } from '../syscalls/byte-path.js';
+import type { FileTime } from '../syscalls/syscalls.js';
+import {
+  BLOCK_DEVICE,
+  CHARACTER_DEVICE,
+  DIRECTORY,
+  FIFO,
+  type FileStatus,
+  type FileType,
+  type OpenDirectory,
+  REGULAR_FILE,
+  SOCKET,
+  SYMLINK,
+  type TreeCalls,
+  type Xattrs,
+} from '../syscalls/tree-calls.js';
+import { isLocked, OWNER_MAY_ALL } from '../tree/locked-directories.js';
+import { isDevice, type TreeEntry, type TreeVisitor, type Xattr } from './contents.js';
+import type { ContentsReader } from './contents-file.js';
+import type { Differences, LayerAspect } from './differences.js';
+import { OwnedDescent } from './owned-descent.js';
+import { checksumOfFile, recordedXattrs } from './read-entry.js';
+
+/**
+ * Compares a tree with its record, entry by entry, and notes what differs.
+ * @param root the name of the tree's root in `parent`
+ * @returns disk use in bytes, as `du` counts it, of what the record knows
+ */
+export function compareTree(
+  parent: string,
+  root: string,
+  record: ContentsReader,
+  calls: TreeCalls,
+  differences: Differences,
+  pause: () => void,
+): number {
+  const comparison = new Comparison(new OwnedDescent(calls, parent), toBytePath(root), calls, differences, pause);
+  try {
+    record.read(comparison, pause);
+    return comparison.disk;
+  } finally {
+    comparison.close();
+  }
+}
+
+class Comparison implements TreeVisitor {
+  readonly #descent: OwnedDescent;
+  readonly #calls: TreeCalls;
+  readonly #differences: Differences;
+  readonly #pause: () => void;
+  /** For each level the names in it that the record has not spoken of yet. The first is that of the tree's root alone. */
+  readonly #unseen: Set<BytePath>[];
+  /** Of all that has been looked at. */
+  disk = 0;
+  /** Levels below a directory that cannot be looked into. */
+  #skipped = 0;
+  /** The file of each group, and the group of each file that has several names. */
+  readonly #files = new Map<number, string>();
+  readonly #groups = new Map<string, number>();
+  readonly #counted = new Set<string>();
+
+  constructor(descent: OwnedDescent, root: BytePath, calls: TreeCalls, differences: Differences, pause: () => void) {
+    this.#descent = descent;
+    this.#calls = calls;
+    this.#differences = differences;
+    this.#pause = pause;
+    this.#unseen = [new Set([root])];
+  }
+
+  enter(entry: TreeEntry): void {
+    if (this.#skipped > 0 || !this.#enter(entry)) this.#skipped++;
+  }
+
+  entry(entry: TreeEntry): void {
+    if (this.#skipped > 0) return;
+    this.#pause();
+    this.#guarded(entry.name, () => {
+      const status = this.#statusOf(entry);
+      if (status === undefined) return;
+      this.#attributes(entry, status);
+      this.#links(entry, status);
+      this.#xattrs(entry, this.#descent.directory.xattrs(entry.name));
+      if (entry.type === REGULAR_FILE) this.#content(entry, status);
+      else if (entry.type === SYMLINK) this.#target(entry, this.#descent.directory);
+    });
+  }
+
+  leave(): void {
+    if (this.#skipped > 0) {
+      this.#skipped--;
+      return;
+    }
+    const unseen = this.#unseen.pop();
+    for (const name of unseen ?? []) this.#extra(name);
+    this.#descent.leave();
+  }
+
+  close(): void {
+    this.#descent.close();
+  }
+
+  /** @returns false when there is no such directory to look into */
+  #enter(entry: TreeEntry): boolean {
+    return (
+      this.#guarded(entry.name, () => {
+        const status = this.#statusOf(entry);
+        if (status === undefined) return false;
+        this.#attributes(entry, status);
+        const directory = this.#descent.enter(entry.name, status);
+        this.#unseen.push(new Set(directory.list().map(({ name }) => name)));
+        // From here on the path is that of the directory itself.
+        this.#xattrs({ ...entry, name: '' }, directory.xattrs(''));
+        return true;
+      }) ?? false
+    );
+  }
+
+  /** Undefined when it is not there, or is something else; that has been noted. */
+  #statusOf(entry: TreeEntry): FileStatus | undefined {
+    this.#unseen.at(-1)?.delete(entry.name);
+    let status: FileStatus;
+    try {
+      status = this.#descent.directory.status(entry.name);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      this.#note(entry.name, 'missing', TYPE_NAMES.get(entry.type) ?? 'an entry', 'nothing');
+      return undefined;
+    }
+    this.#count(status);
+    if (status.type === entry.type) return status;
+    this.#note(entry.name, 'type', typeName(entry.type), typeName(status.type));
+    return undefined;
+  }
+
+  /** A file with several names has its blocks once. */
+  #count({ type, links, identity, disk }: FileStatus): void {
+    if (links > 1 && type !== DIRECTORY) {
+      if (this.#counted.has(identity)) return;
+      this.#counted.add(identity);
+    }
+    this.disk += disk;
+  }
+
+  #attributes(entry: TreeEntry, status: FileStatus): void {
+    const { name } = entry;
+    if (entry.type !== SYMLINK && entry.mode !== status.mode && !isLeftOpen(entry, status)) {
+      this.#note(name, 'mode', octal(entry.mode), octal(status.mode));
+    }
+    if (entry.uid !== status.uid || entry.gid !== status.gid) {
+      this.#note(name, 'owner', `${entry.uid}:${entry.gid}`, `${status.uid}:${status.gid}`);
+    }
+    const [expected, found] = [timeText(entry.modified), timeText(status.modified)];
+    if (expected !== found) this.#note(name, 'modified', expected, found);
+    const { major, minor } = status.device;
+    if (isDevice(entry.type) && (entry.device.major !== major || entry.device.minor !== minor)) {
+      this.#note(name, 'device', `${entry.device.major}:${entry.device.minor}`, `${major}:${minor}`);
+    }
+  }
+
+  /** Names of one file must be names of one file still, and of no other. How many names it has outside is nobody's business here. */
+  #links({ name, group }: TreeEntry, { links, identity }: FileStatus): void {
+    const file = this.#files.get(group);
+    if (group > 0 && file === undefined) this.#files.set(group, identity);
+    if (group > 0 && file !== undefined && file !== identity) {
+      this.#note(name, 'links', 'one file with others of its names', 'a file of its own');
+    }
+    if (links < 2) return;
+    const other = this.#groups.get(identity);
+    if (other === undefined) this.#groups.set(identity, group);
+    else if (other !== group || group === 0)
+      this.#note(name, 'links', 'a file of its own', 'one file with another name');
+  }
+
+  #content(entry: TreeEntry, status: FileStatus): void {
+    const { name } = entry;
+    if (entry.size !== status.size) {
+      this.#note(name, 'size', String(entry.size), String(status.size));
+      return;
+    }
+    if (status.size === 0) return;
+    const descriptor = this.#descent.openFile(name);
+    try {
+      const found = checksumOfFile(this.#calls, descriptor, status.size, this.#pause);
+      if (found !== entry.checksum) this.#note(name, 'content', checksumText(entry.checksum), checksumText(found));
+    } finally {
+      this.#descent.closeFile(descriptor);
+    }
+  }
+
+  #target(entry: TreeEntry, directory: OpenDirectory): void {
+    const found = directory.readSymlink(entry.name);
+    if (found !== entry.target) this.#note(entry.name, 'target', printablePath(entry.target), printablePath(found));
+  }
+
+  #xattrs(entry: TreeEntry, xattrs: Xattrs): void {
+    // Plain Node sees none, which says nothing.
+    if (this.#calls.kind === 'native-free') return;
+    const found = new Map(recordedXattrs(xattrs));
+    for (const [name, value] of entry.xattrs) {
+      const now = found.get(name);
+      found.delete(name);
+      if (now === undefined || Buffer.compare(now, value) !== 0) {
+        this.#note(entry.name, 'xattr', xattrText(name, value), xattrText(name, now));
+      }
+    }
+    for (const [name, value] of found)
+      this.#note(entry.name, 'xattr', xattrText(name, undefined), xattrText(name, value));
+  }
+
+  #extra(name: BytePath): void {
+    this.#guarded(name, () => {
+      this.#note(name, 'extra', 'nothing', typeName(this.#descent.directory.status(name).type));
+    });
+  }
+
+  #note(name: BytePath, what: LayerAspect, expected: string, found: string): void {
+    this.#differences.add({ path: this.#pathOf(name), what, expected, found });
+  }
+
+  #pathOf(name: BytePath): string {
+    const { path } = this.#descent;
+    return printablePath(path === '' ? name : name === '' ? path : `${path}/${name}`);
+  }
+
+  /** What cannot be read is a difference too. */
+  #guarded<T>(name: BytePath, action: () => T): T | undefined {
+    const { depth } = this.#descent;
+    try {
+      return action();
+    } catch (error) {
+      this.#differences.addFailure(this.#pathOf(this.#descent.depth > depth ? '' : name), error);
+      while (this.#descent.depth > depth) this.#descent.leave();
+      this.#unseen.splice(depth);
+      return undefined;
+    }
+  }
+}
+
+/** A directory closed to its owner, which a copy has opened to read it and not closed again, because it is still at it or was killed. Containers do not see that. */
+function isLeftOpen(entry: TreeEntry, status: FileStatus): boolean {
+  return (
+    entry.type === DIRECTORY &&
+    process.geteuid?.() !== 0 &&
+    isLocked({ ...status, mode: entry.mode }) &&
+    status.mode === (entry.mode | OWNER_MAY_ALL)
+  );
+}
+
+const TYPE_NAMES: ReadonlyMap<FileType, string> = new Map([
+  [REGULAR_FILE, 'file'],
+  [DIRECTORY, 'directory'],
+  [SYMLINK, 'symlink'],
+  [FIFO, 'FIFO'],
+  [CHARACTER_DEVICE, 'character device'],
+  [BLOCK_DEVICE, 'block device'],
+  [SOCKET, 'socket'],
+]);
+
+function typeName(type: FileType): string {
+  return TYPE_NAMES.get(type) ?? `something of type ${type.toString(8)}`;
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
+}
+
+/** Seconds since the epoch. */
+function timeText({ seconds, nanoseconds }: FileTime): string {
+  return `${seconds}.${String(nanoseconds).padStart(9, '0')}`;
+}
+
+function checksumText(checksum: number): string {
+  return `crc32 ${checksum.toString(16).padStart(8, '0')}`;
+}
+
+function xattrText(name: string, value: Xattr[1] | undefined): string {
+  if (value === undefined) return `no ${printablePath(name)}`;
+  const hex = Buffer.from(value).toString('hex');
+  return `${printablePath(name)}=${hex.length > 80 ? `${hex.slice(0, 80)}…` : hex}`;
+}

@@ -1,0 +1,59 @@
+/** What identifies a file within its file system: the halves of its inode number. */
+export interface Inode {
+  readonly inode: number;
+  readonly inodeHigh: number;
+}
+
+const FIRST_ROOM = 1024;
+/** Words of a slot: low and high half of the inode number, checksum, 1 for a slot in use. */
+const WORDS = 4;
+
+/**
+ * The checksums of the files of one layer by inode, from the moment that they are written until the record is. A table of numbers, because a layer may have
+ * two million files: 32 to 64 bytes for each, where a map of paths could take kilobytes.
+ */
+export class KnownChecksums {
+  #slots = new Uint32Array(FIRST_ROOM * WORDS);
+  #size = 0;
+
+  /** The last word about an inode counts: its number may have been that of a file which was removed. */
+  set({ inode, inodeHigh }: Inode, checksum: number): void {
+    if (this.#size * 2 >= this.#slots.length / WORDS) this.#grow();
+    const at = this.#find(inode, inodeHigh);
+    if (this.#slots[at + 3] === 0) this.#size++;
+    this.#put(at, inode, inodeHigh, checksum);
+  }
+
+  get({ inode, inodeHigh }: Inode): number | undefined {
+    const at = this.#find(inode, inodeHigh);
+    return this.#slots[at + 3] === 0 ? undefined : this.#slots[at + 2];
+  }
+
+  #put(at: number, inode: number, inodeHigh: number, checksum: number): void {
+    this.#slots[at] = inode;
+    this.#slots[at + 1] = inodeHigh;
+    this.#slots[at + 2] = checksum;
+    this.#slots[at + 3] = 1;
+  }
+
+  /** The slot of an inode, or the free one where it would go. */
+  #find(inode: number, inodeHigh: number): number {
+    const slots = this.#slots;
+    const last = slots.length / WORDS - 1;
+    // Numbers that follow each other, as those of new files do, land in slots that follow each other.
+    for (let slot = (inode + Math.imul(inodeHigh, 0x9e3779b1)) & last; ; slot = (slot + 1) & last) {
+      const at = slot * WORDS;
+      if (slots[at + 3] === 0 || (slots[at] === inode && slots[at + 1] === inodeHigh)) return at;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    for (let at = 0; at < old.length; at += WORDS) {
+      if (old[at + 3] === 0) continue;
+      const [inode, inodeHigh, checksum] = [old[at] as number, old[at + 1] as number, old[at + 2] as number];
+      this.#put(this.#find(inode, inodeHigh), inode, inodeHigh, checksum);
+    }
+  }
+}

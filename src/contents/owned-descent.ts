@@ -1,0 +1,101 @@
+import { systemCode } from '../errors.js';
+import type { BytePath } from '../syscalls/byte-path.js';
+import type { FileStatus, OpenDirectory, TreeCalls } from '../syscalls/tree-calls.js';
+import { Descent } from '../tree/descent.js';
+import { isLocked, OWNER_MAY_ALL } from '../tree/locked-directories.js';
+
+const OWNER_MAY_READ = 0o400;
+
+/**
+ * A descent through a layer that an ordinary user can take too. An image may have directories and files that are closed to their own owner: such a
+ * one is opened to him while it is being looked at, and gets its mode back. A process killed in between leaves it open; a check says nothing about that.
+ */
+export class OwnedDescent {
+  readonly #calls: TreeCalls;
+  readonly #descent = new Descent();
+  /** For each level but the first the mode to give back, if any. */
+  readonly #modes: (number | undefined)[] = [];
+
+  /** @param start absolute; whoever works here may enter it */
+  constructor(calls: TreeCalls, start: string) {
+    this.#calls = calls;
+    this.#descent.enter('', calls.openDirectory(start));
+  }
+
+  get depth(): number {
+    return this.#descent.depth;
+  }
+  /** The directory being worked on. */
+  get directory(): OpenDirectory {
+    return this.#descent.directory;
+  }
+  /** Below the start. */
+  get path(): BytePath {
+    return this.#descent.path.slice(1);
+  }
+
+  /** Goes down into a directory. @param status what `directory.status(name)` said: later it may look unlocked */
+  enter(name: BytePath, status: FileStatus): OpenDirectory {
+    const above = this.#descent.directory;
+    const mode = isLocked(status) && !isRoot() ? status.mode : undefined;
+    if (mode !== undefined) above.setDirectoryMode(name, mode | OWNER_MAY_ALL);
+    try {
+      const directory = above.openDirectory(name);
+      this.#descent.enter(name, directory);
+      this.#modes.push(mode);
+      return directory;
+    } catch (error) {
+      if (mode !== undefined) above.setDirectoryMode(name, mode);
+      throw error;
+    }
+  }
+
+  /** Goes back up. */
+  leave(): void {
+    const mode = this.#modes.pop();
+    const name = this.#descent.leave();
+    if (mode !== undefined) this.#descent.directory.setDirectoryMode(name, mode);
+  }
+
+  postpone(name: BytePath): void {
+    this.#descent.postpone(name);
+  }
+  nextPostponed(): BytePath | undefined {
+    return this.#descent.nextPostponed();
+  }
+
+  /** Opens a file of the directory being worked on, for reading. The caller closes it. */
+  openFile(name: BytePath): number {
+    const { directory } = this.#descent;
+    try {
+      return directory.openFile(name);
+    } catch (error) {
+      if (systemCode(error) !== 'EACCES') throw error;
+      const { mode, uid } = directory.status(name);
+      if (uid !== process.geteuid?.()) throw error;
+      directory.setMode(name, mode | OWNER_MAY_READ);
+      try {
+        return directory.openFile(name);
+      } finally {
+        directory.setMode(name, mode);
+      }
+    }
+  }
+
+  closeFile(descriptor: number): void {
+    this.#calls.closeFile(descriptor);
+  }
+
+  /** Gives back all modes and closes all that is open. */
+  close(): void {
+    try {
+      while (this.#modes.length > 0) this.leave();
+    } finally {
+      this.#descent.close();
+    }
+  }
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
