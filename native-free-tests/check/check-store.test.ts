@@ -17,6 +17,7 @@ describe('the check of a store', () => {
     const p = await openMemoryStore();
     await p.pull(await layoutOf(image), { name: 'app' });
     await p.provision('job', 'app', { backend: 'copy' });
+    await p.swept();
     const progress: string[] = [];
     p.events.on('checkProgress', ({ done, total }) => progress.push(`${done}/${total}`));
     for (const full of [false, true]) {
@@ -35,6 +36,7 @@ describe('the check of a store', () => {
     appendFileSync(join(directories[0] as string, 'rootfs/a'), '!');
     rmSync(directories[1] as string, { recursive: true });
     expect((await p.check()).sound).toBe(false);
+    await p.swept();
     const healed = await p.check({ repair: true });
     expect(healed.sound).toBe(true);
     expect(healed.findings.map(({ outcome }) => outcome?.state)).toEqual(['healed', 'healed']);

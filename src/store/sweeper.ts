@@ -1,4 +1,4 @@
-import { chmodSync, renameSync } from 'node:fs';
+import { chmodSync, renameSync, rmdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
@@ -45,6 +45,8 @@ export class Sweeper {
 
   /** Takes a directory out of sight and has it deleted later. Harmless when it is not there. @param name tells what it was, in `gc/` */
   retire(directory: string, name: string): void {
+    // An empty one, as a pull leaves, is gone at once: that takes no thread.
+    if (removeEmpty(directory)) return;
     const retired = this.mark(directory, name);
     if (retired !== undefined) this.sweep(retired);
   }
@@ -133,6 +135,16 @@ export class Sweeper {
     const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
     this.#lastStamp = now > this.#lastStamp ? now : this.#lastStamp + 1n;
     return this.#lastStamp;
+  }
+}
+
+function removeEmpty(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch {
+    // What is the matter with it shows when it is moved.
+    return false;
   }
 }
 
