@@ -36,6 +36,8 @@ export class ImageStore {
   readonly #layers: LayerStore;
   /** Pulls under way, those of callers who gave up included. */
   readonly #pulling = new Set<Promise<unknown>>();
+  /** Pulls that have ended and whose leases are open: not for long, unless the disk is full. */
+  readonly #ended = new Set<string>();
 
   constructor(parts: LayerStoreParts) {
     this.#parts = parts;
@@ -79,6 +81,15 @@ export class ImageStore {
     const image = found ?? (await this.#findByPrefix(text));
     if (image !== undefined) return image;
     throw notFound('ERR_IMAGE_NOT_FOUND', `no image ${JSON.stringify(text)} in this store`, text);
+  }
+
+  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
+  async letGo(): Promise<void> {
+    const { metadata, reserve } = this.#parts;
+    await this.#layers.letGo();
+    const ended = [...this.#ended];
+    if (ended.length > 0) await reserve.freeing(() => metadata.closeLeases(ended));
+    for (const pullId of ended) this.#ended.delete(pullId);
   }
 
   /** Resolves when no pull is under way. */
@@ -127,7 +138,7 @@ export class ImageStore {
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
   ): Promise<PulledImage[]> {
-    const { paths, sweeper, events, metadata, identity, reserve } = this.#parts;
+    const { paths, sweeper, events, metadata, identity } = this.#parts;
     const started = performance.now();
     let offer: Offer | undefined;
     try {
@@ -151,7 +162,8 @@ export class ImageStore {
         await offer?.close();
       } finally {
         sweeper.retire(paths.pullStaging(pullId), 'staging');
-        await reserve.freeing(() => metadata.closeLeases([pullId]));
+        this.#ended.add(pullId);
+        await this.letGo();
       }
     }
   }
