@@ -68,7 +68,8 @@ export class Ledger {
     }
     if (what === 'tag') this.tags.set(event['name'], state === 'begun' ? 'doubt' : state === 'done' ? 'here' : 'gone');
     if (what === 'rmi') this.tags.set(event['name'], state === 'begun' ? 'doubt' : 'gone');
-    if (state === 'done' && ((what === 'pull' && event['image'] === KEPT) || what === 'pin')) this.safe.add(event['image']);
+    if (state === 'done' && ((what === 'pull' && event['image'] === KEPT) || what === 'pin'))
+      this.safe.add(event['image']);
     if (what === 'prune' && state === 'done') this.longestPrune = Math.max(this.longestPrune, event['held']);
   }
 
@@ -80,7 +81,9 @@ export class Ledger {
 
   /** The containers that an agent of this owner would know after its death. @param {string} owner */
   known(owner) {
-    return [...this.containers].filter(([, { owner: other, state }]) => state === 'here' && other === owner).map(([id]) => id);
+    return [...this.containers]
+      .filter(([, { owner: other, state }]) => state === 'here' && other === owner)
+      .map(([id]) => id);
   }
 
   /** To be called when those in doubt have been destroyed, since nobody knows them. */
@@ -104,7 +107,10 @@ export class Ledger {
 
   /** @returns {string} */
   get summary() {
-    return [...this.counts].sort().map(([what, count]) => `${count} ${what}`).join(', ');
+    return [...this.counts]
+      .sort()
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ');
   }
 }
 
@@ -146,7 +152,11 @@ export class Worker {
     const bytes = readFileSync(this.journal).subarray(this.#read, until);
     const end = bytes.lastIndexOf(10) + 1;
     this.#read += end;
-    return bytes.toString('utf8', 0, end).split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    return bytes
+      .toString('utf8', 0, end)
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
   }
 
   get told() {
@@ -175,7 +185,11 @@ export class Worker {
     const hung = !(await inTime(this.ended));
     if (hung) await this.kill();
     if (!hung && this.process.exitCode === 0) return [];
-    return [hung ? `${this.name} does not stop` : `${this.name} ended with ${this.process.exitCode ?? this.process.signalCode}`];
+    return [
+      hung
+        ? `${this.name} does not stop`
+        : `${this.name} ended with ${this.process.exitCode ?? this.process.signalCode}`,
+    ];
   }
 
   /** @param {(message: any) => boolean} wanted */
@@ -224,7 +238,9 @@ export class Crew {
 
   /** @param {number} [scale] see `makeImages` */
   static async gather(scale) {
-    const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'));
+    const directory = mkdtempSync(
+      join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'),
+    );
     try {
       const images = await makeImages(directory, scale);
       return new Crew(directory, images, await makeReference(directory, images));

@@ -2,7 +2,23 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { runInMemory } from './run-in-memory.js';
 
-const COMMANDS = ['pull', 'load', 'images', 'inspect', 'tag', 'rmi', 'provision', 'destroy', 'ps', 'info'];
+const COMMANDS = [
+  'pull',
+  'load',
+  'images',
+  'inspect',
+  'tag',
+  'rmi',
+  'provision',
+  'destroy',
+  'ps',
+  'prune',
+  'pin',
+  'unpin',
+  'why',
+  'recover',
+  'info',
+];
 const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
 
 describe('wrong usage', () => {
@@ -17,6 +33,28 @@ describe('wrong usage', () => {
     ['a backend that there is not', ['provision', 'a', 'b', '--backend', 'zfs'], "'zfs' is invalid", '--help'],
     ['a policy that there is not', ['provision', 'a', 'b', '--policy', 'often'], "'often' is invalid", '--help'],
     ['one name for two images', ['pull', 'a', 'b', '--name', 'c'], '--name is for one source', 'provisioner tag'],
+    ['a plan without a dry run', ['prune', '--plan', 'x'], '--plan is for --dry-run', '--apply FILE'],
+    [
+      'a plan to apply and an exclusion',
+      ['prune', '--apply', 'x', '--exclude', 'a'],
+      '--apply goes with no other',
+      'plan',
+    ],
+    ['a plan to apply and a size', ['prune', '--apply', 'x', '--keep', '1GB'], '--apply goes with no other', 'plan'],
+    [
+      'a plan to apply and an age',
+      ['prune', '--apply', 'x', '--older-than', '1d'],
+      '--apply goes with no other',
+      'plan',
+    ],
+    ['a plan to apply in a dry run', ['prune', '--apply', 'x', '--dry-run'], '--apply goes with no other', 'plan'],
+    ['a size that is none', ['prune', '--keep', '20 apples'], '--keep: not a size: "20 apples"', '20GB'],
+    ['an age that is none', ['prune', '--older-than', '7'], '--older-than: not an age: "7"', '7d'],
+    ['an argument that prune does not take', ['prune', 'app'], 'too many arguments', 'provisioner prune --help'],
+    ['nothing to pin', ['pin'], "missing required argument 'image'", 'provisioner pin --help'],
+    ['nothing to unpin', ['unpin'], "missing required argument 'image'", 'provisioner unpin --help'],
+    ['two things to explain', ['why', 'a', 'b'], 'too many arguments', 'provisioner why --help'],
+    ['a known container without its id', ['recover', '--known'], "option '--known <container-id>'", '--help'],
     ['an empty root', ['images', '--root', ''], '--root is empty', '--root DIR'],
   ])('by %s ends with status 2, a cause and a hint on stderr, and nothing on stdout', async (_, args, cause, hint) => {
     const { status, stdout, stderr } = await runInMemory(args);
@@ -81,7 +119,9 @@ describe('help', () => {
 });
 
 function optionNames(text: string): string[] {
-  return [...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z-]+)/.exec(line)?.[1] ?? []))];
+  return [
+    ...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z]+(?:-[a-z]+)*)/.exec(line)?.[1] ?? [])),
+  ];
 }
 
 describe('the version', () => {

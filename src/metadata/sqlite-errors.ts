@@ -1,3 +1,5 @@
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type ErrorDetails, ProvisionerError } from '../errors.js';
 
 /** SQLite's extended result code as text (`SQLITE_BUSY_SNAPSHOT`); undefined for any other error. */
@@ -23,6 +25,16 @@ export function storeBusy(path: string, waited: number, cause: unknown): Provisi
   });
 }
 
+function hasFreeInodes(path: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(dirname(path));
+    // File systems that have as many as they like say that they have none in all.
+    return files === 0 || ffree > 0;
+  } catch {
+    return true;
+  }
+}
+
 /** Tells what SQLite answered in this project's words. Errors of other origin come back as they are. */
 export function databaseError(error: unknown, path: string): unknown {
   const code = resultCode(error);
@@ -36,7 +48,9 @@ export function databaseError(error: unknown, path: string): unknown {
     });
   }
   // The shared-memory file of the log cannot grow either when the disk is full, and has a code of its own.
-  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
+  // Without a free inode the log cannot be made, and SQLite does not say why.
+  const full = code.startsWith('SQLITE_CANTOPEN') && !hasFreeInodes(path);
+  if (full || code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
     return new ProvisionerError('ERR_NO_SPACE', `no space left to write the records at ${path}`, {
       cause: error,
       hint: 'free some space, or prune images that nothing uses',

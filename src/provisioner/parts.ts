@@ -178,6 +178,11 @@ export class Parts {
     return this.#recovery;
   }
 
+  /** Gives back what pulls that have ended still hold in the records. */
+  async letGo(): Promise<void> {
+    await (await this.#images)?.letGo();
+  }
+
   /** Sets space aside again that was given up, when there is room. */
   restoreReserve(): void {
     if (this.options.records !== 'memory') this.reserve.ensure();

@@ -338,7 +338,11 @@ export class Provisioner {
 
   /** Runs what frees space, on a full disk too. */
   async #freeing<T>(work: () => Promise<T>): Promise<T> {
-    return this.#track(this.#parts.reserve.freeing(work));
+    const all = async () => {
+      await this.#parts.letGo();
+      return work();
+    };
+    return this.#track(this.#parts.reserve.freeing(all));
   }
 
   async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {

@@ -37,6 +37,8 @@ export class ImageStore {
   readonly #layers: LayerStore;
   /** Pulls under way, those of callers who gave up included. */
   readonly #pulling = new Set<Promise<unknown>>();
+  /** Pulls that have ended and whose leases are open: not for long, unless the disk is full. */
+  readonly #ended = new Set<string>();
 
   constructor(parts: LayerStoreParts) {
     this.#parts = parts;
@@ -75,6 +77,15 @@ export class ImageStore {
     });
   }
 
+  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
+  async letGo(): Promise<void> {
+    const { metadata, reserve } = this.#parts;
+    await this.#layers.letGo();
+    const ended = [...this.#ended];
+    if (ended.length > 0) await reserve.freeing(() => metadata.closeLeases(ended));
+    for (const pullId of ended) this.#ended.delete(pullId);
+  }
+
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
@@ -107,7 +118,7 @@ export class ImageStore {
     request: PullRequest,
     open: (staging: string) => Promise<Offer>,
   ): Promise<PulledImage[]> {
-    const { paths, sweeper, events, metadata, identity, reserve } = this.#parts;
+    const { paths, sweeper, events, metadata, identity } = this.#parts;
     const started = performance.now();
     let offer: Offer | undefined;
     try {
@@ -132,7 +143,8 @@ export class ImageStore {
       } finally {
         sweeper.retire(paths.pullStaging(pullId), 'staging');
         crashPoint('pull.unstaged');
-        await reserve.freeing(() => metadata.closeLeases([pullId]));
+        this.#ended.add(pullId);
+        await this.letGo();
       }
     }
   }

@@ -63,6 +63,8 @@ export class LayerStore {
   readonly #parts: LayerStoreParts;
   readonly #flights = new SingleFlight<void>();
   readonly #hostLimits = new HostLimits();
+  /** Layers that are done with, and whose claims are held: not for long, unless the disk is full. */
+  readonly #done = new Set<LayerId>();
 
   constructor(parts: LayerStoreParts) {
     this.#parts = parts;
@@ -123,6 +125,14 @@ export class LayerStore {
     return needed;
   }
 
+  /** Gives back the claims on layers that are done with. */
+  async letGo(): Promise<void> {
+    const { metadata, reserve, identity } = this.#parts;
+    const done = [...this.#done];
+    if (done.length > 0) await reserve.freeing(() => metadata.releaseLayerClaims(identity, done));
+    for (const id of done) this.#done.delete(id);
+  }
+
   #unpackOnce(layer: OfferedLayer, index: number, batch: CommitBatch<StagedLayer>, pull: PullContext): Promise<void> {
     const directory = this.#parts.paths.stagedLayer(pull.pullId, index);
     const report = (phase: LayerProgress['phase']) =>
@@ -149,7 +159,7 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper, reserve } = this.#parts;
+    const { metadata, sweeper } = this.#parts;
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     try {
       for (let attempt = 0; ; attempt++) {
@@ -159,7 +169,10 @@ export class LayerStore {
           report('stored');
           return;
         }
-        if (claim.state === 'claimed') break;
+        if (claim.state === 'claimed') {
+          this.#done.delete(id);
+          break;
+        }
         // Another process is at it. The other layers of this batch need not wait for that one.
         ours?.leave();
         ours = undefined;
@@ -182,7 +195,8 @@ export class LayerStore {
         sweeper.retire(directory, 'staged');
         throw fileError(error, 'store a layer', directory);
       } finally {
-        await reserve.freeing(() => metadata.releaseLayerClaims(this.#parts.identity, [id]));
+        this.#done.add(id);
+        await this.letGo();
       }
     } finally {
       ours?.leave();

@@ -44,7 +44,7 @@ function lockText({ holders, writer }: StoreInfo['lock']): string {
     const holds = holders.some((holder) => holder.kind === 'exclusive');
     const since = formatAge(Date.now() - writer.since);
     const waits = `waits for processes ${holders.map((holder) => holder.pid).join(', ')}`;
-    return `process ${writer.pid} (${writer.purpose}), since ${since}, ${holds ? 'holds it alone' : waits}`;
+    return `process ${writer.pid} (${writer.purpose}), for ${since}, ${holds ? 'holds it alone' : waits}`;
   }
   return holders.length === 0 ? 'free' : `shared by processes ${holders.map((holder) => holder.pid).join(', ')}`;
 }

@@ -1,0 +1,169 @@
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Provisioner } from '#src/index.js';
+import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { unmountAll } from '../helpers/reboot.js';
+import { describeWith } from '../helpers/requirements.js';
+import { expectNoContainers, openStore, pullImages } from '../helpers/test-store.js';
+import { Driver } from '../metadata/sqlite-files.js';
+
+const base = buildLayer([{ path: 'etc/' }, { path: 'etc/name', content: 'base' }]);
+const v1 = buildImage([base, buildLayer([{ path: 'app', content: 'v1' }])]);
+const v2 = buildImage([base, buildLayer([{ path: 'app', content: 'v2' }])]);
+
+/** A closed store with a mounted container each, made of `app:v1`. @returns its root, and the rootfses */
+async function closedStore(...containers: string[]): Promise<{ root: string; rootfses: string[] }> {
+  const p = await openStore();
+  await pullImages(p, { 'app:v1': v1 });
+  const rootfses: string[] = [];
+  for (const id of containers) rootfses.push((await p.provision(id, 'app:v1')).rootfs);
+  await p.close();
+  return { root: p.root, rootfses };
+}
+
+function lose(root: string, how: 'deleted' | 'emptied' = 'deleted'): void {
+  const file = join(root, 'metadata.sqlite');
+  if (how === 'emptied') writeFileSync(file, '');
+  else for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
+}
+
+describeWith(['root', 'overlay'], 'records that were lost while containers are mounted', () => {
+  test.each(['deleted', 'emptied'] as const)(
+    'by being %s: prune refuses and names them, until they are destroyed and the store is recovered',
+    async (how) => {
+      const { root, rootfses } = await closedStore('job', 'pod/nested');
+      lose(root, how);
+      const p = await openStore({ root });
+      expect(await p.images()).toEqual([]);
+      for (const attempt of [() => p.pruneImages(), () => p.pruneImages([], { dryRun: true })]) {
+        await expect(attempt()).rejects.toMatchObject({
+          code: 'ERR_CONTAINER_UNTRUSTED',
+          message: expect.stringMatching(/lost.*job, pod\/nested/),
+          details: { containers: ['job', 'pod/nested'] },
+          hint: expect.stringContaining('recover'),
+        });
+      }
+      const plan = { version: 1 as const, madeAt: 0, images: [], layers: [], bytes: 0 };
+      await expect(p.applyPrunePlan(plan)).rejects.toMatchObject({ code: 'ERR_CONTAINER_UNTRUSTED' });
+
+      // A recovery does not take them for dead, since they may be in use.
+      const first = await p.recover({ knownContainerIds: [] });
+      expect(first.untrusted.map(({ containerId }) => containerId).sort()).toEqual(['job', 'pod/nested']);
+      expect(first.retired).toEqual([]);
+      for (const rootfs of rootfses) expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
+      expect(readFileSync(join(rootfses[0] as string, 'etc/name'), 'utf8')).toBe('base');
+      await expect(p.pruneImages()).rejects.toMatchObject({ code: 'ERR_CONTAINER_UNTRUSTED' });
+
+      expect(await p.destroy('pod')).toBe(true);
+      expect((await p.recover()).untrusted.map(({ containerId }) => containerId)).toEqual(['job']);
+      expect(await p.destroy('job')).toBe(true);
+      expect(await p.destroy('job')).toBe(false);
+      await expectNoContainers(p);
+      const last = await p.recover();
+      expect(last.untrusted).toEqual([]);
+      expect(last.retired).toHaveLength(2);
+      expect(await p.pruneImages()).toMatchObject({ layers: [] });
+      await p.swept();
+      expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
+    },
+  );
+
+  test('a pull of the same image does not take the layers from under them', async () => {
+    const { root, rootfses } = await closedStore('job');
+    lose(root);
+    const p = await openStore({ root });
+    await pullImages(p, { 'app:v1': v1, 'app:v2': v2 });
+    await p.swept();
+    const rootfs = rootfses[0] as string;
+    expect(readdirSync(join(rootfs, 'etc'))).toEqual(['name']);
+    expect(readFileSync(join(rootfs, 'etc/name'), 'utf8')).toBe('base');
+    expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
+    // What was pulled is as good as ever.
+    const made = await p.provision('job-2', 'app:v2');
+    expect(readFileSync(join(made.rootfs, 'app'), 'utf8')).toBe('v2');
+    expect(readFileSync(join(made.rootfs, 'etc/name'), 'utf8')).toBe('base');
+    // Only what no record names is asked to be destroyed.
+    await expect(p.pruneImages()).rejects.toMatchObject({ details: { containers: ['job'] } });
+    expect((await p.recover({ knownContainerIds: ['job-2'] })).untrusted).toMatchObject([{ containerId: 'job' }]);
+    expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
+    await p.destroy('job');
+    expect((await p.recover({ knownContainerIds: ['job-2'] })).untrusted).toEqual([]);
+    await p.pruneImages();
+    expect(readFileSync(join(made.rootfs, 'app'), 'utf8')).toBe('v2');
+    await p.destroy('job-2');
+    await expectNoContainers(p);
+  });
+
+  test('a destroy takes both what is recorded and what is not', async () => {
+    const { root } = await closedStore('job');
+    lose(root);
+    const p = await openStore({ root });
+    await pullImages(p, { 'app:v1': v1 });
+    await p.provision('job', 'app:v1');
+    expect(await p.destroy('job')).toBe(true);
+    await expectNoContainers(p);
+    expect((await p.recover()).untrusted).toEqual([]);
+  });
+
+  test('after a reboot nothing is mounted: one recovery clears everything', async () => {
+    const { root } = await closedStore('job');
+    unmountAll(root);
+    lose(root);
+    const p = await openStore({ root });
+    await expect(p.pruneImages()).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_UNTRUSTED',
+      hint: expect.stringContaining('provisioner recover'),
+      details: { containers: [] },
+    });
+    const report = await p.recover();
+    expect(report.untrusted).toEqual([]);
+    await expectNoContainers(p);
+    await p.pruneImages();
+    await p.swept();
+    expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
+  });
+});
+
+describeWith(['root', 'overlay'], 'records that cannot be read', () => {
+  test.each<[string, (file: string) => void, string]>([
+    ['are garbage', (file) => writeFileSync(file, 'no records at all\n'.repeat(500)), 'ERR_STORE_DAMAGED'],
+    [
+      'are half of what they were',
+      (file) => writeFileSync(file, readFileSync(file).subarray(0, 5000)),
+      'ERR_STORE_DAMAGED',
+    ],
+    [
+      'are of a newer version',
+      (file) => {
+        const database = new Driver(file);
+        database.pragma('user_version = 4711');
+        database.close();
+      },
+      'ERR_STORE_FORMAT',
+    ],
+  ])('because they %s are refused with their path and a hint, and nothing is touched', async (_, damage, code) => {
+    const { root, rootfses } = await closedStore('job');
+    const file = join(root, 'metadata.sqlite');
+    const sound = readFileSync(file);
+    damage(file);
+    const damaged = readFileSync(file);
+    const use = async () => {
+      await using p = await Provisioner.open({ root });
+      await p.recover();
+    };
+    await expect(use()).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(file),
+      hint: expect.any(String),
+    });
+    expect(readFileSync(file).equals(damaged)).toBe(true);
+    expect(readFileSync(join(rootfses[0] as string, 'app'), 'utf8')).toBe('v1');
+    expect(readdirSync(join(root, 'layers'))).toHaveLength(2);
+    for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
+    writeFileSync(file, sound);
+    const p = await openStore({ root });
+    expect(await p.destroy('job')).toBe(true);
+    expect(existsSync(rootfses[0] as string)).toBe(false);
+  });
+});
