@@ -10,6 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import { killAtRandom } from './kills.mjs';
+import { race } from './race.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -31,5 +32,6 @@ process.exitCode = outcome.problems.length > 0 ? 1 : 0;
 
 async function run() {
   if (values.kills !== undefined) return killAtRandom({ kills: Number(values.kills), seed, log });
+  if (values.seconds !== undefined) return race({ seconds: Number(values.seconds), seed, log });
   throw new Error('say what to break: --kills, --cuts or --seconds');
 }
