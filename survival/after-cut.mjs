@@ -12,7 +12,8 @@ import { readReference } from './reference.mjs';
 const [root = '', referenceFile = '', toldFile = ''] = process.argv.slice(2);
 const { containers, names, absentNames, known } = JSON.parse(readFileSync(toldFile, 'utf8'));
 // JSON has no undefined.
-const filesOf = (/** @type {[string, string | null][]} */ files) => new Map(files.map(([path, text]) => [path, text ?? undefined]));
+const filesOf = (/** @type {[string, string | null][]} */ files) =>
+  new Map(files.map(([path, text]) => [path, text ?? undefined]));
 const told = {
   containers: new Map(
     containers.map((/** @type {any} */ [id, container]) => [id, { ...container, files: filesOf(container.files) }]),

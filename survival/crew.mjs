@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
-import { KEPT, makeImages, PINNED } from './images.mjs';
+import { KEPT, makeImages } from './images.mjs';
 import { makeReference, writeReference } from './reference.mjs';
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
@@ -68,7 +68,8 @@ export class Ledger {
     }
     if (what === 'tag') this.tags.set(event['name'], state === 'begun' ? 'doubt' : state === 'done' ? 'here' : 'gone');
     if (what === 'rmi') this.tags.set(event['name'], state === 'begun' ? 'doubt' : 'gone');
-    if (state === 'done' && ((what === 'pull' && event['image'] === KEPT) || what === 'pin')) this.safe.add(event['image']);
+    if (state === 'done' && ((what === 'pull' && event['image'] === KEPT) || what === 'pin'))
+      this.safe.add(event['image']);
     if (what === 'prune' && state === 'done') this.longestPrune = Math.max(this.longestPrune, event['held']);
   }
 
@@ -80,7 +81,9 @@ export class Ledger {
 
   /** The containers that an agent of this owner would know after its death. @param {string} owner */
   known(owner) {
-    return [...this.containers].filter(([, { owner: other, state }]) => state === 'here' && other === owner).map(([id]) => id);
+    return [...this.containers]
+      .filter(([, { owner: other, state }]) => state === 'here' && other === owner)
+      .map(([id]) => id);
   }
 
   /**
@@ -128,7 +131,10 @@ export class Ledger {
 
   /** @returns {string} */
   get summary() {
-    return [...this.counts].sort().map(([what, count]) => `${count} ${what}`).join(', ');
+    return [...this.counts]
+      .sort()
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ');
   }
 }
 
@@ -170,7 +176,11 @@ export class Worker {
     const bytes = readFileSync(this.journal).subarray(this.#read, until);
     const end = bytes.lastIndexOf(10) + 1;
     this.#read += end;
-    return bytes.toString('utf8', 0, end).split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    return bytes
+      .toString('utf8', 0, end)
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
   }
 
   /** What `news` would tell, which then still tells it. @returns {Event[]} */
@@ -207,7 +217,11 @@ export class Worker {
     const hung = !(await inTime(this.ended));
     if (hung) await this.kill();
     if (!hung && this.process.exitCode === 0) return [];
-    return [hung ? `${this.name} does not stop` : `${this.name} ended with ${this.process.exitCode ?? this.process.signalCode}`];
+    return [
+      hung
+        ? `${this.name} does not stop`
+        : `${this.name} ended with ${this.process.exitCode ?? this.process.signalCode}`,
+    ];
   }
 
   /** @param {(message: any) => boolean} wanted */
@@ -255,7 +269,9 @@ export class Crew {
 
   /** @param {number} [scale] see `makeImages` */
   static async gather(scale) {
-    const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'));
+    const directory = mkdtempSync(
+      join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'),
+    );
     try {
       const images = await makeImages(directory, scale);
       return new Crew(directory, images, await makeReference(directory, images));

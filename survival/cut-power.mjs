@@ -4,11 +4,12 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 /**
+ * Ends at the first cut that breaks a promise.
  * @typedef {object} CutOptions
  * @property {number} cuts
  * @property {number} seed
  * @property {number} seconds no further cut begins after so long
- * @property {boolean} unsafe durability is off; ends at the first cut that leaves a damaged layer
+ * @property {boolean} unsafe durability is off
  */
 
 /**
@@ -16,7 +17,7 @@ import { fileURLToPath } from 'node:url';
  * @property {number} cuts
  * @property {number} operations told as done before the last cut
  * @property {number} damaged cuts after which some promise was broken
- * @property {number} damagedLayers cuts after which a recorded layer did not hold what it should
+ * @property {number} damagedFiles cuts after which a file of a layer or of a rootfs did not hold what it should
  * @property {string[]} problems
  * @property {string} summary
  */
@@ -26,7 +27,9 @@ const PROGRAM = fileURLToPath(new URL('./power-cut.mjs', import.meta.url));
 /** @param {CutOptions} options @param {(line: string) => void} [log] @returns {Promise<CutReport>} */
 export async function cutPower(options, log = () => {}) {
   const command = [process.execPath, PROGRAM, JSON.stringify(options)];
-  const child = spawn('unshare', ['--mount', '--propagation', 'private', ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('unshare', ['--mount', '--propagation', 'private', ...command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));

@@ -69,9 +69,11 @@ export function readRecords(path) {
     const rows = (/** @type {string} */ sql) => /** @type {any[]} */ (db.prepare(sql).all());
     const checks = /** @type {{ integrity_check: string }[]} */ (db.pragma('integrity_check'));
     const dangling = /** @type {unknown[]} */ (db.pragma('foreign_key_check'));
-    const images = rows(`SELECT image.id, json_group_array(layer.id ORDER BY position) AS layers, count(*) - max(position) - 1 AS gaps
+    const images =
+      rows(`SELECT image.id, json_group_array(layer.id ORDER BY position) AS layers, count(*) - max(position) - 1 AS gaps
       FROM image JOIN stack_layer ON stack_layer.stack = image.stack JOIN layer ON layer.key = stack_layer.layer GROUP BY image.key`);
-    const bare = rows(`SELECT id FROM image WHERE NOT EXISTS (SELECT 1 FROM stack_layer WHERE stack_layer.stack = image.stack)
+    const bare =
+      rows(`SELECT id FROM image WHERE NOT EXISTS (SELECT 1 FROM stack_layer WHERE stack_layer.stack = image.stack)
       OR NOT EXISTS (SELECT 1 FROM image_document WHERE image_document.image = image.key)`);
     return {
       faults: [
@@ -83,11 +85,15 @@ export function readRecords(path) {
       ],
       left: [
         ...rows('SELECT pull, process FROM lease').map((row) => `a lease was left: ${row.pull} of ${row.process}`),
-        ...rows('SELECT layer, process FROM layer_claim').map((row) => `a claim was left: ${row.layer} of ${row.process}`),
+        ...rows('SELECT layer, process FROM layer_claim').map(
+          (row) => `a claim was left: ${row.layer} of ${row.process}`,
+        ),
       ],
       layers: rows('SELECT id, bytes FROM layer'),
       images: images.map((row) => ({ id: row.id, layers: JSON.parse(row.layers) })),
-      names: new Map(rows('SELECT name, image.id FROM image_name JOIN image ON image.key = image').map((row) => [row.name, row.id])),
+      names: new Map(
+        rows('SELECT name, image.id FROM image_name JOIN image ON image.key = image').map((row) => [row.name, row.id]),
+      ),
       rootfses: rows('SELECT container, id, owner, image, backend, state, maker FROM rootfs ORDER BY container, id'),
     };
   } finally {
@@ -154,13 +160,16 @@ function imageFaults({ images, names }, reference, told) {
   for (const { id, layers } of images) {
     const expected = known.get(id)?.stack;
     if (expected === undefined) found.push(`image ${id}: nobody pulled it`);
-    else if (expected.join() !== layers.join()) found.push(`image ${id}: has the layers ${layers}, should have ${expected}`);
+    else if (expected.join() !== layers.join())
+      found.push(`image ${id}: has the layers ${layers}, should have ${expected}`);
   }
   for (const [name, image] of told?.names ?? []) {
     const full = `docker.io/${name}`;
-    if (names.get(full) !== reference.images.get(image)?.id) found.push(`name ${name}: is ${names.get(full)}, should be ${image}`);
+    if (names.get(full) !== reference.images.get(image)?.id)
+      found.push(`name ${name}: is ${names.get(full)}, should be ${image}`);
   }
-  for (const name of told?.absentNames ?? []) if (names.has(`docker.io/${name}`)) found.push(`name ${name}: was removed`);
+  for (const name of told?.absentNames ?? [])
+    if (names.has(`docker.io/${name}`)) found.push(`name ${name}: was removed`);
   return found;
 }
 

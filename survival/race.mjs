@@ -46,7 +46,12 @@ export async function race({
   let checkpoints = 0;
   try {
     const workers = [0, 1, 2, 3].map((index) => {
-      return crew.start({ root, owner: OWNERS[index % 2] ?? 'one', seed: random.below(2 ** 31), lanes: 2 + (index % 2) });
+      return crew.start({
+        root,
+        owner: OWNERS[index % 2] ?? 'one',
+        seed: random.below(2 ** 31),
+        lanes: 2 + (index % 2),
+      });
     });
     await Promise.all(workers.map((worker) => worker.ready()));
     while (problems.length === 0 && ledger.operations < operations && performance.now() - started < seconds * 1000) {
@@ -75,7 +80,9 @@ export async function race({
 /** @param {readonly Worker[]} workers @param {Ledger} ledger @param {string} root @param {Crew} crew @returns {string[]} */
 function look(workers, ledger, root, crew) {
   for (const worker of workers) ledger.add(worker.news(), worker.owner);
-  const dead = workers.filter((worker) => !worker.isRunning && worker.process.exitCode !== 0).map(({ name }) => `${name} died`);
+  const dead = workers
+    .filter((worker) => !worker.isRunning && worker.process.exitCode !== 0)
+    .map(({ name }) => `${name} died`);
   return [...dead, ...ledger.faults, ...brokenPromises(root, crew.reference, ledger.told(), { busy: true })];
 }
 

@@ -76,7 +76,9 @@ export function writeReference({ images, layers }, file) {
 export function readReference(file) {
   const { images, layers } = JSON.parse(readFileSync(file, 'utf8'));
   return {
-    images: new Map(images.map((/** @type {any} */ [name, image]) => [name, { ...image, rootfs: new Map(image.rootfs) }])),
+    images: new Map(
+      images.map((/** @type {any} */ [name, image]) => [name, { ...image, rootfs: new Map(image.rootfs) }]),
+    ),
     layers: new Map(layers.map((/** @type {any} */ [id, tree]) => [id, new Map(tree)])),
   };
 }

@@ -22,7 +22,14 @@ export function readTree(root) {
     const first = firstNames.get(status.ino) ?? path;
     if (!status.isDirectory() && status.nlink > 1n) firstNames.set(status.ino, first);
     const { mode, uid, gid, rdev, mtimeNs } = status;
-    const what = [mode.toString(8), uid, gid, rdev, xattrs(full), first === path ? contents(full, status) : `is ${first}`];
+    const what = [
+      mode.toString(8),
+      uid,
+      gid,
+      rdev,
+      xattrs(full),
+      first === path ? contents(full, status) : `is ${first}`,
+    ];
     tree.set(path, [...what, `mtime ${mtimeNs}`].join(' '));
     // From the last name to the first, so that entries come in the order of their names, and hard links get the same first name everywhere.
     if (status.isDirectory()) for (const name of readdirSync(full).sort().reverse()) pending.push(`${path}/${name}`);
@@ -41,7 +48,9 @@ function contents(path, status) {
 function xattrs(path) {
   const calls = loadSyscalls();
   // What overlayfs notes on its own upper directories is no business of the image's.
-  const names = calls.listXattrs(path).filter((name) => !/^(?:trusted|user)\.overlay\.(?:origin|impure|uuid)$/.test(name));
+  const names = calls
+    .listXattrs(path)
+    .filter((name) => !/^(?:trusted|user)\.overlay\.(?:origin|impure|uuid)$/.test(name));
   return `[${names.sort().map((name) => `${name}=${calls.getXattr(path, name)?.toString('hex')}`)}]`;
 }
 

@@ -82,7 +82,8 @@ async function answer({ order, known }) {
   if (order === 'stop') isStopped = true;
   if (order === 'pause') isPaused = true;
   if (order === 'resume') isPaused = false;
-  if (order === 'recover') await attempt('recover', { known }, () => provisioner.recover({ knownContainerIds: known ?? [] }));
+  if (order === 'recover')
+    await attempt('recover', { known }, () => provisioner.recover({ knownContainerIds: known ?? [] }));
   if (order === 'pause') {
     while (active > 0) await sleep(2);
     await provisioner.swept();
@@ -141,7 +142,8 @@ async function attempt(what, details, work, mayFail = () => false, result = () =
   } catch (error) {
     const code = /** @type {any} */ (error)?.code;
     tell({ what, state: 'failed', ...details, code });
-    if (!mayFail(code)) fault(`${what} ${JSON.stringify(details)} failed: ${/** @type {any} */ (error)?.stack} ${cause(error)}`);
+    if (!mayFail(code))
+      fault(`${what} ${JSON.stringify(details)} failed: ${/** @type {any} */ (error)?.stack} ${cause(error)}`);
     return undefined;
   }
 }
@@ -232,27 +234,39 @@ async function destroy(random) {
   for (const inner of ids) containers.delete(inner);
   const destroyed = await attempt('destroy', { id, ids }, () => provisioner.destroy(id));
   if (destroyed === false) fault(`the destroy of ${id} says that there is no such container`);
-  if (await attempt('destroy', { id, ids: [] }, () => provisioner.destroy(id))) fault(`container ${id} was destroyed twice`);
+  if (await attempt('destroy', { id, ids: [] }, () => provisioner.destroy(id)))
+    fault(`container ${id} was destroyed twice`);
 }
 
 /** @param {Random} random */
 async function prune(random) {
   const keepBytes = random.chance(0.3) ? 200_000 : 0;
-  await attempt('prune', {}, () => provisioner.pruneImages([EXCLUDED], { keepBytes }), undefined, (report) => {
-    const layers = report.layers.filter(({ reasons }) => reasons.length === 0);
-    const gone = report.images.filter(({ reasons }) => reasons.length === 0);
-    const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
-    if (bytes !== report.bytesFreed) fault(`a prune freed ${report.bytesFreed} bytes, its layers had ${bytes}`);
-    for (const { names } of gone) {
-      if (names.some((text) => text.includes('kept/'))) fault(`a prune took the excluded image ${names}`);
-    }
-    return { images: gone.length, layers: layers.length, held: report.lockHeld, waited: report.lockWaited };
-  });
+  await attempt(
+    'prune',
+    {},
+    () => provisioner.pruneImages([EXCLUDED], { keepBytes }),
+    undefined,
+    (report) => {
+      const layers = report.layers.filter(({ reasons }) => reasons.length === 0);
+      const gone = report.images.filter(({ reasons }) => reasons.length === 0);
+      const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
+      if (bytes !== report.bytesFreed) fault(`a prune freed ${report.bytesFreed} bytes, its layers had ${bytes}`);
+      for (const { names } of gone) {
+        if (names.some((text) => text.includes('kept/'))) fault(`a prune took the excluded image ${names}`);
+      }
+      return { images: gone.length, layers: layers.length, held: report.lockHeld, waited: report.lockWaited };
+    },
+  );
 }
 
 async function tag() {
   const text = `own/${name}-${last++}:t`;
-  const tagged = await attempt('tag', { name: text }, () => provisioner.tag(KEPT, text), (code) => isGone(code) && !safe.has(KEPT));
+  const tagged = await attempt(
+    'tag',
+    { name: text },
+    () => provisioner.tag(KEPT, text),
+    (code) => isGone(code) && !safe.has(KEPT),
+  );
   if (tagged !== undefined) tags.push(text);
 }
 

@@ -32,13 +32,30 @@ interface Case {
 }
 
 const PULL = ['pull.leased', 'pull.unpacked', 'pull.synced', 'pull.oneRenamed', 'pull.oneRenamed:2', 'pull.published'];
-const RECORD = ['pull.oneRecorded', 'pull.layersRecorded', 'pull.stackCompleted', 'pull.imageRecorded', 'pull.unstaged'];
+const RECORD = [
+  'pull.oneRecorded',
+  'pull.layersRecorded',
+  'pull.stackCompleted',
+  'pull.imageRecorded',
+  'pull.unstaged',
+];
 const SEAM = ['pull.unpacked:2', 'pull.synced:2', 'pull.published:2', 'pull.layersRecorded:2'];
-const COPY = ['provision.recorded', 'provision.directoriesMade', 'provision.made', 'provision.synced', 'provision.finished'];
+const COPY = [
+  'provision.recorded',
+  'provision.directoriesMade',
+  'provision.made',
+  'provision.synced',
+  'provision.finished',
+];
 const DESTROY = ['destroy.letGo', 'destroy.removed', 'destroy.forgotten'];
 const PRUNE = ['prune.decided', 'prune.oneMarked', 'prune.oneMarked:2', 'prune.marked', 'prune.released'];
 const SWEEP = ['sweep.started', 'sweep.oneRemoved'];
-const RECOVER = ['recover.leasesDropped', 'recover.layersForgotten', 'recover.layersReconciled', 'recover.containersReconciled'];
+const RECOVER = [
+  'recover.leasesDropped',
+  'recover.layersForgotten',
+  'recover.layersReconciled',
+  'recover.containersReconciled',
+];
 
 const seams = (images: Surroundings['images']) => images['loose/seams:1']?.source ?? '';
 
@@ -148,8 +165,18 @@ const CASES: readonly Case[] = [
   },
   { operation: 'a tag', points: ['tag.done'], calls: () => [['tag', KEPT, 'told/other:1']] },
   { operation: 'a tag by the command line', points: ['tag.done'], command: () => ['tag', KEPT, 'told/other:1'] },
-  { operation: 'an rmi', points: ['rmi.done'], calls: () => [['removeNames', 'loose/stack:1']], alreadyDone: 'no image' },
-  { operation: 'an rmi by the command line', points: ['rmi.done'], command: () => ['rmi', 'loose/stack:1'], alreadyDone: 'no image' },
+  {
+    operation: 'an rmi',
+    points: ['rmi.done'],
+    calls: () => [['removeNames', 'loose/stack:1']],
+    alreadyDone: 'no image',
+  },
+  {
+    operation: 'an rmi by the command line',
+    points: ['rmi.done'],
+    command: () => ['rmi', 'loose/stack:1'],
+    alreadyDone: 'no image',
+  },
 ];
 
 const OWN_FILE = 'own.txt';

@@ -46,12 +46,20 @@ export interface ProcessOptions {
 }
 
 /** Calls a provisioner in a process of its own. */
-export function callInProcess(root: string, calls: readonly Call[], options: ProcessOptions = {}): Promise<ProcessOutcome> {
+export function callInProcess(
+  root: string,
+  calls: readonly Call[],
+  options: ProcessOptions = {},
+): Promise<ProcessOutcome> {
   return run([OPERATION, root, options.owner ?? 'default', JSON.stringify(calls)], options);
 }
 
 /** Runs the command line on a store. */
-export function runCommand(root: string, args: readonly string[], options: ProcessOptions = {}): Promise<ProcessOutcome> {
+export function runCommand(
+  root: string,
+  args: readonly string[],
+  options: ProcessOptions = {},
+): Promise<ProcessOutcome> {
   return run([CLI, '--root', root, ...args], options);
 }
 
