@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
-import { KEPT, makeImages, PINNED } from './images.mjs';
-import { makeReference } from './reference.mjs';
+import { KEPT, makeImages } from './images.mjs';
+import { makeReference, writeReference } from './reference.mjs';
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
 export const OWNERS = /** @type {const} */ (['one', 'two']);
@@ -86,6 +86,30 @@ export class Ledger {
       .map(([id]) => id);
   }
 
+  /**
+   * As it is, but that nobody knows whether what these events tell of had happened.
+   * @param {readonly Event[]} events
+   */
+  withDoubts(events) {
+    const copy = new Ledger();
+    copy.containers = new Map(
+      [...this.containers].map(([id, known]) => [id, { ...known, files: new Map(known.files) }]),
+    );
+    copy.tags = new Map(this.tags);
+    copy.safe = new Set(this.safe);
+    const doubt = (/** @type {string} */ id) => {
+      const container = copy.containers.get(id);
+      if (container !== undefined) container.state = 'doubt';
+    };
+    for (const { what, id, ids, path, name } of events) {
+      if (what === 'provision') doubt(id);
+      if (what === 'destroy') for (const inner of ids) doubt(inner);
+      if (what === 'change') copy.containers.get(id)?.files.set(path, undefined);
+      if (what === 'tag' || what === 'rmi') copy.tags.set(name, 'doubt');
+    }
+    return copy;
+  }
+
   /** To be called when those in doubt have been destroyed, since nobody knows them. */
   forgetDoubts() {
     for (const [id, { state }] of this.containers) if (state === 'doubt') this.containers.delete(id);
@@ -157,6 +181,14 @@ export class Worker {
       .split('\n')
       .filter(Boolean)
       .map((line) => JSON.parse(line));
+  }
+
+  /** What `news` would tell, which then still tells it. @returns {Event[]} */
+  peek() {
+    const read = this.#read;
+    const events = this.news();
+    this.#read = read;
+    return events;
   }
 
   get told() {
@@ -232,8 +264,7 @@ export class Crew {
     this.images = images;
     this.reference = reference;
     this.referenceFile = join(directory, 'reference.json');
-    const serial = [...reference.images].map(([name, image]) => [name, { ...image, rootfs: [...image.rootfs] }]);
-    writeFileSync(this.referenceFile, JSON.stringify(serial));
+    writeReference(reference, this.referenceFile);
   }
 
   /** @param {number} [scale] see `makeImages` */

@@ -28,7 +28,8 @@ export async function killAtRandom({ kills: wanted, seed, seconds = Number.POSIT
   const crew = await Crew.gather();
   const random = new Random(seed);
   const started = performance.now();
-  const report = { kills: 0, processes: 0, /** @type {string[]} */ problems: [], summary: '' };
+  /** @type {KillReport} */
+  const report = { kills: 0, processes: 0, problems: [], summary: '' };
   const totals = new Ledger();
   try {
     let store = newStore(crew, 0);

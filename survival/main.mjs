@@ -9,7 +9,9 @@
  *   --seconds N   runs random interleavings of all operations in four processes against a model for so long
  */
 import { parseArgs } from 'node:util';
+import { cutPower } from './cut-power.mjs';
 import { killAtRandom } from './kills.mjs';
+import { race } from './race.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -31,5 +33,9 @@ process.exitCode = outcome.problems.length > 0 ? 1 : 0;
 
 async function run() {
   if (values.kills !== undefined) return killAtRandom({ kills: Number(values.kills), seed, log });
+  if (values.seconds !== undefined) return race({ seconds: Number(values.seconds), seed, log });
+  if (values.cuts !== undefined) {
+    return cutPower({ cuts: Number(values.cuts), seed, seconds: Number.MAX_SAFE_INTEGER, unsafe: values.unsafe }, log);
+  }
   throw new Error('say what to break: --kills, --cuts or --seconds');
 }

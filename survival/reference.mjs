@@ -1,6 +1,6 @@
 // @ts-check
 /* What the images are, as a clean pull has them: what every store is compared with. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Provisioner } from '#src/index.js';
 import { agreement, readTree, timeless } from './trees.mjs';
@@ -61,4 +61,24 @@ async function cleanPull(directory, images, backend) {
     await provisioner.close();
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+/** For other processes. @param {Reference} reference @param {string} file */
+export function writeReference({ images, layers }, file) {
+  const text = {
+    images: [...images].map(([name, image]) => [name, { ...image, rootfs: [...image.rootfs] }]),
+    layers: [...layers].map(([id, tree]) => [id, [...tree]]),
+  };
+  writeFileSync(file, JSON.stringify(text));
+}
+
+/** @param {string} file @returns {Reference} */
+export function readReference(file) {
+  const { images, layers } = JSON.parse(readFileSync(file, 'utf8'));
+  return {
+    images: new Map(
+      images.map((/** @type {any} */ [name, image]) => [name, { ...image, rootfs: new Map(image.rootfs) }]),
+    ),
+    layers: new Map(layers.map((/** @type {any} */ [id, tree]) => [id, new Map(tree)])),
+  };
 }

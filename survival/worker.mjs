@@ -6,13 +6,14 @@
  * what it was told, each with one write, so that nothing is lost when it dies; and it looks itself at what it can see: its own containers, and what a
  * prune says it has done.
  */
-import { openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Provisioner } from '#src/index.js';
 import { Random } from '../fuzz/random.mjs';
 import { EXCLUDED, KEPT, LOOSE, PINNED } from './images.mjs';
 import { rootfsFaults } from './invariants.mjs';
+import { readReference } from './reference.mjs';
 
 /**
  * @typedef {object} WorkerConfig
@@ -32,13 +33,7 @@ import { rootfsFaults } from './invariants.mjs';
 /** @type {WorkerConfig} */
 const config = JSON.parse(process.argv[2] ?? '');
 const { root, owner, name, images, lanes } = config;
-/** @type {Map<string, import('./reference.mjs').ReferenceImage>} */
-const reference = new Map(
-  JSON.parse(readFileSync(config.reference, 'utf8')).map((/** @type {any} */ [key, image]) => [
-    key,
-    { ...image, rootfs: new Map(image.rootfs) },
-  ]),
-);
+const reference = readReference(config.reference).images;
 const journal = openSync(config.journal, 'a');
 /** @param {object} event */
 const tell = (event) => writeSync(journal, `${JSON.stringify(event)}\n`);
@@ -64,7 +59,14 @@ let isPaused = false;
 let isStopped = false;
 let active = 0;
 
-const provisioner = await Provisioner.open({ root, owner, workers: 1, unsafeNoSync: config.unsafeNoSync === true });
+const provisioner = await Provisioner.open({
+  root,
+  owner,
+  workers: 1,
+  unsafeNoSync: config.unsafeNoSync === true,
+  // Some of these stores are on disks that are small, so that they can be copied in no time.
+  limits: { freeSpaceReserve: 1024 * 1024 },
+});
 tell({ what: 'ready' });
 process.send?.('ready');
 process.on('message', (/** @type {any} */ message) => void answer(message));

@@ -77,6 +77,7 @@ export class Containers {
         for (let attempt = 1; ; attempt++) {
           const image = await findImage();
           const place = { id: randomUUID(), containerId, backend: backend.name };
+          this.#parts.directories.requireOwn(place);
           try {
             await (backend.mounts
               ? this.#mount(place, image, backend, signal)
@@ -156,6 +157,7 @@ export class Containers {
     const remount = async () => {
       const recorded = await metadata.getContainer(rootfs.containerId);
       if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
+      directories.requireOwn(rootfs);
       if (isMountPoint(directories.rootfs(rootfs))) return false;
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
@@ -249,9 +251,14 @@ export class Containers {
     }
   }
 
-  /** Lets go of a rootfs and takes away what it has on disk. */
+  /** Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched. */
   async takeApart(rootfs: RootfsPlace): Promise<void> {
     const { backends, directories } = this.#parts;
+    const link = directories.symlinkTo(rootfs);
+    if (link !== undefined) {
+      directories.removeSymlink(link, rootfs);
+      return;
+    }
     await backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs), this.#atWork > 1);
     crashPoint('destroy.letGo');
     directories.remove(rootfs);

@@ -1,6 +1,6 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { systemCode } from '../errors.js';
+import { ProvisionerError, systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 
@@ -26,6 +26,30 @@ export class RootfsDirectories {
 
   scratch({ id, containerId, backend }: RootfsPlace): string {
     return this.#paths.scratch(containerId, backend, id);
+  }
+
+  /**
+   * The first symlink on the way to a rootfs, or in its place. This store makes none there, so what lies behind it is somebody else's, even where it looks
+   * like a container that was moved away.
+   */
+  symlinkTo(place: RootfsPlace): string | undefined {
+    return this.#symlinkOn(this.rootfs(place)) ?? this.#symlinkOn(this.scratch(place));
+  }
+
+  /** @throws ProvisionerError `ERR_STORE_DAMAGED` when a symlink is in the way */
+  requireOwn(place: RootfsPlace): void {
+    const link = this.symlinkTo(place);
+    if (link === undefined) return;
+    throw new ProvisionerError('ERR_STORE_DAMAGED', `${link} is a symlink, and this store made none there`, {
+      hint: 'put the directory back that it stands for, or destroy the container, which removes the symlink and nothing behind it',
+      details: { path: link, containerId: place.containerId },
+    });
+  }
+
+  /** Removes a symlink that `symlinkTo` found, and nothing behind it. */
+  removeSymlink(link: string, { id }: RootfsPlace): void {
+    this.#sweeper.retire(link, id);
+    this.#removeEmptyAbove(link);
   }
 
   /** Two empty directories, and whatever leads to them. */
@@ -62,6 +86,18 @@ export class RootfsDirectories {
     const rootfses = this.#paths.rootfses(containerId, backend);
     const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map(removeEmpty);
     if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
+  }
+
+  #symlinkOn(path: string): string | undefined {
+    const { containers } = this.#paths;
+    let at = containers;
+    for (const name of relative(containers, path).split(sep)) {
+      at = join(at, name);
+      const status = lstatSync(at, { throwIfNoEntry: false });
+      if (status === undefined) return undefined;
+      if (status.isSymbolicLink()) return at;
+    }
+    return undefined;
   }
 
   /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */

@@ -24,6 +24,9 @@ export default async function setup(project: TestProject): Promise<void> {
     'docker-registry',
   ] as const)
     note(missing, command, [command]);
+  note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
+  const loop = missing.loop === undefined ? whyNoLoop() : undefined;
+  if (loop !== undefined) missing.loop = `a file cannot be mounted: ${loop}`;
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
   else if (!mayMount()) missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
@@ -45,6 +48,19 @@ function isCommand(name: string): boolean {
       return false;
     }
   });
+}
+
+/** Tries it: a file system in a file, mounted in a namespace with which the mount and its loop device go. */
+function whyNoLoop(): string | undefined {
+  const place = mkdtempSync(join(tmpdir(), 'provisioner-loop-'));
+  try {
+    const script = 'truncate -s 4M file && mkfs.ext4 -q -F file && mkdir place && mount -o loop file place';
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    const tried = spawnSync('unshare', ['--mount', 'sh', '-c', script], { cwd: place, env, encoding: 'utf8' });
+    return tried.status === 0 ? undefined : tried.stderr.trim() || `status ${tried.status}`;
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
 }
 
 function mayMount(): boolean {

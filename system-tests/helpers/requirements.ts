@@ -5,6 +5,8 @@ export const REQUIREMENTS = [
   'root',
   /** Overlay mounts in the temporary directory, and koffi to make them. */
   'overlay',
+  /** File systems in files, in mount namespaces, and the tools to make and freeze them. */
+  'loop',
   'umoci',
   'skopeo',
   'podman',

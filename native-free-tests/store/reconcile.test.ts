@@ -1,0 +1,88 @@
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ProvisionerEmitter } from '#src/events.js';
+import { digestHex, type LayerId } from '#src/image/digest.js';
+import { newIdentity, PROBE, transientName } from '#src/locks/process-identity.js';
+import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import type { LayerRecord } from '#src/metadata/metadata-manager.js';
+import { StorePaths } from '#src/paths.js';
+import { reconcileLayers } from '#src/store/reconcile-layers.js';
+import { reconcileStaging } from '#src/store/reconcile-staging.js';
+import { openStoreDirectory } from '#src/store/store-format.js';
+import { Sweeper } from '#src/store/sweeper.js';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { temporaryDirectory } from '../helpers/memory-store.js';
+
+const LAYER: LayerId = `sha256:${'a'.repeat(64)}`;
+const DEAD = '999999999:1:none:0';
+
+function record(id: LayerId): LayerRecord {
+  return { id, bytes: 0, entries: 0, opaqueRoot: false, whiteouts: false, describesRoot: false };
+}
+
+/** A new store's directories, and what takes directories away. */
+async function withStore(work: (paths: StorePaths, sweeper: Sweeper) => Promise<void>): Promise<void> {
+  const paths = new StorePaths(join(temporaryDirectory(), 'store'));
+  openStoreDirectory(paths, loadSyscalls);
+  const sweeper = new Sweeper(paths, new ProvisionerEmitter());
+  try {
+    await work(paths, sweeper);
+  } finally {
+    await sweeper.close();
+  }
+}
+
+describe('recovery, while a pull stores a layer', () => {
+  for (const moment of ['before', 'after'] as const) {
+    it(`keeps the layer when it is stored right ${moment} the records are read`, async () => {
+      let store = () => {};
+      class Interrupted extends MemoryMetadataManager {
+        override async listLayers(): Promise<LayerRecord[]> {
+          if (moment === 'before') store();
+          const layers = await super.listLayers();
+          if (moment === 'after') store();
+          return layers;
+        }
+      }
+      const metadata = new Interrupted();
+      await withStore(async (paths, sweeper) => {
+        store = () => {
+          mkdirSync(paths.layerRootfs(LAYER), { recursive: true });
+          void metadata.putLayer(record(LAYER));
+        };
+        const report = await reconcileLayers(paths, metadata, sweeper, false);
+        expect(report).toMatchObject({ forgottenLayers: [], retired: [] });
+        expect(await metadata.getLayer(LAYER)).toBeDefined();
+        expect(readdirSync(paths.layers)).toEqual([digestHex(LAYER)]);
+      });
+    });
+  }
+});
+
+describe('recovery, of what dead processes left in the records and in staging', () => {
+  it('drops their claims on layers, and those of nobody else', async () => {
+    const metadata = new MemoryMetadataManager();
+    const other: LayerId = `sha256:${'b'.repeat(64)}`;
+    const living = newIdentity();
+    await metadata.claimLayer(LAYER, DEAD, () => true);
+    await metadata.claimLayer(other, living, () => true);
+    await withStore(async (paths, sweeper) => {
+      await reconcileStaging(paths, metadata, sweeper, loadSyscalls());
+      expect(await metadata.claimLayer(LAYER, newIdentity(), () => true)).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(other, newIdentity(), () => true)).toEqual({ state: 'busy', holder: living });
+    });
+  });
+
+  it('takes the directory of a probe whose process is dead, and leaves one whose process is at it', async () => {
+    const metadata = new MemoryMetadataManager();
+    await withStore(async (paths, sweeper) => {
+      const living = `${transientName(PROBE)}abc`;
+      const dead = `${PROBE}_${DEAD.replaceAll(':', '_')}-abc`;
+      for (const name of [living, dead]) mkdirSync(join(paths.staging, name));
+      const { retired } = await reconcileStaging(paths, metadata, sweeper, loadSyscalls());
+      expect(retired).toEqual([join(paths.staging, dead)]);
+      expect(readdirSync(paths.staging)).toEqual([living]);
+    });
+  });
+});
