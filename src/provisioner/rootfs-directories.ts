@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
@@ -14,6 +14,7 @@ export interface RootfsPlace {
 export class RootfsDirectories {
   readonly #paths: StorePaths;
   readonly #sweeper: Sweeper;
+  #realContainers: string | undefined;
 
   constructor(paths: StorePaths, sweeper: Sweeper) {
     this.#paths = paths;
@@ -56,8 +57,17 @@ export class RootfsDirectories {
   create(place: RootfsPlace): { readonly rootfs: string; readonly scratch: string } {
     const rootfs = this.rootfs(place);
     const scratch = this.scratch(place);
-    for (const directory of [rootfs, scratch]) this.#make(directory);
-    return { rootfs, scratch };
+    // From the top down, since a container's directories are new most times, and a failed call costs more than a successful one.
+    const way = new Set([...this.#wayTo(rootfs), ...this.#wayTo(scratch)]);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        for (const directory of way) makeDirectory(directory);
+        return { rootfs, scratch };
+      } catch (error) {
+        // Others remove directories on the way because these are empty just now.
+        if (systemCode(error) !== 'ENOENT' || attempt === 100) throw error;
+      }
+    }
   }
 
   /**
@@ -90,8 +100,14 @@ export class RootfsDirectories {
 
   #symlinkOn(path: string): string | undefined {
     const { containers } = this.#paths;
+    const names = relative(containers, path).split(sep);
+    // Two calls say for most that there is none: a new container, and one that is as it was made.
+    const first = lstatSync(join(containers, names[0] as string), { throwIfNoEntry: false });
+    if (first === undefined) return undefined;
+    this.#realContainers ??= realpathSync.native(containers);
+    if (realPath(path) === join(this.#realContainers, ...names)) return undefined;
     let at = containers;
-    for (const name of relative(containers, path).split(sep)) {
+    for (const name of names) {
       at = join(at, name);
       const status = lstatSync(at, { throwIfNoEntry: false });
       if (status === undefined) return undefined;
@@ -100,19 +116,12 @@ export class RootfsDirectories {
     return undefined;
   }
 
-  /** From the top down, since a container's directories are new most times, and a failed call costs more than a successful one. */
-  #make(path: string): void {
+  /** The directories from the topmost container's down to the path itself. */
+  #wayTo(path: string): string[] {
     const { containers } = this.#paths;
-    const names = relative(containers, path).split(sep);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        names.reduce((parent, name) => makeDirectory(join(parent, name)), containers);
-        return;
-      } catch (error) {
-        // Others remove directories on the way because these are empty just now.
-        if (systemCode(error) !== 'ENOENT' || attempt === 100) throw error;
-      }
-    }
+    const way: string[] = [];
+    for (let at = path; at !== containers; at = dirname(at)) way.push(at);
+    return way.reverse();
   }
 
   #removeEmptyAbove(path: string): void {
@@ -120,14 +129,13 @@ export class RootfsDirectories {
   }
 }
 
-/** @returns its path; one that is there already will do */
-function makeDirectory(path: string): string {
+/** One that is there already will do. */
+function makeDirectory(path: string): void {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
   }
-  return path;
 }
 
 /** @returns false when there is something in it */
@@ -140,5 +148,14 @@ function removeEmpty(directory: string): boolean {
     if (code === 'ENOENT') return true;
     if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
     throw error;
+  }
+}
+
+/** @returns undefined for what is not there */
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync.native(path);
+  } catch {
+    return undefined;
   }
 }
