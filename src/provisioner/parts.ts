@@ -93,7 +93,7 @@ export class Parts {
     this.sweeper = new Sweeper(paths, this.events);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
-    this.directories = new RootfsDirectories(paths, this.sweeper);
+    this.directories = new RootfsDirectories(paths, this.sweeper, loadSyscalls);
     const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
     this.storeLock = new StoreLock(lockFile, { onLongWait: warnOfWait(this.events) });
   }

@@ -3,6 +3,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
 
 export interface RootfsPlace {
   readonly id: string;
@@ -14,9 +15,11 @@ export interface RootfsPlace {
 export class RootfsDirectories {
   readonly #paths: StorePaths;
   readonly #sweeper: Sweeper;
+  readonly #syscalls: () => Syscalls;
   #realContainers: string | undefined;
 
-  constructor(paths: StorePaths, sweeper: Sweeper) {
+  constructor(paths: StorePaths, sweeper: Sweeper, syscalls: () => Syscalls) {
+    this.#syscalls = syscalls;
     this.#paths = paths;
     this.#sweeper = sweeper;
   }
@@ -101,11 +104,11 @@ export class RootfsDirectories {
   #symlinkOn(path: string): string | undefined {
     const { containers } = this.#paths;
     const names = relative(containers, path).split(sep);
-    // Two calls say for most that there is none: a new container, and one that is as it was made.
+    // One or two calls say for most that there is none: a new container, and one that is as it was made.
     const first = lstatSync(join(containers, names[0] as string), { throwIfNoEntry: false });
     if (first === undefined) return undefined;
-    this.#realContainers ??= realpathSync.native(containers);
-    if (realPath(path) === join(this.#realContainers, ...names)) return undefined;
+    this.#realContainers ??= realpathSync(containers);
+    if (this.#syscalls().isPlainPath(join(this.#realContainers, ...names))) return undefined;
     let at = containers;
     for (const name of names) {
       at = join(at, name);
@@ -148,14 +151,5 @@ function removeEmpty(directory: string): boolean {
     if (code === 'ENOENT') return true;
     if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
     throw error;
-  }
-}
-
-/** @returns undefined for what is not there */
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync.native(path);
-  } catch {
-    return undefined;
   }
 }

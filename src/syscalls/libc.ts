@@ -154,6 +154,7 @@ const OPENAT2 = 437;
 const FCHMODAT2 = 452;
 const rawOpenat2 = libc.func('long syscall(long, int, const char *, const void *, ulong)') as typeof rawFsopen;
 const rawFchmodat2 = libc.func('long syscall(long, int, const char *, uint, int)') as typeof rawFsopen;
+export const AT_FDCWD = -100;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const RESOLVE_NO_XDEV = 0x01;
@@ -172,11 +173,14 @@ const howToOpenBeneath = new BigUint64Array([
  */
 export const openDirectoryBeneath = (directory: number, path: string | Buffer): number =>
   rawOpenat2(OPENAT2, directory, path, howToOpenBeneath, howToOpenBeneath.byteLength);
+const howToOpenPlain = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, BigInt(RESOLVE_NO_SYMLINKS)]);
+/** Opens what is at an absolute path, only to name it, on a way that follows no symlink. Linux 5.6. @see openat2(2) */
+export const openWithoutSymlinks = (path: string): number =>
+  rawOpenat2(OPENAT2, AT_FDCWD, path, howToOpenPlain, howToOpenPlain.byteLength);
 /** fchmodat with flags, which it has no place for. Linux 6.6. @see fchmodat2(2) */
 export const fchmodat2 = (directory: number, path: string | Buffer, mode: number, flags: number): number =>
   rawFchmodat2(FCHMODAT2, directory, path, mode, flags);
 
-export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 

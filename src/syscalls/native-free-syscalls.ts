@@ -35,6 +35,9 @@ export class NativeFreeSyscalls implements Syscalls {
   mountBindReadOnly(): void {
     throw syscallError('ENOTSUP', 'mount');
   }
+  isPlainPath(): undefined {
+    return undefined;
+  }
   openLockFile(path: string): LockFile {
     throw syscallError('ENOTSUP', 'flock', path);
   }

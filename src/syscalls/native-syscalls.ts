@@ -5,6 +5,7 @@ import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
   check,
+  close,
   lastErrno,
   lastError,
   lgetxattr,
@@ -12,6 +13,7 @@ import {
   lsetxattr,
   mknodat,
   mount,
+  openWithoutSymlinks,
   syncfs,
   umount2,
   umount2Aside,
@@ -112,6 +114,16 @@ export class NativeSyscalls implements Syscalls {
 
   makeNode(path: BytePath, mode: number, device: DeviceNumber): void {
     check(mknodat(AT_FDCWD, cPath(path), mode, makeDevice(device)), 'mknod', path);
+  }
+
+  isPlainPath(path: string): boolean | undefined {
+    const descriptor = openWithoutSymlinks(path);
+    if (descriptor >= 0) {
+      close(descriptor);
+      return true;
+    }
+    const number = lastErrno();
+    return number === os.errno.ENOSYS || number === os.errno.EPERM ? undefined : false;
   }
 
   openLockFile(path: string): LockFile {

@@ -39,6 +39,12 @@ export interface Syscalls {
   /** @param mode with the file type bits, as `stat` has it */
   makeNode(path: BytePath, mode: number, device: DeviceNumber): void;
 
+  /**
+   * Whether there is something at an absolute path whose every component is itself and no symlink.
+   * @returns undefined where the system cannot tell with one call
+   */
+  isPlainPath(path: string): boolean | undefined;
+
   /** Opens a lock file, made when it is missing. The caller closes it. @throws `ENOTSUP` where there are no such locks */
   openLockFile(path: string): LockFile;
 
