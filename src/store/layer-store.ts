@@ -110,19 +110,26 @@ export class LayerStore {
    * @returns false when it needs none
    */
   async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
-    const { pool } = this.#parts;
-    let needed = true;
+    const { pool, metadata, paths } = this.#parts;
     const make = async (directory: string, signal: AbortSignal): Promise<LayerRecord | undefined> => {
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
-      needed = seam.entries > 0;
-      if (!needed) return undefined;
+      if (seam.entries === 0) return undefined;
       const { entries, whiteouts, bytes } = seam;
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
-    const stage = this.#parts.paths.stagedLayer(pull.pullId, id);
-    const batch = new CommitBatch<StagedLayer>(1, (staged) => this.#publish(staged));
-    await this.#storeOnce(id, stage, batch, pull.signal, make, () => {});
-    return needed;
+    let working: Promise<void> | undefined;
+    const work = (signal: AbortSignal) => {
+      const batch = new CommitBatch<StagedLayer>(1, (staged) => this.#publish(staged));
+      working = this.#storeOnce(id, paths.stagedLayer(pull.pullId, id), batch, signal, make, () => {});
+      return working;
+    };
+    try {
+      await this.#flights.run(id, work, pull.signal);
+    } finally {
+      // A flight that started here may go on for another caller; it stages in this caller's place.
+      await working?.catch(() => {});
+    }
+    return (await metadata.getLayer(id)) !== undefined;
   }
 
   /** Gives back the claims on layers that are done with. */
