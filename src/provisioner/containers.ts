@@ -11,7 +11,7 @@ import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
-import { rootfsesOnDisk } from './rootfses-on-disk.js';
+import { isMountPoint, rootfsesOnDisk } from './rootfses-on-disk.js';
 
 export interface ContainersParts {
   readonly paths: StorePaths;
@@ -44,7 +44,8 @@ const FIND_ATTEMPTS = 3;
  *
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
- *   destroy:                let go ──► remove directories ──► forget
+ *   destroy:                lock shared [ let go ──► remove directories ] ──► forget
+ *   mount again:            lock alone [ look whether it is still wanted and not mounted ──► mount ]
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
@@ -96,7 +97,7 @@ export class Containers {
       async () => {
         const rootfses = await this.#made(containerId, signal);
         // When several destroy it at once, each does all of it, and one says so.
-        const removed = rootfses.length > 0 && (await this.remove(rootfses)) > 0;
+        const removed = rootfses.length > 0 && (await this.remove(rootfses, signal)) > 0;
         return (await this.#destroyUnrecorded(containerId, signal)) || removed;
       },
       signal,
@@ -109,7 +110,12 @@ export class Containers {
       containerId,
       async () => {
         const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
-        return (await this.remove(rootfses.filter((rootfs) => rootfs.containerId === containerId))) > 0;
+        return (
+          (await this.remove(
+            rootfses.filter((rootfs) => rootfs.containerId === containerId),
+            signal,
+          )) > 0
+        );
       },
       signal,
     );
@@ -119,14 +125,17 @@ export class Containers {
    * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone.
    * @returns how many were recorded until now
    */
-  async remove(rootfses: readonly RootfsRecord[]): Promise<number> {
-    const { metadata, paths } = this.#parts;
+  async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<number> {
+    const { metadata, paths, storeLock } = this.#parts;
     const gone: RootfsRecord[] = [];
     try {
-      for (const rootfs of rootfses) {
-        this.takeApart(rootfs);
-        gone.push(rootfs);
-      }
+      // Shared: a recovery must not mount again what is just being let go of.
+      await storeLock.withShared(() => {
+        for (const rootfs of rootfses) {
+          this.takeApart(rootfs);
+          gone.push(rootfs);
+        }
+      }, signal);
     } catch (error) {
       await metadata.forgetRootfses(gone);
       throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
@@ -137,13 +146,17 @@ export class Containers {
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it. @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the
+   * Mounts a rootfs again, with the changes made in it. With the lock held alone, so that nobody mounts it twice or is just taking it away.
+   * @returns false when there is nothing to do any more: it is mounted, or gone @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the
    * backend throws
    */
-  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<void> {
+  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
     const { backends, directories, storeLock, metadata, paths } = this.#parts;
-    if (!rootfs.complete) throw layersGone(rootfs.image, 'its source');
-    await storeLock.withShared(async () => {
+    const target = directories.rootfs(rootfs);
+    const work = async () => {
+      const recorded = (await metadata.rootfsesIn(rootfs.containerId)).some(({ id }) => id === rootfs.id);
+      if (!recorded || !existsSync(target) || isMountPoint(target)) return false;
+      if (!rootfs.complete) throw layersGone(rootfs.image, 'its source');
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
         const layer = await metadata.getLayer(id);
@@ -152,9 +165,11 @@ export class Containers {
       }
       const [first] = stack;
       if (first === undefined) throw layersGone(rootfs.image, 'its image');
-      const places = { rootfs: directories.rootfs(rootfs), scratch: directories.scratch(rootfs) };
+      const places = { rootfs: target, scratch: directories.scratch(rootfs) };
       await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
-    }, signal);
+      return true;
+    };
+    return storeLock.withExclusive('recover', work, signal);
   }
 
   /** Whether rootfses of this backend are mounts. */
@@ -237,6 +252,11 @@ export class Containers {
   async #stack(image: ImageRecord): Promise<StackedLayer[]> {
     const { metadata, paths } = this.#parts;
     const stack = await metadata.getStack(image.id);
+    if (image.layers.length === 0) {
+      throw new ProvisionerError('ERR_BACKEND_LIMIT', `image ${image.id} has no layers to make a rootfs of`, {
+        details: { image: image.id },
+      });
+    }
     if (stack.length === image.layers.length) {
       return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
     }

@@ -134,6 +134,8 @@ export class Recovery {
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
     const { paths, metadata, containers, directories, owner } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
+    const own = await metadata.listContainers(owner);
+    // After the records, which are written when a rootfs is mounted.
     const mounts = mountPoints(paths);
     const remounted: string[] = [];
     const finished: string[] = [];
@@ -141,7 +143,7 @@ export class Recovery {
     const untrusted: { containerId: string; reason: string }[] = [];
     let sliceEnds = performance.now() + SLICE;
     // From the last id to the first: children come before parents.
-    for (const container of (await metadata.listContainers(owner)).toReversed()) {
+    for (const container of own.toReversed()) {
       throwIfAborted(signal);
       if (container.rootfses.some(isBeingMade)) continue;
       if (known !== undefined && !known.has(container.id)) {
@@ -151,12 +153,12 @@ export class Recovery {
       for (const rootfs of container.rootfses) {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
-          await containers.remove([rootfs]);
+          await containers.remove([rootfs], signal);
           finished.push(path);
         } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
-          const problem = await this.#remount(container, rootfs, signal);
-          if (problem === undefined) remounted.push(path);
-          else untrusted.push({ containerId: container.id, reason: problem });
+          const outcome = await this.#remount(container, rootfs, signal);
+          if (outcome === true) remounted.push(path);
+          else if (outcome !== false) untrusted.push({ containerId: container.id, reason: outcome });
         }
       }
       if (performance.now() < sliceEnds) continue;
@@ -166,16 +168,16 @@ export class Recovery {
     return { remounted, finished, destroyed, untrusted };
   }
 
-  /** @returns why it could not be mounted */
+  /** @returns whether it was mounted; when that is not possible, why */
   async #remount(
     container: ContainerRecord,
     rootfs: RootfsRecord,
     signal: AbortSignal | undefined,
-  ): Promise<string | undefined> {
+  ): Promise<boolean | string> {
     try {
-      await this.#parts.containers.remount(rootfs, signal);
+      const mounted = await this.#parts.containers.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');
-      return undefined;
+      return mounted;
     } catch (error) {
       throwIfAborted(signal);
       const message = error instanceof Error ? error.message : String(error);

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
+import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
 import type { RootfsPlace } from './rootfs-directories.js';
 
@@ -43,6 +45,16 @@ export async function rootfsesOnDisk(paths: StorePaths, top?: string, hollow: st
 export function mountPoints(paths: StorePaths): ReadonlySet<string> {
   const real = realpathSync(paths.containers);
   return new Set(mountsBelow(real).map((path) => join(paths.containers, path.slice(real.length + 1))));
+}
+
+/** Whether something is mounted at a directory, as far as the system tells. */
+export function isMountPoint(path: string): boolean {
+  const directory = loadTreeCalls(loadSyscalls()).openDirectory(path);
+  try {
+    return directory.usage('').mountPoint;
+  } finally {
+    directory.close();
+  }
 }
 
 function rootfsesOf(paths: StorePaths, containerId: string, mounts: ReadonlySet<string>): FoundRootfs[] {
