@@ -158,7 +158,8 @@ export class Containers {
       const recorded = await metadata.getContainer(rootfs.containerId);
       if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
       directories.requireOwn(rootfs);
-      if (isMountPoint(directories.rootfs(rootfs))) return false;
+      const target = directories.rootfs(rootfs);
+      if (!existsSync(target) || isMountPoint(target)) return false;
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
         const layer = await metadata.getLayer(id);

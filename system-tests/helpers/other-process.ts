@@ -25,12 +25,13 @@ afterEach(async () => {
 
 /**
  * Another process with a provisioner `p` on the store.
+ * @param options of the provisioner; `crashAt` is where the process dies, see `src/crash-points.ts`
  * @param body of a module; `say(text)` tells this process a line, `sleep(ms)` waits
  */
 export function otherProcess(
   root: string,
   body: string,
-  options: Readonly<Record<string, unknown>> = {},
+  { crashAt, ...options }: Readonly<Record<string, unknown>> & { readonly crashAt?: string } = {},
 ): OtherProcess {
   const code = `
     import { writeSync } from 'node:fs';
@@ -39,7 +40,10 @@ export function otherProcess(
     const say = (text) => writeSync(1, text + '\\n');
     const p = await Provisioner.open(${JSON.stringify({ root, ...options })});
     ${body}`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...(crashAt === undefined ? {} : { PROVISIONER_CRASH_AT: crashAt }) },
+  });
   running.add(child);
   let output = '';
   let errors = '';

@@ -84,10 +84,7 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
     for (const point of ['prune.decided', 'prune.oneMarked', 'prune.marked', 'prune.released']) {
       const p = await threeImages();
       const { rootfs } = await p.provision('job', 'app:v1');
-      process.env['PROVISIONER_CRASH_AT'] = point;
-      const dying = otherProcess(p.root, `await p.pruneImages();`);
-      delete process.env['PROVISIONER_CRASH_AT'];
-      await dying.done;
+      await otherProcess(p.root, `await p.pruneImages();`, { crashAt: point }).done;
       // A pull of what it was taking away waits for nobody, and gets it whole.
       await pullImages(p, { 'app:v2': v2 });
       const second = await p.provision('job', 'app:v2');

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Provisioner, RecoveryReport } from '#src/index.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
@@ -133,6 +134,56 @@ describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
     const { remounted } = await p.recover();
     expect(readFileSync(join(remounted[0] as string, 'app'), 'utf8')).toBe('v1');
     expect((await p.images()).flatMap(({ names }) => names)).toEqual(['docker.io/library/app:v1']);
+  });
+});
+
+describeWith(['root', 'overlay'], 'recoveries at the same time', () => {
+  test('of one owner by several processes mount each rootfs once', async () => {
+    const ids = Array.from({ length: 20 }, (_, index) => `job-${index}`);
+    const p = await reboot(await storeWith(...ids));
+    const at = Date.now() + 1500;
+    const others = Array.from({ length: 3 }, () =>
+      otherProcess(
+        p.root,
+        `await sleep(${at} - Date.now()); say(String((await p.recover()).remounted.length)); await p.close();`,
+      ),
+    );
+    const remounted = (await Promise.all(others.map(({ done }) => done))).flat().map(Number);
+    expect(remounted.reduce((sum, count) => sum + count, 0)).toBe(20);
+    expect(mountsBelow(p.root)).toHaveLength(20);
+    for (const id of ids) expect(await p.destroy(id)).toBe(true);
+    await expectNoContainers(p);
+  });
+
+  test('as provisions and destroys go on mount nothing twice and call nothing untrusted', async () => {
+    const p = await storeWith(...Array.from({ length: 30 }, (_, index) => `stays-${index}`));
+    const other = otherProcess(
+      p.root,
+      `say('going');
+       for (let i = 0; i < 60; i++) {
+         const { remounted, untrusted, finished, retired } = await p.recover();
+         if (remounted.length + untrusted.length > 0) throw new Error(JSON.stringify({ remounted, untrusted }));
+         await sleep(1);
+       }
+       await p.close();`,
+    );
+    await other.says('going');
+    let ended = false;
+    const end = () => {
+      ended = true;
+    };
+    other.done.then(end, end);
+    for (let round = 0; !ended; round += 1) {
+      const id = `job-${round}`;
+      await p.provision(id, 'app:v1');
+      expect(await p.destroy(id)).toBe(true);
+      // Neither call gives the event loop a turn, and the end of the other process comes by that.
+      await setImmediate();
+    }
+    await other.done;
+    expect(mountsBelow(p.root)).toHaveLength(30);
+    await p.recover({ knownContainerIds: [] });
+    await expectNoContainers(p);
   });
 });
 
