@@ -8,8 +8,8 @@ set -euo pipefail
 
 BUILD=(python3 make g++)
 # mmdebstrap makes real images, umoci and skopeo make and unpack them in other ways to compare with, attr shows and sets extended
-# attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start.
-TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates)
+# attributes, zstd compresses layers, mount mounts, e2fsprogs makes the disks that lose their power, ca-certificates lets skopeo start.
+TESTS=(mmdebstrap umoci skopeo attr zstd mount e2fsprogs ca-certificates)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;
