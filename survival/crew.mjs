@@ -1,7 +1,8 @@
 // @ts-check
 /* Starts the processes that use a store at random, reads what they tell, and works out what must be true of the store. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
@@ -269,9 +270,7 @@ export class Crew {
 
   /** @param {number} [scale] see `makeImages` */
   static async gather(scale) {
-    const directory = mkdtempSync(
-      join(existsSync('/dev/shm') ? '/dev/shm' : (process.env['TMPDIR'] ?? '/tmp'), 'provisioner-survival-'),
-    );
+    const directory = mkdtempSync(join(roomyDirectory(), 'provisioner-survival-'));
     try {
       const images = await makeImages(directory, scale);
       return new Crew(directory, images, await makeReference(directory, images));
@@ -296,6 +295,14 @@ export class Crew {
     releaseMounts(this.directory);
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** In memory, where there is room for the disks of `power-cut.mjs`; in a container there may be hardly any. */
+function roomyDirectory() {
+  const memory = '/dev/shm';
+  if (!existsSync(memory)) return tmpdir();
+  const { bavail, bsize } = statfsSync(memory);
+  return bavail * bsize > 2 ** 30 ? memory : tmpdir();
 }
 
 /** @param {string} directory */

@@ -28,7 +28,7 @@ const PROGRAM = fileURLToPath(new URL('./power-cut.mjs', import.meta.url));
 export async function cutPower(options, log = () => {}) {
   const command = [process.execPath, PROGRAM, JSON.stringify(options)];
   const child = spawn('unshare', ['--mount', '--propagation', 'private', ...command], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   let stdout = '';
   let stderr = '';

@@ -17,7 +17,7 @@
  * process all others must be as dead as after a real cut.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,13 @@ const MIB = 1024 * 1024;
 const { cuts, seed, seconds, unsafe } = JSON.parse(process.argv[2] ?? '');
 const random = new Random(seed);
 const started = performance.now();
+let isOver = false;
+// Whoever started this is gone: time to clean up, and nobody to tell.
+process.stdin.resume().on('close', () => {
+  isOver = true;
+});
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
 const log = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
 const crew = await Crew.gather(unsafe ? 6 : 1);
 const report = {
@@ -57,6 +64,7 @@ try {
   await crew.disband();
 }
 process.stdout.write(JSON.stringify(report));
+process.stdin.destroy();
 
 async function cutOften() {
   const ledger = new Ledger();
@@ -66,7 +74,7 @@ async function cutOften() {
     return crew.start({ root, owner, seed: random.below(2 ** 31), lanes: 2, unsafeNoSync: unsafe });
   });
   await Promise.all(workers.map((worker) => worker.ready()));
-  while (report.cuts < cuts && performance.now() - started < seconds * 1000) {
+  while (!isOver && report.cuts < cuts && performance.now() - started < seconds * 1000) {
     await sleep(random.between(20, unsafe ? 1500 : 500));
     const image = join(crew.directory, 'cut.img');
     // What was told before the instant must be there; what is told while the copy is made is in doubt.
@@ -130,7 +138,8 @@ function makeDisk(file, mebibytes, place) {
 }
 
 /**
- * The kernel writes out what has waited for half a minute, or what is too much. For a test that cannot wait, little is too much: of this device alone.
+ * The kernel writes out what has waited for half a minute, or what is too much. For a test that cannot wait, little is too much: of this device alone. Where
+ * that cannot be set, damage takes longer to show.
  * @param {string} place
  */
 function writeEarly(place) {
@@ -143,7 +152,11 @@ function writeEarly(place) {
     ['strict_limit', '1'],
     ['max_bytes', String(2 * MIB)],
   ]) {
-    if (readdirSync(knobs).includes(String(knob))) writeFileSync(join(knobs, String(knob)), String(value));
+    try {
+      writeFileSync(join(knobs, String(knob)), String(value));
+    } catch (error) {
+      log(`cannot set ${knob} of the disk: ${error}`);
+    }
   }
 }
 

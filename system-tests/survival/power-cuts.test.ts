@@ -19,7 +19,7 @@ describeWith(['root', 'overlay', 'loop'], 'a machine that loses its power under 
   test('has lost something that was reported when durability was off, which shows that these tests can fail', {
     timeout: 240_000,
   }, async () => {
-    const report = await cutPower({ cuts: 60, seconds: 90, seed, unsafe: true });
+    const report = await cutPower({ cuts: 100, seconds: 150, seed, unsafe: true });
     console.log(`seed ${seed}: ${report.cuts} cuts; ${report.problems[0]}`);
     expect(report.damaged).toBeGreaterThan(0);
   });
