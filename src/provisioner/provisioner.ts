@@ -5,14 +5,12 @@ import { type BackendReport, Backends } from '../backends/backends.js';
 import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
-import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
+import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers } from '../config.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
-import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
-import { formatReference, parseReference } from '../image/reference.js';
 import { newIdentity } from '../locks/process-identity.js';
 import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
 import type { ContainerRecord, ImageRecord, ImageSummary, MetadataManager } from '../metadata/metadata-manager.js';
@@ -20,8 +18,8 @@ import { defaultRoot, StorePaths } from '../paths.js';
 import { checkPlan, type PrunePlan } from '../prune/plan.js';
 import { type PruneOptions, type PruneReport, Pruner } from '../prune/pruner.js';
 import { type Explanation, explain } from '../prune/why.js';
-import { parseSource } from '../pull/source.js';
-import { checkRegistryOptions, type RegistryOptions } from '../registry/registry-options.js';
+import { checkRegistryOptions } from '../registry/registry-options.js';
+import type { Availability, PullUnderWay } from '../store/availability.js';
 import { DiskSync } from '../store/disk-sync.js';
 import { ImageStore, type PulledImage } from '../store/image-store.js';
 import { Reserve } from '../store/reserve.js';
@@ -32,8 +30,9 @@ import type { LockFile } from '../syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import { checkContainerId } from './container-id.js';
 import { Containers } from './containers.js';
+import { ImageRequests, imageName, tryImageName, wantedPlatform } from './image-requests.js';
 import { openRecords } from './open-records.js';
-import type { ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import type { ImageRequestOptions, ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
 import { type RecoverOptions, Recovery, type RecoveryReport } from './recovery.js';
 import { RootfsDirectories } from './rootfs-directories.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
@@ -108,6 +107,7 @@ export class Provisioner {
   readonly #parts: Parts;
   readonly #sweeper: Sweeper;
   readonly #images: ImageStore;
+  readonly #requests: ImageRequests;
   readonly #containers: Containers;
   readonly #directories: RootfsDirectories;
   readonly #backends: Backends;
@@ -157,12 +157,14 @@ export class Provisioner {
       new BindBackend(loadSyscalls),
     ];
     const identity = newIdentity();
-    const limits = { ...DEFAULT_UNPACK_LIMITS, ...options.limits };
+    const limits = { ...DEFAULT_PULL_LIMITS, ...options.limits };
+    const coolDown = options.pullCoolDown ?? DEFAULT_PULL_COOL_DOWN;
     const store = { paths, metadata, sweeper, storeLock, directories, owner, identity };
     this.#sweeper = sweeper;
     this.#directories = directories;
     this.#backends = new Backends(backends, paths.staging);
-    this.#images = new ImageStore({ ...store, pool, disk, events, whiteouts, privileged, limits });
+    this.#images = new ImageStore({ ...store, pool, disk, events, whiteouts, privileged, limits, coolDown });
+    this.#requests = new ImageRequests(this.#images, options.registry);
     this.#containers = new Containers({ ...store, backends: this.#backends, sync: () => disk.all() });
     this.#pruner = new Pruner({ ...store, isShared: options.records !== 'memory' });
     this.#recovery = new Recovery({ ...store, syscalls: loadSyscalls, containers: this.#containers });
@@ -171,12 +173,33 @@ export class Provisioner {
   /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
-    return this.#images.pull(parseSource(source), {
-      platform: wantedPlatform(options.platform),
-      names: options.name === undefined ? undefined : [imageName(options.name)],
-      registry: this.#registry(options),
-      signal: options.signal,
-    });
+    return this.#requests.pull(source, options);
+  }
+
+  /**
+   * What is known of an image at once, without asking its source: whether it is stored, being pulled by any process, has failed of late, or is missing.
+   * (`image` gives a stored image and throws when there is none.)
+   * @param source as for `pull`
+   */
+  async availability(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    this.#checkOpen();
+    return this.#requests.availability(source, options);
+  }
+
+  /**
+   * Sees to it that an image will be stored, and says at once how that stands: what is missing is pulled in the background. A pull that failed is
+   * repeated by the first request after `pullCoolDown`, or by one that forces it. `close` gives up what nobody waits for.
+   * @param source as for `pull`
+   */
+  async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    this.#checkOpen();
+    return this.#requests.request(source, options);
+  }
+
+  /** The pulls under way, of all processes that use this store, oldest first; what they tell is at most a second old. */
+  async pulls(): Promise<PullUnderWay[]> {
+    this.#checkOpen();
+    return this.#images.pulls();
   }
 
   /** Stores all images of a `docker save` or OCI archive. @param input a file's path, or a stream of it */
@@ -237,7 +260,7 @@ export class Provisioner {
     this.#checkOpen();
     checkContainerId(containerId);
     const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
-    const find = () => this.#resolve(image, options);
+    const find = () => this.#requests.resolve(image, options);
     const made = await this.#track(this.#containers.provision(containerId, find, backend, options.signal));
     return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
   }
@@ -343,6 +366,7 @@ export class Provisioner {
   }
 
   async #close(sweep: 'finish' | 'leave'): Promise<void> {
+    await this.#requests.close();
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     await this.#images.close();
     if (sweep === 'finish') await this.#sweeper.idle();
@@ -371,38 +395,6 @@ export class Provisioner {
   /** Runs what frees space, on a full disk too. */
   async #freeing<T>(work: () => Promise<T>): Promise<T> {
     return this.#track(this.#parts.reserve.freeing(work));
-  }
-
-  async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
-    const isSource = /^(?:oci|oci-archive|docker-archive):/.test(image);
-    const name = image.replace(/^docker:\/\//, '');
-    const { pullPolicy = 'missing', platform, signal } = options;
-    if (isSource && pullPolicy === 'never') {
-      throw new ProvisionerError('ERR_BAD_OPTION', `a source cannot be used without pulling it: ${image}`, {
-        hint: 'name a stored image, or leave the pull policy never out',
-      });
-    }
-    // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    const pull = () =>
-      this.#images.pull(parseSource(image), {
-        platform: wantedPlatform(platform),
-        registry: this.#registry(options),
-        signal,
-      });
-    if (isSource || pullPolicy === 'always') return pull();
-    try {
-      return await this.#images.find(name);
-    } catch (error) {
-      // The digits of a digest say nothing of where the image could be had.
-      const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
-      if (!elsewhere || !isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
-    }
-    return pull();
-  }
-
-  #registry({ registry = {} }: Pick<PullImageOptions, 'registry'>): RegistryOptions {
-    const own = Object.entries(registry).filter(([, value]) => value !== undefined);
-    return { ...this.#parts.options.registry, ...Object.fromEntries(own) };
   }
 
   /** Keeps `close` waiting for what is under way. */
@@ -442,20 +434,4 @@ function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLo
       details: { waited, ...(writer ?? {}), holders: pids },
     });
   };
-}
-
-function wantedPlatform(text: string | undefined): Platform {
-  return text === undefined ? machinePlatform() : parsePlatform(text);
-}
-
-function imageName(text: string): string {
-  return formatReference(parseReference(text));
-}
-
-function tryImageName(text: string): string | undefined {
-  try {
-    return imageName(text);
-  } catch {
-    return undefined;
-  }
 }
