@@ -93,7 +93,8 @@ export class PullTracker {
   #report(layer: LayerId, tracked: Tracked): void {
     const { phase, bytes, total, speed } = tracked;
     tracked.reportedAt = this.#now();
-    const bytesPerSecond = phase === 'unpacking' || phase === 'shared' ? speed.bytesPerSecond(tracked.reportedAt) : 0;
+    const isMoving = (phase === 'unpacking' || phase === 'shared') && bytes !== total;
+    const bytesPerSecond = isMoving ? speed.bytesPerSecond(tracked.reportedAt) : 0;
     this.#options.emit({ pullId: this.#options.pullId, layer, phase, bytes, total, bytesPerSecond });
   }
 
