@@ -9,8 +9,8 @@ set -euo pipefail
 BUILD=(python3 make g++)
 # mmdebstrap makes real images, umoci and skopeo make and unpack them in other ways to compare with, attr shows and sets extended
 # attributes, zstd compresses layers, mount mounts, ca-certificates lets skopeo start, docker-registry is the registry that is pulled from, and
-# openssl makes its certificates.
-TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates docker-registry openssl)
+# openssl makes its certificates. bsdutils has script, which gives a command a terminal.
+TESTS=(mmdebstrap umoci skopeo attr zstd mount ca-certificates docker-registry openssl bsdutils)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

@@ -21,6 +21,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'setfattr',
     'openssl',
     'docker-registry',
+    'script',
   ] as const)
     note(missing, command, [command]);
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
