@@ -46,6 +46,8 @@ export interface FaultProxy {
   fault: (request: SeenRequest) => Fault | undefined;
   /** Connections that are open now. */
   connections(): number;
+  /** Requests that are being answered now. */
+  answering(): number;
 }
 
 const open = new Set<() => Promise<void>>();
@@ -58,9 +60,12 @@ afterEach(async () => {
 export async function startFaultProxy(target: { readonly port: number }): Promise<FaultProxy> {
   const sockets = new Set<Socket>();
   const seen: SeenRequest[] = [];
+  let answering = 0;
   const server = createServer((incoming, response) => {
     const asked = { method: incoming.method ?? '', url: incoming.url ?? '', headers: incoming.headers };
     seen.push(asked);
+    answering++;
+    response.on('close', () => answering--);
     serve(target.port, proxy.fault(asked), incoming, response);
   });
   server.on('connection', (socket) => {
@@ -76,6 +81,7 @@ export async function startFaultProxy(target: { readonly port: number }): Promis
     blobs: () => seen.filter(({ url }) => url.includes('/blobs/')),
     fault: () => undefined,
     connections: () => sockets.size,
+    answering: () => answering,
   };
   const close = async () => {
     open.delete(close);
