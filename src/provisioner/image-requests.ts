@@ -57,7 +57,9 @@ export class ImageRequests {
 
   /** What is known of an image at once. */
   async availability(text: string, options: ImageRequestOptions): Promise<Availability> {
-    return this.#images.availability(parseSource(text), this.#request(options));
+    const { platform } = options;
+    const fitting = platform === undefined ? undefined : parsePlatform(platform);
+    return this.#images.availability(parseSource(text), this.#request(options), fitting);
   }
 
   /** Sees to it that an image will be there, and tells how it stands now. */

@@ -8,6 +8,7 @@ import { formatReference, parseReference, type Reference } from '../image/refere
 import { orAborted } from '../locks/or-aborted.js';
 import { isAlive } from '../locks/process-identity.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { PullKey } from '../metadata/pull-records.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
 import type { StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
@@ -16,9 +17,9 @@ import type { PassedOver } from '../registry/registry-blob.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { type LayerStoreParts, reportPassedOver } from './layer-store.js';
-import { pullKey } from './pull-key.js';
+import { type PullTerms, pullKey } from './pull-key.js';
 import { PullRunner, type RunImage } from './pull-runner.js';
-import { type LandedPull, SharedPulls } from './shared-pulls.js';
+import { type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
 
 export interface PullRequest {
   readonly platform: Platform;
@@ -71,9 +72,10 @@ export class ImageStore {
   async pull(source: Source, request: PullRequest): Promise<PulledImage> {
     const absolute = withAbsolutePath(source);
     const { names, force = true, signal, platform } = request;
-    return this.#shared.get(pullKey(absolute, platform, request), { names, force, signal }, (pullId, cancel, given) =>
-      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given })),
-    );
+    const run: RunPull = (pullId, cancel, given) =>
+      // It may go on for a moment when its last caller has gone.
+      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given }));
+    return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
   }
 
   /** Gives names to an image that is stored. */
@@ -106,11 +108,14 @@ export class ImageStore {
     return orAborted(this.#track(load()), request.signal);
   }
 
-  /** What is known of an image that may be stored, pulled just now, or missing. Asks the records and nobody else. */
-  async availability(source: Source, request: PullRequest): Promise<Availability> {
-    const key = pullKey(withAbsolutePath(source), request.platform, request);
+  /**
+   * What is known of an image that may be stored, pulled just now, or missing. Asks the records and nobody else.
+   * @param platform that a stored one has to fit. Default: whatever is stored will do
+   */
+  async availability(source: Source, request: PullRequest, platform: Platform | undefined): Promise<Availability> {
+    const key = this.#key(withAbsolutePath(source), request.platform, request);
     const { metadata, coolDown } = this.#parts;
-    const stored = source.transport === 'docker' ? await this.findFor(source.reference, request.platform) : undefined;
+    const stored = source.transport === 'docker' ? await this.findFor(source.reference, platform) : undefined;
     const pulls = await metadata.findPulls(key);
     const last = pulls.outcomes.find((outcome) => outcome.terms === key.terms);
     // A layout or an archive has to be read to know what is in it; what a pull found there holds until it is written anew.
@@ -221,6 +226,10 @@ export class ImageStore {
       throw notFound('ERR_IMAGE_AMBIGUOUS', `several images begin with ${JSON.stringify(text)}`, text);
     }
     return metadata.getImage(id);
+  }
+
+  #key(source: Source, platform: Platform, { registry, maxImageBytes }: PullTerms): PullKey {
+    return pullKey(source, platform, { registry, maxImageBytes: maxImageBytes ?? this.#parts.limits.maxImageBytes });
   }
 
   /** Keeps `idle` waiting for what is under way. */

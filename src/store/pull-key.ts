@@ -27,6 +27,7 @@ export function pullKey(source: Source, platform: Platform, { registry = {}, max
   const terms = {
     registry: source.transport === 'docker' ? said.sort(([one], [other]) => (one < other ? -1 : 1)) : [],
     credentials: credentials && createHmac('sha256', SECRET).update(JSON.stringify(credentials)).digest('hex'),
+    // No limit is null in JSON.
     maxImageBytes,
     version: source.transport === 'docker' ? undefined : fileVersion(source),
   };

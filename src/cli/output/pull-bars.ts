@@ -110,8 +110,13 @@ export class PullBars implements PullDisplay {
 
   async #load(): Promise<void> {
     this.#loading = true;
-    const { default: library } = (await import('cli-progress')) as unknown as { default: Bars };
-    this.#library = library;
+    try {
+      const { default: library } = (await import('cli-progress')) as unknown as { default: Bars };
+      this.#library = library;
+    } catch {
+      // An installation without it has no bars; the lines tell the rest.
+      return;
+    }
     this.#draw();
   }
 
