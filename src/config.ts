@@ -12,12 +12,26 @@ export interface UnpackLimits {
   readonly freeSpaceReserve: number;
 }
 
+/** What a pull may ask for. */
+export interface PullLimits extends UnpackLimits {
+  /**
+   * Bytes of an image: its layers as the manifest states them, mostly compressed, those that are stored already included, so that the same image
+   * is refused or not whatever the store holds. A pull of a larger one fails with `ERR_LIMIT_EXCEEDED` before any layer is read. Default: no limit.
+   */
+  readonly maxImageBytes: number;
+}
+
 export const DEFAULT_UNPACK_LIMITS: UnpackLimits = {
   maxEntries: 2_000_000,
   maxUnpackedBytes: 256 * 2 ** 30,
   maxFileBytes: 16 * 2 ** 40,
   freeSpaceReserve: 256 * 2 ** 20,
 };
+
+export const DEFAULT_PULL_LIMITS: PullLimits = { ...DEFAULT_UNPACK_LIMITS, maxImageBytes: Number.POSITIVE_INFINITY };
+
+/** After a failure, a pull that nobody forces is not tried again for so long, in milliseconds. */
+export const DEFAULT_PULL_COOL_DOWN = 10_000;
 
 /**
  * Worker threads for unpacking, copying and sweeping. One for each CPU, since each is busy with inflating and hashing; eight at most,

@@ -5,8 +5,10 @@ import type { ImageId, LayerId } from './image/digest.js';
 export interface ProvisionerEvents {
   /** A pull has learnt what it needs. `bytes` is compressed, -1 where the source does not say. */
   pullStarted: [{ pullId: string; source: string; image: ImageId; layers: number; bytes: number }];
-  /** One layer's progress: at its start, at least once a second while it runs, and at its end. */
+  /** One layer's progress: at its start, at least once a second until its end, also while it waits or nothing arrives, and at its end. */
   layerProgress: [LayerProgress];
+  /** Another process, or another call with other terms, pulls the same; this one waits for that, and tells of its layers. */
+  pullWaiting: [{ pullId: string; source: string; pid: number; since: number }];
   pullFinished: [{ pullId: string; source: string; image: ImageId; milliseconds: number }];
   pullFailed: [{ pullId: string; source: string; error: unknown }];
   /** A check has compared one more layer; `done` of `total` are through. */
@@ -18,12 +20,17 @@ export interface ProvisionerEvents {
 export interface LayerProgress {
   readonly pullId: string;
   readonly layer: LayerId;
-  /** `stored`: the layer was there already. `shared`: another pull unpacks it, this one waits for it. */
+  /**
+   * `waiting`: its turn has not come. `unpacking`: it is read, checked and written in one pass; at the end it waits for the others, to be
+   * published with them. `shared`: another pull unpacks it, this one waits for it. `stored`: it was there already. `done`: this pull stored it.
+   */
   readonly phase: 'waiting' | 'unpacking' | 'shared' | 'stored' | 'done';
   /** Compressed bytes consumed. */
   readonly bytes: number;
   /** Compressed bytes in all, -1 when unknown. */
   readonly total: number;
+  /** Over the last few seconds; 0 when nothing arrives. */
+  readonly bytesPerSecond: number;
 }
 
 export class ProvisionerEmitter extends EventEmitter<ProvisionerEvents> {}

@@ -4,7 +4,7 @@ export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
 export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
-export type { UnpackLimits } from './config.js';
+export type { PullLimits, UnpackLimits } from './config.js';
 export type { LayerAspect, LayerDifference } from './contents/differences.js';
 export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './errors.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
@@ -13,7 +13,14 @@ export type { RuntimeConfig } from './image/image-config.js';
 export type { LockWriter, StoreLockState } from './locks/store-lock.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
-export type { CheckOptions, ProvisionerOptions, ProvisionOptions, PullImageOptions } from './provisioner/options.js';
+export type {
+  CheckOptions,
+  ImageRequestOptions,
+  ProvisionerOptions,
+  ProvisionOptions,
+  PullImageOptions,
+  PullPolicy,
+} from './provisioner/options.js';
 export { type ContainerInfo, type ProvisionedRootfs, Provisioner, type StoreInfo } from './provisioner/provisioner.js';
 export type { RecoverOptions, RecoveryReport } from './provisioner/recovery.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
@@ -22,5 +29,6 @@ export type { PrunePlan } from './prune/plan.js';
 export type { PruneOptions, PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
+export type { Availability, LayerUnderWay, PullUnderWay } from './store/availability.js';
 export type { PulledImage } from './store/image-store.js';
 export type { ParkedEntry } from './store/sweeper.js';

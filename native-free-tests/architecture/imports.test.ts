@@ -59,6 +59,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   koffi: 'syscalls',
   'better-sqlite3': 'metadata',
   commander: 'cli',
+  'cli-progress': 'cli',
   undici: 'registry',
   'smol-toml': 'registry',
 };

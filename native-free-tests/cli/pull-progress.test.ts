@@ -13,7 +13,7 @@ function record() {
     () => time,
   );
   const report = (phase: LayerProgress['phase'], fields: Partial<LayerProgress> = {}) =>
-    progress.layer({ pullId: 'p', layer, phase, bytes: 0, total: 1_500_000, ...fields });
+    progress.layer({ pullId: 'p', layer, phase, bytes: 0, total: 1_500_000, bytesPerSecond: 0, ...fields });
   return { lines, progress, report, after: (milliseconds: number) => (time += milliseconds) };
 }
 

@@ -25,6 +25,8 @@ export interface GlobalFlags {
 export interface StoreFlags {
   /** Leave what is not deleted yet to a later sweep when the store is closed. Default: false. */
   readonly leaveSweep?: boolean | undefined;
+  /** How pulls are shown on stderr. Default: `bar` on a terminal, else `plain`; `none` with `--json`. */
+  readonly progress?: 'bar' | 'plain' | 'json' | 'none' | undefined;
   /** Whom new containers belong to. Default: the library's. */
   readonly owner?: string | undefined;
 }

@@ -3,7 +3,10 @@ import { Provisioner } from '../index.js';
 import type { GlobalFlags, StoreFlags, Surroundings } from './cli.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
-import { PullProgress } from './output/pull-progress.js';
+import { type BarTerminal, PullBars } from './output/pull-bars.js';
+import type { PullDisplay, PullEvent } from './output/pull-display.js';
+import { PullLines } from './output/pull-lines.js';
+import { PullNdjson } from './output/pull-ndjson.js';
 import { UsageError } from './usage-error.js';
 
 /** What a command works with while its store is open. */
@@ -28,6 +31,7 @@ export async function withSession(
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
   const { json = false, quiet = false, debug = false, owner, unsafeNoSync = false, leaveSweep = false } = flags;
+  const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
   const output = new Output({ stdout, stderr, json, quiet, debug });
   const failures = new Failures(output, signal);
@@ -37,13 +41,14 @@ export async function withSession(
       ...(owner === undefined ? {} : { owner }),
       unsafeNoSync,
     });
-    showEvents(provisioner, output, signal);
+    showEvents(provisioner, { output, stderr, show, signal });
     try {
       const unsuccessful = () => failures.note();
       await work({ provisioner, output, signal, unsuccessful, each: (items, task) => failures.each(items, task) });
     } catch (error) {
       failures.report(error);
     } finally {
+      output.hidePulls();
       await provisioner.close({ sweep: leaveSweep ? 'leave' : 'finish' });
     }
   } catch (error) {
@@ -104,16 +109,60 @@ function isNews(done: number, total: number): boolean {
   return Math.floor((done * 10) / total) !== Math.floor(((done - 1) * 10) / total);
 }
 
-function showEvents({ events }: Provisioner, output: Output, signal: AbortSignal): void {
-  const progress = new PullProgress((line) => {
-    // What a cancelled pull still reports while it is undone would come after the error, and read as if it went on.
-    if (!signal.aborted) output.progress(line);
-  });
-  events.on('pullStarted', (event) => progress.started(event));
-  events.on('layerProgress', (event) => progress.layer(event));
-  events.on('pullFinished', (event) => progress.finished(event));
+type ProgressKind = Exclude<StoreFlags['progress'], undefined>;
+
+function progressKind(
+  wanted: ProgressKind | undefined,
+  {
+    json,
+    quiet,
+    stderr,
+    environment,
+  }: Pick<Surroundings, 'stderr' | 'environment'> & Pick<Required<GlobalFlags>, 'json' | 'quiet'>,
+): ProgressKind {
+  if (quiet) return 'none';
+  const canDraw = stderr.isTTY === true && environment['TERM'] !== 'dumb';
+  const kind = wanted ?? (json ? 'none' : 'bar');
+  return kind === 'bar' && !canDraw ? 'plain' : kind;
+}
+
+function makeDisplay(show: ProgressKind, stderr: Surroundings['stderr']): PullDisplay | undefined {
+  switch (show) {
+    case 'bar':
+      return new PullBars(stderr as BarTerminal);
+    case 'plain':
+      return new PullLines((line) => stderr.write(`${line}\n`));
+    case 'json':
+      return new PullNdjson((line) => stderr.write(`${line}\n`));
+    case 'none':
+      return undefined;
+  }
+}
+
+function showEvents(
+  { events }: Provisioner,
+  {
+    output,
+    stderr,
+    show,
+    signal,
+  }: { output: Output; stderr: Surroundings['stderr']; show: ProgressKind; signal: AbortSignal },
+): void {
+  events.on('warning', (event) => output.warning(event));
   events.on('checkProgress', ({ done, total }) => {
     if (!signal.aborted && isNews(done, total)) output.progress(`checked ${done} of ${total} layers`);
   });
-  events.on('warning', (event) => output.warning(event));
+  const display = makeDisplay(show, stderr);
+  if (display === undefined) return;
+  output.showPulls(display);
+  // What a cancelled pull still reports while it is undone would come after the error, and read as if it went on.
+  signal.addEventListener('abort', () => output.hidePulls(), { once: true });
+  const tell = (event: PullEvent) => {
+    if (!signal.aborted) display.show(event);
+  };
+  events.on('pullStarted', (event) => tell({ type: 'pullStarted', ...event }));
+  events.on('pullWaiting', (event) => tell({ type: 'pullWaiting', ...event }));
+  events.on('layerProgress', (event) => tell({ type: 'layerProgress', ...event }));
+  events.on('pullFinished', (event) => tell({ type: 'pullFinished', ...event }));
+  events.on('pullFailed', (event) => tell({ type: 'pullFailed', ...event }));
 }

@@ -4,6 +4,7 @@ import type { ProcessIdentity } from '../locks/process-identity.js';
 import { isInTree } from './container-tree.js';
 import { type ContainerRecord, containersOf, oldestFirst } from './containers.js';
 import { newestFirst } from './image-order.js';
+import { MemoryPulls } from './memory-pulls.js';
 import type {
   ImageRecord,
   ImageSummary,
@@ -19,6 +20,15 @@ import type {
   RootfsKey,
   RootfsRecord,
 } from './metadata-manager.js';
+import type {
+  FoundPulls,
+  NewPull,
+  PullAnnouncement,
+  PullKey,
+  PullRecord,
+  PullReport,
+  PullResult,
+} from './pull-records.js';
 import {
   imageNotFound,
   layersNotFound,
@@ -49,6 +59,11 @@ export class MemoryMetadataManager implements MetadataManager {
   readonly #blobs = new Map<Digest, LayerId>();
   readonly #rootfses = new Map<string, RootfsRecord>();
   readonly #leases = new Map<string, Omit<LeaseRecord, 'layers'> & { readonly layers: Set<LayerId> }>();
+  readonly #pulls = new MemoryPulls({
+    open: (pull, process) => this.#leases.set(pull, { pull, process, since: Date.now(), layers: new Set() }),
+    close: (pull) => this.#leases.delete(pull),
+    get: (pull) => this.#leases.get(pull),
+  });
   #lost = false;
   #open = true;
 
@@ -276,6 +291,31 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#requireOpen();
     const leases = [...this.#leases.values()].map((lease) => ({ ...lease, layers: [...lease.layers].sort() }));
     return leases.sort((one, other) => one.since - other.since || compare(one.pull, other.pull));
+  }
+
+  async announcePull(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): Promise<PullAnnouncement> {
+    this.#requireOpen();
+    return this.#pulls.announce(pull, isAlive);
+  }
+
+  async reportPull(pull: string, report: PullReport): Promise<void> {
+    this.#requireOpen();
+    this.#pulls.report(pull, report);
+  }
+
+  async finishPull(pull: string, result: PullResult): Promise<void> {
+    this.#requireOpen();
+    this.#pulls.finish(pull, result);
+  }
+
+  async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {
+    this.#requireOpen();
+    return this.#pulls.find(image);
+  }
+
+  async listPulls(): Promise<PullRecord[]> {
+    this.#requireOpen();
+    return this.#pulls.list();
   }
 
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {

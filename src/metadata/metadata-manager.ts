@@ -1,5 +1,6 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
+import type { PullRecords } from './pull-records.js';
 
 /**
  * The store's records.
@@ -17,12 +18,13 @@ import type { ProcessIdentity } from '../locks/process-identity.js';
  * nothing of it stands on disk any more.
  *
  * A **lease** names the layers that a pull under way needs, so that prune leaves them; that of a dead process counts for nothing.
+ * `PullRecords` tells of pulls as others see them.
  *
  * Every method is one transaction: it happens whole or not at all, survives `kill -9` once it has resolved, and is seen
  * by all processes that have the store open. A store that another process is writing is waited for without blocking the event loop; after
  * `busyTimeout` the call fails with `ERR_STORE_BUSY`.
  */
-export interface MetadataManager {
+export interface MetadataManager extends PullRecords {
   // Images and names
 
   /**

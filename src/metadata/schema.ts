@@ -15,7 +15,10 @@
  *
  *   layer_claim      layer · process        a layer being unpacked or removed: not recorded, so it points at nothing
  *   lease            pull · process · since
- *   └── lease_layer      pull → · layer     layers that a pull under way needs, recorded or not
+ *   ├── lease_layer      pull → · layer     layers that a pull under way needs, recorded or not
+ *   └── pull             pull → · source · platform · terms · image       what is pulled, for others who want the same
+ *       └── pull_layer       pull → · position · layer · phase · bytes · total       how far it is, once a second
+ *   pull_outcome     source · platform · terms · pull · finished_at · result         JSON; kept for an hour
  *   blob             digest · layer         what a compressed blob holds: a fact, true with or without the layer
  *
  *   state            records_lost           one row: the records began anew on a store that had something in it
@@ -137,4 +140,33 @@ CREATE TABLE lease_layer (
   PRIMARY KEY (pull, layer)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lease_layer_by_layer ON lease_layer (layer);
+
+CREATE TABLE pull (
+  pull     TEXT NOT NULL PRIMARY KEY REFERENCES lease (pull) ON DELETE CASCADE,
+  source   TEXT NOT NULL,
+  platform TEXT NOT NULL,
+  terms    TEXT NOT NULL,
+  image    TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pull_layer (
+  pull     TEXT    NOT NULL REFERENCES pull (pull) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  layer    TEXT    NOT NULL,
+  phase    TEXT    NOT NULL,
+  bytes    INTEGER NOT NULL,
+  total    INTEGER NOT NULL,
+  PRIMARY KEY (pull, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pull_outcome (
+  source      TEXT    NOT NULL,
+  platform    TEXT    NOT NULL,
+  terms       TEXT    NOT NULL,
+  pull        TEXT    NOT NULL,
+  finished_at INTEGER NOT NULL,
+  result      TEXT    NOT NULL,
+  PRIMARY KEY (source, platform, terms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pull_outcome_by_time ON pull_outcome (finished_at);
 `;

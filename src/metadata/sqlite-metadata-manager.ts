@@ -18,11 +18,21 @@ import type {
   RootfsKey,
   RootfsRecord,
 } from './metadata-manager.js';
+import type {
+  FoundPulls,
+  NewPull,
+  PullAnnouncement,
+  PullKey,
+  PullRecord,
+  PullReport,
+  PullResult,
+} from './pull-records.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import * as images from './sqlite-images.js';
 import * as layers from './sqlite-layers.js';
 import * as leases from './sqlite-leases.js';
 import * as prune from './sqlite-prune.js';
+import * as pulls from './sqlite-pulls.js';
 import * as rootfses from './sqlite-rootfses.js';
 import { verifyDatabase } from './sqlite-verify.js';
 
@@ -198,6 +208,28 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async listLeases(): Promise<LeaseRecord[]> {
     return this.#db.read(() => leases.listLeases(this.#db));
+  }
+
+  async announcePull(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): Promise<PullAnnouncement> {
+    return this.#db.write(() => pulls.announcePull(this.#db, pull, isAlive, Date.now()));
+  }
+
+  async reportPull(pull: string, report: PullReport): Promise<void> {
+    return this.#db.write(() => pulls.reportPull(this.#db, pull, report));
+  }
+
+  async finishPull(pull: string, result: PullResult): Promise<void> {
+    return this.#db.write(() => pulls.finishPull(this.#db, pull, result, Date.now()));
+  }
+
+  async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {
+    // In this order a pull that finishes in between is in both, not in neither.
+    const running = await this.#db.read(() => pulls.runningPulls(this.#db, image));
+    return { running, outcomes: await this.#db.read(() => pulls.pullOutcomes(this.#db, image)) };
+  }
+
+  async listPulls(): Promise<PullRecord[]> {
+    return this.#db.read(() => pulls.listPulls(this.#db));
   }
 
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {

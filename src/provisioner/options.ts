@@ -1,5 +1,5 @@
 import type { BackendChoice } from '../backends/backends.js';
-import type { UnpackLimits } from '../config.js';
+import type { PullLimits } from '../config.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 
 export interface ProvisionerOptions {
@@ -11,8 +11,10 @@ export interface ProvisionerOptions {
   readonly backend?: BackendChoice;
   /** Threads at most for unpacking, copying and deleting. Default: one for each CPU, eight at most. */
   readonly workers?: number;
-  /** What a layer may ask for. Default: see `UnpackLimits`. */
-  readonly limits?: Partial<UnpackLimits>;
+  /** What an image and its layers may ask for. Default: see `PullLimits`. */
+  readonly limits?: Partial<PullLimits>;
+  /** For so many milliseconds a pull that failed is not repeated by `request`. Default: 10 000. */
+  readonly pullCoolDown?: number;
   /** How registries are reached, where a call does not say otherwise. Default: see `RegistryOptions`. */
   readonly registry?: RegistryOptions;
   /**
@@ -27,13 +29,26 @@ export interface ProvisionerOptions {
   readonly records?: 'sqlite' | 'memory';
 }
 
-export interface PullImageOptions {
+/** `missing`: pull what is not stored; `always`: ask the source in any case; `never`: only what is stored. */
+export type PullPolicy = 'missing' | 'always' | 'never';
+
+/** Of an image that nobody waits for. */
+export interface ImageRequestOptions {
   /** The image is given this name. Default: the names that the source itself gives it. */
   readonly name?: string | undefined;
   /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
   readonly platform?: string | undefined;
   /** How registries are reached; what is left out here is the provisioner's own. */
   readonly registry?: RegistryOptions | undefined;
+  /** Overrides the limit of that name. */
+  readonly maxImageBytes?: number | undefined;
+  /** Pull even when that has just failed. Default: false for `request`; true where somebody waits. */
+  readonly force?: boolean | undefined;
+}
+
+export interface PullImageOptions extends ImageRequestOptions {
+  /** Default: `always`. A stored image that is pulled all the same costs one small request, and none when it is named by its digest. */
+  readonly pullPolicy?: PullPolicy | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,14 +60,10 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface ProvisionOptions {
+export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'> {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;
-  /** `missing`: pull what is not stored; `always`: pull in any case; `never`: only what is stored. Default: `missing`. */
-  readonly pullPolicy?: 'missing' | 'always' | 'never' | undefined;
-  /** `OS/ARCHITECTURE[/VARIANT]` for a pull. Default: this machine's, for Linux. */
-  readonly platform?: string | undefined;
-  /** How registries are reached; what is left out here is the provisioner's own. */
-  readonly registry?: RegistryOptions | undefined;
+  /** Default: `missing`. */
+  readonly pullPolicy?: PullPolicy | undefined;
   readonly signal?: AbortSignal | undefined;
 }

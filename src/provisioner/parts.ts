@@ -1,7 +1,7 @@
 import type { Backends } from '../backends/backends.js';
 import type { CheckParts } from '../check/check-parts.js';
 import { ParkedLayers } from '../check/parked-layers.js';
-import { DEFAULT_UNPACK_LIMITS, defaultWorkers } from '../config.js';
+import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers } from '../config.js';
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
@@ -12,6 +12,7 @@ import { defaultRoot, StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
 import { checkRegistryOptions } from '../registry/registry-options.js';
 import { DiskSync } from '../store/disk-sync.js';
+import { findImage } from '../store/find-image.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
 import { Registries } from '../store/registries.js';
@@ -22,6 +23,7 @@ import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { LockFile } from '../syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { Containers } from './containers.js';
+import type { ImageRequests } from './image-requests.js';
 import { openRecords } from './open-records.js';
 import type { ProvisionerOptions } from './options.js';
 import type { Recovery } from './recovery.js';
@@ -53,6 +55,7 @@ export class Parts {
   readonly storeLock: StoreLock;
 
   #images: Promise<ImageStore> | undefined;
+  #requests: Promise<ImageRequests> | undefined;
   #backends: Promise<Backends> | undefined;
   #containers: Promise<Containers> | undefined;
   #pruner: Promise<Pruner> | undefined;
@@ -104,14 +107,28 @@ export class Parts {
   }
 
   images(): Promise<ImageStore> {
-    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => new ImageStore(this.storeParts()));
+    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
+      const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
+      const coolDown = this.options.pullCoolDown ?? DEFAULT_PULL_COOL_DOWN;
+      return new ImageStore({ ...this.storeParts(), limits, coolDown });
+    });
     return this.#images;
+  }
+
+  requests(): Promise<ImageRequests> {
+    this.#requests ??= Promise.all([import('./image-requests.js'), this.images()]).then(
+      ([{ ImageRequests }, images]) => {
+        const find = (text: string) => findImage(this.metadata, text);
+        return new ImageRequests(images, find, this.options.registry);
+      },
+    );
+    return this.#requests;
   }
 
   /** What those need who store layers. */
   storeParts(): LayerStoreParts {
     const { paths, metadata, sweeper, identity, pool, disk, reserve, registries, events, privileged, format } = this;
-    const limits = { ...DEFAULT_UNPACK_LIMITS, ...this.options.limits };
+    const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
     const { whiteouts } = format;
     return {
       paths,
@@ -186,6 +203,11 @@ export class Parts {
   /** Sets space aside again that was given up, when there is room. */
   restoreReserve(): void {
     if (this.options.records !== 'memory') this.reserve.ensure();
+  }
+
+  /** Gives up the pulls that were requested in the background. */
+  async giveUpRequests(): Promise<void> {
+    await (await this.#requests)?.close();
   }
 
   /** Waits for pulls, and for the sweep unless it is left to a later one; then lets go of everything. */

@@ -4,19 +4,16 @@ import type { BackendChoice, BackendReport } from '../backends/backends.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import { crashPoint } from '../crash-points.js';
-import { isProvisionerError, ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
-import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
-import { formatReference, parseReference } from '../image/reference.js';
 import type { StoreLockState } from '../locks/store-lock.js';
 import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
 import type { PruneOptions, PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
-import { parseSource } from '../pull/source.js';
-import type { RegistryOptions } from '../registry/registry-options.js';
+import type { Availability, PullUnderWay } from '../store/availability.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
@@ -24,7 +21,14 @@ import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
-import type { CheckOptions, ProvisionerOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import type {
+  CheckOptions,
+  ImageRequestOptions,
+  ProvisionerOptions,
+  ProvisionOptions,
+  PullImageOptions,
+} from './options.js';
 import { Parts } from './parts.js';
 import type { RecoverOptions, RecoveryReport } from './recovery.js';
 
@@ -99,12 +103,33 @@ export class Provisioner {
   /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     this.#checkOpen();
-    return (await this.#parts.images()).pull(parseSource(source), {
-      platform: wantedPlatform(options.platform),
-      names: options.name === undefined ? undefined : [imageName(options.name)],
-      registry: this.#registry(options),
-      signal: options.signal,
-    });
+    return (await this.#parts.requests()).pull(source, options);
+  }
+
+  /**
+   * What is known of an image at once, without asking its source: whether it is stored, being pulled by any process, has failed of late, or is missing.
+   * (`image` gives a stored image and throws when there is none.)
+   * @param source as for `pull`
+   */
+  async availability(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    this.#checkOpen();
+    return (await this.#parts.requests()).availability(source, options);
+  }
+
+  /**
+   * Sees to it that an image will be stored, and says at once how that stands: what is missing is pulled in the background. A pull that failed is
+   * repeated by the first request after `pullCoolDown`, or by one that forces it. `close` gives up what nobody waits for.
+   * @param source as for `pull`
+   */
+  async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    this.#checkOpen();
+    return (await this.#parts.requests()).request(source, options);
+  }
+
+  /** The pulls under way, of all processes that use this store, oldest first; what they tell is at most a second old. */
+  async pulls(): Promise<PullUnderWay[]> {
+    this.#checkOpen();
+    return (await this.#parts.images()).pulls();
   }
 
   /** Stores all images of a `docker save` or OCI archive. @param input a file's path, or a stream of it */
@@ -165,7 +190,7 @@ export class Provisioner {
     this.#checkOpen();
     checkContainerId(containerId);
     const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
-    const find = () => this.#resolve(image, options);
+    const find = async () => (await this.#parts.requests()).resolve(image, options);
     const made = await this.#track(this.#provision(containerId, find, backend, options.signal));
     return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
   }
@@ -301,6 +326,7 @@ export class Provisioner {
   }
 
   async #close(sweep: 'finish' | 'leave'): Promise<void> {
+    await this.#parts.giveUpRequests();
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     await this.#parts.close(sweep);
   }
@@ -345,38 +371,6 @@ export class Provisioner {
     return this.#track(this.#parts.reserve.freeing(all));
   }
 
-  async #resolve(image: string, options: ProvisionOptions): Promise<ImageRecord> {
-    const isSource = /^(?:oci|oci-archive|docker-archive):/.test(image);
-    const name = image.replace(/^docker:\/\//, '');
-    const { pullPolicy = 'missing', platform, signal } = options;
-    if (isSource && pullPolicy === 'never') {
-      throw new ProvisionerError('ERR_BAD_OPTION', `a source cannot be used without pulling it: ${image}`, {
-        hint: 'name a stored image, or leave the pull policy never out',
-      });
-    }
-    // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
-    const pull = async () =>
-      (await this.#parts.images()).pull(parseSource(image), {
-        platform: wantedPlatform(platform),
-        registry: this.#registry(options),
-        signal,
-      });
-    if (isSource || pullPolicy === 'always') return pull();
-    try {
-      return await this.#find(name);
-    } catch (error) {
-      // The digits of a digest say nothing of where the image could be had.
-      const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
-      if (!elsewhere || !isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
-    }
-    return pull();
-  }
-
-  #registry({ registry = {} }: Pick<PullImageOptions, 'registry'>): RegistryOptions {
-    const own = Object.entries(registry).filter(([, value]) => value !== undefined);
-    return { ...this.#parts.options.registry, ...Object.fromEntries(own) };
-  }
-
   /** Keeps `close` waiting for what is under way. */
   async #track<T>(operation: Promise<T>): Promise<T> {
     this.#running.add(operation);
@@ -389,21 +383,5 @@ export class Provisioner {
 
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
-  }
-}
-
-function wantedPlatform(text: string | undefined): Platform {
-  return text === undefined ? machinePlatform() : parsePlatform(text);
-}
-
-function imageName(text: string): string {
-  return formatReference(parseReference(text));
-}
-
-function tryImageName(text: string): string | undefined {
-  try {
-    return imageName(text);
-  } catch {
-    return undefined;
   }
 }

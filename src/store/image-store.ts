@@ -1,17 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { setMaxListeners } from 'node:events';
 import { resolve } from 'node:path';
-import { crashPoint } from '../crash-points.js';
+import type { PullLimits } from '../config.js';
 import type { Digest, ImageId } from '../image/digest.js';
-import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
+import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
+import { formatReference, type Reference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
+import { isAlive } from '../locks/process-identity.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { PullKey } from '../metadata/pull-records.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
-import type { Offer, OfferedImage, StoredImage } from '../pull/puller.js';
+import type { StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
-import { completeStack } from './image-stack.js';
-import { LayerStore, type LayerStoreParts } from './layer-store.js';
+import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
+import type { LayerStoreParts } from './layer-store.js';
+import { type PullTerms, pullKey } from './pull-key.js';
+import { PullRunner, type RunImage } from './pull-runner.js';
+import { type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
 
 export interface PullRequest {
   readonly platform: Platform;
@@ -20,6 +25,16 @@ export interface PullRequest {
   readonly signal?: AbortSignal | undefined;
   /** How registries are reached. */
   readonly registry?: RegistryOptions | undefined;
+  /** Overrides the limit of that name. */
+  readonly maxImageBytes?: number | undefined;
+  /** False holds it back for a while when it has just failed. Default: true. */
+  readonly force?: boolean | undefined;
+}
+
+export interface ImageStoreParts extends LayerStoreParts {
+  readonly limits: PullLimits;
+  /** Milliseconds for which a failed pull is not repeated unless forced. */
+  readonly coolDown: number;
 }
 
 /** A stored image, as a pull left it. */
@@ -33,62 +48,114 @@ export interface PulledImage extends ImageRecord {
  * stored, so an image that can be found can be provisioned.
  */
 export class ImageStore {
-  readonly #parts: LayerStoreParts;
-  readonly #layers: LayerStore;
+  readonly #parts: ImageStoreParts;
+  readonly #shared: SharedPulls;
+  readonly #runner: PullRunner;
   /** Pulls under way, those of callers who gave up included. */
   readonly #pulling = new Set<Promise<unknown>>();
-  /** Pulls that have ended and whose leases are open: not for long, unless the disk is full. */
-  readonly #ended = new Set<string>();
 
-  constructor(parts: LayerStoreParts) {
+  constructor(parts: ImageStoreParts) {
     this.#parts = parts;
-    this.#layers = new LayerStore(parts);
+    this.#shared = new SharedPulls(parts);
+    this.#runner = new PullRunner(parts);
   }
 
-  /** Stores one image. @throws what pullers and `unpackLayer` throw */
+  /**
+   * Stores one image, once for all who ask for it at the same time.
+   * @throws what pullers and `unpackLayer` throw
+   */
   async pull(source: Source, request: PullRequest): Promise<PulledImage> {
-    const absolute: Source = source.transport === 'docker' ? source : { ...source, path: resolve(source.path) };
-    const [image] = await this.#store(formatSource(absolute), request, async (staging) => {
-      const { openSource } = await import('../pull/open-source.js');
-      return openSource(absolute, {
-        stagingDirectory: staging,
-        freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
-        openRepository: this.#parts.registries.opener(request.registry ?? {}),
-      }).open({
-        platform: request.platform,
-        signal: request.signal,
-        stored: (digest) => this.#findStored(digest, request.platform),
-      });
-    });
-    return image as PulledImage;
+    const absolute = withAbsolutePath(source);
+    const { names, force = true, signal, platform } = request;
+    const run: RunPull = (pullId, cancel, given) =>
+      // It may go on for a moment when its last caller has gone.
+      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given }));
+    return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
+  }
+
+  /** Gives names to an image that is stored. */
+  async name(image: ImageRecord, names: readonly string[]): Promise<PulledImage> {
+    const { metadata } = this.#parts;
+    for (const name of names) if (!image.names.includes(name)) await metadata.addName(name, image.id);
+    return { ...((await metadata.getImage(image.id)) ?? image), given: names };
   }
 
   /** Stores all images of an archive. @param input a file's path, or a stream */
   async load(input: ArchiveInput, request: PullRequest): Promise<PulledImage[]> {
     const source = input.kind === 'file' ? `archive:${resolve(input.path)}` : 'archive:-';
-    return this.#store(source, request, async (staging) => {
-      const { openArchive } = await import('../pull/open-archive.js');
-      return openArchive(input, {
-        platform: request.platform,
-        signal: request.signal,
-        stagingDirectory: staging,
-        freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+    const pullId = randomUUID();
+    const platform = formatPlatform(request.platform);
+    const given = (ofSource: readonly string[]) => request.names ?? ofSource;
+    const load = async () => {
+      // Its id for its terms: a stream is read once, so nobody can share it.
+      const { metadata, identity } = this.#parts;
+      await metadata.announcePull({ pull: pullId, source, platform, terms: pullId, process: identity }, isAlive);
+      return this.#runner.run({ pullId, signal: request.signal, given }, source, request, async (staging, signal) => {
+        const { openArchive } = await import('../pull/open-archive.js');
+        return openArchive(input, {
+          platform: request.platform,
+          signal,
+          stagingDirectory: staging,
+          freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+        });
       });
-    });
+    };
+    return orAborted(this.#track(load()), request.signal);
   }
 
-  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
-  async letGo(): Promise<void> {
-    const { metadata, reserve } = this.#parts;
-    await this.#layers.letGo();
-    const ended = [...this.#ended];
-    if (ended.length > 0) await reserve.freeing(() => metadata.closeLeases(ended));
-    for (const pullId of ended) this.#ended.delete(pullId);
+  /**
+   * What is known of an image that may be stored, pulled just now, or missing. Asks the records and nobody else.
+   * @param platform that a stored one has to fit. Default: whatever is stored will do
+   */
+  async availability(source: Source, request: PullRequest, platform: Platform | undefined): Promise<Availability> {
+    const key = this.#key(withAbsolutePath(source), request.platform, request);
+    const { metadata, coolDown } = this.#parts;
+    const stored = source.transport === 'docker' ? await this.findFor(source.reference, platform) : undefined;
+    const pulls = await metadata.findPulls(key);
+    const last = pulls.outcomes.find((outcome) => outcome.terms === key.terms);
+    // A layout or an archive has to be read to know what is in it; what a pull found there holds until it is written anew.
+    const found = last?.result.kind === 'stored' ? await metadata.getImage(last.result.image) : undefined;
+    const image = stored ?? (source.transport === 'docker' ? undefined : found);
+    return availabilityOf(
+      { image, running: pulls.running.filter(({ process }) => isAlive(process)), last },
+      Date.now(),
+      coolDown,
+    );
+  }
+
+  /** The pulls under way, in all processes, oldest first. */
+  async pulls(): Promise<PullUnderWay[]> {
+    const running = await this.#parts.metadata.listPulls();
+    return running.filter(({ process }) => isAlive(process)).map(pullUnderWay);
+  }
+
+  /**
+   * The stored image that a reference means, if it fits the platform; nobody is asked.
+   * @param platform Default: whatever is stored under that name
+   */
+  async findFor(reference: Reference, platform: Platform | undefined): Promise<ImageRecord | undefined> {
+    const { metadata } = this.#parts;
+    const { digest } = reference;
+    const candidates = [
+      await metadata.getImageByName(formatReference(reference)),
+      digest && (await metadata.getImage(digest as ImageId)),
+      digest && (await metadata.imageOfIndex(digest, formatPlatform(platform ?? machinePlatform()))),
+    ];
+    return (
+      candidates.find(
+        (image) => image && (platform === undefined || platformFit(platform, parsePlatform(image.platform)) > 0),
+      ) || undefined
+    );
   }
 
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
+  }
+
+  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
+  async letGo(): Promise<void> {
+    await this.#runner.letGo();
   }
 
   /** What a source need not be asked for. */
@@ -99,93 +166,36 @@ export class ImageStore {
     return image && { ...image, platform: parsePlatform(image.platform) };
   }
 
-  async #store(
-    source: string,
-    request: PullRequest,
-    open: (staging: string) => Promise<Offer>,
-  ): Promise<PulledImage[]> {
-    const pullId = randomUUID();
-    const pull = this.#pullAll(source, pullId, request, open);
-    this.#pulling.add(pull);
-    const done = () => this.#pulling.delete(pull);
-    pull.then(done, done);
-    return orAborted(pull, request.signal);
+  async #run(source: Source, request: PullRequest, context: Parameters<PullRunner['run']>[0]): Promise<LandedPull> {
+    const [image] = await this.#runner.run(context, formatSource(source), request, async (staging, signal) => {
+      const { openSource } = await import('../pull/open-source.js');
+      return openSource(source, {
+        stagingDirectory: staging,
+        freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+        openRepository: this.#parts.registries.opener(request.registry ?? {}),
+      }).open({
+        platform: request.platform,
+        signal,
+        stored: (digest) => this.#findStored(digest, request.platform),
+      });
+    });
+    const { id, ofSource } = image as RunImage;
+    return { image: id, names: ofSource };
   }
 
-  async #pullAll(
-    source: string,
-    pullId: string,
-    request: PullRequest,
-    open: (staging: string) => Promise<Offer>,
-  ): Promise<PulledImage[]> {
-    const { paths, sweeper, events, metadata, identity } = this.#parts;
-    const started = performance.now();
-    let offer: Offer | undefined;
-    try {
-      await metadata.openLease(pullId, identity);
-      crashPoint('pull.leased');
-      offer = await open(paths.pullStaging(pullId));
-      const images: PulledImage[] = [];
-      for (const image of offer.images) {
-        const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
-        events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
-        images.push(await this.#storeImage(image, source, pullId, request));
-        const milliseconds = performance.now() - started;
-        events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
-      }
-      return images;
-    } catch (error) {
-      events.emit('pullFailed', { pullId, source, error });
-      throw error;
-    } finally {
-      try {
-        await offer?.close();
-      } finally {
-        sweeper.retire(paths.pullStaging(pullId), 'staging');
-        crashPoint('pull.unstaged');
-        this.#ended.add(pullId);
-        await this.letGo();
-      }
-    }
+  #key(source: Source, platform: Platform, { registry, maxImageBytes }: PullTerms): PullKey {
+    return pullKey(source, platform, { registry, maxImageBytes: maxImageBytes ?? this.#parts.limits.maxImageBytes });
   }
 
-  async #storeImage(image: OfferedImage, source: string, pullId: string, request: PullRequest): Promise<PulledImage> {
-    const { metadata } = this.#parts;
-    const pull = { pullId, signal: pullSignal(request.signal) };
-    const layers = image.layers.map((layer) => layer.diffId);
-    // Before it is asked which of them are stored: those that are must stay until the image names them.
-    await metadata.leaseLayers(pullId, layers);
-    await this.#layers.ensure(image.layers, pull);
-    const stack = await completeStack(layers, this.#layers, this.#parts, pull);
-    crashPoint('pull.stackCompleted');
-    for (const layer of image.layers) {
-      if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
-    }
-    const given = request.names ?? image.names;
-    const record = await metadata.putImage(
-      {
-        id: image.id,
-        mediaType: image.mediaType,
-        manifest: image.manifest,
-        configDigest: image.configDigest,
-        config: image.config,
-        platform: formatPlatform(image.platform),
-        layers: stack,
-        source,
-      },
-      given,
-    );
-    crashPoint('pull.imageRecorded');
-    if (image.chosenFrom !== undefined) {
-      await metadata.putIndexChoice(image.chosenFrom, formatPlatform(request.platform), image.id);
-    }
-    return { ...record, given };
+  /** Keeps `idle` waiting for what is under way. */
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#pulling.add(work);
+    const done = () => this.#pulling.delete(work);
+    work.then(done, done);
+    return work;
   }
 }
 
-/** A signal of the pull's own, which may have a listener for each layer; Node would warn the embedder about the eleventh. */
-function pullSignal(caller: AbortSignal | undefined): AbortSignal {
-  const signal = AbortSignal.any(caller === undefined ? [] : [caller]);
-  setMaxListeners(0, signal);
-  return signal;
+function withAbsolutePath(source: Source): Source {
+  return source.transport === 'docker' ? source : { ...source, path: resolve(source.path) };
 }

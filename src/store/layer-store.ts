@@ -17,6 +17,7 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
+import type { PullTracker } from './pull-tracker.js';
 import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
 import type { Sweeper } from './sweeper.js';
@@ -41,6 +42,8 @@ export interface LayerStoreParts {
 export interface PullContext {
   readonly pullId: string;
   readonly signal: AbortSignal;
+  /** Told how far its layers are. */
+  readonly tracker: PullTracker;
 }
 
 interface StagedLayer {
@@ -65,6 +68,8 @@ export class LayerStore {
   readonly #hostLimits = new HostLimits();
   /** Layers that are done with, and whose claims are held: not for long, unless the disk is full. */
   readonly #done = new Set<LayerId>();
+  /** Pulls that wait for a layer which another pull of this process unpacks. */
+  readonly #watchers = new Map<LayerId, Set<PullTracker>>();
 
   constructor(parts: LayerStoreParts) {
     this.#parts = parts;
@@ -80,23 +85,22 @@ export class LayerStore {
     const toUnpack: OfferedLayer[] = [];
     for (const layer of wanted.values()) {
       if (missing.has(layer.diffId)) toUnpack.push(layer);
-      else this.#report(pull, layer, 'stored', layer.size);
+      else pull.tracker.update(layer.diffId, 'stored', layer.size);
     }
     toUnpack.sort((a, b) => b.size - a.size);
     const own = toUnpack.filter((layer) => !this.#flights.has(layer.diffId));
+    for (const layer of own) pull.tracker.update(layer.diffId, 'waiting', 0);
     const batch = new CommitBatch<StagedLayer>(own.length, (staged) => this.#publish(staged));
     const working: Promise<void>[] = [];
-    const flights = toUnpack.map((layer, index) =>
-      this.#flights.run(
-        layer.diffId,
-        (signal) => {
-          const work = this.#unpackOnce(layer, index, batch, { ...pull, signal });
-          working.push(work);
-          return work;
-        },
-        pull.signal,
-      ),
-    );
+    const flights = toUnpack.map((layer, index) => {
+      const start = (signal: AbortSignal) => {
+        const work = this.#unpackOnce(layer, index, batch, { ...pull, signal });
+        working.push(work);
+        return work;
+      };
+      const flight = () => this.#flights.run(layer.diffId, start, pull.signal);
+      return own.includes(layer) ? flight() : this.#watch(layer, pull.tracker, flight);
+    });
     const outcomes = await Promise.allSettled(flights);
     // A flight that started here may go on for another caller; it reads from this caller's source.
     await Promise.allSettled(working);
@@ -213,16 +217,16 @@ export class LayerStore {
   async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
     const { pool, whiteouts, privileged, limits, events } = this.#parts;
     const { location: blob, digest, diffId } = layer;
-    const run = () => {
-      this.#report(pull, layer, 'unpacking', 0);
-      return pool.run(
+    const report = (bytes: number) => this.#report(pull, layer, 'unpacking', bytes);
+    const run = () =>
+      pool.run(
         'unpack-layer',
         { blob, digest, diffId, directory, format: whiteouts, privileged, limits },
-        { signal: pull.signal, onProgress: (bytes) => this.#report(pull, layer, 'unpacking', bytes) },
+        { signal: pull.signal, onStart: () => report(0), onProgress: report },
       );
-    };
     const { skipped, passedOver, ...record } =
       blob.kind === 'registry' ? await this.#hostLimits.withBlob(blob, run, pull.signal) : await run();
+    report(layer.size);
     for (const host of passedOver) reportPassedOver(events, host);
     const { owners, devices, xattrs } = skipped;
     if (owners + devices + xattrs > 0) {
@@ -265,8 +269,24 @@ export class LayerStore {
     crashPoint('pull.layersRecorded');
   }
 
-  #report(pull: PullContext, layer: OfferedLayer, phase: LayerProgress['phase'], bytes: number): void {
-    const { events } = this.#parts;
-    events.emit('layerProgress', { pullId: pull.pullId, layer: layer.diffId, phase, bytes, total: layer.size });
+  /** Tells a pull of a layer that another one unpacks, until that has come to its end. */
+  async #watch(layer: OfferedLayer, tracker: PullTracker, flight: () => Promise<void>): Promise<void> {
+    const { diffId, size } = layer;
+    const watchers = this.#watchers.get(diffId) ?? new Set();
+    this.#watchers.set(diffId, watchers.add(tracker));
+    tracker.update(diffId, 'shared', 0);
+    try {
+      await flight();
+      tracker.update(diffId, 'stored', size);
+    } finally {
+      watchers.delete(tracker);
+      if (watchers.size === 0 && this.#watchers.get(diffId) === watchers) this.#watchers.delete(diffId);
+    }
+  }
+
+  #report({ tracker }: PullContext, layer: OfferedLayer, phase: LayerProgress['phase'], bytes: number): void {
+    tracker.updateIfChanged(layer.diffId, phase, bytes);
+    if (phase !== 'unpacking') return;
+    for (const watcher of this.#watchers.get(layer.diffId) ?? []) watcher.update(layer.diffId, 'shared', bytes);
   }
 }

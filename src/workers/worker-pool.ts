@@ -5,6 +5,8 @@ import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
 
 export interface JobOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Called when a thread takes the job up: until then it waits for one. */
+  readonly onStart?: (() => void) | undefined;
   /** Stored bytes read so far; at most ten times a second. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -118,6 +120,7 @@ export class WorkerPool {
     worker.ref();
     const { kind, request, cancelled } = job;
     send(worker, { type: 'run', kind, request, cancelled });
+    job.options.onStart?.();
   }
 
   #receive(worker: Worker, message: FromWorker): void {

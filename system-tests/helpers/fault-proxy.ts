@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach } from 'vitest';
 
 /** What the proxy does with one request instead of passing it on as it is. */
@@ -22,6 +23,10 @@ export type Fault =
   | { readonly kind: 'flip'; readonly at: number }
   /** States another length. */
   | { readonly kind: 'length'; readonly add: number }
+  /** Passes the request on when the time has come. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> }
+  /** Gives the body so fast at most. */
+  | { readonly kind: 'slow'; readonly bytesPerSecond: number }
   /** Passes the request on without its `Range`. */
   | { readonly kind: 'no-range'; readonly cutAfter?: number };
 
@@ -41,6 +46,8 @@ export interface FaultProxy {
   fault: (request: SeenRequest) => Fault | undefined;
   /** Connections that are open now. */
   connections(): number;
+  /** Requests that are being answered now. */
+  answering(): number;
 }
 
 const open = new Set<() => Promise<void>>();
@@ -53,9 +60,12 @@ afterEach(async () => {
 export async function startFaultProxy(target: { readonly port: number }): Promise<FaultProxy> {
   const sockets = new Set<Socket>();
   const seen: SeenRequest[] = [];
+  let answering = 0;
   const server = createServer((incoming, response) => {
     const asked = { method: incoming.method ?? '', url: incoming.url ?? '', headers: incoming.headers };
     seen.push(asked);
+    answering++;
+    response.on('close', () => answering--);
     serve(target.port, proxy.fault(asked), incoming, response);
   });
   server.on('connection', (socket) => {
@@ -71,6 +81,7 @@ export async function startFaultProxy(target: { readonly port: number }): Promis
     blobs: () => seen.filter(({ url }) => url.includes('/blobs/')),
     fault: () => undefined,
     connections: () => sockets.size,
+    answering: () => answering,
   };
   const close = async () => {
     open.delete(close);
@@ -86,6 +97,10 @@ function serve(port: number, fault: Fault | undefined, incoming: IncomingMessage
   if (fault?.kind === 'answer') {
     response.writeHead(fault.status, { 'content-type': 'text/plain', ...fault.headers });
     response.end(fault.body ?? 'a fault of the test');
+    return;
+  }
+  if (fault?.kind === 'hold') {
+    void fault.until.then(() => serve(port, undefined, incoming, response));
     return;
   }
   const headers = { ...incoming.headers };
@@ -107,6 +122,10 @@ function passOn(fault: Fault | undefined, answer: IncomingMessage, response: Ser
   if (fault?.kind === 'end') delete headers['content-length'];
   if (fault?.kind === 'length') headers['content-length'] = String(Number(headers['content-length']) + fault.add);
   response.writeHead(answer.statusCode ?? 500, headers);
+  if (fault?.kind === 'slow') {
+    void dribble(answer, response, fault.bytesPerSecond);
+    return;
+  }
   let sent = 0;
   answer.on('data', (chunk: Buffer) => {
     const start = sent;
@@ -130,6 +149,22 @@ function passOn(fault: Fault | undefined, answer: IncomingMessage, response: Ser
   });
   answer.on('end', () => (fault?.kind === 'length' && fault.add > 0 ? undefined : response.end()));
   answer.on('error', () => response.destroy());
+}
+
+async function dribble(answer: IncomingMessage, response: ServerResponse, bytesPerSecond: number): Promise<void> {
+  const piece = Math.max(1, Math.floor(bytesPerSecond / 20));
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; at += piece) {
+        if (response.destroyed) return;
+        response.write(chunk.subarray(at, at + piece));
+        await sleep(50);
+      }
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  }
 }
 
 function limitOf(fault: Fault | undefined): number {

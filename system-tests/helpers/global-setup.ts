@@ -22,6 +22,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'setfattr',
     'openssl',
     'docker-registry',
+    'script',
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);

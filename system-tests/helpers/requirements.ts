@@ -16,6 +16,8 @@ export const REQUIREMENTS = [
   'setfattr',
   'openssl',
   'docker-registry',
+  /** Runs a command on a terminal. */
+  'script',
   /** What `real-images.ts` makes images with. */
   'real images',
 ] as const;

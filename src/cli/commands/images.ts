@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
 import { formatAge, formatSize } from '../output/human-units.js';
 import { imageDocument } from '../output/image-document.js';
+import { PULL_HEADINGS, pullDocument, pullRow } from '../output/pull-document.js';
 import { shortDigest } from '../output/short-digest.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -9,8 +10,18 @@ export function define(command: Command, cli: Cli): void {
     .description(
       'Lists the stored images, newest pull first, with one row for each name. SIZE counts layers that images share once for each.',
     )
-    .action(async () => {
+    .option('--pulling', 'the pulls under way instead, of all processes')
+    .action(async ({ pulling = false }: { readonly pulling?: boolean }) => {
       await cli.withStore(async ({ provisioner, output }) => {
+        if (pulling) {
+          const pulls = await provisioner.pulls();
+          output.table(
+            PULL_HEADINGS,
+            pulls.map((pull) => pullRow(pull, Date.now())),
+          );
+          output.document(() => pulls.map(pullDocument));
+          return;
+        }
         const images = await provisioner.images();
         const now = Date.now();
         output.table(

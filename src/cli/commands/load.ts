@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
 import { imageDocument } from '../output/image-document.js';
+import { addProgressFlag, type ProgressFlag } from '../pull-flags.js';
 import { UsageError } from '../usage-error.js';
 
-interface LoadFlags {
+interface LoadFlags extends ProgressFlag {
   readonly input?: string;
   readonly platform?: string;
 }
 
 export function define(command: Command, cli: Cli): void {
+  addProgressFlag(command);
   command
     .description('Stores all images of an archive. Prints their names, or the digest of an image without one.')
     .option('-i, --input <file>', 'a `docker save` or OCI archive, compressed or not (default: standard input)')
@@ -20,7 +22,7 @@ Examples:
   provisioner load -i app.tar.gz
   docker save app:v1 | provisioner load`,
     )
-    .action(async ({ input = '-', platform }: LoadFlags) => {
+    .action(async ({ input = '-', platform, progress }: LoadFlags) => {
       const stdin = input === '-' ? cli.surroundings.stdin() : undefined;
       if (stdin?.isTTY) {
         throw new UsageError(
@@ -29,13 +31,16 @@ Examples:
         );
       }
       try {
-        await cli.withStore(async ({ provisioner, output, signal }) => {
-          const images = await provisioner.load(stdin ?? input, { platform, signal });
-          for (const image of images) {
-            for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
-          }
-          output.document(() => images.map(imageDocument));
-        });
+        await cli.withStore(
+          async ({ provisioner, output, signal }) => {
+            const images = await provisioner.load(stdin ?? input, { platform, signal });
+            for (const image of images) {
+              for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
+            }
+            output.document(() => images.map(imageDocument));
+          },
+          { progress },
+        );
       } finally {
         // A pipe that nobody has read to its end would keep the process alive.
         stdin?.destroy();

@@ -1,12 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { ProvisionedRootfs, ProvisionOptions } from '../../index.js';
 import type { Cli } from '../cli.js';
-import { addRegistryFlags, type RegistryFlags, registryOptions } from '../registry-flags.js';
+import { addPullFlags, type PullFlags, pullOptions } from '../pull-flags.js';
 
-interface ProvisionFlags extends RegistryFlags {
+interface ProvisionFlags extends PullFlags {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
-  readonly policy?: Exclude<ProvisionOptions['pullPolicy'], undefined>;
-  readonly platform?: string;
   readonly owner?: string;
 }
 
@@ -20,10 +18,8 @@ export function define(command: Command, cli: Cli): void {
     .addOption(
       new Option('--backend <name>', 'how it is made (default: auto)').choices(['auto', 'overlay', 'copy', 'bind']),
     )
-    .addOption(new Option('--policy <when>', 'when to pull (default: missing)').choices(['missing', 'always', 'never']))
-    .option('--platform <os/arch>', 'for a pull, which image of several platforms (default: this machine, for Linux)')
     .option('--owner <name>', 'the agent that a new container belongs to (default: default)');
-  addRegistryFlags(command);
+  addPullFlags(command, 'missing');
   command
     .addHelpText(
       'after',
@@ -34,21 +30,15 @@ Examples:
   rootfs=$(provisioner provision job-2 app:v1 --quiet)`,
     )
     .action(async (containerId: string, image: string, flags: ProvisionFlags) => {
-      const { backend, policy, platform, owner, ...others } = flags;
-      const registry = registryOptions(others);
+      const { backend, owner, ...others } = flags;
+      const options = pullOptions(others);
       await cli.withStore(
         async ({ provisioner, output, signal }) => {
-          const made = await provisioner.provision(containerId, image, {
-            backend,
-            pullPolicy: policy,
-            platform,
-            registry,
-            signal,
-          });
+          const made = await provisioner.provision(containerId, image, { ...options, backend, signal });
           output.exactLine(made.rootfs);
           output.document(() => rootfsDocument(made));
         },
-        { owner },
+        { owner, progress: flags.progress },
       );
     });
 }

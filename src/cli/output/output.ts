@@ -1,10 +1,12 @@
 import { failureJson, failureText } from './failure-report.js';
+import type { PullDisplay } from './pull-display.js';
 import { formatTable } from './table.js';
 import { terminalJson, terminalText } from './terminal-text.js';
 
 /** Where text goes; `process.stdout` and `process.stderr` outside of tests. */
 export interface TextStream {
   write(text: string): unknown;
+  readonly isTTY?: boolean;
 }
 
 export interface OutputOptions {
@@ -21,9 +23,22 @@ export interface OutputOptions {
  */
 export class Output {
   readonly #options: OutputOptions;
+  /** What draws on the terminal of stderr has to know of all that is written there. */
+  #display: PullDisplay | undefined;
 
   constructor(options: OutputOptions) {
     this.#options = options;
+  }
+
+  /** Shows pulls from now on. */
+  showPulls(display: PullDisplay): void {
+    this.#display = display;
+  }
+
+  /** Nothing of a pull is shown any more. */
+  hidePulls(): void {
+    this.#display?.stop();
+    this.#display = undefined;
   }
 
   /** One result for people, shown at once: what is shown has been done. */
@@ -34,6 +49,8 @@ export class Output {
   /** A result that a script takes as it is: a path that the user chose, which must not be altered. */
   exactLine(text: string): void {
     const { stdout, json } = this.#options;
+    // Often the same terminal.
+    this.#display?.stop();
     if (!json) stdout.write(`${text}\n`);
   }
 
@@ -54,6 +71,7 @@ export class Output {
 
   failure(error: unknown): void {
     const { stderr, json, debug } = this.#options;
+    this.#display?.stop();
     stderr.write(json ? failureJson(error, debug) : failureText(error, debug));
   }
 
@@ -68,10 +86,11 @@ export class Output {
     const text = json
       ? terminalJson(JSON.stringify({ warning: { code, message, details } }))
       : `warning: ${terminalText(message)}`;
-    stderr.write(`${text}\n`);
+    if (this.#display === undefined) stderr.write(`${text}\n`);
+    else this.#display.note(text);
   }
 
-  /** What goes on, for people who wait. */
+  /** What goes on, for people who wait; pulls have a display of their own. */
   progress(text: string): void {
     const { stderr, json, quiet } = this.#options;
     if (!quiet && !json) stderr.write(`${terminalText(text)}\n`);

@@ -1,5 +1,6 @@
 import type { LayerProgress, ProvisionerEvents } from '../../index.js';
 import { formatDuration, formatSize } from './human-units.js';
+import type { PullEvent } from './pull-display.js';
 import { shortDigest } from './short-digest.js';
 
 /**
@@ -17,6 +18,18 @@ export class PullProgress {
     this.#now = now;
   }
 
+  show(event: PullEvent): void {
+    if (event.type === 'pullStarted') this.started(event);
+    else if (event.type === 'pullWaiting') this.waiting(event);
+    else if (event.type === 'layerProgress') this.layer(event);
+    else if (event.type === 'pullFinished') this.finished(event);
+    else this.#forget(event.pullId);
+  }
+
+  waiting({ source, pid }: ProvisionerEvents['pullWaiting'][0]): void {
+    this.#say(`${source}: process ${pid} pulls it, waiting for that`);
+  }
+
   started({ image, source, layers, bytes }: ProvisionerEvents['pullStarted'][0]): void {
     const size = bytes > 0 ? `, ${formatSize(bytes)}` : '';
     this.#say(`image ${shortDigest(image)} from ${source}: ${layers} ${layers === 1 ? 'layer' : 'layers'}${size}`);
@@ -26,7 +39,8 @@ export class PullProgress {
     const key = `${pullId} ${layer}`;
     const known = this.#layers.get(key);
     if (known?.phase === phase) return;
-    const since = known?.since ?? this.#now();
+    // Its time begins with its turn.
+    const since = known === undefined || known.phase === 'waiting' ? this.#now() : known.since;
     if (phase === 'done' || phase === 'stored') this.#layers.delete(key);
     else this.#layers.set(key, { phase, since });
     const news = this.#news(phase, total, since);
@@ -35,6 +49,10 @@ export class PullProgress {
 
   finished({ image, milliseconds }: ProvisionerEvents['pullFinished'][0]): void {
     this.#say(`image ${shortDigest(image)}: done in ${formatDuration(milliseconds)}`);
+  }
+
+  #forget(pullId: string): void {
+    for (const key of this.#layers.keys()) if (key.startsWith(`${pullId} `)) this.#layers.delete(key);
   }
 
   #news(phase: LayerProgress['phase'], total: number, since: number): string | undefined {

@@ -1,0 +1,184 @@
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { buildImage, buildLayer, writeOciLayout } from '../helpers/image-builder.js';
+import { layoutOf, namesIn, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+
+const image = buildImage([buildLayer([{ path: 'a', content: 'a' }]), buildLayer([{ path: 'b', content: 'b' }])]);
+
+/** A source that fails until it is mended. */
+function brokenLayout() {
+  const layout = join(temporaryDirectory(), 'layout');
+  mkdirSync(layout);
+  return { source: `oci:${layout}`, mend: () => writeOciLayout(layout, [{ image, refName: 'it' }]) };
+}
+
+describe('availability', () => {
+  it('of an image that nobody has asked for is missing, and asks nobody', async () => {
+    const p = await openMemoryStore();
+    expect(await p.availability('registry.invalid/app:v1')).toEqual({ state: 'missing' });
+    expect(await p.pulls()).toEqual([]);
+  });
+
+  it('of a stored image is ready, by name, by digest, and by the layout that it came from', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    const { id } = await p.pull(source, { name: 'app:v1' });
+    const ready = { state: 'ready', image: id };
+    expect(await p.availability('app:v1')).toEqual(ready);
+    expect(await p.availability(`app@${id}`)).toEqual(ready);
+    expect(await p.availability(source)).toEqual(ready);
+  });
+
+  it('of an image that is stored for another platform is missing', async () => {
+    const p = await openMemoryStore();
+    await p.pull(await layoutOf(image), { name: 'app:v1', platform: 'linux/amd64' });
+    expect(await p.availability('app:v1', { platform: 'linux/amd64' })).toMatchObject({ state: 'ready' });
+    expect(await p.availability('app:v1', { platform: 'linux/arm64' })).toEqual({ state: 'missing' });
+  });
+
+  it('of an image whose pull failed tells why, and when it may be tried again', async () => {
+    const p = await openMemoryStore({ pullCoolDown: 60_000 });
+    const { source } = brokenLayout();
+    await expect(p.pull(source)).rejects.toThrow();
+    const state = await p.availability(source);
+    expect(state).toMatchObject({ state: 'failed', reason: expect.any(String), code: expect.stringMatching(/^ERR_/) });
+    if (state.state === 'failed') expect(state.retryAt - state.failedAt).toBe(60_000);
+  });
+
+  it('of an image whose pull was given up is missing', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    const signal = AbortSignal.abort();
+    await expect(p.pull(source, { signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    expect(await p.availability(source)).toEqual({ state: 'missing' });
+  });
+});
+
+describe('a request', () => {
+  it('answers at once, pulls in the background, and is ready in the end', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    const finished = once(p.events, 'pullFinished');
+    const state = await p.request(source, { name: 'app:v1' });
+    expect(state).toMatchObject({ state: 'pulling', pull: { source, pid: process.pid, platform: expect.any(String) } });
+    expect(await p.pulls()).toHaveLength(1);
+    await finished;
+    await expect.poll(() => p.availability('app:v1')).toMatchObject({ state: 'ready' });
+    expect(await p.request(source)).toMatchObject({ state: 'ready' });
+  });
+
+  it('made ten times is one pull', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    let started = 0;
+    p.events.on('pullStarted', () => started++);
+    const states = await Promise.all(Array.from({ length: 10 }, () => p.request(source)));
+    expect(states.every(({ state }) => state === 'pulling' || state === 'ready')).toBe(true);
+    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'ready' });
+    expect(started).toBe(1);
+  });
+
+  it('does not repeat a pull that has just failed, unless it is forced or the cool-down is over', async () => {
+    const p = await openMemoryStore({ pullCoolDown: 400 });
+    let failures = 0;
+    p.events.on('pullFailed', () => failures++);
+    const { source, mend } = brokenLayout();
+    await p.request(source);
+    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'failed' });
+    const first = await p.request(source);
+    expect(first).toMatchObject({ state: 'failed' });
+    expect(failures).toBe(1);
+    await p.request(source, { force: true });
+    await expect.poll(() => failures).toBe(2);
+    await new Promise((resolve) => setTimeout(resolve, 450));
+    await p.request(source);
+    await expect.poll(() => failures).toBe(3);
+    // Written anew it is another source, which has not failed.
+    await mend();
+    await p.request(source);
+    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'ready' });
+  });
+
+  it('is given up when the provisioner is closed', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    await p.request(source);
+    await p.close();
+    expect(namesIn(p, 'staging')).toEqual([]);
+  });
+
+  it('of a source that makes no sense is refused', async () => {
+    const p = await openMemoryStore();
+    await expect(p.request('http://x')).rejects.toMatchObject({ code: 'ERR_BAD_SOURCE' });
+    await expect(p.availability('UPPER')).rejects.toMatchObject({ code: 'ERR_BAD_REFERENCE' });
+  });
+});
+
+describe('one pull', () => {
+  it('serves all who ask for it at the same time, each with the name it wants', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    let started = 0;
+    p.events.on('pullStarted', () => started++);
+    const names = Array.from({ length: 10 }, (_, n) => `app:v${n}`);
+    const pulled = await Promise.all(names.map((name) => p.pull(source, { name })));
+    expect(started).toBe(1);
+    expect(pulled.map(({ given }) => given)).toEqual(names.map((name) => [`docker.io/library/${name}`]));
+    expect((await p.image('app:v7')).names).toHaveLength(10);
+  });
+
+  it('frees a caller that gives up at once, gives its name to nobody, and goes on for the others', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    const abort = new AbortController();
+    p.events.once('pullStarted', () => abort.abort());
+    const [gone, stays] = await Promise.allSettled([
+      p.pull(source, { name: 'gone', signal: abort.signal }),
+      p.pull(source, { name: 'stays' }),
+    ]);
+    expect(gone).toMatchObject({ status: 'rejected', reason: { code: 'ERR_ABORTED' } });
+    expect(stays).toMatchObject({ status: 'fulfilled', value: { names: ['docker.io/library/stays:latest'] } });
+  });
+
+  it('is refused before a layer is read when the image is larger than allowed, and that is its state', async () => {
+    const p = await openMemoryStore({ limits: { maxImageBytes: 10 } });
+    const source = await layoutOf(image);
+    await expect(p.pull(source)).rejects.toMatchObject({ code: 'ERR_LIMIT_EXCEEDED', details: { limit: 10 } });
+    expect(await p.availability(source)).toMatchObject({ state: 'failed', code: 'ERR_LIMIT_EXCEEDED' });
+    expect(namesIn(p, 'layers')).toEqual([]);
+    expect(await p.pull(source, { maxImageBytes: 1e6 })).toMatchObject({ id: image.manifest.descriptor.digest });
+  });
+
+  it('is refused before a layer is read when the reserve would not be left', async () => {
+    const p = await openMemoryStore({ limits: { freeSpaceReserve: Number.MAX_SAFE_INTEGER } });
+    await expect(p.pull(await layoutOf(image))).rejects.toMatchObject({
+      code: 'ERR_NO_SPACE',
+      details: { needed: expect.any(Number), free: expect.any(Number), reserve: Number.MAX_SAFE_INTEGER },
+    });
+  });
+});
+
+describe('the pull policy', () => {
+  it('missing asks nobody for a stored image, and gives it the name', async () => {
+    const p = await openMemoryStore();
+    const { id } = await p.pull(await layoutOf(image), { name: 'registry.invalid/app:v1' });
+    const pulled = await p.pull('registry.invalid/app:v1', { pullPolicy: 'missing', name: 'other' });
+    expect(pulled).toMatchObject({ id, given: ['docker.io/library/other:latest'] });
+    expect((await p.image('other')).id).toBe(id);
+    expect((await p.pull(`registry.invalid/app@${id}`, { pullPolicy: 'missing' })).id).toBe(id);
+  });
+
+  it('never finds what is stored and pulls nothing', async () => {
+    const p = await openMemoryStore();
+    const source = await layoutOf(image);
+    await expect(p.pull('app', { pullPolicy: 'never' })).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    await expect(p.pull(source, { pullPolicy: 'never' })).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await p.pull(source, { name: 'app', platform: 'linux/amd64' });
+    await expect(p.provision('job', 'app', { pullPolicy: 'never', platform: 'linux/arm64' })).rejects.toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
+    expect(await p.provision('job', 'app', { pullPolicy: 'never', platform: 'linux/amd64' })).toBeDefined();
+  });
+});

@@ -1,0 +1,50 @@
+import { type Command, Option } from 'commander';
+import type { PullImageOptions } from '../index.js';
+import type { StoreFlags } from './cli.js';
+import { parseSize } from './output/parse-units.js';
+import { addRegistryFlags, type RegistryFlags, registryOptions } from './registry-flags.js';
+
+/** What may be said of any pull. */
+export interface PullFlags extends RegistryFlags, ProgressFlag {
+  readonly platform?: string;
+  readonly policy?: Exclude<PullImageOptions['pullPolicy'], undefined>;
+  readonly maxSize?: string;
+}
+
+export interface ProgressFlag {
+  readonly progress?: Exclude<StoreFlags['progress'], undefined>;
+}
+
+/** @param policy the default */
+export function addPullFlags(command: Command, policy: 'missing' | 'always'): void {
+  command
+    .option('--platform <os/arch>', 'for a pull, which image of several platforms (default: this machine, for Linux)')
+    .addOption(
+      new Option('--policy <when>', `when to pull (default: ${policy})`).choices(['missing', 'always', 'never']),
+    )
+    .option(
+      '--max-size <size>',
+      'refuse an image whose layers are larger, compressed, such as 2GB (default: no limit)',
+    );
+  addProgressFlag(command);
+  addRegistryFlags(command);
+}
+
+export function addProgressFlag(command: Command): void {
+  command.addOption(
+    new Option(
+      '--progress <how>',
+      'how pulls are shown on stderr (default: bar on a terminal, else plain; none with --json)',
+    ).choices(['bar', 'plain', 'json', 'none']),
+  );
+}
+
+/** @throws UsageError */
+export function pullOptions({ platform, policy, maxSize, progress: _, ...registry }: PullFlags): PullImageOptions {
+  return {
+    platform,
+    pullPolicy: policy,
+    maxImageBytes: maxSize === undefined ? undefined : parseSize(maxSize, '--max-size'),
+    registry: registryOptions(registry),
+  };
+}

@@ -1,0 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { pullRecordsContract } from '../../native-free-tests/contracts/metadata-pulls.js';
+
+let directory: string;
+let stores = 0;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'provisioner-pulls-'));
+});
+
+afterAll(() => rm(directory, { recursive: true }));
+
+pullRecordsContract('the manager on SQLite', () => {
+  stores += 1;
+  return SqliteMetadataManager.open(join(directory, `${stores}.sqlite`));
+});
