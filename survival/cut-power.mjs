@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
  * @property {number} seed
  * @property {number} seconds no further cut begins after so long
  * @property {boolean} unsafe durability is off
+ * @property {boolean} [mountsOnly] one process, which provisions and destroys by overlay and does nothing else
  */
 
 /**

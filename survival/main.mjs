@@ -5,7 +5,8 @@
  * Breaks stores on purpose, for longer than the tests do:
  *
  *   --kills N     kills processes under mixed load at N random instants; recovers and looks at everything after each
- *   --cuts N      cuts the power N times, as far as the disk can tell; `--unsafe` with durability off, which must show damage
+ *   --cuts N      cuts the power N times, as far as the disk can tell; `--unsafe` with durability off, which must show damage; `--mounts` under
+ *                 nothing but provisions and destroys by overlay
  *   --seconds N   runs random interleavings of all operations in four processes against a model for so long
  */
 import { parseArgs } from 'node:util';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     cuts: { type: 'string' },
     seconds: { type: 'string' },
     unsafe: { type: 'boolean', default: false },
+    mounts: { type: 'boolean', default: false },
     seed: { type: 'string' },
   },
 });
@@ -35,7 +37,16 @@ async function run() {
   if (values.kills !== undefined) return killAtRandom({ kills: Number(values.kills), seed, log });
   if (values.seconds !== undefined) return race({ seconds: Number(values.seconds), seed, log });
   if (values.cuts !== undefined) {
-    return cutPower({ cuts: Number(values.cuts), seed, seconds: Number.MAX_SAFE_INTEGER, unsafe: values.unsafe }, log);
+    return cutPower(
+      {
+        cuts: Number(values.cuts),
+        seed,
+        seconds: Number.MAX_SAFE_INTEGER,
+        unsafe: values.unsafe,
+        mountsOnly: values.mounts,
+      },
+      log,
+    );
   }
   throw new Error('say what to break: --kills, --cuts or --seconds');
 }

@@ -30,7 +30,7 @@ const AFTER = fileURLToPath(new URL('./after-cut.mjs', import.meta.url));
 const MIB = 1024 * 1024;
 
 /** @type {CutOptions} */
-const { cuts, seed, seconds, unsafe } = JSON.parse(process.argv[2] ?? '');
+const { cuts, seed, seconds, unsafe, mountsOnly = false } = JSON.parse(process.argv[2] ?? '');
 const random = new Random(seed);
 const started = performance.now();
 let isOver = false;
@@ -69,9 +69,9 @@ process.stdin.destroy();
 async function cutOften() {
   const ledger = new Ledger();
   const root = join(disk, 'store');
-  const workers = [0, 1, 2].map((index) => {
+  const workers = Array.from({ length: mountsOnly ? 1 : 3 }, (_, index) => {
     const owner = OWNERS[index % 2] ?? 'one';
-    return crew.start({ root, owner, seed: random.below(2 ** 31), lanes: 2, unsafeNoSync: unsafe });
+    return crew.start({ root, owner, seed: random.below(2 ** 31), lanes: 2, unsafeNoSync: unsafe, mountsOnly });
   });
   await Promise.all(workers.map((worker) => worker.ready()));
   while (!isOver && report.cuts < cuts && performance.now() - started < seconds * 1000) {

@@ -26,6 +26,7 @@ import { readReference } from './reference.mjs';
  * @property {string} journal a file
  * @property {number} lanes things that it does at a time
  * @property {boolean} [unsafeNoSync]
+ * @property {boolean} [mountsOnly] provisions and destroys by overlay and writes nothing, so that nothing brings to the disk what these operations do not
  * @property {boolean} [recoverFirst]
  * @property {readonly { id: string, image: string, files: Record<string, string> }[]} [adopted] containers of a process of this owner that is gone
  */
@@ -114,6 +115,7 @@ async function run(random) {
 
 /** @param {Random} random */
 async function step(random) {
+  if (config.mountsOnly) return mountOrDestroy(random);
   const choice = random.below(100);
   const crowd = containers.size > 12 ? 20 : 0;
   if (choice < 14) return pull(random);
@@ -126,6 +128,20 @@ async function step(random) {
   if (choice < 96) return attempt('recover', {}, () => provisioner.recover());
   const id = free(random);
   if (id !== undefined) look(id);
+}
+
+/** @param {Random} random */
+async function mountOrDestroy(random) {
+  if (!safe.has(KEPT)) {
+    await attempt('pull', { image: KEPT }, () => provisioner.pull(images[KEPT]?.source ?? '', { name: KEPT }));
+    safe.add(KEPT);
+  }
+  if (containers.size > random.below(20)) return destroy(random);
+  const id = `${name}-${last++}`;
+  await attempt('provision', { id, image: KEPT, backend: 'overlay' }, () =>
+    provisioner.provision(id, KEPT, { backend: 'overlay' }),
+  );
+  containers.set(id, { image: KEPT, rootfs: undefined, files: new Map(), busy: false });
 }
 
 /**

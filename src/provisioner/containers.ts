@@ -200,6 +200,7 @@ export class Containers {
       const stack = await this.#stack(image);
       await this.#undoing(place, async () => {
         await this.#make(place, stack, backend, signal);
+        // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
         await metadata.putRootfs({ ...place, owner, image: image.id });
       });
     }, signal);

@@ -16,6 +16,15 @@ describeWith(['root', 'overlay', 'loop'], 'a machine that loses its power under 
     expect(report.cuts).toBeGreaterThan(2);
   });
 
+  test('comes up with every container that was mounted, when nothing else brought anything to the disk', {
+    timeout: 240_000,
+  }, async () => {
+    const report = await cutPower({ cuts: 6, seconds: 20, seed, unsafe: false, mountsOnly: true });
+    console.log(`seed ${seed}: ${report.cuts} cuts, ${report.operations} operations reported; ${report.summary}`);
+    expect(report.problems).toEqual([]);
+    expect(report.cuts).toBeGreaterThan(1);
+  });
+
   test('has lost something that was reported when durability was off, which shows that these tests can fail', {
     timeout: 240_000,
   }, async () => {
