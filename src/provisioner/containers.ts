@@ -44,7 +44,7 @@ const FIND_ATTEMPTS = 3;
  *
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
- *   destroy:                lock shared [ let go ──► remove directories ] ──► forget
+ *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
  *   mount again:            lock alone [ look whether it is still wanted and not mounted ──► mount ]
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
@@ -126,16 +126,35 @@ export class Containers {
    * @returns how many were recorded until now
    */
   async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<number> {
-    const { metadata, paths, storeLock } = this.#parts;
+    // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
+    return this.#parts.storeLock.withShared(() => this.#removeAll(rootfses), signal);
+  }
+
+  /**
+   * Removes what a crash left half made or half destroyed; with the lock held alone, so nobody is at it.
+   * @param isHalf asked of its record as it is then @returns false when it is not half any more
+   */
+  async removeHalf(
+    { containerId, id }: RootfsRecord,
+    isHalf: (rootfs: RootfsRecord) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const { metadata, storeLock } = this.#parts;
+    const work = async () => {
+      const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
+      return rootfs !== undefined && isHalf(rootfs) && (await this.#removeAll([rootfs])) > 0;
+    };
+    return storeLock.withExclusive('recover', work, signal);
+  }
+
+  async #removeAll(rootfses: readonly RootfsRecord[]): Promise<number> {
+    const { metadata, paths } = this.#parts;
     const gone: RootfsRecord[] = [];
     try {
-      // Shared: a recovery must not mount again what is just being let go of.
-      await storeLock.withShared(() => {
-        for (const rootfs of rootfses) {
-          this.takeApart(rootfs);
-          gone.push(rootfs);
-        }
-      }, signal);
+      for (const rootfs of rootfses) {
+        this.takeApart(rootfs);
+        gone.push(rootfs);
+      }
     } catch (error) {
       await metadata.forgetRootfses(gone);
       throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
