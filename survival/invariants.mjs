@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { StorePaths } from '#src/paths.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
-import { differences, readTree } from './trees.mjs';
+import { differences, readLayer, readTree } from './trees.mjs';
 
 /** @typedef {typeof import('better-sqlite3')} Driver */
 const Driver = /** @type {Driver} */ (createRequire(import.meta.url)('better-sqlite3'));
@@ -128,7 +128,7 @@ function layerFaults(paths, { layers }, reference) {
     const expected = reference.layers.get(hex);
     const path = join(paths.layers, hex);
     if (expected === undefined) found.push(`layer ${hex}: no image has it`);
-    else found.push(...differences(expected, readTree(path)).map((difference) => `layer ${hex}: ${difference}`));
+    else found.push(...differences(expected, readLayer(path)).map((difference) => `layer ${hex}: ${difference}`));
     const used = diskUse(path);
     accounted += used;
     if (used !== bytes) found.push(`layer ${hex}: takes ${used} bytes, ${bytes} are recorded`);

@@ -3,7 +3,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Provisioner } from '#src/index.js';
-import { agreement, readTree, timeless } from './trees.mjs';
+import { agreement, readLayer, readTree, timeless } from './trees.mjs';
 
 /**
  * @typedef {object} ReferenceImage
@@ -54,7 +54,7 @@ async function cleanPull(directory, images, backend) {
       reference.images.set(name, { id: image.id, stack: image.layers, rootfs: readTree(rootfs) });
       await provisioner.destroy('reference');
     }
-    for (const id of readdirSync(join(root, 'layers'))) reference.layers.set(id, readTree(join(root, 'layers', id)));
+    for (const id of readdirSync(join(root, 'layers'))) reference.layers.set(id, readLayer(join(root, 'layers', id)));
     return reference;
   } finally {
     await provisioner.destroy('reference');

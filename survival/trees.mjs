@@ -2,12 +2,25 @@
 /* What a file tree is, as text to compare: every entry with all that a faithful store must keep. */
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { layerContents } from '#src/paths.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 
 /**
  * One line for each entry, by its path; `.` is the tree itself. The modification time stands last, so that it can be left out.
  * @typedef {Map<string, string>} Tree
  */
+
+/**
+ * A whole layer directory, but for what its record of contents says: that tells the times of directories which no archive speaks of, so two clean
+ * pulls differ in it. What it records is here, and is compared.
+ * @param {string} directory @returns {Tree}
+ */
+export function readLayer(directory) {
+  const tree = readTree(directory);
+  tree.delete(`./${basename(layerContents(directory))}`);
+  return tree;
+}
 
 /** @param {string} root @returns {Tree} */
 export function readTree(root) {

@@ -139,7 +139,7 @@ async function mountOrDestroy(random) {
   if (containers.size > random.below(20)) return destroy(random);
   const id = `${name}-${last++}`;
   await attempt('provision', { id, image: KEPT, backend: 'overlay' }, () =>
-    provisioner.provision(id, KEPT, { backend: 'overlay' }),
+    provisioner.provision(id, KEPT, { backend: 'overlay', pullPolicy: 'never' }),
   );
   containers.set(id, { image: KEPT, rootfs: undefined, files: new Map(), busy: false });
 }
@@ -198,7 +198,7 @@ async function provision(random, backend) {
   const made = await attempt(
     'provision',
     { id, image, backend },
-    () => provisioner.provision(id, what, { backend }),
+    () => provisioner.provision(id, what, { backend, pullPolicy: 'never' }),
     (code) => mayBeAbsent && isGone(code),
   );
   if (above !== undefined) above.busy = false;

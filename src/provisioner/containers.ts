@@ -45,7 +45,8 @@ const FIND_ATTEMPTS = 3;
  *
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
- *   destroy:                let go ──► remove directories ──► forget
+ *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
+ *   mount again:            lock alone [ look whether it is still wanted and not mounted ──► mount ]
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
@@ -126,9 +127,27 @@ export class Containers {
    * @returns how many were recorded until now
    */
   async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<number> {
+    // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
     const forgotten = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
     crashPoint('destroy.forgotten');
     return forgotten;
+  }
+
+  /**
+   * Removes what a crash left half made or half destroyed; with the lock held alone, so nobody is at it.
+   * @param isHalf asked of its record as it is then @returns false when it is not half any more
+   */
+  async removeHalf(
+    { containerId, id }: RootfsRecord,
+    isHalf: (rootfs: RootfsRecord) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const { metadata, storeLock } = this.#parts;
+    const work = async () => {
+      const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
+      return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])) > 0;
+    };
+    return storeLock.withExclusive('recover', work, signal);
   }
 
   async #remove(rootfses: readonly RootfsRecord[]): Promise<number> {

@@ -152,8 +152,8 @@ export class Recovery {
       for (const rootfs of container.rootfses) {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
-          await containers.remove([rootfs], signal);
-          finished.push(path);
+          const isStillHalf = (now: RootfsRecord) => isHalf(now, path);
+          if (await containers.removeHalf(rootfs, isStillHalf, signal)) finished.push(path);
         } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
           const outcome = await this.#remount(container, rootfs, signal);
           if (outcome === true) remounted.push(path);

@@ -14,7 +14,7 @@ import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store
 const LOCK = `
   const { StoreLock } = await import('${new URL('../../dist/locks/store-lock.js', import.meta.url).href}');
   const { NativeLockFile } = await import('${new URL('../../dist/syscalls/native-lock-file.js', import.meta.url).href}');
-  const lock = new StoreLock(new NativeLockFile(p.root + '/lock'));
+  const lock = new StoreLock(() => new NativeLockFile(p.root + '/lock'));
 `;
 const HOLD_FOR_EVER = {
   shared: `${LOCK} await lock.withShared(async () => { say('holding'); await sleep(600_000); });`,
