@@ -34,6 +34,8 @@ export interface DiskUsage {
   readonly gc: Share;
   /** Layers that were healed while in use, as they were. */
   readonly parked: Share;
+  /** Space set aside, which is given up when the disk is full. */
+  readonly reserve: Share;
   /** Records, locks, and the directories that all this lies in. */
   readonly records: number;
   /** What no record accounts for. */
@@ -48,8 +50,8 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
     metadata.listImages(),
     metadata.listContainers(),
   ]);
-  const [containerTree, staging, gc, parked] = await Promise.all(
-    [paths.containers, paths.staging, paths.gc, paths.parked].map((path) => share(path, parts, signal)),
+  const [containerTree, staging, gc, parked, reserve] = await Promise.all(
+    [paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve].map((path) => share(path, parts, signal)),
   );
   const recorded = new Map(layers.map((layer) => [digestHex(layer.id), layer]));
   const present: LayerRecord[] = [];
@@ -62,7 +64,7 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
   const own = new Set(paths.own);
   const inRoot = listDirectory(paths.root).map((name) => join(paths.root, name));
   strangers.push(...inRoot.filter((path) => !own.has(path)));
-  const trees = new Set([paths.layers, paths.containers, paths.staging, paths.gc, paths.parked]);
+  const trees = new Set([paths.layers, paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve]);
   const files = inRoot.filter((path) => own.has(path) && !trees.has(path));
   const records = [paths.root, paths.layers, ...files].reduce((sum, path) => sum + diskOf(path), 0);
   const unaccounted: Share = {
@@ -75,6 +77,7 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
     staging: staging as Share,
     gc: gc as Share,
     parked: parked as Share,
+    reserve: reserve as Share,
     unaccounted,
   };
   return {

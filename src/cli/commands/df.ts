@@ -18,7 +18,17 @@ export function define(command: Command, cli: Cli): void {
     });
 }
 
-function rowsOf({ layers, containers, staging, gc, parked, unaccounted, records, total }: DiskUsage): string[][] {
+function rowsOf({
+  layers,
+  containers,
+  staging,
+  gc,
+  parked,
+  reserve,
+  unaccounted,
+  records,
+  total,
+}: DiskUsage): string[][] {
   const shares = [
     ['layers', layers],
     ['  active', layers.active],
@@ -28,6 +38,7 @@ function rowsOf({ layers, containers, staging, gc, parked, unaccounted, records,
     ['staging', staging],
     ['gc', gc],
     ['parked', parked],
+    ['reserve', reserve],
     ['unaccounted', unaccounted],
   ] as const;
   return [
