@@ -1,35 +1,5 @@
-import type { Readable } from 'node:stream';
-import type { TextStream } from './output/output.js';
 import type { Session } from './session.js';
-
-/** The process around the command line, so that tests can be another one. */
-export interface Surroundings {
-  /** Asked for only by a command that reads it. */
-  readonly stdin: () => Readable & { readonly isTTY?: boolean };
-  readonly stdout: TextStream;
-  readonly stderr: TextStream;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts with an `Interruption`. */
-  readonly signal: AbortSignal;
-}
-
-/** Options that every command takes. */
-export interface GlobalFlags {
-  readonly root?: string;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly debug?: boolean;
-  readonly unsafeNoSync?: boolean;
-}
-
-export interface StoreFlags {
-  /** Leave what is not deleted yet to a later sweep when the store is closed. Default: false. */
-  readonly leaveSweep?: boolean | undefined;
-  /** How pulls are shown on stderr. Default: `bar` on a terminal, else `plain`; `none` with `--json`. */
-  readonly progress?: 'bar' | 'plain' | 'json' | 'none' | undefined;
-  /** Whom new containers belong to. Default: the library's. */
-  readonly owner?: string | undefined;
-}
+import type { GlobalFlags, StoreFlags, Surroundings } from './surroundings.js';
 
 /** One run of the command line: what a command's action is given. */
 export class Cli {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
-import { Cli, type GlobalFlags, type Surroundings } from './cli.js';
+import { Cli } from './cli.js';
 import { packageVersion } from './package-version.js';
+import type { GlobalFlags, Surroundings } from './surroundings.js';
 import { usageErrorFrom } from './usage-error.js';
 
 const EXAMPLES = `

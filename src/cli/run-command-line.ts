@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
-import type { Surroundings } from './cli.js';
 import { createProgram } from './program.js';
+import type { Surroundings } from './surroundings.js';
 import { UsageError } from './usage-error.js';
 
 const USAGE_STATUS = 2;

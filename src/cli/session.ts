@@ -1,12 +1,12 @@
 import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { Provisioner } from '../index.js';
-import type { GlobalFlags, StoreFlags, Surroundings } from './cli.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { type BarTerminal, PullBars } from './output/pull-bars.js';
 import type { PullDisplay, PullEvent } from './output/pull-display.js';
 import { PullLines } from './output/pull-lines.js';
 import { PullNdjson } from './output/pull-ndjson.js';
+import type { GlobalFlags, StoreFlags, Surroundings } from './surroundings.js';
 import { UsageError } from './usage-error.js';
 
 /** What a command works with while its store is open. */

@@ -2,10 +2,19 @@ import { Backends } from '../backends/backends.js';
 import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
+import type { StorePaths } from '../paths.js';
+import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import type { Parts } from './parts.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
 
-export function makeBackends({ format, pool, privileged, paths }: Parts): Backends {
+export interface BackendParts {
+  readonly format: StoreFormat;
+  readonly pool: WorkerPool;
+  readonly privileged: boolean;
+  readonly paths: StorePaths;
+}
+
+export function makeBackends({ format, pool, privileged, paths }: BackendParts): Backends {
   const { whiteouts } = format;
   return new Backends(
     [

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import type { PullLimits } from '../config.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import { formatReference, type Reference } from '../image/reference.js';
@@ -13,9 +12,8 @@ import type { StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
-import type { LayerStoreParts } from './layer-store.js';
 import { type PullTerms, pullKey } from './pull-key.js';
-import { PullRunner, type RunImage } from './pull-runner.js';
+import { type ImageStoreParts, PullRunner, type RunImage } from './pull-runner.js';
 import { type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
 
 export interface PullRequest {
@@ -29,12 +27,6 @@ export interface PullRequest {
   readonly maxImageBytes?: number | undefined;
   /** False holds it back for a while when it has just failed. Default: true. */
   readonly force?: boolean | undefined;
-}
-
-export interface ImageStoreParts extends LayerStoreParts {
-  readonly limits: PullLimits;
-  /** Milliseconds for which a failed pull is not repeated unless forced. */
-  readonly coolDown: number;
 }
 
 /** A stored image, as a pull left it. */

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { statfs } from 'node:fs/promises';
+import type { PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
 import { isProvisionerError } from '../errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
@@ -9,9 +10,14 @@ import type { Offer, OfferedImage } from '../pull/puller.js';
 import { admit } from './admission.js';
 import { failureOf } from './cool-down.js';
 import { completeStack } from './image-stack.js';
-import type { ImageStoreParts } from './image-store.js';
-import { LayerStore, type PullContext } from './layer-store.js';
+import { LayerStore, type LayerStoreParts, type PullContext } from './layer-store.js';
 import { PullTracker } from './pull-tracker.js';
+
+export interface ImageStoreParts extends LayerStoreParts {
+  readonly limits: PullLimits;
+  /** Milliseconds for which a failed pull is not repeated unless forced. */
+  readonly coolDown: number;
+}
 
 export interface RunContext {
   /** Announced. */
