@@ -1,4 +1,4 @@
-/** What a connection gives at once is 64 KiB; inflating it piece by piece takes a turn of the thread for each, which a third of the time of a pull went into. */
+/** What a connection gives at once is 64 KiB, and inflating takes a turn of the thread for each piece: with larger ones a pull of 650 MB took 11 s instead of 13.5 s. */
 const PIECE = 512 * 1024;
 /** Bytes that have waited so long for more, in milliseconds, go on alone: a slow connection shows its progress. */
 const PATIENCE = 50;
