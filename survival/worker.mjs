@@ -198,7 +198,7 @@ async function provision(random, backend) {
   const made = await attempt(
     'provision',
     { id, image, backend },
-    () => provisioner.provision(id, what, { backend, pullPolicy: 'never' }),
+    () => provisioner.provision(id, what, { backend, pullPolicy: what.startsWith('oci:') ? 'missing' : 'never' }),
     (code) => mayBeAbsent && isGone(code),
   );
   if (above !== undefined) above.busy = false;

@@ -27,6 +27,7 @@ import type {
   PullReport,
   PullResult,
 } from './pull-records.js';
+import { SqliteCache } from './sqlite-cache.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import * as images from './sqlite-images.js';
 import * as layers from './sqlite-layers.js';
@@ -48,9 +49,11 @@ export interface SqliteMetadataManagerOptions {
 /** The store's records in one SQLite database, shared by all processes that have the store open. */
 export class SqliteMetadataManager implements MetadataManager {
   readonly #db: SqliteConnection;
+  readonly #cache: SqliteCache;
 
   private constructor(db: SqliteConnection) {
     this.#db = db;
+    this.#cache = new SqliteCache(db);
   }
 
   /**
@@ -67,7 +70,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
-    return this.#db.write(() => images.putImage(this.#db, image, names, Date.now()));
+    return this.#change(() => images.putImage(this.#db, image, names, Date.now()));
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {
@@ -75,7 +78,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async getImageByName(name: string): Promise<ImageRecord | undefined> {
-    return this.#db.read(() => images.getImageByName(this.#db, name));
+    return this.#db.read(() => this.#cache.get(`image ${name}`, () => frozen(images.getImageByName(this.#db, name))));
   }
 
   async findImages(hexPrefix: string, limit: number): Promise<ImageId[]> {
@@ -90,19 +93,19 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async setPinned(id: ImageId, pinned: boolean): Promise<void> {
-    return this.#db.write(() => images.setPinned(this.#db, id, pinned));
+    return this.#change(() => images.setPinned(this.#db, id, pinned));
   }
 
   async addName(name: string, id: ImageId): Promise<void> {
-    return this.#db.write(() => images.addName(this.#db, name, id));
+    return this.#change(() => images.addName(this.#db, name, id));
   }
 
   async removeName(name: string): Promise<boolean> {
-    return this.#db.write(() => images.removeName(this.#db, name));
+    return this.#change(() => images.removeName(this.#db, name));
   }
 
   async removeNames(id: ImageId): Promise<string[]> {
-    return this.#db.write(() => images.removeNames(this.#db, id));
+    return this.#change(() => images.removeNames(this.#db, id));
   }
 
   async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
@@ -118,7 +121,8 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async getStack(image: ImageId): Promise<LayerRecord[]> {
-    return this.#db.read(() => layers.getStack(this.#db, image));
+    const stack = await this.#db.read(() => this.#cache.get(`stack ${image}`, () => layers.getStack(this.#db, image)));
+    return [...stack];
   }
 
   async missingLayers(ids: readonly LayerId[]): Promise<LayerId[]> {
@@ -138,7 +142,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
-    return this.#db.write(() => layers.setLayerBytes(this.#db, id, bytes));
+    return this.#change(() => layers.setLayerBytes(this.#db, id, bytes));
   }
 
   async claimLayer(
@@ -166,7 +170,8 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
-    return this.#db.write(() => rootfses.putRootfs(this.#db, rootfs, maker, Date.now()));
+    const used = await this.#db.write(() => rootfses.putRootfs(this.#db, rootfs, maker, Date.now()));
+    if (used) this.#cache.clear();
   }
 
   async finishRootfs(rootfs: RootfsKey): Promise<void> {
@@ -233,7 +238,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
-    return this.#db.write(() => prune.removeUnused(this.#db, removal, process, exactly));
+    return this.#change(() => prune.removeUnused(this.#db, removal, process, exactly));
   }
 
   async dropUnusedStacks(): Promise<void> {
@@ -242,7 +247,7 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]> {
     if (ids.length === 0) return [];
-    return this.#db.write(() => prune.forgetLayers(this.#db, ids));
+    return this.#change(() => prune.forgetLayers(this.#db, ids));
   }
 
   async areRecordsLost(): Promise<boolean> {
@@ -264,6 +269,14 @@ export class SqliteMetadataManager implements MetadataManager {
     this.#db.close();
   }
 
+  /** A write that changes what is kept of images and stacks. */
+  async #change<Result>(change: () => Result): Promise<Result> {
+    return this.#db.write(() => {
+      this.#cache.clear();
+      return change();
+    });
+  }
+
   /** A long answer in pages, with a turn for others between them. What is written meanwhile may be in it or not. */
   async #pages<Row>(limit: number, page: (last: Row | undefined, limit: number) => Row[]): Promise<Row[]> {
     const rows: Row[] = [];
@@ -279,6 +292,14 @@ export class SqliteMetadataManager implements MetadataManager {
 /** A page takes some milliseconds. */
 const IMAGES_PER_PAGE = 500;
 const ROWS_PER_PAGE = 2000;
+
+/** Several callers get the same record. */
+function frozen(image: ImageRecord | undefined): ImageRecord | undefined {
+  if (image === undefined) return undefined;
+  Object.freeze(image.layers);
+  Object.freeze(image.names);
+  return Object.freeze(image);
+}
 
 function setRecordsLost(db: SqliteConnection, lost: boolean): void {
   db.statement<[number]>('UPDATE state SET records_lost = ?').run(Number(lost));

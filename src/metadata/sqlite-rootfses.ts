@@ -27,12 +27,13 @@ const SELECT_ROOTFS = `
 export const ROOTFSES_IN_TREE = `${SELECT_ROOTFS} WHERE container = ? OR (container >= ? AND container < ?)
   ORDER BY container DESC, created_at DESC, id DESC`;
 
+/** @returns whether the image's last use has been written */
 export function putRootfs(
   db: SqliteConnection,
   rootfs: NewRootfs,
   maker: ProcessIdentity | undefined,
   now: number,
-): void {
+): boolean {
   const { containerId, id, owner, image, backend } = rootfs;
   const inserted = db
     .statement<unknown[]>(
@@ -50,11 +51,10 @@ export function putRootfs(
     throw taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
   }
   // To a second: an image that is provisioned all the time is not written all the time.
-  db.statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?').run(
-    now,
-    image,
-    now - 1000,
-  );
+  const used = db
+    .statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?')
+    .run(now, image, now - 1000);
+  return used.changes > 0;
 }
 
 export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKey): void {
