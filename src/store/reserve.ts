@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isProvisionerError } from '../errors.js';
@@ -25,7 +26,8 @@ export class Reserve {
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
       // Not zeros: a file system that compresses would set nothing aside.
-      for (let n = 0; n < FILES; n++) writeFileSync(join(this.#directory, String(n)), noise(n), { mode: 0o600 });
+      for (let n = 0; n < FILES; n++)
+        writeFileSync(join(this.#directory, String(n)), randomBytes(FILE_BYTES), { mode: 0o600 });
     } catch {
       // Half a reserve would be in the way of those who look for a whole one.
       this.release();
@@ -48,14 +50,4 @@ export class Reserve {
       return await work();
     }
   }
-}
-
-function noise(seed: number): Buffer {
-  const bytes = Buffer.allocUnsafe(FILE_BYTES);
-  let state = seed * 2 + 1;
-  for (let at = 0; at < FILE_BYTES; at += 4) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes.writeUInt32LE(state, at);
-  }
-  return bytes;
 }
