@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { zstd } from '../helpers/image-builder.js';
+import { sha256, zstd } from '../helpers/image-builder.js';
 import { useLayers } from '../helpers/layers.js';
 import { archive, entry, GNU, gnuLong, header, oldSparse, pax } from '../helpers/raw-tar.js';
 
@@ -41,6 +41,11 @@ describe('an archive that is cut off', () => {
       if (code !== 'unpacked') wrong.push(`${cut}: ${code}`);
     }
     expect(wrong).toEqual([]);
+  });
+
+  it('is refused as truncated also when its stored bytes are what their digest says', async () => {
+    const cut = tar.subarray(0, 1500);
+    expect((await layers.refusal(cut, { digest: sha256(cut) })).code).toBe('ERR_LAYER_TRUNCATED');
   });
 
   const outcome = async (cut: Buffer): Promise<string> => {

@@ -99,7 +99,7 @@ export class NativeSyscalls implements Syscalls {
     const length = lgetxattr(cPath(path), cPath(name), this.#value, XATTR_SIZE_MAX);
     if (length >= 0) return Buffer.from(this.#value.subarray(0, length));
     const number = lastErrno();
-    if (number === os.errno.ENODATA || number === os.errno.ENOTSUP) return undefined;
+    if (number === os.errno.ENODATA || number === os.errno.ENOTSUP || number === os.errno.EINVAL) return undefined;
     throw lastError('getxattr', path);
   }
 

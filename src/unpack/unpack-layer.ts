@@ -155,6 +155,7 @@ class StoredLayer {
   readonly #progress: (bytes: number) => void;
   #read = 0;
   #broken = false;
+  #checked = false;
 
   constructor(bytes: StoredBytes, digest: Digest | undefined, progress: (bytes: number) => void) {
     this.#bytes = bytes;
@@ -173,8 +174,10 @@ class StoredLayer {
     return { [Symbol.asyncIterator]: () => ({ next: () => this.#next() }) };
   }
 
-  /** To be asked once, when all has been read. @throws ProvisionerError `ERR_DIGEST_MISMATCH` */
+  /** To be asked when all has been read. @throws ProvisionerError `ERR_DIGEST_MISMATCH` */
   check(cause?: unknown): void {
+    if (this.#checked) return;
+    this.#checked = true;
     checkDigest(this.#hash, this.#digest, 'ERR_DIGEST_MISMATCH', 'the stored layer', cause);
   }
 

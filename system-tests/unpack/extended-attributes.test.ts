@@ -50,6 +50,13 @@ describeWith(['root'], 'extended attributes', () => {
     expect(skipped.xattrs).toBe(0);
   });
 
+  it('that the kernel takes and cannot read are no reason to refuse a layer: an empty capability', async () => {
+    const { at } = await layers.apply(
+      archive(pax({ 'SCHILY.xattr.security.capability': '', 'SCHILY.xattr.user.a': 'b' }), entry({ name: 'f' }, 'abc')),
+    );
+    expect(at('f').xattrs).toContain('user.a=62');
+  });
+
   it('are set in the form of libarchive as well', async () => {
     const { at } = await layers.apply(
       archive(pax({ 'LIBARCHIVE.xattr.user.%61': Buffer.from('b').toString('base64') }), entry({ name: 'f' })),
