@@ -10,6 +10,7 @@ import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
@@ -25,6 +26,8 @@ export interface ContainersParts {
   readonly identity: ProcessIdentity;
   /** Returns when all that was written to the store's file system would survive a power cut. */
   readonly sync: () => Promise<void>;
+  /** Given up so that a provision that fails on a full disk can be forgotten. */
+  readonly reserve: Reserve;
 }
 
 export interface MadeRootfs {
@@ -172,7 +175,7 @@ export class Containers {
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
     const { backends, directories, storeLock, metadata, paths } = this.#parts;
-    if (!rootfs.complete) throw layersGone(rootfs.image, 'its source');
+    if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
     const remount = async () => {
       const recorded = await metadata.getContainer(rootfs.containerId);
       if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
@@ -182,12 +185,12 @@ export class Containers {
       const stack: StackedLayer[] = [];
       for (const id of rootfs.layers) {
         const layer = await metadata.getLayer(id);
-        if (layer === undefined) throw layersGone(rootfs.image, 'its image');
+        if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
         stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
       }
       const [first] = stack;
-      if (first === undefined) throw layersGone(rootfs.image, 'its image');
-      const places = { rootfs: directories.rootfs(rootfs), scratch: directories.scratch(rootfs) };
+      if (first === undefined) throw layersGone(rootfs.image, 'where it came from');
+      const places = { rootfs: target, scratch: directories.scratch(rootfs) };
       await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
       return true;
     };
@@ -266,8 +269,9 @@ export class Containers {
     try {
       await work();
     } catch (error) {
+      const { metadata, reserve } = this.#parts;
       await this.takeApart(place);
-      await this.#parts.metadata.forgetRootfses([place]);
+      await reserve.freeing(() => metadata.forgetRootfses([place]));
       throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
     }
   }
@@ -316,11 +320,13 @@ export class Containers {
 
   /** What is recorded in the tree of a container, once no living process is making a part of it any more. */
   async #made(containerId: string, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
-    const { metadata } = this.#parts;
+    const { metadata, identity } = this.#parts;
+    // What this provisioner has under way comes before or after, by the container's own lock; a record of it is of one that failed.
+    const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && maker !== identity && isAlive(maker);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
       const rootfses = await metadata.rootfsesIn(containerId);
-      if (!rootfses.some(({ maker }) => maker !== undefined && isAlive(maker))) return rootfses;
+      if (!rootfses.some(isBeingMade)) return rootfses;
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }

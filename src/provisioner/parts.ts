@@ -170,9 +170,9 @@ export class Parts {
   containers(): Promise<Containers> {
     this.#containers ??= Promise.all([import('./containers.js'), this.backends()]).then(
       ([{ Containers }, backends]) => {
-        const { paths, metadata, directories, storeLock, owner, identity, disk } = this;
+        const { paths, metadata, directories, storeLock, owner, identity, disk, reserve } = this;
         const sync = () => disk.all();
-        return new Containers({ paths, metadata, backends, directories, storeLock, owner, identity, sync });
+        return new Containers({ paths, metadata, backends, directories, storeLock, owner, identity, sync, reserve });
       },
     );
     return this.#containers;

@@ -7,6 +7,8 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -62,6 +64,10 @@ function smallDisk() {
         }
       }
       closeSync(file);
+    },
+    /** Leaves some bytes free, after `fillBytes`. */
+    spare(bytes: number) {
+      truncateSync(filler, statSync(filler).size - bytes);
     },
     /** Leaves no inode free. */
     fillInodes() {
@@ -162,6 +168,19 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
       for (const table of ['lease', 'layer_claim']) expect([table, rows(disk.root, table)]).toEqual([table, 0]);
       await p.pull(await sourceOf(v1), { name: 'app:v1' });
     });
+  });
+
+  test('a copy that runs out of bytes on the way fails, is forgotten, and keeps no destroy waiting', async () => {
+    const disk = smallDisk();
+    const p = await open(disk.root);
+    await p.pull(await sourceOf(v1), { name: 'app:v1' });
+    disk.fillBytes();
+    disk.spare(200_000);
+    await expect(p.provision('job', 'app:v1', { backend: 'copy' })).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+    expect(await p.containers()).toEqual([]);
+    expect(await p.destroy('job')).toBe(false);
+    await p.swept();
+    expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
   });
 
   test.each([
