@@ -81,7 +81,7 @@ export class Pruner {
     const { checkPlan } = await import('./check-plan.js');
     const plan = checkPlan(given);
     await this.#parts.metadata.dropUnusedStacks();
-    await this.records(false);
+    await this.#leases(false);
     const decision: Decision = {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
       layers: plan.layers.map((layer) => ({ ...layer, reasons: [] })),
@@ -92,19 +92,25 @@ export class Pruner {
   /** What is recorded now, without the leases of dead processes. @param dryRun leave those leases where they are */
   async records(dryRun: boolean): Promise<StoreRecords> {
     const { metadata } = this.#parts;
-    const leases: LeaseRecord[] = [];
-    const dead: string[] = [];
-    for (const lease of await metadata.listLeases()) {
-      if (isAlive(lease.process)) leases.push(lease);
-      else dead.push(lease.pull);
-    }
-    if (!dryRun) await metadata.closeLeases(dead);
     return {
-      leases,
+      leases: await this.#leases(dryRun),
       images: await metadata.listImages(),
       layers: await metadata.listLayers(),
       containers: await metadata.listContainers(),
     };
+  }
+
+  /** Those of living processes; the others are dropped, unless it is a dry run. */
+  async #leases(dryRun: boolean): Promise<LeaseRecord[]> {
+    const { metadata } = this.#parts;
+    const living: LeaseRecord[] = [];
+    const dead: string[] = [];
+    for (const lease of await metadata.listLeases()) {
+      if (isAlive(lease.process)) living.push(lease);
+      else dead.push(lease.pull);
+    }
+    if (!dryRun) await metadata.closeLeases(dead);
+    return living;
   }
 
   async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {
