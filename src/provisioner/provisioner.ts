@@ -18,7 +18,7 @@ import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
-import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
@@ -54,6 +54,8 @@ export interface StoreInfo {
   readonly owner: string;
   /** `native` with koffi on Linux. */
   readonly syscalls: 'native' | 'native-free';
+  /** Why they are not native. */
+  readonly nativeMissing: string | undefined;
   readonly workers: number;
   readonly backends: readonly BackendReport[];
   readonly images: number;
@@ -304,6 +306,7 @@ export class Provisioner {
       format,
       owner,
       syscalls: loadSyscalls().kind,
+      nativeMissing: nativeMissingReason(),
       workers: pool.size,
       backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),

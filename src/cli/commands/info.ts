@@ -29,7 +29,7 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['format', `${info.format.version}, ${info.format.whiteouts} whiteouts`],
     ['provisioner', packageVersion()],
     ['node', process.versions.node],
-    ['system calls', info.syscalls],
+    ['system calls', info.nativeMissing === undefined ? info.syscalls : `${info.syscalls}: ${info.nativeMissing}`],
     ['workers', String(info.workers)],
     ['images', String(info.images)],
     ['layers', String(info.layers)],
