@@ -69,42 +69,53 @@ describeWith(['root'], 'unpacking', () => {
     return { result, tree: describeTree(rootfs), at };
   };
 
-  it.skipIf(!nobodyReads)('as an ordinary user leaves out what takes privileges, counts it, and does the rest', () => {
-    const { result, tree, at } = unpackBy(asNobody, NOBODY, { format: 'plain', privileged: false });
-    expect(result).toMatchObject({ kind: 'native', entries: 13, skipped: { devices: 2, xattrs: 3 } });
-    // The root, and everything else but nothing is nobody's.
-    expect(result.skipped.owners).toBe(10);
-    expect(tree).toEqual({
-      '.': 'directory 555',
-      closed: 'directory 0',
-      'closed/inner': 'directory 111',
-      'closed/inner/file': 'file 400 secret',
-      'read-only': 'file 444 abc',
-      directory: 'directory 555',
-      'directory/replaced': 'file 644 instead',
-      'directory/.wh.gone': 'file 600',
-      fifo: 'fifo',
-      setuid: 'file 4755 x',
-    });
-    expect(at('.')).toMatchObject({ uid: NOBODY, mtime: '5000000001' });
-    expect(at('read-only')?.xattrs).toEqual(['user.mine=78']);
-    expect(at('directory')?.xattrs).toEqual(['user.mine=78']);
-  });
+  it.skipIf(!nobodyReads)(
+    `as an ordinary user leaves out what takes privileges, counts it, and does the rest${nobodyReads ? '' : ' (skipped: nobody may not read the checkout)'}`,
+    () => {
+      const { result, tree, at } = unpackBy(asNobody, NOBODY, { format: 'plain', privileged: false });
+      expect(result).toMatchObject({ kind: 'native', entries: 13, skipped: { devices: 2, xattrs: 3 } });
+      // The root, and everything else but nothing is nobody's.
+      expect(result.skipped.owners).toBe(10);
+      expect(tree).toEqual({
+        '.': 'directory 555',
+        closed: 'directory 0',
+        'closed/inner': 'directory 111',
+        'closed/inner/file': 'file 400 secret',
+        'read-only': 'file 444 abc',
+        directory: 'directory 555',
+        'directory/replaced': 'file 644 instead',
+        'directory/.wh.gone': 'file 600',
+        fifo: 'fifo',
+        setuid: 'file 4755 x',
+      });
+      expect(at('.')).toMatchObject({ uid: NOBODY, mtime: '5000000001' });
+      expect(at('read-only')?.xattrs).toEqual(['user.mine=78']);
+      expect(at('directory')?.xattrs).toEqual(['user.mine=78']);
+    },
+  );
 
-  it.skipIf(!hasNamespaces)('as root of a user namespace leaves out what does not exist there', () => {
-    const { result, tree, at } = unpackBy(asNamespaceRoot, 0, { format: 'user', privileged: true });
-    expect(result).toMatchObject({ kind: 'native', entries: 13, whiteouts: true, skipped: { owners: 3, devices: 2 } });
-    expect(tree).toMatchObject({
-      'closed/inner/file': 'file 400 secret',
-      'directory/replaced': 'file 644 instead',
-      'directory/gone': 'character',
-      setuid: 'file 4755 x',
-    });
-    expect(tree).not.toHaveProperty('null');
-    expect(at('read-only')?.xattrs).toEqual(['user.mine=78']);
-    expect(at('directory')?.xattrs).toEqual(['user.mine=78']);
-    expect(result.skipped.xattrs).toBe(3);
-  });
+  it.skipIf(!hasNamespaces)(
+    `as root of a user namespace leaves out what does not exist there${hasNamespaces ? '' : ' (skipped: there are no user namespaces)'}`,
+    () => {
+      const { result, tree, at } = unpackBy(asNamespaceRoot, 0, { format: 'user', privileged: true });
+      expect(result).toMatchObject({
+        kind: 'native',
+        entries: 13,
+        whiteouts: true,
+        skipped: { owners: 3, devices: 2 },
+      });
+      expect(tree).toMatchObject({
+        'closed/inner/file': 'file 400 secret',
+        'directory/replaced': 'file 644 instead',
+        'directory/gone': 'character',
+        setuid: 'file 4755 x',
+      });
+      expect(tree).not.toHaveProperty('null');
+      expect(at('read-only')?.xattrs).toEqual(['user.mine=78']);
+      expect(at('directory')?.xattrs).toEqual(['user.mine=78']);
+      expect(result.skipped.xattrs).toBe(3);
+    },
+  );
 
   it('as root applies all of it, and says what the image may not have', async () => {
     // The capability above is nonsense, which only root would notice.
