@@ -8,7 +8,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  */
 const BOTTOM = 'errors config crash-points';
 const CONCEPTS = `${BOTTOM} image`;
-const MACHINE = `${CONCEPTS} paths events locks syscalls`;
+const MACHINE = `${CONCEPTS} paths events locks syscalls isal`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers`;
 
@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   paths: CONCEPTS,
   events: CONCEPTS,
   syscalls: CONCEPTS,
+  isal: CONCEPTS,
   //
   locks: `${CONCEPTS} syscalls`,
   //
@@ -54,9 +55,9 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   cli: 'index errors',
 };
 
-/** Packages that only one folder may know. */
+/** Packages that only these folders may know. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
-  koffi: 'syscalls',
+  koffi: 'syscalls isal',
   'better-sqlite3': 'metadata',
   commander: 'cli',
   'cli-progress': 'cli',
@@ -76,8 +77,9 @@ function violations(files: readonly SourceFile[]): string[] {
 
 /** Judges any literal that names a module, whether it is imported, required, or handed to a worker thread. */
 function faultOf(unit: string, path: string, literal: string): string | undefined {
-  const owner = PACKAGE_OF[literal];
-  if (owner !== undefined && owner !== unit) return `${literal} is for src/${owner} only`;
+  const owners = PACKAGE_OF[literal]?.split(' ');
+  if (owners?.includes(unit) === false)
+    return `${literal} is for ${owners.map((owner) => `src/${owner}`).join(' and ')} only`;
   if (literal.startsWith('#src/')) return 'inside src, imports are relative';
   if (!/^\.\.?\/.*\.[cm]?js$/.test(literal)) return undefined;
   const target = posix.join(posix.dirname(path), literal);
@@ -151,7 +153,12 @@ describe('the rule about imports', () => {
       'index may not import cli',
     ],
     ['a folder without a row', 'src/utils/a.ts', `import '../errors.js';`, 'utils may not import errors'],
-    ['koffi elsewhere', 'src/backends/a.ts', `import koffi from 'koffi';`, 'koffi is for src/syscalls only'],
+    [
+      'koffi elsewhere',
+      'src/backends/a.ts',
+      `import koffi from 'koffi';`,
+      'koffi is for src/syscalls and src/isal only',
+    ],
     [
       'better-sqlite3 elsewhere',
       'src/store/a.ts',

@@ -1,19 +1,17 @@
 import { spawnSync } from 'node:child_process';
-import { constants, deflateRawSync, gzipSync, crc32 as nodeCrc32 } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { decompress } from '#src/unpack/decompress.js';
+import { inflateGzip } from '#src/unpack/inflate-gzip.js';
+import { describeGzip } from '../contracts/gzip.js';
 import { buildTar, sha256, zstd } from '../helpers/image-builder.js';
 import { useLayers } from '../helpers/layers.js';
+import { inPieces, text } from '../helpers/pieces.js';
 
-const text = Buffer.from(Array.from({ length: 4000 }, (_, line) => `line ${line * 7919} ${line % 13}\n`).join(''));
 const tar = buildTar([{ path: 'text', content: text }, { path: 'd/' }, { path: 'd/file', content: 'abc' }]);
 const PIECE_SIZES = [1, 13, 4096, 1 << 20];
 const SKIPPABLE = ['502a4d1803000000ffffff', '5f2a4d1800000000'].map((hex) => Buffer.from(hex, 'hex'));
 const hasZstd = spawnSync('zstd', ['--version']).status === 0;
-
-async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
-  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
-}
 
 /** What it inflates to, and whether all of it was read. */
 async function inflate(stored: Buffer, size = 1 << 20): Promise<Buffer> {
@@ -25,7 +23,8 @@ async function inflate(stored: Buffer, size = 1 << 20): Promise<Buffer> {
       yield piece;
     }
   };
-  for await (const chunk of decompress(counted())) output.push(chunk);
+  // A piece is good until the next one is asked for.
+  for await (const chunk of decompress(counted())) output.push(Buffer.from(chunk));
   expect(read, 'stored bytes read').toBe(stored.length);
   return Buffer.concat(output);
 }
@@ -39,91 +38,20 @@ const failure = async (stored: Buffer): Promise<unknown> => {
   throw new Error('it was inflated');
 };
 
-/** A member with every field that a gzip header can have. @see RFC 1952, 2.3 */
-function richMember(bytes: Buffer): Buffer {
-  const head = Buffer.from([0x1f, 0x8b, 8, 0x1f, 0, 0, 0, 0, 0, 255]);
-  const extra = Buffer.concat([Buffer.from([4, 0]), Buffer.from('abcd')]);
-  const fields = Buffer.concat([head, extra, Buffer.from('name.tar\0a comment\0')]);
-  const withoutFlag = gzipSync(bytes);
-  const headerCrc = Buffer.alloc(2);
-  headerCrc.writeUInt16LE(crc32(fields) & 0xffff);
-  return Buffer.concat([fields, headerCrc, deflateRawSync(bytes), withoutFlag.subarray(-8)]);
-}
-
-/** Node's own where it has one (20.15 and later). */
-function crc32(bytes: Buffer): number {
-  return nodeCrc32(bytes);
-}
+describeGzip('zlib', (pieces) => inflateGzip(pieces, { chunkSize: 1 << 19, highWaterMark: 1 << 20 }, null));
 
 describe('a gzip layer', () => {
   const layers = useLayers();
 
-  it.each(PIECE_SIZES)('is inflated from pieces of %i bytes', async (size) => {
-    expect((await inflate(gzipSync(tar), size)).equals(tar)).toBe(true);
-  });
-
-  it('may have several members, which end anywhere', async () => {
-    const members = [0, 1, 511, 512, 5000, tar.length].map((start, index, starts) =>
-      gzipSync(tar.subarray(start, starts[index + 1])),
-    );
-    for (const size of PIECE_SIZES) expect((await inflate(Buffer.concat(members), size)).equals(tar)).toBe(true);
-  });
-
-  it('may have a member for each of many files', async () => {
-    const members = Array.from({ length: 3000 }, (_, index) => gzipSync(Buffer.from(`${index},`), { level: 1 }));
-    expect((await inflate(Buffer.concat(members))).toString()).toBe(
-      Array.from({ length: 3000 }, (_, index) => `${index},`).join(''),
-    );
-  });
-
-  it('may have all the fields of a header', async () => {
-    expect((await inflate(richMember(tar))).equals(tar)).toBe(true);
-    expect(
-      (await inflate(Buffer.concat([richMember(text), richMember(tar)]), 7)).equals(Buffer.concat([text, tar])),
-    ).toBe(true);
-  });
-
   it('may be padded with zeros, which count for its digest', async () => {
     for (const padding of [1, 512, 5 * 1024 * 1024]) {
       const blob = Buffer.concat([gzipSync(tar), Buffer.alloc(padding)]);
-      expect((await inflate(blob)).equals(tar)).toBe(true);
       expect((await layers.unpack(tar, { blob, digest: sha256(blob) })).tree['d/file']).toBe('file 644 abc');
     }
   });
 
-  it('may hold nothing', async () => {
-    expect(await inflate(gzipSync(Buffer.alloc(0)))).toHaveLength(0);
-  });
-
   it('is recognised by its bytes, whatever the media type said', async () => {
     for (const blob of [tar, gzipSync(tar), zstd(tar)]) expect((await layers.unpack(tar, { blob })).entries).toBe(3);
-  });
-
-  it('is refused when it is damaged', async () => {
-    const blob = gzipSync(tar);
-    blob.fill(0xff, 5000, 5100);
-    expect(await failure(blob)).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
-  });
-
-  it('is refused when its checksum is wrong', async () => {
-    const blob = gzipSync(tar);
-    blob.writeUInt32LE(1, blob.length - 8);
-    expect(await failure(blob)).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
-  });
-
-  it('is refused when something else follows it', async () => {
-    expect(await failure(Buffer.concat([gzipSync(tar), Buffer.from('something')]))).toMatchObject({
-      code: 'ERR_LAYER_MALFORMED',
-    });
-  });
-
-  it('is refused when it ends early, wherever that is', async () => {
-    const blob = gzipSync(tar, { level: 1, strategy: constants.Z_RLE });
-    for (const length of [2, 3, 9, 10, 11, 1000, blob.length >> 1, blob.length - 8, blob.length - 1]) {
-      expect(await failure(blob.subarray(0, length)), `after ${length} bytes`).toMatchObject({
-        code: 'ERR_LAYER_TRUNCATED',
-      });
-    }
   });
 });
 

@@ -4,9 +4,9 @@ import { crc32, crc32OfZeros } from './crc32.js';
  * The checksum of one file's content, taken while it passes by.
  *
  * CRC-32 finds every single flipped bit, and every run of damage of up to 32 bits; other damage it misses once in four thousand million times. Measured
- * on one core of an AMD EPYC, on data that is in the cache because it has just been hashed: CRC-32 4.9 GB/s, SHA-1 1.9, SHA-256 1.8, BLAKE2b 1.0. For 2 GB
- * of files that is 0.44 s of 9.7 s of processor time; anything stronger would be 1.1 s at least. It guards against broken disks and stray hands, not
- * against somebody who may write the store: such a one could write the record as well.
+ * on one core of an AMD EPYC, on data that is in the cache because it has just been hashed: CRC-32 26 GB/s by ISA-L and 4.9 by zlib, SHA-1 1.9, SHA-256
+ * 1.8, BLAKE2b 1.0. For 2 GB of files that is 0.08 s, or 0.44 s, of some 9 s of processor time; anything stronger would be 1.1 s at least. It guards
+ * against broken disks and stray hands, not against somebody who may write the store: such a one could write the record as well.
  */
 export class FileChecksum {
   #value = 0;

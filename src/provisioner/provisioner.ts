@@ -8,6 +8,7 @@ import { ProvisionerError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
+import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
 import type { StoreLockState } from '../locks/store-lock.js';
 import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
@@ -56,6 +57,10 @@ export interface StoreInfo {
   readonly syscalls: 'native' | 'native-free';
   /** Why they are not native. */
   readonly nativeMissing: string | undefined;
+  /** What inflates gzip layers: ISA-L where the system has it, else Node's zlib. */
+  readonly gzip: 'isal' | 'zlib';
+  /** Why that is not ISA-L. */
+  readonly isalMissing: string | undefined;
   readonly workers: number;
   readonly backends: readonly BackendReport[];
   readonly images: number;
@@ -307,6 +312,8 @@ export class Provisioner {
       owner,
       syscalls: loadSyscalls().kind,
       nativeMissing: nativeMissingReason(),
+      gzip: loadIsal() === null ? 'zlib' : 'isal',
+      isalMissing: isalMissingReason(),
       workers: pool.size,
       backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),

@@ -209,6 +209,15 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
     expect(table.every(([, , , reason]) => reason !== undefined && reason !== '')).toBe(true);
   });
 
+  it('tells that gzip is left to zlib when ISA-L is turned off, and layers are the same', async () => {
+    const { run } = newStore();
+    const environment = { PROVISIONER_ISAL: 'off' };
+    expect(await run(['pull', APP_V1], { environment })).toMatchObject({ status: 0 });
+    const shown = await run(['info'], { environment });
+    expect(shown.stdout).toMatch(/^gzip: +zlib: turned off by PROVISIONER_ISAL$/m);
+    expect((await run(['check', '--full'])).status).toBe(0);
+  });
+
   it('shows the same with --json', async () => {
     const { lines, json, root } = newStore();
     await lines('pull', APP_V1);
@@ -217,6 +226,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       format: { version: 1, whiteouts: 'trusted' },
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
       syscalls: 'native',
+      gzip: 'isal',
       workers: expect.any(Number),
       images: 1,
       layers: expect.any(Number),

@@ -30,6 +30,7 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['provisioner', packageVersion()],
     ['node', process.versions.node],
     ['system calls', info.nativeMissing === undefined ? info.syscalls : `${info.syscalls}: ${info.nativeMissing}`],
+    ['gzip', info.isalMissing === undefined ? 'ISA-L' : `zlib: ${info.isalMissing}`],
     ['workers', String(info.workers)],
     ['images', String(info.images)],
     ['layers', String(info.layers)],
@@ -54,12 +55,13 @@ function gcText({ entries, parked }: StoreInfo['gc']): string {
 }
 
 function infoDocument(info: StoreInfo) {
-  const { root, format, syscalls, workers, backends, images, layers, containers, lock, gc } = info;
+  const { root, format, syscalls, gzip, workers, backends, images, layers, containers, lock, gc } = info;
   return {
     root,
     format: { version: format.version, whiteouts: format.whiteouts },
     versions: { provisioner: packageVersion(), node: process.versions.node },
     syscalls,
+    gzip,
     workers,
     images,
     layers,

@@ -1,0 +1,9 @@
+/** Some tens of kilobytes that deflate to a third. */
+export const text = Buffer.from(
+  Array.from({ length: 4000 }, (_, line) => `line ${line * 7919} ${line % 13}\n`).join(''),
+);
+
+/** The bytes as a stream may deliver them. */
+export async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
+}

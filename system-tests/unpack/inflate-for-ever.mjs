@@ -1,0 +1,22 @@
+// A thread that inflates until it is ended.
+import { parentPort } from 'node:worker_threads';
+import { gzipSync } from 'node:zlib';
+import { loadIsal } from '../../dist/isal/load-isal.js';
+import { inflateGzip } from '../../dist/unpack/inflate-gzip.js';
+
+const member = gzipSync(
+  Buffer.from(Array.from({ length: 1 << 16 }, (_, index) => (index * index) >> 7))
+    .toString('hex')
+    .repeat(64),
+  { level: 1 },
+);
+
+async function* members() {
+  for (;;) yield member;
+}
+
+let told = false;
+for await (const _ of inflateGzip(members(), { chunkSize: 1 << 19, highWaterMark: 1 << 20 }, loadIsal())) {
+  if (!told) parentPort?.postMessage('inflating');
+  told = true;
+}
