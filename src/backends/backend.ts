@@ -26,7 +26,7 @@ export interface Backend {
   restore(request: RootfsRequest): Promise<void>;
   /**
    * Lets go of what is mounted, also while it is busy. Harmless when nothing is.
-   * @param others whether others are waiting for their turn: then waiting for the kernel is left to another thread
+   * @param others as in `RootfsRequest`
    */
   destroy(rootfs: string, others: boolean): Promise<void>;
   /** Tries whether it works below `directory`, which is on the store's file system. Leaves nothing. */
@@ -41,6 +41,8 @@ export interface RootfsRequest {
   readonly rootfs: string;
   readonly scratch: string;
   readonly signal?: AbortSignal | undefined;
+  /** Whether others are waiting for their turn: then waiting for the kernel is left to another thread. Default: false. */
+  readonly others?: boolean;
 }
 
 export interface BackendVerdict {

@@ -4,7 +4,7 @@ import { ProvisionerError } from '../errors.js';
 import { overlayScratch } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import type { OverlayMount, Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
@@ -56,13 +56,13 @@ export class OverlayBackend implements Backend {
         },
       );
     }
-    const { upper, work } = overlayScratch(request.scratch);
-    this.#mount(
+    const mount = this.#overlay(
       stack.map((layer) => layer.rootfs),
-      upper,
-      work,
+      overlayScratch(request.scratch),
       request.rootfs,
     );
+    if (request.others) await this.#syscalls().mountOverlayAside(mount);
+    else this.#syscalls().mountOverlay(mount);
   }
 
   async destroy(rootfs: string, others: boolean): Promise<void> {
@@ -88,7 +88,7 @@ export class OverlayBackend implements Backend {
     writeFileSync(join(lower, 'hidden'), 'x');
     writeFileSync(join(lower, 'seen'), 'x');
     this.#syscalls().makeNode(toBytePath(join(middle, 'hidden')), 0o020000, { major: 0, minor: 0 });
-    this.#mount([lower, middle], upper, work, target);
+    this.#syscalls().mountOverlay(this.#overlay([lower, middle], { upper, work }, target));
     try {
       writeFileSync(join(target, 'written'), 'x');
       const works = readFileSync(join(target, 'seen'), 'utf8') === 'x' && !existsSync(join(target, 'hidden'));
@@ -100,8 +100,12 @@ export class OverlayBackend implements Backend {
     }
   }
 
-  #mount(layers: readonly string[], upper: string, work: string, target: string): void {
-    const lower = layers.toReversed();
-    this.#syscalls().mountOverlay({ lower, upper, work, target, userXattr: this.#format === 'user' });
+  /** @param layers directories, bottom first */
+  #overlay(
+    layers: readonly string[],
+    { upper, work }: { readonly upper: string; readonly work: string },
+    target: string,
+  ): OverlayMount {
+    return { lower: layers.toReversed(), upper, work, target, userXattr: this.#format === 'user' };
   }
 }

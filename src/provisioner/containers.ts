@@ -260,7 +260,8 @@ export class Containers {
     const { rootfs, scratch } = this.#parts.directories.create(place);
     crashPoint('provision.directoriesMade');
     const root = stack.findLast((layer) => layer.describesRoot) ?? (stack[0] as StackedLayer);
-    await backend.provision({ layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal });
+    const others = this.#atWork > 1;
+    await backend.provision({ layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal, others });
     throwIfAborted(signal);
     crashPoint('provision.made');
   }

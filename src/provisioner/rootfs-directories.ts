@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
@@ -83,7 +83,7 @@ export class RootfsDirectories {
     if (!removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
     const { upper, work } = overlayScratch(scratch);
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
-    const emptied = removeEmpty(upper) && removeEmpty(join(work, 'work')) && removeEmpty(work) && removeEmpty(scratch);
+    const emptied = removeEmpty(upper) && removeEmpty(`${work}/work`) && removeEmpty(work) && removeEmpty(scratch);
     if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
     this.removeHollow(place.containerId, place.backend);
   }
@@ -103,15 +103,16 @@ export class RootfsDirectories {
 
   #symlinkOn(path: string): string | undefined {
     const { containers } = this.#paths;
-    const names = relative(containers, path).split(sep);
+    const way = path.slice(containers.length);
+    const names = way.split('/').slice(1);
     // One or two calls say for most that there is none: a new container, and one that is as it was made.
-    const first = lstatSync(join(containers, names[0] as string), { throwIfNoEntry: false });
+    const first = lstatSync(`${containers}/${names[0]}`, { throwIfNoEntry: false });
     if (first === undefined) return undefined;
     this.#realContainers ??= realpathSync(containers);
-    if (this.#syscalls().isPlainPath(join(this.#realContainers, ...names))) return undefined;
+    if (this.#syscalls().isPlainPath(`${this.#realContainers}${way}`)) return undefined;
     let at = containers;
     for (const name of names) {
-      at = join(at, name);
+      at = `${at}/${name}`;
       const status = lstatSync(at, { throwIfNoEntry: false });
       if (status === undefined) return undefined;
       if (status.isSymbolicLink()) return at;

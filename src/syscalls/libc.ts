@@ -139,12 +139,22 @@ const FSCONFIG = 431;
 const FSMOUNT = 432;
 const MOVE_MOUNT = 429;
 const rawFsopen = libc.func('long syscall(long, const char *, long)') as (...values: unknown[]) => number;
-const rawFsconfig = libc.func('long syscall(long, long, long, const char *, const char *, long)') as typeof rawFsopen;
+const fsconfigFunction = libc.func('long syscall(long, long, long, const char *, const char *, long)');
+const rawFsconfig = fsconfigFunction as typeof rawFsopen;
+const rawFsconfigAside = fsconfigFunction.async as (...values: unknown[]) => void;
 const rawFsmount = libc.func('long syscall(long, long, long, long)') as typeof rawFsopen;
 const rawMoveMount = libc.func('long syscall(long, long, const char *, long, const char *, long)') as typeof rawFsopen;
 export const fsopen = (type: string, flags: number): number => rawFsopen(FSOPEN, type, flags);
 export const fsconfig = (descriptor: number, command: number, key: string | null, value: string | null): number =>
   rawFsconfig(FSCONFIG, descriptor, command, key, value, 0);
+/** On another thread. In `done`, `lastErrno` and `lastError` tell of this call. */
+export const fsconfigAside = (
+  descriptor: number,
+  command: number,
+  key: string | null,
+  value: string | null,
+  done: (error: unknown, result: number) => void,
+): void => rawFsconfigAside(FSCONFIG, descriptor, command, key, value, 0, done);
 export const fsmount = (descriptor: number, flags: number, attributes: number): number =>
   rawFsmount(FSMOUNT, descriptor, flags, attributes);
 export const moveMount = (from: number, to: string, flags: number): number =>

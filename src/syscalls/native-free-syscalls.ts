@@ -32,6 +32,9 @@ export class NativeFreeSyscalls implements Syscalls {
   mountOverlay(): void {
     throw syscallError('ENOTSUP', 'mount');
   }
+  async mountOverlayAside(): Promise<void> {
+    this.mountOverlay();
+  }
   mountBindReadOnly(): void {
     throw syscallError('ENOTSUP', 'mount');
   }

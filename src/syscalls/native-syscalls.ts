@@ -23,7 +23,7 @@ import { renameat2 } from './libc-trees.js';
 import type { LockFile } from './lock-file.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
-import { mountOverlay } from './overlay-mount.js';
+import { mountOverlay, mountOverlayAside } from './overlay-mount.js';
 import {
   type DeviceNumber,
   type FileTime,
@@ -57,6 +57,10 @@ export class NativeSyscalls implements Syscalls {
 
   mountOverlay(overlay: OverlayMount): void {
     mountOverlay(overlay);
+  }
+
+  mountOverlayAside(overlay: OverlayMount): Promise<void> {
+    return mountOverlayAside(overlay);
   }
 
   mountBindReadOnly(source: string, target: string): void {

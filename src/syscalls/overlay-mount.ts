@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { toBytePath } from './byte-path.js';
-import { check, close, fsconfig, fsmount, fsopen, lastErrno, mount, moveMount } from './libc.js';
+import { check, close, fsconfig, fsconfigAside, fsmount, fsopen, lastErrno, mount, moveMount } from './libc.js';
 import type { OverlayMount } from './syscalls.js';
 
 const FSOPEN_CLOEXEC = 1;
@@ -24,44 +24,117 @@ let takesLayersOneByOne = true;
  * @see https://docs.kernel.org/filesystems/overlayfs.html "Multiple lower layers"
  */
 export function mountOverlay(overlay: OverlayMount): void {
-  if (takesLayersOneByOne && mountOneByOne(overlay)) return;
-  takesLayersOneByOne = false;
-  mountClassic(overlay);
+  const context = OverlayContext.open(overlay);
+  if (context === undefined) {
+    mountClassic(overlay);
+    return;
+  }
+  try {
+    context.create();
+    context.attach();
+  } finally {
+    context.close();
+  }
 }
 
-/** @returns false when this kernel cannot do it this way */
-function mountOneByOne(overlay: OverlayMount): boolean {
-  const context = fsopen('overlay', FSOPEN_CLOEXEC);
-  if (context < 0) {
-    if (lastErrno() === os.errno.ENOSYS) return false;
-    check(context, 'fsopen');
+/** As `mountOverlay`; the step that takes most of the time is made on another thread, where the kernel can make it by itself. */
+export async function mountOverlayAside(overlay: OverlayMount): Promise<void> {
+  const context = OverlayContext.open(overlay);
+  if (context === undefined) {
+    mountClassic(overlay);
+    return;
   }
-  const directories = new OpenDirectories();
   try {
-    for (const [index, layer] of overlay.lower.entries()) {
-      const result = fsconfig(context, FSCONFIG_SET_STRING, 'lowerdir+', directories.optionValue(layer));
+    await context.createAside();
+    context.attach();
+  } finally {
+    context.close();
+  }
+}
+
+/** An overlay that is being put together, with a call for each option. Close it. */
+class OverlayContext {
+  readonly #overlay: OverlayMount;
+  readonly #descriptor: number;
+  readonly #directories = new OpenDirectories();
+
+  /** @returns undefined when this kernel cannot do it this way */
+  static open(overlay: OverlayMount): OverlayContext | undefined {
+    if (!takesLayersOneByOne) return undefined;
+    const descriptor = fsopen('overlay', FSOPEN_CLOEXEC);
+    if (descriptor < 0 && lastErrno() === os.errno.ENOSYS) {
+      takesLayersOneByOne = false;
+      return undefined;
+    }
+    const context = new OverlayContext(overlay, check(descriptor, 'fsopen'));
+    try {
+      takesLayersOneByOne = context.#configure();
+      if (takesLayersOneByOne) return context;
+    } catch (error) {
+      context.close();
+      throw error;
+    }
+    context.close();
+    return undefined;
+  }
+
+  private constructor(overlay: OverlayMount, descriptor: number) {
+    this.#overlay = overlay;
+    this.#descriptor = descriptor;
+  }
+
+  create(): void {
+    check(fsconfig(this.#descriptor, FSCONFIG_CMD_CREATE, null, null), 'mount', toBytePath(this.#overlay.target));
+  }
+
+  createAside(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fsconfigAside(this.#descriptor, FSCONFIG_CMD_CREATE, null, null, (error, result) => {
+        try {
+          if (error) throw error;
+          check(result, 'mount', toBytePath(this.#overlay.target));
+          resolve();
+        } catch (cause) {
+          reject(cause);
+        }
+      });
+    });
+  }
+
+  attach(): void {
+    const { target } = this.#overlay;
+    const detached = check(fsmount(this.#descriptor, FSMOUNT_CLOEXEC, 0), 'fsmount');
+    try {
+      check(moveMount(detached, target, MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', toBytePath(target));
+    } finally {
+      close(detached);
+    }
+  }
+
+  close(): void {
+    this.#directories.close();
+    close(this.#descriptor);
+  }
+
+  /** @returns false when the kernel does not know how a layer is handed over */
+  #configure(): boolean {
+    const { lower, upper, work, userXattr } = this.#overlay;
+    for (const [index, layer] of lower.entries()) {
+      const result = fsconfig(this.#descriptor, FSCONFIG_SET_STRING, 'lowerdir+', this.#directories.optionValue(layer));
       // A kernel that does not know the option turns down the first one, whatever its value.
       if (result < 0 && index === 0 && lastErrno() === os.errno.EINVAL) return false;
       check(result, 'fsconfig', toBytePath(layer));
     }
-    const set = (key: string, value: string) =>
-      check(fsconfig(context, FSCONFIG_SET_STRING, key, value), 'fsconfig', toBytePath(value));
-    set('upperdir', directories.optionValue(overlay.upper));
-    set('workdir', directories.optionValue(overlay.work));
-    set('source', 'overlay');
-    set('index', 'off');
-    if (overlay.userXattr) check(fsconfig(context, FSCONFIG_SET_FLAG, 'userxattr', null), 'fsconfig');
-    check(fsconfig(context, FSCONFIG_CMD_CREATE, null, null), 'mount', toBytePath(overlay.target));
-    const detached = check(fsmount(context, FSMOUNT_CLOEXEC, 0), 'fsmount');
-    try {
-      check(moveMount(detached, overlay.target, MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', toBytePath(overlay.target));
-    } finally {
-      close(detached);
-    }
+    this.#set('upperdir', this.#directories.optionValue(upper));
+    this.#set('workdir', this.#directories.optionValue(work));
+    this.#set('source', 'overlay');
+    this.#set('index', 'off');
+    if (userXattr) check(fsconfig(this.#descriptor, FSCONFIG_SET_FLAG, 'userxattr', null), 'fsconfig');
     return true;
-  } finally {
-    directories.close();
-    close(context);
+  }
+
+  #set(key: string, value: string): void {
+    check(fsconfig(this.#descriptor, FSCONFIG_SET_STRING, key, value), 'fsconfig', toBytePath(value));
   }
 }
 

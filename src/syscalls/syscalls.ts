@@ -19,6 +19,8 @@ export interface Syscalls {
    * @throws `ELOOP` for a directory that is twice among the lower ones, `EINVAL` for more than the kernel's 500
    */
   mountOverlay(mount: OverlayMount): void;
+  /** As `mountOverlay`, with the longest step on another thread. */
+  mountOverlayAside(mount: OverlayMount): Promise<void>;
   /** Mounts `source` on `target` a second time, read-only, without what is mounted below it. */
   mountBindReadOnly(source: string, target: string): void;
   /** Takes a mount off a path at once, also while it is busy: its last user ends it. @returns false when nothing is mounted there */
