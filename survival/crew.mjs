@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
@@ -12,8 +13,8 @@ import { makeReference, writeReference } from './reference.mjs';
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url));
 export const OWNERS = /** @type {const} */ (['one', 'two']);
-/** A process that does not do what it is told for so long, in milliseconds, hangs. */
-const PATIENCE = 60_000;
+/** A process that does not do what it is told for so many seconds hangs. */
+const PATIENCE = 60;
 
 /** @typedef {Record<string, any>} Event */
 
@@ -227,25 +228,33 @@ export class Worker {
 
   /** @param {(message: any) => boolean} wanted */
   async #message(wanted) {
-    const deadline = Date.now() + PATIENCE;
     for (;;) {
       const index = this.#messages.findIndex(wanted);
       if (index !== -1) return this.#messages.splice(index, 1)[0];
       if (!this.isRunning) return undefined;
-      if (Date.now() > deadline) throw new Error(`${this.name} does not answer`);
-      await inTime(new Promise((resolve) => (this.#woken = () => resolve(undefined))));
+      const woken = new Promise((resolve) => (this.#woken = () => resolve(undefined)));
+      if (!(await inTime(woken))) throw new Error(`${this.name} does not answer`);
     }
   }
 }
 
 /** @param {Promise<unknown>} promise @returns {Promise<boolean>} false when it took too long */
 async function inTime(promise) {
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  const late = new Promise((resolve) => (timer = setTimeout(() => resolve('late'), PATIENCE)));
-  const outcome = await Promise.race([promise, late]);
-  clearTimeout(timer);
-  return outcome !== 'late';
+  const over = new AbortController();
+  const late = patience(over.signal).then(
+    () => 'late',
+    () => undefined,
+  );
+  try {
+    return (await Promise.race([promise, late])) !== 'late';
+  } finally {
+    over.abort();
+  }
+}
+
+/** Second by second, because the clock does not stand still when the whole machine is made to: only one of them is over then. */
+async function patience(/** @type {AbortSignal} */ signal) {
+  for (let second = 0; second < PATIENCE; second++) await sleep(1000, undefined, { signal });
 }
 
 /**
