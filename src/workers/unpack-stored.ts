@@ -5,7 +5,6 @@ import type { RegistryClient } from '../registry/registry-client.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { removeTree } from '../tree/remove-tree.js';
 import { type UnpackedLayer, unpackLayer, unpackStoredBytes } from '../unpack/unpack-layer.js';
-import { gather } from './gather.js';
 import type { UnpackedJob, UnpackJob } from './jobs.js';
 
 /** Unpacks a layer from wherever it is stored. @throws as `unpackStoredBytes`; from a registry also as `BlobReader` */
@@ -43,7 +42,7 @@ async function unpackFetched(
   for (let blob = whole; ; ) {
     const reader = new BlobReader(client, blob, signal);
     try {
-      const layer: UnpackedLayer = await unpackStoredBytes(gather(reader.chunks()), target, syscalls, signal, progress);
+      const layer: UnpackedLayer = await unpackStoredBytes(reader.chunks(), target, syscalls, signal, progress);
       return { ...layer, passedOver: [...passedOver, ...reader.passedOver] };
     } catch (error) {
       const [suspect] = reader.servedBy;
