@@ -3,10 +3,10 @@ import { basename, join } from 'node:path';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
 import { backendParts, containerParts, type StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
+import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory } from './parked-layers.js';
-import { unhurried } from './unhurried.js';
 
 /** What stands below `containers/`: the directories of rootfses, and whatever else. */
 interface ContainerFiles {
