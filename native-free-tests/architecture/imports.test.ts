@@ -38,7 +38,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   pull: LAYERS,
   metadata: LAYERS,
-  workers: LAYERS,
+  // Threads work on the records too.
+  workers: `${LAYERS} metadata`,
   //
   store: PARTS,
   backends: PARTS,
