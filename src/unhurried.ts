@@ -19,3 +19,17 @@ export async function* unhurried<T>(things: Iterable<T>): AsyncGenerator<T, void
     yield thing;
   }
 }
+
+/** As `things.map(change)`, as `unhurried` goes. */
+export async function mapUnhurried<T, Result>(things: Iterable<T>, change: (thing: T) => Result): Promise<Result[]> {
+  const results: Result[] = [];
+  for await (const thing of unhurried(things)) results.push(change(thing));
+  return results;
+}
+
+/** As `things.filter(isWanted)`, as `unhurried` goes. */
+export async function filterUnhurried<T>(things: Iterable<T>, isWanted: (thing: T) => boolean): Promise<T[]> {
+  const wanted: T[] = [];
+  for await (const thing of unhurried(things)) if (isWanted(thing)) wanted.push(thing);
+  return wanted;
+}
