@@ -2,18 +2,22 @@ import { basename, join } from 'node:path';
 import { isProvisionerError, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { isAlive } from '../locks/process-identity.js';
+import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory, type ParkedLayers } from './parked-layers.js';
+import { readNames } from './read-names.js';
 
 /** Compares what stands in the store's own directories with the records. */
 export async function checkDirectories(parts: CheckParts, parked: ParkedLayers): Promise<Finding[]> {
   const { paths, metadata } = parts;
   // Directories first: what is retired meanwhile then has no record, and no directory either.
-  const directories = listDirectory(paths.layers);
-  const recorded = new Set((await metadata.listLayers()).map(({ id }) => digestHex(id)));
+  const directories = await readNames(paths.layers);
+  const recorded = new Set<string>();
+  for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
+  const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
   const findings: Finding[] = [];
-  for (const name of directories.filter((candidate) => !recorded.has(candidate))) {
+  for await (const name of unhurried(strangers.sort())) {
     const found = await unrecorded(name, parts);
     if (found !== undefined) findings.push(found);
   }
@@ -24,7 +28,7 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
     const message = `${subject} belongs to a pull under way, or to one that died`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
-  for (const name of listDirectory(paths.gc)) {
+  for await (const name of unhurried((await readNames(paths.gc)).sort())) {
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }

@@ -26,21 +26,22 @@ interface Staged {
 export class LayerHealer {
   readonly #parts: CheckParts;
   readonly #parked: ParkedLayers;
-  readonly #images: readonly ImageRecord[];
+  readonly #holders: ReadonlyMap<LayerId, readonly ImageRecord[]>;
   readonly #signal: AbortSignal;
   readonly #healId = randomUUID();
   readonly #offers = new Map<ImageId, Promise<Offer>>();
   #staged = 0;
 
+  /** @param holders the images that have each layer */
   constructor(
     parts: CheckParts,
     parked: ParkedLayers,
-    images: readonly ImageRecord[],
+    holders: ReadonlyMap<LayerId, readonly ImageRecord[]>,
     signal: AbortSignal | undefined,
   ) {
     this.#parts = parts;
     this.#parked = parked;
-    this.#images = images;
+    this.#holders = holders;
     this.#signal = signal ?? new AbortController().signal;
   }
 
@@ -82,8 +83,8 @@ export class LayerHealer {
     await metadata.closeLeases([this.#healId]);
   }
 
-  #imagesWith(id: LayerId): ImageRecord[] {
-    return this.#images.filter((image) => image.layers.includes(id));
+  #imagesWith(id: LayerId): readonly ImageRecord[] {
+    return this.#holders.get(id) ?? [];
   }
 
   async #stage(id: LayerId, image: ImageRecord): Promise<Staged> {

@@ -19,6 +19,7 @@ import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
+import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
@@ -271,7 +272,7 @@ export class Provisioner {
   async containers(options: { readonly owner?: string } = {}): Promise<ContainerInfo[]> {
     this.#checkOpen();
     const containers = await this.#parts.metadata.listContainers(options.owner);
-    return containers.map((container) => ({
+    return mapUnhurried(containers, (container) => ({
       ...container,
       rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
     }));
@@ -352,8 +353,9 @@ export class Provisioner {
     const { metadata, paths } = this.#parts;
     if (!(await metadata.areRecordsLost())) return;
     const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
-    const recorded = (await metadata.listContainers()).flatMap(({ rootfses }) => rootfses.map(({ id }) => id));
-    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.includes(id));
+    const containers = await metadata.listContainers();
+    const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
+    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.has(id));
     const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
     const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
     throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {
