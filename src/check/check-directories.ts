@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { isAlive } from '../locks/process-identity.js';
@@ -81,6 +82,7 @@ export async function retireUnrecorded(directory: string, parts: CheckParts): Pr
   if (claim.state !== 'claimed') return false;
   try {
     await storeLock.withExclusive('check', () => sweeper.retire(directory, basename(directory)));
+    crashPoint('repair.unrecordedRetired');
     return true;
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
