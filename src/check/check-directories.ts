@@ -3,11 +3,11 @@ import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { isAlive } from '../locks/process-identity.js';
+import { readNames } from '../tree/read-names.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory, type ParkedLayers } from './parked-layers.js';
-import { readNames } from './read-names.js';
 
 /** Compares what stands in the store's own directories with the records. */
 export async function checkDirectories(parts: CheckParts, parked: ParkedLayers): Promise<Finding[]> {
@@ -18,7 +18,7 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
   for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
   const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
   const findings: Finding[] = [];
-  for await (const name of unhurried(strangers.sort())) {
+  for await (const name of unhurried(strangers)) {
     const found = await unrecorded(name, parts);
     if (found !== undefined) findings.push(found);
   }
@@ -29,7 +29,7 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
     const message = `${subject} belongs to a pull under way, or to one that died`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
-  for await (const name of unhurried((await readNames(paths.gc)).sort())) {
+  for await (const name of unhurried(await readNames(paths.gc))) {
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }

@@ -4,9 +4,9 @@ import { systemCode } from '../errors.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
+import { readNames } from '../tree/read-names.js';
 import { mapUnhurried, unhurried } from '../unhurried.js';
 import { listDirectory } from './parked-layers.js';
-import { readNames } from './read-names.js';
 
 /** A number of things and what they take on disk, in bytes as `du` counts them. */
 export interface Share {

@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { BackendChoice, BackendReport } from '../backends/backends.js';
 import type { DiskUsage } from '../check/disk-usage.js';
@@ -19,6 +18,7 @@ import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
+import { readNames } from '../tree/read-names.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
@@ -312,7 +312,7 @@ export class Provisioner {
       backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),
       lock: storeLock.state(),
-      gc: { entries: readdirSync(paths.gc).length, parked: sweeper.parked },
+      gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
     };
   }
 

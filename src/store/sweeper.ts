@@ -1,10 +1,10 @@
 import { chmodSync, renameSync, rmdirSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { StorePaths } from '../paths.js';
+import { readNames } from '../tree/read-names.js';
 import { unhurried } from '../unhurried.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 
@@ -77,7 +77,7 @@ export class Sweeper {
 
   /** Has everything deleted that is in `gc/`, whoever left it there. */
   async sweepAll(): Promise<void> {
-    for await (const name of unhurried(await readdir(this.#paths.gc))) this.sweep(join(this.#paths.gc, name));
+    for await (const name of unhurried(await readNames(this.#paths.gc))) this.sweep(join(this.#paths.gc, name));
   }
 
   /** Resolves when nothing is being deleted; what is parked is not waited for. */
