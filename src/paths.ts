@@ -11,6 +11,7 @@ import { digestHex, type LayerId } from './image/digest.js';
  *   ├── lock                              cross-process read-write lock
  *   ├── reserve/                          space that is given up when the disk is full
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
+ *   ├── staging/<pull-id>/<n>.parked/     a directory of parked/ being made, with a fresh copy in it
  *   ├── layers/<hex of the layer id>/     a complete layer, never changed
  *   │   ├── rootfs/                       its files
  *   │   ├── stacking.json                 what it says about the layers below it; absent when it says nothing
@@ -138,6 +139,11 @@ export function layerContents(layerDirectory: string): string {
 /** What is in the directory of a layer that was replaced while it was in use. */
 export function parkedParts(parked: string): { readonly layer: string; readonly users: string } {
   return { layer: below(parked, 'layer'), users: below(parked, 'users.json') };
+}
+
+/** Where a directory of `parked/` is made, beside the staged copy that is to be swapped in. */
+export function parkedDraft(stagedLayer: string): string {
+  return `${stagedLayer}.parked`;
 }
 
 /** What a container's directory may hold, and what in it a backend's directory may hold. */

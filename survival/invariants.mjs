@@ -6,7 +6,7 @@
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { StorePaths } from '#src/paths.js';
+import { parkedParts, StorePaths } from '#src/paths.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { differences, readLayer, readTree } from './trees.mjs';
 
@@ -56,6 +56,7 @@ export function brokenPromises(root, reference, told, { busy = false } = {}) {
     ...records.faults,
     ...records.left,
     ...strangers(paths, busy),
+    ...parkedFaults(paths, records),
     ...layerFaults(paths, records, reference),
     ...imageFaults(records, reference, told),
     ...containerFaults(paths, records, reference, told),
@@ -101,7 +102,7 @@ export function readRecords(path) {
   }
 }
 
-const OWN = /^(?:format|metadata\.sqlite(?:-wal|-shm)?|lock|reserve|staging|layers|gc|containers)$/;
+const OWN = /^(?:format|metadata\.sqlite(?:-wal|-shm)?|lock|reserve|staging|layers|gc|parked|containers)$/;
 
 /** What is in the store that nothing accounts for. @param {StorePaths} paths @param {boolean} busy @returns {string[]} */
 function strangers(paths, busy) {
@@ -111,6 +112,19 @@ function strangers(paths, busy) {
   const wal = lstatSync(`${paths.metadata}-wal`, { throwIfNoEntry: false });
   if (!busy && (wal?.size ?? 0) > 0) found.push('metadata.sqlite-wal, though nobody has the records open');
   return found.map((name) => `left in the store: ${name}`);
+}
+
+/** A layer is parked only while a root filesystem that shows it is there. @param {StorePaths} paths @param {Records} records @returns {string[]} */
+function parkedFaults({ parked }, { rootfses }) {
+  if (lstatSync(parked, { throwIfNoEntry: false }) === undefined) return [];
+  const recorded = new Set(rootfses.map(({ id }) => id));
+  return readdirSync(parked).flatMap((name) => {
+    const place = parkedParts(join(parked, name));
+    const users = JSON.parse(readFileOr(place.users) ?? '{}').rootfses ?? [];
+    const fault = (/** @type {string} */ what) => `left in the store: parked/${name}, ${what}`;
+    if (!users.some((/** @type {string} */ id) => recorded.has(id))) return [fault('which nothing shows')];
+    return lstatSync(place.layer, { throwIfNoEntry: false }) === undefined ? [fault('in which no layer is')] : [];
+  });
 }
 
 /** @param {StorePaths} paths @param {Records} records @param {import('./reference.mjs').Reference} reference @returns {string[]} */

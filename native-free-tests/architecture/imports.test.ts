@@ -6,7 +6,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM = 'errors config crash-points';
+const BOTTOM = 'errors config crash-points unhurried';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   errors: '',
   config: '',
   'crash-points': '',
+  unhurried: '',
   //
   image: BOTTOM,
   //
@@ -38,7 +39,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   pull: LAYERS,
   metadata: LAYERS,
-  workers: LAYERS,
+  // Threads work on the records too.
+  workers: `${LAYERS} metadata`,
   //
   store: PARTS,
   backends: PARTS,

@@ -4,8 +4,8 @@ import { digestOf } from '../contracts/metadata-records.js';
 import { containerOf, imageId, imageOf } from './records.js';
 
 describe('what keeps images', () => {
-  it('is pins, and the containers made of them, whose records need not be complete', () => {
-    const keepers = imageKeepers({
+  it('is pins, and the containers made of them, whose records need not be complete', async () => {
+    const keepers = await imageKeepers({
       images: [imageOf('app', [], { pinned: true }), imageOf('free', [])],
       containers: [containerOf('job', { app: [], gone: [] })],
     });
@@ -21,8 +21,8 @@ describe('what keeps images', () => {
 });
 
 describe('what keeps layers', () => {
-  it('is the images that stay, the containers, and the pulls, each told once', () => {
-    const keepers = layerKeepers(
+  it('is the images that stay, the containers, and the pulls, each told once', async () => {
+    const keepers = await layerKeepers(
       {
         containers: [containerOf('job', { app: ['base', 'base'], other: ['base'] })],
         leases: [{ pull: 'p', process: '1', since: 9, layers: ['base', 'new'].map(digestOf) }],

@@ -3,10 +3,10 @@ import { basename, join } from 'node:path';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
 import { backendParts, containerParts, type StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
+import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory } from './parked-layers.js';
-import { unhurried } from './unhurried.js';
 
 /** What stands below `containers/`: the directories of rootfses, and whatever else. */
 interface ContainerFiles {
@@ -19,7 +19,7 @@ export async function checkContainers(parts: CheckParts): Promise<{ findings: Fi
   const { paths, metadata } = parts;
   // Directories first: a rootfs is recorded before it has one, and forgotten after.
   const files: ContainerFiles = { rootfses: [], foreign: [] };
-  collect(paths.containers, files);
+  await collect(paths.containers, files);
   const containers = await metadata.listContainers();
   const mounts = new Set(mountsBelow(realpathSync(paths.root)));
   const expected = new Set<string>();
@@ -32,7 +32,7 @@ export async function checkContainers(parts: CheckParts): Promise<{ findings: Fi
       if (found !== undefined) findings.push(found);
     }
   }
-  for (const path of files.rootfses.filter((candidate) => !expected.has(candidate))) {
+  for (const path of await filterUnhurried(files.rootfses, (candidate) => !expected.has(candidate))) {
     const message = `${path} belongs to no recorded root filesystem`;
     findings.push(finding({ severity: 'leak', code: 'ROOTFS_UNRECORDED', subject: path, message }));
   }
@@ -69,8 +69,8 @@ function isMounted(path: string, { root }: StorePaths, mounts: ReadonlySet<strin
   return mounts.has(join(realpathSync(root), path.slice(root.length)));
 }
 
-function collect(containers: string, files: ContainerFiles): void {
-  for (const id of listDirectory(containers)) {
+async function collect(containers: string, files: ContainerFiles): Promise<void> {
+  for await (const id of unhurried(listDirectory(containers))) {
     const directory = join(containers, id);
     if (!isDirectory(directory)) {
       files.foreign.push(directory);
@@ -78,7 +78,7 @@ function collect(containers: string, files: ContainerFiles): void {
     }
     const { nested, backends } = containerParts(directory);
     onlyThese(directory, [nested, backends], files);
-    collect(nested, files);
+    await collect(nested, files);
     for (const backend of listDirectory(backends)) {
       const { rootfses, scratches } = backendParts(join(backends, backend));
       onlyThese(join(backends, backend), [rootfses, scratches], files);

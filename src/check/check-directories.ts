@@ -1,7 +1,10 @@
 import { basename, join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { isAlive } from '../locks/process-identity.js';
+import { readNames } from '../tree/read-names.js';
+import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory, type ParkedLayers } from './parked-layers.js';
@@ -10,10 +13,12 @@ import { listDirectory, type ParkedLayers } from './parked-layers.js';
 export async function checkDirectories(parts: CheckParts, parked: ParkedLayers): Promise<Finding[]> {
   const { paths, metadata } = parts;
   // Directories first: what is retired meanwhile then has no record, and no directory either.
-  const directories = listDirectory(paths.layers);
-  const recorded = new Set((await metadata.listLayers()).map(({ id }) => digestHex(id)));
+  const directories = await readNames(paths.layers);
+  const recorded = new Set<string>();
+  for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
+  const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
   const findings: Finding[] = [];
-  for (const name of directories.filter((candidate) => !recorded.has(candidate))) {
+  for await (const name of unhurried(strangers)) {
     const found = await unrecorded(name, parts);
     if (found !== undefined) findings.push(found);
   }
@@ -24,7 +29,7 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
     const message = `${subject} belongs to a pull under way, or to one that died`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
-  for (const name of listDirectory(paths.gc)) {
+  for await (const name of unhurried(await readNames(paths.gc))) {
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }
@@ -77,6 +82,7 @@ export async function retireUnrecorded(directory: string, parts: CheckParts): Pr
   if (claim.state !== 'claimed') return false;
   try {
     await storeLock.withExclusive('check', () => sweeper.retire(directory, basename(directory)));
+    crashPoint('repair.unrecordedRetired');
     return true;
   } catch (error) {
     if (systemCode(error) === undefined) throw error;

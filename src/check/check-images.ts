@@ -3,9 +3,9 @@ import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
 import type { ImageConfig } from '../image/image-config.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { seamId } from '../store/image-stack.js';
+import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
-import { unhurried } from './unhurried.js';
 
 /** Compares the records of images with each other: documents with their digests, stacks with their configs, layers with the recorded ones. */
 export async function checkImages({ metadata }: CheckParts): Promise<{ findings: Finding[]; images: ImageRecord[] }> {

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
+import { filterUnhurried, unhurried } from '../unhurried.js';
 import { checkContainers } from './check-containers.js';
 import { checkDirectories, retireUnrecorded } from './check-directories.js';
 import { checkImages } from './check-images.js';
@@ -48,10 +49,9 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
   const layers = (await parts.metadata.listLayers()).length;
   const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
   const findings = repair ? await repairAll(found, images, parts, parked, run) : found;
-  findings.sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity));
   return {
     mode: run.mode,
-    findings,
+    findings: SEVERITIES.flatMap((severity) => findings.filter((found) => found.severity === severity)),
     sound: findings.every(({ severity, outcome }) => severity !== 'damage' || outcome?.state === 'healed'),
     layers,
     images: images.length,
@@ -68,18 +68,29 @@ async function repairAll(
   parked: ParkedLayers,
   { signal }: CheckRun,
 ): Promise<Finding[]> {
-  const healer = new LayerHealer(parts, parked, images, signal);
+  const holders = new Map<LayerId, ImageRecord[]>();
+  const order = new Map<string, number>();
+  for await (const image of unhurried(images)) {
+    for (const layer of new Set(image.layers)) {
+      const others = holders.get(layer);
+      if (others === undefined) holders.set(layer, [image]);
+      else others.push(image);
+    }
+    for (const [position, layer] of image.layers.entries()) order.set(layer, position);
+  }
+  const healer = new LayerHealer(parts, parked, holders, signal);
   const isSeam = ({ code, subject }: Finding): boolean =>
     code.startsWith('LAYER_') && healer.isSeam(subject as LayerId);
   // Seams are made of layers, and a seam may be made of seams below it: stacks are in that order.
-  const order = new Map(images.flatMap((image) => image.layers.map((layer, position) => [layer as string, position])));
+  const seams = new Set(await filterUnhurried(findings, isSeam));
   const sorted = [...findings].sort(
     (one, other) =>
-      Number(isSeam(one)) - Number(isSeam(other)) || (order.get(one.subject) ?? 0) - (order.get(other.subject) ?? 0),
+      Number(seams.has(one)) - Number(seams.has(other)) ||
+      (order.get(one.subject) ?? 0) - (order.get(other.subject) ?? 0),
   );
   const repaired: Finding[] = [];
   try {
-    for (const found of sorted) {
+    for await (const found of unhurried(sorted)) {
       throwIfAborted(signal);
       repaired.push(found.repairable ? { ...found, outcome: await repairOne(found, healer, parts) } : found);
     }

@@ -1,9 +1,11 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode } from '../errors.js';
-import { digestHex, type ImageId } from '../image/digest.js';
+import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
+import { readNames } from '../tree/read-names.js';
+import { mapUnhurried, unhurried } from '../unhurried.js';
 import { listDirectory } from './parked-layers.js';
 
 /** A number of things and what they take on disk, in bytes as `du` counts them. */
@@ -53,10 +55,11 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
   const [containerTree, staging, gc, parked, reserve] = await Promise.all(
     [paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve].map((path) => share(path, parts, signal)),
   );
-  const recorded = new Map(layers.map((layer) => [digestHex(layer.id), layer]));
+  const recorded = new Map<string, LayerRecord>();
+  for await (const layer of unhurried(layers)) recorded.set(digestHex(layer.id), layer);
   const present: LayerRecord[] = [];
   const strangers: string[] = [];
-  for (const name of listDirectory(paths.layers)) {
+  for await (const name of unhurried(await readNames(paths.layers))) {
     const layer = recorded.get(name);
     if (layer === undefined) strangers.push(join(paths.layers, name));
     else present.push(layer);
@@ -72,7 +75,7 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
     bytes: sum(await Promise.all(strangers.map((path) => measure(path, parts, signal)))),
   };
   const usage = {
-    layers: { ...total(present), ...kinds(present, images, containers) },
+    layers: await shares(present, images, containers),
     containers: { ...(containerTree as Share), count: containers.length },
     staging: staging as Share,
     gc: gc as Share,
@@ -82,35 +85,52 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
   };
   return {
     total: records + sum(Object.values(usage).map(({ bytes }) => bytes)),
-    images: images.map(({ id, names, bytes }) => ({ id, names, bytes })),
+    images: await mapUnhurried(images, ({ id, names, bytes }) => ({ id, names, bytes })),
     records,
     ...usage,
   };
 }
 
-function kinds(
+async function shares(
   layers: readonly LayerRecord[],
   images: readonly ImageSummary[],
   containers: readonly ContainerRecord[],
-) {
-  const active = new Set(containers.flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers)));
-  const holders = new Map<string, number>();
-  for (const image of images) {
+): Promise<DiskUsage['layers']> {
+  const actives = new Set<LayerId>();
+  for await (const { rootfses } of unhurried(containers)) {
+    for (const id of rootfses.flatMap((rootfs) => rootfs.layers)) actives.add(id);
+  }
+  const holders = new Map<LayerId, number>();
+  for await (const image of unhurried(images)) {
     for (const id of new Set(image.layers)) holders.set(id, (holders.get(id) ?? 0) + 1);
   }
-  return {
-    active: total(layers.filter(({ id }) => active.has(id))),
-    shared: total(layers.filter(({ id }) => (holders.get(id) ?? 0) > 1)),
-    unused: total(layers.filter(({ id }) => !active.has(id) && !holders.has(id))),
-  };
+  const all = new Sum();
+  const active = new Sum();
+  const shared = new Sum();
+  const unused = new Sum();
+  for await (const { id, bytes } of unhurried(layers)) {
+    const isActive = actives.has(id);
+    const held = holders.get(id) ?? 0;
+    all.add(bytes);
+    if (isActive) active.add(bytes);
+    if (held > 1) shared.add(bytes);
+    if (!isActive && held === 0) unused.add(bytes);
+  }
+  return { ...all, active: { ...active }, shared: { ...shared }, unused: { ...unused } };
 }
 
-function total(layers: readonly LayerRecord[]): Share {
-  return { count: layers.length, bytes: sum(layers.map(({ bytes }) => bytes)) };
+class Sum implements Share {
+  count = 0;
+  bytes = 0;
+
+  add(bytes: number): void {
+    this.count++;
+    this.bytes += bytes;
+  }
 }
 
 async function share(path: string, parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {
-  return { count: listDirectory(path).length, bytes: await measure(path, parts, signal) };
+  return { count: (await readNames(path)).length, bytes: await measure(path, parts, signal) };
 }
 
 /** Of a tree, or of what is no directory; 0 for what is not there. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
@@ -26,21 +27,22 @@ interface Staged {
 export class LayerHealer {
   readonly #parts: CheckParts;
   readonly #parked: ParkedLayers;
-  readonly #images: readonly ImageRecord[];
+  readonly #holders: ReadonlyMap<LayerId, readonly ImageRecord[]>;
   readonly #signal: AbortSignal;
   readonly #healId = randomUUID();
   readonly #offers = new Map<ImageId, Promise<Offer>>();
   #staged = 0;
 
+  /** @param holders the images that have each layer */
   constructor(
     parts: CheckParts,
     parked: ParkedLayers,
-    images: readonly ImageRecord[],
+    holders: ReadonlyMap<LayerId, readonly ImageRecord[]>,
     signal: AbortSignal | undefined,
   ) {
     this.#parts = parts;
     this.#parked = parked;
-    this.#images = images;
+    this.#holders = holders;
     this.#signal = signal ?? new AbortController().signal;
   }
 
@@ -79,11 +81,12 @@ export class LayerHealer {
     }
     const { sweeper, paths, metadata } = this.#parts;
     sweeper.retire(paths.pullStaging(this.#healId), 'staging');
+    crashPoint('repair.unstaged');
     await metadata.closeLeases([this.#healId]);
   }
 
-  #imagesWith(id: LayerId): ImageRecord[] {
-    return this.#images.filter((image) => image.layers.includes(id));
+  #imagesWith(id: LayerId): readonly ImageRecord[] {
+    return this.#holders.get(id) ?? [];
   }
 
   async #stage(id: LayerId, image: ImageRecord): Promise<Staged> {
@@ -94,6 +97,7 @@ export class LayerHealer {
       makeDirectories(directory);
       const isSeam = !diffIdsOf(image)?.includes(id);
       const bytes = isSeam ? await this.#makeSeam(id, image, directory) : await this.#unpack(id, image, directory);
+      crashPoint('repair.staged');
       return { directory, bytes, image: image.id };
     } catch (error) {
       this.#parts.sweeper.retire(directory, basename(directory));
@@ -107,6 +111,7 @@ export class LayerHealer {
     const { metadata, identity } = this.#parts;
     await metadata.closeLeases([this.#healId]);
     await metadata.openLease(this.#healId, identity);
+    crashPoint('repair.leased');
   }
 
   async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
@@ -163,12 +168,14 @@ export class LayerHealer {
   async #swap(id: LayerId, { directory, bytes }: Staged): Promise<string[]> {
     const { disk, storeLock, metadata } = this.#parts;
     await disk.all();
+    crashPoint('repair.synced');
     return storeLock.withExclusive('check', async () => {
       if ((await metadata.getLayer(id)) === undefined) {
         throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} is not recorded any more`);
       }
       const containers = await swapLayer(id, directory, { ...this.#parts, parked: this.#parked });
       await metadata.setLayerBytes(id, bytes);
+      crashPoint('repair.recorded');
       return containers;
     });
   }

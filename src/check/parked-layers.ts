@@ -1,10 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, systemCode } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import { parkedParts, type StorePaths } from '../paths.js';
+import { parkedDraft, parkedParts, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
+import { syncDirectories } from './sync-directories.js';
 
 /** What `users.json` says. */
 export interface ParkedLayer {
@@ -30,13 +32,25 @@ export class ParkedLayers {
     this.#sweeper = sweeper;
   }
 
-  /** Makes a place for a layer to be parked. The list of its users is on the disk before anything else is. @returns where the layer goes */
-  prepare(parked: ParkedLayer, nanoseconds: bigint): string {
-    const directory = this.#paths.parkedLayer(parked.layer, nanoseconds);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const { layer, users } = parkedParts(directory);
+  /**
+   * Puts a fresh copy of a layer where it can change places with the one in use, which is then parked. The place is made in staging and appears whole: what stands
+   * there without the list of its users could never be released.
+   * @param copy the copy's directory in staging, synced @returns where it is now
+   */
+  park(copy: string, parked: ParkedLayer, nanoseconds: bigint): string {
+    const draft = parkedDraft(copy);
+    mkdirSync(draft, { mode: 0o700 });
+    const { layer, users } = parkedParts(draft);
     writeFileSync(users, `${JSON.stringify(parked)}\n`, { mode: 0o600, flush: true });
-    return layer;
+    renameSync(copy, layer);
+    syncDirectories(draft);
+    crashPoint('repair.parkingDrafted');
+    const directory = this.#paths.parkedLayer(parked.layer, nanoseconds);
+    mkdirSync(this.#paths.parked, { recursive: true, mode: 0o700 });
+    renameSync(draft, directory);
+    syncDirectories(this.#paths.parked, this.#paths.root);
+    crashPoint('repair.parked');
+    return parkedParts(directory).layer;
   }
 
   list(): { readonly directory: string; readonly parked: ParkedLayer | undefined }[] {

@@ -1,5 +1,6 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { crashPoint } from '../crash-points.js';
 import { systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
@@ -7,6 +8,7 @@ import type { StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { ParkedLayers } from './parked-layers.js';
+import { syncDirectories } from './sync-directories.js';
 
 export interface SwapParts {
   readonly paths: StorePaths;
@@ -23,7 +25,7 @@ export interface SwapParts {
  *   staging/…  ──►  gc/<hex>.…             without users:  the two change places, what was the layer is swept
  *              ──►  parked/<hex>.…/layer   with users:     the two change places there, what was the layer stays
  *
- * A crash in between leaves one of the two copies in a place that is cleaned.
+ * A crash in between leaves one of the two copies in a place that is cleaned: in staging, in `gc/`, or parked until the users are gone.
  * @param staged the copy's directory, synced
  * @returns the containers that keep the old one
  */
@@ -34,14 +36,15 @@ export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): 
   const users = existsSync(target) ? usersOf(id, await metadata.listContainers()) : [];
   if (users.length === 0) {
     exchange(staged, target, parts.syscalls());
+    crashPoint('repair.exchanged');
     syncDirectories(paths.layers);
     sweeper.retire(staged, digestHex(id));
+    crashPoint('repair.retired');
     return [];
   }
-  const aside = parked.prepare({ layer: id, rootfses: users.map(({ rootfs }) => rootfs) }, now);
-  renameSync(staged, aside);
-  syncDirectories(dirname(aside), paths.parked, paths.root);
+  const aside = parked.park(staged, { layer: id, rootfses: users.map(({ rootfs }) => rootfs) }, now);
   exchange(aside, target, parts.syscalls());
+  crashPoint('repair.exchanged');
   syncDirectories(paths.layers, dirname(aside));
   return [...new Set(users.map(({ container }) => container))];
 }
@@ -73,16 +76,4 @@ function exchange(copy: string, layer: string, syscalls: Syscalls): void {
   if (existsSync(layer)) renameSync(layer, old);
   renameSync(copy, layer);
   if (existsSync(old)) renameSync(old, copy);
-}
-
-/** What a rename has done must last before the next one builds on it. */
-function syncDirectories(...directories: readonly string[]): void {
-  for (const directory of directories) {
-    const descriptor = openSync(directory, 'r');
-    try {
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-  }
 }

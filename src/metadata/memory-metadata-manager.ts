@@ -318,6 +318,10 @@ export class MemoryMetadataManager implements MetadataManager {
     return this.#pulls.list();
   }
 
+  async prepareRemoval(): Promise<void> {
+    this.#requireOpen();
+  }
+
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
     this.#requireOpen();
     const images = new Set<ImageId>();

@@ -79,7 +79,7 @@ export interface MetadataManager extends PullRecords {
     process: ProcessIdentity,
     isAlive: (process: ProcessIdentity) => boolean,
   ): Promise<LayerClaim>;
-  /** Gives claims back, all of them when none is named. Harmless when `process` does not hold them. */
+  /** Gives claims back, all of them when none is named, which is then no single transaction. Harmless when `process` does not hold them. */
   releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void>;
   /** Gives back the claims of dead processes. They count for nothing, but nobody else would ever take them away. */
   dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void>;
@@ -121,6 +121,8 @@ export interface MetadataManager extends PullRecords {
 
   /** A pinned image is kept by every prune. @throws `ERR_IMAGE_NOT_FOUND` */
   setPinned(id: ImageId, pinned: boolean): Promise<void>;
+  /** Gets ready for a removal, so that `removeUnused` takes no longer than it must: call it before the lock that the removal needs is held. */
+  prepareRemoval(removal: Removal): Promise<void>;
   /**
    * Takes images and layers out of the records, in one transaction, as far as they may go: an image that has been used, named, pinned
    * or taken up by a rootfs since it was looked at stays; a layer that an image, a rootfs or a lease needs stays.
@@ -129,9 +131,9 @@ export interface MetadataManager extends PullRecords {
    * @param exactly all of it goes, or nothing
    */
   removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed>;
-  /** Drops what only the records of gone images and rootfses still hold on to. Cheap when there is nothing. */
+  /** Drops what only the records of gone images and rootfses still hold on to, not in a single transaction. Cheap when there is nothing. */
   dropUnusedStacks(): Promise<void>;
-  /** Forgets layers whose directories are gone, and the images that need them. @returns those images */
+  /** Forgets layers whose directories are gone, and the images that need them: some hundred at a time, since it takes the event loop. @returns those images */
   forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]>;
 
   // The records themselves

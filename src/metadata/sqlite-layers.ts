@@ -98,21 +98,25 @@ export function claimLayer(
   return { state: 'claimed' };
 }
 
-export function releaseLayerClaims(db: SqliteConnection, process: ProcessIdentity, ids?: readonly LayerId[]): void {
-  if (ids === undefined) {
-    db.statement<[ProcessIdentity]>('DELETE FROM layer_claim WHERE process = ?').run(process);
-    return;
-  }
+/** @returns how many; there are no more when it is less than `limit` */
+export function releaseSomeClaims(db: SqliteConnection, process: ProcessIdentity, limit: number): number {
+  return db
+    .statement<[ProcessIdentity, number]>(
+      'DELETE FROM layer_claim WHERE layer IN (SELECT layer FROM layer_claim WHERE process = ? LIMIT ?)',
+    )
+    .run(process, limit).changes;
+}
+
+export function releaseLayerClaims(db: SqliteConnection, process: ProcessIdentity, ids: readonly LayerId[]): void {
   const release = db.statement<[LayerId, ProcessIdentity]>('DELETE FROM layer_claim WHERE layer = ? AND process = ?');
   for (const id of ids) release.run(id, process);
 }
 
-export function dropDeadClaims(db: SqliteConnection, isAlive: (process: ProcessIdentity) => boolean): void {
-  const holders = db
+export function claimHolders(db: SqliteConnection): ProcessIdentity[] {
+  return db
     .statement<[], { process: ProcessIdentity }>('SELECT DISTINCT process FROM layer_claim')
     .all()
     .map((row) => row.process);
-  for (const process of holders) if (!isAlive(process)) releaseLayerClaims(db, process);
 }
 
 export function layerOfBlob(db: SqliteConnection, blob: Digest): LayerId | undefined {

@@ -3,6 +3,7 @@ import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { type ContainerRecord, containersOf } from './containers.js';
 import { newestFirst } from './image-order.js';
+import type { LongWork } from './long-work.js';
 import type {
   ImageRecord,
   ImageSummary,
@@ -44,15 +45,19 @@ export interface SqliteMetadataManagerOptions {
   readonly durable?: boolean;
   /** Asked when the records are made: false when the store has something in it, so that records must have been lost. Default: true. */
   readonly isStoreEmpty?: () => boolean;
+  /** Takes what would keep the event loop for long. Default: it is done here. */
+  readonly longWork?: LongWork;
 }
 
 /** The store's records in one SQLite database, shared by all processes that have the store open. */
 export class SqliteMetadataManager implements MetadataManager {
   readonly #db: SqliteConnection;
   readonly #cache: SqliteCache;
+  readonly #longWork: LongWork | undefined;
 
-  private constructor(db: SqliteConnection) {
+  private constructor(db: SqliteConnection, longWork: LongWork | undefined) {
     this.#db = db;
+    this.#longWork = longWork;
     this.#cache = new SqliteCache(db);
   }
 
@@ -62,11 +67,11 @@ export class SqliteMetadataManager implements MetadataManager {
    *   database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
    */
   static async open(path: string, options: SqliteMetadataManagerOptions = {}): Promise<SqliteMetadataManager> {
-    const { isStoreEmpty = () => true, ...others } = options;
+    const { isStoreEmpty = () => true, longWork, ...others } = options;
     const onCreated = (db: SqliteConnection) => {
       if (!isStoreEmpty()) setRecordsLost(db, true);
     };
-    return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }));
+    return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }), longWork);
   }
 
   async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
@@ -86,7 +91,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async listImages(): Promise<ImageSummary[]> {
-    const records = await this.#pages<ImageSummary & { key: number }>(IMAGES_PER_PAGE, (last, limit) =>
+    const records = await this.#pages<ImageSummary & { key: number }>(STACKS_PER_PAGE, (last, limit) =>
       images.imagePage(this.#db, last?.key ?? 0, limit),
     );
     return records.map(({ key: _, ...image }) => image).sort(newestFirst);
@@ -154,11 +159,14 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void> {
+    if (ids === undefined) return this.#portions((limit) => layers.releaseSomeClaims(this.#db, process, limit));
     return this.#db.write(() => layers.releaseLayerClaims(this.#db, process, ids));
   }
 
   async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {
-    return this.#db.write(() => layers.dropDeadClaims(this.#db, isAlive));
+    const holders = await this.#db.read(() => layers.claimHolders(this.#db));
+    // The dead do not come back, so this needs no transaction with the look at them.
+    for (const holder of holders) if (!isAlive(holder)) await this.releaseLayerClaims(holder);
   }
 
   async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
@@ -192,7 +200,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async listContainers(owner?: string): Promise<ContainerRecord[]> {
-    const all = await this.#pages<RootfsRecord>(ROWS_PER_PAGE, (last, limit) =>
+    const all = await this.#pages<RootfsRecord>(STACKS_PER_PAGE, (last, limit) =>
       rootfses.rootfsPage(this.#db, owner, [last?.containerId ?? '', last?.id ?? ''], limit),
     );
     return containersOf(all);
@@ -237,12 +245,18 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => pulls.listPulls(this.#db));
   }
 
+  async prepareRemoval(removal: Removal): Promise<void> {
+    if (isLong(removal)) await this.#longWork?.prepare();
+  }
+
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
+    // For this connection that is another process's change, which `SqliteCache` notices.
+    if (this.#longWork !== undefined && isLong(removal)) return this.#longWork.removeUnused(removal, process, exactly);
     return this.#change(() => prune.removeUnused(this.#db, removal, process, exactly));
   }
 
   async dropUnusedStacks(): Promise<void> {
-    return this.#db.write(() => prune.dropUnusedStacks(this.#db));
+    return this.#portions((limit) => prune.dropSomeUnusedStacks(this.#db, limit));
   }
 
   async forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]> {
@@ -262,10 +276,13 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async verify(): Promise<string[]> {
+    const pages = await this.#db.read(() => this.#db.statement<[], { page_count: number }>('PRAGMA page_count').get());
+    if (this.#longWork !== undefined && (pages?.page_count ?? 0) > VERIFIED_AT_ONCE) return this.#longWork.verify();
     return this.#db.read(() => verifyDatabase(this.#db));
   }
 
   async close(): Promise<void> {
+    await this.#longWork?.close();
     this.#db.close();
   }
 
@@ -275,6 +292,11 @@ export class SqliteMetadataManager implements MetadataManager {
       this.#cache.clear();
       return change();
     });
+  }
+
+  /** A long change in portions, each a transaction, with a turn for others between them. @param change does at most so much, and tells how much */
+  async #portions(change: (limit: number) => number): Promise<void> {
+    while ((await this.#db.write(() => change(ROWS_PER_PORTION))) === ROWS_PER_PORTION) await setImmediate();
   }
 
   /** A long answer in pages, with a turn for others between them. What is written meanwhile may be in it or not. */
@@ -289,9 +311,19 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 }
 
-/** A page takes some milliseconds. */
-const IMAGES_PER_PAGE = 500;
-const ROWS_PER_PAGE = 2000;
+/** A page takes some milliseconds, a portion too. What has a stack has perhaps ten layers. */
+const STACKS_PER_PAGE = 250;
+const ROWS_PER_PAGE = 1000;
+const ROWS_PER_PORTION = 500;
+
+/** Layers, each of which takes 10 to 20 µs to go. An image, with its documents, names and stack, takes as long as three. */
+const REMOVED_AT_ONCE = 1500;
+function isLong({ images, layers }: Removal): boolean {
+  return 3 * images.length + layers.length > REMOVED_AT_ONCE;
+}
+
+/** Pages of 4 KiB, of which 1 MiB takes some 5 ms. */
+const VERIFIED_AT_ONCE = 1000;
 
 /** Several callers get the same record. */
 function frozen(image: ImageRecord | undefined): ImageRecord | undefined {

@@ -70,11 +70,15 @@ function deleteImage(db: SqliteConnection, { key, stack }: DoomedImage): void {
   ).run({ stack });
 }
 
-export function dropUnusedStacks(db: SqliteConnection): void {
-  db.statement<[]>(
-    `DELETE FROM stack WHERE NOT EXISTS (SELECT 1 FROM image WHERE image.stack = stack.key)
-       AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.stack = stack.key)`,
-  ).run();
+/** @returns how many; there are no more when it is less than `limit` */
+export function dropSomeUnusedStacks(db: SqliteConnection, limit: number): number {
+  return db
+    .statement<[number]>(
+      `DELETE FROM stack WHERE key IN (
+         SELECT key FROM stack WHERE NOT EXISTS (SELECT 1 FROM image WHERE image.stack = stack.key)
+           AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.stack = stack.key) LIMIT ?)`,
+    )
+    .run(limit).changes;
 }
 
 export function forgetLayers(db: SqliteConnection, layers: readonly LayerId[]): ImageId[] {

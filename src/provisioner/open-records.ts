@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { ProvisionerError } from '../errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import { longWorkOn } from './long-work.js';
 
 /** SQLite takes 512 bytes, for the names of its companion files too. @see SQLite, os_unix.c, MAX_PATHNAME */
 const SQLITE_PATH_MAX = 500;
@@ -29,5 +30,9 @@ export async function openRecords(
   }
   const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
   const isStoreEmpty = () => readdirSync(paths.layers).length === 0 && readdirSync(paths.containers).length === 0;
-  return SqliteMetadataManager.open(paths.metadata, { durable, isStoreEmpty });
+  return SqliteMetadataManager.open(paths.metadata, {
+    durable,
+    isStoreEmpty,
+    longWork: longWorkOn({ path: paths.metadata, durable }),
+  });
 }

@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { BackendChoice, BackendReport } from '../backends/backends.js';
 import type { DiskUsage } from '../check/disk-usage.js';
@@ -20,6 +19,8 @@ import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
+import { readNames } from '../tree/read-names.js';
+import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
@@ -276,7 +277,7 @@ export class Provisioner {
   async containers(options: { readonly owner?: string } = {}): Promise<ContainerInfo[]> {
     this.#checkOpen();
     const containers = await this.#parts.metadata.listContainers(options.owner);
-    return containers.map((container) => ({
+    return mapUnhurried(containers, (container) => ({
       ...container,
       rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
     }));
@@ -318,7 +319,7 @@ export class Provisioner {
       backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),
       lock: storeLock.state(),
-      gc: { entries: readdirSync(paths.gc).length, parked: sweeper.parked },
+      gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
     };
   }
 
@@ -359,8 +360,9 @@ export class Provisioner {
     const { metadata, paths } = this.#parts;
     if (!(await metadata.areRecordsLost())) return;
     const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
-    const recorded = (await metadata.listContainers()).flatMap(({ rootfses }) => rootfses.map(({ id }) => id));
-    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.includes(id));
+    const containers = await metadata.listContainers();
+    const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
+    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.has(id));
     const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
     const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
     throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {

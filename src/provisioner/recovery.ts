@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
 import { throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
@@ -11,6 +10,7 @@ import { reconcileLayers } from '../store/reconcile-layers.js';
 import { reconcileStaging } from '../store/reconcile-staging.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
+import { unhurried } from '../unhurried.js';
 import type { Containers } from './containers.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
 import { type FoundRootfs, mountPoints, rootfsesOnDisk } from './rootfses-on-disk.js';
@@ -55,9 +55,6 @@ export interface RecoveryParts {
   readonly directories: RootfsDirectories;
   readonly owner: string;
 }
-
-/** Records are looked at so long before others get a turn, in milliseconds. */
-const SLICE = 10;
 
 /**
  * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile.
@@ -112,13 +109,14 @@ export class Recovery {
     const { paths, metadata, containers, directories } = this.#parts;
     const lost = await metadata.areRecordsLost();
     const recorded = new Set<string>();
-    for (const container of await metadata.listContainers()) {
+    for await (const container of unhurried(await metadata.listContainers())) {
       for (const rootfs of container.rootfses) recorded.add(directories.rootfs(rootfs));
     }
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
     const hollow: (readonly [containerId: string, backend: string | undefined])[] = [];
-    for (const found of await rootfsesOnDisk(paths, undefined, (...directory) => hollow.push(directory))) {
+    const onDisk = await rootfsesOnDisk(paths, undefined, (...directory) => hollow.push(directory));
+    for await (const found of unhurried(onDisk)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       if (lost && found.mounted) untrusted.push(lostRecord(found));
@@ -128,7 +126,8 @@ export class Recovery {
       }
     }
     // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
-    for (const [containerId, backend] of hollow.reverse()) directories.removeHollow(containerId, backend);
+    for await (const [containerId, backend] of unhurried(hollow.reverse()))
+      directories.removeHollow(containerId, backend);
     return { untrusted, retired };
   }
 
@@ -140,9 +139,8 @@ export class Recovery {
     const finished: string[] = [];
     const destroyed: string[] = [];
     const untrusted: { containerId: string; reason: string }[] = [];
-    let sliceEnds = performance.now() + SLICE;
     // From the last id to the first: children come before parents.
-    for (const container of (await metadata.listContainers(owner)).toReversed()) {
+    for await (const container of unhurried((await metadata.listContainers(owner)).toReversed())) {
       throwIfAborted(signal);
       if (container.rootfses.some(isBeingMade)) continue;
       if (known !== undefined && !known.has(container.id)) {
@@ -160,9 +158,6 @@ export class Recovery {
           else if (outcome !== false) untrusted.push({ containerId: container.id, reason: outcome });
         }
       }
-      if (performance.now() < sliceEnds) continue;
-      await setImmediate();
-      sliceEnds = performance.now() + SLICE;
     }
     return { remounted, finished, destroyed, untrusted };
   }

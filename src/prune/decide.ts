@@ -1,5 +1,6 @@
 import type { LayerId } from '../image/digest.js';
 import type { ImageSummary } from '../metadata/metadata-manager.js';
+import { mapUnhurried, unhurried } from '../unhurried.js';
 import type { Exclusion } from './exclusion.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
 
@@ -35,12 +36,18 @@ export interface Decision {
 }
 
 /**
- * Decides what a prune takes: images that neither the caller nor a pin nor a rootfs nor the policy keeps, and layers that then nobody needs.
+ * Decides what a prune takes: images that neither the caller nor a pin nor a rootfs nor the policy keeps, and layers that then nobody needs. Gives others
+ * turns, for the records are copies: what they change meanwhile is no part of this decision, and is looked at when the decision is carried out.
  * @param now milliseconds since the epoch
  */
-export function decide(records: StoreRecords, exclusion: Exclusion, policy: PrunePolicy, now: number): Decision {
-  const keepers = imageKeepers(records);
-  for (const image of records.images) {
+export async function decide(
+  records: StoreRecords,
+  exclusion: Exclusion,
+  policy: PrunePolicy,
+  now: number,
+): Promise<Decision> {
+  const keepers = await imageKeepers(records);
+  for await (const image of unhurried(records.images)) {
     const pattern = exclusion(image);
     if (pattern !== undefined) keepers.add(image.id, { kind: 'excluded', pattern });
     const { lastUsedAt } = image;
@@ -50,34 +57,40 @@ export function decide(records: StoreRecords, exclusion: Exclusion, policy: Prun
   if (policy.keepBytes !== undefined && policy.keepBytes > 0) {
     const others = records.images.filter((image) => !isKept(image));
     const kept = records.images.filter(isKept);
-    for (const image of fitting(others, kept, records, policy.keepBytes)) keepers.add(image.id, { kind: 'budget' });
+    for (const image of await fitting(others, kept, records, policy.keepBytes))
+      keepers.add(image.id, { kind: 'budget' });
   }
-  const layers = layerKeepers(records, records.images.filter(isKept));
+  const layers = await layerKeepers(records, records.images.filter(isKept));
   return {
-    images: records.images.map(({ id, names, lastUsedAt, bytes }) => {
+    images: await mapUnhurried(records.images, ({ id, names, lastUsedAt, bytes }) => {
       return { id, names, lastUsedAt, bytes, reasons: keepers.get(id) };
     }),
-    layers: records.layers.map(({ id, bytes }) => ({ id, bytes, reasons: layers.get(id) })),
+    layers: await mapUnhurried(records.layers, ({ id, bytes }) => ({ id, bytes, reasons: layers.get(id) })),
   };
 }
 
 /** The most recently used of the others that fit beside what is kept. One that does not fit makes room for older, smaller ones. */
-function fitting(
+async function fitting(
   others: readonly ImageSummary[],
   kept: readonly ImageSummary[],
   { layers, containers, leases }: StoreRecords,
   budget: number,
-): ImageSummary[] {
-  const sizes = new Map(layers.map((layer) => [layer.id, layer.bytes]));
-  const sizeOf = (ids: Iterable<LayerId>) => [...ids].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
-  const active = containers.flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers));
-  const leased = leases.flatMap((lease) => lease.layers);
-  const held = new Set([...kept.flatMap((image) => image.layers), ...active, ...leased]);
-  let bytes = sizeOf(held);
+): Promise<ImageSummary[]> {
+  const sizes = new Map<LayerId, number>();
+  for await (const { id, bytes } of unhurried(layers)) sizes.set(id, bytes);
+  const rootfses = containers.flatMap((container) => container.rootfses);
+  const held = new Set<LayerId>();
+  let bytes = 0;
+  for await (const { layers: ids } of unhurried([...kept, ...rootfses, ...leases])) {
+    for (const id of ids) {
+      if (!held.has(id)) bytes += sizes.get(id) ?? 0;
+      held.add(id);
+    }
+  }
   const fit: ImageSummary[] = [];
-  for (const image of [...others].sort((one, other) => other.lastUsedAt - one.lastUsedAt)) {
+  for await (const image of unhurried([...others].sort((one, other) => other.lastUsedAt - one.lastUsedAt))) {
     const added = new Set(image.layers.filter((layer) => !held.has(layer)));
-    const more = sizeOf(added);
+    const more = [...added].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
     if (bytes + more > budget) continue;
     for (const layer of added) held.add(layer);
     bytes += more;

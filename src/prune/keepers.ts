@@ -1,5 +1,6 @@
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord, LeaseRecord } from '../metadata/metadata-manager.js';
+import { unhurried } from '../unhurried.js';
 
 /** Why something stays. */
 export type KeepReason =
@@ -47,11 +48,14 @@ export class Keepers<Id> {
   }
 }
 
-/** What keeps images whatever the caller and the policy say: pins, and the rootfses made of them. */
-export function imageKeepers({ images, containers }: Pick<StoreRecords, 'images' | 'containers'>): Keepers<ImageId> {
+/** What keeps images whatever the caller and the policy say: pins, and the rootfses made of them. Gives others turns. */
+export async function imageKeepers({
+  images,
+  containers,
+}: Pick<StoreRecords, 'images' | 'containers'>): Promise<Keepers<ImageId>> {
   const keepers = new Keepers<ImageId>();
-  for (const { id, pinned } of images) if (pinned) keepers.add(id, { kind: 'pinned' });
-  for (const { id: container, owner, rootfses } of containers) {
+  for await (const { id, pinned } of unhurried(images)) if (pinned) keepers.add(id, { kind: 'pinned' });
+  for await (const { id: container, owner, rootfses } of unhurried(containers)) {
     for (const image of new Set(rootfses.map((rootfs) => rootfs.image))) {
       keepers.add(image, { kind: 'container', container, owner });
     }
@@ -59,16 +63,16 @@ export function imageKeepers({ images, containers }: Pick<StoreRecords, 'images'
   return keepers;
 }
 
-/** What keeps layers: the images that stay, the rootfses made of them, and pulls under way. */
-export function layerKeepers(
+/** What keeps layers: the images that stay, the rootfses made of them, and pulls under way. Gives others turns. */
+export async function layerKeepers(
   { containers, leases }: Pick<StoreRecords, 'containers' | 'leases'>,
   keptImages: readonly Pick<ImageSummary, 'id' | 'names' | 'layers'>[],
-): Keepers<LayerId> {
+): Promise<Keepers<LayerId>> {
   const keepers = new Keepers<LayerId>();
-  for (const { id: image, names, layers } of keptImages) {
+  for await (const { id: image, names, layers } of unhurried(keptImages)) {
     for (const layer of new Set(layers)) keepers.add(layer, { kind: 'image', image, names });
   }
-  for (const { id: container, owner, rootfses } of containers) {
+  for await (const { id: container, owner, rootfses } of unhurried(containers)) {
     for (const layer of new Set(rootfses.flatMap((rootfs) => rootfs.layers))) {
       keepers.add(layer, { kind: 'container', container, owner });
     }

@@ -1,4 +1,5 @@
 import type { ImageId, LayerId } from '../image/digest.js';
+import { filterUnhurried, mapUnhurried } from '../unhurried.js';
 import type { Decision } from './decide.js';
 
 /** What a prune would take, to be looked at, kept in a file, and carried out later. */
@@ -12,14 +13,15 @@ export interface PrunePlan {
   readonly bytes: number;
 }
 
-export function makePlan(decision: Decision, now: number): PrunePlan {
+/** Gives others turns. */
+export async function makePlan(decision: Decision, now: number): Promise<PrunePlan> {
   const images = decision.images.filter((image) => image.reasons.length === 0);
-  const layers = decision.layers.filter((layer) => layer.reasons.length === 0);
+  const layers = await filterUnhurried(decision.layers, (layer) => layer.reasons.length === 0);
   return {
     version: 1,
     madeAt: now,
     images: images.map(({ id, names, lastUsedAt }) => ({ id, names, lastUsedAt })),
-    layers: layers.map(({ id, bytes }) => ({ id, bytes })),
+    layers: await mapUnhurried(layers, ({ id, bytes }) => ({ id, bytes })),
     bytes: layers.reduce((sum, layer) => sum + layer.bytes, 0),
   };
 }

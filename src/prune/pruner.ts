@@ -1,12 +1,12 @@
-import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError } from '../errors.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import { isAlive, newIdentity } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { LeaseRecord, MetadataManager, Removed } from '../metadata/metadata-manager.js';
+import type { LeaseRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
+import { filterUnhurried, mapUnhurried, unhurried } from '../unhurried.js';
 import { type Decision, decide, type JudgedImage, type JudgedLayer, type PrunePolicy } from './decide.js';
 import { parseExclusions } from './exclusion.js';
 import type { KeepReason, StoreRecords } from './keepers.js';
@@ -41,16 +41,15 @@ export interface PrunerParts {
   readonly isShared: boolean;
 }
 
-/** Renames go on so long before others get a turn, in milliseconds. */
-const SLICE = 10;
-
 /**
  * Takes images that nobody keeps, and layers that nobody needs.
  *
  *   read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► give the claims back ] ──► sweep
  *
- * The decision is made before the lock, however long it takes; with the lock held each thing that goes is looked at once more, so what was taken up
- * meanwhile stays. The claims keep pulls from unpacking a layer to the place that it is just being renamed away from.
+ * The decision is made before the lock, however long it takes and whoever has turns meanwhile; with the lock held each thing that goes is looked at once more,
+ * in the transaction that takes it out of the records, so what was taken up meanwhile stays. That transaction is the one view that counts: it is whole before
+ * anything is renamed, and after it nobody can take up what is gone from the records, so that others may have turns between the renames. The claims
+ * keep pulls from unpacking a layer to the place that it is just being renamed away from.
  *
  * A crash in between leaves directories that no record names; recovery sweeps them, and a pull of that layer replaces them.
  */
@@ -70,8 +69,8 @@ export class Pruner {
     if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
     const records = await this.records(dryRun);
     const now = Date.now();
-    const decision = decide(records, exclusion, options, now);
-    const plan = makePlan(decision, now);
+    const decision = await decide(records, exclusion, options, now);
+    const plan = await makePlan(decision, now);
     if (dryRun) return { dryRun, plan, ...decision, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
     return { dryRun, plan, ...(await this.#carryOut(plan, decision, false, options.signal)) };
   }
@@ -79,12 +78,12 @@ export class Pruner {
   /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
   async apply(given: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
     const { checkPlan } = await import('./check-plan.js');
-    const plan = checkPlan(given);
+    const plan = await checkPlan(given);
     await this.#parts.metadata.dropUnusedStacks();
     await this.#leases(false);
     const decision: Decision = {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
-      layers: plan.layers.map((layer) => ({ ...layer, reasons: [] })),
+      layers: await mapUnhurried(plan.layers, (layer) => ({ ...layer, reasons: [] })),
     };
     return { dryRun: false, plan, ...(await this.#carryOut(plan, decision, true, signal)) };
   }
@@ -114,47 +113,45 @@ export class Pruner {
   }
 
   async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {
-    const { storeLock, sweeper, isShared } = this.#parts;
+    const { storeLock, metadata, sweeper, isShared } = this.#parts;
     if (isShared && !storeLock.spansProcesses) throw cannotLock();
+    const removal = { images: plan.images, layers: await mapUnhurried(plan.layers, (layer) => layer.id) };
+    await metadata.prepareRemoval(removal);
+    const retired: string[] = [];
     const asked = performance.now();
     let got = asked;
-    const retired: string[] = [];
     const removed = await storeLock.withExclusive(
       'prune',
       () => {
         got = performance.now();
-        return this.#remove(plan, exactly, retired);
+        return this.#remove(removal, exactly, retired);
       },
       signal,
     );
     const released = performance.now();
     crashPoint('prune.released');
-    for (const path of retired) sweeper.sweep(path);
+    for await (const path of unhurried(retired)) sweeper.sweep(path);
     const images = new Set<ImageId>(removed.images);
     const layers = new Set<LayerId>(removed.layers);
     const judged = {
-      images: decision.images.map((image) => ({ ...image, reasons: reasonsOf(image, images) })),
-      layers: decision.layers.map((layer) => ({ ...layer, reasons: reasonsOf(layer, layers) })),
+      images: await mapUnhurried(decision.images, (image) => ({ ...image, reasons: reasonsOf(image, images) })),
+      layers: await mapUnhurried(decision.layers, (layer) => ({ ...layer, reasons: reasonsOf(layer, layers) })),
     };
-    const bytesFreed = judged.layers.reduce((sum, layer) => sum + (layer.reasons.length === 0 ? layer.bytes : 0), 0);
+    const gone = await filterUnhurried(judged.layers, (layer) => layer.reasons.length === 0);
+    const bytesFreed = gone.reduce((sum, layer) => sum + layer.bytes, 0);
     return { ...judged, bytesFreed, lockWaited: got - asked, lockHeld: released - got };
   }
 
   /** With the lock held. @param retired gets what is to be swept */
-  async #remove(plan: PrunePlan, exactly: boolean, retired: string[]): Promise<Removed> {
+  async #remove(removal: Removal, exactly: boolean, retired: string[]): Promise<Removed> {
     const { paths, metadata, sweeper } = this.#parts;
-    const removal = { images: plan.images, layers: plan.layers.map((layer) => layer.id) };
     const removed = await metadata.removeUnused(removal, this.#identity, exactly);
     crashPoint('prune.decided');
     try {
-      let sliceEnds = performance.now() + SLICE;
-      for (const layer of removed.layers) {
+      for await (const layer of unhurried(removed.layers)) {
         const path = sweeper.mark(paths.layer(layer), digestHex(layer));
         if (path !== undefined) retired.push(path);
         crashPoint('prune.oneMarked');
-        if (performance.now() < sliceEnds) continue;
-        await setImmediate();
-        sliceEnds = performance.now() + SLICE;
       }
       crashPoint('prune.marked');
     } finally {

@@ -1,6 +1,7 @@
 import { isProvisionerError, ProvisionerError } from '../errors.js';
 import { type Digest, digestHex } from '../image/digest.js';
-import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
+import { filterUnhurried, mapUnhurried } from '../unhurried.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
 
 /** What keeps an image or a layer. */
@@ -28,22 +29,23 @@ export async function explain(
   records: StoreRecords,
   findImage: () => Promise<ImageRecord>,
 ): Promise<Explanation> {
-  const layers = layersNamed(thing, records);
+  const layers = await layersNamed(thing, records);
   const [layer] = layers;
   if (layer === undefined) return explainImage(await findImage(), records);
   const image = isWhole(thing, layer.id) ? undefined : await foundOrNot(findImage);
   // A name such as `cafe` could be digits too, and names come first, as everywhere.
   if (image !== undefined && !isPrefix(thing, image.id)) return explainImage(image, records);
   if (image !== undefined || layers.length > 1) throw ambiguous(thing);
-  const images = imageKeepers(records);
-  const reasons = layerKeepers(records, records.images)
-    .get(layer.id)
-    .map((reason) => (reason.kind === 'image' ? { ...reason, because: images.get(reason.image) } : reason));
+  const images = await imageKeepers(records);
+  const keepers = await layerKeepers(records, records.images);
+  const reasons = await mapUnhurried(keepers.get(layer.id), (reason) =>
+    reason.kind === 'image' ? { ...reason, because: images.get(reason.image) } : reason,
+  );
   return { kind: 'layer', id: layer.id, names: [], bytes: layer.bytes, reasons };
 }
 
-function explainImage({ id, names, bytes }: ImageRecord, records: StoreRecords): Explanation {
-  return { kind: 'image', id, names, bytes, reasons: imageKeepers(records).get(id) };
+async function explainImage({ id, names, bytes }: ImageRecord, records: StoreRecords): Promise<Explanation> {
+  return { kind: 'image', id, names, bytes, reasons: (await imageKeepers(records)).get(id) };
 }
 
 async function foundOrNot(findImage: () => Promise<ImageRecord>): Promise<ImageRecord | undefined> {
@@ -55,13 +57,20 @@ async function foundOrNot(findImage: () => Promise<ImageRecord>): Promise<ImageR
   }
 }
 
-function layersNamed(thing: string, { layers }: StoreRecords) {
-  return layers.filter((layer) => isPrefix(thing, layer.id));
+async function layersNamed(thing: string, { layers }: StoreRecords): Promise<LayerRecord[]> {
+  const prefix = hexPrefix(thing);
+  if (prefix === undefined) return [];
+  return filterUnhurried(layers, (layer) => digestHex(layer.id).startsWith(prefix));
 }
 
 function isPrefix(thing: string, id: Digest): boolean {
-  const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(thing)?.[1];
+  const prefix = hexPrefix(thing);
   return prefix !== undefined && digestHex(id).startsWith(prefix);
+}
+
+/** Undefined for what names no digest. */
+function hexPrefix(thing: string): string | undefined {
+  return /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(thing)?.[1];
 }
 
 function isWhole(thing: string, id: Digest): boolean {

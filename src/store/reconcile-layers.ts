@@ -1,11 +1,13 @@
 import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import { isAlive, newIdentity } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import { unhurried } from '../unhurried.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface ReconciledLayers {
@@ -18,9 +20,14 @@ export interface ReconciledLayers {
   readonly foreign: readonly string[];
 }
 
+/** Names that are read at a time, and layers that are forgotten at a time: some milliseconds each. */
+const NAMES_AT_ONCE = 1000;
+const FORGOTTEN_AT_ONCE = 100;
+
 /**
  * Makes the records and the directories under `layers/` agree. Call it with the store's lock held alone: then no prune is between the records and
- * the renames. A pull may be; its claim protects the directory that it has not recorded yet.
+ * the renames. A pull may be; its claim protects the directory that it has not recorded yet. Others of this process have turns meanwhile, and pulls are all
+ * that they can do to layers.
  * @param keepUnrecorded leaves directories without a record where they are
  */
 export async function reconcileLayers(
@@ -32,18 +39,22 @@ export async function reconcileLayers(
   // The records first: a pull renames before it records, so what is recorded now stands on disk when that is looked at. The other way round, a layer
   // that a pull stores in between would be recorded and not found.
   const recorded = await metadata.listLayers();
-  const entries = await readdir(paths.layers, { withFileTypes: true });
-  const found = new Set(entries.filter(isLayer).map((entry) => entry.name));
-  const forgottenLayers = recorded.filter((layer) => !found.has(digestHex(layer.id))).map((layer) => layer.id);
-  const forgottenImages = await metadata.forgetLayers(forgottenLayers);
+  const found = new Set<string>();
+  const foreign: string[] = [];
+  for await (const entry of await opendir(paths.layers, { bufferSize: NAMES_AT_ONCE })) {
+    if (isLayer(entry)) found.add(entry.name);
+    else foreign.push(join(paths.layers, entry.name));
+  }
+  // What is left then has no record.
+  const forgottenLayers: LayerId[] = [];
+  for await (const { id } of unhurried(recorded)) if (!found.delete(digestHex(id))) forgottenLayers.push(id);
+  const forgottenImages = await forgetLayers(forgottenLayers, metadata);
   crashPoint('recover.layersForgotten');
 
-  const known = new Set(recorded.map((layer) => digestHex(layer.id)));
   const retired: string[] = [];
   if (!keepUnrecorded) {
     const identity = newIdentity();
-    for (const name of found) {
-      if (known.has(name)) continue;
+    for await (const name of unhurried(found)) {
       const id: LayerId = `sha256:${name}`;
       const claim = await metadata.claimLayer(id, identity, isAlive);
       if (claim.state !== 'claimed') continue;
@@ -56,8 +67,17 @@ export async function reconcileLayers(
       }
     }
   }
-  const foreign = entries.filter((entry) => !isLayer(entry)).map((entry) => join(paths.layers, entry.name));
   return { forgottenLayers, forgottenImages, retired, foreign };
+}
+
+/** Each portion by itself leaves no image without its layers, so a crash between two of them is one that came before. */
+async function forgetLayers(layers: readonly LayerId[], metadata: MetadataManager): Promise<ImageId[]> {
+  const images: ImageId[] = [];
+  for (let at = 0; at < layers.length; at += FORGOTTEN_AT_ONCE) {
+    for (const image of await metadata.forgetLayers(layers.slice(at, at + FORGOTTEN_AT_ONCE))) images.push(image);
+    await setImmediate();
+  }
+  return images;
 }
 
 function isLayer(entry: Dirent): boolean {

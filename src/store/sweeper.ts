@@ -1,10 +1,11 @@
 import { chmodSync, renameSync, rmdirSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { StorePaths } from '../paths.js';
+import { readNames } from '../tree/read-names.js';
+import { unhurried } from '../unhurried.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 
 /** What could not be deleted yet. */
@@ -29,8 +30,10 @@ export class Sweeper {
   readonly #paths: StorePaths;
   readonly #events: ProvisionerEmitter;
   readonly #pool = new WorkerPool(1);
-  /** Under way or waiting for their turn, by path. */
-  readonly #sweeping = new Map<string, Promise<void>>();
+  /** Under way or waiting for their turn: paths, in this order. Only the first has a job, since a prune may retire a hundred thousand at once. */
+  readonly #waiting = new Set<string>();
+  /** Goes through them; undefined when there are none. */
+  #sweeping: Promise<void> | undefined;
   readonly #parked = new Map<string, ParkedEntry>();
   /** One for each that is parked, by path. */
   readonly #retries = new Map<string, NodeJS.Timeout>();
@@ -66,31 +69,20 @@ export class Sweeper {
 
   /** Has an entry of `gc/` deleted. */
   sweep(path: string): void {
-    if (this.#closed || this.#sweeping.has(path)) return;
-    const sweep = this.#pool
-      .run('remove-tree', { path, gentle: true })
-      .then(
-        () => {
-          this.#parked.delete(path);
-          clearTimeout(this.#retries.get(path));
-          this.#retries.delete(path);
-          crashPoint('sweep.oneRemoved');
-        },
-        (error: unknown) => this.#park(path, error),
-      )
-      .finally(() => this.#sweeping.delete(path));
-    this.#sweeping.set(path, sweep);
+    if (this.#closed) return;
+    this.#waiting.add(path);
+    this.#sweeping ??= this.#sweepWaiting();
     crashPoint('sweep.started');
   }
 
   /** Has everything deleted that is in `gc/`, whoever left it there. */
   async sweepAll(): Promise<void> {
-    for (const name of await readdir(this.#paths.gc)) this.sweep(join(this.#paths.gc, name));
+    for await (const name of unhurried(await readNames(this.#paths.gc))) this.sweep(join(this.#paths.gc, name));
   }
 
   /** Resolves when nothing is being deleted; what is parked is not waited for. */
   async idle(): Promise<void> {
-    while (this.#sweeping.size > 0) await Promise.all(this.#sweeping.values());
+    while (this.#sweeping !== undefined) await this.#sweeping;
   }
 
   /** What this process tried to delete and could not. */
@@ -101,8 +93,27 @@ export class Sweeper {
   /** Stops deleting at once; what is left in `gc/` is for a later sweep. Call `idle` first to finish. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#waiting.clear();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await this.#pool.close();
+  }
+
+  async #sweepWaiting(): Promise<void> {
+    // What is added on the way comes at the end of a set, and is reached too.
+    for (const path of this.#waiting) {
+      try {
+        await this.#pool.run('remove-tree', { path, gentle: true });
+        this.#parked.delete(path);
+        clearTimeout(this.#retries.get(path));
+        this.#retries.delete(path);
+        crashPoint('sweep.oneRemoved');
+      } catch (error) {
+        this.#park(path, error);
+      } finally {
+        this.#waiting.delete(path);
+      }
+    }
+    this.#sweeping = undefined;
   }
 
   #park(path: string, error: unknown): void {

@@ -1,4 +1,6 @@
 import type { CheckedLayer, CheckLayerRequest } from '../contents/check-layer.js';
+import type { Removed } from '../metadata/metadata-manager.js';
+import type { RecordsPlace, RemovalRequest } from '../metadata/sqlite-long-work.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
@@ -15,6 +17,9 @@ export interface Jobs {
   /** `gentle` lowers the thread's priority, for good. */
   'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
+  'prepare-records': { request: RecordsPlace; result: undefined };
+  'remove-unused-records': { request: RemovalRequest; result: Removed };
+  'verify-records': { request: RecordsPlace; result: string[] };
   'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
 }
 

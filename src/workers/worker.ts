@@ -41,8 +41,14 @@ const handlers: Handlers = {
     return removeTree(path, { isCancelled });
   },
   'sync-file-system': ({ path }) => syncFileSystem(path),
+  'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
+  'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
+  'verify-records': async (request) => (await onRecords()).verifyRecords(request),
   'measure-tree': ({ path, ...options }) => measureTree(path, options),
 };
+
+/** Most threads never look at the records. */
+const onRecords = () => import('../metadata/sqlite-long-work.js');
 
 /** A tenth of an ordinary thread's share when the processors are busy: the lowest priority would all but stop it, and somebody waits for the space. */
 const GENTLE_PRIORITY = 10;

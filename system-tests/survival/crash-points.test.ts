@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_POINTS } from '#src/crash-points.js';
@@ -25,6 +25,8 @@ interface Case {
   readonly inDoubt?: string;
   /** Whether the agent still takes the container in doubt for its own when it recovers. Default: false. */
   readonly stillKnown?: boolean;
+  /** A file of a layer that is damaged before, below the layer's root: until the operation has been repeated it may be. */
+  readonly damaged?: string;
   /** What it says when it is repeated and had been done already. Default: it says nothing, and succeeds. */
   readonly alreadyDone?: string;
   /** There is no store yet. Default: there is one with images and containers. */
@@ -56,6 +58,14 @@ const RECOVER = [
   'recover.layersReconciled',
   'recover.containersReconciled',
 ];
+
+const STAGE = ['repair.leased', 'repair.staged', 'repair.synced'];
+const SWAP = ['repair.exchanged', 'repair.retired', 'repair.recorded', 'repair.unstaged'];
+const PARK = ['repair.parkingDrafted', 'repair.parked', 'repair.exchanged', 'repair.recorded', 'repair.unstaged'];
+
+/** A file of the layer that all the images of `fillStore` lie on, and one of a layer that no container has. */
+const SHOWN_FILE = 'usr/lib/f1';
+const UNUSED_FILE = 'app/data/f0';
 
 const seams = (images: Surroundings['images']) => images['loose/seams:1']?.source ?? '';
 
@@ -163,6 +173,39 @@ const CASES: readonly Case[] = [
     command: () => ['recover', '--known', 'told-overlay', '--known', 'told-copy'],
     before: reboot,
   },
+  {
+    operation: 'a repair of a layer that nobody uses',
+    points: [...STAGE, ...SWAP],
+    calls: () => [['check', { full: true, repair: true }], ['swept']],
+    before: async (root) => damage(root, PINNED, -1, UNUSED_FILE),
+    damaged: UNUSED_FILE,
+  },
+  {
+    operation: 'a repair of a layer that a container shows',
+    points: [...STAGE, ...PARK],
+    calls: () => [['check', { full: true, repair: true }], ['swept']],
+    before: async (root) => damage(root, KEPT, 0, SHOWN_FILE),
+    damaged: SHOWN_FILE,
+  },
+  {
+    operation: 'a repair by the command line of a layer that a container shows',
+    points: ['repair.staged', 'repair.parked', 'repair.exchanged'],
+    command: () => ['check', '--full', '--repair'],
+    before: async (root) => damage(root, KEPT, 0, SHOWN_FILE),
+    damaged: SHOWN_FILE,
+  },
+  {
+    operation: 'a repair of a layer whose directory is gone',
+    points: ['repair.staged', 'repair.exchanged', 'repair.recorded'],
+    calls: () => [['check', { repair: true }], ['swept']],
+    before: async (root) => rmSync(layerOf(root, 'loose/stack:1', -1), { recursive: true }),
+  },
+  {
+    operation: 'a repair of a store with a layer that no record names',
+    points: ['repair.unrecordedRetired'],
+    calls: () => [['check', { repair: true }], ['swept']],
+    before: leaveUnrecorded,
+  },
   { operation: 'a tag', points: ['tag.done'], calls: () => [['tag', KEPT, 'told/other:1']] },
   { operation: 'a tag by the command line', points: ['tag.done'], command: () => ['tag', KEPT, 'told/other:1'] },
   {
@@ -199,17 +242,27 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
         const { images, reference } = surroundings;
         const root = join(temporaryDirectory(), 'store');
         try {
-          const told = one.onNewStore ? NOTHING : await fillStore(root, images);
+          const told = one.onNewStore ? NOTHING : withDamage(await fillStore(root, images), one.damaged);
           await one.before?.(root, images);
           expect(await crash(root, one, point, images)).toMatchObject({ signal: 'SIGKILL', stdout: '' });
 
           const known = [...told.containers.keys()].filter((id) => id !== one.inDoubt);
           if (one.stillKnown && one.inDoubt !== undefined) known.push(one.inDoubt);
           await recover(root, known, one.command !== undefined);
-          expect(brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt))).toEqual([]);
+          const broken = brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt));
+          expect(broken.filter((fault) => one.damaged === undefined || !fault.includes(one.damaged))).toEqual([]);
 
           await repeat(root, one, images);
           expect(brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt))).toEqual([]);
+          if (one.damaged === undefined) return;
+          // What is parked goes with the containers that show it.
+          await callHere(root, [
+            ...[...told.containers.keys()].map((id): Call => ['destroy', id]),
+            ['recover'],
+            ['swept'],
+          ]);
+          expect(brokenPromises(root, reference, { ...told, containers: new Map() })).toEqual([]);
+          expect(readdirIfThere(join(root, 'parked'))).toEqual([]);
         } finally {
           removeStore(root);
         }
@@ -223,7 +276,11 @@ interface Told {
   readonly absentNames: readonly string[];
   readonly containers: ReadonlyMap<string, ToldContainer>;
 }
-type ToldContainer = { readonly image: string; readonly owner: string; readonly files: ReadonlyMap<string, string> };
+type ToldContainer = {
+  readonly image: string;
+  readonly owner: string;
+  readonly files: ReadonlyMap<string, string | undefined>;
+};
 
 const OWNER = 'default';
 const NOTHING: Told = { names: new Map(), absentNames: [], containers: new Map() };
@@ -297,6 +354,41 @@ function whatIsTold(root: string, told: Told, inDoubt: string | undefined): Told
   if (!recorded.includes(inDoubt)) containers.delete(inDoubt);
   else if (!containers.has(inDoubt)) containers.set(inDoubt, { image: KEPT, owner: OWNER, files: new Map() });
   return { ...told, containers };
+}
+
+/** What a container shows of a damaged file may be anything, until it is destroyed. */
+function withDamage(told: Told, file: string | undefined): Told {
+  if (file === undefined) return told;
+  const containers = [...told.containers].map(([id, container]) => {
+    return [id, { ...container, files: new Map([...container.files, [file, undefined]]) }] as const;
+  });
+  return { ...told, containers: new Map(containers) };
+}
+
+/** @param position in the image's stack, from the end when negative */
+function layerOf(root: string, image: string, position: number): string {
+  const { images, names } = readRecords(join(root, 'metadata.sqlite'));
+  const id = names.get(`docker.io/${image}`);
+  const layer = images.find((row) => row.id === id)?.layers.at(position) ?? '';
+  return join(root, 'layers', layer.replace('sha256:', ''));
+}
+
+/** Flips a bit, which leaves the size as it is. */
+function damage(root: string, image: string, position: number, file: string): void {
+  const path = join(layerOf(root, image, position), 'rootfs', file);
+  const bytes = readFileSync(path);
+  bytes.writeUInt8(bytes.readUInt8(0) ^ 1, 0);
+  writeFileSync(path, bytes);
+}
+
+async function leaveUnrecorded(root: string): Promise<void> {
+  const directory = join(root, 'layers', 'f'.repeat(64));
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'file'), 'nobody knows it');
+}
+
+function readdirIfThere(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 /** What a machine that lost its power in the middle of much work comes up with. */

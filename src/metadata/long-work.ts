@@ -1,0 +1,16 @@
+import type { ProcessIdentity } from '../locks/process-identity.js';
+import type { Removal, Removed } from './metadata-manager.js';
+
+/**
+ * What would keep the event loop busy for long, because SQLite does it in one go: a large transaction, a look at the whole file. Done elsewhere, by whoever
+ * has threads, on the same database with a connection of its own; see `longWorkOn`.
+ */
+export interface LongWork {
+  /** Has everything ready, so that what is asked for within the next seconds begins at once. */
+  prepare(): Promise<void>;
+  /** See `MetadataManager.removeUnused`. */
+  removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed>;
+  /** See `MetadataManager.verify`. */
+  verify(): Promise<string[]>;
+  close(): Promise<void>;
+}

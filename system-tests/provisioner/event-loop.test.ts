@@ -1,0 +1,122 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { Provisioner, type ProvisionerError } from '#src/index.js';
+import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
+import { imagePage } from '#src/metadata/sqlite-images.js';
+import type { PrunePlan } from '#src/prune/plan.js';
+import { makeContainers, makeStore } from '../../bench/synthetic-store.mjs';
+import { describeWith } from '../helpers/requirements.js';
+import { temporaryDirectory } from '../helpers/test-store.js';
+
+const IMAGES = 5000;
+const OWN_LAYERS = 10;
+
+/**
+ * The processor time of the calling thread, in milliseconds: what others on the machine do makes it no longer.
+ * @see proc(5), /proc/pid/schedstat
+ */
+function threadTime(): number {
+  return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6;
+}
+
+/** The longest that `work` kept the event loop from its timers, in milliseconds of processor time. */
+async function longestStretch(work: () => Promise<unknown>): Promise<number> {
+  await sleep(10);
+  let last = threadTime();
+  let longest = 0;
+  const timer = setInterval(() => {
+    const now = threadTime();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }, 1);
+  try {
+    await work();
+    await sleep(2);
+    return longest;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** What makes one machine's milliseconds comparable to another's: a thing that is done to every image, with its layers, and is done in one go. */
+async function yardstick(root: string): Promise<number> {
+  const db = await SqliteConnection.open(join(root, 'metadata.sqlite'));
+  try {
+    const begun = threadTime();
+    expect(await db.read(() => imagePage(db, 0, IMAGES))).toHaveLength(IMAGES);
+    return threadTime() - begun;
+  } finally {
+    db.close();
+  }
+}
+
+/** Layers come last in a check, each on another thread: what takes long without a thread is over when the first is told. */
+async function checkBeforeLayers(provisioner: Provisioner): Promise<void> {
+  const enough = new AbortController();
+  const stop = () => enough.abort();
+  provisioner.events.on('checkProgress', stop);
+  await expect(provisioner.check({ signal: enough.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+  provisioner.events.off('checkProgress', stop);
+}
+
+/** The first half of the images of a plan, with the layers that only they have. */
+async function halfOf(provisioner: Provisioner, plan: PrunePlan): Promise<PrunePlan> {
+  const stacks = new Map((await provisioner.images()).map(({ id, layers }) => [id, layers]));
+  const images = plan.images.slice(0, plan.images.length / 2);
+  const layers = new Set(images.flatMap(({ id }) => stacks.get(id) ?? []));
+  return { ...plan, images, layers: plan.layers.filter(({ id }) => layers.has(id)) };
+}
+
+describeWith(['root'], `a store of ${IMAGES} images with ${OWN_LAYERS} layers each`, () => {
+  test('leaves the event loop to others in every operation, and applies a plan of half of it whole or not at all', async () => {
+    const root = join(temporaryDirectory(), 'store');
+    await makeStore(root, { images: IMAGES, ownLayers: OWN_LAYERS });
+    await makeContainers(root, IMAGES, IMAGES / 2);
+    const provisioner = await Provisioner.open({ root, workers: 1 });
+    try {
+      const limit = Math.max(await yardstick(root), await yardstick(root));
+      const stretches: Record<string, number> = {};
+      const measured = async <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
+        let result: Result | undefined;
+        stretches[name] = await longestStretch(async () => {
+          result = await work();
+        });
+        return result as Result;
+      };
+      const { layers } = await provisioner.image('image-1');
+      await measured('open', async () => (await Provisioner.open({ root })).close());
+      await measured('images', () => provisioner.images());
+      await measured('containers', () => provisioner.containers());
+      await measured('info', () => provisioner.info());
+      await measured('why an image', () => provisioner.why('image-1'));
+      await measured('why a layer', () => provisioner.why(layers[0] as string));
+      await measured('provision', () => provisioner.provision('job', 'image-1', { backend: 'copy' }));
+      await measured('destroy', () => provisioner.destroy('job'));
+      await measured('df', () => provisioner.diskUsage());
+      await measured('check', () => checkBeforeLayers(provisioner));
+      await measured('recover', () => provisioner.recover());
+      await measured('prune of nothing', () => provisioner.pruneImages(['*']));
+      await measured('dry run by size', () => provisioner.pruneImages([], { dryRun: true, keepBytes: 1 }));
+      const { plan } = await measured('dry run', () => provisioner.pruneImages([], { dryRun: true }));
+      expect(plan.layers).toHaveLength((IMAGES / 2) * OWN_LAYERS);
+
+      const half = await halfOf(provisioner, plan);
+      const last = half.images.at(-1)?.id ?? '';
+      await provisioner.setPinned(last, true);
+      const outdated = () => provisioner.applyPrunePlan(half).catch((error: ProvisionerError) => error.code);
+      expect(await measured('plan that is outdated', outdated)).toBe('ERR_PLAN_OUTDATED');
+      expect(await provisioner.info()).toMatchObject({ images: IMAGES, layers: IMAGES * OWN_LAYERS });
+      await provisioner.setPinned(last, false);
+      await measured('plan', () => provisioner.applyPrunePlan(half));
+      await measured('prune', () => provisioner.pruneImages());
+      expect(await provisioner.info()).toMatchObject({ images: IMAGES / 2, layers: (IMAGES / 2) * OWN_LAYERS });
+      expect(readdirSync(join(root, 'layers'))).toHaveLength((IMAGES / 2) * OWN_LAYERS);
+      await measured('close', () => provisioner.close({ sweep: 'leave' }));
+      expect(Object.entries(stretches).filter(([, stretch]) => stretch > limit)).toEqual([]);
+    } finally {
+      await provisioner.close({ sweep: 'leave' });
+    }
+  }, 300_000);
+});
