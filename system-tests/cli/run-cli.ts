@@ -24,6 +24,8 @@ export interface CliOptions {
   readonly input?: string | Uint8Array;
   /** Run as this user. Default: as the tests. */
   readonly uid?: number;
+  /** Beside PATH and the store. Default: nothing. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RunningCli {
@@ -46,8 +48,8 @@ afterEach(async () => {
 /** The built command line on a store of its own, as users have it. */
 export function newStore() {
   const root = join(temporaryDirectory(), 'store');
-  const start = (args: readonly string[], { input = '', uid }: CliOptions = {}): RunningCli => {
-    const cli = startCli(args, root, uid);
+  const start = (args: readonly string[], { input = '', uid, env }: CliOptions = {}): RunningCli => {
+    const cli = startCli(args, root, uid, env);
     cli.process.stdin.end(input);
     return cli;
   };
@@ -72,10 +74,10 @@ export function newStore() {
   };
 }
 
-function startCli(args: readonly string[], root: string, uid?: number): RunningCli {
+function startCli(args: readonly string[], root: string, uid?: number, env: CliOptions['env'] = {}): RunningCli {
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], PROVISIONER_ROOT: root },
+    env: { PATH: process.env['PATH'], PROVISIONER_ROOT: root, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   let stdout = '';
