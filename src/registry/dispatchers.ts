@@ -28,8 +28,7 @@ export class Dispatchers {
   }
 
   /**
-   * @returns with the proxy that the connections go by, where there is one
-   * @throws ProxyFailure is what requests fail with when that proxy is at fault
+   * @returns with the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
    * @throws ProvisionerError `ERR_REGISTRY_CONFIG` for a proxy that cannot be used
    */
   async to(
