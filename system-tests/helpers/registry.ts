@@ -101,13 +101,22 @@ export async function startRegistry({
   };
 }
 
+/** Below the ports that the kernel gives to outgoing connections, and far from where another worker of this run looks, so it stays free until it is used. */
+let nextPort = 10_000 + ((process.pid * 97) % 20_000);
+
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  for (;;) {
+    const port = nextPort++;
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 async function reachable(port: number, child: ChildProcess): Promise<void> {
