@@ -1,4 +1,29 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+/** On two processors, too, two files at a time: Vitest alone would leave one of them to itself. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
+
+const SYSTEM_TESTS = {
+  globalSetup: ['system-tests/helpers/global-setup.ts'],
+  testTimeout: 120_000,
+  hookTimeout: 300_000,
+};
+
+/**
+ * System tests that may run beside each other. They look at nothing but stores, mounts and processes of their own, and at no clock: a machine that
+ * is busy with another one of them changes nothing but how long they take. A new file runs alone until somebody has seen that it is like that.
+ */
+const SIDE_BY_SIDE = [
+  'system-tests/cli/{check,containers,images,prune,pull-progress}.test.ts',
+  'system-tests/metadata/{sqlite-metadata-manager,sqlite-pulls}.test.ts',
+  'system-tests/provisioner/real-images.test.ts',
+  'system-tests/registry/{authentication,client-certificates,identity-tokens,proxies,round-trip}.test.ts',
+  'system-tests/seams/stacks.test.ts',
+  'system-tests/survival/crash-points.test.ts',
+  'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
+  'system-tests/unpack/{attributes,extended-attributes,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts}.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -7,18 +32,28 @@ export default defineConfig({
         test: {
           name: 'native-free',
           include: ['native-free-tests/**/*.test.ts'],
+          maxWorkers,
           testTimeout: 20_000,
         },
       },
       {
         test: {
+          ...SYSTEM_TESTS,
+          name: 'system-side-by-side',
+          include: SIDE_BY_SIDE,
+          maxWorkers,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...SYSTEM_TESTS,
           name: 'system',
           include: ['system-tests/**/*.test.ts'],
-          globalSetup: ['system-tests/helpers/global-setup.ts'],
-          // Mounts, registries and killed processes are machine-wide: one file at a time keeps each test's count of them its own.
+          exclude: SIDE_BY_SIDE,
+          // The rest measures time, fills disks, cuts the power or makes so many processes that the machine is to be its own.
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -61,7 +61,8 @@ function install() {
   const hasHeaders = existsSync(join(prefix, 'include', 'node', 'node.h'));
   return run(NPM, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     quiet: true,
-    env: hasHeaders ? { npm_config_nodedir: prefix } : {},
+    // node-gyp compiles one file at a time when it is not told otherwise.
+    env: { JOBS: 'max', ...(hasHeaders ? { npm_config_nodedir: prefix } : {}) },
   });
 }
 

@@ -1,6 +1,7 @@
 import * as tls from 'node:tls';
-import type { Agent, Dispatcher } from 'undici';
-import { CONNECT_TIMEOUT, isLoopback, type TlsSettings } from './endpoint.js';
+import type { Agent, buildConnector, Dispatcher } from 'undici';
+import { CONNECT_TIMEOUT, type TlsSettings } from './endpoint.js';
+import { chooseProxy, type ProxyServer } from './proxies.js';
 
 /** What decides which connections may carry a request. */
 export interface Route {
@@ -16,7 +17,6 @@ const IDLE_TIME = 4_000;
 
 /**
  * Connections to registries, those of one route kept together: what was made with one certificate or by way of one proxy serves nobody else.
- * Proxies come from `http_proxy`, `https_proxy` and `no_proxy`, in capitals too; loopback is always reached directly.
  */
 export class Dispatchers {
   readonly #connections: number;
@@ -27,12 +27,19 @@ export class Dispatchers {
     this.#connections = connections;
   }
 
-  async to(host: string, route: Route): Promise<Dispatcher> {
-    const direct = isLoopback(host) && route.proxy === undefined;
-    const key = JSON.stringify([direct, route]);
-    const agent = this.#agents.get(key) ?? this.#make(route, direct);
+  /**
+   * @returns with the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
+   * @throws ProvisionerError `ERR_REGISTRY_CONFIG` for a proxy that cannot be used
+   */
+  async to(
+    target: URL,
+    { tls: settings, proxy: own, connectTimeout = CONNECT_TIMEOUT }: Route,
+  ): Promise<{ readonly dispatcher: Dispatcher; readonly proxy: ProxyServer | undefined }> {
+    const proxy = chooseProxy(target, own, process.env);
+    const key = JSON.stringify([settings, proxy, connectTimeout]);
+    const agent = this.#agents.get(key) ?? this.#make(settings, proxy, connectTimeout);
     this.#agents.set(key, agent);
-    return agent;
+    return { dispatcher: await agent, proxy };
   }
 
   /** Breaks off what is under way, and lets go of all connections. */
@@ -42,16 +49,32 @@ export class Dispatchers {
     await Promise.allSettled(agents.map(async (agent) => (await agent).destroy()));
   }
 
-  async #make({ tls: settings, proxy, connectTimeout = CONNECT_TIMEOUT }: Route, direct: boolean): Promise<Agent> {
+  async #make(settings: TlsSettings, proxy: ProxyServer | undefined, timeout: number): Promise<Agent> {
     // Loaded with the first request: it takes longer than all else that a command loads.
     const undici = await import('undici');
-    const secure = { ...tlsOptions(settings), timeout: connectTimeout };
-    const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME, connect: secure };
-    if (direct) return new undici.Agent(common);
-    if (proxy !== undefined)
-      return new undici.ProxyAgent({ ...common, uri: proxy, requestTls: secure }) as unknown as Agent;
-    return new undici.EnvHttpProxyAgent({ ...common, requestTls: secure }) as unknown as Agent;
+    const secure = { ...tlsOptions(settings), timeout };
+    const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME };
+    const direct = keepReason(undici.buildConnector(secure));
+    if (proxy === undefined) return new undici.Agent({ ...common, connect: direct });
+    const { connectByProxy } = await import('./proxy-connection.js');
+    // What identifies us to the host is none of the proxy's business.
+    const way = { proxy, tls: tlsOptions({ ...settings, client: undefined }), timeout };
+    return new undici.Agent({ ...common, connect: connectByProxy(way, direct) });
   }
+}
+
+/**
+ * With TLS 1.3 a server refuses our certificate, or the lack of one, when the connection stands already. Node tells of that and leaves the socket open;
+ * what undici makes of it is a connection that broke. Closed with its reason, the socket passes the reason on.
+ */
+function keepReason(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    connect(options, (...outcome) => {
+      const [, socket] = outcome;
+      socket?.once('error', (reason) => socket.destroy(reason));
+      callback(...outcome);
+    });
+  };
 }
 
 function tlsOptions({ verify, ca, client }: TlsSettings) {

@@ -40,6 +40,13 @@ export type Credentials =
   | { readonly kind: 'identity-token'; readonly token: string }
   | { readonly kind: 'bearer'; readonly token: string };
 
+/** The `Authorization` for a name and a password; undefined for whoever has none. @see RFC 7617 */
+export function basic(credentials: Credentials | undefined): string | undefined {
+  if (credentials?.kind !== 'password') return undefined;
+  const { username, password } = credentials;
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
 /** Milliseconds for making a connection, TLS included. */
 export const CONNECT_TIMEOUT = 10_000;
 

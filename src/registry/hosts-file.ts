@@ -2,6 +2,7 @@ import { isAbsolute, join } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import type { Endpoint } from './endpoint.js';
+import { parseProxy } from './proxies.js';
 import { badSetting } from './registry-errors.js';
 
 /** A host of a `hosts.toml`, its certificates still in their files. */
@@ -117,24 +118,29 @@ function settingsOf(fields: HostFields, directory: string, file: string) {
       Object.entries(fields.header ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
     ),
     connectTimeout: fields.dial_timeout === undefined ? undefined : parseDuration(fields.dial_timeout, file),
-    proxy: fields.proxy,
+    proxy: checkProxy(fields.proxy, file),
   };
 }
 
-/** The first pair: one is all that a connection can use. */
+/** The first of them: one is all that a connection can use. */
 function clientFiles(
   client: HostFields['client'],
   absolute: (path: string) => string,
   file: string,
 ): ClientFiles | undefined {
-  const first = client?.[0];
-  if (first === undefined) return undefined;
-  if (typeof first === 'string') return { cert: absolute(first) };
-  const [cert, key, ...more] = first;
-  if (cert === undefined || key === undefined || more.length > 0) {
-    throw malformed(file, 'client: a pair is a certificate and its key');
-  }
-  return { cert: absolute(cert), ...(key === '' ? {} : { key: absolute(key) }) };
+  const [first] = (client ?? []).map((entry) => {
+    const pair = typeof entry === 'string' ? [entry, ''] : entry;
+    const [cert = '', key = ''] = pair;
+    if (cert === '' || pair.length !== 2) throw malformed(file, 'client: a pair is a certificate and its key');
+    return { cert: absolute(cert), ...(key === '' ? {} : { key: absolute(key) }) };
+  });
+  return first;
+}
+
+/** Read here only to complain with the name of the file. */
+function checkProxy(proxy: string | undefined, file: string): string | undefined {
+  if (proxy !== undefined) parseProxy(proxy, `the proxy in ${file}`);
+  return proxy;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

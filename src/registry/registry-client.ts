@@ -1,9 +1,11 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { throwIfAborted } from '../errors.js';
-import { Authentication, type Authorization, type SendTokenRequest } from './authentication.js';
+import type { SendTokenRequest } from './access-tokens.js';
+import { Authentication, type Authorization } from './authentication.js';
 import { Dispatchers } from './dispatchers.js';
 import { CONNECT_TIMEOUT, type Endpoint, isLoopback } from './endpoint.js';
+import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
 
 export interface RegistryRequest {
@@ -31,6 +33,8 @@ export interface Answer {
 /** @see RFC 9110, section 15.4; what a registry sends us on to is most often where blobs are kept */
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MAX_REDIRECTS = 10;
+/** Of a proxy that wants to know who we are. @see RFC 9110, section 15.5.8 */
+const PROXY_AUTHENTICATION_REQUIRED = 407;
 /** Times that a host may ask who we are, in one request: once for the kind of proof, once for a token that has expired meanwhile. */
 const MAX_CHALLENGES = 2;
 /** Bytes of an answer that is an error, or a token. */
@@ -40,7 +44,8 @@ const SMALL_BODY = 256 * 1024;
  * Speaks to registries: proves who we are when asked, follows redirects, and says in our words what went wrong. It neither tries again nor
  * turns to another host; those who call it know what can be repeated.
  *
- * Credentials, a host's own headers and client certificates go to that host alone, never where it redirects to.
+ * Credentials, a host's own headers and client certificates go to that host alone, never where it redirects to; its authorities and its proxy
+ * serve on the way there too.
  */
 export class RegistryClient {
   readonly #dispatchers: Dispatchers;
@@ -158,20 +163,25 @@ export class RegistryClient {
     },
   ): Promise<Answer> {
     try {
-      const dispatcher = await this.#dispatchers.to(url.host, {
+      const { dispatcher, proxy } = await this.#dispatchers.to(url, {
         tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
-        proxy: away ? undefined : endpoint.proxy,
+        // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
+        proxy: endpoint.proxy,
         connectTimeout: endpoint.connectTimeout ?? Math.min(CONNECT_TIMEOUT, stallTimeout),
       });
+      // In plain HTTP a proxy reads the request itself, and passes it on.
+      const reader = url.protocol === 'http:' ? proxy : undefined;
       const { statusCode, headers, body } = await dispatcher.request({
         origin: url.origin,
-        path: `${url.pathname}${url.search}`,
+        path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
         method: request.method,
-        // Identity: what is hashed and resumed are the bytes as they are stored.
-        headers: { 'user-agent': 'provisioner', 'accept-encoding': 'identity', ...request.headers } as Record<
-          string,
-          string | string[]
-        >,
+        headers: {
+          'user-agent': 'provisioner',
+          // What is hashed and resumed are the bytes as they are stored.
+          'accept-encoding': 'identity',
+          ...request.headers,
+          ...(reader?.authorization === undefined ? {} : { 'proxy-authorization': reader.authorization }),
+        } as Record<string, string | string[]>,
         body: request.body ?? null,
         headersTimeout: stallTimeout,
         bodyTimeout: stallTimeout,
@@ -179,6 +189,10 @@ export class RegistryClient {
       } satisfies Dispatcher.RequestOptions);
       // One that is destroyed unread may still tell of it.
       body.on('error', () => {});
+      if (reader !== undefined && statusCode === PROXY_AUTHENTICATION_REQUIRED) {
+        body.destroy();
+        throw new ProxyFailure(reader.origin, { status: statusCode });
+      }
       return { status: statusCode, headers, body };
     } catch (error) {
       throw transportError(asked, error, signal);

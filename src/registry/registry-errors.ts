@@ -1,4 +1,5 @@
 import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
+import { ProxyFailure } from './proxy-failure.js';
 import { parseRetryAfter } from './retry.js';
 
 /** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
@@ -62,6 +63,15 @@ export function unauthorized({ subject, host }: Asked, tried: boolean, realm?: s
   });
 }
 
+/** The host takes no tokens, and no name is known. */
+export function wantsPassword({ subject, host }: Asked): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_REGISTRY_UNAUTHORIZED',
+    `${host} asks for a name and a password for ${subject}, and all that is known is an identity token`,
+    { hint: 'log in with a name and a password, or use --creds', details: { host } },
+  );
+}
+
 export function failed(
   { subject, host }: Asked,
   problem: string,
@@ -119,6 +129,7 @@ export function transportError(
 ): ProvisionerError {
   if (error instanceof ProvisionerError) return error;
   if (signal?.aborted) return abortedError(signal);
+  if (error instanceof ProxyFailure) return proxyError({ subject, host }, error);
   const errno = transportCode(error);
   const details: ErrorDetails = { host, ...(errno === '' ? {} : { errno }) };
   const fault = UNTRUSTED[errno];
@@ -129,26 +140,68 @@ export function transportError(
       details,
     });
   }
-  if (errno.startsWith('ERR_SSL_') || errno === 'EPROTO') {
-    const plain = speaksNoTls(error);
-    return new ProvisionerError(
-      'ERR_REGISTRY_TLS',
-      plain ? `${host} does not speak TLS` : `no secure connection to ${host}: ${errno}`,
-      {
-        cause: error,
-        hint: plain
-          ? 'if it is to be reached over plain HTTP, say so with --tls-verify=false, or as http:// in hosts.toml'
-          : 'the registry may want a client certificate: give it with --cert-dir DIR, or in hosts.toml',
-        details,
-      },
-    );
-  }
+  if (errno.startsWith('ERR_SSL_') || errno === 'EPROTO') return tlsError(host, errno, { cause: error, details });
   const [problem, hint] = REASONS[errno] ?? [
     `the connection broke${errno === '' ? '' : ` (${errno})`}`,
     'check the network and the registry, and try again',
   ];
   const code: ErrorCode = 'ERR_REGISTRY_UNREACHABLE';
   return new ProvisionerError(code, `cannot get ${subject} from ${host}: ${problem}`, { cause: error, hint, details });
+}
+
+/** What a server says of a certificate of ours. @see RFC 8446, section 6.2 */
+const CLIENT_CERTIFICATE_ALERT =
+  /_ALERT_(?:CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_(?:UNKNOWN|EXPIRED|REVOKED))$/;
+
+function tlsError(
+  host: string,
+  errno: string,
+  options: { readonly cause: unknown; readonly details: ErrorDetails },
+): ProvisionerError {
+  let problem = `no secure connection to ${host}: ${errno}`;
+  let hint = 'the registry may want a client certificate: give it with --cert-dir DIR, or in hosts.toml';
+  if (speaksNoTls(options.cause)) {
+    problem = `${host} does not speak TLS`;
+    hint = 'if it is to be reached over plain HTTP, say so with --tls-verify=false, or as http:// in hosts.toml';
+  } else if (CLIENT_CERTIFICATE_ALERT.test(errno)) {
+    problem = errno.endsWith('_REQUIRED')
+      ? `${host} wants to see a client certificate`
+      : `${host} does not accept the client certificate, or the lack of one: ${errno}`;
+    hint = 'give a client certificate that the registry knows, with its key, with --cert-dir DIR or in hosts.toml';
+  }
+  return new ProvisionerError('ERR_REGISTRY_TLS', problem, { ...options, hint });
+}
+
+/** Nothing of this is the host's doing, which may never have been asked. */
+function proxyError({ subject, host }: Asked, failure: ProxyFailure): ProvisionerError {
+  const { proxy, status } = failure;
+  const errno = transportCode(failure.cause);
+  const fault = UNTRUSTED[errno];
+  let problem = REASONS[errno]?.[0] ?? `the connection broke${errno === '' ? '' : ` (${errno})`}`;
+  let hint =
+    'check the proxy, and whether this host is to be reached by way of it: hosts.toml, https_proxy, http_proxy, no_proxy';
+  if (fault !== undefined) problem = `its certificate is ${fault}`;
+  else if (speaksNoTls(failure.cause)) problem = 'it does not speak TLS itself: its URL is to begin with http://';
+  if (status === 407) {
+    problem = 'it wants to know who asks: status 407';
+    hint = 'give the name and the password for the proxy in its URL: http://NAME:PASSWORD@HOST:PORT';
+  } else if (status !== undefined) {
+    problem = `it makes no connection: status ${status}`;
+  }
+  return new ProvisionerError(
+    'ERR_REGISTRY_UNREACHABLE',
+    `cannot get ${subject} from ${host} by way of the proxy ${proxy}: ${problem}`,
+    {
+      cause: failure,
+      hint,
+      details: {
+        host,
+        proxy,
+        ...(errno === '' ? {} : { errno }),
+        ...(status === undefined ? {} : { status }),
+      },
+    },
+  );
 }
 
 const TRY_AGAIN = 'check the network and the registry, and try again';

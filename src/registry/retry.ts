@@ -21,6 +21,8 @@ export function mayPass(error: unknown, refused: 'passes' | 'stays' = 'stays'): 
     case 'ERR_REGISTRY_FAILED':
       return typeof details['status'] === 'number' && PASSING_STATUSES.has(details['status']);
     case 'ERR_REGISTRY_UNREACHABLE':
+      // The answer of a proxy.
+      if (typeof details['status'] === 'number') return PASSING_STATUSES.has(details['status']);
       // Names that are not known and ports where nobody listens are most often typing errors: those are told at once.
       return refused === 'passes' || !['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH'].includes(String(details['errno']));
     default:

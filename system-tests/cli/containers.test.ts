@@ -211,9 +211,9 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
 
   it('tells that gzip is left to zlib when ISA-L is turned off, and layers are the same', async () => {
     const { run } = newStore();
-    const environment = { PROVISIONER_ISAL: 'off' };
-    expect(await run(['pull', APP_V1], { environment })).toMatchObject({ status: 0 });
-    const shown = await run(['info'], { environment });
+    const env = { PROVISIONER_ISAL: 'off' };
+    expect(await run(['pull', APP_V1], { env })).toMatchObject({ status: 0 });
+    const shown = await run(['info'], { env });
     expect(shown.stdout).toMatch(/^gzip: +zlib: turned off by PROVISIONER_ISAL$/m);
     expect((await run(['check', '--full'])).status).toBe(0);
   });

@@ -24,8 +24,8 @@ export interface CliOptions {
   readonly input?: string | Uint8Array;
   /** Run as this user. Default: as the tests. */
   readonly uid?: number;
-  /** Beside PATH and the store's place. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Beside PATH and the store. Default: nothing. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RunningCli {
@@ -48,8 +48,8 @@ afterEach(async () => {
 /** The built command line on a store of its own, as users have it. */
 export function newStore() {
   const root = join(temporaryDirectory(), 'store');
-  const start = (args: readonly string[], { input = '', uid, environment }: CliOptions = {}): RunningCli => {
-    const cli = startCli(args, root, uid, environment);
+  const start = (args: readonly string[], { input = '', uid, env }: CliOptions = {}): RunningCli => {
+    const cli = startCli(args, root, uid, env);
     cli.process.stdin.end(input);
     return cli;
   };
@@ -74,15 +74,10 @@ export function newStore() {
   };
 }
 
-function startCli(
-  args: readonly string[],
-  root: string,
-  uid?: number,
-  environment: CliOptions['environment'] = {},
-): RunningCli {
+function startCli(args: readonly string[], root: string, uid?: number, env: CliOptions['env'] = {}): RunningCli {
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], PROVISIONER_ROOT: root, ...environment },
+    env: { PATH: process.env['PATH'], PROVISIONER_ROOT: root, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   let stdout = '';

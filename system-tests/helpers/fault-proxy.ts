@@ -25,7 +25,7 @@ export type Fault =
   | { readonly kind: 'length'; readonly add: number }
   /** Passes the request on when the time has come. */
   | { readonly kind: 'hold'; readonly until: Promise<unknown> }
-  /** Gives the body so fast at most. */
+  /** Gives the body so fast at most; looked at again for each piece of it. */
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
   /** Passes the request on without its `Range`. */
   | { readonly kind: 'no-range'; readonly cutAfter?: number };
@@ -123,7 +123,7 @@ function passOn(fault: Fault | undefined, answer: IncomingMessage, response: Ser
   if (fault?.kind === 'length') headers['content-length'] = String(Number(headers['content-length']) + fault.add);
   response.writeHead(answer.statusCode ?? 500, headers);
   if (fault?.kind === 'slow') {
-    void dribble(answer, response, fault.bytesPerSecond);
+    void dribble(answer, response, fault);
     return;
   }
   let sent = 0;
@@ -151,13 +151,18 @@ function passOn(fault: Fault | undefined, answer: IncomingMessage, response: Ser
   answer.on('error', () => response.destroy());
 }
 
-async function dribble(answer: IncomingMessage, response: ServerResponse, bytesPerSecond: number): Promise<void> {
-  const piece = Math.max(1, Math.floor(bytesPerSecond / 20));
+async function dribble(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  pace: { readonly bytesPerSecond: number },
+): Promise<void> {
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
-      for (let at = 0; at < chunk.length; at += piece) {
+      for (let at = 0; at < chunk.length; ) {
         if (response.destroyed) return;
+        const piece = Math.max(1, Math.floor(pace.bytesPerSecond / 20));
         response.write(chunk.subarray(at, at + piece));
+        at += piece;
         await sleep(50);
       }
     }

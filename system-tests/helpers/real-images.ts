@@ -21,10 +21,12 @@ export interface RealImages {
 
 /**
  * Makes them, which takes about a minute, when this machine does not have them yet. To be called in `beforeAll` of a group that needs
- * `real images`; several processes may do so at once. They are shared by all tests: read only.
+ * `real images`; several processes may do so at once. They are shared by all tests: read only. `PROVISIONER_TEST_IMAGES` names another
+ * directory to keep them in than the script's own.
  */
 export async function realImages(): Promise<RealImages> {
-  const { stdout } = await promisify(execFile)(script);
+  const place = process.env['PROVISIONER_TEST_IMAGES'];
+  const { stdout } = await promisify(execFile)(script, place === undefined ? [] : [place]);
   const directory = stdout.trim();
   return {
     debian: join(directory, 'debian'),

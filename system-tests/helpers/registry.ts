@@ -1,12 +1,13 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hashSync } from 'bcryptjs';
 import { afterEach } from 'vitest';
 import type { buildImage, buildIndex } from '../../native-free-tests/helpers/image-builder.js';
+import type { Certificate } from './certificates.js';
 import { temporaryDirectory } from './test-store.js';
 
 type Image = ReturnType<typeof buildImage>;
@@ -17,6 +18,8 @@ export interface RegistrySetup {
   readonly user?: { readonly name: string; readonly password: string };
   /** Default: plain HTTP. */
   readonly tls?: Certificate;
+  /** With `tls`: lets in only who shows a certificate that is signed by this authority. Default: whoever comes. */
+  readonly clientAuthority?: string;
   /** Its `auth.token` settings. Default: none. */
   readonly token?: Readonly<Record<'realm' | 'service' | 'issuer' | 'rootcertbundle', string>>;
   /** Serves what another one has stored. Default: a storage of its own. */
@@ -36,14 +39,6 @@ export interface TestRegistry {
   start(): Promise<void>;
 }
 
-/** Files of a certificate, and of the authority that signed it. */
-export interface Certificate {
-  readonly certificate: string;
-  readonly key: string;
-  /** A directory with the authority as `ca.crt` and nothing else. */
-  readonly authority: string;
-}
-
 const running = new Set<ChildProcess>();
 
 afterEach(async () => {
@@ -51,7 +46,13 @@ afterEach(async () => {
 });
 
 /** Debian's `docker-registry` on a free port of loopback, with a storage of its own. Ended after the test. */
-export async function startRegistry({ user, tls, token, storageOf }: RegistrySetup = {}): Promise<TestRegistry> {
+export async function startRegistry({
+  user,
+  tls,
+  clientAuthority,
+  token,
+  storageOf,
+}: RegistrySetup = {}): Promise<TestRegistry> {
   const directory = temporaryDirectory();
   const port = await freePort();
   const authorization = user && `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}`;
@@ -67,7 +68,13 @@ export async function startRegistry({ user, tls, token, storageOf }: RegistrySet
     http: {
       addr: `127.0.0.1:${port}`,
       secret: 'of-the-tests',
-      ...(tls && { tls: { certificate: tls.certificate, key: tls.key } }),
+      ...(tls && {
+        tls: {
+          certificate: tls.certificate,
+          key: tls.key,
+          ...(clientAuthority !== undefined && { clientcas: [clientAuthority] }),
+        },
+      }),
     },
     ...(Object.keys(auth).length > 0 && { auth }),
   };
@@ -94,47 +101,22 @@ export async function startRegistry({ user, tls, token, storageOf }: RegistrySet
   };
 }
 
-/** A certificate for `localhost` and 127.0.0.1 by an authority of its own. */
-export function makeCertificate(): Certificate {
-  const directory = temporaryDirectory();
-  const authority = join(directory, 'authority');
-  mkdirSync(authority);
-  const [ca, caKey, key, request, certificate, names] = [
-    join(authority, 'ca.crt'),
-    ...['ca.key', 'server.key', 'server.csr', 'server.crt', 'names'].map((name) => join(directory, name)),
-  ] as [string, string, string, string, string, string];
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl('req', '-x509', ...newKey, '-keyout', caKey, '-out', ca, '-days', '2', '-subj', '/CN=authority of a test');
-  openssl('req', ...newKey, '-keyout', key, '-out', request, '-subj', '/CN=localhost');
-  writeFileSync(names, 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    request,
-    '-CA',
-    ca,
-    '-CAkey',
-    caKey,
-    '-CAcreateserial',
-    '-out',
-    certificate,
-    '-days',
-    '2',
-    '-extfile',
-    names,
-  );
-  return { certificate, key, authority };
-}
+/** Below the ports that the kernel gives to outgoing connections, and far from where another worker of this run looks, so it stays free until it is used. */
+let nextPort = 10_000 + ((process.pid * 97) % 20_000);
 
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  for (;;) {
+    const port = nextPort++;
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 async function reachable(port: number, child: ChildProcess): Promise<void> {

@@ -42,13 +42,28 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
     },
   );
 
-  test('100 provisions and destroys from 4 processes of the command line leave no mount, no directory, no row', async () => {
+  test('100 provisions and destroys from 4 processes leave no mount, no directory, no row', async () => {
+    const p = await openStore();
+    await p.pull(V2, { name: 'app' });
+    const work = `for (let n = 0; n < 25; n++) {
+      const id = 'w' + process.pid + '-' + n;
+      console.log((await p.provision(id, 'app')).rootfs);
+      if (!await p.destroy(id)) throw new Error(id + ' was not there');
+    } await p.close();`;
+    const outputs = await Promise.all(Array.from({ length: 4 }, () => run(...script(p.root, work))));
+    const made = outputs.flatMap(({ stdout }) => stdout.trim().split('\n'));
+    expect(new Set(made).size).toBe(100);
+    await expectNoContainers(p);
+    expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+  });
+
+  test('28 provisions and destroys by command lines, 4 at a time, leave no mount, no directory, no row', async () => {
     const p = await openStore();
     await p.pull(V2, { name: 'app' });
     const cli = (...args: string[]) => run(process.execPath, [CLI, '--root', p.root, ...args]);
     await Promise.all(
       Array.from({ length: 4 }, async (_, worker) => {
-        for (let index = 0; index < 25; index++) {
+        for (let index = 0; index < 7; index++) {
           const id = `w${worker}-${index}`;
           const { stdout } = await cli('provision', id, 'app');
           expect(existsSync(join(stdout.trim(), 'app/main.sh'))).toBe(true);

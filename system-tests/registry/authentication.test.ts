@@ -1,25 +1,16 @@
-import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { newStore } from '../cli/run-cli.js';
+import { makeCertificate } from '../helpers/certificates.js';
 import { startFaultProxy } from '../helpers/fault-proxy.js';
-import { makeCertificate, startRegistry } from '../helpers/registry.js';
+import { startRegistry } from '../helpers/registry.js';
 import { describeWith } from '../helpers/requirements.js';
-import { openStore, temporaryDirectory } from '../helpers/test-store.js';
-import { startTokenServer, type TokenServer } from '../helpers/token-server.js';
+import { openStore } from '../helpers/test-store.js';
 import { failedPull } from './pulling.js';
+import { authFile, encoded, makeHelper, startTokenRegistry } from './who-we-are.js';
 
 const USER = { name: 'someone', password: 'pass:word-öf-tests' };
 const image = buildImage([buildLayer([{ path: 'a', content: 'a' }]), buildLayer([{ path: 'b', content: 'b' }])]);
-
-function authFile(content: unknown): string {
-  const path = join(temporaryDirectory(), 'auth.json');
-  writeFileSync(path, JSON.stringify(content));
-  return path;
-}
-
-const encoded = (name: string, password: string) => Buffer.from(`${name}:${password}`).toString('base64');
 
 describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
   async function privateRegistry() {
@@ -70,14 +61,7 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
 
   it('takes them from a credential helper, by its protocol', async () => {
     const { registry, source } = await privateRegistry();
-    const bin = temporaryDirectory();
-    const helper = join(bin, 'docker-credential-of-tests');
-    writeFileSync(
-      helper,
-      `#!/bin/sh\n[ "$1" = get ] || exit 2\nread -r key\n[ "$key" = "${registry.host}" ] || { echo 'credentials not found in native keychain'; exit 1; }\n` +
-        `printf '{"ServerURL":"%s","Username":"${USER.name}","Secret":"${USER.password}"}' "$key"\n`,
-    );
-    chmodSync(helper, 0o755);
+    const bin = makeHelper('of-tests', registry.host, { Username: USER.name, Secret: USER.password });
     const path = process.env['PATH'];
     process.env['PATH'] = `${bin}:${path}`;
     try {
@@ -136,15 +120,7 @@ describeWith(['root', 'docker-registry'], 'a registry that redirects', () => {
 });
 
 describeWith(['root', 'docker-registry', 'openssl'], 'a registry with tokens', () => {
-  async function tokenRegistry(): Promise<{ tokens: TokenServer; host: string }> {
-    const tokens = await startTokenServer();
-    const open = await startRegistry();
-    await open.push('team/app', 'v1', image);
-    await open.stop();
-    // The same storage behind token authentication: pushing is none of what is tested here.
-    const registry = await startRegistry({ token: tokens.settings, storageOf: open });
-    return { tokens, host: registry.host };
-  }
+  const tokenRegistry = () => startTokenRegistry(image);
 
   it('gives one to whoever comes, once for all requests of a pull', async () => {
     const { tokens, host } = await tokenRegistry();

@@ -4,7 +4,7 @@ import { describeWith } from '../helpers/requirements.js';
 
 /** In CI, whichever comes first; `npm run survive -- --seconds 3600` takes longer. */
 const OPERATIONS = 10_000;
-const SECONDS = 75;
+const SECONDS = 60;
 
 describeWith(['root', 'overlay'], 'four processes of two owners that do everything at random at the same time', () => {
   test('never lose a container, an excluded or a pinned image, and never leave anything', {

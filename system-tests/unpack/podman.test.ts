@@ -109,7 +109,7 @@ describeWith(['root', 'overlay', 'podman', 'real images'], 'podman', () => {
   });
 
   test.each([
-    ['debian', 'debian'],
+    // With debian as its lowest layer.
     ['appV2', 'appV2'],
     ['mixed', 'mixed'],
     // The same layers, in a form that umoci cannot be compared on.
