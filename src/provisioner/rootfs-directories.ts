@@ -37,7 +37,16 @@ export class RootfsDirectories {
    * like a container that was moved away.
    */
   symlinkTo(place: RootfsPlace): string | undefined {
-    return this.#symlinkOn(this.rootfs(place)) ?? this.#symlinkOn(this.scratch(place));
+    const paths = [this.rootfs(place), this.scratch(place)];
+    // Two calls say for most that there is none: of one that is as it was made, and of a new container.
+    if (paths.every((path) => this.#isPlain(path))) return undefined;
+    const top = `${this.#paths.containers}/${place.containerId.split('/', 1)[0]}`;
+    if (lstatSync(top, { throwIfNoEntry: false }) === undefined) return undefined;
+    for (const path of paths) {
+      const link = this.#symlinkOn(path);
+      if (link !== undefined) return link;
+    }
+    return undefined;
   }
 
   /** @throws ProvisionerError `ERR_STORE_DAMAGED` when a symlink is in the way */
@@ -101,23 +110,15 @@ export class RootfsDirectories {
     if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
   }
 
-  #symlinkOn(path: string): string | undefined {
+  /** Whether the system knows that all of a path is there, without a symlink. */
+  #isPlain(path: string): boolean {
     const { containers } = this.#paths;
-    const way = path.slice(containers.length);
-    const names = way.split('/').slice(1);
-    // One or two calls say for most that there is none: a new container, and one that is as it was made.
-    const first = lstatSync(`${containers}/${names[0]}`, { throwIfNoEntry: false });
-    if (first === undefined) return undefined;
     this.#realContainers ??= realpathSync(containers);
-    if (this.#syscalls().isPlainPath(`${this.#realContainers}${way}`)) return undefined;
-    let at = containers;
-    for (const name of names) {
-      at = `${at}/${name}`;
-      const status = lstatSync(at, { throwIfNoEntry: false });
-      if (status === undefined) return undefined;
-      if (status.isSymbolicLink()) return at;
-    }
-    return undefined;
+    return this.#syscalls().isPlainPath(`${this.#realContainers}${path.slice(containers.length)}`) === true;
+  }
+
+  #symlinkOn(path: string): string | undefined {
+    return this.#wayTo(path).find((at) => lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink());
   }
 
   /** The directories from the topmost container's down to the path itself. */
