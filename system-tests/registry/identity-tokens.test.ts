@@ -101,15 +101,13 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
       const { tokens, host } = await privateRegistry();
       tokens.postStatus = status;
       const { run } = newStore();
-      const pull = ['pull', `${host}/team/app:v1`, '--authfile', loggedIn(host), '--debug'];
-      for (const args of [pull, [...pull, '--json']]) {
-        const { status: exit, stderr } = await run(args);
-        expect(exit).toBe(1);
-        expect(stderr).toContain(message);
-        expect(stderr).toContain('log in');
-        expect(stderr).not.toContain(IDENTITY);
-        expect(stderr).not.toContain(encoded('', IDENTITY));
-      }
+      const pull = ['pull', `${host}/team/app:v1`, '--authfile', loggedIn(host), '--debug', '--json'];
+      const { status: exit, stderr } = await run(pull);
+      expect(exit).toBe(1);
+      expect(stderr).toContain(message);
+      expect(stderr).toContain('log in');
+      expect(stderr).not.toContain(IDENTITY);
+      expect(stderr).not.toContain(encoded('', IDENTITY));
     },
   );
 
