@@ -19,6 +19,8 @@ export class BlobPieces {
   #piece: Buffer = Buffer.alloc(0);
   #filled = 0;
   #begun = 0;
+  /** Memory of pieces that are done with: new memory for each made V8 collect garbage for 3 % of the time of a pull. */
+  readonly #spare: ArrayBufferLike[] = [];
   #surplus = false;
 
   /** @param size bytes in all, without those to drop @param skip bytes to drop before them */
@@ -42,11 +44,11 @@ export class BlobPieces {
         return;
       }
       if (this.#filled === 0) this.#begin();
-      const copied = chunk.copy(this.#piece, this.#filled, at);
+      const copied = chunk.copy(this.#piece, this.#filled, at, at + this.#missing);
       at += copied;
       this.#filled += copied;
       this.#missing -= copied;
-      if (this.#filled === this.#piece.length) yield this.take();
+      if (this.#filled === this.#piece.length || this.#missing === 0) yield this.take();
     }
   }
 
@@ -62,8 +64,15 @@ export class BlobPieces {
     return piece;
   }
 
+  /** Nobody needs this piece any more; another one will come to lie there. */
+  recycle(piece: Buffer): void {
+    if (piece.buffer.byteLength === PIECE_SIZE) this.#spare.push(piece.buffer);
+  }
+
   #begin(): void {
-    this.#piece = Buffer.allocUnsafeSlow(Math.min(PIECE_SIZE, this.#missing));
+    const spare = this.#spare.pop();
+    this.#piece =
+      spare === undefined ? Buffer.allocUnsafeSlow(Math.min(PIECE_SIZE, this.#missing)) : Buffer.from(spare);
     this.#begun = performance.now();
   }
 }
@@ -71,6 +80,7 @@ export class BlobPieces {
 /**
  * Reads a body ahead of whoever takes the pieces. What has arrived when the connection breaks is handed on before the error is thrown, which reading the
  * stream itself would not do: it drops what it holds.
+ * @returns pieces that are good until the next one is asked for
  */
 export async function* readPieces(body: Readable, pieces: BlobPieces): AsyncGenerator<Buffer, void, undefined> {
   const ready: Buffer[] = [];
@@ -95,6 +105,7 @@ export async function* readPieces(body: Readable, pieces: BlobPieces): AsyncGene
     if (piece !== undefined) {
       if (body.isPaused()) body.resume();
       yield piece;
+      pieces.recycle(piece);
     } else if (end === undefined) {
       await new Promise<void>((resolve) => {
         wake = resolve;

@@ -1,7 +1,10 @@
 import * as tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 import { CONNECT_TIMEOUT, type TlsSettings } from './endpoint.js';
+import { loadUndici, type UndiciParts } from './load-undici.js';
 import { chooseProxy, type ProxyServer } from './proxies.js';
+
+type Send = (options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData<unknown>>;
 
 /** What decides which connections may carry a request. */
 export interface Route {
@@ -20,6 +23,7 @@ const IDLE_TIME = 4_000;
  */
 export class Dispatchers {
   readonly #connections: number;
+  #parts: Promise<UndiciParts> | undefined;
   readonly #agents = new Map<string, Promise<Agent>>();
 
   /** @param connections to one host at a time, at most */
@@ -28,18 +32,19 @@ export class Dispatchers {
   }
 
   /**
-   * @returns with the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
+   * @returns what sends a request, and the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
    * @throws ProvisionerError `ERR_REGISTRY_CONFIG` for a proxy that cannot be used
    */
   async to(
     target: URL,
     { tls: settings, proxy: own, connectTimeout = CONNECT_TIMEOUT }: Route,
-  ): Promise<{ readonly dispatcher: Dispatcher; readonly proxy: ProxyServer | undefined }> {
+  ): Promise<{ readonly send: Send; readonly proxy: ProxyServer | undefined }> {
     const proxy = chooseProxy(target, own, process.env);
     const key = JSON.stringify([settings, proxy, connectTimeout]);
     const agent = this.#agents.get(key) ?? this.#make(settings, proxy, connectTimeout);
     this.#agents.set(key, agent);
-    return { dispatcher: await agent, proxy };
+    const [dispatcher, { request }] = await Promise.all([agent, this.#undici()]);
+    return { send: (options) => request(dispatcher, options), proxy };
   }
 
   /** Breaks off what is under way, and lets go of all connections. */
@@ -49,17 +54,22 @@ export class Dispatchers {
     await Promise.allSettled(agents.map(async (agent) => (await agent).destroy()));
   }
 
+  /** Loaded with the first request. */
+  #undici(): Promise<UndiciParts> {
+    this.#parts ??= loadUndici();
+    return this.#parts;
+  }
+
   async #make(settings: TlsSettings, proxy: ProxyServer | undefined, timeout: number): Promise<Agent> {
-    // Loaded with the first request: it takes longer than all else that a command loads.
-    const undici = await import('undici');
+    const { Agent, buildConnector } = await this.#undici();
     const secure = { ...tlsOptions(settings), timeout };
     const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME };
-    const direct = keepReason(undici.buildConnector(secure));
-    if (proxy === undefined) return new undici.Agent({ ...common, connect: direct });
+    const direct = keepReason(buildConnector(secure));
+    if (proxy === undefined) return new Agent({ ...common, connect: direct });
     const { connectByProxy } = await import('./proxy-connection.js');
     // What identifies us to the host is none of the proxy's business.
     const way = { proxy, tls: tlsOptions({ ...settings, client: undefined }), timeout };
-    return new undici.Agent({ ...common, connect: connectByProxy(way, direct) });
+    return new Agent({ ...common, connect: connectByProxy(way, direct) });
   }
 }
 

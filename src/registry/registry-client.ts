@@ -163,7 +163,7 @@ export class RegistryClient {
     },
   ): Promise<Answer> {
     try {
-      const { dispatcher, proxy } = await this.#dispatchers.to(url, {
+      const { send, proxy } = await this.#dispatchers.to(url, {
         tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
         // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
         proxy: endpoint.proxy,
@@ -171,7 +171,7 @@ export class RegistryClient {
       });
       // In plain HTTP a proxy reads the request itself, and passes it on.
       const reader = url.protocol === 'http:' ? proxy : undefined;
-      const { statusCode, headers, body } = await dispatcher.request({
+      const { statusCode, headers, body } = await send({
         origin: url.origin,
         path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
         method: request.method,

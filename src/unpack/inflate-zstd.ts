@@ -3,6 +3,7 @@ import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { type Chunks, inflateError, through } from './inflate.js';
 import { limitExceeded } from './malformed.js';
+import { ownCopy } from './own-copy.js';
 import { type ZstdFrame, zstdFrames } from './zstd-frames.js';
 
 /** Node has them from 22.15 on. */
@@ -39,7 +40,7 @@ async function* atOnce(
   const parts: Buffer[] = [];
   let length = 0;
   for await (const piece of pieces) {
-    parts.push(piece);
+    parts.push(ownCopy(piece));
     length += piece.length;
     // Blocks that say nothing: a frame that lies about its size.
     if (length > 2 * SMALL_FRAME) throw limitExceeded('a zstd frame with more blocks than it needs', SMALL_FRAME);
@@ -79,7 +80,7 @@ async function* withLast(pieces: Chunks): AsyncGenerator<{ piece: Buffer; last: 
   let before: Buffer | undefined;
   for await (const piece of pieces) {
     if (before !== undefined) yield { piece: before, last: false };
-    before = piece;
+    before = ownCopy(piece);
   }
   if (before !== undefined) yield { piece: before, last: true };
 }

@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import type { Transform } from 'node:stream';
 import { ProvisionerError } from '../errors.js';
 import { malformed, truncated } from './malformed.js';
 
-/** Pieces of a stored layer, or of the tar in it. */
+/** Pieces of a stored layer, or of the tar in it: each is good until the next one is asked for. */
 export type Chunks = AsyncIterable<Buffer>;
 
 /**
@@ -32,7 +31,7 @@ export async function* through(
       for await (const chunk of inputOf()) {
         if (ended) continue;
         if (stop.signal.aborted) return;
-        if (!transform.write(chunk)) await drained(transform, stop.signal);
+        await write(transform, chunk, stop.signal);
       }
       transform.end();
     } catch (error) {
@@ -54,13 +53,17 @@ export async function* through(
   if (inputError !== undefined) throw inputError.cause;
 }
 
-/** Waits until a transform wants more, or nobody wants what it makes. */
-async function drained(transform: Transform, stop: AbortSignal): Promise<void> {
-  try {
-    await once(transform, 'drain', { signal: stop });
-  } catch (error) {
-    if (!stop.aborted) throw error;
-  }
+/** Waits until a transform has taken all of a piece, or nobody wants what it makes. */
+async function write(transform: Transform, chunk: Buffer, stop: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    // An error comes by way of the output. One that has ended, by itself, calls nobody back.
+    const done = () => {
+      stop.removeEventListener('abort', done);
+      resolve();
+    };
+    stop.addEventListener('abort', done);
+    transform.write(chunk, done);
+  });
 }
 
 /** What went wrong with data that does not inflate, in words that speak of layers. */

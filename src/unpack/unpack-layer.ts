@@ -34,7 +34,7 @@ export interface FileBlob {
 }
 
 /**
- * The stored bytes of a layer, from the first to the last, whole or an error. The pieces are read once; those that a failed unpacking left are read
+ * The stored bytes of a layer, from the first to the last, whole or an error. A piece is good until the next one is asked for. They are read once; those that a failed unpacking left are read
  * as well, to find out whether the data was at fault.
  */
 export type StoredBytes = AsyncGenerator<Buffer, void, undefined>;

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Chunks } from './inflate.js';
 import { limitExceeded, malformed, truncated } from './malformed.js';
+import { ownCopy } from './own-copy.js';
 
 const FRAME_MAGIC = 0xfd2fb528;
 /** The last hex digit may be any. @see RFC 8878, 3.1.2 */
@@ -124,13 +125,14 @@ class ByteReader {
   }
 
   async #fill(length: number): Promise<boolean> {
-    const parts = [this.#waiting];
+    const parts = [ownCopy(this.#waiting)];
     let total = this.#waiting.length;
     while (total < length) {
       const next = await this.#chunks.next();
       if (next.done) break;
-      parts.push(next.value);
       total += next.value.length;
+      // Until another piece is asked for, this one is good; together they become new memory.
+      parts.push(total < length ? ownCopy(next.value) : next.value);
     }
     this.#waiting = parts.length === 2 && parts[0]?.length === 0 ? (parts[1] as Buffer) : Buffer.concat(parts);
     return total >= length;
