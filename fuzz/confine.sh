@@ -15,7 +15,10 @@ while read -r _ place _; do
       exit 1
       ;;
   esac
-  [ ! -e "$place" ] || mount -o remount,bind,ro,nodev,nosuid "$place"
+  [ -e "$place" ] || continue
+  mount -o remount,bind,ro,nodev,nosuid "$place" && continue
+  # Somebody has just removed the directory that it stood on, and the mount with it.
+  grep -qF " $place " /proc/self/mounts && exit 1
 done </proc/self/mounts
 if [ -w / ]; then
   echo "the root directory is still writable" >&2

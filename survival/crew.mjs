@@ -142,8 +142,8 @@ export class Ledger {
 
 /** One process that uses a store at random. */
 export class Worker {
-  /** @type {(() => void) | undefined} */
-  #woken;
+  /** Those who wait for a message: several may, and each for another one. @type {Set<() => void>} */
+  #waiting = new Set();
   /** @type {any[]} */
   #messages = [];
   #read = 0;
@@ -163,10 +163,10 @@ export class Worker {
     this.ended = new Promise((resolve) => child.once('close', () => resolve()));
     child.on('message', (message) => {
       this.#messages.push(message);
-      this.#woken?.();
+      this.#wake();
     });
     child.on('error', () => {});
-    void this.ended.then(() => this.#woken?.());
+    void this.ended.then(() => this.#wake());
   }
 
   get isRunning() {
@@ -232,9 +232,15 @@ export class Worker {
       const index = this.#messages.findIndex(wanted);
       if (index !== -1) return this.#messages.splice(index, 1)[0];
       if (!this.isRunning) return undefined;
-      const woken = new Promise((resolve) => (this.#woken = () => resolve(undefined)));
+      const woken = new Promise((resolve) => this.#waiting.add(() => resolve(undefined)));
       if (!(await inTime(woken))) throw new Error(`${this.name} does not answer`);
     }
+  }
+
+  #wake() {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
   }
 }
 
