@@ -16,9 +16,8 @@ while read -r _ place _; do
       ;;
   esac
   [ -e "$place" ] || continue
-  mount -o remount,bind,ro,nodev,nosuid "$place" && continue
-  # Somebody has just removed the directory that it stood on, and the mount with it.
-  grep -qF " $place " /proc/self/mounts && exit 1
+  # When it fails because somebody has just removed the directory that it stood on, the mount went with it.
+  if ! mount -o remount,bind,ro,nodev,nosuid "$place" && grep -qF " $place " /proc/self/mounts; then exit 1; fi
 done </proc/self/mounts
 if [ -w / ]; then
   echo "the root directory is still writable" >&2
