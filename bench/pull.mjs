@@ -1,14 +1,12 @@
 // Pulls an image from a registry on loopback, in turn: ours, containerd, podman, and our own unpack from the layout that the registry was filled from.
 // Goals for a large image of gzip layers on two cores: at most 0.22 × containerd 1.7, at most 1.25 × our own unpack, at most 250 MB.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeLayout } from './layouts.mjs';
 import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
+import { freePort, reachable, withContainerd } from './servers.mjs';
 
 const PULL = fileURLToPath(new URL('./pull-once.mjs', import.meta.url));
 
@@ -82,25 +80,11 @@ function ours(source, target) {
 
 /** A containerd of its own for each pull, started before the clock is. */
 async function containerd(prefix, reference, target) {
-  const address = join(target, 'sock');
-  const config = join(target, 'config.toml');
-  writeFileSync(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
-  const places = ['--root', join(target, 'root'), '--state', join(target, 'state'), '--address', address];
-  const env = { ...process.env, SCRATCH: target };
-  const [program, ...args] = [...prefix, 'containerd', '--config', config, '--log-level', 'error', ...places];
-  const daemon = spawn(program, args, { stdio: 'ignore', env });
-  try {
-    await reachable(address, daemon);
-    const [client, ...rest] = [...prefix, 'ctr', '--address', address, 'images', 'pull', '--plain-http', reference];
+  return withContainerd(prefix, target, (ctr) => {
     const started = performance.now();
-    execFileSync(client, rest, { stdio: ['ignore', 'ignore', 'inherit'], env });
-    const seconds = since(started);
-    const memory = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))?.[1]) / 1000;
-    return { seconds, memory };
-  } finally {
-    daemon.kill('SIGKILL');
-    await once(daemon, 'exit');
-  }
+    ctr('images', 'pull', '--plain-http', reference);
+    return since(started);
+  });
 }
 
 function podman(reference, target) {
@@ -155,30 +139,6 @@ async function startRegistry(directory) {
   process.on('exit', () => child.kill('SIGKILL'));
   await reachable({ port, host: '127.0.0.1' }, child);
   return { port, stop: () => child.kill('SIGKILL') };
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function reachable(address, child) {
-  for (let attempt = 0; attempt < 600; attempt++) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with status ${child.exitCode}`);
-    const socket = connect(address);
-    const answer = await new Promise((settle) => {
-      socket.once('connect', () => settle(true));
-      socket.once('error', () => settle(false));
-    });
-    socket.destroy();
-    if (answer) return;
-    await sleep(50);
-  }
-  throw new Error(`${child.spawnfile} does not answer`);
 }
 
 function since(started) {

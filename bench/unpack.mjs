@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeLayout } from './layouts.mjs';
 import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
+import { withContainerd } from './servers.mjs';
 
 const PULL = fileURLToPath(new URL('./pull-once.mjs', import.meta.url));
 
@@ -24,14 +25,14 @@ export async function run(options) {
       const target = join(scratch, 'target');
       rmSync(target, { recursive: true, force: true });
       mkdirSync(target);
-      results.get(name).push(timed(() => unpack(target)));
+      results.get(name).push(await timed(() => unpack(target)));
       rmSync(target, { recursive: true, force: true });
     }
   }
   report(results);
 }
 
-/** Each takes a fresh directory and returns its peak memory in MB, or undefined when it is not known. */
+/** Each takes a fresh directory; see `timed` for what it returns. */
 function contendersFor(source, blobs) {
   const all = [
     { name: 'provisioner', needs: [], unpack: (target) => ours(source, target) },
@@ -39,6 +40,7 @@ function contendersFor(source, blobs) {
     { name: 'pigz | tar', needs: ['pigz', 'tar'], unpack: (target) => tarOneByOne(blobs, target) },
     { name: 'umoci', needs: ['umoci'], unpack: (target) => umoci(source, target) },
     { name: 'podman', needs: ['podman'], unpack: (target) => podman(source, target) },
+    { name: 'containerd', needs: ['containerd', 'ctr'], unpack: (target) => containerd(source, target) },
   ];
   const missing = all.filter(({ needs }) => !needs.every(hasCommand));
   if (missing.length > 0) console.log(`not installed: ${missing.map(({ name }) => name).join(', ')}`);
@@ -85,6 +87,17 @@ function podman(source, target) {
   rmSync(runroot, { recursive: true, force: true });
 }
 
+/** It imports archives only; the archive is made, and the daemon started, before the clock is. */
+async function containerd(source, target) {
+  const archive = join(target, 'image.tar');
+  execFileSync('tar', ['-C', source, '-cf', archive, '.']);
+  return withContainerd([], target, (ctr) => {
+    const started = performance.now();
+    ctr('images', 'import', '--base-name', 'localhost/bench', '--digests', archive);
+    return (performance.now() - started) / 1000;
+  });
+}
+
 function withTag(source) {
   const [entry] = readIndex(source).manifests;
   return `${source}:${entry.annotations['org.opencontainers.image.ref.name']}`;
@@ -94,10 +107,11 @@ function shell(script, cwd) {
   execFileSync('bash', ['-c', script], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-function timed(work) {
+/** @param work returns its peak memory, or that with the seconds, when it has something to do before the clock is started */
+async function timed(work) {
   const started = performance.now();
-  const memory = work();
-  return { seconds: (performance.now() - started) / 1000, memory };
+  const outcome = await work();
+  return typeof outcome === 'object' ? outcome : { seconds: (performance.now() - started) / 1000, memory: outcome };
 }
 
 function report(results) {
