@@ -149,6 +149,8 @@ export class WorkerPool {
   }
 
   #rest(worker: Worker): void {
+    // Whoever closes the pool waits for its end, and the process must not be over before that.
+    if (this.#closed) return;
     worker.unref();
     const timer = setTimeout(() => {
       this.#idle.delete(worker);
