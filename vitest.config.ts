@@ -22,7 +22,7 @@ const SIDE_BY_SIDE = [
   'system-tests/seams/stacks.test.ts',
   'system-tests/survival/crash-points.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
-  'system-tests/unpack/{attributes,extended-attributes,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts}.test.ts',
+  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts}.test.ts',
 ];
 
 export default defineConfig({

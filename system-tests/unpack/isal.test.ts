@@ -47,7 +47,7 @@ describe('ISA-L', () => {
     const random = numbers(7);
     const original = [1, 6, 9].map((level) => gzipSync(text.subarray(0, 20_000), { level }));
     const tally = { inflated: 0, refused: 0 };
-    for (let round = 0; round < 1500; round++) {
+    for (let round = 0; round < 800; round++) {
       let blob = Buffer.concat([
         original[random(3)] as Buffer,
         round % 3 === 0 ? (original[random(3)] as Buffer) : Buffer.alloc(0),
@@ -66,7 +66,7 @@ describe('ISA-L', () => {
       expect(fast, `round ${round}`).toBe(slow);
       tally[fast === 'refused' ? 'refused' : 'inflated']++;
     }
-    expect(Math.min(tally.inflated, tally.refused)).toBeGreaterThan(100);
+    expect(Math.min(tally.inflated, tally.refused)).toBeGreaterThan(60);
   });
 
   it('inflates more than 4 GiB, beyond which its counters begin anew', async () => {
