@@ -15,12 +15,14 @@ const SYSTEM_TESTS = {
  * is busy with another one of them changes nothing but how long they take. A new file runs alone until somebody has seen that it is like that.
  */
 const SIDE_BY_SIDE = [
+  'system-tests/backends/overlay-backend.test.ts',
+  'system-tests/check/check-store.test.ts',
   'system-tests/cli/{check,containers,images,prune,pull-progress}.test.ts',
   'system-tests/metadata/{sqlite-metadata-manager,sqlite-pulls}.test.ts',
-  'system-tests/provisioner/real-images.test.ts',
+  'system-tests/provisioner/{lost-records,prune,real-images}.test.ts',
   'system-tests/registry/{authentication,client-certificates,identity-tokens,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
-  'system-tests/survival/crash-points.test.ts',
+  'system-tests/survival/{crash-points,hostile-state}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
   'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts}.test.ts',
 ];

@@ -3,8 +3,8 @@ import { killAtRandom } from '../../survival/kills.mjs';
 import { describeWith } from '../helpers/requirements.js';
 
 /** In CI; `npm run survive -- --kills 500` takes longer. */
-const KILLS = 40;
-const SECONDS = 40;
+const KILLS = 30;
+const SECONDS = 30;
 
 describeWith(['root', 'overlay'], 'processes of two owners on one store', () => {
   test('may be killed at any instant, some or all of them, and after a recovery everything is as it was reported', {
