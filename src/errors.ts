@@ -95,6 +95,11 @@ export function systemCode(error: unknown): string | undefined {
   return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
+/** What went wrong in one line, of whatever was thrown. */
+export function firstLine(error: unknown): string {
+  return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+}
+
 /**
  * Wraps a failed file operation, so that every path of the product tells the same story about it.
  * @param action what was being done, as the middle of a sentence: `read the blob`

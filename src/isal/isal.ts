@@ -1,6 +1,6 @@
 /**
  * ISA-L, Intel's Intelligent Storage Acceleration Library, where the system has it (Debian: libisal2): it inflates gzip in about
- * two thirds of the time that Node's zlib takes, and CRC-32 in a fifth. Load it with `loadIsal` of `load-isal.ts`.
+ * three fifths of the time that Node's zlib takes, and CRC-32 in a fifth. Load it with `loadIsal` of `load-isal.ts`.
  */
 export interface Isal {
   gzipInflater(): GzipInflater;

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { firstLine } from '../errors.js';
 import type { Isal } from './isal.js';
 
 const require = createRequire(import.meta.url);
@@ -14,7 +15,7 @@ export function loadIsal(): Isal | null {
       const { NativeIsal } = require('./native-isal.js') as typeof import('./native-isal.js');
       loaded = new NativeIsal();
     } catch (error) {
-      reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+      reason = firstLine(error);
       loaded = null;
     }
   }

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { firstLine } from '../errors.js';
 import { NativeFreeSyscalls } from './native-free-syscalls.js';
 import type { Syscalls } from './syscalls.js';
 
@@ -17,7 +18,7 @@ export function loadSyscalls(): Syscalls {
       const { NativeSyscalls } = require('./native-syscalls.js') as typeof import('./native-syscalls.js');
       loaded = new NativeSyscalls();
     } catch (error) {
-      reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+      reason = firstLine(error);
       loaded = new NativeFreeSyscalls();
     }
   }
