@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach } from 'vitest';
+import { listenOnLoopback } from './loopback-server.js';
 
 /** What the proxy does with one request instead of passing it on as it is. */
 export type Fault =
@@ -50,15 +48,8 @@ export interface FaultProxy {
   answering(): number;
 }
 
-const open = new Set<() => Promise<void>>();
-
-afterEach(async () => {
-  for (const close of [...open]) await close();
-});
-
 /** A server on loopback that passes requests on to another one, and does to them what a test says. Closed after the test. */
 export async function startFaultProxy(target: { readonly port: number }): Promise<FaultProxy> {
-  const sockets = new Set<Socket>();
   const seen: SeenRequest[] = [];
   let answering = 0;
   const server = createServer((incoming, response) => {
@@ -68,28 +59,15 @@ export async function startFaultProxy(target: { readonly port: number }): Promis
     response.on('close', () => answering--);
     serve(target.port, proxy.fault(asked), incoming, response);
   });
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const { host, connections } = await listenOnLoopback(server);
   const proxy: FaultProxy = {
-    host: `localhost:${(server.address() as AddressInfo).port}`,
+    host,
     seen,
     blobs: () => seen.filter(({ url }) => url.includes('/blobs/')),
     fault: () => undefined,
-    connections: () => sockets.size,
+    connections,
     answering: () => answering,
   };
-  const close = async () => {
-    open.delete(close);
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, 'close');
-  };
-  open.add(close);
   return proxy;
 }
 

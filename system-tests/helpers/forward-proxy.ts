@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
-import { afterEach } from 'vitest';
 import type { Certificate } from './certificates.js';
+import { listenOnLoopback } from './loopback-server.js';
 
 export interface ForwardProxy {
   /** `localhost:PORT`. */
@@ -18,24 +17,12 @@ export interface ForwardProxy {
   refusal: ((seen: string) => number | 'silence' | undefined) | undefined;
 }
 
-const open = new Set<() => Promise<void>>();
-
-afterEach(async () => {
-  for (const close of [...open]) await close();
-});
-
 /**
  * A forward proxy on loopback, as companies have them: it lays tunnels to the ports of TLS, and passes on requests in plain HTTP. Whatever the
  * host is called, it is taken to be on loopback. Closed after the test.
  * @param tls it is spoken to over TLS itself. Default: plain HTTP
  */
 export async function startForwardProxy(tls?: Certificate): Promise<ForwardProxy> {
-  const sockets = new Set<Duplex>();
-  const keep = (socket: Duplex) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-  };
   const judge = (seen: string, { headers }: IncomingMessage): number | 'silence' | undefined => {
     proxy.seen.push(seen);
     const { authorization } = proxy;
@@ -46,9 +33,8 @@ export async function startForwardProxy(tls?: Certificate): Promise<ForwardProxy
     tls === undefined
       ? createServer()
       : createSecureServer({ cert: readFileSync(tls.certificate), key: readFileSync(tls.key) });
-  server.on('connection', keep);
   server.on('connect', (incoming: IncomingMessage, socket: Duplex) => {
-    keep(socket);
+    socket.on('error', () => {});
     const verdict = judge(`CONNECT ${incoming.url}`, incoming);
     if (verdict === 'silence') return;
     if (verdict !== undefined) {
@@ -59,7 +45,7 @@ export async function startForwardProxy(tls?: Certificate): Promise<ForwardProxy
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       socket.pipe(upstream).pipe(socket);
     });
-    keep(upstream);
+    upstream.on('error', () => {});
     upstream.on('close', () => socket.destroy());
     socket.on('close', () => upstream.destroy());
   });
@@ -90,21 +76,13 @@ export async function startForwardProxy(tls?: Certificate): Promise<ForwardProxy
     response.on('close', () => upstream.destroy());
     incoming.pipe(upstream);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const { host } = await listenOnLoopback(server);
   const proxy: ForwardProxy = {
-    host: `localhost:${(server.address() as AddressInfo).port}`,
+    host,
     seen: [],
     authorization: undefined,
     refusal: undefined,
   };
-  const close = async () => {
-    open.delete(close);
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, 'close');
-  };
-  open.add(close);
   return proxy;
 }
 

@@ -1,12 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, randomUUID, sign, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach } from 'vitest';
+import { listenOnLoopback } from './loopback-server.js';
 import { temporaryDirectory } from './test-store.js';
 
 export interface TokenServer {
@@ -34,12 +32,6 @@ export interface SeenTokenRequest {
   readonly authorization: string | undefined;
   readonly form: URLSearchParams;
 }
-
-const open = new Set<() => Promise<void>>();
-
-afterEach(async () => {
-  for (const close of [...open]) await close();
-});
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -117,9 +109,7 @@ export async function startTokenServer(): Promise<TokenServer> {
     if (method === 'POST') byPost(form, response);
     else byGet(new URL(url, 'http://localhost'), authorization, response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const host = `localhost:${(server.address() as AddressInfo).port}`;
+  const { host } = await listenOnLoopback(server);
   const tokens: TokenServer = {
     settings: { realm: `http://${host}/token`, service: 'service', issuer: 'issuer', rootcertbundle: certificate },
     host,
@@ -131,12 +121,5 @@ export async function startTokenServer(): Promise<TokenServer> {
     postStatus: undefined,
     lifetime: { real: 300, stated: 300 },
   };
-  const close = async () => {
-    open.delete(close);
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  };
-  open.add(close);
   return tokens;
 }
