@@ -1,7 +1,7 @@
 import { constants, crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { buildTar } from '../helpers/image-builder.js';
-import { inPieces, text } from '../helpers/pieces.js';
+import { failureOf, inflated, text } from '../helpers/pieces.js';
 
 /** Inflates all of it. @throws what the layer is refused with */
 export type InflateAll = (pieces: AsyncGenerator<Buffer>) => AsyncGenerator<Buffer, void, undefined>;
@@ -22,28 +22,8 @@ function richMember(bytes: Buffer): Buffer {
 
 /** What every way to inflate gzip promises: the same layers are taken, and the same are refused. */
 export function describeGzip(kind: string, inflateAll: InflateAll): void {
-  const inflate = async (stored: Buffer, size = 1 << 20): Promise<Buffer> => {
-    const output: Buffer[] = [];
-    let read = 0;
-    const counted = async function* (): AsyncGenerator<Buffer> {
-      for await (const piece of inPieces(stored, size)) {
-        read += piece.length;
-        yield piece;
-      }
-    };
-    // A piece is good until the next one is asked for.
-    for await (const chunk of inflateAll(counted())) output.push(Buffer.from(chunk));
-    expect(read, 'stored bytes read').toBe(stored.length);
-    return Buffer.concat(output);
-  };
-  const failure = async (stored: Buffer, size?: number): Promise<unknown> => {
-    try {
-      await inflate(stored, size);
-    } catch (error) {
-      return error;
-    }
-    throw new Error('it was inflated');
-  };
+  const inflate = (stored: Buffer, size = 1 << 20): Promise<Buffer> => inflated(stored, size, inflateAll);
+  const failure = (stored: Buffer, size?: number): Promise<unknown> => failureOf(inflate(stored, size));
 
   describe(`gzip data, by ${kind}`, () => {
     it.each(PIECE_SIZES)('is inflated from pieces of %i bytes', async (size) => {
