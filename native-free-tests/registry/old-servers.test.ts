@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createRawServer, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { buildImage, buildLayer } from '../helpers/image-builder.js';
 import { namesIn, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
@@ -25,12 +25,14 @@ async function serve(listener: RequestListener): Promise<string> {
 
 const openStore = () => openMemoryStore({ registry: { hostsDir: temporaryDirectory(), retries: 0 } });
 
+/** By their digests. */
+const blobs = new Map([
+  [image.config.descriptor.digest, image.config.bytes],
+  ...image.layers.map(({ digest, blob }) => [digest, blob] as const),
+]);
+
 /** Serves the image; manifests as a test says. */
 function blobsAnd(manifest: RequestListener): RequestListener {
-  const blobs = new Map([
-    [image.config.descriptor.digest, image.config.bytes],
-    ...image.layers.map(({ digest, blob }) => [digest, blob] as const),
-  ]);
   return (request, response) => {
     const blob = blobs.get(request.url?.split('/').at(-1) ?? '');
     if (blob === undefined) manifest(request, response);
@@ -60,6 +62,61 @@ it.each([
   );
   const p = await openStore();
   expect((await p.pull(`${host}/app:v1`)).id).toBe(descriptor.digest);
+});
+
+it('an image comes from a server that sends a body with its answer to HEAD', async () => {
+  const { bytes, descriptor } = image.manifest;
+  const sockets = new Set<Socket>();
+  const server = createRawServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      const [, method, path] = /^(HEAD|GET) (\S+) HTTP/.exec(data.toString('latin1')) ?? [];
+      // Who tries TLS learns that this is none.
+      if (method === undefined) return socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+      const body = blobs.get(path?.split('/').at(-1) ?? '') ?? bytes;
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-type: ${descriptor.mediaType}\r\ncontent-length: ${body.length}\r\n`);
+      if (method === 'HEAD') socket.write(`docker-content-digest: ${descriptor.digest}\r\n`);
+      socket.write(Buffer.concat([Buffer.from('\r\n'), body]));
+      return undefined;
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const p = await openMemoryStore({ registry: { hostsDir: temporaryDirectory(), retries: 3 } });
+    const { port } = server.address() as AddressInfo;
+    expect((await p.pull(`localhost:${port}/app:v1`)).id).toBe(descriptor.digest);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+});
+
+it('the documents of an image are asked for over one connection', async () => {
+  const { bytes, descriptor } = image.manifest;
+  const asked: (readonly [string, number | undefined])[] = [];
+  const listener = blobsAnd((request, response) => {
+    response.writeHead(200, {
+      'content-type': descriptor.mediaType,
+      'content-length': bytes.length,
+      'docker-content-digest': descriptor.digest,
+    });
+    response.end(request.method === 'HEAD' ? undefined : bytes);
+  });
+  const host = await serve((request, response) => {
+    asked.push([`${request.method} ${request.url?.split('/')[3]}`, request.socket.remotePort]);
+    listener(request, response);
+  });
+  const p = await openStore();
+  await p.pull(`${host}/app:v1`);
+  const [head, manifest, config, layer] = asked;
+  expect([head?.[0], manifest?.[0], config?.[0], layer?.[0]]).toEqual([
+    'HEAD manifests',
+    'GET manifests',
+    'GET blobs',
+    'GET blobs',
+  ]);
+  expect([manifest?.[1], config?.[1]]).toEqual([head?.[1], head?.[1]]);
 });
 
 it("Docker's schema 1 is refused by name, before anything of it is fetched", async () => {

@@ -1,9 +1,8 @@
-import type { Readable } from 'node:stream';
 import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
-import { BlobPieces, readPieces } from './blob-pieces.js';
 import type { Endpoint } from './endpoint.js';
+import type { Answer } from './exchange.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
-import type { Answer, RegistryClient } from './registry-client.js';
+import type { RegistryClient } from './registry-client.js';
 import { type Asked, failed, transportError } from './registry-errors.js';
 import { mayPass, pause, pauseBefore } from './retry.js';
 
@@ -96,19 +95,23 @@ export class BlobReader {
     const { size } = this.#blob;
     const answer = await this.#ask(endpoint);
     try {
-      const skip = this.#checkStart(answer, host);
-      const pieces = new BlobPieces(size - this.#offset, skip);
-      for await (const piece of readPieces(answer.body, pieces)) {
-        this.#offset += piece.length;
-        this.#servedBy.add(endpoint.host);
-        yield piece;
+      let skip = this.#checkStart(answer, host);
+      for await (const piece of answer.body) {
+        const missing = piece.subarray(skip, skip + size - this.#offset);
+        const surplus = piece.length > skip + missing.length;
+        skip = Math.max(skip - piece.length, 0);
+        if (missing.length > 0) {
+          this.#offset += missing.length;
+          this.#servedBy.add(endpoint.host);
+          yield missing;
+        }
+        if (surplus) throw this.#wrongSize(endpoint, `more than ${size}`);
       }
-      if (pieces.surplus) throw this.#wrongSize(endpoint, `more than ${size}`);
     } catch (error) {
       throw transportError(this.#asked(endpoint), error, this.#signal);
     } finally {
       // Where the reader has had enough, too: then the socket goes at once.
-      destroy(answer.body);
+      answer.body.destroy();
     }
   }
 
@@ -200,8 +203,4 @@ function sizeMismatch(
       details: { host, digest, expected, found, ended },
     },
   );
-}
-
-function destroy(body: Readable): void {
-  if (!body.destroyed) body.destroy();
 }

@@ -1,10 +1,10 @@
+import type { OnReadOpts } from 'node:net';
 import * as tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 import { CONNECT_TIMEOUT, type TlsSettings } from './endpoint.js';
 import { loadUndici, type UndiciParts } from './load-undici.js';
 import { chooseProxy, type ProxyServer } from './proxies.js';
-
-type Send = (options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData<unknown>>;
+import { SocketMemory } from './socket-memory.js';
 
 /** What decides which connections may carry a request. */
 export interface Route {
@@ -32,19 +32,18 @@ export class Dispatchers {
   }
 
   /**
-   * @returns what sends a request, and the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
+   * @returns what sends requests, and the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
    * @throws ProvisionerError `ERR_REGISTRY_CONFIG` for a proxy that cannot be used
    */
   async to(
     target: URL,
     { tls: settings, proxy: own, connectTimeout = CONNECT_TIMEOUT }: Route,
-  ): Promise<{ readonly send: Send; readonly proxy: ProxyServer | undefined }> {
+  ): Promise<{ readonly dispatcher: Dispatcher; readonly proxy: ProxyServer | undefined }> {
     const proxy = chooseProxy(target, own, process.env);
     const key = JSON.stringify([settings, proxy, connectTimeout]);
     const agent = this.#agents.get(key) ?? this.#make(settings, proxy, connectTimeout);
     this.#agents.set(key, agent);
-    const [dispatcher, { request }] = await Promise.all([agent, this.#undici()]);
-    return { send: (options) => request(dispatcher, options), proxy };
+    return { dispatcher: await agent, proxy };
   }
 
   /** Breaks off what is under way, and lets go of all connections. */
@@ -64,13 +63,25 @@ export class Dispatchers {
     const { Agent, buildConnector } = await this.#undici();
     const secure = { ...tlsOptions(settings), timeout };
     const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME };
-    const direct = keepReason(buildConnector(secure));
+    const direct = keepReason(intoMemory((onread) => buildConnector({ ...secure, onread })));
     if (proxy === undefined) return new Agent({ ...common, connect: direct });
     const { connectByProxy } = await import('./proxy-connection.js');
     // What identifies us to the host is none of the proxy's business.
     const way = { proxy, tls: tlsOptions({ ...settings, client: undefined }), timeout };
     return new Agent({ ...common, connect: connectByProxy(way, direct) });
   }
+}
+
+/** Each connection reads into memory of its own. Those that go through the tunnel of a proxy do not: Node has no way to tell them. */
+function intoMemory(connectorWith: (onread: OnReadOpts) => buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    const memory = new SocketMemory();
+    connectorWith(memory.onread)(options, (...outcome) => {
+      const [, socket] = outcome;
+      if (socket !== null) memory.serve(socket);
+      callback(...outcome);
+    });
+  };
 }
 
 /**

@@ -1,13 +1,9 @@
-import type { Agent, buildConnector, Dispatcher } from 'undici';
+import type { Agent, buildConnector } from 'undici';
 
 /** What is needed of undici. */
 export interface UndiciParts {
   readonly Agent: typeof Agent;
   readonly buildConnector: typeof buildConnector;
-  readonly request: (
-    dispatcher: Dispatcher,
-    options: Dispatcher.RequestOptions,
-  ) => Promise<Dispatcher.ResponseData<unknown>>;
 }
 
 /** A CommonJS module, seen from here. */
@@ -23,23 +19,16 @@ export async function loadUndici(): Promise<UndiciParts> {
   try {
     return await loadParts();
   } catch {
-    const undici = await import('undici');
-    const { Agent, buildConnector } = undici;
-    return { Agent, buildConnector, request: (dispatcher, options) => dispatcher.request(options) };
+    return await import('undici');
   }
 }
 
 /** Exported for the test that these are undici's. @throws Error when its files lie elsewhere */
 export async function loadParts(): Promise<UndiciParts> {
   const load = async <Exported>(file: string) => ((await import(`undici/lib/${file}`)) as Module<Exported>).default;
-  const [agent, connector, request] = await Promise.all([
+  const [agent, connector] = await Promise.all([
     load<typeof Agent>('dispatcher/agent.js'),
     load<typeof buildConnector>('core/connect.js'),
-    load<Dispatcher['request']>('api/api-request.js'),
   ]);
-  return {
-    Agent: agent,
-    buildConnector: connector,
-    request: (dispatcher, options) => request.call(dispatcher, options),
-  };
+  return { Agent: agent, buildConnector: connector };
 }

@@ -1,12 +1,12 @@
-import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { throwIfAborted } from '../errors.js';
 import type { SendTokenRequest } from './access-tokens.js';
 import { Authentication, type Authorization } from './authentication.js';
 import { Dispatchers } from './dispatchers.js';
 import { CONNECT_TIMEOUT, type Endpoint, isLoopback } from './endpoint.js';
+import { type Answer, exchange } from './exchange.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
+import type { ResponseBody } from './response-body.js';
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD';
@@ -20,14 +20,6 @@ export interface RegistryRequest {
   /** Milliseconds without a byte until the connection is given up. */
   readonly stallTimeout: number;
   readonly signal?: AbortSignal | undefined;
-}
-
-export interface Answer {
-  readonly status: number;
-  /** Names in lowercase. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** To be read to its end, or destroyed. */
-  readonly body: Readable;
 }
 
 /** @see RFC 9110, section 15.4; what a registry sends us on to is most often where blobs are kept */
@@ -163,7 +155,7 @@ export class RegistryClient {
     },
   ): Promise<Answer> {
     try {
-      const { send, proxy } = await this.#dispatchers.to(url, {
+      const { dispatcher, proxy } = await this.#dispatchers.to(url, {
         tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
         // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
         proxy: endpoint.proxy,
@@ -171,7 +163,7 @@ export class RegistryClient {
       });
       // In plain HTTP a proxy reads the request itself, and passes it on.
       const reader = url.protocol === 'http:' ? proxy : undefined;
-      const { statusCode, headers, body } = await send({
+      const options = {
         origin: url.origin,
         path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
         method: request.method,
@@ -185,15 +177,13 @@ export class RegistryClient {
         body: request.body ?? null,
         headersTimeout: stallTimeout,
         bodyTimeout: stallTimeout,
-        ...(signal === undefined ? {} : { signal }),
-      } satisfies Dispatcher.RequestOptions);
-      // One that is destroyed unread may still tell of it.
-      body.on('error', () => {});
-      if (reader !== undefined && statusCode === PROXY_AUTHENTICATION_REQUIRED) {
-        body.destroy();
-        throw new ProxyFailure(reader.origin, { status: statusCode });
+      };
+      const answer = await exchange(dispatcher, options, signal);
+      if (reader !== undefined && answer.status === PROXY_AUTHENTICATION_REQUIRED) {
+        answer.body.destroy();
+        throw new ProxyFailure(reader.origin, { status: answer.status });
       }
-      return { status: statusCode, headers, body };
+      return answer;
     } catch (error) {
       throw transportError(asked, error, signal);
     }
@@ -230,14 +220,6 @@ function redirectTarget({ headers }: Answer, from: URL, endpoint: Endpoint, aske
   });
 }
 
-/** The start of a body. The rest is not waited for. */
-async function readSmall(body: Readable): Promise<string> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    pieces.push(piece);
-    length += piece.length;
-    if (length > SMALL_BODY) break;
-  }
-  return Buffer.concat(pieces).toString('utf8');
+async function readSmall(body: ResponseBody): Promise<string> {
+  return (await body.start(SMALL_BODY)).toString('utf8');
 }

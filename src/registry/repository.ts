@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
 import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js';
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
 import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
 import type { Endpoint } from './endpoint.js';
+import type { Answer } from './exchange.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
-import type { Answer, RegistryClient, RegistryRequest } from './registry-client.js';
+import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { withRetries } from './retry.js';
 
@@ -160,7 +160,9 @@ export class Repository {
 
   async #readBody({ body }: Answer, endpoint: Endpoint, subject: string, limit: number): Promise<Buffer> {
     try {
-      return await readAll(body, limit, () => sizeMismatch(endpoint, subject, limit, `more than ${limit}`));
+      const bytes = await body.start(limit + 1);
+      if (bytes.length > limit) throw sizeMismatch(endpoint, subject, limit, `more than ${limit}`);
+      return bytes;
     } catch (error) {
       throw transportError({ subject, host: endpoint.host }, error, this.#parts.signal);
     }
@@ -172,17 +174,6 @@ export class Repository {
       details: { host, repository: this.#parts.repository, status: 404 },
     });
   }
-}
-
-async function readAll(body: Readable, limit: number, tooLong: () => ProvisionerError): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    length += piece.length;
-    if (length > limit) throw tooLong();
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 function mediaTypeOf({ headers }: Answer): string {
