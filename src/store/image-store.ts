@@ -35,6 +35,9 @@ export interface PulledImage extends ImageRecord {
   readonly given: readonly string[];
 }
 
+/** Started while it is still being found out what there is to unpack: few images have fewer layers. */
+const PREPARED_THREADS = 2;
+
 /**
  * Images and their layers: gets them from sources, and finds them by name or digest. An image is recorded when all its layers are
  * stored, so an image that can be found can be provisioned.
@@ -159,6 +162,10 @@ export class ImageStore {
   }
 
   async #run(source: Source, request: PullRequest, context: Parameters<PullRunner['run']>[0]): Promise<LandedPull> {
+    const { platform } = request;
+    const prepare = () => this.#parts.pool.prepare(PREPARED_THREADS);
+    // One whose name is known is most often up to date.
+    if (source.transport === 'docker' && (await this.findFor(source.reference, platform)) === undefined) prepare();
     const [image] = await this.#runner.run(context, formatSource(source), request, async (staging, signal) => {
       const { openSource } = await import('../pull/open-source.js');
       return openSource(source, {
@@ -166,9 +173,13 @@ export class ImageStore {
         freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
         openRepository: this.#parts.registries.opener(request.registry ?? {}),
       }).open({
-        platform: request.platform,
+        platform,
         signal,
-        stored: (digest) => this.#findStored(digest, request.platform),
+        stored: async (digest) => {
+          const found = await this.#findStored(digest, platform);
+          if (found === undefined) prepare();
+          return found;
+        },
       });
     });
     const { id, ofSource } = image as RunImage;

@@ -78,6 +78,12 @@ export class WorkerPool {
     }
   }
 
+  /** Starts threads for jobs that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
+  prepare(count: number): void {
+    const room = this.#size - this.#busy.size;
+    while (!this.#closed && this.#idle.size < Math.min(count, room)) this.#rest(this.#spawn());
+  }
+
   /** Ends all threads; jobs that wait or run are rejected with `ERR_CLOSED`. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -151,7 +157,7 @@ export class WorkerPool {
   #rest(worker: Worker): void {
     // Whoever closes the pool waits for its end, and the process must not be over before that.
     if (this.#closed) return;
-    worker.unref();
+    if (!this.#loading.has(worker)) worker.unref();
     const timer = setTimeout(() => {
       this.#idle.delete(worker);
       void worker.terminate();
@@ -163,6 +169,7 @@ export class WorkerPool {
   #loaded(worker: Worker): void {
     this.#loading.get(worker)?.resolve();
     this.#loading.delete(worker);
+    if (this.#idle.has(worker)) worker.unref();
   }
 
   /** A thread that ends on its own takes its job with it, and nothing else. */
