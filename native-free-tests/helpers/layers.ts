@@ -94,7 +94,7 @@ export function useLayers(parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir(
     };
     const result = await unpackLayer(request, syscalls, signal, progress);
     const rootfs = join(directory, 'rootfs');
-    return { ...result, rootfs, stacking: readStacking(directory), tree: describeTree(rootfs) };
+    return { ...result, rootfs, stacking: await readStacking(directory), tree: describeTree(rootfs) };
   };
 
   return {

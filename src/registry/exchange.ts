@@ -31,7 +31,7 @@ export async function exchange(
 
 /** Hands on to the body what undici reads. Undici's own streams would keep what lies in memory that is used again. */
 class ResponseHandler implements Dispatcher.DispatchHandler {
-  readonly #resolve: (response: Answer) => void;
+  readonly #resolve: (answer: Answer) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #signal: AbortSignal | undefined;
   #controller: Dispatcher.DispatchController | undefined;

@@ -43,12 +43,13 @@ export interface MadeSeam {
  * It depends on the layers up to its own and on nothing above, so images that share those share it.
  * @see OCI image-spec, layer.md, "Applying Changesets"
  */
-export function makeSeam(request: SeamRequest, calls: TreeCalls): MadeSeam {
+export async function makeSeam(request: SeamRequest, calls: TreeCalls): Promise<MadeSeam> {
+  const stacking = await readStacking(request.layer);
   const rootfs = layerRootfs(request.target);
   mkdirSync(rootfs, 0o700);
   const below = new StackView(calls, request.below.map(layerRootfs), request.whiteouts);
   const own = new StackView(calls, [layerRootfs(request.layer)], request.whiteouts);
-  const seam = new Seam(below, own, readStacking(request.layer), request, calls, rootfs);
+  const seam = new Seam(below, own, stacking, request, calls, rootfs);
   try {
     const made = seam.make();
     if (made.entries === 0) rmdirSync(rootfs);

@@ -21,7 +21,7 @@ export async function completeStack(
     const below = stack.slice(bottom).map((id) => paths.layer(id));
     stack.push(layer);
     const directory = paths.layer(layer);
-    if (!dependsOnBelow(readStacking(directory))) continue;
+    if (!dependsOnBelow(await readStacking(directory))) continue;
     const seam = seamId(layers.slice(0, index + 1));
     await metadata.leaseLayers(pull.pullId, [seam]);
     if (await store.ensureSeam(seam, { below, layer: directory, whiteouts, privileged }, pull)) stack.push(seam);

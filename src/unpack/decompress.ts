@@ -3,8 +3,8 @@ import type { Chunks } from './inflate.js';
 import { inflateGzip } from './inflate-gzip.js';
 import { ownCopy } from './own-copy.js';
 
-/** Room for one inflated piece. For a layer of 500 MB, inflated and hashed, 128 KiB take 15 % more CPU time, and 1 MiB 3 % less but twice the memory. */
-const CHUNK_SIZE = 512 * 1024;
+/** Room for one inflated piece. A pull of 650 MB takes 2 % more time with half of it, and a layer of 500 MB, inflated and hashed, 18 % more with 128 KiB. */
+const CHUNK_SIZE = 1024 * 1024;
 /** Inflated pieces that wait while the one before is being written: what lets a second core inflate. */
 const CHUNKS_AHEAD = 4;
 

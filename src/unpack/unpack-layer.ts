@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { writeContents } from '../contents/write-contents.js';
@@ -104,7 +104,7 @@ export async function unpackStoredBytes(
   try {
     await writeTar(stored, request, writer, signal);
     const written = writer.finish();
-    writeStacking(request.directory, written.stacking);
+    await writeStacking(request.directory, written.stacking);
     const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
     return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped };
@@ -197,25 +197,46 @@ class StoredLayer {
   }
 }
 
-async function* readFileBlob(blob: FileBlob, signal: AbortSignal): StoredBytes {
-  if (blob.size === 0) return;
-  let bytes = 0;
-  const stream = createReadStream(blob.path, {
-    start: blob.offset,
-    end: blob.offset + blob.size - 1,
-    highWaterMark: READ_SIZE,
-    signal,
-  });
+/** Reads one piece ahead, into two buffers in turn. */
+async function* readFileBlob({ path, offset, size }: FileBlob, signal: AbortSignal): StoredBytes {
+  if (size === 0) return;
+  const file = await opened(path);
+  let position = 0;
+  const read = async (buffer: Buffer): Promise<Buffer> => {
+    const length = Math.min(buffer.length, size - position);
+    const { bytesRead } = await file.read(buffer, 0, length, offset + position);
+    position += bytesRead;
+    return buffer.subarray(0, bytesRead);
+  };
+  let [next, other] = [Buffer.allocUnsafeSlow(READ_SIZE), Buffer.allocUnsafeSlow(READ_SIZE)];
+  let reading = read(next);
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      yield chunk;
+    for (let bytes = 0; bytes < size; ) {
+      const piece = await reading;
+      if (signal.aborted) throw abortedError(signal);
+      if (piece.length === 0) throw truncated(`${bytes} of ${size} stored bytes are there`);
+      bytes += piece.length;
+      [next, other] = [other, next];
+      reading = read(next);
+      // Its error is told when its turn comes.
+      reading.catch(() => {});
+      yield piece;
     }
   } catch (error) {
-    if (signal.aborted) throw abortedError(signal);
-    throw fileError(error, 'read the stored layer', blob.path);
+    throw fileError(error, 'read the stored layer', path);
+  } finally {
+    // It writes into its buffer until then.
+    await reading.catch(() => {});
+    await file.close();
   }
-  if (bytes !== blob.size) throw truncated(`${bytes} of ${blob.size} stored bytes are there`);
+}
+
+async function opened(path: string): Promise<FileHandle> {
+  try {
+    return await open(path);
+  } catch (error) {
+    throw fileError(error, 'read the stored layer', path);
+  }
 }
 
 function checkDigest(
