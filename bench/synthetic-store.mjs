@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeContents } from '../dist/contents/write-contents.js';
 import { Provisioner } from '../dist/index.js';
 import { SqliteMetadataManager } from '../dist/metadata/sqlite-metadata-manager.js';
 import { StorePaths } from '../dist/paths.js';
+import { loadSyscalls } from '../dist/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../dist/syscalls/load-tree-calls.js';
 
 const digest = (text) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
@@ -17,12 +20,14 @@ export async function makeStore(root, { images, ownLayers, sharedLayers = 0, fil
   await (await Provisioner.open({ root })).close();
   const paths = new StorePaths(root);
   const metadata = await SqliteMetadataManager.open(paths.metadata, { durable: false });
+  const calls = loadTreeCalls(loadSyscalls());
   const makeLayer = async (name) => {
     const id = digest(name);
     mkdirSync(paths.layerRootfs(id), { recursive: true });
     for (let file = 0; file < files; file++) writeFileSync(join(paths.layerRootfs(id), `file${file}`), name);
+    const bytes = writeContents(paths.layer(id), calls);
     const seen = { opaqueRoot: false, whiteouts: false, describesRoot: false };
-    await metadata.putLayer({ id, bytes: 4096 * files, entries: files, ...seen });
+    await metadata.putLayer({ id, bytes, entries: files + 1, ...seen });
     return id;
   };
   const shared = [];

@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildImage, buildLayer } from '../helpers/image-builder.js';
@@ -27,6 +27,23 @@ describe('the check of a store', () => {
     const usage = await p.diskUsage();
     expect(usage.layers).toMatchObject({ count: 2, unused: { count: 0 } });
     expect(usage.unaccounted).toEqual({ count: 0, bytes: 0 });
+  });
+
+  it('finds the damaged one among more layers than a thread is asked for together, and tells of each', async () => {
+    const many = Array.from({ length: 150 }, (_, n) => buildLayer([{ path: `file-${n}`, content: String(n) }]));
+    const p = await openMemoryStore();
+    const { layers } = await p.pull(await layoutOf(buildImage(many)), { name: 'app' });
+    const damaged = [layers[0], layers[77], layers[149]] as string[];
+    for (const id of damaged) writeFileSync(join(p.root, 'layers', id.slice('sha256:'.length), 'rootfs/more'), '');
+    const told: string[] = [];
+    p.events.on('checkProgress', ({ layer }) => told.push(layer));
+    for (const full of [false, true]) {
+      const { findings } = await p.check({ full });
+      expect(findings.map(({ code, subject }) => `${code} ${subject}`).sort()).toEqual(
+        damaged.map((id) => `LAYER_DAMAGED ${id}`).sort(),
+      );
+      expect(told.splice(0).sort()).toEqual([...layers].sort());
+    }
   });
 
   it('heals what is damaged and what is missing, from the source', async () => {

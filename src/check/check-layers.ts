@@ -1,6 +1,5 @@
-import { lstatSync } from 'node:fs';
-import type { CheckedLayer } from '../contents/check-layer.js';
-import { systemCode, throwIfAborted } from '../errors.js';
+import { type CheckedLayer, directoryInode } from '../contents/check-layer.js';
+import { throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
 import type { CheckParts, CheckRun } from './check-parts.js';
@@ -9,50 +8,83 @@ import { type Finding, finding } from './findings.js';
 /** A layer that others swap or retire while it is being compared is compared again, so often. */
 const ATTEMPTS = 3;
 
-/** Compares all recorded layers with what is on disk, as many at a time as there are threads. */
+/** Layers are handed to a thread together as long as they have no more entries than this, and there are no more of them than that: asking takes as long as a small layer. */
+const BATCH_ENTRIES = 1000;
+const BATCH_LAYERS = 64;
+
+/** Compares all recorded layers with what is on disk, in as many threads as there are. */
 export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ findings: Finding[]; entries: number }> {
   const records = await parts.metadata.listLayers();
   const findings: Finding[] = [];
   let entries = 0;
   let done = 0;
-  const rest = records.values();
+  const batches = inBatches(records);
   const work = async (): Promise<void> => {
-    for (const record of rest) {
+    for (const batch of batches) {
       throwIfAborted(run.signal);
-      const checked = await checkRecorded(record, parts, run);
-      entries += checked?.entries ?? 0;
-      if (checked !== undefined) findings.push(...layerFindings(record, checked));
-      done++;
-      run.report({ layer: record.id, done, total: records.length });
+      const found = await checkOnDisk(batch, parts, run);
+      for (const [index, record] of batch.entries()) {
+        const checked = await settled(record, found[index] as CheckedLayer, parts, run);
+        entries += checked?.entries ?? 0;
+        if (checked !== undefined) findings.push(...layerFindings(record, checked));
+        done++;
+        run.report({ layer: record.id, done, total: records.length });
+      }
     }
   };
   await Promise.all(Array.from({ length: parts.pool.size }, work));
   return { findings, entries };
 }
 
-/** @returns undefined for a layer that is not recorded any more */
-async function checkRecorded(
-  record: LayerRecord,
-  { metadata, paths, pool }: CheckParts,
-  { mode, signal }: CheckRun,
-): Promise<CheckedLayer | undefined> {
-  const directory = paths.layer(record.id);
-  for (let attempt = 1; ; attempt++) {
-    const before = inodeOf(directory);
-    const checked = await pool.run('check-layer', { directory, mode }, { signal });
-    if (checked.count === 0 && checked.bytes === record.bytes) return checked;
-    // What goes meanwhile, and what takes its place, is no damage.
-    if ((await metadata.getLayer(record.id)) === undefined) return undefined;
-    if (attempt === ATTEMPTS || inodeOf(directory) === before) return checked;
+function* inBatches(records: readonly LayerRecord[]): Generator<LayerRecord[], void, undefined> {
+  let batch: LayerRecord[] = [];
+  let entries = 0;
+  for (const record of records) {
+    if (batch.length === BATCH_LAYERS || (batch.length > 0 && entries + record.entries > BATCH_ENTRIES)) {
+      yield batch;
+      batch = [];
+      entries = 0;
+    }
+    batch.push(record);
+    entries += record.entries;
   }
+  if (batch.length > 0) yield batch;
 }
 
-function inodeOf(path: string): bigint | undefined {
-  try {
-    return lstatSync(path, { bigint: true }).ino;
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return undefined;
+/** Looks at one layer. */
+export async function checkLayerOnDisk(
+  id: LayerId,
+  parts: CheckParts,
+  options: Pick<CheckRun, 'mode' | 'signal'>,
+): Promise<CheckedLayer> {
+  const [checked] = await checkOnDisk([{ id }], parts, options);
+  return checked as CheckedLayer;
+}
+
+async function checkOnDisk(
+  layers: readonly { readonly id: LayerId }[],
+  { paths, pool }: CheckParts,
+  { mode, signal }: Pick<CheckRun, 'mode' | 'signal'>,
+): Promise<CheckedLayer[]> {
+  return pool.run('check-layers', { directories: layers.map(({ id }) => paths.layer(id)), mode }, { signal });
+}
+
+/**
+ * Looks again at a layer that is not as its record says, because it may have gone meanwhile, or something else have taken its place: that is no damage.
+ * @returns undefined for a layer that is not recorded any more
+ */
+async function settled(
+  record: LayerRecord,
+  found: CheckedLayer,
+  parts: CheckParts,
+  run: CheckRun,
+): Promise<CheckedLayer | undefined> {
+  let checked = found;
+  for (let attempt = 1; ; attempt++) {
+    if (checked.count === 0 && checked.bytes === record.bytes) return checked;
+    if ((await parts.metadata.getLayer(record.id)) === undefined) return undefined;
+    if (attempt === ATTEMPTS || directoryInode(parts.paths.layer(record.id)) === checked.inode) return checked;
+    checked = await checkLayerOnDisk(record.id, parts, run);
   }
 }
 

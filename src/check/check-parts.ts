@@ -1,3 +1,4 @@
+import type { CheckMode } from '../contents/check-layer.js';
 import type { LayerId } from '../image/digest.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
@@ -14,7 +15,7 @@ export interface CheckParts extends LayerStoreParts {
 
 /** One run of a check. */
 export interface CheckRun {
-  readonly mode: 'quick' | 'full';
+  readonly mode: CheckMode;
   readonly signal: AbortSignal | undefined;
   readonly report: (progress: { readonly layer: LayerId; readonly done: number; readonly total: number }) => void;
 }

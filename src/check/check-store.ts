@@ -6,7 +6,7 @@ import { filterUnhurried, unhurried } from '../unhurried.js';
 import { checkContainers } from './check-containers.js';
 import { checkDirectories, retireUnrecorded } from './check-directories.js';
 import { checkImages } from './check-images.js';
-import { checkLayers } from './check-layers.js';
+import { checkLayerOnDisk, checkLayers } from './check-layers.js';
 import type { CheckParts, CheckRun } from './check-parts.js';
 import { type CheckReport, type Finding, finding, type RepairOutcome } from './findings.js';
 import { LayerHealer } from './heal-layers.js';
@@ -109,7 +109,7 @@ async function repairOne(found: Finding, healer: LayerHealer, parts: CheckParts)
       );
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
-      const { bytes } = await parts.pool.run('check-layer', { directory: parts.paths.layer(id), mode: 'quick' });
+      const { bytes } = await checkLayerOnDisk(id, parts, { mode: 'quick', signal: undefined });
       await parts.metadata.setLayerBytes(id, bytes);
       return done(`the record now says ${bytes} bytes`);
     }

@@ -1,3 +1,4 @@
+import type { CheckMode } from '../contents/check-layer.js';
 import type { LayerDifference } from '../contents/differences.js';
 import type { ImageId } from '../image/digest.js';
 
@@ -65,7 +66,7 @@ export function finding(parts: NewFinding): Finding {
 }
 
 export interface CheckReport {
-  readonly mode: 'quick' | 'full';
+  readonly mode: CheckMode;
   /** Damage first. */
   readonly findings: readonly Finding[];
   /** No damage is left: there was none, or it was healed. */

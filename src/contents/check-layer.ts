@@ -11,14 +11,18 @@ import { Differences, type LayerDifference } from './differences.js';
 import { walkTree } from './walk-tree.js';
 import { bytesBeside } from './write-contents.js';
 
+/** `quick`: counts and sizes. `full`: every entry, with its content. */
+export type CheckMode = 'quick' | 'full';
+
 export interface CheckLayerRequest {
   /** The layer's directory, absolute. */
   readonly directory: string;
-  /** `quick`: counts and sizes. `full`: every entry, with its content. */
-  readonly mode: 'quick' | 'full';
+  readonly mode: CheckMode;
 }
 
 export interface CheckedLayer {
+  /** The inode number of the layer's directory when this began; undefined where there was none. */
+  readonly inode: bigint | undefined;
   /** The first hundred. */
   readonly differences: readonly LayerDifference[];
   /** How many there are in all. */
@@ -40,10 +44,11 @@ export interface CheckedLayer {
 export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCalls, pause: () => void): CheckedLayer {
   const differences = new Differences();
   const rootfs = basename(layerRootfs(directory));
-  if (!isDirectory(directory) || !isDirectory(join(directory, rootfs))) {
-    const path = isDirectory(directory) ? rootfs : '';
+  const inode = directoryInode(directory);
+  if (inode === undefined || directoryInode(join(directory, rootfs)) === undefined) {
+    const path = inode === undefined ? '' : rootfs;
     differences.add({ path, what: 'missing', expected: 'directory', found: 'nothing' });
-    return { ...differences.result(), bytes: 0, entries: 0 };
+    return { inode, ...differences.result(), bytes: 0, entries: 0 };
   }
   checkBeside(directory, differences);
   const record = openRecord(directory, differences);
@@ -69,7 +74,7 @@ export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCa
   } finally {
     record?.close();
   }
-  return { ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
+  return { inode, ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
 }
 
 function openRecord(directory: string, differences: Differences): ContentsReader | undefined {
@@ -128,12 +133,14 @@ function compareTotals(recorded: ContentsSummary, found: Totals, path: string, d
     differences.add({ path, what: 'size', expected: String(recorded.size), found: String(found.size) });
 }
 
-function isDirectory(path: string): boolean {
+/** Undefined where there is no directory. */
+export function directoryInode(path: string): bigint | undefined {
   try {
-    return lstatSync(path).isDirectory();
+    const status = lstatSync(path, { bigint: true });
+    return status.isDirectory() ? status.ino : undefined;
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
 }

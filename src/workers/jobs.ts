@@ -1,4 +1,4 @@
-import type { CheckedLayer, CheckLayerRequest } from '../contents/check-layer.js';
+import type { CheckedLayer, CheckMode } from '../contents/check-layer.js';
 import type { Removed } from '../metadata/metadata-manager.js';
 import type { RecordsPlace, RemovalRequest } from '../metadata/sqlite-long-work.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
@@ -12,7 +12,7 @@ import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-laye
 export interface Jobs {
   'unpack-layer': { request: UnpackJob; result: UnpackedJob };
   'make-seam': { request: SeamRequest; result: MadeSeam };
-  'check-layer': { request: CheckLayerRequest; result: CheckedLayer };
+  'check-layers': { request: CheckLayersJob; result: CheckedLayer[] };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */
   'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
@@ -21,6 +21,11 @@ export interface Jobs {
   'remove-unused-records': { request: RemovalRequest; result: Removed };
   'verify-records': { request: RecordsPlace; result: string[] };
   'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
+}
+
+export interface CheckLayersJob {
+  readonly directories: readonly string[];
+  readonly mode: CheckMode;
 }
 
 export interface UnpackJob extends LayerTarget {

@@ -31,10 +31,12 @@ type Handlers = {
 const handlers: Handlers = {
   'unpack-layer': (request, { signal, progress }) => unpackStored(request, loadSyscalls(), signal, progress),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
-  'check-layer': (request, { isCancelled, signal }) =>
-    checkLayer(request, loadTreeCalls(loadSyscalls()), () => {
-      if (isCancelled()) throw abortedError(signal);
-    }),
+  'check-layers': ({ directories, mode }, { isCancelled, signal }) =>
+    directories.map((directory) =>
+      checkLayer({ directory, mode }, loadTreeCalls(loadSyscalls()), () => {
+        if (isCancelled()) throw abortedError(signal);
+      }),
+    ),
   'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
   'remove-tree': ({ path, gentle }, { isCancelled }) => {
     if (gentle) beGentle();
