@@ -92,7 +92,7 @@ export function useLayers(parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir(
       privileged,
       limits: { ...PLAIN_LIMITS, ...limits },
     };
-    const result = await unpackLayer(request, syscalls, signal, progress);
+    const result = await unpackLayer(request, { syscalls, signal, progress, hasSpareProcessor: () => true });
     const rootfs = join(directory, 'rootfs');
     return { ...result, rootfs, stacking: await readStacking(directory), tree: describeTree(rootfs) };
   };

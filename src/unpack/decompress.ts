@@ -3,18 +3,22 @@ import type { Chunks } from './inflate.js';
 import { inflateGzip } from './inflate-gzip.js';
 import { ownCopy } from './own-copy.js';
 
-/** Room for one inflated piece. A pull of 650 MB takes 2 % more time with half of it, and a layer of 500 MB, inflated and hashed, 18 % more with 128 KiB. */
-const CHUNK_SIZE = 1024 * 1024;
+/** Room for one inflated piece, which should stay in the processor's own cache while it is read. A pull of 650 MB takes 3 % more time with twice of it, and 5 % more with half. */
+const CHUNK_SIZE = 512 * 1024;
 /** Inflated pieces that wait while the one before is being written: what lets a second core inflate. */
 const CHUNKS_AHEAD = 4;
 
 /**
  * Inflates a layer, whichever way it is stored: gzip (any number of members), zstd (any number of frames) or not at all. The bytes decide, not
  * the media type: the two disagree in some images, and the digests guard the result either way.
+ * @param hasSpareProcessor whether one is free for another thread
  * @throws ProvisionerError `ERR_UNSUPPORTED_MEDIA_TYPE` for a compression that layers do not use; `ERR_LAYER_TRUNCATED`,
  * `ERR_LAYER_MALFORMED` for data that does not inflate
  */
-export async function* decompress(stored: Chunks): AsyncGenerator<Buffer, void, undefined> {
+export async function* decompress(
+  stored: Chunks,
+  hasSpareProcessor: () => boolean,
+): AsyncGenerator<Buffer, void, undefined> {
   const iterator = stored[Symbol.asyncIterator]();
   const head = await readHead(iterator);
   const all = prepend(head, iterator);
@@ -23,7 +27,7 @@ export async function* decompress(stored: Chunks): AsyncGenerator<Buffer, void, 
       yield* all;
       return;
     case 'gzip':
-      yield* inflateGzip(all, { chunkSize: CHUNK_SIZE, ...readAhead() });
+      yield* inflateGzip(all, { chunkSize: CHUNK_SIZE, ...readAhead(), hasSpareProcessor });
       return;
     case 'zstd': {
       const { inflateZstd } = await import('./inflate-zstd.js');

@@ -62,34 +62,37 @@ export interface UnpackedLayer {
   readonly skipped: Skipped;
 }
 
+/** What unpacking needs beside the layer. */
+export interface UnpackContext {
+  readonly syscalls: Syscalls;
+  readonly signal: AbortSignal;
+  /** Called with the stored bytes read so far, after each piece. */
+  readonly progress: (bytes: number) => void;
+  /** Whether one is free for another thread. */
+  readonly hasSpareProcessor: () => boolean;
+}
+
 /** Stored bytes read at a time. */
 const READ_SIZE = 1024 * 1024;
 
 /** Unpacks a layer that lies in a file. @throws as `unpackStoredBytes` */
-export async function unpackLayer(
-  request: UnpackRequest,
-  syscalls: Syscalls,
-  signal: AbortSignal,
-  progress: (bytes: number) => void,
-): Promise<UnpackedLayer> {
-  return unpackStoredBytes(readFileBlob(request.blob, signal), request, syscalls, signal, progress);
+export async function unpackLayer(request: UnpackRequest, context: UnpackContext): Promise<UnpackedLayer> {
+  return unpackStoredBytes(readFileBlob(request.blob, context.signal), request, context);
 }
 
 /**
  * Turns a stored layer into a directory in one pass: reads, checks the digest of the stored bytes, inflates, checks the diff ID, and writes
  * files. Made to run on a worker thread: between two chunks it gives way to the thread's events, within one it does not.
  * Whoever calls removes the directory when this fails.
- * @param progress called with the stored bytes read so far, after each piece
  * @throws ProvisionerError `ERR_DIGEST_MISMATCH`, `ERR_DIFF_ID_MISMATCH`, `ERR_LAYER_MALFORMED`, `ERR_LAYER_TRUNCATED`, `ERR_UNSAFE_PATH`,
  * `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
  */
 export async function unpackStoredBytes(
   bytes: StoredBytes,
   request: LayerTarget,
-  syscalls: Syscalls,
-  signal: AbortSignal,
-  progress: (bytes: number) => void,
+  context: UnpackContext,
 ): Promise<UnpackedLayer> {
+  const { syscalls, signal, progress } = context;
   const stored = new StoredLayer(bytes, request.digest, progress);
   const rootfs = layerRootfs(request.directory);
   const tree = openLayerRoot(rootfs, syscalls);
@@ -102,7 +105,7 @@ export async function unpackStoredBytes(
     removeDirectoryTree: (path) => removeReplaced(tree, path, join(request.directory, 'replaced'), syscalls),
   });
   try {
-    await writeTar(stored, request, writer, signal);
+    await writeTar(stored, request, writer, context);
     const written = writer.finish();
     await writeStacking(request.directory, written.stacking);
     const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known);
@@ -128,12 +131,12 @@ async function writeTar(
   stored: StoredLayer,
   { diffId, limits }: LayerTarget,
   writer: LayerWriter,
-  signal: AbortSignal,
+  { signal, hasSpareProcessor }: UnpackContext,
 ): Promise<void> {
   const tarHash = createHash(digestAlgorithm(diffId));
   const reader = new TarReader(writer);
   let tarBytes = 0;
-  for await (const chunk of decompress(stored.pieces())) {
+  for await (const chunk of decompress(stored.pieces(), hasSpareProcessor)) {
     if (signal.aborted) throw abortedError(signal);
     tarHash.update(chunk);
     // What follows the end of the archive is read too, for the digest, and must end as well.

@@ -50,6 +50,12 @@ export type ToWorker =
     }
   | { readonly type: 'cancel' };
 
+/** What a worker is given when it starts. */
+export interface WorkerData {
+  /** Its first element is the number of threads of the pool that are at work. */
+  readonly busy: Int32Array;
+}
+
 /** From a worker. */
 export type FromWorker =
   /** It has loaded what it needs, native modules too. */

@@ -2,21 +2,15 @@ import { mkdirSync } from 'node:fs';
 import { isProvisionerError } from '../errors.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { RegistryClient } from '../registry/registry-client.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
 import { removeTree } from '../tree/remove-tree.js';
-import { type UnpackedLayer, unpackLayer, unpackStoredBytes } from '../unpack/unpack-layer.js';
+import { type UnpackContext, type UnpackedLayer, unpackLayer, unpackStoredBytes } from '../unpack/unpack-layer.js';
 import type { UnpackedJob, UnpackJob } from './jobs.js';
 
 /** Unpacks a layer from wherever it is stored. @throws as `unpackStoredBytes`; from a registry also as `BlobReader` */
-export async function unpackStored(
-  job: UnpackJob,
-  syscalls: Syscalls,
-  signal: AbortSignal,
-  progress: (bytes: number) => void,
-): Promise<UnpackedJob> {
+export async function unpackStored(job: UnpackJob, context: UnpackContext): Promise<UnpackedJob> {
   const { blob, ...target } = job;
-  if (blob.kind === 'registry') return unpackFetched(job, blob, syscalls, signal, progress);
-  return { ...(await unpackLayer({ ...target, blob }, syscalls, signal, progress)), passedOver: [] };
+  if (blob.kind === 'registry') return unpackFetched(job, blob, context);
+  return { ...(await unpackLayer({ ...target, blob }, context)), passedOver: [] };
 }
 
 /** A thread has one job at a time, and one connection with it; it is kept for the next job. */
@@ -26,13 +20,8 @@ let client: RegistryClient | undefined;
  * From the socket to the disk in one pass. When the bytes turn out to be wrong ones, what was made of them is thrown away, and the layer is
  * begun anew without the host that they began with.
  */
-async function unpackFetched(
-  target: UnpackJob,
-  whole: RegistryBlob,
-  syscalls: Syscalls,
-  signal: AbortSignal,
-  progress: (bytes: number) => void,
-): Promise<UnpackedJob> {
+async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: UnpackContext): Promise<UnpackedJob> {
+  const { syscalls, signal } = context;
   const [{ RegistryClient }, { BlobReader }] = await Promise.all([
     import('../registry/registry-client.js'),
     import('../registry/blob-reader.js'),
@@ -42,7 +31,7 @@ async function unpackFetched(
   for (let blob = whole; ; ) {
     const reader = new BlobReader(client, blob, signal);
     try {
-      const layer: UnpackedLayer = await unpackStoredBytes(reader.chunks(), target, syscalls, signal, progress);
+      const layer: UnpackedLayer = await unpackStoredBytes(reader.chunks(), target, context);
       return { ...layer, passedOver: [...passedOver, ...reader.passedOver] };
     } catch (error) {
       const [suspect] = reader.servedBy;

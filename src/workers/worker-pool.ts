@@ -1,7 +1,7 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { abortedError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { unpackError } from './error-transport.js';
-import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
+import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 
 export interface JobOptions {
   readonly signal?: AbortSignal | undefined;
@@ -41,6 +41,8 @@ export class WorkerPool {
   readonly #waiting: Job[] = [];
   readonly #idle = new Map<Worker, NodeJS.Timeout>();
   readonly #busy = new Map<Worker, Job>();
+  /** How many those are, for the threads to see. */
+  readonly #busyCount = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   /** Threads that are loading what they need, and must not be ended; each with what tells when they are done. */
   readonly #loading = new Map<Worker, PromiseWithResolvers>();
   #closed = false;
@@ -119,7 +121,10 @@ export class WorkerPool {
   }
 
   #spawn(): Worker {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), workerOptions(process.execArgv));
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      ...workerOptions(process.execArgv),
+      workerData: { busy: this.#busyCount } satisfies WorkerData,
+    });
     this.#loading.set(worker, withResolvers());
     worker.on('message', (message: FromWorker) => this.#receive(worker, message));
     worker.on('error', (error) => this.#died(worker, error));
@@ -129,6 +134,7 @@ export class WorkerPool {
 
   #start(worker: Worker, job: Job): void {
     this.#busy.set(worker, job);
+    this.#countBusy();
     worker.ref();
     const { kind, request, cancelled } = job;
     send(worker, { type: 'run', kind, request, cancelled });
@@ -147,11 +153,16 @@ export class WorkerPool {
       return;
     }
     this.#busy.delete(worker);
+    this.#countBusy();
     this.#rest(worker);
     if (message.type === 'done') job.resolve(message.result);
     else if (job.options.signal?.aborted) job.reject(abortedError(job.options.signal));
     else job.reject(unpackError(message.error));
     this.#dispatch();
+  }
+
+  #countBusy(): void {
+    Atomics.store(this.#busyCount, 0, this.#busy.size);
   }
 
   #rest(worker: Worker): void {
@@ -179,6 +190,7 @@ export class WorkerPool {
     this.#idle.delete(worker);
     const job = this.#busy.get(worker);
     this.#busy.delete(worker);
+    this.#countBusy();
     if (job !== undefined) job.reject(this.#closed ? closedError() : deathError(job.kind, error));
     if (!this.#closed) this.#dispatch();
   }

@@ -1,5 +1,5 @@
-import { setPriority } from 'node:os';
-import { parentPort } from 'node:worker_threads';
+import { availableParallelism, setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
 import { checkLayer } from '../contents/check-layer.js';
 import { abortedError, systemCode } from '../errors.js';
 import { makeSeam } from '../seams/make-seam.js';
@@ -9,7 +9,7 @@ import { copyLayers } from '../tree/copy-layers.js';
 import { measureTree } from '../tree/measure-tree.js';
 import { removeTree } from '../tree/remove-tree.js';
 import { packError } from './error-transport.js';
-import type { FromWorker, JobKind, Jobs, ToWorker } from './jobs.js';
+import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 import { unpackStored } from './unpack-stored.js';
 
 /** At least so many milliseconds between two reports of progress. */
@@ -29,7 +29,8 @@ type Handlers = {
 };
 
 const handlers: Handlers = {
-  'unpack-layer': (request, { signal, progress }) => unpackStored(request, loadSyscalls(), signal, progress),
+  'unpack-layer': (request, { signal, progress }) =>
+    unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor }),
   'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
   'check-layers': ({ directories, mode }, { isCancelled, signal }) =>
     directories.map((directory) =>
@@ -72,6 +73,11 @@ function syncFileSystem(path: string): undefined {
     if (systemCode(error) !== 'ENOTSUP') throw error;
   }
 }
+
+const { busy } = workerData as WorkerData;
+const processors = availableParallelism();
+/** As far as this pool knows: each of its threads at work has one. */
+const hasSpareProcessor = (): boolean => Atomics.load(busy, 0) < processors;
 
 let current: AbortController | undefined;
 

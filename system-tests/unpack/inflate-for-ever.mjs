@@ -16,7 +16,8 @@ async function* members() {
 }
 
 let told = false;
-for await (const _ of inflateGzip(members(), { chunkSize: 1 << 19, highWaterMark: 1 << 20 }, loadIsal())) {
+const options = { chunkSize: 1 << 19, highWaterMark: 1 << 20, hasSpareProcessor: () => true };
+for await (const _ of inflateGzip(members(), options, loadIsal())) {
   if (!told) parentPort?.postMessage('inflating');
   told = true;
 }

@@ -10,9 +10,31 @@ import { inflateGzip } from '#src/unpack/inflate-gzip.js';
 import { describeGzip } from '../../native-free-tests/contracts/gzip.js';
 import { inPieces, text } from '../../native-free-tests/helpers/pieces.js';
 
-const OPTIONS = { chunkSize: 1 << 19, highWaterMark: 1 << 20 };
+/** @param hasSpareProcessor default: every other time */
+function options(hasSpareProcessor = everyOtherTime()) {
+  return { chunkSize: 1 << 19, highWaterMark: 1 << 20, hasSpareProcessor };
+}
 
-describeGzip('ISA-L', (pieces) => inflateGzip(pieces, OPTIONS, isal()));
+function everyOtherTime(): () => boolean {
+  let asked = 0;
+  return () => asked++ % 2 === 0;
+}
+
+describeGzip('ISA-L on another thread', (pieces) =>
+  inflateGzip(
+    pieces,
+    options(() => true),
+    isal(),
+  ),
+);
+describeGzip('ISA-L on the same thread', (pieces) =>
+  inflateGzip(
+    pieces,
+    options(() => false),
+    isal(),
+  ),
+);
+describeGzip('ISA-L on either thread in turn', (pieces) => inflateGzip(pieces, options(), isal()));
 
 /** It is among the packages that the tests install. */
 function isal(): Isal {
@@ -25,7 +47,7 @@ function isal(): Isal {
 async function verdict(stored: Buffer, size: number, by: Isal | null): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of inflateGzip(inPieces(stored, size), OPTIONS, by)) hash.update(chunk);
+    for await (const chunk of inflateGzip(inPieces(stored, size), options(), by)) hash.update(chunk);
     return hash.digest('hex');
   } catch (error) {
     expect((error as { code: string }).code).toMatch(/^ERR_LAYER_(MALFORMED|TRUNCATED)$/);
@@ -82,7 +104,7 @@ describe('ISA-L', () => {
       trailer,
     ]);
     let length = 0;
-    for await (const chunk of inflateGzip(inPieces(stored, 1 << 20), OPTIONS, isal())) length += chunk.length;
+    for await (const chunk of inflateGzip(inPieces(stored, 1 << 20), options(), isal())) length += chunk.length;
     expect(length).toBe(size);
   });
 

@@ -7,7 +7,12 @@ import { unpackLayer } from '#src/unpack/unpack-layer.js';
 
 const request = JSON.parse(process.argv[2] ?? '{}');
 try {
-  const result = await unpackLayer(request, loadSyscalls(), new AbortController().signal, () => {});
+  const result = await unpackLayer(request, {
+    syscalls: loadSyscalls(),
+    signal: new AbortController().signal,
+    progress: () => {},
+    hasSpareProcessor: () => true,
+  });
   process.stdout.write(JSON.stringify({ kind: loadSyscalls().kind, ...result }));
 } catch (error) {
   process.stdout.write(JSON.stringify({ failed: error.code, message: error.message, cause: String(error.cause) }));
