@@ -32,7 +32,15 @@ describe('a manifest', () => {
   });
 
   it.each([
-    ['a layer without digest', { layers: [{ ...LAYER, digest: undefined }] }, 'layers[0].digest: is not a digest'],
+    ['a layer without digest', { layers: [{ ...LAYER, digest: undefined }] }, 'layers[0].digest: is missing'],
+    [
+      'a layer of a size in words',
+      { layers: [{ ...LAYER, size: 'big' }] },
+      'layers[0].size: expected number, found string',
+    ],
+    ['a layer without a type', { layers: [{ ...LAYER, mediaType: '' }] }, 'layers[0].mediaType: is empty'],
+    ['a list in place of a layer', { layers: [[]] }, 'layers[0].mediaType: is missing'],
+    ['null in place of a layer', { layers: [null] }, 'layers[0]: expected object, found null'],
     [
       'a digest that is a path',
       { layers: [LAYER, { ...LAYER, digest: 'sha256:../../etc' }] },
@@ -43,8 +51,8 @@ describe('a manifest', () => {
       { config: { ...CONFIG, digest: `md5:${'a'.repeat(32)}` } },
       'config.digest: is not a digest',
     ],
-    ['a negative size', { config: { ...CONFIG, size: -1 } }, 'config.size'],
-    ['a size with a fraction', { config: { ...CONFIG, size: 1.5 } }, 'config.size'],
+    ['a negative size', { config: { ...CONFIG, size: -1 } }, 'config.size: is negative'],
+    ['a size with a fraction', { config: { ...CONFIG, size: 1.5 } }, 'config.size: is not a whole number'],
     ['a size beyond counting', { config: { ...CONFIG, size: 2 ** 60 } }, 'config.size'],
     ['a size in words', { layers: [{ ...LAYER, size: '20' }] }, 'layers[0].size'],
     ['no config', { config: undefined }, 'config'],

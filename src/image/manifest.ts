@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import * as v from 'valibot';
+import { checkDocument } from '../documents.js';
 import { ProvisionerError } from '../errors.js';
 import { type Digest, isDigest } from './digest.js';
 import type { ImageConfig } from './image-config.js';
@@ -17,75 +18,73 @@ export const DOCUMENT_LIMIT = 4 * 1024 * 1024;
 
 const NOT_AN_IMAGE = 'artifacts such as charts, signatures and attestations cannot be provisioned';
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'is not a digest');
+const digest = v.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'is not a digest');
+const someText = v.pipe(v.string(), v.nonEmpty('is empty'));
+const texts = v.record(v.string(), v.string());
 
-const platformSchema = z.object({
-  os: z.string(),
-  architecture: z.string(),
-  variant: z.string().optional(),
+const platformSchema = v.object({
+  os: v.string(),
+  architecture: v.string(),
+  variant: v.optional(v.string()),
 });
 
 /** @see OCI image-spec, descriptor.md */
-const descriptorSchema = z.object({
-  mediaType: z.string().min(1),
+const descriptorSchema = v.object({
+  mediaType: someText,
   digest,
-  size: z.int().nonnegative(),
-  annotations: z.record(z.string(), z.string()).nullish(),
-  platform: platformSchema.nullish(),
+  size: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
+  annotations: v.nullish(texts),
+  platform: v.nullish(platformSchema),
 });
-export type Descriptor = z.infer<typeof descriptorSchema>;
+export type Descriptor = v.InferOutput<typeof descriptorSchema>;
 
 /** Programs written in Go write an empty list as null. */
-const listOf = <Item extends z.ZodType>(item: Item) =>
-  z
-    .array(item)
-    .nullish()
-    .transform((list) => list ?? []);
+const listOf = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), []);
 
 /** @see OCI image-spec, image-index.md */
-const indexSchema = z.object({
-  schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
+const indexSchema = v.object({
+  schemaVersion: v.literal(2),
+  mediaType: v.optional(v.string()),
   manifests: listOf(descriptorSchema),
 });
-export type Index = z.infer<typeof indexSchema>;
+export type Index = v.InferOutput<typeof indexSchema>;
 
 /** @see OCI image-spec, manifest.md */
-const manifestSchema = z.object({
-  schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
+const manifestSchema = v.object({
+  schemaVersion: v.literal(2),
+  mediaType: v.optional(v.string()),
   config: descriptorSchema,
   layers: listOf(descriptorSchema),
 });
-export type Manifest = z.infer<typeof manifestSchema>;
+export type Manifest = v.InferOutput<typeof manifestSchema>;
 
-const stringList = z.array(z.string()).nullish();
+const stringList = v.nullish(v.array(v.string()));
 
 /** @see OCI image-spec, config.md */
-export const imageConfigSchema = z.object({
-  os: z.string().min(1),
-  architecture: z.string().min(1),
-  variant: z.string().optional(),
-  created: z.string().optional(),
-  config: z
-    .object({
+export const imageConfigSchema = v.object({
+  os: someText,
+  architecture: someText,
+  variant: v.optional(v.string()),
+  created: v.optional(v.string()),
+  config: v.nullish(
+    v.object({
       Env: stringList,
       Entrypoint: stringList,
       Cmd: stringList,
-      User: z.string().optional(),
-      WorkingDir: z.string().optional(),
-      Labels: z.record(z.string(), z.string()).nullish(),
-      StopSignal: z.string().optional(),
-    })
-    .nullish(),
-  rootfs: z.object({ type: z.literal('layers'), diff_ids: listOf(digest) }),
+      User: v.optional(v.string()),
+      WorkingDir: v.optional(v.string()),
+      Labels: v.nullish(texts),
+      StopSignal: v.optional(v.string()),
+    }),
+  ),
+  rootfs: v.object({ type: v.literal('layers'), diff_ids: listOf(digest) }),
 });
 
 /** One element of the `manifest.json` of `docker save`. */
-const dockerSaveSchema = z.array(
-  z.object({ Config: z.string().min(1), RepoTags: listOf(z.string()), Layers: listOf(z.string().min(1)) }),
+const dockerSaveSchema = v.array(
+  v.object({ Config: someText, RepoTags: listOf(v.string()), Layers: listOf(someText) }),
 );
-export type DockerSaveEntry = z.infer<typeof dockerSaveSchema>[number];
+export type DockerSaveEntry = v.InferOutput<typeof dockerSaveSchema>[number];
 
 /**
  * @param subject names the document in an error: `the manifest sha256:…`
@@ -145,7 +144,7 @@ export function parseDockerSave(text: string, subject: string): DockerSaveEntry[
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED` for a version that this program does not know */
 export function checkLayoutVersion(text: string, subject: string): void {
-  const { imageLayoutVersion } = check(z.object({ imageLayoutVersion: z.string() }), parseJson(text, subject), subject);
+  const { imageLayoutVersion } = check(v.object({ imageLayoutVersion: v.string() }), parseJson(text, subject), subject);
   if (/^1\.0\.\d+$/.test(imageLayoutVersion)) return;
   throw new ProvisionerError(
     'ERR_SOURCE_UNSUPPORTED',
@@ -175,14 +174,18 @@ function parseJson(text: string, subject: string): unknown {
   }
 }
 
-function check<Schema extends z.ZodType>(schema: Schema, document: unknown, subject: string): z.output<Schema> {
-  const result = schema.safeParse(document);
-  if (result.success) return result.data;
-  const faults = result.error.issues.slice(0, 3).map((issue) => {
-    const where = issue.path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
-    return `${where.replace(/^\./, '') || 'the document'}: ${issue.message}`;
+function check<const Schema extends v.GenericSchema>(
+  schema: Schema,
+  document: unknown,
+  subject: string,
+): v.InferOutput<Schema> {
+  const checked = checkDocument(schema, document);
+  if (checked.faults.length === 0) return checked.value;
+  const faults = checked.faults.slice(0, 3).map(({ path, problem }) => {
+    const where = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
+    return `${where.replace(/^\./, '') || 'the document'}: ${problem}`;
   });
-  const more = result.error.issues.length - faults.length;
+  const more = checked.faults.length - faults.length;
   throw malformed(subject, faults.join('; ') + (more > 0 ? `; and ${more} more` : ''), { faults });
 }
 

@@ -1,21 +1,22 @@
-import { z } from 'zod';
+import * as v from 'valibot';
+import { checkDocument } from '../documents.js';
 import { ProvisionerError } from '../errors.js';
 import { type ImageId, isDigest, type LayerId } from '../image/digest.js';
 import { mapUnhurried } from '../unhurried.js';
 import type { PrunePlan } from './plan.js';
 
-const digest = z.custom<ImageId & LayerId>((value) => typeof value === 'string' && isDigest(value), 'is no digest');
+const digest = v.custom<ImageId & LayerId>((value) => typeof value === 'string' && isDigest(value), 'is no digest');
 
 /** Without what is in the lists: each of those is checked by itself, because they may be long. */
-const PLAN = z.strictObject({
-  version: z.literal(1),
-  madeAt: z.number(),
-  images: z.array(z.unknown()),
-  layers: z.array(z.unknown()),
-  bytes: z.number(),
+const PLAN = v.strictObject({
+  version: v.literal(1),
+  madeAt: v.number(),
+  images: v.array(v.unknown()),
+  layers: v.array(v.unknown()),
+  bytes: v.number(),
 });
-const IMAGE = z.strictObject({ id: digest, names: z.array(z.string()), lastUsedAt: z.number() });
-const LAYER = z.strictObject({ id: digest, bytes: z.number() });
+const IMAGE = v.strictObject({ id: digest, names: v.array(v.string()), lastUsedAt: v.number() });
+const LAYER = v.strictObject({ id: digest, bytes: v.number() });
 
 /** Checks a plan that comes from outside. Gives others turns. @throws ProvisionerError `ERR_BAD_OPTION` */
 export async function checkPlan(value: unknown): Promise<PrunePlan> {
@@ -28,17 +29,17 @@ export async function checkPlan(value: unknown): Promise<PrunePlan> {
 }
 
 /** @param place of the value in the plan */
-function checked<Schema extends z.ZodType>(
+function checked<const Schema extends v.GenericSchema>(
   schema: Schema,
-  value: unknown,
+  document: unknown,
   place: readonly PropertyKey[],
-): z.output<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const path = [...place, ...(issue?.path ?? [])];
+): v.InferOutput<Schema> {
+  const { value, faults } = checkDocument(schema, document);
+  const [fault] = faults;
+  if (fault === undefined) return value as v.InferOutput<Schema>;
+  const path = [...place, ...fault.path];
   const where = path.length === 0 ? '' : ` at ${path.join('.')}`;
-  throw new ProvisionerError('ERR_BAD_OPTION', `not a plan of a prune${where}: ${issue?.message ?? 'malformed'}`, {
+  throw new ProvisionerError('ERR_BAD_OPTION', `not a plan of a prune${where}: ${fault.problem}`, {
     hint: 'make one with `provisioner prune --dry-run --plan FILE`',
   });
 }

@@ -1,23 +1,25 @@
-import { z } from 'zod';
+import * as v from 'valibot';
+import { checkDocument } from '../documents.js';
 import type { Credentials } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
 
-const entrySchema = z.object({
-  auth: z.string().optional(),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  identitytoken: z.string().optional(),
-  registrytoken: z.string().optional(),
+const text = v.optional(v.string());
+const entrySchema = v.object({
+  auth: text,
+  username: text,
+  password: text,
+  identitytoken: text,
+  registrytoken: text,
 });
 
-const fileSchema = z.object({
-  auths: z.record(z.string(), entrySchema.nullable()).nullish(),
-  credHelpers: z.record(z.string(), z.string()).nullish(),
-  credsStore: z.string().nullish(),
+const fileSchema = v.object({
+  auths: v.nullish(v.record(v.string(), v.nullable(entrySchema))),
+  credHelpers: v.nullish(v.record(v.string(), v.string())),
+  credsStore: v.nullish(v.string()),
 });
 
 /** What a `config.json` of Docker or an `auth.json` of podman says. @see docker login, "Credential stores"; containers-auth.json(5) */
-export type AuthFile = z.infer<typeof fileSchema>;
+export type AuthFile = v.InferOutput<typeof fileSchema>;
 
 /** What Docker Hub is called in such files, by whom ever wrote them. */
 const DOCKER_HUB = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
@@ -32,9 +34,10 @@ export function parseAuthFile(text: string, path: string): AuthFile {
     // The parser's error quotes the text, and with it a password: it is left out even as a cause.
     throw malformed(path, 'it is not JSON');
   }
-  const result = fileSchema.safeParse(document);
-  if (result.success) return result.data;
-  throw malformed(path, result.error.issues[0]?.path.join('.') ?? '');
+  const { value, faults } = checkDocument(fileSchema, document);
+  const [fault] = faults;
+  if (fault === undefined) return value as AuthFile;
+  throw malformed(path, `${fault.path.join('.')}: ${fault.problem}`);
 }
 
 /** The helper for a registry, as the part of its program's name after `docker-credential-`. */
@@ -86,7 +89,7 @@ function hostOfKey(key: string): string {
   return key.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '');
 }
 
-function credentialsOf(entry: z.infer<typeof entrySchema>, path: string): Credentials | undefined {
+function credentialsOf(entry: v.InferOutput<typeof entrySchema>, path: string): Credentials | undefined {
   if (entry.registrytoken) return { kind: 'bearer', token: entry.registrytoken };
   if (entry.identitytoken) return { kind: 'identity-token', token: entry.identitytoken };
   if (entry.auth) {

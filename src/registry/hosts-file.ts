@@ -1,6 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { parse } from 'smol-toml';
-import { z } from 'zod';
+import * as v from 'valibot';
+import { checkDocument } from '../documents.js';
 import type { Endpoint } from './endpoint.js';
 import { parseProxy } from './proxies.js';
 import { badSetting } from './registry-errors.js';
@@ -28,25 +29,28 @@ export interface HostsFile {
   };
 }
 
-const texts = z.union([z.string().transform((text) => [text]), z.array(z.string())]);
+const listOfOne = v.pipe(
+  v.string(),
+  v.transform((text) => [text]),
+);
+const texts = v.union([listOfOne, v.array(v.string())]);
 
-const hostSchema = z.object({
-  capabilities: z.array(z.string()).optional(),
-  ca: texts.optional(),
-  client: z
-    .union([z.string().transform((path) => [path]), z.array(z.union([z.string(), z.array(z.string())]))])
-    .optional(),
-  skip_verify: z.boolean().optional(),
-  header: z.record(z.string(), texts).optional(),
-  override_path: z.boolean().optional(),
-  dial_timeout: z.string().optional(),
-  proxy: z.string().optional(),
+const hostSchema = v.object({
+  capabilities: v.optional(v.array(v.string())),
+  ca: v.optional(texts),
+  client: v.optional(v.union([listOfOne, v.array(v.union([v.string(), v.array(v.string())]))])),
+  skip_verify: v.optional(v.boolean()),
+  header: v.optional(v.record(v.string(), texts)),
+  override_path: v.optional(v.boolean()),
+  dial_timeout: v.optional(v.string()),
+  proxy: v.optional(v.string()),
 });
-type HostFields = z.infer<typeof hostSchema>;
+type HostFields = v.InferOutput<typeof hostSchema>;
 
-const fileSchema = hostSchema.extend({
-  server: z.string().optional(),
-  host: z.record(z.string(), hostSchema).optional(),
+const fileSchema = v.object({
+  ...hostSchema.entries,
+  server: v.optional(v.string()),
+  host: v.optional(v.record(v.string(), hostSchema)),
 });
 
 /**
@@ -74,11 +78,11 @@ function parseToml(text: string, path: string): unknown {
   }
 }
 
-function check(document: unknown, path: string): z.infer<typeof fileSchema> {
-  const result = fileSchema.safeParse(document);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw malformed(path, `${issue?.path.join('.')}: ${issue?.message}`);
+function check(document: unknown, path: string): v.InferOutput<typeof fileSchema> {
+  const { value, faults } = checkDocument(fileSchema, document);
+  const [fault] = faults;
+  if (fault === undefined) return value as v.InferOutput<typeof fileSchema>;
+  throw malformed(path, `${fault.path.join('.')}: ${fault.problem}`);
 }
 
 function placeOf(url: string, { override_path: overridden = false }: HostFields, file: string) {
