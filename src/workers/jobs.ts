@@ -48,7 +48,9 @@ export type ToWorker =
       /** Its first element is 1 once the job is cancelled: what code that never yields looks at. */
       readonly cancelled: Int32Array;
     }
-  | { readonly type: 'cancel' };
+  | { readonly type: 'cancel' }
+  /** A layer of a registry will come in a moment. */
+  | { readonly type: 'prepare' };
 
 /** What a worker is given when it starts. */
 export interface WorkerData {

@@ -13,6 +13,17 @@ export async function unpackStored(job: UnpackJob, context: UnpackContext): Prom
   return { ...(await unpackLayer({ ...target, blob }, context)), passedOver: [] };
 }
 
+/** What is needed for a layer of a registry: loaded with the first one, or when it is known to come. */
+export async function loadFetching() {
+  const [{ RegistryClient }, { BlobReader }, { loadUndici }] = await Promise.all([
+    import('../registry/registry-client.js'),
+    import('../registry/blob-reader.js'),
+    import('../registry/load-undici.js'),
+  ]);
+  await loadUndici();
+  return { RegistryClient, BlobReader };
+}
+
 /** A thread has one job at a time, and one connection with it; it is kept for the next job. */
 let client: RegistryClient | undefined;
 
@@ -22,10 +33,7 @@ let client: RegistryClient | undefined;
  */
 async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: UnpackContext): Promise<UnpackedJob> {
   const { syscalls, signal } = context;
-  const [{ RegistryClient }, { BlobReader }] = await Promise.all([
-    import('../registry/registry-client.js'),
-    import('../registry/blob-reader.js'),
-  ]);
+  const { RegistryClient, BlobReader } = await loadFetching();
   client ??= new RegistryClient(1);
   const passedOver: PassedOver[] = [];
   for (let blob = whole; ; ) {

@@ -80,10 +80,14 @@ export class WorkerPool {
     }
   }
 
-  /** Starts threads for jobs that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
+  /** Starts threads for layers of a registry that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
   prepare(count: number): void {
     const room = this.#size - this.#busy.size;
-    while (!this.#closed && this.#idle.size < Math.min(count, room)) this.#rest(this.#spawn());
+    while (!this.#closed && this.#idle.size < Math.min(count, room)) {
+      const worker = this.#spawn();
+      send(worker, { type: 'prepare' });
+      this.#rest(worker);
+    }
   }
 
   /** Ends all threads; jobs that wait or run are rejected with `ERR_CLOSED`. */

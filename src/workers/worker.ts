@@ -1,16 +1,10 @@
 import { availableParallelism, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { checkLayer } from '../contents/check-layer.js';
 import { abortedError, systemCode } from '../errors.js';
-import { makeSeam } from '../seams/make-seam.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import { copyLayers } from '../tree/copy-layers.js';
-import { measureTree } from '../tree/measure-tree.js';
-import { removeTree } from '../tree/remove-tree.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
-import { unpackStored } from './unpack-stored.js';
 
 /** At least so many milliseconds between two reports of progress. */
 const PROGRESS_INTERVAL = 100;
@@ -28,18 +22,31 @@ type Handlers = {
   ) => Jobs[Kind]['result'] | Promise<Jobs[Kind]['result']>;
 };
 
+/** A thread loads what its jobs need when they need it: few have jobs of more than one kind. */
 const handlers: Handlers = {
-  'unpack-layer': (request, { signal, progress }) =>
-    unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor }),
-  'make-seam': (request) => makeSeam(request, loadTreeCalls(loadSyscalls())),
-  'check-layers': ({ directories, mode }, { isCancelled, signal }) =>
-    directories.map((directory) =>
-      checkLayer({ directory, mode }, loadTreeCalls(loadSyscalls()), () => {
+  'unpack-layer': async (request, { signal, progress }) => {
+    const { unpackStored } = await import('./unpack-stored.js');
+    return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor });
+  },
+  'make-seam': async (request) => {
+    const { makeSeam } = await import('../seams/make-seam.js');
+    return makeSeam(request, loadTreeCalls(loadSyscalls()));
+  },
+  'check-layers': async ({ directories, mode }, { isCancelled, signal }) => {
+    const { checkLayer } = await import('../contents/check-layer.js');
+    const calls = loadTreeCalls(loadSyscalls());
+    return directories.map((directory) =>
+      checkLayer({ directory, mode }, calls, () => {
         if (isCancelled()) throw abortedError(signal);
       }),
-    ),
-  'copy-layers': (request, { isCancelled }) => copyLayers({ ...request, isCancelled }),
-  'remove-tree': ({ path, gentle }, { isCancelled }) => {
+    );
+  },
+  'copy-layers': async (request, { isCancelled }) => {
+    const { copyLayers } = await import('../tree/copy-layers.js');
+    return copyLayers({ ...request, isCancelled });
+  },
+  'remove-tree': async ({ path, gentle }, { isCancelled }) => {
+    const { removeTree } = await import('../tree/remove-tree.js');
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
@@ -47,10 +54,12 @@ const handlers: Handlers = {
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
   'verify-records': async (request) => (await onRecords()).verifyRecords(request),
-  'measure-tree': ({ path, ...options }) => measureTree(path, options),
+  'measure-tree': async ({ path, ...options }) => {
+    const { measureTree } = await import('../tree/measure-tree.js');
+    return measureTree(path, options);
+  },
 };
 
-/** Most threads never look at the records. */
 const onRecords = () => import('../metadata/sqlite-long-work.js');
 
 /** A tenth of an ordinary thread's share when the processors are busy: the lowest priority would all but stop it, and somebody waits for the space. */
@@ -110,8 +119,18 @@ async function run(kind: JobKind, request: Jobs[JobKind]['request'], cancelled: 
   }
 }
 
+async function prepare(): Promise<void> {
+  try {
+    const { loadFetching } = await import('./unpack-stored.js');
+    await loadFetching();
+  } catch {
+    // The job that needs it will say so.
+  }
+}
+
 parentPort?.on('message', (message: ToWorker) => {
   if (message.type === 'cancel') current?.abort();
+  else if (message.type === 'prepare') void prepare();
   else void run(message.kind, message.request, message.cancelled);
 });
 
