@@ -155,7 +155,7 @@ function report(results) {
       name,
       median(name).toFixed(2),
       `${Math.min(...seconds).toFixed(2)}–${Math.max(...seconds).toFixed(2)}`,
-      (mine / median(name)).toFixed(2),
+      (mine / median(name)).toFixed(3),
       quantile(
         values.map(({ cpu }) => cpu),
         0.5,
