@@ -37,7 +37,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #body: ResponseBody | undefined;
 
-  constructor(resolve: (response: Answer) => void, reject: (reason: unknown) => void, signal: AbortSignal | undefined) {
+  constructor(resolve: (answer: Answer) => void, reject: (reason: unknown) => void, signal: AbortSignal | undefined) {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#signal = signal;

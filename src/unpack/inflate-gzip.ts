@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import * as zlib from 'node:zlib';
 import type { GzipInflater, Isal } from '../isal/isal.js';
 import { loadIsal } from '../isal/load-isal.js';
@@ -42,8 +43,15 @@ async function* inflated(
   let ahead: Promise<number> | undefined;
   try {
     for (;;) {
-      const length = await (ahead ?? reader.fill(ready, 'here'));
-      if (ahead !== undefined) [ready, other] = [other, ready];
+      let length: number;
+      if (ahead === undefined) {
+        // Else nobody here would have a turn before the next stored piece, and so many zeros fit into one that this takes seconds.
+        await setImmediate();
+        length = await reader.fill(ready, 'here');
+      } else {
+        length = await ahead;
+        [ready, other] = [other, ready];
+      }
       if (length === 0) return;
       ahead = hasSpareProcessor() ? reader.fill(other, 'aside') : undefined;
       // Its error is told when its turn comes; the reader may be done with us before that.

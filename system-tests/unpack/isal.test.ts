@@ -108,6 +108,25 @@ describe('ISA-L', () => {
     expect(length).toBe(size);
   });
 
+  it('lets its thread hear of others between pieces, also where it inflates itself', async () => {
+    const stored = gzipSync(Buffer.alloc(2 ** 26));
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    let pieces = 0;
+    for await (const _ of inflateGzip(
+      inPieces(stored, 1 << 20),
+      options(() => false),
+      isal(),
+    )) {
+      pieces++;
+      // Some work for each, so that a timer is due.
+      for (const begun = performance.now(); performance.now() < begun + 2; );
+    }
+    clearInterval(timer);
+    expect(pieces).toBe(128);
+    expect(turns).toBeGreaterThan(pieces / 2);
+  });
+
   it('takes the same checksums as zlib', () => {
     for (const length of [0, 1, 15, 16, 17, 255, 4096, text.length]) {
       expect(isal().crc32(text.subarray(3, 3 + length), 0x12345678)).toBe(
