@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkDocument } from '../documents.js';
+import { checkDocument, describeFault } from '../check-document.js';
 import { ProvisionerError } from '../errors.js';
 import { type Digest, isDigest } from './digest.js';
 import type { ImageConfig } from './image-config.js';
@@ -174,17 +174,14 @@ function parseJson(text: string, subject: string): unknown {
   }
 }
 
-function check<const Schema extends v.GenericSchema>(
+function check<Schema extends v.GenericSchema>(
   schema: Schema,
   document: unknown,
   subject: string,
 ): v.InferOutput<Schema> {
   const checked = checkDocument(schema, document);
-  if (checked.faults.length === 0) return checked.value;
-  const faults = checked.faults.slice(0, 3).map(({ path, problem }) => {
-    const where = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
-    return `${where.replace(/^\./, '') || 'the document'}: ${problem}`;
-  });
+  if (checked.sound) return checked.value;
+  const faults = checked.faults.slice(0, 3).map((fault) => describeFault(fault));
   const more = checked.faults.length - faults.length;
   throw malformed(subject, faults.join('; ') + (more > 0 ? `; and ${more} more` : ''), { faults });
 }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkDocument } from '../documents.js';
+import { checkDocument } from '../check-document.js';
 import { ProvisionerError } from '../errors.js';
 import { type ImageId, isDigest, type LayerId } from '../image/digest.js';
 import { mapUnhurried } from '../unhurried.js';
@@ -29,14 +29,14 @@ export async function checkPlan(value: unknown): Promise<PrunePlan> {
 }
 
 /** @param place of the value in the plan */
-function checked<const Schema extends v.GenericSchema>(
+function checked<Schema extends v.GenericSchema>(
   schema: Schema,
   document: unknown,
   place: readonly PropertyKey[],
 ): v.InferOutput<Schema> {
-  const { value, faults } = checkDocument(schema, document);
-  const [fault] = faults;
-  if (fault === undefined) return value as v.InferOutput<Schema>;
+  const checked = checkDocument(schema, document);
+  if (checked.sound) return checked.value;
+  const [fault] = checked.faults;
   const path = [...place, ...fault.path];
   const where = path.length === 0 ? '' : ` at ${path.join('.')}`;
   throw new ProvisionerError('ERR_BAD_OPTION', `not a plan of a prune${where}: ${fault.problem}`, {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkDocument } from '../documents.js';
+import { checkDocument, describeFault } from '../check-document.js';
 import type { Credentials } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
 
@@ -34,10 +34,9 @@ export function parseAuthFile(text: string, path: string): AuthFile {
     // The parser's error quotes the text, and with it a password: it is left out even as a cause.
     throw malformed(path, 'it is not JSON');
   }
-  const { value, faults } = checkDocument(fileSchema, document);
-  const [fault] = faults;
-  if (fault === undefined) return value as AuthFile;
-  throw malformed(path, `${fault.path.join('.')}: ${fault.problem}`);
+  const checked = checkDocument(fileSchema, document);
+  if (checked.sound) return checked.value;
+  throw malformed(path, describeFault(checked.faults[0]));
 }
 
 /** The helper for a registry, as the part of its program's name after `docker-credential-`. */

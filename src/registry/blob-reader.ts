@@ -1,10 +1,10 @@
 import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
-import type { Answer } from './exchange.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient } from './registry-client.js';
 import { type Asked, failed, transportError } from './registry-errors.js';
 import { mayPass, pause, pauseBefore } from './retry.js';
+import type { Answer } from './send-request.js';
 
 /** Before a connection is made anew that had brought bytes, in milliseconds. */
 const RESUME_PAUSE = 50;

@@ -1,7 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { parse } from 'smol-toml';
 import * as v from 'valibot';
-import { checkDocument } from '../documents.js';
+import { checkDocument, describeFault } from '../check-document.js';
 import type { Endpoint } from './endpoint.js';
 import { parseProxy } from './proxies.js';
 import { badSetting } from './registry-errors.js';
@@ -79,10 +79,9 @@ function parseToml(text: string, path: string): unknown {
 }
 
 function check(document: unknown, path: string): v.InferOutput<typeof fileSchema> {
-  const { value, faults } = checkDocument(fileSchema, document);
-  const [fault] = faults;
-  if (fault === undefined) return value as v.InferOutput<typeof fileSchema>;
-  throw malformed(path, `${fault.path.join('.')}: ${fault.problem}`);
+  const checked = checkDocument(fileSchema, document);
+  if (checked.sound) return checked.value;
+  throw malformed(path, describeFault(checked.faults[0]));
 }
 
 function placeOf(url: string, { override_path: overridden = false }: HostFields, file: string) {

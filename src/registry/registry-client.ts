@@ -3,10 +3,10 @@ import type { SendTokenRequest } from './access-tokens.js';
 import { Authentication, type Authorization } from './authentication.js';
 import { Dispatchers } from './dispatchers.js';
 import { CONNECT_TIMEOUT, type Endpoint, isLoopback } from './endpoint.js';
-import { type Answer, exchange } from './exchange.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
 import type { ResponseBody } from './response-body.js';
+import { type Answer, sendRequest } from './send-request.js';
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD';
@@ -178,7 +178,7 @@ export class RegistryClient {
         headersTimeout: stallTimeout,
         bodyTimeout: stallTimeout,
       };
-      const answer = await exchange(dispatcher, options, signal);
+      const answer = await sendRequest(dispatcher, options, signal);
       if (reader !== undefined && answer.status === PROXY_AUTHENTICATION_REQUIRED) {
         answer.body.destroy();
         throw new ProxyFailure(reader.origin, { status: answer.status });

@@ -3,11 +3,11 @@ import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
 import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
 import type { Endpoint } from './endpoint.js';
-import type { Answer } from './exchange.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { withRetries } from './retry.js';
+import type { Answer } from './send-request.js';
 
 export interface RepositoryParts {
   readonly client: RegistryClient;

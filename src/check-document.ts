@@ -9,18 +9,24 @@ export interface Fault {
 }
 
 export type CheckedDocument<Output> =
-  | { readonly value: Output; readonly faults: readonly [] }
-  | { readonly value?: never; readonly faults: readonly [Fault, ...Fault[]] };
+  | { readonly sound: true; readonly value: Output }
+  | { readonly sound: false; readonly faults: readonly [Fault, ...Fault[]] };
 
 /** Holds a parsed document against its schema. @returns what the schema makes of it, or all its faults */
-export function checkDocument<const Schema extends GenericSchema>(
+export function checkDocument<Schema extends GenericSchema>(
   schema: Schema,
   document: unknown,
 ): CheckedDocument<InferOutput<Schema>> {
   const result = safeParse(schema, document);
-  if (result.success) return { value: result.output, faults: [] };
+  if (result.success) return { sound: true, value: result.output };
   const [first, ...others] = result.issues;
-  return { faults: [faultOf(first), ...others.map(faultOf)] };
+  return { sound: false, faults: [faultOf(first), ...others.map(faultOf)] };
+}
+
+/** `layers[0].digest: is missing`. */
+export function describeFault({ path, problem }: Fault): string {
+  const steps = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));
+  return `${steps.join('').replace(/^\./, '') || 'the document'}: ${problem}`;
 }
 
 function faultOf(issue: BaseIssue<unknown>): Fault {

@@ -16,7 +16,7 @@ export interface Answer {
  * @param signal breaks off the body as well, with its reason
  * @throws what the connection failed with; the signal's reason
  */
-export async function exchange(
+export async function sendRequest(
   dispatcher: Dispatcher,
   options: Dispatcher.DispatchOptions,
   signal: AbortSignal | undefined,
