@@ -1,4 +1,15 @@
-import { type BaseIssue, type GenericSchema, type InferOutput, safeParse } from 'valibot';
+import {
+  type BaseIssue,
+  custom,
+  type GenericSchema,
+  type InferOutput,
+  type ObjectEntries,
+  object,
+  pipe,
+  record,
+  safeParse,
+  string,
+} from 'valibot';
 
 /** Something in a document that is not as it must be. */
 export interface Fault {
@@ -11,6 +22,18 @@ export interface Fault {
 export type CheckedDocument<Output> =
   | { readonly sound: true; readonly value: Output }
   | { readonly sound: false; readonly faults: readonly [Fault, ...Fault[]] };
+
+/** JSON's objects. An array would pass for one, and for an empty one where nothing is required. */
+const jsonObject = custom<Record<string, unknown>>(
+  (value) => kindOf(value) === 'object',
+  ({ input }) => `expected object, found ${kindOf(input)}`,
+);
+
+/** An object with these entries; others are left out. */
+export const objectOf = <Entries extends ObjectEntries>(entries: Entries) => pipe(jsonObject, object(entries));
+
+/** An object with any keys. */
+export const recordOf = <Value extends GenericSchema>(value: Value) => pipe(jsonObject, record(string(), value));
 
 /** Holds a parsed document against its schema. @returns what the schema makes of it, or all its faults */
 export function checkDocument<Schema extends GenericSchema>(
@@ -34,10 +57,10 @@ function faultOf(issue: BaseIssue<unknown>): Fault {
 }
 
 function problemOf({ kind, type, input, expected, message }: BaseIssue<unknown>): string {
+  if (input === undefined) return 'is missing';
   // Those have a text of their own in the schema.
   if (kind === 'validation' || type === 'custom') return message;
   if (expected === 'never') return 'is unknown';
-  if (input === undefined) return 'is missing';
   return `expected ${expected?.toLowerCase()}, found ${kindOf(input)}`;
 }
 

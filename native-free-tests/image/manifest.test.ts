@@ -39,7 +39,8 @@ describe('a manifest', () => {
       'layers[0].size: expected number, found string',
     ],
     ['a layer without a type', { layers: [{ ...LAYER, mediaType: '' }] }, 'layers[0].mediaType: is empty'],
-    ['a list in place of a layer', { layers: [[]] }, 'layers[0].mediaType: is missing'],
+    ['a list in place of a layer', { layers: [[]] }, 'layers[0]: expected object, found array'],
+    ['a list in place of annotations', { layers: [{ ...LAYER, annotations: ['a'] }] }, 'annotations: expected object'],
     ['null in place of a layer', { layers: [null] }, 'layers[0]: expected object, found null'],
     [
       'a digest that is a path',

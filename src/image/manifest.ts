@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkDocument, describeFault } from '../check-document.js';
+import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
 import { ProvisionerError } from '../errors.js';
 import { type Digest, isDigest } from './digest.js';
 import type { ImageConfig } from './image-config.js';
@@ -20,16 +20,16 @@ const NOT_AN_IMAGE = 'artifacts such as charts, signatures and attestations cann
 
 const digest = v.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'is not a digest');
 const someText = v.pipe(v.string(), v.nonEmpty('is empty'));
-const texts = v.record(v.string(), v.string());
+const texts = recordOf(v.string());
 
-const platformSchema = v.object({
+const platformSchema = objectOf({
   os: v.string(),
   architecture: v.string(),
   variant: v.optional(v.string()),
 });
 
 /** @see OCI image-spec, descriptor.md */
-const descriptorSchema = v.object({
+const descriptorSchema = objectOf({
   mediaType: someText,
   digest,
   size: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
@@ -42,7 +42,7 @@ export type Descriptor = v.InferOutput<typeof descriptorSchema>;
 const listOf = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), []);
 
 /** @see OCI image-spec, image-index.md */
-const indexSchema = v.object({
+const indexSchema = objectOf({
   schemaVersion: v.literal(2),
   mediaType: v.optional(v.string()),
   manifests: listOf(descriptorSchema),
@@ -50,7 +50,7 @@ const indexSchema = v.object({
 export type Index = v.InferOutput<typeof indexSchema>;
 
 /** @see OCI image-spec, manifest.md */
-const manifestSchema = v.object({
+const manifestSchema = objectOf({
   schemaVersion: v.literal(2),
   mediaType: v.optional(v.string()),
   config: descriptorSchema,
@@ -61,13 +61,13 @@ export type Manifest = v.InferOutput<typeof manifestSchema>;
 const stringList = v.nullish(v.array(v.string()));
 
 /** @see OCI image-spec, config.md */
-export const imageConfigSchema = v.object({
+export const imageConfigSchema = objectOf({
   os: someText,
   architecture: someText,
   variant: v.optional(v.string()),
   created: v.optional(v.string()),
   config: v.nullish(
-    v.object({
+    objectOf({
       Env: stringList,
       Entrypoint: stringList,
       Cmd: stringList,
@@ -77,12 +77,12 @@ export const imageConfigSchema = v.object({
       StopSignal: v.optional(v.string()),
     }),
   ),
-  rootfs: v.object({ type: v.literal('layers'), diff_ids: listOf(digest) }),
+  rootfs: objectOf({ type: v.literal('layers'), diff_ids: listOf(digest) }),
 });
 
 /** One element of the `manifest.json` of `docker save`. */
 const dockerSaveSchema = v.array(
-  v.object({ Config: someText, RepoTags: listOf(v.string()), Layers: listOf(someText) }),
+  objectOf({ Config: someText, RepoTags: listOf(v.string()), Layers: listOf(someText) }),
 );
 export type DockerSaveEntry = v.InferOutput<typeof dockerSaveSchema>[number];
 
@@ -144,7 +144,7 @@ export function parseDockerSave(text: string, subject: string): DockerSaveEntry[
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED` for a version that this program does not know */
 export function checkLayoutVersion(text: string, subject: string): void {
-  const { imageLayoutVersion } = check(v.object({ imageLayoutVersion: v.string() }), parseJson(text, subject), subject);
+  const { imageLayoutVersion } = check(objectOf({ imageLayoutVersion: v.string() }), parseJson(text, subject), subject);
   if (/^1\.0\.\d+$/.test(imageLayoutVersion)) return;
   throw new ProvisionerError(
     'ERR_SOURCE_UNSUPPORTED',

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
-import { checkDocument, describeFault } from '../check-document.js';
+import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
 import type { Credentials } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
 
 const text = v.optional(v.string());
-const entrySchema = v.object({
+const entrySchema = objectOf({
   auth: text,
   username: text,
   password: text,
@@ -12,9 +12,9 @@ const entrySchema = v.object({
   registrytoken: text,
 });
 
-const fileSchema = v.object({
-  auths: v.nullish(v.record(v.string(), v.nullable(entrySchema))),
-  credHelpers: v.nullish(v.record(v.string(), v.string())),
+const fileSchema = objectOf({
+  auths: v.nullish(recordOf(v.nullable(entrySchema))),
+  credHelpers: v.nullish(recordOf(v.string())),
   credsStore: v.nullish(v.string()),
 });
 

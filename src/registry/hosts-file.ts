@@ -1,7 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { parse } from 'smol-toml';
 import * as v from 'valibot';
-import { checkDocument, describeFault } from '../check-document.js';
+import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
 import type { Endpoint } from './endpoint.js';
 import { parseProxy } from './proxies.js';
 import { badSetting } from './registry-errors.js';
@@ -35,22 +35,23 @@ const listOfOne = v.pipe(
 );
 const texts = v.union([listOfOne, v.array(v.string())]);
 
-const hostSchema = v.object({
+const hostEntries = {
   capabilities: v.optional(v.array(v.string())),
   ca: v.optional(texts),
   client: v.optional(v.union([listOfOne, v.array(v.union([v.string(), v.array(v.string())]))])),
   skip_verify: v.optional(v.boolean()),
-  header: v.optional(v.record(v.string(), texts)),
+  header: v.optional(recordOf(texts)),
   override_path: v.optional(v.boolean()),
   dial_timeout: v.optional(v.string()),
   proxy: v.optional(v.string()),
-});
+};
+const hostSchema = objectOf(hostEntries);
 type HostFields = v.InferOutput<typeof hostSchema>;
 
-const fileSchema = v.object({
-  ...hostSchema.entries,
+const fileSchema = objectOf({
+  ...hostEntries,
   server: v.optional(v.string()),
-  host: v.optional(v.record(v.string(), hostSchema)),
+  host: v.optional(recordOf(hostSchema)),
 });
 
 /**
