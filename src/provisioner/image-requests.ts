@@ -3,7 +3,7 @@ import { isProvisionerError, ProvisionerError } from '../errors.js';
 import { parsePlatform, platformFit } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { parseSource, type Source } from '../pull/source.js';
-import type { RegistryOptions } from '../registry/registry-options.js';
+import { overridden, type RegistryOptions } from '../registry/registry-options.js';
 import type { Availability } from '../store/availability.js';
 import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
@@ -114,12 +114,11 @@ export class ImageRequests {
     return this.#images.findFor(source.reference, platform === undefined ? undefined : parsePlatform(platform));
   }
 
-  #request({ name, platform, registry = {}, signal, maxImageBytes, force }: PullImageOptions): PullRequest {
-    const own = Object.entries(registry).filter(([, value]) => value !== undefined);
+  #request({ name, platform, registry, signal, maxImageBytes, force }: PullImageOptions): PullRequest {
     return {
       platform: wantedPlatform(platform),
       names: name === undefined ? undefined : [imageName(name)],
-      registry: { ...this.#registry, ...Object.fromEntries(own) },
+      registry: overridden(this.#registry, registry),
       maxImageBytes,
       force,
       signal,

@@ -57,6 +57,8 @@ export interface CheckOptions {
   readonly full?: boolean | undefined;
   /** Heal what is damaged, from the sources that images came from. Default: false, and nothing in the store changes. */
   readonly repair?: boolean | undefined;
+  /** How registries are reached for that; what is left out here is the provisioner's own. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

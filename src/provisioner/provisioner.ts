@@ -13,6 +13,7 @@ import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/met
 import type { PrunePlan } from '../prune/plan.js';
 import type { PruneOptions, PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
+import { overridden } from '../registry/registry-options.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
@@ -289,11 +290,13 @@ export class Provisioner {
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     this.#checkOpen();
-    const { full = false, repair = false, signal } = options;
+    const { full = false, repair = false, registry, signal } = options;
     const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
     const { checkStore } = await import('../check/check-store.js');
     const run = { mode: full ? 'full' : 'quick', signal, report } as const;
-    return this.#freeing(() => checkStore(this.#parts.checkParts(), run, repair));
+    const parts = this.#parts.checkParts();
+    const reached = { ...parts, registry: overridden(parts.registry, registry) };
+    return this.#freeing(() => checkStore(reached, run, repair));
   }
 
   /** Where the store's disk space goes. */

@@ -40,6 +40,11 @@ export const DEFAULT_STALL_TIMEOUT = 30_000;
 export const DEFAULT_RETRIES = 5;
 export const DEFAULT_CONNECTIONS_PER_HOST = 8;
 
+/** @param own of one call: what it leaves out is as `defaults` say */
+export function overridden(defaults: RegistryOptions, own: RegistryOptions = {}): RegistryOptions {
+  return { ...defaults, ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) };
+}
+
 /** @throws ProvisionerError `ERR_BAD_OPTION` */
 export function checkRegistryOptions({ stallTimeout, retries, connectionsPerHost }: RegistryOptions): void {
   checkNumber('stallTimeout', stallTimeout, 100, 24 * 60 * 60 * 1000);

@@ -1,3 +1,5 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { newStore } from '../cli/run-cli.js';
@@ -50,6 +52,19 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
     const error = await failedPull(p, p.pull(source, { registry: { credentials: { username: 'a', password: 'b' } } }));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED', hint: expect.stringContaining('log in') });
     await p.pull(source, { registry: { credentials: { username: USER.name, password: USER.password } } });
+  });
+
+  it('lets in who heals a layer, and says who he is', async () => {
+    const { source } = await privateRegistry();
+    const { run, root } = newStore();
+    const creds = ['--creds', `${USER.name}:${USER.password}`];
+    expect((await run(['pull', source, ...creds])).status).toBe(0);
+    const [layer = ''] = readdirSync(join(root, 'layers'));
+    rmSync(join(root, 'layers', layer), { recursive: true });
+    const refused = await run(['check', '--repair']);
+    expect([refused.status, refused.stdout.includes('not repaired')]).toEqual([1, true]);
+    const healed = await run(['check', '--repair', ...creds]);
+    expect([healed.status, healed.stdout.includes('all healed')]).toEqual([0, true]);
   });
 
   it('asks who we are when nobody said', async () => {

@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import type { CheckReport, Finding } from '../../index.js';
 import type { Cli } from '../cli.js';
 import { formatDuration } from '../output/human-units.js';
+import { addRegistryFlags, type RegistryFlags, registryOptions } from '../registry-flags.js';
 
-interface CheckFlags {
+interface CheckFlags extends RegistryFlags {
   readonly full?: boolean;
   readonly repair?: boolean;
 }
@@ -15,7 +16,9 @@ export function define(command: Command, cli: Cli): void {
         'times, links and extended attributes. Prints what it finds. The exit status is 1 when damage is left.',
     )
     .option('--full', 'compare everything in each layer with what was unpacked')
-    .option('--repair', 'get damaged layers again from where their images came from, and swap them in')
+    .option('--repair', 'get damaged layers again from where their images came from, and swap them in');
+  addRegistryFlags(command);
+  command
     .addHelpText(
       'after',
       `
@@ -25,9 +28,10 @@ Examples:
   provisioner check
   provisioner check --full --repair`,
     )
-    .action(async ({ full, repair }: CheckFlags) => {
+    .action(async ({ full, repair, ...flags }: CheckFlags) => {
+      const registry = registryOptions(flags);
       await cli.withStore(async ({ provisioner, output, signal, unsuccessful }) => {
-        const report = await provisioner.check({ full, repair, signal });
+        const report = await provisioner.check({ full, repair, registry, signal });
         for (const finding of report.findings) for (const line of linesOf(finding)) output.line(line);
         output.line(summaryOf(report));
         output.document(() => report);
