@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { digestHex, type LayerId } from './image/digest.js';
+import { digestHex, isDigest, type LayerId } from './image/digest.js';
 
 /**
  * The store on disk, drawn once. Every other file asks here, so that a path has one spelling.
@@ -9,6 +9,7 @@ import { digestHex, type LayerId } from './image/digest.js';
  *   ├── format                            store format and whiteout format; an unknown one is refused
  *   ├── metadata.sqlite                   records (WAL)
  *   ├── lock                              cross-process read-write lock
+ *   ├── alive/<life>                      held by a lock for as long as its process lives; made with the first one
  *   ├── reserve/                          space that is given up when the disk is full
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
  *   ├── staging/<pull-id>/<n>.parked/     a directory of parked/ being made, with a fresh copy in it
@@ -41,6 +42,9 @@ export class StorePaths {
   }
   get lock(): string {
     return below(this.root, 'lock');
+  }
+  get alive(): string {
+    return below(this.root, 'alive');
   }
   get reserve(): string {
     return below(this.root, 'reserve');
@@ -88,6 +92,7 @@ export class StorePaths {
     return [
       this.format,
       this.lock,
+      this.alive,
       this.reserve,
       this.staging,
       this.layers,
@@ -119,6 +124,27 @@ export class StorePaths {
   scratch(containerId: string, backend: string, rootfsId: string): string {
     return below(this.scratches(containerId, backend), rootfsId);
   }
+}
+
+/** The layer whose directory in `layers/` has this name; undefined for a name that no layer has. The one place that says what such a name looks like. */
+export function layerOfDirectory(name: string): LayerId | undefined {
+  const digest = `${name.length === 128 ? 'sha512' : 'sha256'}:${name}`;
+  return isDigest(digest) ? (digest as LayerId) : undefined;
+}
+
+/** Layers whose files a path leads to, in whichever store and as whoever calls it what. @returns the names of their directories in `layers/`, each with its path */
+export function layersNamedIn(text: string): { readonly name: string; readonly path: string }[] {
+  return [...text.matchAll(/(?<=^|[:=])([^:,=]*\/layers\/([0-9a-f]+)\/rootfs)(?=$|[:,])/g)].map(
+    ([, path = '', name = '']) => ({
+      name,
+      path,
+    }),
+  );
+}
+
+/** The ids of the container's rootfs that a path ends with; undefined for any other path. */
+export function rootfsIdOf(path: string): string | undefined {
+  return /\/containers\/[^/]+(?:\/containers\/[^/]+)*\/backends\/[^/]+\/rootfses\/([^/]+)$/.exec(path)?.[1];
 }
 
 /** Where a layer directory, staged or complete, keeps its files. */

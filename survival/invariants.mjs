@@ -102,13 +102,15 @@ export function readRecords(path) {
   }
 }
 
-const OWN = /^(?:format|metadata\.sqlite(?:-wal|-shm)?|lock|reserve|staging|layers|gc|parked|containers)$/;
+const OWN = /^(?:format|metadata\.sqlite(?:-wal|-shm)?|lock|alive|reserve|staging|layers|gc|parked|containers)$/;
 
 /** What is in the store that nothing accounts for. @param {StorePaths} paths @param {boolean} busy @returns {string[]} */
 function strangers(paths, busy) {
   const found = readdirSync(paths.root).filter((name) => !OWN.test(name));
   for (const name of readdirSync(paths.staging)) found.push(`staging/${name}`);
   for (const name of readdirSync(paths.gc)) found.push(`gc/${name}`);
+  // Nobody's life is there any more where no process has the store open.
+  for (const name of busy ? [] : namesIn(paths.alive)) found.push(`alive/${name}`);
   const wal = lstatSync(`${paths.metadata}-wal`, { throwIfNoEntry: false });
   if (!busy && (wal?.size ?? 0) > 0) found.push('metadata.sqlite-wal, though nobody has the records open');
   return found.map((name) => `left in the store: ${name}`);
@@ -258,6 +260,11 @@ function containerDirectoryFaults(paths, expected) {
   }
   for (const path of expected) if (!present.has(path)) found.push(`recorded without a directory: ${path}`);
   return found;
+}
+
+/** None when there is no such directory. @param {string} path @returns {string[]} */
+function namesIn(path) {
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(path);
 }
 
 /** @param {string} path @returns {string | undefined} undefined when it cannot be read */

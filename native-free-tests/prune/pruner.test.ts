@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
-import { isAlive, newIdentity } from '#src/locks/process-identity.js';
+import type { Liveness } from '#src/locks/liveness.js';
 import { StoreLock } from '#src/locks/store-lock.js';
 import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
 import { Pruner } from '#src/prune/pruner.js';
 import { Sweeper } from '#src/store/sweeper.js';
 import { dead, digestOf, image, layer, rootfs } from '../contracts/metadata-records.js';
+import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 import { SharedLock } from '../locks/lock-file-in-memory.js';
 
@@ -30,13 +31,15 @@ async function store() {
   const metadata = new MemoryMetadataManager();
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   const storeLock = new StoreLock(() => undefined);
-  const pruner = new Pruner({ paths, metadata, storeLock, sweeper, isShared: false });
+  const { process } = processesOf(paths);
+  const pruner = new Pruner({ paths, metadata, liveness: process(), storeLock, sweeper, isShared: false });
   const made = {
     paths,
     metadata,
     sweeper,
     storeLock,
     pruner,
+    process,
     async putLayers(...words: string[]) {
       for (const word of words) {
         mkdirSync(paths.layerRootfs(digestOf(word)), { recursive: true });
@@ -66,6 +69,12 @@ async function twoImages() {
   await made.metadata.putImage(image('app', ['base', 'app layer']), ['docker.io/library/app:latest']);
   await made.metadata.putImage(image('other', ['base', 'other layer']), ['docker.io/library/other:latest']);
   return made;
+}
+
+/** Another process that wants a layer. */
+function claimant(process: () => Liveness): [string, (identity: string) => boolean] {
+  const { identity, isAlive } = process();
+  return [identity, isAlive];
 }
 
 const WORDS = ['base', 'app layer', 'other layer', 'orphan'] as const;
@@ -100,8 +109,8 @@ describe('a prune', () => {
   });
 
   test('a lease of a living process keeps its layers, that of a dead one does not', async () => {
-    const { pruner, metadata, layersAmong } = await twoImages();
-    await metadata.openLease('living', newIdentity());
+    const { pruner, metadata, layersAmong, process } = await twoImages();
+    await metadata.openLease('living', process().identity);
     await metadata.leaseLayers('living', ['base', 'not here yet'].map(digestOf));
     await metadata.openLease('dead', dead);
     await metadata.leaseLayers('dead', [digestOf('orphan')]);
@@ -125,8 +134,8 @@ describe('a prune', () => {
     ['a new image takes a layer up', ({ metadata }) => metadata.putImage(image('new', ['orphan']), []), ['orphan']],
     [
       'a pull leases a layer',
-      async ({ metadata }) => {
-        await metadata.openLease('pull', newIdentity());
+      async ({ metadata, process }) => {
+        await metadata.openLease('pull', process().identity);
         await metadata.leaseLayers('pull', [digestOf('orphan')]);
       },
       ['orphan'],
@@ -174,20 +183,20 @@ describe('a prune', () => {
   });
 
   test('gives its claims back, so that what it took can be had again', async () => {
-    const { pruner, metadata } = await twoImages();
+    const { pruner, metadata, process } = await twoImages();
     await pruner.prune([], {});
     for (const word of WORDS) {
-      expect(await metadata.claimLayer(digestOf(word), newIdentity(), isAlive)).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'claimed' });
     }
   });
 
   test('while it renames, a layer that it takes is claimed, also against pulls of its own process', async () => {
-    const { pruner, metadata, sweeper } = await twoImages();
+    const { pruner, metadata, sweeper, process } = await twoImages();
     const seen: string[] = [];
     const mark = sweeper.mark.bind(sweeper);
     const asked: Promise<void>[] = [];
     sweeper.mark = (directory, name) => {
-      const claim = metadata.claimLayer(`sha256:${name}`, newIdentity(), isAlive);
+      const claim = metadata.claimLayer(`sha256:${name}`, ...claimant(process));
       asked.push(claim.then(({ state }) => void seen.push(state)));
       return mark(directory, name);
     };
@@ -197,7 +206,7 @@ describe('a prune', () => {
   });
 
   test('what could not be renamed is told, holds no claim, and is in nobody’s way', async () => {
-    const { pruner, metadata, sweeper, paths } = await twoImages();
+    const { pruner, metadata, sweeper, paths, process } = await twoImages();
     const mark = sweeper.mark.bind(sweeper);
     sweeper.mark = () => {
       throw Object.assign(new Error('EBUSY: resource busy'), { code: 'EBUSY' });
@@ -205,26 +214,26 @@ describe('a prune', () => {
     await expect(pruner.prune([], {})).rejects.toMatchObject({ code: expect.stringMatching(/^E/) });
     sweeper.mark = mark;
     for (const word of WORDS) {
-      expect(await metadata.claimLayer(digestOf(word), newIdentity(), isAlive)).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'claimed' });
     }
     expect(existsSync(paths.layer(digestOf('base')))).toBe(true);
   });
 
   test('claims that could not be given back are given back by the next prune', async () => {
-    const { pruner, metadata, putLayers } = await twoImages();
+    const { pruner, metadata, putLayers, process } = await twoImages();
     const release = metadata.releaseLayerClaims.bind(metadata);
     metadata.releaseLayerClaims = () => Promise.reject(new Error('the disk is full'));
     await expect(pruner.prune([], {})).rejects.toThrow('the disk is full');
     metadata.releaseLayerClaims = release;
-    expect(await metadata.claimLayer(digestOf('base'), newIdentity(), isAlive)).toMatchObject({ state: 'busy' });
+    expect(await metadata.claimLayer(digestOf('base'), ...claimant(process))).toMatchObject({ state: 'busy' });
     await putLayers('another');
     await pruner.prune([], {});
-    expect(await metadata.claimLayer(digestOf('base'), newIdentity(), isAlive)).toEqual({ state: 'claimed' });
+    expect(await metadata.claimLayer(digestOf('base'), ...claimant(process))).toEqual({ state: 'claimed' });
   });
 
   test('refuses where other processes have the store open and no lock keeps them in order', async () => {
-    const { paths, metadata, sweeper, layersAmong } = await twoImages();
-    const parts = { paths, metadata, sweeper, isShared: true };
+    const { paths, metadata, sweeper, layersAmong, process } = await twoImages();
+    const parts = { paths, metadata, sweeper, liveness: process(), isShared: true };
     const without = new Pruner({ ...parts, storeLock: new StoreLock(() => undefined) });
     await expect(without.prune([], {})).rejects.toMatchObject({ code: 'ERR_NATIVE_MISSING' });
     expect(await layersAmong(...WORDS)).toEqual(WORDS);

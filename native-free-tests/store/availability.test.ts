@@ -4,7 +4,14 @@ import { availabilityOf, pullUnderWay } from '#src/store/availability.js';
 
 const key = { source: 'docker://registry.example/app:v1', platform: 'linux/amd64', terms: 't' };
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
-const running: PullRecord = { ...key, pull: 'p', process: '41:1:boot:x', since: 1000, image: undefined, layers: [] };
+const running: PullRecord = {
+  ...key,
+  pull: 'p',
+  process: `${'a'.repeat(32)}.41.1`,
+  since: 1000,
+  image: undefined,
+  layers: [],
+};
 const failed: PullOutcome = {
   ...key,
   pull: 'o',

@@ -2,12 +2,13 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
-import { isAlive, newIdentity } from '#src/locks/process-identity.js';
+import { StoreLock } from '#src/locks/store-lock.js';
 import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
 import { reconcileLayers } from '#src/store/reconcile-layers.js';
 import { Sweeper } from '#src/store/sweeper.js';
 import { dead, digestOf, image, layer, rootfs } from '../contracts/metadata-records.js';
+import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
 const sweepers: Sweeper[] = [];
@@ -24,16 +25,20 @@ function bench() {
   const metadata = new MemoryMetadataManager();
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   sweepers.push(sweeper);
+  const { process } = processesOf(paths);
+  const storeLock = new StoreLock(() => undefined);
+  const parts = { paths, metadata, sweeper, liveness: process(), storeLock };
   return {
     paths,
     metadata,
     makeDirectory: (word: string) => mkdirSync(paths.layerRootfs(digestOf(word)), { recursive: true }),
-    run: (keepUnrecorded = false) => reconcileLayers(paths, metadata, sweeper, keepUnrecorded),
+    run: () => storeLock.withExclusive('recover', () => reconcileLayers(parts)),
     sweeper,
+    process,
   };
 }
 
-const NOTHING = { forgottenLayers: [], forgottenImages: [], retired: [], foreign: [] };
+const NOTHING = { forgottenLayers: [], forgottenImages: [], retired: [], kept: [], foreign: [] };
 
 describe('reconciling layers', () => {
   test('has nothing to do where records and directories agree', async () => {
@@ -44,7 +49,7 @@ describe('reconciling layers', () => {
   });
 
   test('forgets what has no directory, with its images, and retires what has no record', async () => {
-    const { metadata, makeDirectory, run, paths, sweeper } = bench();
+    const { metadata, makeDirectory, run, paths, sweeper, process } = bench();
     makeDirectory('kept');
     makeDirectory('stray');
     for (const word of ['kept', 'gone']) await metadata.putLayer(layer(word));
@@ -54,12 +59,14 @@ describe('reconciling layers', () => {
       forgottenLayers: [digestOf('gone')],
       forgottenImages: [image('app', []).id],
       retired: [paths.layer(digestOf('stray'))],
+      kept: [],
       foreign: [],
     });
     expect(await run()).toEqual(NOTHING);
     await sweeper.idle();
     expect(readdirSync(paths.gc)).toEqual([]);
-    expect(await metadata.claimLayer(digestOf('stray'), newIdentity(), isAlive)).toEqual({ state: 'claimed' });
+    const other = process();
+    expect(await metadata.claimLayer(digestOf('stray'), other.identity, other.isAlive)).toEqual({ state: 'claimed' });
   });
 
   test('leaves a layer alone that a pull publishes while it looks', async () => {
@@ -84,23 +91,39 @@ describe('reconciling layers', () => {
   });
 
   test('leaves a directory alone that a living process has yet to record, and takes that of a dead one', async () => {
-    const { metadata, makeDirectory, run, paths } = bench();
-    for (const [word, process] of [
-      ['living', newIdentity()],
+    const { metadata, makeDirectory, run, paths, process } = bench();
+    for (const [word, identity] of [
+      ['living', process().identity],
       ['dead', dead],
     ] as const) {
       makeDirectory(word);
-      await metadata.claimLayer(digestOf(word), process, isAlive);
+      await metadata.claimLayer(digestOf(word), identity, () => true);
     }
-    expect((await run()).retired).toEqual([paths.layer(digestOf('dead'))]);
+    expect(await run()).toEqual({
+      ...NOTHING,
+      retired: [paths.layer(digestOf('dead'))],
+    });
     expect(existsSync(paths.layer(digestOf('living')))).toBe(true);
   });
 
-  test('keeps directories without a record where they may be in use, and names foreign ones', async () => {
-    const { makeDirectory, run, paths } = bench();
+  test('keeps directories without a record while the records are lost, and names foreign ones', async () => {
+    const { makeDirectory, run, paths, metadata } = bench();
     makeDirectory('stray');
     writeFileSync(join(paths.layers, 'notes'), '');
-    expect(await run(true)).toEqual({ ...NOTHING, foreign: [join(paths.layers, 'notes')] });
+    await metadata.setRecordsLost(true);
+    const foreign = [join(paths.layers, 'notes')];
+    const reason = expect.stringContaining('the records were lost');
+    expect(await run()).toEqual({ ...NOTHING, kept: [{ path: paths.layer(digestOf('stray')), reason }], foreign });
     expect(existsSync(paths.layer(digestOf('stray')))).toBe(true);
+  });
+
+  test('takes layers of either digest for layers, whether they are recorded or not', async () => {
+    const { metadata, run, paths } = bench();
+    const [recorded, stray] = ['a', 'b'].map((digit) => `sha512:${digit.repeat(128)}`) as [string, string];
+    for (const id of [recorded, stray]) mkdirSync(paths.layerRootfs(id), { recursive: true });
+    await metadata.putLayer(layer('a', { id: recorded }));
+    expect(await run()).toEqual({ ...NOTHING, retired: [paths.layer(stray)] });
+    expect(readdirSync(paths.layers)).toEqual(['a'.repeat(128)]);
+    expect(await metadata.getLayer(recorded)).toBeDefined();
   });
 });

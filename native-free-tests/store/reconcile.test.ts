@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
 import { digestHex, type LayerId } from '#src/image/digest.js';
-import { newIdentity, PROBE, transientName } from '#src/locks/process-identity.js';
+import type { Liveness } from '#src/locks/liveness.js';
+import { PROBE, transientName } from '#src/locks/process-identity.js';
+import { StoreLock } from '#src/locks/store-lock.js';
 import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import type { LayerRecord } from '#src/metadata/metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
@@ -12,22 +14,26 @@ import { reconcileStaging } from '#src/store/reconcile-staging.js';
 import { openStoreDirectory } from '#src/store/store-format.js';
 import { Sweeper } from '#src/store/sweeper.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
 const LAYER: LayerId = `sha256:${'a'.repeat(64)}`;
-const DEAD = '999999999:1:none:0';
+const DEAD = `${'d'.repeat(32)}.999999999.1`;
 
 function record(id: LayerId): LayerRecord {
   return { id, bytes: 0, entries: 0, opaqueRoot: false, whiteouts: false, describesRoot: false };
 }
 
 /** A new store's directories, and what takes directories away. */
-async function withStore(work: (paths: StorePaths, sweeper: Sweeper) => Promise<void>): Promise<void> {
+async function withStore(
+  work: (paths: StorePaths, sweeper: Sweeper, process: () => Liveness) => Promise<void>,
+): Promise<void> {
   const paths = new StorePaths(join(temporaryDirectory(), 'store'));
-  openStoreDirectory(paths, loadSyscalls);
+  const { process } = processesOf(paths);
+  openStoreDirectory(paths, loadSyscalls, process());
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   try {
-    await work(paths, sweeper);
+    await work(paths, sweeper, process);
   } finally {
     await sweeper.close();
   }
@@ -46,12 +52,14 @@ describe('recovery, while a pull stores a layer', () => {
         }
       }
       const metadata = new Interrupted();
-      await withStore(async (paths, sweeper) => {
+      await withStore(async (paths, sweeper, process) => {
         store = () => {
           mkdirSync(paths.layerRootfs(LAYER), { recursive: true });
           void metadata.putLayer(record(LAYER));
         };
-        const report = await reconcileLayers(paths, metadata, sweeper, false);
+        const storeLock = new StoreLock(() => undefined);
+        const parts = { paths, metadata, sweeper, liveness: process(), storeLock };
+        const report = await storeLock.withExclusive('recover', () => reconcileLayers(parts));
         expect(report).toMatchObject({ forgottenLayers: [], retired: [] });
         expect(await metadata.getLayer(LAYER)).toBeDefined();
         expect(readdirSync(paths.layers)).toEqual([digestHex(LAYER)]);
@@ -64,23 +72,26 @@ describe('recovery, of what dead processes left in the records and in staging', 
   it('drops their claims on layers, and those of nobody else', async () => {
     const metadata = new MemoryMetadataManager();
     const other: LayerId = `sha256:${'b'.repeat(64)}`;
-    const living = newIdentity();
-    await metadata.claimLayer(LAYER, DEAD, () => true);
-    await metadata.claimLayer(other, living, () => true);
-    await withStore(async (paths, sweeper) => {
-      await reconcileStaging(paths, metadata, sweeper, loadSyscalls());
-      expect(await metadata.claimLayer(LAYER, newIdentity(), () => true)).toEqual({ state: 'claimed' });
-      expect(await metadata.claimLayer(other, newIdentity(), () => true)).toEqual({ state: 'busy', holder: living });
+    await withStore(async (paths, sweeper, process) => {
+      const living = process().identity;
+      await metadata.claimLayer(LAYER, DEAD, () => true);
+      await metadata.claimLayer(other, living, () => true);
+      await reconcileStaging(paths, metadata, sweeper, loadSyscalls(), process());
+      expect(await metadata.claimLayer(LAYER, process().identity, () => true)).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(other, process().identity, () => true)).toEqual({
+        state: 'busy',
+        holder: living,
+      });
     });
   });
 
   it('takes the directory of a probe whose process is dead, and leaves one whose process is at it', async () => {
     const metadata = new MemoryMetadataManager();
-    await withStore(async (paths, sweeper) => {
-      const living = `${transientName(PROBE)}abc`;
-      const dead = `${PROBE}_${DEAD.replaceAll(':', '_')}-abc`;
+    await withStore(async (paths, sweeper, process) => {
+      const living = `${transientName(PROBE, process().identity)}abc`;
+      const dead = `${transientName(PROBE, DEAD)}abc`;
       for (const name of [living, dead]) mkdirSync(join(paths.staging, name));
-      const { retired } = await reconcileStaging(paths, metadata, sweeper, loadSyscalls());
+      const { retired } = await reconcileStaging(paths, metadata, sweeper, loadSyscalls(), process());
       expect(retired).toEqual([join(paths.staging, dead)]);
       expect(readdirSync(paths.staging)).toEqual([living]);
     });

@@ -29,8 +29,8 @@ export interface Backend {
    * @param others as in `RootfsRequest`
    */
   destroy(rootfs: string, others: boolean): Promise<void>;
-  /** Tries whether it works below `directory`, which is on the store's file system. Leaves nothing. */
-  probe(directory: string): BackendVerdict;
+  /** Tries whether it works in a directory that it makes, on the store's file system, and removes again. @param prefix of its path */
+  probe(prefix: string): BackendVerdict;
 }
 
 export interface RootfsRequest {

@@ -18,13 +18,13 @@ export interface BackendReport extends BackendVerdict {
  */
 export class Backends {
   readonly #backends: ReadonlyMap<BackendName, Backend>;
-  readonly #probeDirectory: string;
+  readonly #probePrefix: () => string;
   readonly #verdicts = new Map<BackendName, BackendVerdict>();
 
-  /** @param probeDirectory on the store's file system; probes are made and removed in it */
-  constructor(backends: readonly Backend[], probeDirectory: string) {
+  /** @param probePrefix begins the path of what a probe makes and removes, on the store's file system */
+  constructor(backends: readonly Backend[], probePrefix: () => string) {
     this.#backends = new Map(backends.map((backend) => [backend.name, backend]));
-    this.#probeDirectory = probeDirectory;
+    this.#probePrefix = probePrefix;
   }
 
   /** @throws ProvisionerError `ERR_BAD_OPTION` for a name that is none, `ERR_BACKEND_UNUSABLE` for one that does not work here */
@@ -67,7 +67,7 @@ export class Backends {
   #verdict(backend: Backend): BackendVerdict {
     const known = this.#verdicts.get(backend.name);
     if (known !== undefined) return known;
-    const verdict = backend.probe(this.#probeDirectory);
+    const verdict = backend.probe(this.#probePrefix());
     this.#verdicts.set(backend.name, verdict);
     return verdict;
   }

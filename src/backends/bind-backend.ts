@@ -44,8 +44,8 @@ export class BindBackend implements Backend {
     else this.#syscalls().detachMount(rootfs);
   }
 
-  probe(directory: string): BackendVerdict {
-    return probeIn(directory, (place) => this.#tryIn(place));
+  probe(prefix: string): BackendVerdict {
+    return probeIn(prefix, (place) => this.#tryIn(place));
   }
 
   #tryIn(place: string): BackendVerdict {

@@ -71,14 +71,14 @@ export class OverlayBackend implements Backend {
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */
-  probe(directory: string): BackendVerdict {
+  probe(prefix: string): BackendVerdict {
     if (this.#format === 'plain') {
       return {
         usable: false,
         reason: 'the layers of this store have no whiteouts that overlay reads (it was made without root)',
       };
     }
-    return probeIn(directory, (place) => this.#tryIn(place));
+    return probeIn(prefix, (place) => this.#tryIn(place));
   }
 
   #tryIn(place: string): BackendVerdict {

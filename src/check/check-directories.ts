@@ -1,8 +1,9 @@
 import { basename, join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
-import { isProvisionerError, systemCode } from '../errors.js';
+import { isProvisionerError } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
-import { isAlive } from '../locks/process-identity.js';
+import { layerOfDirectory } from '../paths.js';
+import { type Retirement, UnrecordedLayers } from '../store/unrecorded-layers.js';
 import { readNames } from '../tree/read-names.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
@@ -38,7 +39,7 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
 
 async function unrecorded(name: string, parts: CheckParts): Promise<Finding | undefined> {
   const subject = join(parts.paths.layers, name);
-  const id = layerIdOf(name);
+  const id = layerOfDirectory(name);
   if (id === undefined) return foreign(subject);
   if (await isBeingStored(id, parts)) return undefined;
   return finding({
@@ -51,11 +52,11 @@ async function unrecorded(name: string, parts: CheckParts): Promise<Finding | un
 }
 
 /** A layer stands in its place shortly before it is recorded; its claim tells. */
-async function isBeingStored(id: LayerId, { metadata, identity }: CheckParts): Promise<boolean> {
+async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): Promise<boolean> {
   try {
-    const claim = await metadata.claimLayer(id, identity, isAlive);
+    const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
     if (claim.state !== 'claimed') return true;
-    await metadata.releaseLayerClaims(identity, [id]);
+    await metadata.releaseLayerClaims(liveness.identity, [id]);
     return false;
   } catch (error) {
     // Asking writes, for which a full disk has no room.
@@ -64,32 +65,13 @@ async function isBeingStored(id: LayerId, { metadata, identity }: CheckParts): P
   }
 }
 
-/** Undefined for a name that no layer has. */
-export function layerIdOf(name: string): LayerId | undefined {
-  if (/^[0-9a-f]{64}$/.test(name)) return `sha256:${name}`;
-  return /^[0-9a-f]{128}$/.test(name) ? `sha512:${name}` : undefined;
-}
-
-/**
- * Retires a layer that no record names, unless somebody is storing it.
- * @returns false when it is needed after all, or gone
- */
-export async function retireUnrecorded(directory: string, parts: CheckParts): Promise<boolean> {
-  const { metadata, identity, sweeper, storeLock } = parts;
-  const id = layerIdOf(basename(directory));
-  if (id === undefined) return false;
-  const claim = await metadata.claimLayer(id, identity, isAlive);
-  if (claim.state !== 'claimed') return false;
-  try {
-    await storeLock.withExclusive('check', () => sweeper.retire(directory, basename(directory)));
-    crashPoint('repair.unrecordedRetired');
-    return true;
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return false;
-  } finally {
-    await metadata.releaseLayerClaims(identity, [id]);
-  }
+/** Retires a layer that no record names, if it may go. */
+export async function retireUnrecorded(directory: string, parts: CheckParts): Promise<Retirement> {
+  const id = layerOfDirectory(basename(directory));
+  if (id === undefined) return { state: 'kept', reason: 'it is no layer' };
+  const retirement = await parts.storeLock.withExclusive('check', () => new UnrecordedLayers(parts).retire(id));
+  if (retirement.state === 'retired') crashPoint('repair.unrecordedRetired');
+  return retirement;
 }
 
 function parkedFindings(parked: ParkedLayers): Finding[] {

@@ -1,13 +1,10 @@
 import type { CheckMode } from '../contents/check-layer.js';
 import type { LayerId } from '../image/digest.js';
-import type { StoreLock } from '../locks/store-lock.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 
 export interface CheckParts extends LayerStoreParts {
-  /** Guards which directories under `layers/` may disappear; see `Parts`. */
-  readonly storeLock: StoreLock;
   /** How registries are reached, to get damaged layers again. */
   readonly registry: RegistryOptions;
   readonly syscalls: () => Syscalls;

@@ -103,10 +103,11 @@ async function repairAll(
 async function repairOne(found: Finding, healer: LayerHealer, parts: CheckParts): Promise<RepairOutcome> {
   const done = (message: string): RepairOutcome => ({ state: 'healed', message, images: [], parkedFor: [] });
   switch (found.code) {
-    case 'LAYER_UNRECORDED':
-      return done(
-        (await retireUnrecorded(found.subject, parts)) ? 'retired, to be swept' : 'somebody has seen to it meanwhile',
-      );
+    case 'LAYER_UNRECORDED': {
+      const retirement = await retireUnrecorded(found.subject, parts);
+      if (retirement.state === 'kept') return { ...done(`it stays: ${retirement.reason}`), state: 'failed' };
+      return done(retirement.state === 'retired' ? 'retired, to be swept' : 'somebody has seen to it meanwhile');
+    }
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
       const { bytes } = await checkLayerOnDisk(id, parts, { mode: 'quick', signal: undefined });

@@ -108,9 +108,9 @@ export class LayerHealer {
   /** So that no recovery takes the staging directory for a dead process's. */
   async #lease(): Promise<void> {
     if (this.#staged > 0) return;
-    const { metadata, identity } = this.#parts;
+    const { metadata, liveness } = this.#parts;
     await metadata.closeLeases([this.#healId]);
-    await metadata.openLease(this.#healId, identity);
+    await metadata.openLease(this.#healId, liveness.identity);
     crashPoint('repair.leased');
   }
 

@@ -66,7 +66,8 @@ export class ParkedLayers {
    */
   async release(): Promise<number> {
     const parked = this.list();
-    if (parked.length === 0) return 0;
+    // Lost records name no root filesystem that was there before.
+    if (parked.length === 0 || (await this.#metadata.areRecordsLost())) return 0;
     const containers = await this.#metadata.listContainers();
     const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
     let released = 0;

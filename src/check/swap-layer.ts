@@ -1,19 +1,15 @@
 import { existsSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { crashPoint } from '../crash-points.js';
-import { systemCode } from '../errors.js';
+import { ProvisionerError, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
-import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import type { StorePaths } from '../paths.js';
-import type { Sweeper } from '../store/sweeper.js';
+import type { ContainerRecord } from '../metadata/metadata-manager.js';
+import { UnrecordedLayers, type UnrecordedLayersParts } from '../store/unrecorded-layers.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { ParkedLayers } from './parked-layers.js';
 import { syncDirectories } from './sync-directories.js';
 
-export interface SwapParts {
-  readonly paths: StorePaths;
-  readonly metadata: MetadataManager;
-  readonly sweeper: Sweeper;
+export interface SwapParts extends UnrecordedLayersParts {
   readonly parked: ParkedLayers;
   readonly syscalls: () => Syscalls;
 }
@@ -28,6 +24,7 @@ export interface SwapParts {
  * A crash in between leaves one of the two copies in a place that is cleaned: in staging, in `gc/`, or parked until the users are gone.
  * @param staged the copy's directory, synced
  * @returns the containers that keep the old one
+ * @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` when somebody may use it whom no record names
  */
 export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): Promise<string[]> {
   const { paths, metadata, sweeper, parked } = parts;
@@ -35,6 +32,8 @@ export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): 
   const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
   const users = existsSync(target) ? usersOf(id, await metadata.listContainers()) : [];
   if (users.length === 0) {
+    const reason = existsSync(target) ? await new UnrecordedLayers(parts).whyItStays(id) : undefined;
+    if (reason !== undefined) throw usedUnrecorded(id, reason);
     exchange(staged, target, parts.syscalls());
     crashPoint('repair.exchanged');
     syncDirectories(paths.layers);
@@ -56,6 +55,13 @@ function usersOf(id: LayerId, containers: readonly ContainerRecord[]): { rootfs:
       .filter(({ layers, backend, state }) => layers.includes(id) && (backend !== 'copy' || state === 'provisioning'))
       .map((rootfs) => ({ rootfs: rootfs.id, container: container.id })),
   );
+}
+
+function usedUnrecorded(id: LayerId, reason: string): ProvisionerError {
+  return new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `layer ${id} cannot be replaced now: ${reason}`, {
+    hint: 'run `provisioner recover`, and destroy or unmount what shows it',
+    details: { layer: id, reason },
+  });
 }
 
 /** Afterwards the copy is the layer, and what was the layer, if any, is where the copy was. */

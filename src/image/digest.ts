@@ -36,3 +36,17 @@ export function digestAlgorithm(digest: Digest): 'sha256' | 'sha512' {
 export function digestHex(digest: Digest): string {
   return digest.slice(digest.indexOf(':') + 1);
 }
+
+/**
+ * The hex digits of a digest that somebody has begun to write: `sha256:5f70bf`, `5f70bf`; three at least, and no more than a digest has.
+ * @returns undefined for a text that begins no digest
+ */
+export function digestPrefix(text: string): string | undefined {
+  const [, algorithm, hex = ''] = /^(?:(sha256|sha512):)?([0-9a-f]{3,128})$/.exec(text) ?? [];
+  return hex !== '' && (algorithm !== 'sha256' || hex.length <= 64) ? hex : undefined;
+}
+
+/** Whether a digest begins with what somebody has written of one, with its algorithm or without. @param text has a `digestPrefix` */
+export function beginsWith(digest: Digest, text: string): boolean {
+  return digest.startsWith(text) || digestHex(digest).startsWith(text);
+}

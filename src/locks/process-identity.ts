@@ -1,73 +1,38 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-
 /**
- * Names one life of one process, so that a record left by a dead process is told from one of a living process that got
- * the same pid; and within it one provisioner, since several may work on one store:
- * `<pid>:<start time>:<boot id>:<provisioner>`. Start time is in clock ticks since boot; it and the boot id are empty where
- * the system has no /proc.
+ * Names one provisioner of one process in the records of a store: `<life>.<pid>.<number>`. The life, 32 hex digits, names the file below `alive/` that
+ * its process holds a kernel lock on, see `Liveness`; the number tells apart what one process does for itself, such as a pull and a check beside it. The
+ * pid is for people to read: it means something in the process's own PID namespace only, and nothing is decided by it.
  */
 export type ProcessIdentity = string & { readonly processIdentity?: never };
 
-/** A new provisioner in this process. */
-export function newIdentity(): ProcessIdentity {
-  return `${process.pid}:${startTime(process.pid) ?? ''}:${bootId()}:${randomBytes(4).toString('hex')}`;
+const IDENTITY = /^([0-9a-f]{32})\.(\d+)\.\d+$/;
+
+/** The life that an identity belongs to; undefined for a text that is none. */
+export function lifeOf(identity: ProcessIdentity): string | undefined {
+  return IDENTITY.exec(identity)?.[1];
 }
 
-/** False once the process has ended, whoever has its pid now. */
-export function isAlive(identity: ProcessIdentity): boolean {
-  const [pidText = '', start = '', boot = ''] = identity.split(':');
-  const pid = Number(pidText);
-  if (!Number.isSafeInteger(pid) || pid <= 0 || boot !== bootId()) return false;
-  if (start !== '') return startTime(pid) === start;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, and belongs to somebody else.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+/** The pid of an identity, as its own process knows it; 0 for a text that is none. For people. */
+export function pidOf(identity: ProcessIdentity): number {
+  return Number(IDENTITY.exec(identity)?.[2] ?? 0);
 }
 
 /** What is tried out or put together for some milliseconds. */
 export const PROBE = 'probe';
 
 /**
- * Begins the name of what a process makes for a moment in a directory of the store, so that whoever tidies there can tell whether it is still at
- * it. @param kind without an underscore
+ * Begins the name of what a process makes for a moment in a directory of the store, so that whoever tidies there can tell whether it is still at it.
+ * @param kind without an underscore
  */
-export function transientName(kind: string): string {
-  return `${kind}_${newIdentity().replaceAll(':', '_')}-`;
+export function transientName(kind: string, identity: ProcessIdentity): string {
+  return `${kind}_${identity}-`;
 }
 
-/** @param name begins with a `transientName` of this kind */
-export function isMakerAlive(name: string, kind: string): boolean {
-  const [begin, ...identity] = name.split('_');
-  return begin === kind && isAlive(identity.join(':'));
-}
-
-/** Field 22 of /proc/<pid>/stat; undefined for a dead process, a zombie, or without /proc. @see proc(5) */
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The command name, field 2, may hold spaces and parentheses: count from the last one.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const state = fields[0];
-    return state === 'Z' || state === 'X' ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
-}
-
-let boot: string | undefined;
-
-function bootId(): string {
-  if (boot === undefined) {
-    try {
-      boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-    } catch {
-      boot = '';
-    }
-  }
-  return boot;
+/** @returns who makes what bears this name; undefined when it is not a `transientName` of this kind */
+export function makerOf(name: string, kind: string): ProcessIdentity | undefined {
+  const [begin = '', ...suffixes] = name.split('-');
+  const identity = begin.slice(kind.length + 1);
+  return suffixes.length > 0 && begin === `${kind}_${identity}` && lifeOf(identity) !== undefined
+    ? identity
+    : undefined;
 }

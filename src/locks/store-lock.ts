@@ -46,6 +46,7 @@ export class StoreLock {
   readonly #options: StoreLockOptions;
   #readers = 0;
   #isWriter = false;
+  #heldAlone = false;
 
   /** @param openFile called when the lock is first used; `close` closes the file */
   constructor(openFile: () => LockFile | undefined, options: StoreLockOptions = {}) {
@@ -61,6 +62,11 @@ export class StoreLock {
   /** False where other processes are not kept in order. */
   get spansProcesses(): boolean {
     return this.#file !== undefined;
+  }
+
+  /** True while `withExclusive` of this very lock runs its work. */
+  get isHeldAlone(): boolean {
+    return this.#heldAlone;
   }
 
   /** Runs `work` while no writer works. @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts */
@@ -83,7 +89,7 @@ export class StoreLock {
   async withExclusive<T>(purpose: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#here.withExclusive(async () => {
       const file = this.#file;
-      if (file === undefined) return work();
+      if (file === undefined) return this.#alone(work);
       await this.#until(() => file.tryAnnounceWriter(), signal);
       try {
         this.#isWriter = true;
@@ -91,7 +97,7 @@ export class StoreLock {
         noteIfPossible(file, JSON.stringify(writer));
         await this.#until(() => file.tryLock('exclusive'), signal);
         try {
-          return await work();
+          return await this.#alone(work);
         } finally {
           file.unlock();
         }
@@ -113,6 +119,15 @@ export class StoreLock {
 
   close(): void {
     this.#opened?.file?.close();
+  }
+
+  async #alone<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#heldAlone = true;
+    try {
+      return await work();
+    } finally {
+      this.#heldAlone = false;
+    }
   }
 
   #tryEnter(): boolean {

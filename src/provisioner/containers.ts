@@ -6,7 +6,7 @@ import type { BackendChoice, Backends } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
 import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
-import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -23,7 +23,7 @@ export interface ContainersParts {
   /** Guards which directories under `layers/` may disappear; see `Provisioner`. */
   readonly storeLock: StoreLock;
   readonly owner: string;
-  readonly identity: ProcessIdentity;
+  readonly liveness: Liveness;
   /** Returns when all that was written to the store's file system would survive a power cut. */
   readonly sync: () => Promise<void>;
   /** Given up so that a provision that fails on a full disk can be forgotten. */
@@ -235,10 +235,10 @@ export class Containers {
     backend: Backend,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { metadata, owner, storeLock, identity, sync } = this.#parts;
+    const { metadata, owner, storeLock, liveness, sync } = this.#parts;
     const stack = await storeLock.withShared(async () => {
       const layers = await this.#stack(image);
-      await metadata.putRootfs({ ...place, owner, image: image.id }, identity);
+      await metadata.putRootfs({ ...place, owner, image: image.id }, liveness.identity);
       return layers;
     }, signal);
     crashPoint('provision.recorded');
@@ -321,9 +321,10 @@ export class Containers {
 
   /** What is recorded in the tree of a container, once no living process is making a part of it any more. */
   async #made(containerId: string, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
-    const { metadata, identity } = this.#parts;
+    const { metadata, liveness } = this.#parts;
     // What this provisioner has under way comes before or after, by the container's own lock; a record of it is of one that failed.
-    const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && maker !== identity && isAlive(maker);
+    const isBeingMade = ({ maker }: RootfsRecord) =>
+      maker !== undefined && maker !== liveness.identity && liveness.isAlive(maker);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
       const rootfses = await metadata.rootfsesIn(containerId);

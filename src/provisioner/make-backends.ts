@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { Backends } from '../backends/backends.js';
 import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
+import type { Liveness } from '../locks/liveness.js';
+import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
 import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
@@ -12,9 +15,10 @@ export interface BackendParts {
   readonly pool: WorkerPool;
   readonly privileged: boolean;
   readonly paths: StorePaths;
+  readonly liveness: Liveness;
 }
 
-export function makeBackends({ format, pool, privileged, paths }: BackendParts): Backends {
+export function makeBackends({ format, pool, privileged, paths, liveness }: BackendParts): Backends {
   const { whiteouts } = format;
   return new Backends(
     [
@@ -22,6 +26,6 @@ export function makeBackends({ format, pool, privileged, paths }: BackendParts):
       new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
       new BindBackend(loadSyscalls),
     ],
-    paths.staging,
+    () => join(paths.staging, transientName(PROBE, liveness.identity)),
   );
 }

@@ -5,7 +5,8 @@ import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers } from '../
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
-import { newIdentity, type ProcessIdentity } from '../locks/process-identity.js';
+import { InProcessLifeLocks, KernelLifeLocks, type LifeLocks } from '../locks/life-locks.js';
+import { Liveness } from '../locks/liveness.js';
 import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
@@ -44,7 +45,7 @@ export class Parts {
   readonly sweeper: Sweeper;
   readonly disk: DiskSync;
   readonly directories: RootfsDirectories;
-  readonly identity: ProcessIdentity = newIdentity();
+  readonly liveness: Liveness;
   readonly reserve: Reserve;
   readonly registries: Registries;
   /**
@@ -72,24 +73,28 @@ export class Parts {
     }
     checkRegistryOptions(options.registry ?? {});
     const paths = new StorePaths(options.root ?? defaultRoot());
-    const format = openStoreDirectory(paths, loadSyscalls);
-    const reserve = new Reserve(paths);
     const records = options.records ?? 'sqlite';
+    const liveness = Liveness.in(paths.alive, await lifeLocks(records));
+    const format = openStoreDirectory(paths, loadSyscalls, liveness);
+    const reserve = new Reserve(paths);
     const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
     crashPoint('open.recordsMade');
     if (records === 'sqlite') reserve.ensure();
-    return new Parts(options, { paths, format, metadata, reserve, owner, workers });
+    return new Parts(options, { paths, format, metadata, liveness, reserve, owner, workers });
   }
 
   private constructor(
     options: ProvisionerOptions,
-    opened: Pick<Parts, 'paths' | 'format' | 'metadata' | 'reserve' | 'owner'> & { readonly workers: number },
+    opened: Pick<Parts, 'paths' | 'format' | 'metadata' | 'liveness' | 'reserve' | 'owner'> & {
+      readonly workers: number;
+    },
   ) {
-    const { paths, format, metadata, reserve, owner, workers } = opened;
+    const { paths, format, metadata, liveness, reserve, owner, workers } = opened;
     this.options = options;
     this.paths = paths;
     this.format = format;
     this.metadata = metadata;
+    this.liveness = liveness;
     this.reserve = reserve;
     this.owner = owner;
     this.pool = new WorkerPool(workers);
@@ -127,14 +132,28 @@ export class Parts {
 
   /** What those need who store layers. */
   storeParts(): LayerStoreParts {
-    const { paths, metadata, sweeper, identity, pool, disk, reserve, registries, events, privileged, format } = this;
+    const {
+      paths,
+      metadata,
+      sweeper,
+      liveness,
+      storeLock,
+      pool,
+      disk,
+      reserve,
+      registries,
+      events,
+      privileged,
+      format,
+    } = this;
     const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
     const { whiteouts } = format;
     return {
       paths,
       metadata,
       sweeper,
-      identity,
+      liveness,
+      storeLock,
       pool,
       disk,
       reserve,
@@ -150,8 +169,7 @@ export class Parts {
     return {
       ...this.storeParts(),
       // One of its own: a check must not take the claims of this process's pulls for its own.
-      identity: newIdentity(),
-      storeLock: this.storeLock,
+      liveness: this.liveness.another(),
       registry: this.options.registry ?? {},
       syscalls: loadSyscalls,
     };
@@ -170,9 +188,9 @@ export class Parts {
   containers(): Promise<Containers> {
     this.#containers ??= Promise.all([import('./containers.js'), this.backends()]).then(
       ([{ Containers }, backends]) => {
-        const { paths, metadata, directories, storeLock, owner, identity, disk, reserve } = this;
+        const { paths, metadata, directories, storeLock, owner, liveness, disk, reserve } = this;
         const sync = () => disk.all();
-        return new Containers({ paths, metadata, backends, directories, storeLock, owner, identity, sync, reserve });
+        return new Containers({ paths, metadata, backends, directories, storeLock, owner, liveness, sync, reserve });
       },
     );
     return this.#containers;
@@ -181,7 +199,8 @@ export class Parts {
   pruner(): Promise<Pruner> {
     this.#pruner ??= import('../prune/pruner.js').then(({ Pruner }) => {
       const { paths, metadata, storeLock, sweeper } = this;
-      return new Pruner({ paths, metadata, storeLock, sweeper, isShared: this.options.records !== 'memory' });
+      const liveness = this.liveness.another();
+      return new Pruner({ paths, metadata, liveness, storeLock, sweeper, isShared: this.options.records !== 'memory' });
     });
     return this.#pruner;
   }
@@ -189,8 +208,8 @@ export class Parts {
   recovery(): Promise<Recovery> {
     this.#recovery ??= Promise.all([import('./recovery.js'), this.containers()]).then(([{ Recovery }, containers]) => {
       const { paths, metadata, storeLock, sweeper, directories, owner } = this;
-      const syscalls = loadSyscalls;
-      return new Recovery({ paths, metadata, storeLock, sweeper, directories, owner, containers, syscalls });
+      const shared = { paths, metadata, liveness: this.liveness.another(), storeLock, sweeper };
+      return new Recovery({ ...shared, directories, owner, containers, syscalls: loadSyscalls });
     });
     return this.#recovery;
   }
@@ -220,7 +239,16 @@ export class Parts {
     await this.pool.close();
     await this.metadata.close();
     this.storeLock.close();
+    this.liveness.close();
   }
+}
+
+/** The kernel's where they can be had; where the system calls are missing, those that SQLite has. */
+async function lifeLocks(records: 'sqlite' | 'memory'): Promise<LifeLocks> {
+  if (loadSyscalls().kind === 'native') return new KernelLifeLocks(loadSyscalls);
+  if (records === 'memory') return new InProcessLifeLocks();
+  const { SqliteLifeLocks } = await import('../metadata/sqlite-life-locks.js');
+  return new SqliteLifeLocks();
 }
 
 /** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */

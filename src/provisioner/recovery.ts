@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { crashPoint } from '../crash-points.js';
 import { throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import { isAlive } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ContainerRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -41,6 +41,8 @@ export interface RecoveryReport {
   readonly destroyed: readonly string[];
   /** Containers whose record cannot be trusted, and why. They are left alone, and no prune runs while their layers may be unknown. */
   readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
+  /** Directories of layers without a record that may be in use, absolute, and why, as a clause: left alone. */
+  readonly kept: readonly { readonly path: string; readonly reason: string }[];
   /** Files in the store that are none of its own, absolute: left alone. */
   readonly foreign: readonly string[];
 }
@@ -48,6 +50,7 @@ export interface RecoveryReport {
 export interface RecoveryParts {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
+  readonly liveness: Liveness;
   readonly storeLock: StoreLock;
   readonly sweeper: Sweeper;
   readonly syscalls: () => Syscalls;
@@ -70,15 +73,17 @@ export class Recovery {
   }
 
   async run(options: RecoverOptions): Promise<RecoveryReport> {
-    const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
-    const staging = await reconcileStaging(paths, metadata, sweeper, syscalls());
+    const { paths, metadata, sweeper, storeLock, syscalls, liveness } = this.#parts;
+    const staging = await reconcileStaging(paths, metadata, sweeper, syscalls(), liveness);
+    liveness.tidy();
     crashPoint('recover.leasesDropped');
     const shared = await storeLock.withExclusive(
       'recover',
       async () => {
         const unrecorded = await this.#unrecorded();
-        const layers = await reconcileLayers(paths, metadata, sweeper, unrecorded.untrusted.length > 0);
+        // What the records do not tell is gone from here on, so they tell everything.
         if (unrecorded.untrusted.length === 0) await metadata.setRecordsLost(false);
+        const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock });
         crashPoint('recover.layersReconciled');
         return { ...unrecorded, layers };
       },
@@ -87,7 +92,7 @@ export class Recovery {
     const containers = await this.#ownContainers(options);
     crashPoint('recover.containersReconciled');
     await sweeper.sweepAll();
-    const { forgottenLayers, forgottenImages, foreign } = shared.layers;
+    const { forgottenLayers, forgottenImages, kept, foreign } = shared.layers;
     return {
       droppedLeases: staging.pulls,
       forgottenLayers,
@@ -97,6 +102,7 @@ export class Recovery {
       finished: containers.finished,
       destroyed: containers.destroyed,
       untrusted: [...shared.untrusted, ...containers.untrusted],
+      kept,
       foreign,
     };
   }
@@ -132,9 +138,10 @@ export class Recovery {
   }
 
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
-    const { paths, metadata, containers, directories, owner } = this.#parts;
+    const { paths, metadata, containers, directories, owner, liveness } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
     const mounts = mountPoints(paths);
+    const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const remounted: string[] = [];
     const finished: string[] = [];
     const destroyed: string[] = [];
@@ -183,10 +190,6 @@ export class Recovery {
 /** A copy whose maker died, or what a destroy had not taken away yet. */
 function isHalf(rootfs: RootfsRecord, path: string): boolean {
   return rootfs.state === 'provisioning' || !existsSync(path);
-}
-
-function isBeingMade({ maker }: RootfsRecord): boolean {
-  return maker !== undefined && isAlive(maker);
 }
 
 function withAncestors(ids: readonly string[]): ReadonlySet<string> {

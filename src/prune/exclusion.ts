@@ -1,6 +1,6 @@
 import picomatch from 'picomatch';
 import { ProvisionerError } from '../errors.js';
-import type { ImageId } from '../image/digest.js';
+import { beginsWith, digestPrefix, type ImageId } from '../image/digest.js';
 import { formatReference, parseReference } from '../image/reference.js';
 
 /** What Docker's names leave out when people write them. */
@@ -27,9 +27,9 @@ export function parseExclusions(patterns: readonly string[]): Exclusion {
 }
 
 function parsePattern(pattern: string): (image: Parameters<Exclusion>[0]) => boolean {
-  const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(pattern)?.[1];
-  const named = /[*?[{]/.test(pattern) ? globTest(pattern) : nameTest(pattern, prefix !== undefined);
-  return ({ id, names }) => (prefix !== undefined && id.startsWith(`sha256:${prefix}`)) || named({ id, names });
+  const isPrefix = digestPrefix(pattern) !== undefined;
+  const named = /[*?[{]/.test(pattern) ? globTest(pattern) : nameTest(pattern, isPrefix);
+  return ({ id, names }) => (isPrefix && beginsWith(id, pattern)) || named({ id, names });
 }
 
 function globTest(pattern: string): (image: Parameters<Exclusion>[0]) => boolean {

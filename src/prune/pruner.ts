@@ -1,7 +1,7 @@
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError } from '../errors.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
-import { isAlive, newIdentity } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { LeaseRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -35,6 +35,8 @@ export interface PruneReport {
 export interface PrunerParts {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
+  /** Of its own, so that pulls of this very provisioner wait for its claims too. */
+  readonly liveness: Liveness;
   readonly storeLock: StoreLock;
   readonly sweeper: Sweeper;
   /** Whether other processes may have the store open. */
@@ -55,8 +57,6 @@ export interface PrunerParts {
  */
 export class Pruner {
   readonly #parts: PrunerParts;
-  /** Of its own, so that pulls of this very provisioner wait for its claims too. */
-  readonly #identity = newIdentity();
 
   constructor(parts: PrunerParts) {
     this.#parts = parts;
@@ -105,7 +105,7 @@ export class Pruner {
     const living: LeaseRecord[] = [];
     const dead: string[] = [];
     for (const lease of await metadata.listLeases()) {
-      if (isAlive(lease.process)) living.push(lease);
+      if (this.#parts.liveness.isAlive(lease.process)) living.push(lease);
       else dead.push(lease.pull);
     }
     if (!dryRun) await metadata.closeLeases(dead);
@@ -144,8 +144,8 @@ export class Pruner {
 
   /** With the lock held. @param retired gets what is to be swept */
   async #remove(removal: Removal, exactly: boolean, retired: string[]): Promise<Removed> {
-    const { paths, metadata, sweeper } = this.#parts;
-    const removed = await metadata.removeUnused(removal, this.#identity, exactly);
+    const { paths, metadata, sweeper, liveness } = this.#parts;
+    const removed = await metadata.removeUnused(removal, liveness.identity, exactly);
     crashPoint('prune.decided');
     try {
       for await (const layer of unhurried(removed.layers)) {
@@ -156,7 +156,7 @@ export class Pruner {
       crashPoint('prune.marked');
     } finally {
       // All of them: those too that an earlier prune could not give back because the disk was full.
-      await metadata.releaseLayerClaims(this.#identity);
+      await metadata.releaseLayerClaims(liveness.identity);
     }
     return removed;
   }

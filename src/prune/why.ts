@@ -1,5 +1,5 @@
 import { isProvisionerError, ProvisionerError } from '../errors.js';
-import { type Digest, digestHex } from '../image/digest.js';
+import { beginsWith, type Digest, digestHex, digestPrefix } from '../image/digest.js';
 import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
 import { filterUnhurried, mapUnhurried } from '../unhurried.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
@@ -58,19 +58,12 @@ async function foundOrNot(findImage: () => Promise<ImageRecord>): Promise<ImageR
 }
 
 async function layersNamed(thing: string, { layers }: StoreRecords): Promise<LayerRecord[]> {
-  const prefix = hexPrefix(thing);
-  if (prefix === undefined) return [];
-  return filterUnhurried(layers, (layer) => digestHex(layer.id).startsWith(prefix));
+  if (digestPrefix(thing) === undefined) return [];
+  return filterUnhurried(layers, (layer) => beginsWith(layer.id, thing));
 }
 
 function isPrefix(thing: string, id: Digest): boolean {
-  const prefix = hexPrefix(thing);
-  return prefix !== undefined && digestHex(id).startsWith(prefix);
-}
-
-/** Undefined for what names no digest. */
-function hexPrefix(thing: string): string | undefined {
-  return /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(thing)?.[1];
+  return digestPrefix(thing) !== undefined && beginsWith(id, thing);
 }
 
 function isWhole(thing: string, id: Digest): boolean {

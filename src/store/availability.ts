@@ -1,9 +1,9 @@
 import type { LayerProgress } from '../events.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
+import { pidOf } from '../locks/process-identity.js';
 import type { PullOutcome, PullRecord } from '../metadata/pull-records.js';
 import { failedPull, retryAt } from './cool-down.js';
-import { pidOf } from './shared-pulls.js';
 
 /** A pull that goes on now, in this process or another. */
 export interface PullUnderWay {

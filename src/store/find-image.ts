@@ -1,5 +1,5 @@
 import { type ErrorCode, ProvisionerError } from '../errors.js';
-import { type ImageId, isDigest } from '../image/digest.js';
+import { beginsWith, digestPrefix, type ImageId, isDigest } from '../image/digest.js';
 import { formatReference, parseReference } from '../image/reference.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 
@@ -16,17 +16,18 @@ export async function findImage(metadata: MetadataManager, text: string): Promis
 
 async function findNamed(metadata: MetadataManager, text: string): Promise<ImageRecord | undefined> {
   // The digits of an id are no name, but look like one to the parser, which says so.
-  if (/^(?:sha256:)?[0-9a-f]{3,64}$/.test(text) && text.includes('sha256:')) return undefined;
-  if (/^[0-9a-f]{64}$/.test(text)) return undefined;
+  const prefix = digestPrefix(text);
+  if (prefix !== undefined && (prefix !== text || prefix.length === 64)) return undefined;
   const reference = parseReference(text);
   const named = await metadata.getImageByName(formatReference(reference));
   return named ?? (reference.digest === undefined ? undefined : metadata.getImage(reference.digest as ImageId));
 }
 
 async function findByPrefix(metadata: MetadataManager, text: string): Promise<ImageRecord | undefined> {
-  const prefix = /^(?:sha256:)?([0-9a-f]{3,64})$/.exec(text)?.[1];
+  const prefix = digestPrefix(text);
   if (prefix === undefined) return undefined;
-  const [id, other] = await metadata.findImages(prefix, 2);
+  // One more for each algorithm, since the digits alone may begin digests of both.
+  const [id, other] = (await metadata.findImages(prefix, 4)).filter((found) => beginsWith(found, text));
   if (id === undefined) return undefined;
   if (other !== undefined) {
     throw notFound('ERR_IMAGE_AMBIGUOUS', `several images begin with ${JSON.stringify(text)}`, text);

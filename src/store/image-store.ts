@@ -4,7 +4,6 @@ import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import { formatReference, type Reference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
-import { isAlive } from '../locks/process-identity.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullKey } from '../metadata/pull-records.js';
 import type { ArchiveInput } from '../pull/archive-spool.js';
@@ -83,8 +82,9 @@ export class ImageStore {
     const given = (ofSource: readonly string[]) => request.names ?? ofSource;
     const load = async () => {
       // Its id for its terms: a stream is read once, so nobody can share it.
-      const { metadata, identity } = this.#parts;
-      await metadata.announcePull({ pull: pullId, source, platform, terms: pullId, process: identity }, isAlive);
+      const { metadata, liveness } = this.#parts;
+      const announced = { pull: pullId, source, platform, terms: pullId, process: liveness.identity };
+      await metadata.announcePull(announced, liveness.isAlive);
       return this.#runner.run({ pullId, signal: request.signal, given }, source, request, async (staging, signal) => {
         const { openArchive } = await import('../pull/open-archive.js');
         return openArchive(input, {
@@ -104,7 +104,7 @@ export class ImageStore {
    */
   async availability(source: Source, request: PullRequest, platform: Platform | undefined): Promise<Availability> {
     const key = this.#key(withAbsolutePath(source), request.platform, request);
-    const { metadata, coolDown } = this.#parts;
+    const { metadata, coolDown, liveness } = this.#parts;
     const stored = source.transport === 'docker' ? await this.findFor(source.reference, platform) : undefined;
     const pulls = await metadata.findPulls(key);
     const last = pulls.outcomes.find((outcome) => outcome.terms === key.terms);
@@ -112,7 +112,7 @@ export class ImageStore {
     const found = last?.result.kind === 'stored' ? await metadata.getImage(last.result.image) : undefined;
     const image = stored ?? (source.transport === 'docker' ? undefined : found);
     return availabilityOf(
-      { image, running: pulls.running.filter(({ process }) => isAlive(process)), last },
+      { image, running: pulls.running.filter(({ process }) => liveness.isAlive(process)), last },
       Date.now(),
       coolDown,
     );
@@ -120,8 +120,9 @@ export class ImageStore {
 
   /** The pulls under way, in all processes, oldest first. */
   async pulls(): Promise<PullUnderWay[]> {
-    const running = await this.#parts.metadata.listPulls();
-    return running.filter(({ process }) => isAlive(process)).map(pullUnderWay);
+    const { metadata, liveness } = this.#parts;
+    const running = await metadata.listPulls();
+    return running.filter(({ process }) => liveness.isAlive(process)).map(pullUnderWay);
   }
 
   /**

@@ -5,8 +5,9 @@ import { crashPoint } from '../crash-points.js';
 import { fileError, throwIfAborted } from '../errors.js';
 import type { LayerProgress, ProvisionerEmitter } from '../events.js';
 import { digestHex, type LayerId } from '../image/digest.js';
-import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
 import { SingleFlight } from '../locks/single-flight.js';
+import type { StoreLock } from '../locks/store-lock.js';
 import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import type { OfferedLayer } from '../pull/puller.js';
@@ -21,6 +22,7 @@ import type { PullTracker } from './pull-tracker.js';
 import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
 import type { Sweeper } from './sweeper.js';
+import { UnrecordedLayers } from './unrecorded-layers.js';
 
 export interface LayerStoreParts {
   readonly paths: StorePaths;
@@ -35,7 +37,10 @@ export interface LayerStoreParts {
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
   readonly limits: UnpackLimits;
-  readonly identity: ProcessIdentity;
+  /** Who unpacks what, and whether he still lives. */
+  readonly liveness: Liveness;
+  /** Guards which directories under `layers/` may disappear; see `Parts`. */
+  readonly storeLock: StoreLock;
 }
 
 /** One pull's view of the store: where it stages, and how long it lives. */
@@ -138,9 +143,9 @@ export class LayerStore {
 
   /** Gives back the claims on layers that are done with. */
   async letGo(): Promise<void> {
-    const { metadata, reserve, identity } = this.#parts;
+    const { metadata, reserve, liveness } = this.#parts;
     const done = [...this.#done];
-    if (done.length > 0) await reserve.freeing(() => metadata.releaseLayerClaims(identity, done));
+    if (done.length > 0) await reserve.freeing(() => metadata.releaseLayerClaims(liveness.identity, done));
     for (const id of done) this.#done.delete(id);
   }
 
@@ -170,12 +175,12 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper } = this.#parts;
+    const { metadata, sweeper, liveness } = this.#parts;
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     try {
       for (let attempt = 0; ; attempt++) {
         throwIfAborted(signal);
-        const claim = await metadata.claimLayer(id, this.#parts.identity, isAlive);
+        const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
         if (claim.state === 'recorded') {
           report('stored');
           return;
@@ -245,18 +250,15 @@ export class LayerStore {
     crashPoint('pull.unpacked');
     await disk.all();
     crashPoint('pull.synced');
-    const lost = await metadata.areRecordsLost();
     for (const { directory, record } of staged) {
       const target = paths.layer(record.id);
       // The claim keeps others from it; what is recorded may be in use and is never moved.
       if ((await metadata.getLayer(record.id)) !== undefined) continue;
-      // A complete layer without a record. When the records were lost, a container that they named may stand on it.
-      if (lost && existsSync(target)) {
+      // A complete layer without a record: a crash came between the rename and the record. This one is as good as that.
+      if (existsSync(target) && !(await this.#makeRoom(record.id))) {
         sweeper.retire(directory, 'staged');
         continue;
       }
-      // Else a crash came between the rename and the record: nobody uses it, and this one is as good.
-      sweeper.retire(target, digestHex(record.id));
       renameSync(directory, target);
       crashPoint('pull.oneRenamed');
     }
@@ -267,6 +269,16 @@ export class LayerStore {
       crashPoint('pull.oneRecorded');
     }
     crashPoint('pull.layersRecorded');
+  }
+
+  /** @returns false when what stands in a layer's place without a record must stay there */
+  async #makeRoom(id: LayerId): Promise<boolean> {
+    const { storeLock, sweeper, paths } = this.#parts;
+    return storeLock.withExclusive('pull', async () => {
+      if ((await new UnrecordedLayers(this.#parts).whyItStays(id)) !== undefined) return false;
+      sweeper.retire(paths.layer(id), digestHex(id));
+      return true;
+    });
   }
 
   /** Tells a pull of a layer that another one unpacks, until that has come to its end. */

@@ -1,14 +1,12 @@
-import type { Dirent } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
-import { isAlive, newIdentity } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import type { StorePaths } from '../paths.js';
+import { layerOfDirectory } from '../paths.js';
 import { unhurried } from '../unhurried.js';
-import type { Sweeper } from './sweeper.js';
+import { UnrecordedLayers, type UnrecordedLayersParts } from './unrecorded-layers.js';
 
 export interface ReconciledLayers {
   /** Recorded without a directory: forgotten, with the images that need them. */
@@ -16,6 +14,8 @@ export interface ReconciledLayers {
   readonly forgottenImages: readonly ImageId[];
   /** Directories without a record, retired. */
   readonly retired: readonly string[];
+  /** Directories without a record that may be in use, and why, as a clause: left alone. */
+  readonly kept: readonly { readonly path: string; readonly reason: string }[];
   /** Names under `layers/` that no store of ours would have made: left alone. */
   readonly foreign: readonly string[];
 }
@@ -28,21 +28,17 @@ const FORGOTTEN_AT_ONCE = 100;
  * Makes the records and the directories under `layers/` agree. Call it with the store's lock held alone: then no prune is between the records and
  * the renames. A pull may be; its claim protects the directory that it has not recorded yet. Others of this process have turns meanwhile, and pulls are all
  * that they can do to layers.
- * @param keepUnrecorded leaves directories without a record where they are
  */
-export async function reconcileLayers(
-  paths: StorePaths,
-  metadata: MetadataManager,
-  sweeper: Sweeper,
-  keepUnrecorded: boolean,
-): Promise<ReconciledLayers> {
+export async function reconcileLayers(parts: UnrecordedLayersParts): Promise<ReconciledLayers> {
+  const { paths, metadata } = parts;
   // The records first: a pull renames before it records, so what is recorded now stands on disk when that is looked at. The other way round, a layer
   // that a pull stores in between would be recorded and not found.
   const recorded = await metadata.listLayers();
-  const found = new Set<string>();
+  const found = new Map<string, LayerId>();
   const foreign: string[] = [];
   for await (const entry of await opendir(paths.layers, { bufferSize: NAMES_AT_ONCE })) {
-    if (isLayer(entry)) found.add(entry.name);
+    const id = layerOfDirectory(entry.name);
+    if (entry.isDirectory() && id !== undefined) found.set(entry.name, id);
     else foreign.push(join(paths.layers, entry.name));
   }
   // What is left then has no record.
@@ -52,22 +48,15 @@ export async function reconcileLayers(
   crashPoint('recover.layersForgotten');
 
   const retired: string[] = [];
-  if (!keepUnrecorded) {
-    const identity = newIdentity();
-    for await (const name of unhurried(found)) {
-      const id: LayerId = `sha256:${name}`;
-      const claim = await metadata.claimLayer(id, identity, isAlive);
-      if (claim.state !== 'claimed') continue;
-      const path = join(paths.layers, name);
-      try {
-        sweeper.retire(path, name);
-        retired.push(path);
-      } finally {
-        await metadata.releaseLayerClaims(identity, [id]);
-      }
-    }
+  const kept: { path: string; reason: string }[] = [];
+  const unrecorded = new UnrecordedLayers(parts);
+  for await (const id of unhurried(found.values())) {
+    const path = paths.layer(id);
+    const retirement = await unrecorded.retire(id);
+    if (retirement.state === 'retired') retired.push(path);
+    if (retirement.state === 'kept') kept.push({ path, reason: retirement.reason });
   }
-  return { forgottenLayers, forgottenImages, retired, foreign };
+  return { forgottenLayers, forgottenImages, retired, kept, foreign };
 }
 
 /** Each portion by itself leaves no image without its layers, so a crash between two of them is one that came before. */
@@ -78,8 +67,4 @@ async function forgetLayers(layers: readonly LayerId[], metadata: MetadataManage
     await setImmediate();
   }
   return images;
-}
-
-function isLayer(entry: Dirent): boolean {
-  return entry.isDirectory() && /^[0-9a-f]{64}$/.test(entry.name);
 }

@@ -1,7 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, isMakerAlive, PROBE } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
+import { makerOf, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
@@ -21,6 +22,7 @@ export async function reconcileStaging(
   metadata: MetadataManager,
   sweeper: Sweeper,
   syscalls: Syscalls,
+  { isAlive }: Liveness,
 ): Promise<ReconciledStaging> {
   // The directories first: a pull opens its lease before it makes its directory.
   const names = await readdir(paths.staging);
@@ -32,7 +34,8 @@ export async function reconcileStaging(
   const real = realpathSync(paths.staging);
   const retired = names.filter((name) => {
     const path = join(paths.staging, name);
-    if (living.has(name) || isMakerAlive(name, PROBE)) return false;
+    const prober = makerOf(name, PROBE);
+    if (living.has(name) || (prober !== undefined && isAlive(prober))) return false;
     for (const mount of mountsBelow(join(real, name))) syscalls.detachMount(mount);
     sweeper.retire(path, 'staging');
     return true;

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
-import { isAlive, type ProcessIdentity } from '../locks/process-identity.js';
+import type { Liveness } from '../locks/liveness.js';
+import { pidOf } from '../locks/process-identity.js';
 import { SingleFlight } from '../locks/single-flight.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
@@ -17,7 +18,7 @@ export interface SharedPullsParts {
   readonly metadata: MetadataManager;
   readonly sweeper: Sweeper;
   readonly events: ProvisionerEmitter;
-  readonly identity: ProcessIdentity;
+  readonly liveness: Liveness;
   /** Milliseconds for which a failure holds back those who do not insist. */
   readonly coolDown: number;
 }
@@ -108,12 +109,12 @@ export class SharedPulls {
   }
 
   async #land(key: PullKey, run: (pullId: string) => Promise<LandedPull>, signal: AbortSignal): Promise<LandedPull> {
-    const { metadata, paths, sweeper, identity } = this.#parts;
+    const { metadata, paths, sweeper, liveness } = this.#parts;
     const asked = Date.now();
     for (;;) {
       throwIfAborted(signal);
       const pull = randomUUID();
-      const announced = await metadata.announcePull({ ...key, pull, process: identity }, isAlive);
+      const announced = await metadata.announcePull({ ...key, pull, process: liveness.identity }, liveness.isAlive);
       if (announced.state === 'announced') {
         for (const dead of announced.replaced) sweeper.retire(paths.pullStaging(dead), 'staging');
         return run(pull);
@@ -127,7 +128,7 @@ export class SharedPulls {
 
   /** @returns undefined for a pull that was given up, or whose process has died */
   async #outcomeOf(other: PullRecord, asked: number, signal: AbortSignal): Promise<PullOutcome | undefined> {
-    const { metadata, events } = this.#parts;
+    const { metadata, events, liveness } = this.#parts;
     const { pull: pullId, source, since } = other;
     events.emit('pullWaiting', { pullId, source, pid: pidOf(other.process), since });
     const tracker = new PullTracker({ pullId, emit: (progress) => events.emit('layerProgress', progress) });
@@ -139,7 +140,7 @@ export class SharedPulls {
         );
         const { running, outcomes } = await metadata.findPulls(other);
         const now = running.find((pull) => pull.pull === pullId);
-        if (now === undefined || !isAlive(now.process)) {
+        if (now === undefined || !liveness.isAlive(now.process)) {
           return outcomes.find(
             (outcome) => outcome.terms === other.terms && (outcome.pull === pullId || outcome.finishedAt >= asked),
           );
@@ -170,10 +171,10 @@ export class SharedPulls {
   }
 
   async #requireCooledDown(key: PullKey): Promise<void> {
-    const { metadata, coolDown } = this.#parts;
+    const { metadata, coolDown, liveness } = this.#parts;
     const { running, outcomes } = await metadata.findPulls(key);
     const same = (one: PullKey) => one.terms === key.terms;
-    if (running.some((pull) => same(pull) && isAlive(pull.process))) return;
+    if (running.some((pull) => same(pull) && liveness.isAlive(pull.process))) return;
     const outcome = outcomes.find(same);
     const failed = outcome && failedPull(outcome);
     if (failed === undefined) return;
@@ -181,11 +182,6 @@ export class SharedPulls {
     const again = retryAt(failed, now, coolDown);
     if (now < again) throw repeatedFailure(failed, again);
   }
-}
-
-/** The process of an identity. */
-export function pidOf(process: ProcessIdentity): number {
-  return Number(process.split(':', 1)[0]);
 }
 
 /** Another process's progress, as this one sees it. What has not changed is left to the tracker's own clock. */

@@ -2,6 +2,7 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
@@ -22,10 +23,10 @@ export interface StoreFormat {
  * Only its user may enter it: a layer can hold setuid programs that nobody is meant to run from there.
  * @throws ProvisionerError `ERR_STORE_FORMAT` for a store of another version, `ERR_STORE_DAMAGED`, `ERR_PERMISSION`, `ERR_IO`
  */
-export function openStoreDirectory(paths: StorePaths, syscalls: () => Syscalls): StoreFormat {
+export function openStoreDirectory(paths: StorePaths, syscalls: () => Syscalls, liveness: Liveness): StoreFormat {
   try {
     makeDirectories(paths.root);
-    const format = readFormat(paths) ?? createFormat(paths, syscalls());
+    const format = readFormat(paths) ?? createFormat(paths, syscalls(), liveness);
     for (const directory of [paths.staging, paths.layers, paths.gc, paths.containers]) makeDirectories(directory);
     return format;
   } catch (error) {
@@ -72,11 +73,14 @@ function parseFormat(text: string, path: string): StoreFormat {
   });
 }
 
-function createFormat(paths: StorePaths, syscalls: Syscalls): StoreFormat {
+function createFormat(paths: StorePaths, syscalls: Syscalls, { identity }: Liveness): StoreFormat {
   makeDirectories(paths.staging);
-  const format: StoreFormat = { version: STORE_VERSION, whiteouts: probeWhiteouts(paths.staging, syscalls) };
+  const format: StoreFormat = {
+    version: STORE_VERSION,
+    whiteouts: probeWhiteouts(join(paths.staging, transientName(PROBE, identity)), syscalls),
+  };
   // Where a recovery finds it, should this process die here.
-  const draft = mkdtempSync(join(paths.staging, transientName(PROBE)));
+  const draft = mkdtempSync(join(paths.staging, transientName(PROBE, identity)));
   try {
     const file = join(draft, 'format');
     writeFileSync(file, `${JSON.stringify(format)}\n`, { flush: true });
@@ -93,11 +97,11 @@ function createFormat(paths: StorePaths, syscalls: Syscalls): StoreFormat {
   }
 }
 
-/** The best format that can be written here, found out by writing it. */
-function probeWhiteouts(directory: string, syscalls: Syscalls): WhiteoutFormat {
+/** The best format that can be written here, found out by writing it. @param prefix of the place to try it in */
+function probeWhiteouts(prefix: string, syscalls: Syscalls): WhiteoutFormat {
   // An ordinary user could write `user` marks, but not mount them, and a plain store can be copied with any tool.
   if (process.geteuid?.() !== 0) return 'plain';
-  const place = mkdtempSync(join(directory, transientName(PROBE)));
+  const place = mkdtempSync(prefix);
   try {
     for (const format of ['trusted', 'user'] as const) if (canMark(place, format, syscalls)) return format;
     return 'plain';

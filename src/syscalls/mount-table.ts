@@ -22,6 +22,6 @@ export function mountsBelow(directory: string): string[] {
 }
 
 /** The kernel writes space, tab, newline and backslash in octal. */
-function decodeOctal(path: string): string {
+export function decodeOctal(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -17,22 +17,21 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 /** `struct flock` of a 64-bit Linux: short type, short whence, long start, long length, int pid. */
 const FLOCK_SIZE = 32;
-const FLOCK_LENGTH = 16;
 const NOTE_MAX = 4096;
 
 /**
- * The lock proper is one of flock(2), because /proc/locks tells whose those are. The announcement is a lock of the open file on the first byte:
- * only such a lock can be looked at without being taken. Neither kind sees the other.
+ * The lock proper is one of flock(2), because /proc/locks tells whose those are. The announcement is a lock of the open file on all of its bytes: only
+ * such a lock can be looked at without being taken. Neither kind sees the other.
  */
 export class NativeLockFile implements LockFile {
   readonly #path: string;
   readonly #descriptor: number;
   readonly #question = Buffer.alloc(FLOCK_SIZE);
 
-  /** Makes the file when it is missing. */
-  constructor(path: string) {
+  /** @param create whether a missing file is made */
+  constructor(path: string, create = true) {
     this.#path = path;
-    this.#descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    this.#descriptor = openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o600);
   }
 
   tryLock(kind: 'shared' | 'exclusive'): boolean {
@@ -44,15 +43,15 @@ export class NativeLockFile implements LockFile {
   }
 
   tryAnnounceWriter(): boolean {
-    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, firstByte(this.#question, F_WRLCK)), 'fcntl');
+    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, wholeFile(this.#question, F_WRLCK)), 'fcntl');
   }
 
   withdrawWriter(): void {
-    check(fcntl(this.#descriptor, F_OFD_SETLK, firstByte(this.#question, F_UNLCK)), 'fcntl', toBytePath(this.#path));
+    check(fcntl(this.#descriptor, F_OFD_SETLK, wholeFile(this.#question, F_UNLCK)), 'fcntl', toBytePath(this.#path));
   }
 
   hasForeignWriter(): boolean {
-    const answer = firstByte(this.#question, F_WRLCK);
+    const answer = wholeFile(this.#question, F_WRLCK);
     check(fcntl(this.#descriptor, F_OFD_GETLK, answer), 'fcntl', toBytePath(this.#path));
     return answer.readInt16LE(0) !== F_UNLCK;
   }
@@ -100,9 +99,9 @@ function lockTable(): string {
   }
 }
 
-function firstByte(flock: Buffer, type: number): Buffer {
+/** A length of 0 reaches to the end, however long the file becomes. */
+function wholeFile(flock: Buffer, type: number): Buffer {
   flock.fill(0);
   flock.writeInt16LE(type, 0);
-  flock.writeBigInt64LE(1n, FLOCK_LENGTH);
   return flock;
 }

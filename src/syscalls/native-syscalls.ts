@@ -130,8 +130,8 @@ export class NativeSyscalls implements Syscalls {
     return number === os.errno.ENOSYS || number === os.errno.EPERM ? undefined : false;
   }
 
-  openLockFile(path: string): LockFile {
-    return new NativeLockFile(path);
+  openLockFile(path: string, { create = true }: { readonly create?: boolean } = {}): LockFile {
+    return new NativeLockFile(path, create);
   }
 
   syncFileSystem(path: string): void {

@@ -47,8 +47,11 @@ export interface Syscalls {
    */
   isPlainPath(path: string): boolean | undefined;
 
-  /** Opens a lock file, made when it is missing. The caller closes it. @throws `ENOTSUP` where there are no such locks */
-  openLockFile(path: string): LockFile;
+  /**
+   * Opens a lock file. The caller closes it.
+   * @param options.create whether one that is missing is made. Default: true @throws `ENOTSUP` where there are no such locks, `ENOENT`
+   */
+  openLockFile(path: string, options?: { readonly create?: boolean }): LockFile;
 
   /** Returns when all that was written to the file system that holds `path` is on its device. */
   syncFileSystem(path: string): void;

@@ -15,9 +15,11 @@ const PREAMBLE = `
 import { writeSync, openSync, closeSync, unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
-import { isAlive, newIdentity } from '#src/locks/process-identity.js';
+import { KernelLifeLocks } from '#src/locks/life-locks.js';
+import { Liveness } from '#src/locks/liveness.js';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 const [path, name, layer, image] = process.argv.slice(1);
-const me = newIdentity();
+const { identity: me, isAlive } = Liveness.in(path + '.alive', new KernelLifeLocks(loadSyscalls));
 const rootfs = (id, containerId) => ({ id, containerId, owner: name, image, backend: 'overlay' });
 const say = (text) => writeSync(1, text + '\\n');
 `;

@@ -12,9 +12,11 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Provisioner, RecoveryReport } from '#src/index.js';
+import { StorePaths } from '#src/paths.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { otherLife } from '../helpers/other-life.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { reboot, unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -41,6 +43,7 @@ const NOTHING: RecoveryReport = {
   finished: [],
   destroyed: [],
   untrusted: [],
+  kept: [],
   foreign: [],
 };
 
@@ -303,15 +306,12 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
 
   test('a half copy of a dead process is removed, that of a living one is not', async () => {
     const p = await storeWith();
-    const other = otherProcess(p.root, `const big = await p.image('app:v1'); say('ready'); await sleep(60_000);`);
-    await other.says('ready');
+    const other = await otherLife(new StorePaths(p.root).alive);
     const { rootfs, rootfsId } = await p.provision('half', 'app:v1', { backend: 'copy' });
-    const start = readFileSync(`/proc/${other.pid}/stat`, 'latin1').split(') ')[1]?.split(' ')[19];
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     records(p, (database) =>
       database
         .prepare("UPDATE rootfs SET state = 'provisioning', maker = ? WHERE id = ?")
-        .run(`${other.pid}:${start}:${boot}:x`, rootfsId),
+        .run(other.identity, rootfsId),
     );
     expect(await p.recover({ knownContainerIds: [] })).toEqual(NOTHING);
     expect(existsSync(rootfs)).toBe(true);
@@ -336,14 +336,14 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
 
   test('the staging and the lease of a dead pull go, those of a living one stay', async () => {
     const p = await storeWith();
-    const identity = (alive: boolean) => {
-      const start = readFileSync('/proc/self/stat', 'latin1').split(') ')[1]?.split(' ')[19];
-      const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-      return `${process.pid}:${alive ? start : '1'}:${boot}:x`;
-    };
+    const [living, dead] = [
+      await otherLife(new StorePaths(p.root).alive),
+      await otherLife(new StorePaths(p.root).alive),
+    ];
+    await dead.kill();
     records(p, (database) => {
-      for (const pull of ['living', 'dead']) {
-        database.prepare('INSERT INTO lease VALUES (?, ?, 1)').run(pull, identity(pull === 'living'));
+      for (const [pull, { identity }] of Object.entries({ living, dead })) {
+        database.prepare('INSERT INTO lease VALUES (?, ?, 1)').run(pull, identity);
         mkdirSync(join(p.root, 'staging', pull, '0/rootfs'), { recursive: true });
       }
     });

@@ -53,6 +53,7 @@ function lines(report: RecoveryReport): string[] {
     ...report.finished.map((path) => `removed ${path}: a crash had left a part of it`),
     ...report.destroyed.map((id) => `destroyed container ${id}`),
     ...report.untrusted.map(({ containerId, reason }) => `left container ${containerId} alone: ${reason}`),
+    ...report.kept.map(({ path, reason }) => `left ${path} alone: no record names it, but ${reason}`),
     ...report.foreign.map((path) => `left ${path} alone: it is no part of a store`),
   ];
   return told.length === 0 ? ['nothing to put right'] : told;
