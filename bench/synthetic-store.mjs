@@ -27,7 +27,7 @@ export async function makeStore(root, { images, ownLayers, sharedLayers = 0, fil
     for (let file = 0; file < files; file++) writeFileSync(join(paths.layerRootfs(id), `file${file}`), name);
     const bytes = writeContents(paths.layer(id), calls);
     const seen = { opaqueRoot: false, whiteouts: false, describesRoot: false };
-    await metadata.putLayer({ id, bytes, entries: files + 1, ...seen });
+    await metadata.putLayers([{ id, bytes, entries: files + 1, ...seen }]);
     return id;
   };
   const shared = [];

@@ -11,7 +11,6 @@ export const CRASH_POINTS = [
   'pull.synced',
   'pull.oneRenamed',
   'pull.published',
-  'pull.oneRecorded',
   'pull.layersRecorded',
   'pull.stackCompleted',
   'pull.imageRecorded',

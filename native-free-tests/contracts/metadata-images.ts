@@ -58,8 +58,8 @@ export function imageContract(context: MetadataContractContext): void {
 
     it('an image counts the bytes of a repeated layer once, and of a shared layer in each image', async () => {
       const { manager } = context;
-      await manager.putLayer(layer('base', { bytes: 5_000_000_000 }));
-      await manager.putLayer(layer('top', { bytes: 7 }));
+      await manager.putLayers([layer('base', { bytes: 5_000_000_000 })]);
+      await manager.putLayers([layer('top', { bytes: 7 })]);
       await manager.putImage(image('twice', ['base', 'top', 'base']), []);
       await manager.putImage(image('other', ['base']), []);
       expect((await manager.getImage(image('twice', []).id))?.bytes).toBe(5_000_000_007);

@@ -23,7 +23,7 @@ export function layerContract(context: MetadataContractContext): void {
         layer('opaque', { bytes: 2 ** 40 + 1, entries: 155_000, opaqueRoot: true }),
         layer('whiteouts', { whiteouts: true, describesRoot: true }),
       ];
-      for (const record of records) await manager.putLayer(record);
+      for (const record of records) await manager.putLayers([record]);
       for (const record of records) expect(await manager.getLayer(record.id)).toEqual(record);
       expect(await manager.getLayer(digestOf('none'))).toBeUndefined();
       expect((await manager.listLayers()).map((record) => record.id)).toEqual(
@@ -33,7 +33,7 @@ export function layerContract(context: MetadataContractContext): void {
 
     it('the disk use of a layer can be corrected, and of a layer that is not recorded nothing is', async () => {
       const { manager } = context;
-      await manager.putLayer(layer('plain', { bytes: 5 }));
+      await manager.putLayers([layer('plain', { bytes: 5 })]);
       await manager.setLayerBytes(digestOf('plain'), 2 ** 40);
       await manager.setLayerBytes(digestOf('none'), 1);
       expect(await manager.listLayers()).toEqual([layer('plain', { bytes: 2 ** 40 })]);
@@ -48,8 +48,8 @@ export function layerContract(context: MetadataContractContext): void {
 
     it('the stack of an image comes bottom first, with a layer that stands in it twice', async () => {
       const { manager } = context;
-      await manager.putLayer(layer('top', { opaqueRoot: true }));
-      await manager.putLayer(layer('base', { bytes: 7 }));
+      await manager.putLayers([layer('top', { opaqueRoot: true })]);
+      await manager.putLayers([layer('base', { bytes: 7 })]);
       await manager.putImage(image('app', ['base', 'top', 'base']), []);
       const [base, top] = [layer('base', { bytes: 7 }), layer('top', { opaqueRoot: true })];
       expect(await manager.getStack(image('app', []).id)).toEqual([base, top, base]);
@@ -58,9 +58,9 @@ export function layerContract(context: MetadataContractContext): void {
 
     it('recording a layer again changes nothing', async () => {
       const { manager } = context;
-      await manager.putLayer(layer('base', { bytes: 10 }));
+      await manager.putLayers([layer('base', { bytes: 10 })]);
       await manager.putImage(image('app', ['base']), []);
-      await manager.putLayer(layer('base', { bytes: 99, whiteouts: true }));
+      await manager.putLayers([layer('base', { bytes: 99, whiteouts: true })]);
       expect(await manager.getLayer(id)).toEqual(layer('base', { bytes: 10 }));
       expect((await manager.getImage(image('app', []).id))?.bytes).toBe(10);
     });
@@ -137,7 +137,7 @@ export function layerContract(context: MetadataContractContext): void {
     it('a recorded layer cannot be claimed any more', async () => {
       const { manager } = context;
       await manager.claimLayer(id, ours, isAlive);
-      await manager.putLayer(layer('base'));
+      await manager.putLayers([layer('base')]);
       expect(await manager.claimLayer(id, theirs, isAlive)).toEqual({ state: 'recorded' });
       expect(await manager.claimLayer(id, ours, isAlive)).toEqual({ state: 'recorded' });
     });
@@ -150,18 +150,6 @@ export function layerContract(context: MetadataContractContext): void {
       };
       await expect(manager.claimLayer(id, ours, failing)).rejects.toThrow('no /proc');
       expect(await manager.claimLayer(id, theirs, () => true)).toEqual({ state: 'busy', holder: dead });
-    });
-
-    it('a blob is remembered with the layer it holds, recorded or not', async () => {
-      const { manager } = context;
-      const [gzip, zstd] = [digestOf('base.tar.gz'), digestOf('base.tar.zst')];
-      expect(await manager.layerOfBlob(gzip)).toBeUndefined();
-      await manager.putBlob(gzip, id);
-      await manager.putBlob(zstd, id);
-      await manager.putBlob(gzip, id);
-      expect(await manager.layerOfBlob(gzip)).toBe(id);
-      expect(await manager.layerOfBlob(zstd)).toBe(id);
-      expect(await manager.missingLayers([id])).toEqual([id]);
     });
   });
 
@@ -184,15 +172,13 @@ export function layerContract(context: MetadataContractContext): void {
         () => manager.imageOfIndex(id, 'linux/amd64'),
         () => manager.getLayer(id),
         () => manager.missingLayers([]),
-        () => manager.putLayer(layer('base')),
+        () => manager.putLayers([layer('base')]),
         () => manager.listLayers(),
         () => manager.getStack(id),
         () => manager.count(),
         () => manager.claimLayer(id, ours, isAlive),
         () => manager.releaseLayerClaims(ours),
         () => manager.releaseLayerClaims(ours, [id]),
-        () => manager.layerOfBlob(id),
-        () => manager.putBlob(id, id),
         () => manager.putRootfs(rootfs('r1', 'c1')),
         () => manager.finishRootfs(rootfs('r1', 'c1')),
         () => manager.rootfsesIn('c1'),

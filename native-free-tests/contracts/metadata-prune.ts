@@ -211,7 +211,7 @@ export function pruneContract(context: MetadataContractContext): void {
       expect(await manager.claimLayer(digestOf('base'), theirs, isAlive)).toEqual({ state: 'recorded' });
       await manager.releaseLayerClaims(ours);
       expect(await manager.claimLayer(digestOf('app layer'), theirs, isAlive)).toEqual({ state: 'claimed' });
-      await manager.putLayer(layer('app layer'));
+      await manager.putLayers([layer('app layer')]);
       expect(await manager.claimLayer(digestOf('app layer'), ours, isAlive)).toEqual({ state: 'recorded' });
     });
 
@@ -223,8 +223,8 @@ export function pruneContract(context: MetadataContractContext): void {
       await manager.removeUnused(await everything(manager), ours, true);
       await manager.releaseLayerClaims(ours);
       setClock(5000);
-      await manager.putLayer(layer('base', { bytes: 1 }));
-      await manager.putLayer(layer('app layer', { bytes: 2 }));
+      await manager.putLayers([layer('base', { bytes: 1 })]);
+      await manager.putLayers([layer('app layer', { bytes: 2 })]);
       await manager.putImage(image('app', ['base', 'app layer']), ['app:new']);
       expect(await manager.getImage(app)).toMatchObject({ names: ['app:new'], createdAt: 5000, bytes: 3 });
     });

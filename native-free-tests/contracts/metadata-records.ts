@@ -39,7 +39,7 @@ export function rootfs(id: string, containerId: string, changes: Partial<NewRoot
 }
 
 export async function putLayers(manager: MetadataManager, ...words: string[]): Promise<void> {
-  for (const word of words) await manager.putLayer(layer(word));
+  for (const word of words) await manager.putLayers([layer(word)]);
 }
 
 /** What a contract needs of a test: the manager under test, empty when the test begins. */

@@ -44,7 +44,7 @@ async function store() {
       for (const word of words) {
         mkdirSync(paths.layerRootfs(digestOf(word)), { recursive: true });
         writeFileSync(join(paths.layerRootfs(digestOf(word)), 'file'), word);
-        await metadata.putLayer(layer(word, { bytes: word.length }));
+        await metadata.putLayers([layer(word, { bytes: word.length })]);
       }
     },
     /** The words of the layers that stand on disk and in the records; fails when these do not agree. */
@@ -175,7 +175,7 @@ describe('a prune', () => {
 
   test('a layer whose directory is gone already is taken out of the records', async () => {
     const { pruner, metadata, paths } = await store();
-    await metadata.putLayer(layer('no directory'));
+    await metadata.putLayers([layer('no directory')]);
     const report = await pruner.prune([], {});
     expect(report.layers).toHaveLength(1);
     expect(await metadata.listLayers()).toEqual([]);

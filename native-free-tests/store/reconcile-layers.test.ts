@@ -44,7 +44,7 @@ describe('reconciling layers', () => {
   test('has nothing to do where records and directories agree', async () => {
     const { metadata, makeDirectory, run } = bench();
     makeDirectory('a');
-    await metadata.putLayer(layer('a'));
+    await metadata.putLayers([layer('a')]);
     expect(await run()).toEqual(NOTHING);
   });
 
@@ -52,7 +52,7 @@ describe('reconciling layers', () => {
     const { metadata, makeDirectory, run, paths, sweeper, process } = bench();
     makeDirectory('kept');
     makeDirectory('stray');
-    for (const word of ['kept', 'gone']) await metadata.putLayer(layer(word));
+    for (const word of ['kept', 'gone']) await metadata.putLayers([layer(word)]);
     await metadata.putImage(image('app', ['kept', 'gone']), []);
     await metadata.putRootfs(rootfs('r', 'c'));
     expect(await run()).toEqual({
@@ -75,14 +75,14 @@ describe('reconciling layers', () => {
     metadata.listLayers = async () => {
       const before = await list();
       makeDirectory('published');
-      await metadata.putLayer(layer('published'));
+      await metadata.putLayers([layer('published')]);
       await metadata.putImage(image('app', ['published']), ['app:latest']);
       return before;
     };
     expect(await run()).toEqual(NOTHING);
     metadata.listLayers = async () => {
       makeDirectory('second');
-      await metadata.putLayer(layer('second'));
+      await metadata.putLayers([layer('second')]);
       return list();
     };
     expect(await run()).toEqual(NOTHING);
@@ -121,7 +121,7 @@ describe('reconciling layers', () => {
     const { metadata, run, paths } = bench();
     const [recorded, stray] = ['a', 'b'].map((digit) => `sha512:${digit.repeat(128)}`) as [string, string];
     for (const id of [recorded, stray]) mkdirSync(paths.layerRootfs(id), { recursive: true });
-    await metadata.putLayer(layer('a', { id: recorded }));
+    await metadata.putLayers([layer('a', { id: recorded })]);
     expect(await run()).toEqual({ ...NOTHING, retired: [paths.layer(stray)] });
     expect(readdirSync(paths.layers)).toEqual(['a'.repeat(128)]);
     expect(await metadata.getLayer(recorded)).toBeDefined();

@@ -55,7 +55,7 @@ describe('recovery, while a pull stores a layer', () => {
       await withStore(async (paths, sweeper, process) => {
         store = () => {
           mkdirSync(paths.layerRootfs(LAYER), { recursive: true });
-          void metadata.putLayer(record(LAYER));
+          void metadata.putLayers([record(LAYER)]);
         };
         const storeLock = new StoreLock(() => undefined);
         const parts = { paths, metadata, sweeper, liveness: process(), storeLock };

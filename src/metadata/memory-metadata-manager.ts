@@ -56,7 +56,6 @@ export class MemoryMetadataManager implements MetadataManager {
   readonly #indexChoices = new Map<string, ImageId>();
   readonly #layers = new Map<LayerId, LayerRecord>();
   readonly #layerClaims = new Map<LayerId, ProcessIdentity>();
-  readonly #blobs = new Map<Digest, LayerId>();
   readonly #rootfses = new Map<string, RootfsRecord>();
   readonly #leases = new Map<string, Omit<LeaseRecord, 'layers'> & { readonly layers: Set<LayerId> }>();
   readonly #pulls = new MemoryPulls({
@@ -157,10 +156,12 @@ export class MemoryMetadataManager implements MetadataManager {
     return this.#missing(ids);
   }
 
-  async putLayer(layer: LayerRecord): Promise<void> {
+  async putLayers(layers: readonly LayerRecord[]): Promise<void> {
     this.#requireOpen();
-    if (!this.#layers.has(layer.id)) this.#layers.set(layer.id, { ...layer });
-    this.#layerClaims.delete(layer.id);
+    for (const layer of layers) {
+      if (!this.#layers.has(layer.id)) this.#layers.set(layer.id, { ...layer });
+      this.#layerClaims.delete(layer.id);
+    }
   }
 
   async listLayers(): Promise<LayerRecord[]> {
@@ -204,16 +205,6 @@ export class MemoryMetadataManager implements MetadataManager {
   async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {
     this.#requireOpen();
     for (const [id, process] of this.#layerClaims) if (!isAlive(process)) this.#layerClaims.delete(id);
-  }
-
-  async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
-    this.#requireOpen();
-    return this.#blobs.get(blob);
-  }
-
-  async putBlob(blob: Digest, layer: LayerId): Promise<void> {
-    this.#requireOpen();
-    this.#blobs.set(blob, layer);
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {

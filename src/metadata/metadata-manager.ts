@@ -61,8 +61,8 @@ export interface MetadataManager extends PullRecords {
   getStack(image: ImageId): Promise<LayerRecord[]>;
   /** Those of `ids` that are not recorded, in the order given, each once. */
   missingLayers(ids: readonly LayerId[]): Promise<LayerId[]>;
-  /** Recording a layer again changes nothing, and gives its claim back. */
-  putLayer(layer: LayerRecord): Promise<void>;
+  /** Records layers in one transaction, and gives their claims back. One that is recorded already stays as it is. */
+  putLayers(layers: readonly LayerRecord[]): Promise<void>;
   /** Sorted by id. Gives others a turn on the way when there are many. */
   listLayers(): Promise<LayerRecord[]>;
   /** How many images, layers and containers are recorded. */
@@ -83,10 +83,6 @@ export interface MetadataManager extends PullRecords {
   releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void>;
   /** Gives back the claims of dead processes. They count for nothing, but nobody else would ever take them away. */
   dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void>;
-  /** The layer that a compressed blob turned out to hold, when this store has unpacked it before. */
-  layerOfBlob(blob: Digest): Promise<LayerId | undefined>;
-  /** Remembers what a blob holds, whether or not the layer is recorded: ask `missingLayers` before use. */
-  putBlob(blob: Digest, layer: LayerId): Promise<void>;
 
   // Containers and rootfses
 

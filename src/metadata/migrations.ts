@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
-import { APPLICATION_ID, FIRST_SCHEMA } from './schema.js';
+import { APPLICATION_ID, FIRST_SCHEMA, SECOND_SCHEMA } from './schema.js';
 
 /** One step from a version of the schema to the next. */
 export interface Migration {
@@ -10,7 +10,10 @@ export interface Migration {
 }
 
 /** In order, without gaps. A released step never changes; each has a test that starts from the version before it. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, sql: FIRST_SCHEMA }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, sql: FIRST_SCHEMA },
+  { version: 2, sql: SECOND_SCHEMA },
+];
 
 /**
  * True when `migrate` has something to do. Writes nothing. Call it inside one transaction, so that it sees one state.

@@ -19,7 +19,6 @@
  *   └── pull             pull → · source · platform · terms · image       what is pulled, for others who want the same
  *       └── pull_layer       pull → · position · layer · phase · bytes · total       how far it is, once a second
  *   pull_outcome     source · platform · terms · pull · finished_at · result         JSON; kept for an hour
- *   blob             digest · layer         what a compressed blob holds: a fact, true with or without the layer
  *
  *   state            records_lost           one row: the records began anew on a store that had something in it
  *
@@ -169,4 +168,9 @@ CREATE TABLE pull_outcome (
   PRIMARY KEY (source, platform, terms)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pull_outcome_by_time ON pull_outcome (finished_at);
+`;
+
+/** Version 2: what a blob held was written and never read. */
+export const SECOND_SCHEMA = `
+DROP TABLE blob;
 `;

@@ -1,9 +1,9 @@
-import type { Digest, ImageId, LayerId } from '../image/digest.js';
+import type { ImageId, LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import type { LayerClaim, LayerRecord } from './metadata-manager.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
-/** Layers, their claims and the blobs that held them. Each function runs inside a transaction of its caller. */
+/** Layers and their claims. Each function runs inside a transaction of its caller. */
 
 interface LayerRow {
   readonly id: LayerId;
@@ -60,19 +60,16 @@ export function missingLayers(db: SqliteConnection, ids: readonly LayerId[]): La
   return [...new Set(missing.map((row) => row.id))];
 }
 
-export function putLayer(db: SqliteConnection, layer: LayerRecord): void {
-  db.statement<[LayerId, number, number, number, number, number]>(
+export function putLayers(db: SqliteConnection, layers: readonly LayerRecord[]): void {
+  const put = db.statement<[LayerId, number, number, number, number, number]>(
     `INSERT INTO layer (id, bytes, entries, opaque_root, whiteouts, describes_root) VALUES (?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO NOTHING`,
-  ).run(
-    layer.id,
-    layer.bytes,
-    layer.entries,
-    Number(layer.opaqueRoot),
-    Number(layer.whiteouts),
-    Number(layer.describesRoot),
   );
-  db.statement<[LayerId]>('DELETE FROM layer_claim WHERE layer = ?').run(layer.id);
+  const giveBack = db.statement<[LayerId]>('DELETE FROM layer_claim WHERE layer = ?');
+  for (const { id, bytes, entries, opaqueRoot, whiteouts, describesRoot } of layers) {
+    put.run(id, bytes, entries, Number(opaqueRoot), Number(whiteouts), Number(describesRoot));
+    giveBack.run(id);
+  }
 }
 
 export function setLayerBytes(db: SqliteConnection, id: LayerId, bytes: number): void {
@@ -117,14 +114,4 @@ export function claimHolders(db: SqliteConnection): ProcessIdentity[] {
     .statement<[], { process: ProcessIdentity }>('SELECT DISTINCT process FROM layer_claim')
     .all()
     .map((row) => row.process);
-}
-
-export function layerOfBlob(db: SqliteConnection, blob: Digest): LayerId | undefined {
-  return db.statement<[Digest], { layer: LayerId }>('SELECT layer FROM blob WHERE digest = ?').get(blob)?.layer;
-}
-
-export function putBlob(db: SqliteConnection, blob: Digest, layer: LayerId): void {
-  db.statement<[Digest, LayerId]>(
-    'INSERT INTO blob (digest, layer) VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET layer = excluded.layer',
-  ).run(blob, layer);
 }

@@ -134,8 +134,9 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.read(() => layers.missingLayers(this.#db, ids));
   }
 
-  async putLayer(layer: LayerRecord): Promise<void> {
-    return this.#db.write(() => layers.putLayer(this.#db, layer));
+  async putLayers(records: readonly LayerRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    return this.#db.write(() => layers.putLayers(this.#db, records));
   }
 
   async listLayers(): Promise<LayerRecord[]> {
@@ -155,26 +156,18 @@ export class SqliteMetadataManager implements MetadataManager {
     process: ProcessIdentity,
     isAlive: (process: ProcessIdentity) => boolean,
   ): Promise<LayerClaim> {
-    return this.#db.write(() => layers.claimLayer(this.#db, id, process, isAlive));
+    return this.#db.writeForTheLiving(() => layers.claimLayer(this.#db, id, process, isAlive));
   }
 
   async releaseLayerClaims(process: ProcessIdentity, ids?: readonly LayerId[]): Promise<void> {
     if (ids === undefined) return this.#portions((limit) => layers.releaseSomeClaims(this.#db, process, limit));
-    return this.#db.write(() => layers.releaseLayerClaims(this.#db, process, ids));
+    return this.#db.writeForTheLiving(() => layers.releaseLayerClaims(this.#db, process, ids));
   }
 
   async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {
     const holders = await this.#db.read(() => layers.claimHolders(this.#db));
     // The dead do not come back, so this needs no transaction with the look at them.
     for (const holder of holders) if (!isAlive(holder)) await this.releaseLayerClaims(holder);
-  }
-
-  async layerOfBlob(blob: Digest): Promise<LayerId | undefined> {
-    return this.#db.read(() => layers.layerOfBlob(this.#db, blob));
-  }
-
-  async putBlob(blob: Digest, layer: LayerId): Promise<void> {
-    return this.#db.write(() => layers.putBlob(this.#db, blob, layer));
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
@@ -207,16 +200,16 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async openLease(pull: string, process: ProcessIdentity): Promise<void> {
-    return this.#db.write(() => leases.openLease(this.#db, pull, process, Date.now()));
+    return this.#db.writeForTheLiving(() => leases.openLease(this.#db, pull, process, Date.now()));
   }
 
   async leaseLayers(pull: string, ids: readonly LayerId[]): Promise<void> {
-    return this.#db.write(() => leases.leaseLayers(this.#db, pull, ids));
+    return this.#db.writeForTheLiving(() => leases.leaseLayers(this.#db, pull, ids));
   }
 
   async closeLeases(pulls: readonly string[]): Promise<void> {
     if (pulls.length === 0) return;
-    return this.#db.write(() => leases.closeLeases(this.#db, pulls));
+    return this.#db.writeForTheLiving(() => leases.closeLeases(this.#db, pulls));
   }
 
   async listLeases(): Promise<LeaseRecord[]> {
@@ -224,15 +217,15 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async announcePull(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): Promise<PullAnnouncement> {
-    return this.#db.write(() => pulls.announcePull(this.#db, pull, isAlive, Date.now()));
+    return this.#db.writeForTheLiving(() => pulls.announcePull(this.#db, pull, isAlive, Date.now()));
   }
 
   async reportPull(pull: string, report: PullReport): Promise<void> {
-    return this.#db.write(() => pulls.reportPull(this.#db, pull, report));
+    return this.#db.writeForTheLiving(() => pulls.reportPull(this.#db, pull, report));
   }
 
   async finishPull(pull: string, result: PullResult): Promise<void> {
-    return this.#db.write(() => pulls.finishPull(this.#db, pull, result, Date.now()));
+    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, Date.now()));
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

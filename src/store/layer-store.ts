@@ -264,10 +264,7 @@ export class LayerStore {
     }
     disk.directory(paths.layers);
     crashPoint('pull.published');
-    for (const { record } of staged) {
-      await metadata.putLayer(record);
-      crashPoint('pull.oneRecorded');
-    }
+    await metadata.putLayers(staged.map(({ record }) => record));
     crashPoint('pull.layersRecorded');
   }
 

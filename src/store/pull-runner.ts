@@ -129,9 +129,6 @@ export class PullRunner {
     await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
     crashPoint('pull.stackCompleted');
-    for (const layer of image.layers) {
-      if (layer.digest !== undefined) await metadata.putBlob(layer.digest, layer.diffId);
-    }
     const names = given(image.names);
     const record = await metadata.putImage(
       {

@@ -23,6 +23,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'openssl',
     'docker-registry',
     'script',
+    'strace',
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);

@@ -16,6 +16,8 @@ export const REQUIREMENTS = [
   'setfattr',
   'openssl',
   'docker-registry',
+  /** Counts system calls. */
+  'strace',
   /** Runs a command on a terminal. */
   'script',
   /** What `real-images.ts` makes images with. */

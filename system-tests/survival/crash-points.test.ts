@@ -34,13 +34,7 @@ interface Case {
 }
 
 const PULL = ['pull.leased', 'pull.unpacked', 'pull.synced', 'pull.oneRenamed', 'pull.oneRenamed:2', 'pull.published'];
-const RECORD = [
-  'pull.oneRecorded',
-  'pull.layersRecorded',
-  'pull.stackCompleted',
-  'pull.imageRecorded',
-  'pull.unstaged',
-];
+const RECORD = ['pull.layersRecorded', 'pull.stackCompleted', 'pull.imageRecorded', 'pull.unstaged'];
 const SEAM = ['pull.unpacked:2', 'pull.synced:2', 'pull.published:2', 'pull.layersRecorded:2'];
 const COPY = [
   'provision.recorded',
