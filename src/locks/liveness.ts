@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync } from 'node:fs';
-import { systemCode } from '../errors.js';
+import { fileError, systemCode } from '../errors.js';
 import type { LifeLock, LifeLocks } from './life-locks.js';
 import { lifeOf, type ProcessIdentity } from './process-identity.js';
 
@@ -29,7 +29,7 @@ export class Liveness {
     this.#life = life;
   }
 
-  /** This one's own, alive from now on until `close`. @throws an error of the system when the file cannot be made */
+  /** This one's own, alive from now on until `close`. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO` when the file cannot be made */
   get identity(): ProcessIdentity {
     this.#identity ??= this.#life.newIdentity();
     return this.#identity;
@@ -106,11 +106,15 @@ class Life {
   }
 
   #begin(): { readonly name: string; readonly lock: LifeLock } {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    for (;;) {
-      const name = randomBytes(16).toString('hex');
-      const lock = this.#locks.hold(this.#path(name));
-      if (lock !== undefined) return { name, lock };
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      for (;;) {
+        const name = randomBytes(16).toString('hex');
+        const lock = this.#locks.hold(this.#path(name));
+        if (lock !== undefined) return { name, lock };
+      }
+    } catch (error) {
+      throw fileError(error, 'show that this process is alive', this.#directory);
     }
   }
 

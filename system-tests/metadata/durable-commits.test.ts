@@ -12,13 +12,19 @@ const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 describeWith(['root', 'strace'], 'a pull of twenty layers', () => {
   test('waits for the disk at most ten times on behalf of the records', async () => {
     const place = temporaryDirectory();
-    const [layout, trace, root] = ['layout', 'trace', 'store'].map((name) => join(place, name)) as [string, string, string];
+    const [layout, trace, root] = ['layout', 'trace', 'store'].map((name) => join(place, name)) as [
+      string,
+      string,
+      string,
+    ];
     const layers = Array.from({ length: 20 }, (_, index) => buildLayer([{ path: `f${index}`, content: `${index}` }]));
     await writeOciLayout(layout, [{ image: buildImage(layers), refName: 'app' }]);
     execFileSync(process.execPath, [MAIN, '--root', root, 'images']);
     const command = [process.execPath, MAIN, '--root', root, 'pull', `oci:${layout}`, '--name', 'app:v1'];
     execFileSync('strace', ['-f', '-y', '-e', 'trace=fsync,fdatasync,syncfs', '-o', trace, ...command]);
-    const syncs = readFileSync(trace, 'utf8').split('\n').filter((line) => /(?:fsync|fdatasync)\(/.test(line));
+    const syncs = readFileSync(trace, 'utf8')
+      .split('\n')
+      .filter((line) => /(?:fsync|fdatasync)\(/.test(line));
     const records = syncs.filter((line) => line.includes('metadata.sqlite'));
     expect(records.length).toBeGreaterThan(0);
     expect(records.length).toBeLessThanOrEqual(10);

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
+import { StorePaths } from '#src/paths.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import { otherLife } from '../helpers/other-life.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { expectNoContainers, openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
@@ -105,12 +107,9 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
     const own = (await p.image('app:v2')).layers[1] as string;
     await p.pruneImages(['app:v1']);
     // As it is while another process renames: forgotten, and claimed by a living process.
-    const holder = otherProcess(p.root, `say('here'); await sleep(600_000);`);
-    await holder.says('here');
-    const start = readFileSync(`/proc/${holder.pid}/stat`, 'latin1').split(') ')[1]?.split(' ')[19];
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const holder = await otherLife(new StorePaths(p.root).alive);
     const database = new Driver(join(p.root, 'metadata.sqlite'));
-    database.prepare('INSERT INTO layer_claim VALUES (?, ?)').run(own, `${holder.pid}:${start}:${boot}:x`);
+    database.prepare('INSERT INTO layer_claim VALUES (?, ?)').run(own, holder.identity);
     database.close();
     let done = false;
     const pulling = pullImages(p, { 'app:v2': v2 }).then(() => {
