@@ -3,9 +3,9 @@
  * name tells.
  */
 export const CRASH_POINTS = [
+  'open.recordsMade',
   'open.formatDrafted',
   'open.formatMade',
-  'open.recordsMade',
   'pull.leased',
   'pull.unpacked',
   'pull.synced',

@@ -86,21 +86,21 @@ export class StorePaths {
   parkedLayer(id: LayerId, nanoseconds: bigint): string {
     return below(this.parked, `${digestHex(id)}.${nanoseconds}`);
   }
-  /** All that belongs right below the root; the records have companions beside them. */
+  /** The records, and the companions that SQLite has beside them. */
+  get records(): readonly string[] {
+    return ['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`);
+  }
+  /** The directories that belong right below the root. */
+  get ownDirectories(): readonly string[] {
+    return [this.alive, this.reserve, this.staging, this.layers, this.gc, this.parked, this.containers];
+  }
+  /** The files that belong right below the root. */
+  get ownFiles(): readonly string[] {
+    return [this.format, this.lock, ...this.records];
+  }
+  /** All that belongs right below the root. */
   get own(): readonly string[] {
-    const records = ['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`);
-    return [
-      this.format,
-      this.lock,
-      this.alive,
-      this.reserve,
-      this.staging,
-      this.layers,
-      this.gc,
-      this.parked,
-      this.containers,
-      ...records,
-    ];
+    return [...this.ownDirectories, ...this.ownFiles];
   }
   /** @param containerId checked by `parseContainerId`: its parts hold no path tricks */
   container(containerId: string): string {

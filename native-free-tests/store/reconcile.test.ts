@@ -9,9 +9,9 @@ import { StoreLock } from '#src/locks/store-lock.js';
 import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import type { LayerRecord } from '#src/metadata/metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
+import { openStoreDirectory } from '#src/store/open-store-directory.js';
 import { reconcileLayers } from '#src/store/reconcile-layers.js';
 import { reconcileStaging } from '#src/store/reconcile-staging.js';
-import { openStoreDirectory } from '#src/store/store-format.js';
 import { Sweeper } from '#src/store/sweeper.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { processesOf } from '../helpers/liveness.js';
@@ -30,7 +30,7 @@ async function withStore(
 ): Promise<void> {
   const paths = new StorePaths(join(temporaryDirectory(), 'store'));
   const { process } = processesOf(paths);
-  openStoreDirectory(paths, loadSyscalls, process());
+  openStoreDirectory(paths, loadSyscalls, process()).complete();
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   try {
     await work(paths, sweeper, process);

@@ -1,3 +1,4 @@
+import { closeSync, constants, fchmodSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
@@ -159,8 +160,28 @@ function pause(tries: number): number {
   return Math.max(SHORTEST_PAUSE, longest * (0.5 + Math.random() / 2));
 }
 
+/**
+ * Makes the file before SQLite does: that would let the umask decide who may read it. The companions get the mode of the file from SQLite. One that is there is
+ * not opened, because closing it would drop the locks that this process holds on it by another connection.
+ * @see https://www.sqlite.org/howtocorrupt.html "Posix advisory locks canceled by a separate thread doing close()"
+ */
+function makePrivately(path: string): void {
+  try {
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const descriptor = openSync(path, O_CREAT | O_EXCL | O_WRONLY, 0o600);
+    try {
+      fchmodSync(descriptor, 0o600);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    // It is there, which is well, or cannot be made, which SQLite has words for.
+  }
+}
+
 function openFile(path: string): Database {
   const Driver = sqliteDriver();
+  makePrivately(path);
   try {
     return new Driver(path, { timeout: 0 });
   } catch (error) {

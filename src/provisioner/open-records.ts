@@ -7,16 +7,14 @@ import { longWorkOn } from './long-work.js';
 /** SQLite takes 512 bytes, for the names of its companion files too. @see SQLite, os_unix.c, MAX_PATHNAME */
 const SQLITE_PATH_MAX = 500;
 
-/** @param durable whether what has been reported survives a power cut */
-export async function openRecords(
-  paths: StorePaths,
-  kind: 'sqlite' | 'memory',
-  durable: boolean,
-): Promise<MetadataManager> {
-  if (kind === 'memory') {
-    const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
-    return new MemoryMetadataManager();
-  }
+export type RecordsKind = 'sqlite' | 'memory';
+
+/**
+ * Finds out, before anything of a store is made, what would keep its records from being opened.
+ * @throws ProvisionerError `ERR_BAD_OPTION` for a path that is too long, `ERR_NATIVE_MISSING`
+ */
+export async function checkRecords(paths: StorePaths, kind: RecordsKind): Promise<void> {
+  if (kind === 'memory') return;
   const length = Buffer.byteLength(paths.metadata);
   if (length > SQLITE_PATH_MAX) {
     throw new ProvisionerError(
@@ -27,6 +25,16 @@ export async function openRecords(
         details: { root: paths.root, length, limit: SQLITE_PATH_MAX },
       },
     );
+  }
+  const { sqliteDriver } = await import('../metadata/sqlite-driver.js');
+  sqliteDriver();
+}
+
+/** @param durable whether what has been reported survives a power cut */
+export async function openRecords(paths: StorePaths, kind: RecordsKind, durable: boolean): Promise<MetadataManager> {
+  if (kind === 'memory') {
+    const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
+    return new MemoryMetadataManager();
   }
   const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
   const isStoreEmpty = () => readdirSync(paths.layers).length === 0 && readdirSync(paths.containers).length === 0;

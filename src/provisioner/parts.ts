@@ -16,16 +16,17 @@ import { DiskSync } from '../store/disk-sync.js';
 import { findImage } from '../store/find-image.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
+import { openStoreDirectory } from '../store/open-store-directory.js';
 import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
-import { openStoreDirectory, type StoreFormat } from '../store/store-format.js';
+import type { StoreFormat } from '../store/store-format.js';
 import { Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { LockFile } from '../syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { Containers } from './containers.js';
 import type { ImageRequests } from './image-requests.js';
-import { openRecords } from './open-records.js';
+import { checkRecords, openRecords } from './open-records.js';
 import type { ProvisionerOptions } from './options.js';
 import type { Recovery } from './recovery.js';
 import { RootfsDirectories } from './rootfs-directories.js';
@@ -73,13 +74,7 @@ export class Parts {
     }
     checkRegistryOptions(options.registry ?? {});
     const paths = new StorePaths(options.root ?? defaultRoot());
-    const records = options.records ?? 'sqlite';
-    const liveness = Liveness.in(paths.alive, await lifeLocks(records));
-    const format = openStoreDirectory(paths, loadSyscalls, liveness);
-    const reserve = new Reserve(paths);
-    const metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
-    crashPoint('open.recordsMade');
-    if (records === 'sqlite') reserve.ensure();
+    const { format, metadata, liveness, reserve } = await openStore(paths, options);
     return new Parts(options, { paths, format, metadata, liveness, reserve, owner, workers });
   }
 
@@ -249,6 +244,30 @@ async function lifeLocks(records: 'sqlite' | 'memory'): Promise<LifeLocks> {
   if (records === 'memory') return new InProcessLifeLocks();
   const { SqliteLifeLocks } = await import('../metadata/sqlite-life-locks.js');
   return new SqliteLifeLocks();
+}
+
+/** What is on disk. A failed opening leaves nothing that it has made, and only one that has all decides what a new store is like. */
+async function openStore(
+  paths: StorePaths,
+  options: ProvisionerOptions,
+): Promise<Pick<Parts, 'format' | 'metadata' | 'liveness' | 'reserve'>> {
+  const { records = 'sqlite' } = options;
+  await checkRecords(paths, records);
+  const liveness = Liveness.in(paths.alive, await lifeLocks(records));
+  const directory = openStoreDirectory(paths, loadSyscalls, liveness);
+  const reserve = new Reserve(paths);
+  let metadata: MetadataManager | undefined;
+  try {
+    metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    crashPoint('open.recordsMade');
+    const format = directory.complete();
+    if (records === 'sqlite') reserve.ensure();
+    return { format, metadata, liveness, reserve };
+  } catch (error) {
+    await metadata?.close();
+    directory.undo();
+    throw error;
+  }
 }
 
 /** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */

@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
 import type { LockFile, LockHolder } from './lock-file.js';
+import { openOwnFile } from './open-own-file.js';
 import { splitDevice } from './syscalls.js';
 
 /** @see flock(2) */
@@ -28,10 +29,10 @@ export class NativeLockFile implements LockFile {
   readonly #descriptor: number;
   readonly #question = Buffer.alloc(FLOCK_SIZE);
 
-  /** @param create whether a missing file is made */
+  /** @param create whether a missing file is made @throws as `openOwnFile` */
   constructor(path: string, create = true) {
     this.#path = path;
-    this.#descriptor = openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o600);
+    this.#descriptor = openOwnFile(path, constants.O_RDWR | (create ? constants.O_CREAT : 0));
   }
 
   tryLock(kind: 'shared' | 'exclusive'): boolean {

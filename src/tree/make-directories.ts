@@ -5,12 +5,14 @@ import { systemCode } from '../errors.js';
 /**
  * As `mkdir -p` with mode 0700, beside others who remove empty directories on the way at the same time. Not `mkdirSync` with `recursive`: below
  * a directory that takes no entries and says ENOENT to that, such as /proc, it never returns (Node 20).
+ * @param made is given those that it makes, outermost first, also when it fails in the end
  * @throws like Node's `fs`: `ENOENT` when the parent is there and will not take it, `EACCES`, `ENOTDIR`, `EEXIST` for a file, …
  */
-export function makeDirectories(path: string): void {
+export function makeDirectories(path: string, made: string[] = []): void {
   for (let attempt = 0; ; attempt++) {
     try {
       mkdirSync(path, 0o700);
+      made.push(path);
       return;
     } catch (error) {
       const code = systemCode(error);
@@ -18,7 +20,7 @@ export function makeDirectories(path: string): void {
       const parent = dirname(path);
       // A parent that is there was either made between the two looks, which cannot go on for ever, or takes no entries.
       if (code !== 'ENOENT' || parent === path || (isDirectory(parent) && attempt === 100)) throw error;
-      makeDirectories(parent);
+      makeDirectories(parent, made);
     }
   }
 }

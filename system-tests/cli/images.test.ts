@@ -326,7 +326,7 @@ describeWith(['root'], 'the store that a command opens', () => {
     await lines('images');
     const { status, stdout, stderr } = await run(['images'], { uid: 65534 });
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-    expect(stderr).toMatch(/^provisioner: not permitted .*\nhint: .*\n$/);
+    expect(stderr).toMatch(/^provisioner: (?:not permitted|the store) .*\nhint: .*\n$/);
     expect(stderr).toContain(root);
   });
 

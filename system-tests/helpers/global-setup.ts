@@ -29,6 +29,7 @@ export default async function setup(project: TestProject): Promise<void> {
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
   const loop = missing.loop === undefined ? whyNoLoop() : undefined;
   if (loop !== undefined) missing.loop = `a file cannot be mounted: ${loop}`;
+  if (!mayMakeUserNamespace()) missing['user namespaces'] = 'an ordinary user may not make user namespaces';
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
   else if (!mayMount()) missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
@@ -63,6 +64,11 @@ function whyNoLoop(): string | undefined {
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
+}
+
+function mayMakeUserNamespace(): boolean {
+  const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+  return spawnSync('unshare', ['--user', '--map-root-user', 'true'], { stdio: 'ignore', ...nobody }).status === 0;
 }
 
 function mayMount(): boolean {
