@@ -30,5 +30,6 @@ export type { PruneOptions, PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { Availability, LayerUnderWay, PullUnderWay } from './store/availability.js';
+export type { Degradation } from './store/fidelity.js';
 export type { PulledImage } from './store/image-store.js';
 export type { ParkedEntry } from './store/sweeper.js';

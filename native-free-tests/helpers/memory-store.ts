@@ -18,7 +18,13 @@ export function temporaryDirectory(): string {
 /** A provisioner that needs no native module: its records are in memory and it copies. */
 export async function openMemoryStore(options: ProvisionerOptions = {}): Promise<Provisioner> {
   const root = join(temporaryDirectory(), 'store');
-  const provisioner = await Provisioner.open({ root, records: 'memory', backend: 'copy', ...options });
+  const provisioner = await Provisioner.open({
+    root,
+    records: 'memory',
+    backend: 'copy',
+    allowDegraded: true,
+    ...options,
+  });
   opened.push(provisioner);
   return provisioner;
 }

@@ -233,7 +233,7 @@ test('a closed provisioner says so', async () => {
 test('a store of a newer format is refused with both versions, and nothing in it is touched', async () => {
   const root = temporaryDirectory();
   writeFileSync(join(root, 'format'), '{"version":99,"whiteouts":"quantum"}');
-  await expect(Provisioner.open({ root, records: 'memory' })).rejects.toMatchObject({
+  await expect(Provisioner.open({ root, records: 'memory', allowDegraded: true })).rejects.toMatchObject({
     code: 'ERR_STORE_FORMAT',
     details: { found: 99, expected: 1 },
   });
@@ -243,7 +243,9 @@ test('a store of a newer format is refused with both versions, and nothing in it
 test.each(['', 'not json', '{}', '[]', 'null'])('a format file with %j is called damaged', async (text) => {
   const root = temporaryDirectory();
   writeFileSync(join(root, 'format'), text);
-  await expect(Provisioner.open({ root, records: 'memory' })).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED' });
+  await expect(Provisioner.open({ root, records: 'memory', allowDegraded: true })).rejects.toMatchObject({
+    code: 'ERR_STORE_DAMAGED',
+  });
 });
 
 test.each([{ workers: 0 }, { workers: 1.5 }, { owner: '' }])('the options %j are refused', async (options) => {
@@ -253,7 +255,9 @@ test.each([{ workers: 0 }, { workers: 1.5 }, { owner: '' }])('the options %j are
 test.skipIf(process.platform !== 'linux')(
   'a root in a directory that takes no entries is refused, not waited for',
   async () => {
-    await expect(Provisioner.open({ root: '/proc/provisioner/store', records: 'memory' })).rejects.toMatchObject({
+    await expect(
+      Provisioner.open({ root: '/proc/provisioner/store', records: 'memory', allowDegraded: true }),
+    ).rejects.toMatchObject({
       code: 'ERR_IO',
       details: { path: '/proc/provisioner/store', errno: 'ENOENT' },
     });
@@ -263,7 +267,9 @@ test.skipIf(process.platform !== 'linux')(
 test('a root below a file is refused', async () => {
   const file = join(temporaryDirectory(), 'file');
   writeFileSync(file, '');
-  await expect(Provisioner.open({ root: join(file, 'store'), records: 'memory' })).rejects.toMatchObject({
+  await expect(
+    Provisioner.open({ root: join(file, 'store'), records: 'memory', allowDegraded: true }),
+  ).rejects.toMatchObject({
     code: 'ERR_IO',
     details: { errno: 'ENOTDIR' },
   });

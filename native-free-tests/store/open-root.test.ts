@@ -34,7 +34,7 @@ const locks = new InProcessLifeLocks();
 function begin(root: string, liveness?: Liveness) {
   const paths = new StorePaths(root);
   const life = liveness ?? Liveness.in(paths.alive, locks);
-  return openStoreDirectory(paths, () => new NativeFreeSyscalls(), life);
+  return openStoreDirectory(paths, () => new NativeFreeSyscalls(), life, { allowDegraded: true });
 }
 
 /** Opens a store in a process that ends right after. */

@@ -37,7 +37,9 @@ function installWithoutNativeModules(directory: string): void {
   for (const name of ['package.json', 'dist', 'fixtures']) {
     cpSync(join(repository, name), join(directory, name), { recursive: true });
   }
-  cpSync(join(repository, 'native-free-tests/whole/whole-job.mjs'), join(directory, 'whole-job.mjs'));
+  for (const script of ['whole-job.mjs', 'refused-stores.mjs']) {
+    cpSync(join(repository, 'native-free-tests/whole', script), join(directory, script));
+  }
   const { dependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
   for (const name of Object.keys(dependencies).filter((dependency) => !NATIVE.includes(dependency))) {
     symlinkSync(join(repository, 'node_modules', name), join(directory, 'node_modules', name), 'junction');
@@ -45,15 +47,28 @@ function installWithoutNativeModules(directory: string): void {
 }
 
 /** Does the whole job in a child process. @param uid whose it is; default ours */
-async function wholeJob(uid?: number): Promise<Record<string, unknown>> {
+function wholeJob(uid?: number): Promise<Record<string, unknown>> {
+  const home = newHome(uid);
+  return runScript('whole-job.mjs', [join(home, 'store'), join(place, 'installed/fixtures')], home, uid);
+}
+
+function newHome(uid?: number): string {
   const home = mkdtempSync(join(place, 'home-'));
   if (uid !== undefined) chownSync(home, uid, uid);
-  const installed = join(place, 'installed');
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [join(installed, 'whole-job.mjs'), join(home, 'store'), join(installed, 'fixtures')],
-    { env: { PATH: process.env['PATH'], HOME: home }, ...(uid === undefined ? {} : { uid, gid: uid }) },
-  );
+  return home;
+}
+
+/** @returns what the script said in JSON */
+async function runScript(
+  script: string,
+  args: readonly string[],
+  home: string,
+  uid?: number,
+): Promise<Record<string, unknown>> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(place, 'installed', script), ...args], {
+    env: { PATH: process.env['PATH'], HOME: home },
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  });
   return JSON.parse(stdout);
 }
 
@@ -111,6 +126,16 @@ const EXPECTED = {
 describe('with no native module installed', () => {
   it('a process of this user pulls, provisions, shows the merged tree, destroys, and leaves nothing', async () => {
     expect(await wholeJob()).toEqual({ ...EXPECTED, uid: process.getuid?.() });
+  });
+
+  it('a store that needs them is refused, naming what is missing, and leaves nothing', async () => {
+    const home = newHome();
+    const refused = (module: string) => ({ ended: 'ERR_NATIVE_MISSING', module, left: false });
+    const suffers = isRoot && process.platform === 'linux';
+    expect(await runScript('refused-stores.mjs', [home], home)).toEqual({
+      records: [refused('better-sqlite3'), refused('better-sqlite3')],
+      layers: suffers ? refused('koffi') : { ended: 'opened' },
+    });
   });
 
   const reason = !isRoot

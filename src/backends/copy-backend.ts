@@ -65,6 +65,12 @@ export class CopyBackend implements Backend {
   }
 
   probe(): BackendVerdict {
+    if (this.#parts.whiteouts !== 'plain' && this.#parts.syscalls().kind === 'native-free') {
+      return {
+        usable: false,
+        reason: 'the marks of removed files in this store cannot be seen without native system calls',
+      };
+    }
     return this.#parts.privileged
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };

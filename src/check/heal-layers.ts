@@ -90,7 +90,8 @@ export class LayerHealer {
   }
 
   async #stage(id: LayerId, image: ImageRecord): Promise<Staged> {
-    const { paths } = this.#parts;
+    const { paths, fidelity } = this.#parts;
+    fidelity.beforeLayers();
     await this.#lease();
     const directory = paths.stagedLayer(this.#healId, this.#staged++);
     try {

@@ -62,6 +62,7 @@ export async function createProgram(
     .option('--quiet', 'no progress and no warnings')
     .option('--debug', 'stack and causes with an error')
     .option('--unsafe-no-sync', 'do not wait for the disk; a power cut may damage the store')
+    .option('--allow-degraded', 'as root without native system calls, too, make a store and add layers')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')

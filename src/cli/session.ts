@@ -30,7 +30,8 @@ export async function withSession(
   flags: GlobalFlags & StoreFlags,
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
-  const { json = false, quiet = false, debug = false, owner, unsafeNoSync = false, leaveSweep = false } = flags;
+  const { json = false, quiet = false, debug = false, owner, leaveSweep = false } = flags;
+  const { unsafeNoSync = false, allowDegraded = false } = flags;
   const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
   const output = new Output({ stdout, stderr, json, quiet, debug });
@@ -40,6 +41,7 @@ export async function withSession(
       ...(root === undefined ? {} : { root }),
       ...(owner === undefined ? {} : { owner }),
       unsafeNoSync,
+      allowDegraded,
     });
     showEvents(provisioner, { output, stderr, show, signal });
     try {

@@ -19,6 +19,7 @@ export interface GlobalFlags {
   readonly quiet?: boolean;
   readonly debug?: boolean;
   readonly unsafeNoSync?: boolean;
+  readonly allowDegraded?: boolean;
 }
 
 export interface StoreFlags {

@@ -23,6 +23,11 @@ export interface ProvisionerOptions {
    */
   readonly unsafeNoSync?: boolean;
   /**
+   * Make a store, and add layers to one, also where root on Linux has no native system calls (koffi): its layers lose their owners, devices and extended
+   * attributes, for as long as the store lives, and only the copy backend works. Default: false, and that is refused (`ERR_NATIVE_MISSING`).
+   */
+  readonly allowDegraded?: boolean;
+  /**
    * Where records are kept. `memory` forgets them at `close()`, needs no native module, and must not be used on a store that
    * another process has open. Default: `sqlite`.
    */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { CheckParts } from '../check/check-parts.js';
 import { ParkedLayers } from '../check/parked-layers.js';
@@ -7,12 +8,14 @@ import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { InProcessLifeLocks, KernelLifeLocks, type LifeLocks } from '../locks/life-locks.js';
 import { Liveness } from '../locks/liveness.js';
+import { PROBE, transientName } from '../locks/process-identity.js';
 import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
 import { checkRegistryOptions } from '../registry/registry-options.js';
 import { DiskSync } from '../store/disk-sync.js';
+import { Fidelity } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
@@ -48,6 +51,7 @@ export class Parts {
   readonly directories: RootfsDirectories;
   readonly liveness: Liveness;
   readonly reserve: Reserve;
+  readonly fidelity: Fidelity;
   readonly registries: Registries;
   /**
    * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held alone by prune
@@ -96,6 +100,13 @@ export class Parts {
     this.sweeper = new Sweeper(paths, this.events);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
+    this.fidelity = new Fidelity({
+      format,
+      tryIn: () => join(paths.staging, transientName(PROBE, liveness.identity)),
+      syscalls: loadSyscalls,
+      allowDegraded: options.allowDegraded === true,
+      events: this.events,
+    });
     this.directories = new RootfsDirectories(paths, this.sweeper, loadSyscalls);
     const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
     this.storeLock = new StoreLock(lockFile, { onLongWait: warnOfWait(this.events) });
@@ -140,6 +151,7 @@ export class Parts {
       events,
       privileged,
       format,
+      fidelity,
     } = this;
     const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
     const { whiteouts } = format;
@@ -156,6 +168,7 @@ export class Parts {
       events,
       privileged,
       whiteouts,
+      fidelity,
       limits,
     };
   }
@@ -251,10 +264,10 @@ async function openStore(
   paths: StorePaths,
   options: ProvisionerOptions,
 ): Promise<Pick<Parts, 'format' | 'metadata' | 'liveness' | 'reserve'>> {
-  const { records = 'sqlite' } = options;
+  const { records = 'sqlite', allowDegraded = false } = options;
   await checkRecords(paths, records);
   const liveness = Liveness.in(paths.alive, await lifeLocks(records));
-  const directory = openStoreDirectory(paths, loadSyscalls, liveness);
+  const directory = openStoreDirectory(paths, loadSyscalls, liveness, { allowDegraded });
   const reserve = new Reserve(paths);
   let metadata: MetadataManager | undefined;
   try {

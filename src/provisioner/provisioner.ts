@@ -15,6 +15,7 @@ import type { PruneOptions, PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
 import { overridden } from '../registry/registry-options.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
+import type { Degradation } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
 import type { StoreFormat } from '../store/store-format.js';
@@ -59,6 +60,8 @@ export interface StoreInfo {
   readonly syscalls: 'native' | 'native-free';
   /** Why they are not native. */
   readonly nativeMissing: string | undefined;
+  /** What its layers lose though this machine could keep it; undefined for a store that is as good as it can be here. */
+  readonly degradation: Degradation | undefined;
   /** What inflates gzip layers: ISA-L where the system has it, else Node's zlib. */
   readonly gzip: 'isal' | 'zlib';
   /** Why that is not ISA-L. */
@@ -96,7 +99,7 @@ export class Provisioner {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens a store, making it when there is none.
+   * Opens a store, making it when there is none. It must be this user's own: see `openRoot`. One that fails leaves nothing that it has made.
    * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
@@ -309,13 +312,14 @@ export class Provisioner {
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
     this.#checkOpen();
-    const { metadata, format, owner, pool, storeLock, paths, sweeper } = this.#parts;
+    const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = this.#parts;
     return {
       root: this.root,
       format,
       owner,
       syscalls: loadSyscalls().kind,
       nativeMissing: nativeMissingReason(),
+      degradation: fidelity.degradation(),
       gzip: loadIsal() === null ? 'zlib' : 'isal',
       isalMissing: isalMissingReason(),
       workers: pool.size,

@@ -18,6 +18,7 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
+import type { Fidelity } from './fidelity.js';
 import type { PullTracker } from './pull-tracker.js';
 import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
@@ -36,6 +37,8 @@ export interface LayerStoreParts {
   readonly events: ProvisionerEmitter;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
+  /** Asked before layers are written. */
+  readonly fidelity: Pick<Fidelity, 'beforeLayers'>;
   readonly limits: UnpackLimits;
   /** Who unpacks what, and whether he still lives. */
   readonly liveness: Liveness;
@@ -92,6 +95,7 @@ export class LayerStore {
       if (missing.has(layer.diffId)) toUnpack.push(layer);
       else pull.tracker.update(layer.diffId, 'stored', layer.size);
     }
+    if (toUnpack.length > 0) this.#parts.fidelity.beforeLayers();
     toUnpack.sort((a, b) => b.size - a.size);
     const own = toUnpack.filter((layer) => !this.#flights.has(layer.diffId));
     for (const layer of own) pull.tracker.update(layer.diffId, 'waiting', 0);
@@ -119,8 +123,9 @@ export class LayerStore {
    * @returns false when it needs none
    */
   async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
-    const { pool, metadata, paths } = this.#parts;
+    const { pool, metadata, paths, fidelity } = this.#parts;
     const make = async (directory: string, signal: AbortSignal): Promise<LayerRecord | undefined> => {
+      fidelity.beforeLayers();
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
       if (seam.entries === 0) return undefined;
       const { entries, whiteouts, bytes } = seam;

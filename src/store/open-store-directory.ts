@@ -7,9 +7,15 @@ import type { StorePaths } from '../paths.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { requireNativeCalls } from './fidelity.js';
 import { openRoot } from './open-root.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import { readFormat, type StoreFormat, stampFormat } from './store-format.js';
+
+export interface StoreDirectoryOptions {
+  /** Make a store also where native calls are missing that root on Linux should have. Default: false. */
+  readonly allowDegraded?: boolean;
+}
 
 /** A store's directory whose opening is under way. End it with one of the two. */
 export interface OpenedStoreDirectory {
@@ -23,14 +29,17 @@ export interface OpenedStoreDirectory {
  * Opens a store's directory, making what is missing; only then are system calls needed. Several processes may do so at once. It is a store once it is
  * complete: what is found out about the format of a new one counts for good, so a process that cannot open it must not decide that.
  * It ends the life that it has begun when it fails. Only its user may enter it: a layer can hold setuid programs that nobody is meant to run from there.
- * @throws ProvisionerError `ERR_STORE_FORMAT` for a store of another version, `ERR_STORE_DAMAGED`, `ERR_PERMISSION`, `ERR_IO`
+ * @throws ProvisionerError `ERR_STORE_FORMAT` for a store of another version, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
  */
 export function openStoreDirectory(
   paths: StorePaths,
   syscalls: () => Syscalls,
   liveness: Liveness,
+  options: StoreDirectoryOptions = {},
 ): OpenedStoreDirectory {
   return told(paths, () => {
+    // A first look, before anything is made; whether that is ours to open is judged below.
+    if (!isThere(paths.format)) requireNativeCalls(`make the store ${paths.root}`, syscalls(), options);
     const before = paths.records.filter(isThere);
     const made: string[] = [];
     let draft: string | undefined;

@@ -5,6 +5,7 @@ import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
+import { requireMarks } from './require-marks.js';
 
 /** At least so many milliseconds between two reports of progress. */
 const PROGRESS_INTERVAL = 100;
@@ -25,10 +26,12 @@ type Handlers = {
 /** A thread loads what its jobs need when they need it: few have jobs of more than one kind. */
 const handlers: Handlers = {
   'unpack-layer': async (request, { signal, progress }) => {
+    requireMarks(request.format);
     const { unpackStored } = await import('./unpack-stored.js');
     return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor });
   },
   'make-seam': async (request) => {
+    requireMarks(request.whiteouts);
     const { makeSeam } = await import('../seams/make-seam.js');
     return makeSeam(request, loadTreeCalls(loadSyscalls()));
   },
@@ -42,6 +45,7 @@ const handlers: Handlers = {
     );
   },
   'copy-layers': async (request, { isCancelled }) => {
+    requireMarks(request.whiteouts);
     const { copyLayers } = await import('../tree/copy-layers.js');
     return copyLayers({ ...request, isCancelled });
   },

@@ -224,6 +224,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
     expect(await json('info')).toEqual({
       root,
       format: { version: 1, whiteouts: 'trusted' },
+      degraded: null,
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
       syscalls: 'native',
       gzip: 'isal',

@@ -79,7 +79,7 @@ function mayMount(): boolean {
 async function whyNoOverlay(): Promise<string | undefined> {
   const root = mkdtempSync(join(tmpdir(), 'provisioner-probe-'));
   try {
-    await using provisioner = await Provisioner.open({ root, records: 'memory' });
+    await using provisioner = await Provisioner.open({ root, records: 'memory', allowDegraded: true });
     const overlay = (await provisioner.info()).backends.find(({ name }) => name === 'overlay');
     return overlay?.usable ? undefined : overlay?.reason;
   } finally {

@@ -11,6 +11,11 @@ export function define(command: Command, cli: Cli): void {
       await cli.withStore(async ({ provisioner, output }) => {
         const info = await provisioner.info();
         for (const [label, value] of summary(info)) output.line(`${label}:`.padEnd(LABEL_WIDTH) + value);
+        if (info.degradation !== undefined) {
+          output.line('');
+          output.line(`degraded: ${info.degradation.reason}`);
+          output.line(`hint: ${info.degradation.hint}`);
+        }
         output.line('');
         output.table(
           ['BACKEND', 'USABLE', 'CHOSEN', 'REASON'],
@@ -55,10 +60,11 @@ function gcText({ entries, parked }: StoreInfo['gc']): string {
 }
 
 function infoDocument(info: StoreInfo) {
-  const { root, format, syscalls, gzip, workers, backends, images, layers, containers, lock, gc } = info;
+  const { root, format, degradation, syscalls, gzip, workers, backends, images, layers, containers, lock, gc } = info;
   return {
     root,
     format: { version: format.version, whiteouts: format.whiteouts },
+    degraded: degradation === undefined ? null : { reason: degradation.reason, hint: degradation.hint },
     versions: { provisioner: packageVersion(), node: process.versions.node },
     syscalls,
     gzip,
