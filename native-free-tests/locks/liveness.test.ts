@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { InProcessLifeLocks } from '#src/locks/life-locks.js';
+import { InProcessLifeLocks, LazyLifeLocks } from '#src/locks/life-locks.js';
 import { lifeOf, makerOf, PROBE, pidOf, transientName } from '#src/locks/process-identity.js';
 import { describeLiveness } from '../contracts/liveness.js';
 
 describeLiveness('what one process knows of itself', () => new InProcessLifeLocks());
+describeLiveness('locks that are chosen when they are needed', () => new LazyLifeLocks(() => new InProcessLifeLocks()));
 
 describe('an identity', () => {
   const identity = `${'0123456789abcdef'.repeat(2)}.4711.3`;

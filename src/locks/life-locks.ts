@@ -76,6 +76,33 @@ export class KernelLifeLocks implements LifeLocks {
   }
 }
 
+/** Those that are chosen when the first life begins or is asked for: most commands need none, and system calls take 10 ms to load. */
+export class LazyLifeLocks implements LifeLocks {
+  readonly #choose: () => LifeLocks;
+  #chosen: LifeLocks | undefined;
+
+  constructor(choose: () => LifeLocks) {
+    this.#choose = choose;
+  }
+
+  hold(path: string): LifeLock | undefined {
+    return this.#locks.hold(path);
+  }
+
+  isHeld(path: string): boolean {
+    return this.#locks.isHeld(path);
+  }
+
+  removeUnheld(path: string): boolean {
+    return this.#locks.removeUnheld(path);
+  }
+
+  get #locks(): LifeLocks {
+    this.#chosen ??= this.#choose();
+    return this.#chosen;
+  }
+}
+
 /** Where no other process has the store open. */
 export class InProcessLifeLocks implements LifeLocks {
   readonly #held = new Set<string>();

@@ -6,11 +6,12 @@ import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers } from '../
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
-import { InProcessLifeLocks, KernelLifeLocks, type LifeLocks } from '../locks/life-locks.js';
+import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../locks/life-locks.js';
 import { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { SqliteLifeLocks } from '../metadata/sqlite-life-locks.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
 import { checkRegistryOptions } from '../registry/registry-options.js';
@@ -252,11 +253,9 @@ export class Parts {
 }
 
 /** The kernel's where they can be had; where the system calls are missing, those that SQLite has. */
-async function lifeLocks(records: 'sqlite' | 'memory'): Promise<LifeLocks> {
+function lifeLocks(records: 'sqlite' | 'memory'): LifeLocks {
   if (loadSyscalls().kind === 'native') return new KernelLifeLocks(loadSyscalls);
-  if (records === 'memory') return new InProcessLifeLocks();
-  const { SqliteLifeLocks } = await import('../metadata/sqlite-life-locks.js');
-  return new SqliteLifeLocks();
+  return records === 'memory' ? new InProcessLifeLocks() : new SqliteLifeLocks();
 }
 
 /** What is on disk. A failed opening leaves nothing that it has made, and only one that has all decides what a new store is like. */
@@ -266,7 +265,7 @@ async function openStore(
 ): Promise<Pick<Parts, 'format' | 'metadata' | 'liveness' | 'reserve'>> {
   const { records = 'sqlite', allowDegraded = false } = options;
   await checkRecords(paths, records);
-  const liveness = Liveness.in(paths.alive, await lifeLocks(records));
+  const liveness = Liveness.in(paths.alive, new LazyLifeLocks(() => lifeLocks(records)));
   const directory = openStoreDirectory(paths, loadSyscalls, liveness, { allowDegraded });
   const reserve = new Reserve(paths);
   let metadata: MetadataManager | undefined;
