@@ -10,7 +10,7 @@ const BOTTOM = 'errors config crash-points unhurried check-document';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
-const PARTS = `${LAYERS} pull metadata workers`;
+const PARTS = `${LAYERS} pull metadata workers mounts`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   errors: '',
@@ -42,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   metadata: LAYERS,
   // Threads work on the records too.
   workers: `${LAYERS} metadata`,
+  mounts: `${LAYERS} metadata workers`,
   //
   store: PARTS,
   backends: PARTS,

@@ -25,7 +25,8 @@ export interface Backend {
   /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
   restore(request: RootfsRequest): Promise<void>;
   /**
-   * Lets go of what is mounted, also while it is busy. Harmless when nothing is.
+   * Lets go of what is mounted at the rootfs, and in it, by whomever, also while it is busy; and of nothing else. Harmless when nothing is. The rootfs
+   * may be gone afterwards.
    * @param others as in `RootfsRequest`
    */
   destroy(rootfs: string, others: boolean): Promise<void>;

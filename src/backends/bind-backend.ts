@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
+import { letGo } from '../mounts/let-go.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
 import { probeIn } from './probe.js';
@@ -40,8 +41,7 @@ export class BindBackend implements Backend {
   }
 
   async destroy(rootfs: string, others: boolean): Promise<void> {
-    if (others) await this.#syscalls().detachMountAside(rootfs);
-    else this.#syscalls().detachMount(rootfs);
+    await letGo(this.#syscalls(), rootfs, others);
   }
 
   probe(prefix: string): BackendVerdict {

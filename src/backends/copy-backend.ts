@@ -1,7 +1,5 @@
-import { existsSync, realpathSync } from 'node:fs';
-import { ProvisionerError } from '../errors.js';
+import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { createCopyShares } from '../tree/copy-share.js';
@@ -54,14 +52,7 @@ export class CopyBackend implements Backend {
 
   async destroy(rootfs: string): Promise<void> {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
-    const path = realpath(rootfs);
-    for (const mount of mountsBelow(path)) this.#parts.syscalls().detachMount(mount);
-    const [left] = mountsBelow(path);
-    if (left === undefined) return;
-    throw new ProvisionerError('ERR_PERMISSION', `cannot let go of what is mounted at ${left}`, {
-      hint: 'unmount it, then destroy the container again',
-      details: { mount: left },
-    });
+    await letGoOfTree(this.#parts.syscalls(), rootfs);
   }
 
   probe(): BackendVerdict {
@@ -75,9 +66,4 @@ export class CopyBackend implements Backend {
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
   }
-}
-
-/** The path itself when it is gone already: then nothing is mounted below it. */
-function realpath(path: string): string {
-  return existsSync(path) ? realpathSync(path) : path;
 }

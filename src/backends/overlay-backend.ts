@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError } from '../errors.js';
+import { letGo } from '../mounts/let-go.js';
 import { overlayScratch } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
@@ -66,8 +67,7 @@ export class OverlayBackend implements Backend {
   }
 
   async destroy(rootfs: string, others: boolean): Promise<void> {
-    if (others) await this.#syscalls().detachMountAside(rootfs);
-    else this.#syscalls().detachMount(rootfs);
+    await letGo(this.#syscalls(), rootfs, others);
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */

@@ -1,5 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { systemCode } from '../errors.js';
+import { removeTree } from '../tree/remove-tree.js';
 import type { BackendVerdict } from './backend.js';
 
 /** Tries something in a directory of its own, which goes again whatever comes of it. A failed try is a verdict, not an error. @param prefix of its path */
@@ -16,6 +17,15 @@ export function probeIn(prefix: string, attempt: (place: string) => BackendVerdi
       reason: denied ? `mounting is not permitted here (${code})` : `a probe mount failed (${code})`,
     };
   } finally {
-    if (place !== undefined) rmSync(place, { recursive: true, force: true });
+    if (place !== undefined) removeProbe(place);
+  }
+}
+
+/** Not through a mount that could not be let go of. What is left bears the name of a probe, and the next recovery takes it away. */
+function removeProbe(place: string): void {
+  try {
+    removeTree(place);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
   }
 }

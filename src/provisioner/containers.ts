@@ -287,7 +287,7 @@ export class Containers {
     }
     await backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs), this.#atWork > 1);
     crashPoint('destroy.letGo');
-    directories.remove(rootfs);
+    await directories.remove(rootfs);
     crashPoint('destroy.removed');
   }
 

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
+import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -85,8 +86,22 @@ export class RootfsDirectories {
   /**
    * Takes away what a rootfs has on disk; nothing of it is mounted any more. Empty directories go at once, which is all there is after most
    * overlay containers; the rest is retired into `gc/`. Then the container's own directories go, as far as they are empty.
+   * @throws ProvisionerError `ERR_PERMISSION` when something is mounted on one of them that cannot be let go of
    */
-  remove(place: RootfsPlace): void {
+  async remove(place: RootfsPlace): Promise<void> {
+    try {
+      this.#remove(place);
+    } catch (error) {
+      if (systemCode(error) !== 'EBUSY') throw error;
+      // On what was let go of just now something has been mounted again, or on a directory beside it, which is none of the backend's.
+      for (const directory of [this.rootfs(place), this.scratch(place)]) {
+        await letGoOfTree(this.#syscalls(), directory);
+      }
+      this.#remove(place);
+    }
+  }
+
+  #remove(place: RootfsPlace): void {
     const rootfs = this.rootfs(place);
     const scratch = this.scratch(place);
     if (!removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);

@@ -1,9 +1,11 @@
 import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isProvisionerError, systemCode } from '../errors.js';
 import type { Liveness } from '../locks/liveness.js';
 import { makerOf, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -31,14 +33,39 @@ export async function reconcileStaging(
   await metadata.closeLeases(dead);
   await metadata.dropDeadClaims(isAlive);
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
-  const real = realpathSync(paths.staging);
-  const retired = names.filter((name) => {
-    const path = join(paths.staging, name);
+  const left = names.filter((name) => {
     const prober = makerOf(name, PROBE);
-    if (living.has(name) || (prober !== undefined && isAlive(prober))) return false;
-    for (const mount of mountsBelow(join(real, name))) syscalls.detachMount(mount);
+    return !living.has(name) && (prober === undefined || !isAlive(prober));
+  });
+  const mounted = namesOfMounts(paths.staging);
+  const retired: string[] = [];
+  for (const name of left) {
+    const path = join(paths.staging, name);
+    try {
+      if (mounted.has(name)) await letGoOfTree(syscalls, path);
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_PERMISSION')) throw error;
+      // The sweep says what is still mounted, deletes nothing of it, and tries again later; without native calls it would not see all mounts.
+      if (syscalls.kind === 'native-free') continue;
+    }
+    if (retire(path, sweeper)) retired.push(path);
+  }
+  return { pulls: dead, retired };
+}
+
+/** What stands in a directory and has something mounted on it, or in it. */
+function namesOfMounts(directory: string): ReadonlySet<string> {
+  const real = realpathSync(directory);
+  return new Set(mountsBelow(real).map((path) => path.slice(real.length + 1).split('/', 1)[0] ?? ''));
+}
+
+/** @returns false when it is a mount, and stays where it is until somebody takes that away */
+function retire(path: string, sweeper: Sweeper): boolean {
+  try {
     sweeper.retire(path, 'staging');
     return true;
-  });
-  return { pulls: dead, retired: retired.map((name) => join(paths.staging, name)) };
+  } catch (error) {
+    if (systemCode(error) !== 'EBUSY') throw error;
+    return false;
+  }
 }

@@ -3,6 +3,7 @@ import koffi from 'koffi';
 import { type BytePath, cPath } from './byte-path.js';
 import { AT_SYMLINK_NOFOLLOW, check } from './libc.js';
 import { AT_EMPTY_PATH, statx, statxAt } from './libc-trees.js';
+import { isMountRoot } from './native-mount-root.js';
 import type { FileTime } from './syscalls.js';
 import { FILE_TYPE_MASK, type FileStatus, type FileUsage } from './tree-calls.js';
 
@@ -11,7 +12,7 @@ const STATX_NLINK = 0x4;
 const STATX_INO = 0x100;
 const STATX_BLOCKS = 0x400;
 const STATX_BASIC = 0x7ff;
-/** Linux 5.8; on older kernels the bit stays 0 and a mount of the same file system goes unseen. */
+/** Linux 5.8; older kernels do not say that they know of it. */
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const USAGE = STATX_TYPE | STATX_NLINK | STATX_INO | STATX_BLOCKS;
 
@@ -45,7 +46,7 @@ class NativeFileUsage implements FileUsage {
   readonly type = (halves[14] ?? 0) & FILE_TYPE_MASK;
   readonly links = words[4] ?? 0;
   readonly disk = unsigned64(12) * 512;
-  readonly mountPoint = ((words[2 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  mountPoint = ((words[2 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
   readonly inode = words[8 + LOW] ?? 0;
   readonly inodeHigh = words[8 + HIGH] ?? 0;
   readonly #major = words[34] ?? 0;
@@ -86,6 +87,19 @@ export function nativeInode(descriptor: number): { readonly inode: number; reado
 export function nativeUsage(descriptor: number, path: BytePath): FileUsage {
   fill(descriptor, path, USAGE);
   return new NativeFileUsage();
+}
+
+/** As `nativeUsage` of an open directory, which tells of a mount of the same file system on older kernels too. @param tells whether this one does */
+export function nativeDirectoryUsage(descriptor: number, tells = kernelTells): FileUsage {
+  fill(descriptor, '', USAGE);
+  const usage = new NativeFileUsage();
+  if (!tells()) usage.mountPoint = isMountRoot(descriptor);
+  return usage;
+}
+
+/** Of the call that has just been made. */
+function kernelTells(): boolean {
+  return ((words[14 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
 /** @param name the address of a name in memory */

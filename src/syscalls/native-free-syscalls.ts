@@ -20,7 +20,7 @@ import { type BytePath, nodePath, toBytePath } from './byte-path.js';
 import type { LockFile } from './lock-file.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
 import { readLink } from './read-link.js';
-import { type FileTime, type FileTree, type Syscalls, syscallError } from './syscalls.js';
+import { type FileTime, type FileTree, type MountState, type Syscalls, syscallError } from './syscalls.js';
 
 /** What plain Node can do. Times keep about 200 ns of their precision: Node passes seconds as a double. */
 export class NativeFreeSyscalls implements Syscalls {
@@ -50,6 +50,15 @@ export class NativeFreeSyscalls implements Syscalls {
   }
   async detachMountAside(): Promise<boolean> {
     return this.detachMount();
+  }
+  async detachMountInside(): Promise<boolean> {
+    return this.detachMount();
+  }
+  mountState(): MountState {
+    return 'unknown';
+  }
+  leaveMounts(): void {
+    throw syscallError('ENOTSUP', 'unshare');
   }
   exchange(one: string): void {
     throw syscallError('ENOTSUP', 'renameat2', one);

@@ -25,7 +25,7 @@ import {
 import { readlinkat } from './libc-trees.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { listWithTypes } from './native-directory-listing.js';
-import { nativeStatus, nativeUsage } from './native-file-status.js';
+import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
 import { type DeviceNumber, type FileTime, makeDevice } from './syscalls.js';
@@ -55,7 +55,7 @@ export class NativeOpenDirectory implements OpenDirectory {
     return nativeStatus(this.#descriptor, name);
   }
   usage(name: BytePath): FileUsage {
-    return nativeUsage(this.#descriptor, name);
+    return name === '' ? nativeDirectoryUsage(this.#descriptor) : nativeUsage(this.#descriptor, name);
   }
   openDirectory(path: BytePath): NativeOpenDirectory {
     return new NativeOpenDirectory(openDirectory(this.#descriptor, path || '.'));

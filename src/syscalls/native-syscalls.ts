@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
+import { mountBindReadOnly } from './bind-mount.js';
 import { type BytePath, cPath, toBytePath } from './byte-path.js';
 import {
   AT_FDCWD,
@@ -12,33 +13,28 @@ import {
   llistxattr,
   lsetxattr,
   mknodat,
-  mount,
   openWithoutSymlinks,
   syncfs,
-  umount2,
-  umount2Aside,
   utimensat,
 } from './libc.js';
 import { renameat2 } from './libc-trees.js';
 import type { LockFile } from './lock-file.js';
+import { detachMount, detachMountAside, detachMountInside, leaveMounts } from './native-detach.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
+import { mountState } from './native-mount-state.js';
 import { mountOverlay, mountOverlayAside } from './overlay-mount.js';
 import {
   type DeviceNumber,
   type FileTime,
   type FileTree,
+  type MountState,
   makeDevice,
   type OverlayMount,
   type Syscalls,
 } from './syscalls.js';
 import { timespecs } from './timespecs.js';
 
-const MS_RDONLY = 1;
-const MS_REMOUNT = 32;
-const MS_BIND = 4096;
-const MNT_DETACH = 2;
-const UMOUNT_NOFOLLOW = 8;
 /** @see rename(2) */
 const RENAME_EXCHANGE = 2;
 /** The kernel's limits for a list of names and for a value. @see xattr(7) */
@@ -64,30 +60,27 @@ export class NativeSyscalls implements Syscalls {
   }
 
   mountBindReadOnly(source: string, target: string): void {
-    check(mount(source, target, null, MS_BIND, null), 'mount', toBytePath(target));
-    // Read-only takes a second call: the first one ignores every flag but MS_BIND and MS_REC. See mount(2), "Bind mount".
-    if (mount(source, target, null, MS_BIND | MS_REMOUNT | MS_RDONLY, null) < 0) {
-      const error = lastError('mount', toBytePath(target));
-      this.detachMount(target);
-      throw error;
-    }
+    mountBindReadOnly(source, target);
   }
 
   detachMount(target: string): boolean {
-    return isDetached(umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), target);
+    return detachMount(target);
   }
 
   detachMountAside(target: string): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      umount2Aside(target, MNT_DETACH | UMOUNT_NOFOLLOW, (error, result) => {
-        try {
-          if (error) throw error;
-          resolve(isDetached(result, target));
-        } catch (failure) {
-          reject(failure);
-        }
-      });
-    });
+    return detachMountAside(target);
+  }
+
+  detachMountInside(directory: string, path: BytePath, id: number): Promise<boolean> {
+    return detachMountInside(directory, path, id);
+  }
+
+  mountState(path: string): MountState {
+    return mountState(path);
+  }
+
+  leaveMounts(): void {
+    leaveMounts();
   }
 
   exchange(one: string, other: string): void {
@@ -142,12 +135,4 @@ export class NativeSyscalls implements Syscalls {
       closeSync(descriptor);
     }
   }
-}
-
-function isDetached(result: number, target: string): boolean {
-  if (result === 0) return true;
-  // EINVAL: no mount point; ENOENT: no such path.
-  const number = lastErrno();
-  if (number === os.errno.EINVAL || number === os.errno.ENOENT) return false;
-  throw lastError('umount', toBytePath(target));
 }

@@ -23,10 +23,26 @@ export interface Syscalls {
   mountOverlayAside(mount: OverlayMount): Promise<void>;
   /** Mounts `source` on `target` a second time, read-only, without what is mounted below it. */
   mountBindReadOnly(source: string, target: string): void;
-  /** Takes a mount off a path at once, also while it is busy: its last user ends it. @returns false when nothing is mounted there */
+  /**
+   * Takes the topmost mount off a path at once, also while it is busy, with all that is mounted further in. No other mount is unmounted by that, though
+   * `mountState` tells of an exception. `letGo` and `letGoOfTree` are for everybody who wants a directory to be free of mounts.
+   * @returns false when nothing is mounted there
+   */
   detachMount(target: string): boolean;
   /** As `detachMount`, on another thread: the kernel waits some 100 µs for all its processors, which others can use. */
   detachMountAside(target: string): Promise<boolean>;
+  /**
+   * As `detachMountAside`, of what `mountsInside` tells of a directory, whoever may be renaming things in there: what is not below the directory is not
+   * detached.
+   * @param path in the directory @param id of the mount @returns false when that is not there, or not any more
+   */
+  detachMountInside(directory: string, path: BytePath, id: number): Promise<boolean>;
+  mountState(path: string): MountState;
+  /**
+   * Gives this thread a mount namespace of its own, with the same mounts, for good: what it unmounts from now on stays mounted for all others. Calls that end
+   * with `Aside` are made by threads that have not left.
+   */
+  leaveMounts(): void;
 
   /** Lets two paths of one file system change places, in one step that others see whole or not at all. */
   exchange(one: string, other: string): void;
@@ -56,6 +72,15 @@ export interface Syscalls {
   /** Returns when all that was written to the file system that holds `path` is on its device. */
   syncFileSystem(path: string): void;
 }
+
+/**
+ * What is mounted at a path.
+ * - `mounted`: something. Upon each other as well, but what happens on the lower ones shows nowhere else, as far as the kernel tells (from Linux 6.8 on)
+ * - `coversShared`: something that lies upon a mount of the same path which is shared: to unmount it unmounts what lies upon the peers of the lower one too,
+ *   and these may be the host's own. The lower one could be made private, were there a way to name it while it is covered
+ * - `unknown`: before Linux 5.8
+ */
+export type MountState = 'none' | 'mounted' | 'coversShared' | 'unknown';
 
 export interface OverlayMount {
   /** Top first, at least one. */

@@ -47,16 +47,25 @@ export function removeTree(path: string, options: RemoveTreeOptions = {}): Remov
     if (systemCode(error) === 'ENOENT') return { entries: 0, bytes: 0 };
     throw error;
   }
-  const removal = new Removal(above, options.isCancelled);
+  return removeFrom(above, toBytePath(basename(absolute)), dirname(absolute), options.isCancelled);
+}
+
+/** As `removeTree`, of an entry of an open directory, which is closed. @param where that directory's path, for messages */
+export function removeFrom(
+  above: OpenDirectory,
+  name: BytePath,
+  where: string,
+  isCancelled?: () => boolean,
+): RemoveTreeResult {
+  const removal = new Removal(above, isCancelled);
   try {
-    removal.run(toBytePath(basename(absolute)));
+    removal.run(name);
     return { entries: removal.entries, bytes: removal.bytes };
   } catch (error) {
     const code = systemCode(error);
     if (code === undefined || error instanceof ProvisionerError) throw error;
     const { syscall = 'rm' } = error as NodeJS.ErrnoException;
-    const where = `${dirname(absolute)}/${printablePath(removal.current)}`;
-    throw Object.assign(syscallError(code, syscall, where), { cause: error });
+    throw Object.assign(syscallError(code, syscall, `${where}/${printablePath(removal.current)}`), { cause: error });
   } finally {
     removal.close();
   }

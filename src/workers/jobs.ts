@@ -5,6 +5,7 @@ import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js';
 import type { TreeSize } from '../tree/measure-tree.js';
+import type { CoveredPlace } from '../tree/remove-covered.js';
 import type { RemoveTreeResult } from '../tree/remove-tree.js';
 import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
 
@@ -16,6 +17,8 @@ export interface Jobs {
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */
   'remove-tree': { request: { readonly path: string; readonly gentle?: boolean }; result: RemoveTreeResult };
+  /** The thread is good for nothing else afterwards: it has left the mount namespace of the others. */
+  'remove-covered': { request: CoveredPlace; result: undefined };
   'sync-file-system': { request: { readonly path: string }; result: undefined };
   'prepare-records': { request: RecordsPlace; result: undefined };
   'remove-unused-records': { request: RemovalRequest; result: Removed };

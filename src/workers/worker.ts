@@ -54,6 +54,10 @@ const handlers: Handlers = {
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
+  'remove-covered': async (request) => {
+    const { removeCovered } = await import('../tree/remove-covered.js');
+    removeCovered(request, loadSyscalls());
+  },
   'sync-file-system': ({ path }) => syncFileSystem(path),
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
