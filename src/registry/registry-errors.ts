@@ -1,6 +1,7 @@
 import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { parseRetryAfter } from './retry.js';
+import { WrongZone } from './zones.js';
 
 /** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
 
@@ -130,6 +131,13 @@ export function transportError(
   if (error instanceof ProvisionerError) return error;
   if (signal?.aborted) return abortedError(signal);
   if (error instanceof ProxyFailure) return proxyError({ subject, host }, error);
+  if (error instanceof WrongZone) {
+    return failed({ subject, host }, `its name is one for this machine, and ${error.message}`, {
+      cause: error,
+      hint: 'check /etc/hosts and the name server',
+      details: { address: error.address },
+    });
+  }
   const errno = transportCode(error);
   const details: ErrorDetails = { host, ...(errno === '' ? {} : { errno }) };
   const fault = UNTRUSTED[errno];
