@@ -4,13 +4,14 @@ import { Authentication, type Authorization } from './authentication.js';
 import { Dispatchers } from './dispatchers.js';
 import { CONNECT_TIMEOUT, type Endpoint } from './endpoint.js';
 import { redirectTarget, requireDistance } from './onward.js';
+import { Pace, type Patience } from './pace.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
 import type { ResponseBody } from './response-body.js';
 import { type Answer, sendRequest } from './send-request.js';
 import { WrongZone, type Zone, zoneOfHost } from './zones.js';
 
-export interface RegistryRequest {
+export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';
   /** Below the repository: `manifests/v1`. */
   readonly path: string;
@@ -19,8 +20,6 @@ export interface RegistryRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** What counts as an answer; any other status is thrown. Default: 200. */
   readonly statuses?: readonly number[];
-  /** Milliseconds without a byte until the connection is given up. */
-  readonly stallTimeout: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -135,7 +134,7 @@ export class RegistryClient {
       // Somebody else has no say in who is shown our credentials.
       if (answer.status !== 401 || away || challenges === MAX_CHALLENGES) {
         if ((request.statuses ?? [200]).includes(answer.status)) return answer;
-        const body = await readSmall(answer.body).catch(() => '');
+        const body = await readSmall(answer.body, request).catch(() => '');
         throwIfAborted(request.signal);
         throw statusError(asked, answer.status, answer.headers, body);
       }
@@ -237,7 +236,7 @@ export class RegistryClient {
       const sent = { method, headers, ...(body === undefined ? {} : { body }) };
       const { answer } = await this.#send({ url, endpoint, away, sentBy }, server, request, sent);
       try {
-        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body) };
+        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body, request) };
       } catch (error) {
         throw transportError(server, error, request.signal);
       }
@@ -245,6 +244,6 @@ export class RegistryClient {
   }
 }
 
-async function readSmall(body: ResponseBody): Promise<string> {
-  return (await body.start(SMALL_BODY)).toString('utf8');
+async function readSmall(body: ResponseBody, patience: Patience): Promise<string> {
+  return (await body.start(SMALL_BODY, new Pace(patience))).toString('utf8');
 }
