@@ -294,9 +294,9 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#pulls.report(pull, report);
   }
 
-  async finishPull(pull: string, result: PullResult): Promise<void> {
+  async finishPull(pull: string, result: PullResult, at: number = Date.now()): Promise<void> {
     this.#requireOpen();
-    this.#pulls.finish(pull, result);
+    this.#pulls.finish(pull, result, at);
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

@@ -224,8 +224,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.writeForTheLiving(() => pulls.reportPull(this.#db, pull, report));
   }
 
-  async finishPull(pull: string, result: PullResult): Promise<void> {
-    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, Date.now()));
+  async finishPull(pull: string, result: PullResult, at: number = Date.now()): Promise<void> {
+    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, at));
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

@@ -64,7 +64,11 @@ export class ImageStore {
     const run: RunPull = (pullId, cancel, given) =>
       // It may go on for a moment when its last caller has gone.
       this.#track(this.#run(absolute, request, { pullId, signal: cancel, given }));
-    return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
+    const shared = async () => {
+      await this.#runner.clear();
+      return this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run);
+    };
+    return this.#track(shared());
   }
 
   /** Gives names to an image that is stored. */
@@ -147,6 +151,7 @@ export class ImageStore {
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
+    await this.#runner.idle();
   }
 
   /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
