@@ -105,6 +105,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#change(() => images.addName(this.#db, name, id));
   }
 
+  async markUsed(id: ImageId): Promise<void> {
+    if (await this.#db.write(() => images.markUsed(this.#db, id, Date.now()))) this.#cache.clear();
+  }
+
   async removeName(name: string): Promise<boolean> {
     return this.#change(() => images.removeName(this.#db, name));
   }
