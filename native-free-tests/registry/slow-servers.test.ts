@@ -127,7 +127,7 @@ it('a registry that holds all threads holds up nobody who wants nothing from one
   const cancel = new AbortController();
   const slow = p.pull(`${host}/app:v1`, { signal: cancel.signal, registry: { minBytesPerSecond: 0 } });
   const outcome = Promise.allSettled([slow]);
-  await expect.poll(() => begun).toBe(1);
+  await expect.poll(() => begun, { timeout: 15_000 }).toBe(1);
   await p.pull(other, { name: 'other' });
   await p.provision('job', 'other');
   expect((await p.check()).sound).toBe(true);

@@ -42,7 +42,18 @@ it.each([
 ] as const)('the host of %s says %s of itself', (url, zone) => {
   const { host } = new URL(url);
   expect(zoneOfHost(host)).toBe(zone);
-  expect(isLoopback(host)).toBe(zone === 'loopback');
+});
+
+it.each([
+  ['localhost:5000', true],
+  ['a.localhost', true],
+  ['127.0.0.9:80', true],
+  ['[::1]:5000', true],
+  ['0.0.0.0:5000', false],
+  ['[::ffff:7f00:1]', false],
+  ['localhost.example', false],
+])('%s is meant for loopback: %s', (host, expected) => {
+  expect(isLoopback(host)).toBe(expected);
 });
 
 it('nobody sends anybody nearer than he is', () => {

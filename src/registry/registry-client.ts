@@ -9,7 +9,7 @@ import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
 import type { ResponseBody } from './response-body.js';
 import { type Answer, sendRequest } from './send-request.js';
-import { WrongZone, type Zone, zoneOfHost } from './zones.js';
+import { maySend, WrongZone, type Zone, zoneOfHost } from './zones.js';
 
 export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';
@@ -177,7 +177,9 @@ export class RegistryClient {
   async #send(to: Target, asked: Asked, limits: SendLimits, request: SentRequest): Promise<LocatedAnswer> {
     const { url, endpoint, sentBy } = to;
     const stated = zoneOfHost(url.host);
-    let zone = stated ?? this.#zones.get(url.host) ?? 'elsewhere';
+    // What was found before saves a look, and forbids nothing: the name may have got another address since.
+    const found = this.#zones.get(url.host) ?? 'elsewhere';
+    let zone = stated ?? (sentBy === undefined || maySend(sentBy, found) ? found : 'elsewhere');
     for (let attempt = 1; ; attempt++) {
       requireDistance(url, zone, sentBy, endpoint, { ...asked, host: endpoint.host });
       try {

@@ -52,9 +52,13 @@ export function zoneOfHost(host: string): Zone | undefined {
   return /^(?:.*\.)?localhost\.?$/.test(name) ? 'loopback' : undefined;
 }
 
-/** True for names and addresses that never leave the machine. @param host as in a URL, with or without a port */
+/**
+ * True for the names and addresses that are meant for loopback: those may be spoken to in plain HTTP, and no proxy is asked for them. Others that lead there too, such as 0.0.0.0, are not among them.
+ * @param host as in a URL, with or without a port
+ */
 export function isLoopback(host: string): boolean {
-  return zoneOfHost(host) === 'loopback';
+  const name = hostName(host);
+  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name);
 }
 
 /** A connection that was not made, since it would have led into another zone than the one it was meant for. */
