@@ -21,7 +21,7 @@ const SIDE_BY_SIDE = [
   'system-tests/metadata/{sqlite-metadata-manager,sqlite-pulls}.test.ts',
   'system-tests/provisioner/{degraded-store,lost-records,prune,real-images}.test.ts',
   'system-tests/mounts/*.test.ts',
-  'system-tests/registry/{authentication,client-certificates,identity-tokens,proxies,round-trip}.test.ts',
+  'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
   'system-tests/store/other-users.test.ts',
   'system-tests/survival/{crash-points,hostile-state}.test.ts',

@@ -10,6 +10,7 @@ export interface ProvisionerEvents {
   /** Another process, or another call with other terms, pulls the same; this one waits for that, and tells of its layers. */
   pullWaiting: [{ pullId: string; source: string; pid: number; since: number }];
   pullFinished: [{ pullId: string; source: string; image: ImageId; milliseconds: number }];
+  /** It has failed with its first error. */
   pullFailed: [{ pullId: string; source: string; error: unknown }];
   /** A check has compared one more layer; `done` of `total` are through. */
   checkProgress: [{ layer: LayerId; done: number; total: number }];

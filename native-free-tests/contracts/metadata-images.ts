@@ -228,6 +228,17 @@ export function imageContract(context: MetadataContractContext): void {
         await manager.putRootfs(rootfs(`r${index}`, 'c1'));
         expect(await lastUse(), String(now)).toBe(expected);
       }
+      for (const [now, expected] of [
+        [12_001, 11_001],
+        [12_002, 12_002],
+        [12_500, 12_002],
+        [9000, 12_002],
+      ] as const) {
+        setClock(now);
+        await manager.markUsed(image('app', []).id);
+        expect(await lastUse(), String(now)).toBe(expected);
+      }
+      await manager.markUsed(image('none', []).id);
     });
 
     it('an image is pinned until it is not, and keeps its pin when it is pulled again', async () => {

@@ -1,11 +1,16 @@
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { ProvisionerError } from '#src/errors.js';
+import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import { buildImage, buildLayer, writeOciLayout } from '../helpers/image-builder.js';
 import { layoutOf, namesIn, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
 
 const image = buildImage([buildLayer([{ path: 'a', content: 'a' }]), buildLayer([{ path: 'b', content: 'b' }])]);
+
+/** The machine may be busy. */
+const PATIENTLY = { timeout: 10_000, interval: 10 };
 
 /** A source that fails until it is mended. */
 function brokenLayout() {
@@ -65,7 +70,7 @@ describe('a request', () => {
     expect(state).toMatchObject({ state: 'pulling', pull: { source, pid: process.pid, platform: expect.any(String) } });
     expect(await p.pulls()).toHaveLength(1);
     await finished;
-    await expect.poll(() => p.availability('app:v1')).toMatchObject({ state: 'ready' });
+    await expect.poll(() => p.availability('app:v1'), PATIENTLY).toMatchObject({ state: 'ready' });
     expect(await p.request(source)).toMatchObject({ state: 'ready' });
   });
 
@@ -76,7 +81,7 @@ describe('a request', () => {
     p.events.on('pullStarted', () => started++);
     const states = await Promise.all(Array.from({ length: 10 }, () => p.request(source)));
     expect(states.every(({ state }) => state === 'pulling' || state === 'ready')).toBe(true);
-    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'ready' });
+    await expect.poll(() => p.availability(source), PATIENTLY).toMatchObject({ state: 'ready' });
     expect(started).toBe(1);
   });
 
@@ -86,19 +91,19 @@ describe('a request', () => {
     p.events.on('pullFailed', () => failures++);
     const { source, mend } = brokenLayout();
     await p.request(source);
-    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'failed' });
+    await expect.poll(() => p.availability(source), PATIENTLY).toMatchObject({ state: 'failed' });
     const first = await p.request(source);
     expect(first).toMatchObject({ state: 'failed' });
     expect(failures).toBe(1);
     await p.request(source, { force: true });
-    await expect.poll(() => failures).toBe(2);
+    await expect.poll(() => failures, PATIENTLY).toBe(2);
     await new Promise((resolve) => setTimeout(resolve, 450));
     await p.request(source);
-    await expect.poll(() => failures).toBe(3);
+    await expect.poll(() => failures, PATIENTLY).toBe(3);
     // Written anew it is another source, which has not failed.
     await mend();
     await p.request(source);
-    await expect.poll(() => p.availability(source)).toMatchObject({ state: 'ready' });
+    await expect.poll(() => p.availability(source), PATIENTLY).toMatchObject({ state: 'ready' });
   });
 
   it('is given up when the provisioner is closed', async () => {
@@ -113,6 +118,49 @@ describe('a request', () => {
     const p = await openMemoryStore();
     await expect(p.request('http://x')).rejects.toMatchObject({ code: 'ERR_BAD_SOURCE' });
     await expect(p.availability('UPPER')).rejects.toMatchObject({ code: 'ERR_BAD_REFERENCE' });
+  });
+});
+
+describe('the last use of an image', () => {
+  it('is told by a pull that finds it stored and by a request that finds it ready, and not by a look at it', async () => {
+    const p = await openMemoryStore();
+    const source = 'r.example/app:v1';
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 });
+    try {
+      await p.pull(await layoutOf(image), { name: source });
+      const lastUse = async () => ((await p.image(source)).lastUsedAt - 1_700_000_000_000) / 1000;
+      const uses: (() => Promise<unknown>)[] = [
+        () => p.pull(source, { pullPolicy: 'missing' }),
+        () => p.pull(source, { pullPolicy: 'never' }),
+        () => p.request(source),
+        () => p.provision('job', source, { pullPolicy: 'missing' }),
+      ];
+      for (const [index, use] of uses.entries()) {
+        vi.setSystemTime(1_700_000_000_000 + (index + 1) * 60_000);
+        await p.availability(source);
+        expect(await lastUse(), String(use)).toBe(index * 60);
+        await use();
+        expect(await lastUse(), String(use)).toBe((index + 1) * 60);
+      }
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('is not written when there is no room, and nobody is refused the image for that', async () => {
+    const p = await openMemoryStore();
+    await p.pull(await layoutOf(image), { name: 'app:v1' });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    const full = new ProvisionerError('ERR_NO_SPACE', 'no space left');
+    const mark = vi.spyOn(MemoryMetadataManager.prototype, 'markUsed').mockRejectedValue(full);
+    try {
+      expect(await p.request('app:v1')).toMatchObject({ state: 'ready' });
+      expect(await p.pull('app:v1', { pullPolicy: 'missing' })).toMatchObject({ id: expect.any(String) });
+      expect(mark).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.useRealTimers();
+      vi.restoreAllMocks();
+    }
   });
 });
 

@@ -170,7 +170,7 @@ it('a registry behind TLS cannot make us send a password to a token server in th
   } as const;
   const asked = { subject: 'the image', host: 'r.example' };
   const send = () => Promise.reject(new Error('it was sent'));
-  const challenge = ['Bearer realm="http://tokens.example/token"'];
+  const challenge = { values: ['Bearer realm="http://tokens.example/token"'], sentBy: 'elsewhere' } as const;
   await expect(
     new Authentication().challenged(endpoint, 'app', challenge, undefined, asked, send),
   ).rejects.toMatchObject({ code: 'ERR_REGISTRY_FAILED', message: expect.stringContaining('without TLS') });

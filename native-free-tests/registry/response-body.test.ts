@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { Pace } from '#src/registry/pace.js';
 import { ResponseBody } from '#src/registry/response-body.js';
 
 const CHUNK = 65_536;
@@ -87,7 +88,7 @@ it('the start of it is exactly so long, and breaks off the rest', async () => {
   body.add(Buffer.alloc(CHUNK, 1));
   await sleep(60);
   body.add(Buffer.alloc(CHUNK, 2));
-  const start = await body.start(CHUNK + 10);
+  const start = await body.start(CHUNK + 10, new Pace({ stallTimeout: 1000, minBytesPerSecond: 0 }));
   expect(start).toHaveLength(CHUNK + 10);
   expect([start[CHUNK - 1], start[CHUNK]]).toEqual([1, 2]);
   expect(told).toContain('abort');
@@ -95,7 +96,7 @@ it('the start of it is exactly so long, and breaks off the rest', async () => {
 
 it('one that is shorter than that is waited for, and its connection kept', async () => {
   const { body, told } = makeBody(3);
-  const start = body.start(10);
+  const start = body.start(10, new Pace({ stallTimeout: 1000, minBytesPerSecond: 0 }));
   body.add(Buffer.from('abc'));
   body.end();
   expect((await start).toString()).toBe('abc');

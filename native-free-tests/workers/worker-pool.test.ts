@@ -67,3 +67,47 @@ it('threads that were prepared for nothing keep nobody', async () => {
   // An idle thread is kept for five seconds.
   expect(performance.now() - started).toBeLessThan(4000);
 });
+
+it('jobs that need no network are done one after the other while all threads wait for one, and no layer more is fetched', async () => {
+  const printed = await run(`
+    import { mkdirSync } from 'node:fs';
+    import { createServer } from 'node:http';
+    import { once } from 'node:events';
+    let asked = 0;
+    const server = createServer((request, response) => {
+      asked++;
+      response.writeHead(200, { 'content-length': 1000 });
+      response.write('x');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const endpoint = {
+      host: '127.0.0.1:' + server.address().port, scheme: 'http', path: '/v2',
+      resolves: true, pulls: true, tls: { verify: true, ca: [] }, headers: {},
+    };
+    const digest = 'sha256:' + '0'.repeat(64);
+    const blob = {
+      kind: 'registry', repository: 'app', digest, size: 1000, sources: [{ endpoint, authorization: undefined }],
+      stallTimeout: 60_000, minBytesPerSecond: 0, connectionsPerHost: 8, retries: 0,
+    };
+    const limits = { maxEntries: 10, maxUnpackedBytes: 1e6, maxFileBytes: 1e6, freeSpaceReserve: 0 };
+    const cancel = new AbortController();
+    const fetching = (pool, n) => {
+      const layer = ${JSON.stringify(directory)} + '/' + n;
+      mkdirSync(layer);
+      const target = { digest, diffId: digest, directory: layer, format: 'plain', privileged: false, limits };
+      return pool.run('unpack-layer', { blob, ...target }, { signal: cancel.signal }).catch((error) => error.code);
+    };
+    for (const size of [1, 2]) {
+      [asked, threads] = [0, 0];
+      const pool = new WorkerPool(size);
+      const layers = Array.from({ length: size + 1 }, (_, n) => fetching(pool, size + '-' + n));
+      while (asked < size) await new Promise((resolve) => setTimeout(resolve, 5));
+      await Promise.all([job(pool), job(pool), job(pool), job(pool)]);
+      console.log(size, threads, asked);
+      if (size === 2) cancel.abort();
+      if (size === 2) console.log(...(await Promise.all(layers)));
+      await pool.close();
+    }
+    process.exit(0);`);
+  expect(printed).toBe('1 2 1\n2 3 2\nERR_ABORTED ERR_ABORTED ERR_ABORTED\n');
+});

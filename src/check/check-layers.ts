@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type CheckedLayer, directoryInode } from '../contents/check-layer.js';
 import { throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
@@ -12,19 +13,25 @@ const ATTEMPTS = 3;
 const BATCH_ENTRIES = 1000;
 const BATCH_LAYERS = 64;
 
-/** Compares all recorded layers with what is on disk, in as many threads as there are. */
+/** Compares all recorded layers with what is on disk, in as many threads as there are. When one of them fails, all have ended before it is told. */
 export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ findings: Finding[]; entries: number }> {
   const records = await parts.metadata.listLayers();
   const findings: Finding[] = [];
   let entries = 0;
   let done = 0;
   const batches = inBatches(records);
+  const stop = new AbortController();
+  const signal = AbortSignal.any(run.signal === undefined ? [stop.signal] : [run.signal, stop.signal]);
+  // Each thread has a listener.
+  setMaxListeners(0, signal);
+  const ours = { ...run, signal };
+  let first: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
     for (const batch of batches) {
-      throwIfAborted(run.signal);
-      const found = await checkOnDisk(batch, parts, run);
+      throwIfAborted(signal);
+      const found = await checkOnDisk(batch, parts, ours);
       for (const [index, record] of batch.entries()) {
-        const checked = await settled(record, found[index] as CheckedLayer, parts, run);
+        const checked = await settled(record, found[index] as CheckedLayer, parts, ours);
         entries += checked?.entries ?? 0;
         if (checked !== undefined) findings.push(...layerFindings(record, checked));
         done++;
@@ -32,7 +39,13 @@ export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ f
       }
     }
   };
-  await Promise.all(Array.from({ length: parts.pool.size }, work));
+  const noted = () =>
+    work().catch((error: unknown) => {
+      first ??= { error };
+      stop.abort(error);
+    });
+  await Promise.all(Array.from({ length: parts.pool.size }, noted));
+  if (first !== undefined) throw first.error;
   return { findings, entries };
 }
 

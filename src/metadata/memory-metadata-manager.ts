@@ -109,6 +109,13 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#names.set(name, id);
   }
 
+  async markUsed(id: ImageId): Promise<void> {
+    this.#requireOpen();
+    const image = this.#images.get(id);
+    const now = Date.now();
+    if (image !== undefined && image.lastUsedAt < now - 1000) this.#images.set(id, { ...image, lastUsedAt: now });
+  }
+
   async removeName(name: string): Promise<boolean> {
     this.#requireOpen();
     return this.#names.delete(name);
@@ -227,7 +234,7 @@ export class MemoryMetadataManager implements MetadataManager {
       layers: [...image.layers],
       complete: true,
     });
-    if (image.lastUsedAt < createdAt - 1000) this.#images.set(imageId, { ...image, lastUsedAt: createdAt });
+    await this.markUsed(imageId);
   }
 
   async finishRootfs(key: RootfsKey): Promise<void> {
@@ -294,9 +301,9 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#pulls.report(pull, report);
   }
 
-  async finishPull(pull: string, result: PullResult): Promise<void> {
+  async finishPull(pull: string, result: PullResult, at: number = Date.now()): Promise<void> {
     this.#requireOpen();
-    this.#pulls.finish(pull, result);
+    this.#pulls.finish(pull, result, at);
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

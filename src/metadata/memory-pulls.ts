@@ -47,12 +47,11 @@ export class MemoryPulls {
     if (known !== undefined) this.#pulls.set(pull, { ...known, image, layers: layers.map((layer) => ({ ...layer })) });
   }
 
-  finish(pull: string, result: PullResult): void {
+  finish(pull: string, result: PullResult, finishedAt: number): void {
     const known = this.#leases.get(pull) && this.#pulls.get(pull);
     if (known === undefined) return;
     this.#leases.close(pull);
     this.#pulls.delete(pull);
-    const finishedAt = Date.now();
     for (const [key, outcome] of this.#outcomes) {
       if (outcome.finishedAt < finishedAt - OUTCOME_KEPT) this.#outcomes.delete(key);
     }

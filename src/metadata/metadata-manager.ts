@@ -42,6 +42,8 @@ export interface MetadataManager extends PullRecords {
   listImages(): Promise<ImageSummary[]>;
   /** Gives an image one more name, taking the name from the image that had it. @throws `ERR_IMAGE_NOT_FOUND` */
   addName(name: string, id: ImageId): Promise<void>;
+  /** Notes, to a second, that somebody has use for an image now. Passed over for one that is not there. */
+  markUsed(id: ImageId): Promise<void>;
   /** Takes a name away; the image stays. @returns false when no image carries it */
   removeName(name: string): Promise<boolean>;
   /** Takes all names away; the image stays. @returns the names it had, sorted */
@@ -172,7 +174,7 @@ export interface ImageRecord extends NewImage {
   readonly names: readonly string[];
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
-  /** Milliseconds since the epoch, to a second: when it was last pulled or provisioned. */
+  /** Milliseconds since the epoch, to a second: when it was last pulled, asked for or provisioned. */
   readonly lastUsedAt: number;
   /** Kept by every prune. */
   readonly pinned: boolean;

@@ -19,8 +19,8 @@ export interface PullRecords {
   announcePull(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): Promise<PullAnnouncement>;
   /** Says what a pull needs and how far it is. Passed over for one that is not announced (any more). */
   reportPull(pull: string, report: PullReport): Promise<void>;
-  /** Closes the lease of a pull and keeps its outcome, instead of an older one of the same. Passed over like a report. */
-  finishPull(pull: string, result: PullResult): Promise<void>;
+  /** Closes the lease of a pull and keeps its outcome, instead of an older one of the same. Passed over like a report. @param at when it came to it. Default: now */
+  finishPull(pull: string, result: PullResult, at?: number): Promise<void>;
   /** What is known of pulls of this image, whatever their terms. The running ones are not all alive. */
   findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls>;
   /** Those under way, oldest first; ties by id. Not all are alive. */

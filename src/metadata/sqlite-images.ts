@@ -142,6 +142,14 @@ export function addName(db: SqliteConnection, name: string, id: ImageId): void {
   putName(db, name, key);
 }
 
+/** To a second: an image that is used all the time is not written all the time. @returns whether it was written */
+export function markUsed(db: SqliteConnection, id: ImageId, now: number): boolean {
+  const used = db
+    .statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?')
+    .run(now, id, now - 1000);
+  return used.changes > 0;
+}
+
 export function removeName(db: SqliteConnection, name: string): boolean {
   return db.statement<[string]>('DELETE FROM image_name WHERE name = ?').run(name).changes > 0;
 }

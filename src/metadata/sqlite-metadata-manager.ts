@@ -105,6 +105,10 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#change(() => images.addName(this.#db, name, id));
   }
 
+  async markUsed(id: ImageId): Promise<void> {
+    if (await this.#db.write(() => images.markUsed(this.#db, id, Date.now()))) this.#cache.clear();
+  }
+
   async removeName(name: string): Promise<boolean> {
     return this.#change(() => images.removeName(this.#db, name));
   }
@@ -224,8 +228,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.writeForTheLiving(() => pulls.reportPull(this.#db, pull, report));
   }
 
-  async finishPull(pull: string, result: PullResult): Promise<void> {
-    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, Date.now()));
+  async finishPull(pull: string, result: PullResult, at: number = Date.now()): Promise<void> {
+    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, at));
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

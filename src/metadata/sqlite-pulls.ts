@@ -71,14 +71,14 @@ export function reportPull(db: SqliteConnection, pull: string, { image, layers }
   db.statement<[string, number]>('DELETE FROM pull_layer WHERE pull = ? AND position >= ?').run(pull, layers.length);
 }
 
-export function finishPull(db: SqliteConnection, pull: string, result: PullResult, now: number): void {
+export function finishPull(db: SqliteConnection, pull: string, result: PullResult, at: number): void {
   const key = db.statement<[string], PullKey>('SELECT source, platform, terms FROM pull WHERE pull = ?').get(pull);
   if (key === undefined) return;
   closeLeases(db, [pull]);
-  db.statement<[number]>('DELETE FROM pull_outcome WHERE finished_at < ?').run(now - OUTCOME_KEPT);
+  db.statement<[number]>('DELETE FROM pull_outcome WHERE finished_at < ?').run(at - OUTCOME_KEPT);
   db.statement<[string, string, string, string, number, string]>(
     'INSERT OR REPLACE INTO pull_outcome (source, platform, terms, pull, finished_at, result) VALUES (?, ?, ?, ?, ?, ?)',
-  ).run(key.source, key.platform, key.terms, pull, now, JSON.stringify(result));
+  ).run(key.source, key.platform, key.terms, pull, at, JSON.stringify(result));
 }
 
 export function runningPulls(

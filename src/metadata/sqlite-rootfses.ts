@@ -1,10 +1,11 @@
-import type { ImageId, LayerId } from '../image/digest.js';
+import type { LayerId } from '../image/digest.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { rangeBelow } from './container-tree.js';
 import { type ContainerRecord, containersOf } from './containers.js';
 import type { NewRootfs, RootfsKey, RootfsRecord } from './metadata-manager.js';
 import { imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { markUsed } from './sqlite-images.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
 
@@ -50,11 +51,7 @@ export function putRootfs(
       .get(containerId, id);
     throw taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
   }
-  // To a second: an image that is provisioned all the time is not written all the time.
-  const used = db
-    .statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?')
-    .run(now, image, now - 1000);
-  return used.changes > 0;
+  return markUsed(db, image, now);
 }
 
 export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKey): void {

@@ -271,8 +271,11 @@ export class Containers {
       await work();
     } catch (error) {
       const { metadata, reserve } = this.#parts;
-      await this.takeApart(place);
-      await reserve.freeing(() => metadata.forgetRootfses([place]));
+      const forget = () => reserve.freeing(() => metadata.forgetRootfses([place]));
+      // Why it failed is what is told; what cannot be taken away now, the next destroy or recovery takes.
+      await this.takeApart(place)
+        .then(forget)
+        .catch(() => {});
       throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
     }
   }

@@ -31,7 +31,10 @@ export class ImageRequests {
     const source = parseSource(text);
     const request = this.#request(options);
     const stored = policy === 'always' ? undefined : await this.#findStored(source, options.platform);
-    if (stored !== undefined) return this.#images.name(stored, request.names ?? []);
+    if (stored !== undefined) {
+      await this.#images.use(stored.id);
+      return this.#images.name(stored, request.names ?? []);
+    }
     if (policy === 'never') throw notStored(text, source, options.platform);
     return this.#images.pull(source, request);
   }
@@ -68,6 +71,7 @@ export class ImageRequests {
   async request(text: string, options: ImageRequestOptions): Promise<Availability> {
     const known = await this.availability(text, options);
     const isHeld = known.state === 'failed' && options.force !== true && Date.now() < known.retryAt;
+    if (known.state === 'ready') await this.#images.use(known.image);
     if (known.state === 'ready' || isHeld) return known;
     // Also when another process pulls it: that one may die.
     const pull = this.#inBackground(text, options);

@@ -9,7 +9,7 @@ export interface ProvisionerOptions {
   readonly owner?: string;
   /** How rootfses are made when a call does not say. Default: `auto`, the best that works here. */
   readonly backend?: BackendChoice;
-  /** Threads at most for unpacking, copying and deleting. Default: one for each CPU, eight at most. */
+  /** Threads at most for unpacking, copying and deleting; while all of them fetch layers from registries, one more does the rest. Default: one for each CPU, eight at most. */
   readonly workers?: number;
   /** What an image and its layers may ask for. Default: see `PullLimits`. */
   readonly limits?: Partial<PullLimits>;

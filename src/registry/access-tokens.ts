@@ -1,5 +1,7 @@
-import { basic, type Credentials, type Endpoint, isLoopback } from './endpoint.js';
+import { basic, type Credentials, type Endpoint } from './endpoint.js';
+import { tokenServer } from './onward.js';
 import { type Asked, failed, statusError, unauthorized, wantsPassword } from './registry-errors.js';
+import type { Zone } from './zones.js';
 
 /** What a registry asks for, when it wants a token. */
 export interface WantedToken {
@@ -8,6 +10,8 @@ export interface WantedToken {
   readonly service: string | undefined;
   /** One or several, with spaces between. */
   readonly scope: string;
+  /** Where the host is that named the server. */
+  readonly sentBy: Zone;
 }
 
 /** It can be cloned; it holds secrets. */
@@ -33,7 +37,9 @@ interface TokenAnswer {
 }
 
 /** Sends one request to a token server, outside of all this. */
-export type SendTokenRequest = (url: URL, request: TokenRequest) => Promise<TokenAnswer>;
+export type SendTokenRequest = (url: URL, request: TokenRequest, sentBy: Zone) => Promise<TokenAnswer>;
+
+type SendToServer = (url: URL, request: TokenRequest) => Promise<TokenAnswer>;
 
 /** What a token of a server that does not say is good for, in seconds. @see Docker token authentication, "Token Response Fields" */
 const DEFAULT_LIFETIME = 60;
@@ -53,11 +59,12 @@ export async function fetchToken(
   endpoint: Endpoint,
   newest: string | undefined,
   asked: Asked,
-  send: SendTokenRequest,
+  sendFrom: SendTokenRequest,
 ): Promise<AccessToken> {
-  const { realm, service, scope } = wanted;
+  const { realm, service, scope, sentBy } = wanted;
   const { credentials } = endpoint;
-  const url = tokenServer(realm, endpoint, asked);
+  const url = tokenServer(realm, sentBy, endpoint, asked);
+  const send: SendToServer = (target, request) => sendFrom(target, request, sentBy);
   const server: Asked = { subject: `a token for ${asked.subject}`, host: url.host };
   const { status, headers, body } =
     credentials?.kind === 'identity-token'
@@ -77,6 +84,7 @@ export async function fetchToken(
     realm,
     service,
     scope,
+    sentBy,
     token,
     // A tenth of its life, for clocks that differ and requests that take their time.
     expiresAt: Date.now() + lifetime * 900,
@@ -99,7 +107,7 @@ async function exchange(
   url: URL,
   wanted: WantedToken,
   identityToken: string,
-  send: SendTokenRequest,
+  send: SendToServer,
 ): Promise<TokenAnswer> {
   const posted = await send(url, byPost(wanted, identityToken));
   if (!PERHAPS_NO_OAUTH.has(posted.status)) return posted;
@@ -110,21 +118,6 @@ async function exchange(
   const refused = got.status >= 400 && got.status < 500 && got.status !== 429;
   // One that knows `POST` meant what it said there.
   return refused && posted.status !== 404 ? posted : got;
-}
-
-/** A registry that is reached over TLS must not make us send a password in the open. */
-function tokenServer(realm: string, endpoint: Endpoint, asked: Asked): URL {
-  let url: URL;
-  try {
-    url = new URL(realm);
-  } catch (error) {
-    throw failed(asked, 'it names a token server that is no URL', { cause: error });
-  }
-  const open = endpoint.scheme === 'http' || !endpoint.tls.verify || isLoopback(url.host);
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && open)) return url;
-  throw failed(asked, `it names a token server that would have to be asked without TLS: ${url.host}`, {
-    hint: 'the registry is set up wrongly; tell its operator',
-  });
 }
 
 function withQuery(url: URL, { service, scope }: WantedToken, credentials: Credentials | undefined): URL {

@@ -3,6 +3,7 @@ import { type AccessToken, fetchToken, type SendTokenRequest, type WantedToken }
 import { parseChallenges } from './challenge.js';
 import { basic, type Credentials, type Endpoint } from './endpoint.js';
 import { type Asked, unauthorized, wantsPassword } from './registry-errors.js';
+import type { Zone } from './zones.js';
 
 /** What a host wants to see with a request, once that is known. All of it can be cloned; it holds a secret. */
 export type Authorization = { readonly scheme: 'basic' } | AccessToken;
@@ -44,24 +45,24 @@ export class Authentication {
 
   /**
    * Takes note of what a host wants to see.
-   * @param challenges the values of its `WWW-Authenticate`
+   * @param challenge the values of its `WWW-Authenticate`, and where it was when it sent them
    * @param sent what it has just refused
    * @throws ProvisionerError `ERR_REGISTRY_UNAUTHORIZED` when there is nothing else that could be sent
    */
   async challenged(
     endpoint: Endpoint,
     repository: string,
-    challenges: readonly string[],
+    challenge: { readonly values: readonly string[]; readonly sentBy: Zone },
     sent: string | undefined,
     asked: Asked,
     send: SendTokenRequest,
   ): Promise<void> {
     const key = keyOf(endpoint, repository);
-    const offered = parseChallenges(challenges);
+    const offered = parseChallenges(challenge.values);
     const bearer = offered.find(({ scheme, parameters }) => scheme === 'bearer' && parameters['realm'] !== undefined);
     if (bearer !== undefined && endpoint.credentials?.kind !== 'bearer') {
       const { realm = '', service, scope } = bearer.parameters;
-      const wanted = { realm, service, scope: scope || `repository:${repository}:pull` };
+      const wanted = { realm, service, scope: scope || `repository:${repository}:pull`, sentBy: challenge.sentBy };
       await this.#fetch(wanted, endpoint, repository, asked, send);
       return;
     }

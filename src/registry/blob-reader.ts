@@ -1,9 +1,10 @@
 import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
+import { Pace } from './pace.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient } from './registry-client.js';
 import { type Asked, failed, transportError } from './registry-errors.js';
-import { mayPass, pause, pauseBefore } from './retry.js';
+import { mayPass, pause, pauseBefore, TOO_SLOW } from './retry.js';
 import type { Answer } from './send-request.js';
 
 /** Before a connection is made anew that had brought bytes, in milliseconds. */
@@ -13,9 +14,12 @@ const MAX_CONNECTIONS = 1000;
 /** Further attempts at a host that is not the last one: enough for one connection that breaks. */
 const MIRROR_RETRIES = 1;
 
+/** Further attempts at a host that sends too slowly: another connection may lead another way. */
+const SLOW_RETRIES = 1;
+
 /**
  * Reads one blob, from its first byte to its last, whatever happens to the connections on the way: one that breaks or stalls is made anew and
- * goes on with the byte that is missing; a host that gives up is replaced by the next one, which goes on there as well. A server that cannot
+ * goes on with the byte that is missing, and so is one that brings too little, once; a host that gives up is replaced by the next one, which goes on there as well. A server that cannot
  * begin in the middle is read again from the start, once, and what is known of it is dropped.
  *
  * Exactly the stated size comes out, or an error. Whether it is the right bytes is for the reader to find out, who hashes them: the hosts in
@@ -68,7 +72,7 @@ export class BlobReader {
   }
 
   async *#fromHost(endpoint: Endpoint, retries: number): AsyncGenerator<Buffer, void, undefined> {
-    const host: HostState = { endpoint, startedOver: false };
+    const host: HostState = { endpoint, startedOver: false, pace: new Pace(this.#blob) };
     for (let failures = 0; ; ) {
       const before = this.#offset;
       try {
@@ -80,7 +84,9 @@ export class BlobReader {
         const advanced = this.#offset > before;
         failures = advanced ? 0 : failures + 1;
         // A port where nobody listens is a registry that starts anew, when it has been there a moment ago.
-        const passes = isEndOfBody(error) || mayPass(error, this.#offset > 0 ? 'passes' : 'stays');
+        const passes = isTooSlow(error)
+          ? host.pace.failures <= Math.min(retries, SLOW_RETRIES)
+          : isEndOfBody(error) || mayPass(error, this.#offset > 0 ? 'passes' : 'stays');
         if (!passes || failures > retries || this.#connections > MAX_CONNECTIONS) throw error;
         await pause(advanced ? RESUME_PAUSE : pauseBefore(failures - 1, error), this.#signal);
       }
@@ -93,10 +99,10 @@ export class BlobReader {
     this.#connections++;
     const { endpoint } = host;
     const { size } = this.#blob;
-    const answer = await this.#ask(endpoint);
+    const answer = await host.pace.waitFor(this.#ask(endpoint));
     try {
       let skip = this.#checkStart(answer, host);
-      for await (const piece of answer.body) {
+      for await (const piece of host.pace.of(answer.body)) {
         const missing = piece.subarray(skip, skip + size - this.#offset);
         const surplus = piece.length > skip + missing.length;
         skip = Math.max(skip - piece.length, 0);
@@ -116,7 +122,7 @@ export class BlobReader {
   }
 
   async #ask(endpoint: Endpoint): Promise<Answer> {
-    const { repository, digest, stallTimeout } = this.#blob;
+    const { repository, digest, stallTimeout, minBytesPerSecond } = this.#blob;
     try {
       return await this.#client.request(endpoint, repository, {
         method: 'GET',
@@ -125,6 +131,7 @@ export class BlobReader {
         headers: this.#offset === 0 ? {} : { range: `bytes=${this.#offset}-` },
         statuses: this.#offset === 0 ? [200] : [200, 206],
         stallTimeout,
+        minBytesPerSecond,
         signal: this.#signal,
       });
     } catch (error) {
@@ -181,6 +188,12 @@ interface HostState {
   readonly endpoint: Endpoint;
   /** It has been read from the start again: that is done once. */
   startedOver: boolean;
+  /** Over all connections to it. */
+  readonly pace: Pace;
+}
+
+function isTooSlow(error: unknown): boolean {
+  return isProvisionerError(error, 'ERR_REGISTRY_UNREACHABLE') && error.details['errno'] === TOO_SLOW;
 }
 
 /** A body that ended properly, and too early: another connection may bring the rest. */

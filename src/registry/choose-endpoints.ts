@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { fileError, systemCode } from '../errors.js';
 import { readCertificateDirectory, readCertificates } from './certificates.js';
 import type { CredentialLookup } from './credentials.js';
-import { type Credentials, type Endpoint, isLoopback } from './endpoint.js';
+import type { Credentials, Endpoint } from './endpoint.js';
 import { type HostEntry, parseHostsFile } from './hosts-file.js';
 import { badSetting } from './registry-errors.js';
 import { DEFAULT_HOSTS_DIR, type RegistryOptions } from './registry-options.js';
+import { isLoopback } from './zones.js';
 
 /** Docker Hub answers under another name than the one that references have. */
 const SERVED_BY: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' };
@@ -31,11 +32,14 @@ export async function chooseEndpoints(
   }
 
   const endpoints: Endpoint[] = [];
+  const named = [...(found?.mirrors ?? []), found?.registry.server ?? []].flat();
+  const maySendTo = named.map(({ scheme, host }) => `${scheme}://${host}`);
   for (const mirror of found?.mirrors ?? []) {
     const certificates = await readCertificates(mirror.caFiles, mirror.clientFiles);
     endpoints.push({
       ...placeAndManner(mirror),
       namespace: registry,
+      maySendTo,
       tls: { ...certificates, verify: mirror.verify && tlsVerify },
       credentials: await credentials.find(mirror.host, repository),
     });
@@ -47,6 +51,7 @@ export async function chooseEndpoints(
   endpoints.push({
     ...placeAndManner({ ...(found?.registry ?? PLAIN), ...server }),
     ...(isOther(server.host, registry) ? { namespace: registry } : {}),
+    maySendTo,
     tls: { ...certificates, verify: (found?.registry.verify ?? true) && tlsVerify },
     credentials:
       given(options) ?? (await credentials.find(isOther(server.host, registry) ? server.host : registry, repository)),

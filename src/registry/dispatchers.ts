@@ -1,14 +1,17 @@
-import type { OnReadOpts } from 'node:net';
+import { isIP, type OnReadOpts } from 'node:net';
 import * as tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 import { CONNECT_TIMEOUT, type TlsSettings } from './endpoint.js';
 import { loadUndici, type UndiciParts } from './load-undici.js';
 import { chooseProxy, type ProxyServer } from './proxies.js';
 import { SocketMemory } from './socket-memory.js';
+import { lookupWithin, WrongZone, type Zone, zoneOfAddress } from './zones.js';
 
 /** What decides which connections may carry a request. */
 export interface Route {
   readonly tls: TlsSettings;
+  /** Where the host has to be. What goes by way of a proxy is for the proxy to look up. */
+  readonly zone: Zone;
   /** A proxy's URL. Default: what the environment says. */
   readonly proxy?: string | undefined;
   /** Milliseconds. Default: `CONNECT_TIMEOUT`. */
@@ -32,16 +35,17 @@ export class Dispatchers {
   }
 
   /**
-   * @returns what sends requests, and the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault
+   * @returns what sends requests, and the proxy that the connections go by, where there is one; requests fail with a `ProxyFailure` when it is at fault, and with
+   * a `WrongZone` when the host is in another one
    * @throws ProvisionerError `ERR_REGISTRY_CONFIG` for a proxy that cannot be used
    */
   async to(
     target: URL,
-    { tls: settings, proxy: own, connectTimeout = CONNECT_TIMEOUT }: Route,
+    { tls: settings, zone, proxy: own, connectTimeout = CONNECT_TIMEOUT }: Route,
   ): Promise<{ readonly dispatcher: Dispatcher; readonly proxy: ProxyServer | undefined }> {
     const proxy = chooseProxy(target, own, process.env);
-    const key = JSON.stringify([settings, proxy, connectTimeout]);
-    const agent = this.#agents.get(key) ?? this.#make(settings, proxy, connectTimeout);
+    const key = JSON.stringify([settings, zone, proxy, connectTimeout]);
+    const agent = this.#agents.get(key) ?? this.#make({ tls: settings, zone }, proxy, connectTimeout);
     this.#agents.set(key, agent);
     return { dispatcher: await agent, proxy };
   }
@@ -59,17 +63,31 @@ export class Dispatchers {
     return this.#parts;
   }
 
-  async #make(settings: TlsSettings, proxy: ProxyServer | undefined, timeout: number): Promise<Agent> {
+  async #make(
+    { tls: settings, zone }: Pick<Route, 'tls' | 'zone'>,
+    proxy: ProxyServer | undefined,
+    timeout: number,
+  ): Promise<Agent> {
     const { Agent, buildConnector } = await this.#undici();
-    const secure = { ...tlsOptions(settings), timeout };
+    const secure = { ...tlsOptions(settings), timeout, lookup: lookupWithin(zone) };
     const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME };
-    const direct = keepReason(intoMemory((onread) => buildConnector({ ...secure, onread })));
+    const direct = within(zone, keepReason(intoMemory((onread) => buildConnector({ ...secure, onread }))));
     if (proxy === undefined) return new Agent({ ...common, connect: direct });
     const { connectByProxy } = await import('./proxy-connection.js');
     // What identifies us to the host is none of the proxy's business.
     const way = { proxy, tls: tlsOptions({ ...settings, client: undefined }), timeout };
     return new Agent({ ...common, connect: connectByProxy(way, direct) });
   }
+}
+
+/** An address is not looked up, so it is looked at here. */
+function within(zone: Zone, connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    const { hostname } = options;
+    const found = isIP(hostname) === 0 ? zone : zoneOfAddress(hostname);
+    if (found === zone) connect(options, callback);
+    else callback(new WrongZone(found, hostname), null);
+  };
 }
 
 /** Each connection reads into memory of its own. Those that go through the tunnel of a proxy do not: Node has no way to tell them. */

@@ -23,6 +23,8 @@ export interface Endpoint {
   /** Milliseconds for making a connection. Default: `CONNECT_TIMEOUT`. */
   readonly connectTimeout?: number | undefined;
   readonly credentials?: Credentials | undefined;
+  /** Origins, `http://127.0.0.1:8080`, that it may send us to wherever they are: the user has named them. Default: none. */
+  readonly maySendTo?: readonly string[] | undefined;
 }
 
 export interface TlsSettings {
@@ -49,12 +51,6 @@ export function basic(credentials: Credentials | undefined): string | undefined 
 
 /** Milliseconds for making a connection, TLS included. */
 export const CONNECT_TIMEOUT = 10_000;
-
-/** True for names and addresses that never leave the machine. @param host as in a URL, with or without a port */
-export function isLoopback(host: string): boolean {
-  const name = hostName(host);
-  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name);
-}
 
 /** Without the port, and without the brackets of an IPv6 address. */
 export function hostName(host: string): string {

@@ -1,35 +1,81 @@
-import { Semaphore } from 'async-mutex';
-import { orAborted } from '../locks/or-aborted.js';
+import { abortedError, throwIfAborted } from '../errors.js';
 import type { RegistryBlob } from './registry-blob.js';
 
-/** Lets so many layers be fetched from one host at a time. Who comes first is served first. */
+interface Host {
+  /** Layers that are fetched from it now. */
+  atWork: number;
+  /** In the order in which they came. */
+  readonly waiting: Waiting[];
+}
+
+interface Waiting {
+  readonly limit: number;
+  readonly begin: () => void;
+}
+
+/**
+ * Lets so many layers be fetched from one host at a time. Who comes first is served first. Each pull has a limit of its own: it begins with no layer while so many are at
+ * work for whomever, so there are never more than the largest limit allows; and one with a small limit is not passed by for ever, since those behind it wait for it.
+ */
 export class HostLimits {
-  readonly #hosts = new Map<string, Semaphore>();
+  /** Those in use. */
+  readonly #hosts = new Map<string, Host>();
 
   /**
    * Waits for the turn of a blob at the first host that it will be asked from; where that one fails, the next one gets no more connections than
-   * this one had. While a host is in use, its limit is that of the pull that came first.
+   * this one had.
    */
   async withBlob<T>(
     { sources, connectionsPerHost }: Pick<RegistryBlob, 'sources' | 'connectionsPerHost'>,
     work: () => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const host = sources[0]?.endpoint.host ?? '';
-    const semaphore = this.#hosts.get(host) ?? new Semaphore(connectionsPerHost);
-    this.#hosts.set(host, semaphore);
-    let release: (() => void) | undefined;
-    const turn = semaphore.acquire().then(([, give]) => {
-      release = give;
-    });
+    const name = sources[0]?.endpoint.host ?? '';
+    const host = this.#hosts.get(name) ?? { atWork: 0, waiting: [] };
+    this.#hosts.set(name, host);
     try {
-      await orAborted(turn, signal);
-      return await work();
+      await turn(host, connectionsPerHost, signal);
+      try {
+        return await work();
+      } finally {
+        host.atWork--;
+        beginNext(host);
+      }
     } finally {
-      // A turn that comes after its caller has gone is passed on at once.
-      if (release === undefined) void turn.then(() => release?.());
-      else release();
-      if (semaphore.getValue() === connectionsPerHost) this.#hosts.delete(host);
+      if (host.atWork === 0 && host.waiting.length === 0) this.#hosts.delete(name);
     }
+  }
+}
+
+/** Resolves when the layer counts as being at work. @throws ProvisionerError `ERR_ABORTED` */
+async function turn(host: Host, limit: number, signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  let giveUp = () => {};
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const waiting: Waiting = { limit, begin: resolve };
+      host.waiting.push(waiting);
+      giveUp = () => {
+        const at = host.waiting.indexOf(waiting);
+        // It may have been begun in this very turn of the event loop: then its work finds out.
+        if (at === -1) return;
+        host.waiting.splice(at, 1);
+        reject(abortedError(signal as AbortSignal));
+        // Those behind it may have waited for nothing but this one.
+        beginNext(host);
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
+      beginNext(host);
+    });
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+}
+
+function beginNext(host: Host): void {
+  for (let [next] = host.waiting; next !== undefined && host.atWork < next.limit; [next] = host.waiting) {
+    host.waiting.shift();
+    host.atWork++;
+    next.begin();
   }
 }

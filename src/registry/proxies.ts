@@ -1,6 +1,7 @@
 import { BlockList, isIP } from 'node:net';
-import { hostName, isLoopback } from './endpoint.js';
+import { hostName } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
+import { isLoopback } from './zones.js';
 
 /** Where a request is sent instead of to its host. */
 export interface ProxyServer {

@@ -6,6 +6,7 @@ import { RegistryClient } from './registry-client.js';
 import {
   checkRegistryOptions,
   DEFAULT_CONNECTIONS_PER_HOST,
+  DEFAULT_MIN_BYTES_PER_SECOND,
   DEFAULT_RETRIES,
   DEFAULT_STALL_TIMEOUT,
   type RegistryOptions,
@@ -37,6 +38,7 @@ export class RegistryAccess {
       endpoints,
       repository,
       stallTimeout: options.stallTimeout ?? DEFAULT_STALL_TIMEOUT,
+      minBytesPerSecond: options.minBytesPerSecond ?? DEFAULT_MIN_BYTES_PER_SECOND,
       retries: options.retries ?? DEFAULT_RETRIES,
       connectionsPerHost,
       signal,

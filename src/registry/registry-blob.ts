@@ -1,9 +1,10 @@
 import type { Digest } from '../image/digest.js';
 import type { Authorization } from './authentication.js';
 import type { Endpoint } from './endpoint.js';
+import type { Patience } from './pace.js';
 
 /** A blob in a registry, with all that another thread needs to fetch it. It can be cloned; it holds secrets and is never printed. */
-export interface RegistryBlob {
+export interface RegistryBlob extends Patience {
   readonly kind: 'registry';
   readonly repository: string;
   readonly digest: Digest;
@@ -11,8 +12,6 @@ export interface RegistryBlob {
   readonly size: number;
   /** Those that may be asked for it, in order; at least one. */
   readonly sources: readonly BlobSource[];
-  /** Milliseconds. */
-  readonly stallTimeout: number;
   /** Layers fetched from one host at a time, at most. */
   readonly connectionsPerHost: number;
   /** Further attempts at the last of the endpoints, after one that came to nothing. */

@@ -2,13 +2,16 @@ import { throwIfAborted } from '../errors.js';
 import type { SendTokenRequest } from './access-tokens.js';
 import { Authentication, type Authorization } from './authentication.js';
 import { Dispatchers } from './dispatchers.js';
-import { CONNECT_TIMEOUT, type Endpoint, isLoopback } from './endpoint.js';
+import { CONNECT_TIMEOUT, type Endpoint } from './endpoint.js';
+import { redirectTarget, requireDistance } from './onward.js';
+import { Pace, type Patience } from './pace.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
 import type { ResponseBody } from './response-body.js';
 import { type Answer, sendRequest } from './send-request.js';
+import { maySend, WrongZone, type Zone, zoneOfHost } from './zones.js';
 
-export interface RegistryRequest {
+export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';
   /** Below the repository: `manifests/v1`. */
   readonly path: string;
@@ -17,8 +20,6 @@ export interface RegistryRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** What counts as an answer; any other status is thrown. Default: 200. */
   readonly statuses?: readonly number[];
-  /** Milliseconds without a byte until the connection is given up. */
-  readonly stallTimeout: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,19 +32,47 @@ const PROXY_AUTHENTICATION_REQUIRED = 407;
 const MAX_CHALLENGES = 2;
 /** Bytes of an answer that is an error, or a token. */
 const SMALL_BODY = 256 * 1024;
+/** So often a host is asked for where it turns out to be: names may have addresses that change. */
+const MAX_ZONES = 3;
+
+interface Target {
+  readonly url: URL;
+  /** Whose settings count. */
+  readonly endpoint: Endpoint;
+  /** It is another host than the endpoint. */
+  readonly away: boolean;
+  /** Where the host is that sends us there; undefined when the user does. */
+  readonly sentBy: Zone | undefined;
+}
+
+interface SentRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string;
+}
+
+type SendLimits = Pick<RegistryRequest, 'signal' | 'stallTimeout'>;
+
+interface LocatedAnswer {
+  readonly answer: Answer;
+  /** Where it came from. */
+  readonly zone: Zone;
+}
 
 /**
  * Speaks to registries: proves who we are when asked, follows redirects, and says in our words what went wrong. It neither tries again nor
  * turns to another host; those who call it know what can be repeated.
  *
  * Credentials, a host's own headers and client certificates go to that host alone, never where it redirects to; its authorities and its proxy
- * serve on the way there too.
+ * serve on the way there too. Nobody sends us nearer than he is himself: a host elsewhere neither to this machine's loopback nor to its link, unless the user has named what is there.
  */
 export class RegistryClient {
   readonly #dispatchers: Dispatchers;
   readonly #authentication = new Authentication();
   /** Hosts that were tried with TLS first, and what they turned out to speak. */
   readonly #schemes = new Map<string, 'https' | 'http'>();
+  /** Where hosts were found that are not elsewhere. */
+  readonly #zones = new Map<string, Zone>();
 
   /** @param connections to one host at a time, at most */
   constructor(connections: number) {
@@ -101,16 +130,17 @@ export class RegistryClient {
     const send = this.#tokenRequest(endpoint, asked, request);
     for (let challenges = 0; ; challenges++) {
       const authorization = await this.#authentication.header(endpoint, repository, asked, send);
-      const answer = await this.#redirected(endpoint, repository, authorization, asked, request);
-      if (answer.status !== 401 || challenges === MAX_CHALLENGES) {
+      const { answer, zone, away } = await this.#redirected(endpoint, repository, authorization, asked, request);
+      // Somebody else has no say in who is shown our credentials.
+      if (answer.status !== 401 || away || challenges === MAX_CHALLENGES) {
         if ((request.statuses ?? [200]).includes(answer.status)) return answer;
-        const body = await readSmall(answer.body).catch(() => '');
+        const body = await readSmall(answer.body, request).catch(() => '');
         throwIfAborted(request.signal);
         throw statusError(asked, answer.status, answer.headers, body);
       }
       answer.body.destroy();
-      const offered = [answer.headers['www-authenticate'] ?? []].flat();
-      await this.#authentication.challenged(endpoint, repository, offered, authorization, asked, send);
+      const challenge = { values: [answer.headers['www-authenticate'] ?? []].flat(), sentBy: zone };
+      await this.#authentication.challenged(endpoint, repository, challenge, authorization, asked, send);
     }
   }
 
@@ -120,7 +150,7 @@ export class RegistryClient {
     authorization: string | undefined,
     asked: Asked,
     request: RegistryRequest,
-  ): Promise<Answer> {
+  ): Promise<LocatedAnswer & { readonly away: boolean }> {
     const { scheme, host, path, namespace } = endpoint;
     let url = new URL(`${scheme}://${host}${path}/${repository}/${request.path}`);
     if (namespace !== undefined) url.searchParams.set('ns', namespace);
@@ -128,75 +158,87 @@ export class RegistryClient {
     const { origin } = url;
     // Once somewhere else, nothing comes back: the way may lead through a host that records it.
     let away = false;
+    let sentBy: Zone | undefined;
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#send(url, endpoint, away, asked, request, {
+      const { answer, zone } = await this.#send({ url, endpoint, away, sentBy }, asked, request, {
         method: request.method,
         headers: { ...request.headers, ...(away ? {} : own) },
       });
-      if (!REDIRECTS.has(answer.status)) return answer;
+      if (!REDIRECTS.has(answer.status)) return { answer, zone, away };
       answer.body.destroy();
       if (redirects === MAX_REDIRECTS) throw failed(asked, 'it redirects in circles');
-      url = redirectTarget(answer, url, endpoint, asked);
+      url = redirectTarget([answer.headers['location']].flat()[0], { url, zone }, endpoint, asked);
+      sentBy = zone;
       away ||= url.origin !== origin;
     }
   }
 
-  /** @param away the request goes to another host than the endpoint */
-  async #send(
-    url: URL,
-    endpoint: Endpoint,
-    away: boolean,
-    asked: Asked,
-    { signal, stallTimeout }: Pick<RegistryRequest, 'signal' | 'stallTimeout'>,
-    request: {
-      readonly method: 'GET' | 'HEAD' | 'POST';
-      readonly headers: Readonly<Record<string, string | readonly string[]>>;
-      readonly body?: string;
-    },
-  ): Promise<Answer> {
-    try {
-      const { dispatcher, proxy } = await this.#dispatchers.to(url, {
-        tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
-        // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
-        proxy: endpoint.proxy,
-        connectTimeout: endpoint.connectTimeout ?? Math.min(CONNECT_TIMEOUT, stallTimeout),
-      });
-      // In plain HTTP a proxy reads the request itself, and passes it on.
-      const reader = url.protocol === 'http:' ? proxy : undefined;
-      const options = {
-        origin: url.origin,
-        path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
-        method: request.method,
-        headers: {
-          'user-agent': 'provisioner',
-          // What is hashed and resumed are the bytes as they are stored.
-          'accept-encoding': 'identity',
-          ...request.headers,
-          ...(reader?.authorization === undefined ? {} : { 'proxy-authorization': reader.authorization }),
-        } as Record<string, string | string[]>,
-        body: request.body ?? null,
-        headersTimeout: stallTimeout,
-        bodyTimeout: stallTimeout,
-      };
-      const answer = await sendRequest(dispatcher, options, signal);
-      if (reader !== undefined && answer.status === PROXY_AUTHENTICATION_REQUIRED) {
-        answer.body.destroy();
-        throw new ProxyFailure(reader.origin, { status: answer.status });
+  /** A name is taken for one elsewhere until an address of it says otherwise; the connection is made in one zone alone, so what it then means is what was allowed. */
+  async #send(to: Target, asked: Asked, limits: SendLimits, request: SentRequest): Promise<LocatedAnswer> {
+    const { url, endpoint, sentBy } = to;
+    const stated = zoneOfHost(url.host);
+    // What was found before saves a look, and forbids nothing: the name may have got another address since.
+    const found = this.#zones.get(url.host) ?? 'elsewhere';
+    let zone = stated ?? (sentBy === undefined || maySend(sentBy, found) ? found : 'elsewhere');
+    for (let attempt = 1; ; attempt++) {
+      requireDistance(url, zone, sentBy, endpoint, { ...asked, host: endpoint.host });
+      try {
+        return { answer: await this.#sendWithin(zone, to, limits, request), zone };
+      } catch (error) {
+        const elsewhere = error instanceof WrongZone && stated === undefined && attempt < MAX_ZONES;
+        if (!elsewhere) throw transportError(asked, error, limits.signal);
+        zone = error.zone;
+        this.#zones.set(url.host, zone);
       }
-      return answer;
-    } catch (error) {
-      throw transportError(asked, error, signal);
     }
   }
 
+  async #sendWithin(
+    zone: Zone,
+    { url, endpoint, away }: Target,
+    { signal, stallTimeout }: SendLimits,
+    request: SentRequest,
+  ): Promise<Answer> {
+    const { dispatcher, proxy } = await this.#dispatchers.to(url, {
+      zone,
+      tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
+      // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
+      proxy: endpoint.proxy,
+      connectTimeout: endpoint.connectTimeout ?? Math.min(CONNECT_TIMEOUT, stallTimeout),
+    });
+    // In plain HTTP a proxy reads the request itself, and passes it on.
+    const reader = url.protocol === 'http:' ? proxy : undefined;
+    const options = {
+      origin: url.origin,
+      path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
+      method: request.method,
+      headers: {
+        'user-agent': 'provisioner',
+        // What is hashed and resumed are the bytes as they are stored.
+        'accept-encoding': 'identity',
+        ...request.headers,
+        ...(reader?.authorization === undefined ? {} : { 'proxy-authorization': reader.authorization }),
+      } as Record<string, string | string[]>,
+      body: request.body ?? null,
+      headersTimeout: stallTimeout,
+      bodyTimeout: stallTimeout,
+    };
+    const answer = await sendRequest(dispatcher, options, signal);
+    if (reader !== undefined && answer.status === PROXY_AUTHENTICATION_REQUIRED) {
+      answer.body.destroy();
+      throw new ProxyFailure(reader.origin, { status: answer.status });
+    }
+    return answer;
+  }
+
   #tokenRequest(endpoint: Endpoint, asked: Asked, request: RegistryRequest): SendTokenRequest {
-    return async (url, { method, headers, body }) => {
+    return async (url, { method, headers, body }, sentBy) => {
       const server = { subject: `a token for ${asked.subject}`, host: url.host };
       const away = url.host !== endpoint.host;
       const sent = { method, headers, ...(body === undefined ? {} : { body }) };
-      const answer = await this.#send(url, endpoint, away, server, request, sent);
+      const { answer } = await this.#send({ url, endpoint, away, sentBy }, server, request, sent);
       try {
-        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body) };
+        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body, request) };
       } catch (error) {
         throw transportError(server, error, request.signal);
       }
@@ -204,22 +246,6 @@ export class RegistryClient {
   }
 }
 
-function redirectTarget({ headers }: Answer, from: URL, endpoint: Endpoint, asked: Asked): URL {
-  const [location] = [headers['location']].flat();
-  let target: URL;
-  try {
-    target = new URL(location ?? '', from);
-  } catch (error) {
-    throw failed(asked, 'it redirects to nowhere', { cause: error });
-  }
-  const secure = target.protocol === 'https:';
-  const open = from.protocol === 'http:' || !endpoint.tls.verify || isLoopback(target.host);
-  if (location !== undefined && (secure || (target.protocol === 'http:' && open))) return target;
-  throw failed(asked, `it redirects to where there is no TLS: ${target.host}`, {
-    hint: 'if that is meant, say so with --tls-verify=false',
-  });
-}
-
-async function readSmall(body: ResponseBody): Promise<string> {
-  return (await body.start(SMALL_BODY)).toString('utf8');
+async function readSmall(body: ResponseBody, patience: Patience): Promise<string> {
+  return (await body.start(SMALL_BODY, new Pace(patience))).toString('utf8');
 }

@@ -1,6 +1,8 @@
 import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
+import { TooSlow } from './pace.js';
 import { ProxyFailure } from './proxy-failure.js';
-import { parseRetryAfter } from './retry.js';
+import { parseRetryAfter, TOO_SLOW } from './retry.js';
+import { WrongZone } from './zones.js';
 
 /** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
 
@@ -130,6 +132,14 @@ export function transportError(
   if (error instanceof ProvisionerError) return error;
   if (signal?.aborted) return abortedError(signal);
   if (error instanceof ProxyFailure) return proxyError({ subject, host }, error);
+  if (error instanceof WrongZone) {
+    return failed({ subject, host }, `its name is one for this machine, and ${error.message}`, {
+      cause: error,
+      hint: 'check /etc/hosts and the name server',
+      details: { address: error.address },
+    });
+  }
+  if (error instanceof TooSlow) return slowError({ subject, host }, error);
   const errno = transportCode(error);
   const details: ErrorDetails = { host, ...(errno === '' ? {} : { errno }) };
   const fault = UNTRUSTED[errno];
@@ -147,6 +157,19 @@ export function transportError(
   ];
   const code: ErrorCode = 'ERR_REGISTRY_UNREACHABLE';
   return new ProvisionerError(code, `cannot get ${subject} from ${host}: ${problem}`, { cause: error, hint, details });
+}
+
+function slowError({ subject, host }: Asked, error: TooSlow): ProvisionerError {
+  const { bytes, milliseconds, limit } = error;
+  return new ProvisionerError(
+    'ERR_REGISTRY_UNREACHABLE',
+    `cannot get ${subject} from ${host}: it sends too slowly: ${error.message}, and ${limit} a second are the least`,
+    {
+      cause: error,
+      hint: 'try again later, or allow it with the option registry.minBytesPerSecond',
+      details: { host, errno: TOO_SLOW, bytes, milliseconds, limit },
+    },
+  );
 }
 
 /** What a server says of a certificate of ours. @see RFC 8446, section 6.2 */

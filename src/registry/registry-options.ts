@@ -24,6 +24,11 @@ export interface RegistryOptions {
   readonly hostsDir?: string | undefined;
   /** Milliseconds without a byte after which a connection is given up and made anew. Default: 30 000. */
   readonly stallTimeout?: number | undefined;
+  /**
+   * Bytes a second that have to come on average of what is being read, over four times `stallTimeout` in which nothing could be done but wait; else the connection counts as stalled. 0 lets a
+   * registry be as slow as it likes. Default: 512, which are 60 KiB in two minutes.
+   */
+  readonly minBytesPerSecond?: number | undefined;
   /** Further attempts after one that came to nothing. One that brought bytes does not count. Default: 5. */
   readonly retries?: number | undefined;
   /** Layers fetched from one registry at a time, at most. Default: 8. */
@@ -37,6 +42,7 @@ export interface UserCredentials {
 
 export const DEFAULT_HOSTS_DIR = '/etc/containerd/certs.d';
 export const DEFAULT_STALL_TIMEOUT = 30_000;
+export const DEFAULT_MIN_BYTES_PER_SECOND = 512;
 export const DEFAULT_RETRIES = 5;
 export const DEFAULT_CONNECTIONS_PER_HOST = 8;
 
@@ -46,8 +52,10 @@ export function overridden(defaults: RegistryOptions, own: RegistryOptions = {})
 }
 
 /** @throws ProvisionerError `ERR_BAD_OPTION` */
-export function checkRegistryOptions({ stallTimeout, retries, connectionsPerHost }: RegistryOptions): void {
+export function checkRegistryOptions(options: RegistryOptions): void {
+  const { stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = options;
   checkNumber('stallTimeout', stallTimeout, 100, 24 * 60 * 60 * 1000);
+  checkNumber('minBytesPerSecond', minBytesPerSecond, 0, 1_000_000_000);
   checkNumber('retries', retries, 0, 100);
   checkNumber('connectionsPerHost', connectionsPerHost, 1, 64);
 }

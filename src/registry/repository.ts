@@ -3,19 +3,18 @@ import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
 import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
 import type { Endpoint } from './endpoint.js';
+import { Pace, type Patience } from './pace.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { withRetries } from './retry.js';
 import type { Answer } from './send-request.js';
 
-export interface RepositoryParts {
+export interface RepositoryParts extends Patience {
   readonly client: RegistryClient;
   /** As `chooseEndpoints` gives them. */
   readonly endpoints: readonly Endpoint[];
   readonly repository: string;
-  /** Milliseconds. */
-  readonly stallTimeout: number;
   readonly retries: number;
   readonly connectionsPerHost: number;
   readonly signal: AbortSignal | undefined;
@@ -112,9 +111,10 @@ export class Repository {
 
   /** A layer, without asking for it: the hosts that may have it, in order, with all that was learnt about them. */
   blob(digest: Digest, size: number): RegistryBlob {
-    const { client, repository, stallTimeout, retries, connectionsPerHost } = this.#parts;
+    const { client, repository, stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = this.#parts;
+    const patience = { stallTimeout, minBytesPerSecond };
     const sources = this.#able('pulls').map((endpoint) => client.learnt(endpoint, repository));
-    return { kind: 'registry', repository, digest, size, sources, stallTimeout, retries, connectionsPerHost };
+    return { kind: 'registry', repository, digest, size, sources, ...patience, retries, connectionsPerHost };
   }
 
   /** What can be done at all; the last one is asked even when it has failed before. */
@@ -153,14 +153,14 @@ export class Repository {
     endpoint: Endpoint,
     request: Pick<RegistryRequest, 'method' | 'path' | 'subject' | 'statuses'>,
   ): Promise<Answer> {
-    const { client, repository, stallTimeout, signal } = this.#parts;
+    const { client, repository, stallTimeout, minBytesPerSecond, signal } = this.#parts;
     const headers = request.path.startsWith('manifests/') ? { accept: ACCEPT } : {};
-    return client.request(endpoint, repository, { ...request, headers, stallTimeout, signal });
+    return client.request(endpoint, repository, { ...request, headers, stallTimeout, minBytesPerSecond, signal });
   }
 
   async #readBody({ body }: Answer, endpoint: Endpoint, subject: string, limit: number): Promise<Buffer> {
     try {
-      const bytes = await body.start(limit + 1);
+      const bytes = await body.start(limit + 1, new Pace(this.#parts));
       if (bytes.length > limit) throw sizeMismatch(endpoint, subject, limit, `more than ${limit}`);
       return bytes;
     } catch (error) {

@@ -1,3 +1,5 @@
+import type { Pace } from './pace.js';
+
 /**
  * Bytes in a piece. A socket gives some 64 KiB at a time, and inflating takes a turn of the thread for each piece: with such small ones a pull of 650 MB took a quarter more
  * time.
@@ -70,11 +72,11 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#source.abort(error);
   }
 
-  /** The start of it, of a length that can be kept in memory. The rest is not waited for. @param limit bytes, at most */
-  async start(limit: number): Promise<Buffer> {
+  /** The start of it, of a length that can be kept in memory. The rest is not waited for. @param limit bytes, at most @throws TooSlow */
+  async start(limit: number, pace: Pace): Promise<Buffer> {
     const pieces: Buffer[] = [];
     let length = 0;
-    for await (const piece of this) {
+    for await (const piece of pace.of(this)) {
       pieces.push(Buffer.from(piece));
       length += piece.length;
       if (length >= limit) break;

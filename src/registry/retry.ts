@@ -7,6 +7,9 @@ const LONGEST_PAUSE = 15_000;
 /** A server that wants to be left alone for longer, in seconds, is not waited for: its answer is the error. */
 export const LONGEST_RETRY_AFTER = 120;
 
+/** The `errno` of what came too slowly. It has been waited for long enough. */
+export const TOO_SLOW = 'TOO_SLOW';
+
 /** What may go away by itself. @see RFC 9110, section 15; RFC 6585, section 4, for 429 */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -24,7 +27,10 @@ export function mayPass(error: unknown, refused: 'passes' | 'stays' = 'stays'): 
       // The answer of a proxy.
       if (typeof details['status'] === 'number') return PASSING_STATUSES.has(details['status']);
       // Names that are not known and ports where nobody listens are most often typing errors: those are told at once.
-      return refused === 'passes' || !['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH'].includes(String(details['errno']));
+      return (
+        refused === 'passes' ||
+        !['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', TOO_SLOW].includes(String(details['errno']))
+      );
     default:
       return false;
   }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
+import { isProvisionerError } from '../errors.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import { formatReference, type Reference } from '../image/reference.js';
@@ -64,7 +65,24 @@ export class ImageStore {
     const run: RunPull = (pullId, cancel, given) =>
       // It may go on for a moment when its last caller has gone.
       this.#track(this.#run(absolute, request, { pullId, signal: cancel, given }));
-    return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
+    const shared = async () => {
+      await this.#runner.clear();
+      return this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run);
+    };
+    return this.#track(shared());
+  }
+
+  /** Notes that a stored image was asked for, so that no prune takes it for one that nobody uses. Nobody is refused it because that cannot be written. */
+  async use(id: ImageId): Promise<void> {
+    const { metadata } = this.#parts;
+    const image = await metadata.getImage(id);
+    // Who asks again and again is answered without writing.
+    if (image === undefined || image.lastUsedAt >= Date.now() - 1000) return;
+    try {
+      await metadata.markUsed(id);
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_PERMISSION', 'ERR_STORE_BUSY')) throw error;
+    }
   }
 
   /** Gives names to an image that is stored. */
@@ -147,6 +165,7 @@ export class ImageStore {
   /** Resolves when no pull is under way. */
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
+    await this.#runner.idle();
   }
 
   /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */

@@ -6,7 +6,6 @@ import { fileError, throwIfAborted } from '../errors.js';
 import type { LayerProgress, ProvisionerEmitter } from '../events.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
-import { SingleFlight } from '../locks/single-flight.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -19,6 +18,7 @@ import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
 import type { Fidelity } from './fidelity.js';
+import { LayerFlights } from './layer-flights.js';
 import type { PullTracker } from './pull-tracker.js';
 import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
@@ -52,6 +52,10 @@ export interface PullContext {
   readonly signal: AbortSignal;
   /** Told how far its layers are. */
   readonly tracker: PullTracker;
+  /** It has failed: aborts the signal. */
+  readonly giveUp: (reason: unknown) => void;
+  /** What reads from its source and stages in its place. It may go on for others when the pull has failed. */
+  readonly atWork: Set<Promise<void>>;
 }
 
 interface StagedLayer {
@@ -67,12 +71,12 @@ const CLAIM_POLL = [10, 20, 50, 100] as const;
  *
  *   staging/<pull>/<n>  ──unpack──►  synced  ──rename──►  layers/<id>  ──record──►  usable
  *
- * In one process callers share a flight for each layer; across processes a claim in the records says who is at it. A crash leaves at worst a
+ * In one process callers share a flight for each layer; across processes a claim in the records says who is at it. Either way one who waited makes the layer himself when the other has failed. A crash leaves at worst a
  * staging directory, or a complete layer without a record, which the next one to unpack that layer replaces.
  */
 export class LayerStore {
   readonly #parts: LayerStoreParts;
-  readonly #flights = new SingleFlight<void>();
+  readonly #flights = new LayerFlights();
   readonly #hostLimits = new HostLimits();
   /** Layers that are done with, and whose claims are held: not for long, unless the disk is full. */
   readonly #done = new Set<LayerId>();
@@ -86,6 +90,9 @@ export class LayerStore {
   /**
    * Makes sure that all these layers are stored. Those that are missing are unpacked at the same time, the largest first, so that the longest
    * job is not the last one to start.
+   *
+   * The first failure ends it: it is the one that is thrown, when what the others had under way is cancelled. Layers that are complete by then stay stored, and those that
+   * another pull waits for go on for that one.
    */
   async ensure(layers: readonly OfferedLayer[], pull: PullContext): Promise<void> {
     const wanted = new Map(layers.map((layer) => [layer.diffId, layer]));
@@ -99,22 +106,19 @@ export class LayerStore {
     toUnpack.sort((a, b) => b.size - a.size);
     const own = toUnpack.filter((layer) => !this.#flights.has(layer.diffId));
     for (const layer of own) pull.tracker.update(layer.diffId, 'waiting', 0);
-    const batch = new CommitBatch<StagedLayer>(own.length, (staged) => this.#publish(staged));
-    const working: Promise<void>[] = [];
-    const flights = toUnpack.map((layer, index) => {
-      const start = (signal: AbortSignal) => {
-        const work = this.#unpackOnce(layer, index, batch, { ...pull, signal });
-        working.push(work);
-        return work;
-      };
-      const flight = () => this.#flights.run(layer.diffId, start, pull.signal);
-      return own.includes(layer) ? flight() : this.#watch(layer, pull.tracker, flight);
+    const batch = this.#batch(own.length);
+    let first: { readonly error: unknown } | undefined;
+    const flights = toUnpack.map(async (layer, index) => {
+      try {
+        if (own.includes(layer)) await this.#fly(layer.diffId, pull, (it) => this.#unpackOnce(layer, index, batch, it));
+        else await this.#watch(layer, index, pull);
+      } catch (error) {
+        first ??= { error };
+        pull.giveUp(error);
+      }
     });
-    const outcomes = await Promise.allSettled(flights);
-    // A flight that started here may go on for another caller; it reads from this caller's source.
-    await Promise.allSettled(working);
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    await Promise.all(flights);
+    if (first !== undefined) throw first.error;
   }
 
   /**
@@ -131,18 +135,9 @@ export class LayerStore {
       const { entries, whiteouts, bytes } = seam;
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
-    let working: Promise<void> | undefined;
-    const work = (signal: AbortSignal) => {
-      const batch = new CommitBatch<StagedLayer>(1, (staged) => this.#publish(staged));
-      working = this.#storeOnce(id, paths.stagedLayer(pull.pullId, id), batch, signal, make, () => {});
-      return working;
-    };
-    try {
-      await this.#flights.run(id, work, pull.signal);
-    } finally {
-      // A flight that started here may go on for another caller; it stages in this caller's place.
-      await working?.catch(() => {});
-    }
+    await this.#fly(id, pull, ({ signal }) => {
+      return this.#storeOnce(id, paths.stagedLayer(pull.pullId, id), this.#batch(1), signal, make, () => {});
+    });
     return (await metadata.getLayer(id)) !== undefined;
   }
 
@@ -152,6 +147,34 @@ export class LayerStore {
     const done = [...this.#done];
     if (done.length > 0) await reserve.freeing(() => metadata.releaseLayerClaims(liveness.identity, done));
     for (const id of done) this.#done.delete(id);
+  }
+
+  /**
+   * Has a layer made, here or by another call.
+   * @param make called when it is to be made here, with the signal of those who wait for it
+   * @returns whether it was made here
+   */
+  async #fly(id: LayerId, pull: PullContext, make: (pull: PullContext) => Promise<void>): Promise<boolean> {
+    const { atWork } = pull;
+    let cancelled = false;
+    let making: Promise<void> | undefined;
+    try {
+      return await this.#flights.run(
+        id,
+        (signal) => {
+          signal.addEventListener('abort', () => {
+            cancelled = true;
+          });
+          making = make({ ...pull, signal }).finally(() => making && atWork.delete(making));
+          atWork.add(making);
+          return making;
+        },
+        pull.signal,
+      );
+    } finally {
+      // Its directory is let go of before the pull is told. What goes on for others is not waited for.
+      if (cancelled) await making?.catch(() => {});
+    }
   }
 
   #unpackOnce(layer: OfferedLayer, index: number, batch: CommitBatch<StagedLayer>, pull: PullContext): Promise<void> {
@@ -208,7 +231,7 @@ export class LayerStore {
           sweeper.retire(directory, 'staged');
           return;
         }
-        const arrival = ours ?? new CommitBatch<StagedLayer>(1, (alone) => this.#publish(alone));
+        const arrival = ours ?? this.#batch(1);
         ours = undefined;
         await arrival.arrive({ directory, record });
         report('done');
@@ -249,6 +272,10 @@ export class LayerStore {
     return { id: diffId, ...record };
   }
 
+  #batch(size: number): CommitBatch<StagedLayer> {
+    return new CommitBatch(size, (staged) => this.#publish(staged));
+  }
+
   /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
   async #publish(staged: readonly StagedLayer[]): Promise<void> {
     const { paths, disk, metadata, sweeper } = this.#parts;
@@ -283,18 +310,26 @@ export class LayerStore {
     });
   }
 
-  /** Tells a pull of a layer that another one unpacks, until that has come to its end. */
-  async #watch(layer: OfferedLayer, tracker: PullTracker, flight: () => Promise<void>): Promise<void> {
+  /** Tells a pull of a layer that another one unpacks, until that has come to its end; unpacks it when that one has failed. */
+  async #watch(layer: OfferedLayer, index: number, pull: PullContext): Promise<void> {
     const { diffId, size } = layer;
+    const { tracker } = pull;
     const watchers = this.#watchers.get(diffId) ?? new Set();
     this.#watchers.set(diffId, watchers.add(tracker));
-    tracker.update(diffId, 'shared', 0);
-    try {
-      await flight();
-      tracker.update(diffId, 'stored', size);
-    } finally {
+    const leave = () => {
       watchers.delete(tracker);
       if (watchers.size === 0 && this.#watchers.get(diffId) === watchers) this.#watchers.delete(diffId);
+    };
+    tracker.update(diffId, 'shared', 0);
+    try {
+      const isOwn = await this.#fly(diffId, pull, (it) => {
+        leave();
+        tracker.update(diffId, 'waiting', 0);
+        return this.#unpackOnce(layer, index, this.#batch(1), it);
+      });
+      if (!isOwn) tracker.update(diffId, 'stored', size);
+    } finally {
+      leave();
     }
   }
 

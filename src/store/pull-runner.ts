@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { statfs } from 'node:fs/promises';
 import type { PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
-import { isProvisionerError } from '../errors.js';
+import { firstLine, isProvisionerError } from '../errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pull-records.js';
@@ -44,13 +44,15 @@ export interface RunImage extends ImageRecord {
  *
  *   open the source ──► for each image: lease its layers ──► admit ──► layers ──► seams ──► image and names
  *
- * Whatever comes of it, nothing is left in staging and no lease stays open.
+ * Whatever comes of it, nothing is left in staging and no lease stays open. A pull that has failed keeps both while it unpacks a layer that another pull waits for; its caller is told at once.
  */
 export class PullRunner {
   readonly #parts: ImageStoreParts;
   readonly #layers: LayerStore;
   /** Pulls that have ended and whose records are open: not for long, unless the disk is full. */
-  readonly #ended = new Map<string, PullResult | undefined>();
+  readonly #ended = new Map<string, Ending | undefined>();
+  /** Pulls that have failed and go on for others. */
+  readonly #goingOn = new Set<Promise<void>>();
 
   constructor(parts: ImageStoreParts) {
     this.#parts = parts;
@@ -74,9 +76,9 @@ export class PullRunner {
         if (current !== undefined) await metadata.reportPull(pullId, { image: current, layers });
       },
     });
-    const pull: PullContext = { pullId, signal: pullSignal(signal), tracker };
+    const pull: PullContext = { pullId, tracker, ...pullSignal(signal), atWork: new Set() };
     let offer: Offer | undefined;
-    let result: PullResult | undefined;
+    let ending: Ending | undefined;
     try {
       crashPoint('pull.leased');
       offer = await open(paths.pullStaging(pullId), pull.signal);
@@ -90,21 +92,23 @@ export class PullRunner {
         events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
       }
       const [first] = images;
-      if (first !== undefined) result = { kind: 'stored', image: first.id, names: first.ofSource };
+      if (first !== undefined) ending = { result: { kind: 'stored', image: first.id, names: first.ofSource } };
       return images;
     } catch (error) {
-      const failure = pull.signal.aborted ? undefined : failureOf(error);
-      if (failure !== undefined) result = { kind: 'failed', failure };
+      const failure = signal?.aborted ? undefined : failureOf(error);
+      if (failure !== undefined) ending = { result: { kind: 'failed', failure }, at: Date.now() };
       events.emit('pullFailed', { pullId, source, error });
       throw error;
     } finally {
-      try {
-        await tracker.close();
-        await offer?.close();
-      } finally {
-        await this.#end(pullId, result);
-      }
+      const ended = this.#end(pull, offer, ending);
+      if (pull.atWork.size === 0) await ended;
+      else this.#goOn(ended);
     }
+  }
+
+  /** Resolves when no pull that has failed goes on for others. */
+  async idle(): Promise<void> {
+    while (this.#goingOn.size > 0) await Promise.all(this.#goingOn);
   }
 
   async #storeImage(
@@ -154,20 +158,50 @@ export class PullRunner {
   async letGo(): Promise<void> {
     const { metadata, reserve } = this.#parts;
     await this.#layers.letGo();
-    for (const [pullId, result] of [...this.#ended]) {
+    for (const [pullId, ending] of [...this.#ended]) {
       await reserve.freeing(() =>
-        result === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, result),
+        ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at),
       );
       this.#ended.delete(pullId);
     }
   }
 
+  /** What an earlier pull could not give back would have later pulls of the same wait for it. */
+  async clear(): Promise<void> {
+    if (this.#ended.size > 0) await this.letGo().catch(() => {});
+  }
+
+  #goOn(ended: Promise<void>): void {
+    this.#goingOn.add(ended);
+    void ended.then(() => this.#goingOn.delete(ended));
+  }
+
+  /** Takes everything away. What goes wrong with that is told as a warning: it makes no failure of a success, and is not the reason of a failure. */
+  async #end({ pullId, tracker, atWork }: PullContext, offer: Offer | undefined, ending: Ending | undefined) {
+    await this.#warning(pullId, () => tracker.close());
+    await Promise.allSettled(atWork);
+    await this.#warning(pullId, async () => offer?.close());
+    await this.#warning(pullId, () => this.#unstage(pullId, ending));
+  }
+
+  async #warning(pullId: string, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      this.#parts.events.emit('warning', {
+        code: 'PULL_NOT_CLEARED',
+        message: `pull ${pullId} has ended and left something behind, which the next pull, prune or recovery takes away: ${firstLine(error)}`,
+        details: { pull: pullId, ...(isProvisionerError(error) ? { reason: error.code } : {}) },
+      });
+    }
+  }
+
   /** On a full disk the records can be written when what was staged is gone. */
-  async #end(pullId: string, result: PullResult | undefined): Promise<void> {
+  async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
     const { paths, sweeper } = this.#parts;
+    this.#ended.set(pullId, ending);
     sweeper.retire(paths.pullStaging(pullId), 'staging');
     crashPoint('pull.unstaged');
-    this.#ended.set(pullId, result);
     try {
       await this.letGo();
     } catch (error) {
@@ -178,9 +212,16 @@ export class PullRunner {
   }
 }
 
+/** What a pull came to; and when, if that was before its end. */
+interface Ending {
+  readonly result: PullResult;
+  readonly at?: number;
+}
+
 /** A signal of the pull's own, which may have a listener for each layer; Node would warn the embedder about the eleventh. */
-function pullSignal(caller: AbortSignal | undefined): AbortSignal {
-  const signal = AbortSignal.any(caller === undefined ? [] : [caller]);
+function pullSignal(caller: AbortSignal | undefined): Pick<PullContext, 'signal' | 'giveUp'> {
+  const own = new AbortController();
+  const signal = AbortSignal.any(caller === undefined ? [own.signal] : [caller, own.signal]);
   setMaxListeners(0, signal);
-  return signal;
+  return { signal, giveUp: (reason) => own.abort(reason) };
 }

@@ -141,9 +141,7 @@ export class SharedPulls {
         const { running, outcomes } = await metadata.findPulls(other);
         const now = running.find((pull) => pull.pull === pullId);
         if (now === undefined || !liveness.isAlive(now.process)) {
-          return outcomes.find(
-            (outcome) => outcome.terms === other.terms && (outcome.pull === pullId || outcome.finishedAt >= asked),
-          );
+          return outcomes.find((outcome) => outcome.terms === other.terms && isAnswer(outcome, pullId, asked));
         }
         if (now.image !== image) {
           image = now.image;
@@ -182,6 +180,11 @@ export class SharedPulls {
     const again = retryAt(failed, now, coolDown);
     if (now < again) throw repeatedFailure(failed, again);
   }
+}
+
+/** A failure that was known before this caller asked is none of its own, though the pull may have gone on for others since. */
+function isAnswer({ pull, result, finishedAt }: PullOutcome, awaited: string, asked: number): boolean {
+  return finishedAt > asked || (pull === awaited && result.kind === 'stored');
 }
 
 /** Another process's progress, as this one sees it. What has not changed is left to the tracker's own clock. */

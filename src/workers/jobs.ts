@@ -42,6 +42,11 @@ export interface UnpackedJob extends UnpackedLayer {
 
 export type JobKind = keyof Jobs;
 
+/** Whether a job waits for a network, and so for as long as somebody else likes. */
+export function waitsForNetwork(kind: JobKind, request: Jobs[JobKind]['request']): boolean {
+  return kind === 'unpack-layer' && (request as UnpackJob).blob.kind === 'registry';
+}
+
 /** To a worker. One job at a time; a cancel is for the job it has. */
 export type ToWorker =
   | {

@@ -1,7 +1,7 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { abortedError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { unpackError } from './error-transport.js';
-import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
+import { type FromWorker, type JobKind, type Jobs, type ToWorker, type WorkerData, waitsForNetwork } from './jobs.js';
 
 export interface JobOptions {
   readonly signal?: AbortSignal | undefined;
@@ -34,6 +34,9 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 };
  * Worker threads for the long synchronous work. A thread is started when a job finds none idle, and has one job at a time; jobs that
  * find the pool full wait, first come first served. Idle threads do not keep the process alive.
  *
+ * How long a layer takes that is fetched is up to a registry. While all threads are busy with such, one more thread does the jobs that need no network, one after the other: a registry that
+ * sends next to nothing holds up nobody who does not want anything from one.
+ *
  * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone.
  */
 export class WorkerPool {
@@ -47,7 +50,7 @@ export class WorkerPool {
   readonly #loading = new Map<Worker, PromiseWithResolvers>();
   #closed = false;
 
-  /** @param size threads at most, at least one */
+  /** @param size threads at most, at least one; the one beyond it is not counted */
   constructor(size: number) {
     this.#size = size;
   }
@@ -106,22 +109,24 @@ export class WorkerPool {
   }
 
   #dispatch(): void {
-    while (this.#waiting.length > 0) {
-      const worker = this.#takeWorker();
-      if (worker === undefined) return;
-      this.#start(worker, this.#waiting.shift() as Job);
-    }
+    for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) this.#start(this.#takeWorker(), job);
   }
 
-  #takeWorker(): Worker | undefined {
+  /** @returns the next one that there is a thread for */
+  #takeJob(): Job | undefined {
+    if (this.#busy.size < this.#size) return this.#waiting.shift();
+    if (![...this.#busy.values()].every(fetches)) return undefined;
+    const index = this.#waiting.findIndex((job) => !fetches(job));
+    return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
+  #takeWorker(): Worker {
     const [idle] = this.#idle;
-    if (idle !== undefined) {
-      const [worker, timer] = idle;
-      clearTimeout(timer);
-      this.#idle.delete(worker);
-      return worker;
-    }
-    return this.#busy.size < this.#size ? this.#spawn() : undefined;
+    if (idle === undefined) return this.#spawn();
+    const [worker, timer] = idle;
+    clearTimeout(timer);
+    this.#idle.delete(worker);
+    return worker;
   }
 
   #spawn(): Worker {
@@ -209,6 +214,10 @@ export class WorkerPool {
     Atomics.store(job.cancelled, 0, 1);
     for (const [worker, running] of this.#busy) if (running === job) send(worker, { type: 'cancel' });
   }
+}
+
+function fetches({ kind, request }: Job): boolean {
+  return waitsForNetwork(kind, request);
 }
 
 interface PromiseWithResolvers {

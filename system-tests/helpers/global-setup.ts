@@ -27,12 +27,15 @@ export default async function setup(project: TestProject): Promise<void> {
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
+  note(missing, 'network', ['ip', 'unshare', 'mount']);
+  if (missing.network === undefined && !mayUnshare('--net')) missing.network = 'no network namespace can be made';
   const loop = missing.loop === undefined ? whyNoLoop() : undefined;
   if (loop !== undefined) missing.loop = `a file cannot be mounted: ${loop}`;
   if (!mayMakeUserNamespace()) missing['user namespaces'] = 'an ordinary user may not make user namespaces';
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
-  else if (!mayMount()) missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
+  else if (!mayUnshare('--mount'))
+    missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
   project.provide('missingRequirements', missing);
 }
 
@@ -71,8 +74,8 @@ function mayMakeUserNamespace(): boolean {
   return spawnSync('unshare', ['--user', '--map-root-user', 'true'], { stdio: 'ignore', ...nobody }).status === 0;
 }
 
-function mayMount(): boolean {
-  return spawnSync('unshare', ['--mount', 'true'], { stdio: 'ignore' }).status === 0;
+function mayUnshare(namespace: '--mount' | '--net'): boolean {
+  return spawnSync('unshare', [namespace, 'true'], { stdio: 'ignore' }).status === 0;
 }
 
 /** Asks the product, which tries it with a mount. */

@@ -20,6 +20,8 @@ export const REQUIREMENTS = [
   'docker-registry',
   /** Counts system calls. */
   'strace',
+  /** A network namespace, with addresses that the test chooses. */
+  'network',
   /** Runs a command on a terminal. */
   'script',
   /** What `real-images.ts` makes images with. */
