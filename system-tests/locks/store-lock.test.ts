@@ -43,13 +43,13 @@ describe.skipIf(process.platform !== 'linux')('the native lock file', () => {
     const [a, b, c] = files(3);
     expect([a.tryLock('shared'), b.tryLock('shared'), c.tryLock('exclusive')]).toEqual([true, true, false]);
     expect(a.holders()).toEqual([
-      { pid: process.pid, kind: 'shared' },
-      { pid: process.pid, kind: 'shared' },
+      { pid: process.pid, kind: 'shared', stopped: false },
+      { pid: process.pid, kind: 'shared', stopped: false },
     ]);
     a.unlock();
     b.close();
     expect([c.tryLock('exclusive'), a.tryLock('shared'), a.tryLock('exclusive')]).toEqual([true, false, false]);
-    expect(a.holders()).toEqual([{ pid: process.pid, kind: 'exclusive' }]);
+    expect(a.holders()).toEqual([{ pid: process.pid, kind: 'exclusive', stopped: false }]);
     c.close();
     expect(a.tryLock('exclusive')).toBe(true);
     a.close();
@@ -128,7 +128,7 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     await other.says('holding');
     const waiting = Promise.all([p.pruneImages(['app']), p.provision('job', 'app')]);
     await sleep(100);
-    expect((await p.info()).lock.holders).toEqual([{ pid: other.pid, kind }]);
+    expect((await p.info()).lock.holders).toEqual([{ pid: other.pid, kind, stopped: false }]);
     await other.kill();
     const killed = performance.now();
     await waiting;
