@@ -14,24 +14,32 @@ const LONG_WAIT = 5000;
 /** One call's wait for the lock, from the call until it has the lock: its turn within the process and the other processes, all together. */
 export class LockWait {
   readonly #room: WaitingRoom;
-  readonly #started = performance.now();
-  readonly #longWait: NodeJS.Timeout;
-  readonly #timeout: NodeJS.Timeout | undefined;
+  readonly #enough: AbortController | undefined;
+  #started = 0;
+  #longWait: NodeJS.Timeout | undefined;
+  #timeout: NodeJS.Timeout | undefined;
   #told = false;
   /** Aborts when the caller gives up, or when it has waited long enough. */
   readonly signal: AbortSignal | undefined;
 
   constructor(room: WaitingRoom, signal: AbortSignal | undefined) {
     this.#room = room;
-    this.#longWait = setTimeout(() => this.#tell(), room.longWait ?? LONG_WAIT);
-    this.#longWait.unref();
-    if (room.timeout === undefined) {
-      this.signal = signal;
-      return;
+    if (room.timeout === undefined) this.signal = signal;
+    else {
+      this.#enough = new AbortController();
+      this.signal = signal === undefined ? this.#enough.signal : AbortSignal.any([signal, this.#enough.signal]);
     }
-    const enough = new AbortController();
-    this.#timeout = setTimeout(() => enough.abort(lockTimeoutError(this.#waited, room.state())), room.timeout);
-    this.signal = signal === undefined ? enough.signal : AbortSignal.any([signal, enough.signal]);
+  }
+
+  /** Call it when the lock is not to be had at once, which it is nearly always: the clocks of a wait cost a tenth of a provision. Harmless when called twice. */
+  begin(): void {
+    if (this.#longWait !== undefined) return;
+    const { longWait = LONG_WAIT, timeout, state } = this.#room;
+    this.#started = performance.now();
+    this.#longWait = setTimeout(() => this.#tell(), longWait);
+    this.#longWait.unref();
+    if (timeout === undefined) return;
+    this.#timeout = setTimeout(() => this.#enough?.abort(lockTimeoutError(this.#waited, state())), timeout);
   }
 
   /** Call it when the lock has come, or will not. Harmless when called twice. */

@@ -80,8 +80,9 @@ export class StoreLock {
    * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
    */
   async withShared<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#waiting(signal, (wait, begin) =>
-      this.#here.withShared(async () => {
+    return this.#waiting(signal, (wait, begin) => {
+      if (!this.#here.isOpen) wait.begin();
+      return this.#here.withShared(async () => {
         if (!this.#tryEnter()) await this.#until(() => this.#tryEnter(), wait);
         try {
           return await begin(work);
@@ -89,8 +90,8 @@ export class StoreLock {
           this.#readers--;
           if (this.#readers === 0) this.#file?.unlock();
         }
-      }, wait),
-    );
+      }, wait.signal);
+    });
   }
 
   /**
@@ -99,8 +100,9 @@ export class StoreLock {
    * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
    */
   async withExclusive<T>(purpose: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#waiting(signal, (wait, begin) =>
-      this.#here.withExclusive(async () => {
+    return this.#waiting(signal, (wait, begin) => {
+      if (!this.#here.isIdle) wait.begin();
+      return this.#here.withExclusive(async () => {
         const file = this.#file;
         if (file === undefined) return this.#alone(() => begin(work));
         await this.#until(() => file.tryAnnounceWriter(), wait);
@@ -118,8 +120,8 @@ export class StoreLock {
           this.#isWriter = false;
           file.withdrawWriter();
         }
-      }, wait),
-    );
+      }, wait.signal);
+    });
   }
 
   state(): StoreLockState {
@@ -159,15 +161,15 @@ export class StoreLock {
     return true;
   }
 
-  /** @param attempt waits with the signal it is given, and calls `begin` once it has the lock: what `work` then throws is its own */
+  /** @param attempt calls `begin` once it has the lock: what `work` then throws is its own */
   async #waiting<T>(
     signal: AbortSignal | undefined,
-    attempt: (waiting: AbortSignal | undefined, begin: <R>(work: () => R | Promise<R>) => R | Promise<R>) => Promise<T>,
+    attempt: (wait: LockWait, begin: <R>(work: () => R | Promise<R>) => R | Promise<R>) => Promise<T>,
   ): Promise<T> {
     const wait = new LockWait(this.#room, signal);
     let begun = false;
     try {
-      return await attempt(wait.signal, (work) => {
+      return await attempt(wait, (work) => {
         begun = true;
         wait.end();
         return work();
@@ -179,9 +181,10 @@ export class StoreLock {
     }
   }
 
-  async #until(attempt: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+  async #until(attempt: () => boolean, wait: LockWait): Promise<void> {
     for (let tries = 0; !attempt(); tries++) {
-      throwIfAborted(signal);
+      wait.begin();
+      throwIfAborted(wait.signal);
       await sleep(POLL[Math.min(tries, POLL.length - 1)]);
     }
   }

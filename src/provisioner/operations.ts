@@ -4,6 +4,9 @@ import { ProvisionerError } from '../errors.js';
 /** So many operations begin before others in the process get a turn: each works for some tenths of a millisecond before it first waits for anything. */
 const AT_ONCE = 16;
 
+/** While fewer are under way, nobody need count them. */
+const MANY = 32;
+
 /**
  * The calls of one provisioner. Each goes through `run`, so that none begins after `close`, and `close` waits for all that have begun before.
  *
@@ -12,7 +15,7 @@ const AT_ONCE = 16;
 export class Operations {
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
-  /** Begun since others had a turn. */
+  /** Begun since others had a turn, while there are many. */
   #begun = 0;
   #nextTurn: Promise<void> | undefined;
 
@@ -41,6 +44,8 @@ export class Operations {
 
   /** However many are begun at once, the event loop goes on, and they begin in their order. */
   async #paced<T>(work: () => Promise<T>): Promise<T> {
+    // Those that wait for a turn are among them, so nobody overtakes them.
+    if (this.#running.size < MANY && this.#nextTurn === undefined) return work();
     while (this.#begun >= AT_ONCE) await this.#turn();
     this.#begun++;
     void this.#turn();
