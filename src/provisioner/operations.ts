@@ -1,11 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { ProvisionerError } from '../errors.js';
 
-/** So many operations begin before others in the process get a turn: each works for some tenths of a millisecond before it first waits for anything. */
+/** So many operations are begun before others in the process get a turn, and fewer need not be counted: each works for some tenths of a millisecond before it first waits for anything. */
 const AT_ONCE = 16;
-
-/** While fewer are under way, nobody need count them. */
-const MANY = 32;
 
 /**
  * The calls of one provisioner. Each goes through `run`, so that none begins after `close`, and `close` waits for all that have begun before.
@@ -45,7 +42,7 @@ export class Operations {
   /** However many are begun at once, the event loop goes on, and they begin in their order. */
   async #paced<T>(work: () => Promise<T>): Promise<T> {
     // Those that wait for a turn are among them, so nobody overtakes them.
-    if (this.#running.size < MANY && this.#nextTurn === undefined) return work();
+    if (this.#running.size < AT_ONCE && this.#nextTurn === undefined) return work();
     while (this.#begun >= AT_ONCE) await this.#turn();
     this.#begun++;
     void this.#turn();
