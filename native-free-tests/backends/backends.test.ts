@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Backend, BackendName, BackendVerdict } from '#src/backends/backend.js';
 import { Backends } from '#src/backends/backends.js';
@@ -7,6 +8,7 @@ import { temporaryDirectory } from '../helpers/memory-store.js';
 
 const works: BackendVerdict = { usable: true, reason: 'a probe mount worked' };
 const cannot: BackendVerdict = { usable: false, reason: 'mounting is not permitted here (EPERM)' };
+const inDirectory = (directory: string) => () => join(directory, 'probe-');
 const failing = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
 
 /** Backends of which overlay gives these verdicts in turn, the last one for ever. */
@@ -27,6 +29,7 @@ function withOverlay(...verdicts: (() => BackendVerdict)[]) {
   };
   const backends = new Backends([make('overlay', overlay), make('copy', () => works), make('bind', () => works)], {
     probeDirectory: '/store/staging',
+    probeName: () => 'probe',
     onFallback: (reason) => void told.push(reason),
   });
   return { backends, told, probes: () => probes };
@@ -34,7 +37,7 @@ function withOverlay(...verdicts: (() => BackendVerdict)[]) {
 
 /** The verdict that a probe comes to whose attempt fails so. */
 const shortOf = (code: string) => () =>
-  probeIn(temporaryDirectory(), () => {
+  probeIn(inDirectory(temporaryDirectory()), () => {
     throw failing(code);
   });
 
@@ -59,6 +62,13 @@ describe('a verdict', () => {
     },
   );
 
+  it('that could not be come to because not even a name could be had is none either', () => {
+    const nameless = () => {
+      throw failing('ENOSPC');
+    };
+    expect(probeIn(nameless, () => works)).toMatchObject({ usable: false, shortage: { code: 'ENOSPC' } });
+  });
+
   it('that could not be come to is reported with the reason, and then auto chooses none', () => {
     const { backends } = withOverlay(shortOf('EMFILE'), () => works);
     expect(backends.report()).toEqual([
@@ -77,7 +87,7 @@ describe('a verdict', () => {
   ])('is come to when the attempt fails with %s', (code, reason) => {
     const directory = temporaryDirectory();
     expect(
-      probeIn(directory, () => {
+      probeIn(inDirectory(directory), () => {
         throw failing(code);
       }),
     ).toEqual({ usable: false, reason });
