@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { limit, type OptionTable } from './check-options.js';
 
 /** What one layer may ask for before its pull is refused with `ERR_LIMIT_EXCEEDED`. */
 export interface UnpackLimits {
@@ -20,6 +21,14 @@ export interface PullLimits extends UnpackLimits {
    */
   readonly maxImageBytes: number;
 }
+
+export const PULL_LIMITS: OptionTable<PullLimits> = {
+  maxEntries: limit,
+  maxUnpackedBytes: limit,
+  maxFileBytes: limit,
+  freeSpaceReserve: limit,
+  maxImageBytes: limit,
+};
 
 export const DEFAULT_UNPACK_LIMITS: UnpackLimits = {
   maxEntries: 2_000_000,

@@ -34,4 +34,26 @@ export interface LayerProgress {
   readonly bytesPerSecond: number;
 }
 
-export class ProvisionerEmitter extends EventEmitter<ProvisionerEvents> {}
+/**
+ * Nothing that a listener does reaches the work that it is told of: what it throws is thrown again in a microtask of its own, as if nobody had called it, so it
+ * is an `uncaughtException` of its author's, and the other listeners are told all the same. The promise of an asynchronous one is left to itself, as Node does.
+ */
+export class ProvisionerEmitter extends EventEmitter<ProvisionerEvents> {
+  override emit<Name>(
+    name: Name | keyof ProvisionerEvents,
+    ...payload: Name extends keyof ProvisionerEvents ? ProvisionerEvents[Name] : never
+  ): boolean {
+    // With the wrappers of `once`, which take themselves away.
+    const listeners = this.rawListeners(name);
+    for (const listener of listeners) {
+      try {
+        Reflect.apply(listener, this, payload);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+    return listeners.length > 0;
+  }
+}

@@ -14,19 +14,28 @@ export type { LockWriter, StoreLockState } from './locks/store-lock.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type {
+  ApplyPlanOptions,
   CheckOptions,
+  CloseOptions,
+  ContainersOptions,
+  DestroyOptions,
+  DiskUsageOptions,
   ImageRequestOptions,
+  LoadOptions,
   ProvisionerOptions,
   ProvisionOptions,
   PullImageOptions,
   PullPolicy,
+  RecoverOptions,
 } from './provisioner/options.js';
-export { type ContainerInfo, type ProvisionedRootfs, Provisioner, type StoreInfo } from './provisioner/provisioner.js';
-export type { RecoverOptions, RecoveryReport } from './provisioner/recovery.js';
+export { type ContainerInfo, type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
+export type { RecoveryReport } from './provisioner/recovery.js';
+export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
 export type { KeepReason } from './prune/keepers.js';
 export type { PrunePlan } from './prune/plan.js';
-export type { PruneOptions, PruneReport } from './prune/pruner.js';
+export type { PruneOptions } from './prune/prune-options.js';
+export type { PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { Availability, LayerUnderWay, PullUnderWay } from './store/availability.js';

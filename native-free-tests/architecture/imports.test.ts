@@ -6,7 +6,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM = 'errors config crash-points unhurried check-document';
+const BOTTOM = 'errors config crash-points unhurried check-document check-options';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
@@ -14,7 +14,8 @@ const PARTS = `${LAYERS} pull metadata workers mounts`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   errors: '',
-  config: '',
+  'check-options': 'errors',
+  config: 'check-options',
   'crash-points': '',
   unhurried: '',
   'check-document': '',

@@ -51,6 +51,26 @@ export function pruneContract(context: MetadataContractContext): void {
       expect(await manager.count()).toEqual({ images: 0, layers: 0, containers: 0 });
     });
 
+    it('keeps an image that was forgotten and pulled again while a rootfs made of it lives', async () => {
+      const { manager } = context;
+      await twoImages(manager);
+      await manager.putRootfs(rootfs('r1', 'c1'));
+      await manager.forgetLayers([digestOf('app layer')]);
+      expect(await manager.getImage(app)).toBeUndefined();
+      await putLayers(manager, 'app layer');
+      await manager.putImage(image('app', ['base', 'app layer']), ['app:v1']);
+      await expect(manager.removeUnused(await everything(manager), ours, true)).rejects.toMatchObject({
+        code: 'ERR_PLAN_OUTDATED',
+      });
+      const removed = await manager.removeUnused(await everything(manager), ours, false);
+      expect(removed.images).toEqual([other]);
+      expect((await left(manager)).images).toEqual([app]);
+      await forgetTree(manager, 'c1');
+      await manager.dropUnusedStacks();
+      expect((await manager.removeUnused(await everything(manager), ours, true)).images).toEqual([app]);
+      expect(await left(manager)).toEqual({ images: [], layers: [] });
+    });
+
     it('takes a layer that no image ever held, and leaves what was not asked for', async () => {
       const { manager } = context;
       await twoImages(manager);

@@ -21,6 +21,8 @@ export class SharedLock {
 export class LockFileInMemory implements LockFile {
   readonly pid: number;
   readonly #shared: SharedLock;
+  /** Whether its process is. */
+  stopped = false;
   /** Thrown by the next `writeNote`. */
   noteFails = false;
 
@@ -64,7 +66,7 @@ export class LockFileInMemory implements LockFile {
   }
 
   holders(): LockHolder[] {
-    return [...this.#shared.holders].map(([{ pid }, kind]) => ({ pid, kind }));
+    return [...this.#shared.holders].map(([{ pid, stopped }, kind]) => ({ pid, kind, stopped }));
   }
 
   /** What the kernel does for a process that ends, however it ends: the note stays. */

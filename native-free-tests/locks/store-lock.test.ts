@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import type { ProvisionerError } from '#src/errors.js';
+import { blockersOf, describeBlockers } from '#src/locks/lock-blockers.js';
 import { StoreLock, type StoreLockState } from '#src/locks/store-lock.js';
-import { SharedLock } from './lock-file-in-memory.js';
+import { type LockFileInMemory, SharedLock } from './lock-file-in-memory.js';
 
 /** Work that goes on until it is finished from outside. */
 function work(log: string[], name: string) {
@@ -171,7 +173,7 @@ describe('a lock between processes', () => {
     const { shared, files, locks } = processes(2);
     for (const file of files) file.noteFails = true;
     const seen = await locks[0].withExclusive('prune', () => locks[1].state());
-    expect(seen).toEqual({ holders: [{ pid: 1, kind: 'exclusive' }], writer: undefined });
+    expect(seen).toEqual({ holders: [{ pid: 1, kind: 'exclusive', stopped: false }], writer: undefined });
     expect(shared.isFree).toBe(true);
   });
 });
@@ -291,6 +293,32 @@ describe('a long wait', () => {
     expect(told).toMatchObject([{ state: { holders: [{ pid: 1, kind: 'shared' }], writer: { purpose: 'prune' } } }]);
   });
 
+  test('of many at the same time is told by one of them', async () => {
+    const shared = new SharedLock();
+    const holder = new StoreLock(() => shared.open());
+    const { told, lock } = impatient(shared);
+    const writer = work([], 'writer');
+    const writing = holder.withExclusive('prune', writer.run);
+    await settle();
+    const waiting = Array.from({ length: 20 }, () => lock.withShared(() => undefined));
+    waiting.push(lock.withExclusive('recover', () => undefined));
+    await sleep(100);
+    writer.finish();
+    await Promise.all([writing, ...waiting]);
+    expect(told).toHaveLength(1);
+  });
+
+  test('within one process is told too', async () => {
+    const { told, lock } = impatient(new SharedLock());
+    const reader = work([], 'reader');
+    const reading = lock.withShared(reader.run);
+    const writing = lock.withExclusive('prune', () => undefined);
+    await sleep(100);
+    reader.finish();
+    await Promise.all([reading, writing]);
+    expect(told).toMatchObject([{ state: { holders: [{ pid: 1, kind: 'shared' }] } }]);
+  });
+
   test('is not told of short ones', async () => {
     const shared = new SharedLock();
     const holder = new StoreLock(() => shared.open());
@@ -307,6 +335,122 @@ describe('a long wait', () => {
   });
 });
 
+describe('a wait with a limit', () => {
+  const patience = 60;
+
+  test.each([
+    ['a reader', 'for a writer of another process', 'withExclusive', 1, (lock: StoreLock) => lock.withShared(() => 1)],
+    ['a reader', 'for a writer of this process', 'withExclusive', 0, (lock: StoreLock) => lock.withShared(() => 1)],
+    ['a writer', 'for a reader of another process', 'withShared', 1, (l: StoreLock) => l.withExclusive('p', () => 1)],
+    ['a writer', 'for a reader of this process', 'withShared', 0, (l: StoreLock) => l.withExclusive('p', () => 1)],
+    [
+      'a writer',
+      'for a writer of another process',
+      'withExclusive',
+      1,
+      (l: StoreLock) => l.withExclusive('p', () => 1),
+    ],
+  ] as const)('of %s %s ends with ERR_LOCK_TIMEOUT, and leaves the lock as it was', async (_, __, held, at, wait) => {
+    const shared = new SharedLock();
+    const lock = new StoreLock(() => shared.open(), { timeout: patience });
+    const holder = at === 0 ? lock : new StoreLock(() => shared.open());
+    const first = work([], 'first');
+    const holding = held === 'withShared' ? holder.withShared(first.run) : holder.withExclusive('prune', first.run);
+    await settle();
+    const started = performance.now();
+    const error: unknown = await wait(lock).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ERR_LOCK_TIMEOUT', details: { stopped: [] } });
+    expect((error as ProvisionerError).details['holders']).toHaveLength(1);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(patience - 2);
+    first.finish();
+    await holding;
+    expect(shared.isFree).toBe(true);
+    expect(await wait(lock)).toBe(1);
+  });
+
+  test('counts its turn in the process and the other processes together', async () => {
+    const shared = new SharedLock();
+    const lock = new StoreLock(() => shared.open(), { timeout: 300 });
+    const elsewhere = work([], 'elsewhere');
+    const holding = new StoreLock(() => shared.open()).withShared(elsewhere.run);
+    const here = lock.withShared(() => sleep(200));
+    await settle();
+    const started = performance.now();
+    await expect(lock.withExclusive('prune', () => 1)).rejects.toMatchObject({ code: 'ERR_LOCK_TIMEOUT' });
+    expect(performance.now() - started).toBeLessThan(450);
+    elsewhere.finish();
+    await Promise.all([holding, here]);
+  });
+
+  test('says nothing of work that takes longer than that, and passes its errors on', async () => {
+    const lock = new StoreLock(() => new SharedLock().open(), { timeout: 20 });
+    expect(await lock.withShared(() => sleep(60, 'done'))).toBe('done');
+    expect(await lock.withExclusive('prune', () => sleep(60, 'done'))).toBe('done');
+    const fault = new Error('its own');
+    await expect(lock.withShared(() => Promise.reject(fault))).rejects.toBe(fault);
+  });
+
+  test('ends with ERR_ABORTED when its caller gives up before', async () => {
+    const shared = new SharedLock();
+    const lock = new StoreLock(() => shared.open(), { timeout: 5000 });
+    const first = work([], 'first');
+    const holding = new StoreLock(() => shared.open()).withExclusive('prune', first.run);
+    await settle();
+    const abort = new AbortController();
+    const waiting = lock.withShared(() => 1, abort.signal);
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    first.finish();
+    await holding;
+  });
+});
+
+describe('who is named as the one that others wait for', () => {
+  const reader = { pid: 12, kind: 'shared', stopped: false } as const;
+  const writer = { pid: 13, purpose: 'prune', since: 1, stopped: false } as const;
+
+  test.each([
+    ['the readers, not the writer that waits for them', { holders: [reader], writer }, 'process 12'],
+    ['a reader that has been stopped', { holders: [{ ...reader, stopped: true }], writer }, 'process 12 (stopped)'],
+    [
+      'the writer that works, with what it does',
+      { holders: [{ pid: 13, kind: 'exclusive', stopped: true }], writer },
+      'process 13 (prune, stopped)',
+    ],
+    ['all of several', { holders: [reader, { ...reader, pid: 14 }], writer: undefined }, 'process 12 and process 14'],
+    [
+      'the writer whose turn it is',
+      { holders: [], writer: { ...writer, stopped: true } },
+      'process 13 (prune, stopped)',
+    ],
+    ['nobody by name when all are hidden', { holders: [], writer: undefined }, 'another process'],
+    [
+      'nobody by name when all but the own waiting writer are hidden',
+      { holders: [], writer: { ...writer, pid: process.pid } },
+      'another process',
+    ],
+    ['this very process', { holders: [{ ...reader, pid: process.pid }], writer }, `this process ${process.pid}`],
+  ] as const)('is %s', (_, state, text) => {
+    expect(describeBlockers(blockersOf(state))).toBe(text);
+  });
+
+  test('stands in the error of a wait that took too long, with what to do about one that is stopped', async () => {
+    const { files, locks } = processes(2);
+    (files[0] as LockFileInMemory).stopped = true;
+    const lock = new StoreLock(() => files[1], { timeout: 10 });
+    const first = work([], 'first');
+    const holding = locks[0].withShared(first.run);
+    await settle();
+    await expect(lock.withExclusive('prune', () => 1)).rejects.toMatchObject({
+      message: expect.stringContaining('held by process 1 (stopped)'),
+      hint: expect.stringContaining('kill -CONT 1'),
+      details: { holders: ['1'], stopped: ['1'] },
+    });
+    first.finish();
+    await holding;
+  });
+});
+
 describe('what is seen of the lock', () => {
   test('is nobody, readers, a waiting writer, a working writer', async () => {
     const { locks } = processes(3);
@@ -315,7 +459,7 @@ describe('what is seen of the lock', () => {
     const reader = work([], 'reader');
     const reading = one.withShared(reader.run);
     await settle();
-    expect(three.state()).toEqual({ holders: [{ pid: 1, kind: 'shared' }], writer: undefined });
+    expect(three.state()).toEqual({ holders: [{ pid: 1, kind: 'shared', stopped: false }], writer: undefined });
     const writer = work([], 'writer');
     const writing = two.withExclusive('prune', writer.run);
     await settle();
@@ -353,7 +497,8 @@ describe('a lock without a file', () => {
     const reading = lock.withShared(() => void log.push('reader'));
     await settle();
     expect(log).toEqual(['writer']);
-    expect(lock.state()).toEqual({ holders: [], writer: undefined });
+    const own = { pid: process.pid, kind: 'exclusive', stopped: false };
+    expect(lock.state()).toEqual({ holders: [own], writer: undefined });
     writer.finish();
     await Promise.all([writing, reading]);
     expect(log).toEqual(['writer', 'writer done', 'reader']);

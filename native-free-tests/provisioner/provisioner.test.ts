@@ -52,6 +52,30 @@ test('images that share layers store each once and unpack each once, also when p
   expect((await p.image('again')).id).toBe((await p.image('v2')).id);
 });
 
+test.each([
+  ['a docker archive', writeDockerArchive, { tags: ['app:v1'] }],
+  ['an OCI archive', writeOciArchive, { refName: 'v1' }],
+] as const)(
+  '%s with an image that is larger than allowed is not loaded, and nothing of it stays',
+  async (_, write, named) => {
+    const p = await openMemoryStore();
+    const archive = join(temporaryDirectory(), 'archive.tar');
+    await write(archive, [{ image: v1, ...named } as never]);
+    for (const input of [archive, createReadStream(archive)]) {
+      await expect(p.load(input, { maxImageBytes: 100 })).rejects.toMatchObject({
+        code: 'ERR_LIMIT_EXCEEDED',
+        details: { limit: 100, option: 'maxImageBytes' },
+      });
+    }
+    expect({ images: await p.images(), layers: namesIn(p, 'layers'), staging: namesIn(p, 'staging') }).toEqual({
+      images: [],
+      layers: [],
+      staging: [],
+    });
+    expect(await p.load(archive, { maxImageBytes: 100_000 })).toHaveLength(1);
+  },
+);
+
 test('one image as layout, OCI archive and docker archive unpacks its layers once', async () => {
   const p = await openMemoryStore();
   const directory = temporaryDirectory();

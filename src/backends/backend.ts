@@ -31,7 +31,7 @@ export interface Backend {
    */
   destroy(rootfs: string, others: boolean): Promise<void>;
   /** Tries whether it works in a directory that it makes, on the store's file system, and removes again. @param prefix of its path */
-  probe(prefix: string): BackendVerdict;
+  probe(prefix: () => string): BackendVerdict;
 }
 
 export interface RootfsRequest {
@@ -50,6 +50,11 @@ export interface BackendVerdict {
   readonly usable: boolean;
   /** Why or why not, as a clause: `a probe mount worked`. */
   readonly reason: string;
+  /**
+   * Why it could not be found out: the machine was short of something. Says nothing of the kernel and the file system, so it is asked again. Default: it was
+   * found out, and stays so, since what these two can do does not change while they run.
+   */
+  readonly shortage?: unknown;
 }
 
 /**

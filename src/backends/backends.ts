@@ -1,33 +1,48 @@
-import { ProvisionerError } from '../errors.js';
+import { join } from 'node:path';
+import { fileError, ProvisionerError } from '../errors.js';
 import { BACKEND_NAMES, type Backend, type BackendName, type BackendVerdict } from './backend.js';
 
 /** What the caller asks for: a backend, or the best that works here. */
 export type BackendChoice = BackendName | 'auto';
 
-export interface BackendReport extends BackendVerdict {
+export interface BackendReport extends Pick<BackendVerdict, 'usable' | 'reason'> {
   readonly name: BackendName;
   /** `auto` picks this one. */
   readonly chosen: boolean;
 }
 
+export interface BackendsOptions {
+  /** On the store's file system; probes are made and removed in it. */
+  readonly probeDirectory: string;
+  /** Begins the name of what a probe makes. May throw what making a file throws. */
+  readonly probeName: () => string;
+  /** Called when `auto` settles for copy, once for each reason. */
+  readonly onFallback?: ((reason: string) => void) | undefined;
+}
+
 /**
- * Knows which backends work on this store. Each is tried when it is first asked for, really and once: what the kernel and the
+ * Knows which backends work on this store. Each is tried when it is first asked for, really, and once it has been found out: what the kernel and the
  * file system can do does not change while they run.
  *
- * `auto` picks the first that works of overlay and copy; bind, which shows few images and none to write in, is for those who name it.
+ * `auto` picks the first that works of overlay and copy; bind, which shows few images and none to write in, is for those who name it. It does not settle
+ * for copy because the machine is short of something: the mount would have failed too, and the next one will not.
  */
 export class Backends {
   readonly #backends: ReadonlyMap<BackendName, Backend>;
-  readonly #probePrefix: () => string;
+  readonly #options: BackendsOptions;
+  /** Those that have been found out. */
   readonly #verdicts = new Map<BackendName, BackendVerdict>();
+  readonly #fallbacks = new Set<string>();
 
-  /** @param probePrefix begins the path of what a probe makes and removes, on the store's file system */
-  constructor(backends: readonly Backend[], probePrefix: () => string) {
+  constructor(backends: readonly Backend[], options: BackendsOptions) {
     this.#backends = new Map(backends.map((backend) => [backend.name, backend]));
-    this.#probePrefix = probePrefix;
+    this.#options = options;
   }
 
-  /** @throws ProvisionerError `ERR_BAD_OPTION` for a name that is none, `ERR_BACKEND_UNUSABLE` for one that does not work here */
+  /**
+   * @throws ProvisionerError `ERR_BAD_OPTION` for a name that is none, `ERR_BACKEND_UNUSABLE` for one that does not work here; `ERR_NO_SPACE` and `ERR_IO`
+   * when that could not be found out
+   */
   choose(choice: BackendChoice): Backend {
     if (choice === 'auto') return this.#best();
     const backend = this.#backends.get(choice);
@@ -38,6 +53,7 @@ export class Backends {
     }
     const verdict = this.#verdict(backend);
     if (verdict.usable) return backend;
+    this.#throwShortage(verdict);
     throw new ProvisionerError('ERR_BACKEND_UNUSABLE', `the backend ${choice} cannot be used: ${verdict.reason}`, {
       hint: '`provisioner info` shows which backends can',
       details: { backend: choice, reason: verdict.reason },
@@ -50,25 +66,43 @@ export class Backends {
   }
 
   report(): BackendReport[] {
-    const best = this.#best();
-    return [...this.#backends.values()].map((backend) => ({
+    const verdicts = [...this.#backends.values()].map((backend) => ({
       name: backend.name,
-      chosen: backend === best,
-      ...this.#verdict(backend),
+      verdict: this.#verdict(backend),
     }));
+    const overlay = verdicts.find(({ name }) => name === 'overlay')?.verdict;
+    // While that cannot be found out, `auto` picks none.
+    const best = overlay?.usable ? 'overlay' : overlay?.shortage === undefined ? 'copy' : undefined;
+    return verdicts.map(({ name, verdict: { usable, reason } }) => ({ name, chosen: name === best, usable, reason }));
   }
 
   #best(): Backend {
     const overlay = this.#backends.get('overlay');
-    if (overlay !== undefined && this.#verdict(overlay).usable) return overlay;
+    if (overlay !== undefined) {
+      const verdict = this.#verdict(overlay);
+      if (verdict.usable) return overlay;
+      this.#throwShortage(verdict);
+      this.#tellFallback(verdict.reason);
+    }
     return this.#backends.get('copy') as Backend;
+  }
+
+  #tellFallback(reason: string): void {
+    if (this.#fallbacks.has(reason)) return;
+    this.#fallbacks.add(reason);
+    this.#options.onFallback?.(reason);
+  }
+
+  #throwShortage({ shortage }: BackendVerdict): void {
+    if (shortage !== undefined) throw fileError(shortage, 'try a mount', this.#options.probeDirectory);
   }
 
   #verdict(backend: Backend): BackendVerdict {
     const known = this.#verdicts.get(backend.name);
     if (known !== undefined) return known;
-    const verdict = backend.probe(this.#probePrefix());
-    this.#verdicts.set(backend.name, verdict);
+    const { probeDirectory, probeName } = this.#options;
+    const verdict = backend.probe(() => join(probeDirectory, probeName()));
+    if (verdict.shortage === undefined) this.#verdicts.set(backend.name, verdict);
     return verdict;
   }
 }

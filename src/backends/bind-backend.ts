@@ -44,7 +44,7 @@ export class BindBackend implements Backend {
     await letGo(this.#syscalls(), rootfs, others);
   }
 
-  probe(prefix: string): BackendVerdict {
+  probe(prefix: () => string): BackendVerdict {
     return probeIn(prefix, (place) => this.#tryIn(place));
   }
 

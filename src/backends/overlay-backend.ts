@@ -71,7 +71,7 @@ export class OverlayBackend implements Backend {
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */
-  probe(prefix: string): BackendVerdict {
+  probe(prefix: () => string): BackendVerdict {
     if (this.#format === 'plain') {
       return {
         usable: false,

@@ -61,6 +61,10 @@ export async function createProgram(
     .option('--json', 'results as one JSON document, errors as JSON lines')
     .option('--quiet', 'no progress and no warnings')
     .option('--debug', 'stack and causes with an error')
+    .option(
+      '--lock-timeout <age>',
+      "fail when the store's lock is not free within this time, such as 30s (default: wait)",
+    )
     .option('--unsafe-no-sync', 'do not wait for the disk; a power cut may damage the store')
     .option('--allow-degraded', 'as root without native system calls, too, make a store and add layers')
     .version(packageVersion(), '--version', 'print the version')

@@ -2,6 +2,7 @@ import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.
 import { Provisioner } from '../index.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
+import { parseAge } from './output/parse-units.js';
 import { type BarTerminal, PullBars } from './output/pull-bars.js';
 import type { PullDisplay, PullEvent } from './output/pull-display.js';
 import { PullLines } from './output/pull-lines.js';
@@ -34,15 +35,11 @@ export async function withSession(
   const { unsafeNoSync = false, allowDegraded = false } = flags;
   const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
+  const lockTimeout = flags.lockTimeout === undefined ? undefined : parseAge(flags.lockTimeout, '--lock-timeout');
   const output = new Output({ stdout, stderr, json, quiet, debug });
   const failures = new Failures(output, signal);
   try {
-    const provisioner = await Provisioner.open({
-      ...(root === undefined ? {} : { root }),
-      ...(owner === undefined ? {} : { owner }),
-      unsafeNoSync,
-      allowDegraded,
-    });
+    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, allowDegraded, lockTimeout });
     showEvents(provisioner, { output, stderr, show, signal });
     try {
       const unsuccessful = () => failures.note();

@@ -20,6 +20,8 @@ export interface GlobalFlags {
   readonly debug?: boolean;
   readonly unsafeNoSync?: boolean;
   readonly allowDegraded?: boolean;
+  /** An age. */
+  readonly lockTimeout?: string;
 }
 
 export interface StoreFlags {

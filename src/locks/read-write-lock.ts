@@ -44,6 +44,11 @@ export class ReadWriteLock {
     }
   }
 
+  /** True while a reader need not wait. */
+  get isOpen(): boolean {
+    return !this.#gate.isLocked();
+  }
+
   /** True while nobody holds it or waits for it. */
   get isIdle(): boolean {
     return this.#readers === 0 && !this.#gate.isLocked();

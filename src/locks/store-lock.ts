@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { throwIfAborted } from '../errors.js';
-import type { LockFile } from '../syscalls/lock-file.js';
+import type { LockFile, LockHolder } from '../syscalls/lock-file.js';
+import { isStopped, pidNamespace } from '../syscalls/process-state.js';
+import { LockWait, type WaitingRoom } from './lock-wait.js';
 import { ReadWriteLock } from './read-write-lock.js';
 
 /** Who is at the lock, as seen from any process. */
 export interface StoreLockState {
   /** Those that hold it. Readers hold it for about a millisecond. */
-  readonly holders: readonly { readonly pid: number; readonly kind: 'shared' | 'exclusive' }[];
+  readonly holders: readonly LockHolder[];
   /** The writer that holds it or waits for it. */
   readonly writer: LockWriter | undefined;
 }
@@ -17,13 +19,17 @@ export interface LockWriter {
   readonly purpose: string;
   /** Milliseconds since the epoch. */
   readonly since: number;
+  /** See `LockHolder`. */
+  readonly stopped: boolean;
 }
 
 export interface StoreLockOptions {
-  /** Called once in each wait that takes long. */
-  readonly onLongWait?: (waited: number, state: StoreLockState) => void;
+  /** Called once in each wait that takes long, of several at the same time for the first. */
+  readonly onLongWait?: ((waited: number, state: StoreLockState) => void) | undefined;
   /** What is long, in milliseconds. Default: 5000. */
-  readonly longWait?: number;
+  readonly longWait?: number | undefined;
+  /** A wait that takes so many milliseconds ends with `ERR_LOCK_TIMEOUT`. Default: none does. */
+  readonly timeout?: number | undefined;
 }
 
 /** Between two looks at a lock that another process holds, in milliseconds. */
@@ -43,7 +49,7 @@ export class StoreLock {
   readonly #here = new ReadWriteLock();
   readonly #openFile: () => LockFile | undefined;
   #opened: { readonly file: LockFile | undefined } | undefined;
-  readonly #options: StoreLockOptions;
+  readonly #room: WaitingRoom;
   #readers = 0;
   #isWriter = false;
   #heldAlone = false;
@@ -51,7 +57,7 @@ export class StoreLock {
   /** @param openFile called when the lock is first used; `close` closes the file */
   constructor(openFile: () => LockFile | undefined, options: StoreLockOptions = {}) {
     this.#openFile = openFile;
-    this.#options = options;
+    this.#room = { ...options, state: () => this.state(), told: 0 };
   }
 
   get #file(): LockFile | undefined {
@@ -69,49 +75,58 @@ export class StoreLock {
     return this.#heldAlone;
   }
 
-  /** Runs `work` while no writer works. @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts */
+  /**
+   * Runs `work` while no writer works.
+   * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
+   */
   async withShared<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#here.withShared(async () => {
-      if (!this.#tryEnter()) await this.#until(() => this.#tryEnter(), signal);
-      try {
-        return await work();
-      } finally {
-        this.#readers--;
-        if (this.#readers === 0) this.#file?.unlock();
-      }
-    }, signal);
+    return this.#waiting(signal, (wait, begin) => {
+      if (!this.#here.isOpen) wait.begin();
+      return this.#here.withShared(async () => {
+        if (!this.#tryEnter()) await this.#until(() => this.#tryEnter(), wait);
+        try {
+          return await begin(work);
+        } finally {
+          this.#readers--;
+          if (this.#readers === 0) this.#file?.unlock();
+        }
+      }, wait.signal);
+    });
   }
 
   /**
    * Runs `work` while nobody else works.
-   * @param purpose what for, shown to those who wait @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts
+   * @param purpose what for, shown to those who wait
+   * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
    */
   async withExclusive<T>(purpose: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#here.withExclusive(async () => {
-      const file = this.#file;
-      if (file === undefined) return this.#alone(work);
-      await this.#until(() => file.tryAnnounceWriter(), signal);
-      try {
-        this.#isWriter = true;
-        const writer: LockWriter = { pid: process.pid, purpose, since: Date.now() };
-        noteIfPossible(file, JSON.stringify(writer));
-        await this.#until(() => file.tryLock('exclusive'), signal);
+    return this.#waiting(signal, (wait, begin) => {
+      if (!this.#here.isIdle) wait.begin();
+      return this.#here.withExclusive(async () => {
+        const file = this.#file;
+        if (file === undefined) return this.#alone(() => begin(work));
+        await this.#until(() => file.tryAnnounceWriter(), wait);
         try {
-          return await this.#alone(work);
+          this.#isWriter = true;
+          noteIfPossible(file, writerNote(purpose));
+          await this.#until(() => file.tryLock('exclusive'), wait);
+          try {
+            return await this.#alone(() => begin(work));
+          } finally {
+            file.unlock();
+          }
         } finally {
-          file.unlock();
+          noteIfPossible(file, '');
+          this.#isWriter = false;
+          file.withdrawWriter();
         }
-      } finally {
-        noteIfPossible(file, '');
-        this.#isWriter = false;
-        file.withdrawWriter();
-      }
-    }, signal);
+      }, wait.signal);
+    });
   }
 
   state(): StoreLockState {
     const file = this.#file;
-    if (file === undefined) return { holders: [], writer: undefined };
+    if (file === undefined) return { holders: this.#heldHere(), writer: undefined };
     // A writer that was killed leaves its note behind, but not its lock.
     const present = this.#isWriter || file.hasForeignWriter();
     return { holders: file.holders(), writer: present ? parseWriter(file.readNote()) : undefined };
@@ -130,6 +145,12 @@ export class StoreLock {
     }
   }
 
+  /** Where no file tells. */
+  #heldHere(): LockHolder[] {
+    if (!this.#heldAlone && this.#readers === 0) return [];
+    return [{ pid: process.pid, kind: this.#heldAlone ? 'exclusive' : 'shared', stopped: false }];
+  }
+
   #tryEnter(): boolean {
     const file = this.#file;
     if (file !== undefined) {
@@ -140,16 +161,30 @@ export class StoreLock {
     return true;
   }
 
-  async #until(attempt: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    const started = performance.now();
-    let told = false;
+  /** @param attempt calls `begin` once it has the lock: what `work` then throws is its own */
+  async #waiting<T>(
+    signal: AbortSignal | undefined,
+    attempt: (wait: LockWait, begin: <R>(work: () => R | Promise<R>) => R | Promise<R>) => Promise<T>,
+  ): Promise<T> {
+    const wait = new LockWait(this.#room, signal);
+    let begun = false;
+    try {
+      return await attempt(wait, (work) => {
+        begun = true;
+        wait.end();
+        return work();
+      });
+    } catch (error) {
+      throw begun ? error : wait.explain(error);
+    } finally {
+      wait.end();
+    }
+  }
+
+  async #until(attempt: () => boolean, wait: LockWait): Promise<void> {
     for (let tries = 0; !attempt(); tries++) {
-      throwIfAborted(signal);
-      const waited = performance.now() - started;
-      if (!told && waited >= (this.#options.longWait ?? 5000)) {
-        told = true;
-        this.#options.onLongWait?.(waited, this.state());
-      }
+      wait.begin();
+      throwIfAborted(wait.signal);
       await sleep(POLL[Math.min(tries, POLL.length - 1)]);
     }
   }
@@ -164,11 +199,18 @@ function noteIfPossible(file: LockFile, text: string): void {
   }
 }
 
+/** A pid means something in its own namespace only, so whoever reads it has to know which. */
+function writerNote(purpose: string): string {
+  return JSON.stringify({ pid: process.pid, purpose, since: Date.now(), namespace: pidNamespace() });
+}
+
 function parseWriter(note: string): LockWriter | undefined {
   try {
-    const { pid, purpose, since } = JSON.parse(note) as Partial<LockWriter>;
-    const complete = typeof pid === 'number' && typeof purpose === 'string' && typeof since === 'number';
-    return complete ? { pid, purpose, since } : undefined;
+    const { pid, purpose, since, namespace } = JSON.parse(note) as Partial<LockWriter> & {
+      readonly namespace?: unknown;
+    };
+    if (typeof pid !== 'number' || typeof purpose !== 'string' || typeof since !== 'number') return undefined;
+    return { pid, purpose, since, stopped: namespace === pidNamespace() && isStopped(pid) };
   } catch {
     // Empty when no writer is there, and a writer that was killed in the middle of its note leaves half of it.
     return undefined;

@@ -24,7 +24,8 @@
  *
  * An arrow is a foreign key. Those to `layer` and `stack` refuse to let go what is still used; the others take the lower row away with the
  * upper one. A stack belongs to its image and to the rootfses that were made of it, so a rootfs is one row, whatever the number of its
- * layers, and outlives its image; `rootfs.image` is no foreign key. A stack that nobody uses any more goes with the next prune.
+ * layers, and outlives its image: `rootfs.image` is no foreign key, and an image that was forgotten and pulled again has another stack than the rootfses that
+ * were made of it before. It is theirs all the same. A stack that nobody uses any more goes with the next prune.
  *
  * `stack.size` is the number of layers that it was made with: a stack of which a layer was forgotten has fewer rows than that.
  *
@@ -170,7 +171,8 @@ CREATE TABLE pull_outcome (
 CREATE INDEX pull_outcome_by_time ON pull_outcome (finished_at);
 `;
 
-/** Version 2: what a blob held was written and never read. */
+/** Version 2: what a blob held was written and never read; and an image is used by the rootfses that name it, which are found by its id. */
 export const SECOND_SCHEMA = `
 DROP TABLE blob;
+CREATE INDEX rootfs_by_image ON rootfs (image);
 `;

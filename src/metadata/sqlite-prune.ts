@@ -11,12 +11,12 @@ interface DoomedImage {
   readonly stack: number;
 }
 
-/** An image that is as it was looked at, and that no rootfs has taken up. */
+/** An image that is as it was looked at, and that no rootfs names, be it one that was made of an earlier record of it. */
 export const UNUSED_IMAGE = `
   SELECT key, stack FROM image
   WHERE id = ? AND pinned = 0 AND last_used_at = ?
     AND (SELECT json_group_array(name ORDER BY name) FROM image_name WHERE image_name.image = image.key) = ?
-    AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.stack = image.stack)`;
+    AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.image = image.id)`;
 
 export const DELETE_UNUSED_LAYER = `
   DELETE FROM layer WHERE id = @id

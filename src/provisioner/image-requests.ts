@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
+import { overridden } from '../check-options.js';
 import { isProvisionerError, ProvisionerError } from '../errors.js';
 import { parsePlatform, platformFit } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { parseSource, type Source } from '../pull/source.js';
-import { overridden, type RegistryOptions } from '../registry/registry-options.js';
+import type { RegistryOptions } from '../registry/registry-options.js';
 import type { Availability } from '../store/availability.js';
 import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';

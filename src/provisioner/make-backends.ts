@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import { Backends } from '../backends/backends.js';
 import { BindBackend } from '../backends/bind-backend.js';
 import { CopyBackend } from '../backends/copy-backend.js';
 import { OverlayBackend } from '../backends/overlay-backend.js';
+import type { ProvisionerEmitter } from '../events.js';
 import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
@@ -16,9 +16,10 @@ export interface BackendParts {
   readonly privileged: boolean;
   readonly paths: StorePaths;
   readonly liveness: Liveness;
+  readonly events: ProvisionerEmitter;
 }
 
-export function makeBackends({ format, pool, privileged, paths, liveness }: BackendParts): Backends {
+export function makeBackends({ format, pool, privileged, paths, liveness, events }: BackendParts): Backends {
   const { whiteouts } = format;
   return new Backends(
     [
@@ -26,6 +27,19 @@ export function makeBackends({ format, pool, privileged, paths, liveness }: Back
       new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
       new BindBackend(loadSyscalls),
     ],
-    () => join(paths.staging, transientName(PROBE, liveness.identity)),
+    {
+      probeDirectory: paths.staging,
+      probeName: () => transientName(PROBE, liveness.identity),
+      onFallback: (reason) => tellFallback(events, reason),
+    },
   );
+}
+
+/** A copy takes seconds and disk space where a mount takes none, so whoever asked for neither should know. */
+function tellFallback(events: ProvisionerEmitter, reason: string): void {
+  events.emit('warning', {
+    code: 'BACKEND_FALLBACK',
+    message: `root filesystems are copied, not mounted: overlay cannot be used here, ${reason}`,
+    details: { backend: 'copy', reason },
+  });
 }

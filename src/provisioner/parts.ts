@@ -2,19 +2,20 @@ import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { CheckParts } from '../check/check-parts.js';
 import { ParkedLayers } from '../check/parked-layers.js';
-import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers } from '../config.js';
+import { overridden } from '../check-options.js';
+import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import { fileError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../locks/life-locks.js';
 import { Liveness } from '../locks/liveness.js';
+import { blockersOf, describeBlockers, type LockBlocker } from '../locks/lock-blockers.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { SqliteLifeLocks } from '../metadata/sqlite-life-locks.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
-import { checkRegistryOptions } from '../registry/registry-options.js';
 import { DiskSync } from '../store/disk-sync.js';
 import { Fidelity } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
@@ -68,16 +69,12 @@ export class Parts {
   #pruner: Promise<Pruner> | undefined;
   #recovery: Promise<Recovery> | undefined;
 
-  /** @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO` */
+  /**
+   * @param options checked
+   * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
+   */
   static async open(options: ProvisionerOptions): Promise<Parts> {
     const { workers = defaultWorkers(), owner = 'default' } = options;
-    if (!Number.isInteger(workers) || workers < 1 || workers > 64) {
-      throw new ProvisionerError('ERR_BAD_OPTION', `workers must be 1 to 64, not ${workers}`);
-    }
-    if (owner === '' || owner.length > 255) {
-      throw new ProvisionerError('ERR_BAD_OPTION', 'an owner is a text of 1 to 255 characters');
-    }
-    checkRegistryOptions(options.registry ?? {});
     const paths = new StorePaths(options.root ?? defaultRoot());
     const { format, metadata, liveness, reserve } = await openStore(paths, options);
     return new Parts(options, { paths, format, metadata, liveness, reserve, owner, workers });
@@ -110,7 +107,10 @@ export class Parts {
     });
     this.directories = new RootfsDirectories(paths, this.sweeper, loadSyscalls);
     const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
-    this.storeLock = new StoreLock(lockFile, { onLongWait: warnOfWait(this.events) });
+    this.storeLock = new StoreLock(lockFile, {
+      onLongWait: warnOfWait(this.events),
+      timeout: options.lockTimeout,
+    });
   }
 
   /** Root in a store whose layers were unpacked by root. */
@@ -120,9 +120,8 @@ export class Parts {
 
   images(): Promise<ImageStore> {
     this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
-      const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
       const coolDown = this.options.pullCoolDown ?? DEFAULT_PULL_COOL_DOWN;
-      return new ImageStore({ ...this.storeParts(), limits, coolDown });
+      return new ImageStore({ ...this.storeParts(), limits: this.#limits(), coolDown });
     });
     return this.#images;
   }
@@ -154,7 +153,7 @@ export class Parts {
       format,
       fidelity,
     } = this;
-    const limits = { ...DEFAULT_PULL_LIMITS, ...this.options.limits };
+    const limits = this.#limits();
     const { whiteouts } = format;
     return {
       paths,
@@ -172,6 +171,10 @@ export class Parts {
       fidelity,
       limits,
     };
+  }
+
+  #limits(): PullLimits {
+    return overridden(DEFAULT_PULL_LIMITS, this.options.limits);
   }
 
   checkParts(): CheckParts {
@@ -235,21 +238,28 @@ export class Parts {
 
   /** Gives up the pulls that were requested in the background. */
   async giveUpRequests(): Promise<void> {
-    await (await this.#requests)?.close();
+    await (await loaded(this.#requests))?.close();
   }
 
-  /** Waits for pulls, and for the sweep unless it is left to a later one; then lets go of everything. */
-  async close(sweep: 'finish' | 'leave'): Promise<void> {
-    await (await this.#images)?.idle();
-    await this.registries.close();
-    if (sweep === 'finish') await this.sweeper.idle();
-    await this.sweeper.close();
-    this.restoreReserve();
-    await this.pool.close();
-    await this.metadata.close();
-    this.storeLock.close();
-    this.liveness.close();
+  /** What lets go of everything, in this order: pulls, the sweep unless it is left to a later one, then all that is open. */
+  closing(sweep: 'finish' | 'leave'): (() => unknown)[] {
+    return [
+      async () => (await loaded(this.#images))?.idle(),
+      () => this.registries.close(),
+      () => (sweep === 'finish' ? this.sweeper.idle() : undefined),
+      () => this.sweeper.close(),
+      () => this.restoreReserve(),
+      () => this.pool.close(),
+      () => this.metadata.close(),
+      () => this.storeLock.close(),
+      () => this.liveness.close(),
+    ];
   }
+}
+
+/** Whoever asked for a part has been told why it could not be loaded; then there is nothing of it to let go. */
+function loaded<Part>(part: Promise<Part> | undefined): Promise<Part | undefined> | undefined {
+  return part?.catch(() => undefined);
 }
 
 /** The kernel's where they can be had; where the system calls are missing, those that SQLite has. */
@@ -294,15 +304,20 @@ function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile
 }
 
 function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {
-  return (waited, { writer, holders }) => {
-    const seconds = Math.round(waited / 1000);
-    const pids = holders.map((holder) => holder.pid).join(', ');
-    const others = pids === '' ? 'another process' : `processes ${pids}`;
-    const who = writer === undefined ? others : `process ${writer.pid} (${writer.purpose})`;
+  return (waited, state) => {
+    const blockers = blockersOf(state);
+    const pids = (some: readonly LockBlocker[]) => some.map(({ pid }) => pid).join(', ');
+    const isHolder = blockers.some(({ pid }) => pid === state.writer?.pid);
+    const { pid, purpose, since } = state.writer ?? {};
     events.emit('warning', {
       code: 'LOCK_WAIT',
-      message: `waiting for ${seconds} s for the store's lock, held by ${who}`,
-      details: { waited, ...(writer ?? {}), holders: pids },
+      message: `waiting for ${Math.round(waited / 1000)} s for the store's lock, held by ${describeBlockers(blockers)}`,
+      details: {
+        waited,
+        ...(isHolder && pid && purpose && since ? { pid, purpose, since } : {}),
+        holders: pids(blockers),
+        stopped: pids(blockers.filter(({ stopped }) => stopped)),
+      },
     });
   };
 }

@@ -1,40 +1,42 @@
 import type { Readable } from 'node:stream';
-import type { BackendChoice, BackendReport } from '../backends/backends.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
+import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../check-options.js';
 import { crashPoint } from '../crash-points.js';
-import { ProvisionerError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
-import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
-import type { StoreLockState } from '../locks/store-lock.js';
 import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
-import type { PruneOptions, PruneReport } from '../prune/pruner.js';
+import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
+import type { PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
-import { overridden } from '../registry/registry-options.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
-import type { Degradation } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
-import type { StoreFormat } from '../store/store-format.js';
-import type { ParkedEntry } from '../store/sweeper.js';
-import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
-import { readNames } from '../tree/read-names.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
-import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import { Operations, takeAll } from './operations.js';
 import type {
+  ApplyPlanOptions,
   CheckOptions,
+  CloseOptions,
+  ContainersOptions,
+  DestroyOptions,
+  DiskUsageOptions,
   ImageRequestOptions,
+  LoadOptions,
   ProvisionerOptions,
   ProvisionOptions,
   PullImageOptions,
+  RecoverOptions,
 } from './options.js';
+import * as o from './options.js';
 import { Parts } from './parts.js';
-import type { RecoverOptions, RecoveryReport } from './recovery.js';
+import type { RecoveryReport } from './recovery.js';
+import { requireTrust } from './require-trust.js';
+import { type StoreInfo, storeInfo } from './store-info.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {
@@ -50,31 +52,6 @@ export interface ProvisionedRootfs {
 /** A container and where its rootfses are. */
 export interface ContainerInfo extends Omit<ContainerRecord, 'rootfses'> {
   readonly rootfses: readonly (ContainerRecord['rootfses'][number] & { readonly rootfs: string })[];
-}
-
-export interface StoreInfo {
-  readonly root: string;
-  readonly format: StoreFormat;
-  readonly owner: string;
-  /** `native` with koffi on Linux. */
-  readonly syscalls: 'native' | 'native-free';
-  /** Why they are not native. */
-  readonly nativeMissing: string | undefined;
-  /** What its layers lose though this machine could keep it; undefined for a store that is as good as it can be here. */
-  readonly degradation: Degradation | undefined;
-  /** What inflates gzip layers: ISA-L where the system has it, else Node's zlib. */
-  readonly gzip: 'isal' | 'zlib';
-  /** Why that is not ISA-L. */
-  readonly isalMissing: string | undefined;
-  readonly workers: number;
-  readonly backends: readonly BackendReport[];
-  readonly images: number;
-  readonly layers: number;
-  readonly containers: number;
-  /** Who is at the lock just now. */
-  readonly lock: StoreLockState;
-  /** What waits in `gc/` to be deleted; `parked` is what this process tried to delete and could not. */
-  readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
 }
 
 /**
@@ -95,14 +72,14 @@ export class Provisioner {
   readonly root: string;
 
   readonly #parts: Parts;
-  readonly #running = new Set<Promise<unknown>>();
-  #closing: Promise<void> | undefined;
+  readonly #operations = new Operations();
 
   /**
    * Opens a store, making it when there is none. It must be this user's own: see `openRoot`. One that fails leaves nothing that it has made.
    * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
+    checkOptions('open', o.PROVISIONER_OPTIONS, options);
     return new Provisioner(await Parts.open(options));
   }
 
@@ -114,8 +91,11 @@ export class Provisioner {
 
   /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
-    this.#checkOpen();
-    return (await this.#parts.requests()).pull(source, options);
+    return this.#operations.run(async () => {
+      checkArgument('pull', 'source', text, source);
+      checkOptions('pull', o.PULL_IMAGE_OPTIONS, options);
+      return (await this.#parts.requests()).pull(source, options);
+    });
   }
 
   /**
@@ -124,8 +104,11 @@ export class Provisioner {
    * @param source as for `pull`
    */
   async availability(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
-    this.#checkOpen();
-    return (await this.#parts.requests()).availability(source, options);
+    return this.#operations.run(async () => {
+      checkArgument('availability', 'source', text, source);
+      checkOptions('availability', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#parts.requests()).availability(source, options);
+    });
   }
 
   /**
@@ -134,49 +117,60 @@ export class Provisioner {
    * @param source as for `pull`
    */
   async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
-    this.#checkOpen();
-    return (await this.#parts.requests()).request(source, options);
+    return this.#operations.run(async () => {
+      checkArgument('request', 'source', text, source);
+      checkOptions('request', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#parts.requests()).request(source, options);
+    });
   }
 
   /** The pulls under way, of all processes that use this store, oldest first; what they tell is at most a second old. */
   async pulls(): Promise<PullUnderWay[]> {
-    this.#checkOpen();
-    return (await this.#parts.images()).pulls();
+    return this.#operations.run(async () => (await this.#parts.images()).pulls());
   }
 
   /** Stores all images of a `docker save` or OCI archive. @param input a file's path, or a stream of it */
-  async load(input: string | Readable, options: PullImageOptions = {}): Promise<PulledImage[]> {
-    this.#checkOpen();
-    const archive =
-      typeof input === 'string'
-        ? ({ kind: 'file', path: input } as const)
-        : ({ kind: 'stream', stream: input } as const);
-    return (await this.#parts.images()).load(archive, {
-      platform: wantedPlatform(options.platform),
-      names: options.name === undefined ? undefined : [imageName(options.name)],
-      signal: options.signal,
+  async load(input: string | Readable, options: LoadOptions = {}): Promise<PulledImage[]> {
+    return this.#operations.run(async () => {
+      checkArgument('load', 'input', o.LOAD_INPUT, input);
+      checkOptions('load', o.LOAD_OPTIONS, options);
+      const { name, platform, maxImageBytes, signal } = options;
+      const archive =
+        typeof input === 'string'
+          ? ({ kind: 'file', path: input } as const)
+          : ({ kind: 'stream', stream: input } as const);
+      return (await this.#parts.images()).load(archive, {
+        platform: wantedPlatform(platform),
+        names: name === undefined ? undefined : [imageName(name)],
+        maxImageBytes,
+        signal,
+      });
     });
   }
 
   /** All stored images, newest first, without their documents; `image` has those. */
   async images(): Promise<ImageSummary[]> {
-    this.#checkOpen();
-    return this.#parts.metadata.listImages();
+    return this.#operations.run(() => this.#parts.metadata.listImages());
   }
 
   /** One stored image. @param image a name, a digest, or the first digits of one @throws `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS` */
   async image(image: string): Promise<ImageRecord> {
-    this.#checkOpen();
-    return this.#find(image);
+    return this.#operations.run(async () => {
+      checkArgument('image', 'image', text, image);
+      return this.#find(image);
+    });
   }
 
   /** Gives an image one more name. @returns the name, normalised @throws `ERR_IMAGE_NOT_FOUND`, `ERR_BAD_REFERENCE` */
   async tag(image: string, name: string): Promise<string> {
-    this.#checkOpen();
-    const normalised = imageName(name);
-    await this.#parts.metadata.addName(normalised, (await this.#find(image)).id);
-    crashPoint('tag.done');
-    return normalised;
+    return this.#operations.run(async () => {
+      checkArgument('tag', 'image', text, image);
+      checkArgument('tag', 'name', text, name);
+      const normalised = imageName(name);
+      await this.#parts.metadata.addName(normalised, (await this.#find(image)).id);
+      crashPoint('tag.done');
+      return normalised;
+    });
   }
 
   /**
@@ -184,14 +178,16 @@ export class Provisioner {
    * @returns the names taken @throws `ERR_IMAGE_NOT_FOUND`
    */
   async removeNames(image: string): Promise<string[]> {
-    this.#checkOpen();
-    const { metadata } = this.#parts;
-    const found = await this.#find(image);
-    const name = found.names.find((candidate) => candidate === tryImageName(image));
-    const removed = name === undefined ? await metadata.removeNames(found.id) : [name];
-    if (name !== undefined && !(await metadata.removeName(name))) return [];
-    crashPoint('rmi.done');
-    return removed;
+    return this.#operations.run(async () => {
+      checkArgument('removeNames', 'image', text, image);
+      const { metadata } = this.#parts;
+      const found = await this.#find(image);
+      const name = found.names.find((candidate) => candidate === tryImageName(image));
+      const removed = name === undefined ? await metadata.removeNames(found.id) : [name];
+      if (name !== undefined && !(await metadata.removeName(name))) return [];
+      crashPoint('rmi.done');
+      return removed;
+    });
   }
 
   /**
@@ -199,27 +195,37 @@ export class Provisioner {
    * @param containerId such as `job-1` or `pod/sidecar` @param image a stored image, or a source to pull
    */
   async provision(containerId: string, image: string, options: ProvisionOptions = {}): Promise<ProvisionedRootfs> {
-    this.#checkOpen();
-    checkContainerId(containerId);
-    const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
-    const find = async () => (await this.#parts.requests()).resolve(image, options);
-    const made = await this.#track(this.#provision(containerId, find, backend, options.signal));
-    return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
+    return this.#operations.run(async () => {
+      checkArgument('provision', 'containerId', text, containerId);
+      checkArgument('provision', 'image', text, image);
+      checkOptions('provision', o.PROVISION_OPTIONS, options);
+      checkContainerId(containerId);
+      const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
+      const find = async () => (await this.#parts.requests()).resolve(image, options);
+      const made = await (await this.#parts.containers()).provision(containerId, find, backend, options.signal);
+      return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
+    });
   }
 
   /** Removes a container's rootfses, those of nested containers first. @returns false when there is no such container */
-  async destroy(containerId: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
-    this.#checkOpen();
-    checkContainerId(containerId);
-    return this.#freeing(async () => (await this.#parts.containers()).destroy(containerId, options.signal));
+  async destroy(containerId: string, options: DestroyOptions = {}): Promise<boolean> {
+    return this.#freeing(async () => {
+      checkArgument('destroy', 'containerId', text, containerId);
+      checkOptions('destroy', o.DESTROY_OPTIONS, options);
+      checkContainerId(containerId);
+      return (await this.#parts.containers()).destroy(containerId, options.signal);
+    });
   }
 
   /** Keeps an image from every prune, or no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
   async setPinned(image: string, pinned: boolean): Promise<ImageId> {
-    this.#checkOpen();
-    const { id } = await this.#find(image);
-    await this.#parts.metadata.setPinned(id, pinned);
-    return id;
+    return this.#operations.run(async () => {
+      checkArgument('setPinned', 'image', text, image);
+      checkArgument('setPinned', 'pinned', flag, pinned);
+      const { id } = await this.#find(image);
+      await this.#parts.metadata.setPinned(id, pinned);
+      return id;
+    });
   }
 
   /**
@@ -230,9 +236,10 @@ export class Provisioner {
    * @throws `ERR_BAD_REFERENCE`, `ERR_CONTAINER_UNTRUSTED`, `ERR_NATIVE_MISSING`
    */
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
-    this.#checkOpen();
     return this.#freeing(async () => {
-      await this.#requireTrust();
+      checkArgument('pruneImages', 'excludedImages', listOf(text), excludedImages);
+      checkOptions('pruneImages', PRUNE_OPTIONS, options);
+      await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).prune(excludedImages, options);
       if (!report.dryRun) await this.#parts.releaseParked();
       return report;
@@ -240,10 +247,10 @@ export class Provisioner {
   }
 
   /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */
-  async applyPrunePlan(plan: PrunePlan, options: { readonly signal?: AbortSignal } = {}): Promise<PruneReport> {
-    this.#checkOpen();
+  async applyPrunePlan(plan: PrunePlan, options: ApplyPlanOptions = {}): Promise<PruneReport> {
     return this.#freeing(async () => {
-      await this.#requireTrust();
+      checkOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
+      await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).apply(plan, options.signal);
       await this.#parts.releaseParked();
       return report;
@@ -252,25 +259,28 @@ export class Provisioner {
 
   /** Resolves when everything that has been removed is deleted, or cannot be for now: what is left is in `info().gc`. */
   async swept(): Promise<void> {
-    this.#checkOpen();
-    await this.#parts.sweeper.sweepAll();
-    await this.#parts.sweeper.idle();
-    this.#parts.restoreReserve();
+    return this.#operations.run(async () => {
+      await this.#parts.sweeper.sweepAll();
+      await this.#parts.sweeper.idle();
+      this.#parts.restoreReserve();
+    });
   }
 
   /** What keeps an image or a layer. @param thing an image's name or id, a layer's id, or its first digits @throws `ERR_IMAGE_NOT_FOUND` */
   async why(thing: string): Promise<Explanation> {
-    this.#checkOpen();
-    const { explain } = await import('../prune/why.js');
-    const records = await (await this.#parts.pruner()).records(true);
-    return explain(thing, records, () => this.#find(thing));
+    return this.#operations.run(async () => {
+      checkArgument('why', 'thing', text, thing);
+      const { explain } = await import('../prune/why.js');
+      const records = await (await this.#parts.pruner()).records(true);
+      return explain(thing, records, () => this.#find(thing));
+    });
   }
 
   /** Puts the store right after a crash or a reboot: see `RecoveryReport`. The sweep of what it retired goes on. */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    this.#checkOpen();
-    for (const id of options.knownContainerIds ?? []) checkContainerId(id);
     return this.#freeing(async () => {
+      checkOptions('recover', o.RECOVER_OPTIONS, options);
+      for (const id of options.knownContainerIds ?? []) checkContainerId(id);
       const report = await (await this.#parts.recovery()).run(options);
       await this.#parts.releaseParked();
       return report;
@@ -278,13 +288,15 @@ export class Provisioner {
   }
 
   /** The containers of all owners, or of one, sorted by id. */
-  async containers(options: { readonly owner?: string } = {}): Promise<ContainerInfo[]> {
-    this.#checkOpen();
-    const containers = await this.#parts.metadata.listContainers(options.owner);
-    return mapUnhurried(containers, (container) => ({
-      ...container,
-      rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
-    }));
+  async containers(options: ContainersOptions = {}): Promise<ContainerInfo[]> {
+    return this.#operations.run(async () => {
+      checkOptions('containers', o.CONTAINERS_OPTIONS, options);
+      const containers = await this.#parts.metadata.listContainers(options.owner);
+      return mapUnhurried(containers, (container) => ({
+        ...container,
+        rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
+      }));
+    });
   }
 
   /**
@@ -292,93 +304,52 @@ export class Provisioner {
    * @throws `ERR_ABORTED`; damage is no error, see `CheckReport.sound`
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
-    this.#checkOpen();
-    const { full = false, repair = false, registry, signal } = options;
-    const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
-    const { checkStore } = await import('../check/check-store.js');
-    const run = { mode: full ? 'full' : 'quick', signal, report } as const;
-    const parts = this.#parts.checkParts();
-    const reached = { ...parts, registry: overridden(parts.registry, registry) };
-    return this.#freeing(() => checkStore(reached, run, repair));
+    return this.#freeing(async () => {
+      checkOptions('check', o.CHECK_OPTIONS, options);
+      const { full = false, repair = false, registry, signal } = options;
+      const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
+      const { checkStore } = await import('../check/check-store.js');
+      const run = { mode: full ? 'full' : 'quick', signal, report } as const;
+      const parts = this.#parts.checkParts();
+      return checkStore({ ...parts, registry: overridden(parts.registry, registry) }, run, repair);
+    });
   }
 
   /** Where the store's disk space goes. */
-  async diskUsage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<DiskUsage> {
-    this.#checkOpen();
-    const { measureStore } = await import('../check/disk-usage.js');
-    return this.#track(measureStore(this.#parts.checkParts(), options.signal));
+  async diskUsage(options: DiskUsageOptions = {}): Promise<DiskUsage> {
+    return this.#operations.run(async () => {
+      checkOptions('diskUsage', o.DISK_USAGE_OPTIONS, options);
+      const { measureStore } = await import('../check/disk-usage.js');
+      return measureStore(this.#parts.checkParts(), options.signal);
+    });
   }
 
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
-    this.#checkOpen();
-    const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = this.#parts;
-    return {
-      root: this.root,
-      format,
-      owner,
-      syscalls: loadSyscalls().kind,
-      nativeMissing: nativeMissingReason(),
-      degradation: fidelity.degradation(),
-      gzip: loadIsal() === null ? 'zlib' : 'isal',
-      isalMissing: isalMissingReason(),
-      workers: pool.size,
-      backends: (await this.#parts.backends()).report(),
-      ...(await metadata.count()),
-      lock: storeLock.state(),
-      gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
-    };
+    return this.#operations.run(() => storeInfo(this.#parts));
   }
 
   /**
-   * Waits for what is under way and lets go of everything. Containers stay as they are. Safe to call twice.
-   * @param options.sweep `leave` what is not deleted yet to a later sweep. Default: `finish`
+   * Waits for what is under way, calls made before it all of them, and lets go of everything. Containers stay as they are. Safe to call twice.
+   * @throws the first error of what could not be let go; the rest has been, all the same
    */
-  async close(options: { readonly sweep?: 'finish' | 'leave' } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.sweep ?? 'finish');
-    return this.#closing;
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', o.CLOSE_OPTIONS, options);
+    return this.#operations.close(() =>
+      takeAll([
+        () => this.#parts.giveUpRequests(),
+        () => this.#operations.idle(),
+        ...this.#parts.closing(options.sweep ?? 'finish'),
+      ]),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #close(sweep: 'finish' | 'leave'): Promise<void> {
-    await this.#parts.giveUpRequests();
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
-    await this.#parts.close(sweep);
-  }
-
-  async #provision(
-    containerId: string,
-    find: () => Promise<ImageRecord>,
-    backend: BackendChoice,
-    signal: AbortSignal | undefined,
-  ): Promise<MadeRootfs> {
-    return (await this.#parts.containers()).provision(containerId, find, backend, signal);
-  }
-
   #find(image: string): Promise<ImageRecord> {
     return findImage(this.#parts.metadata, image);
-  }
-
-  /** Prune decides by the records, so it stays away while these do not tell everything. */
-  async #requireTrust(): Promise<void> {
-    const { metadata, paths } = this.#parts;
-    if (!(await metadata.areRecordsLost())) return;
-    const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
-    const containers = await metadata.listContainers();
-    const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
-    const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.has(id));
-    const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
-    const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
-    throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {
-      hint:
-        names.length === 0
-          ? 'run `provisioner recover` first'
-          : 'destroy the containers that are not in use, then run `provisioner recover`',
-      details: { containers: names },
-    });
   }
 
   /** Runs what frees space, on a full disk too. */
@@ -387,20 +358,6 @@ export class Provisioner {
       await this.#parts.letGo();
       return work();
     };
-    return this.#track(this.#parts.reserve.freeing(all));
-  }
-
-  /** Keeps `close` waiting for what is under way. */
-  async #track<T>(operation: Promise<T>): Promise<T> {
-    this.#running.add(operation);
-    try {
-      return await operation;
-    } finally {
-      this.#running.delete(operation);
-    }
-  }
-
-  #checkOpen(): void {
-    if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
+    return this.#operations.run(() => this.#parts.reserve.freeing(all));
   }
 }

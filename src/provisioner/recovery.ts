@@ -12,17 +12,9 @@ import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { unhurried } from '../unhurried.js';
 import type { Containers } from './containers.js';
+import type { RecoverOptions } from './options.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
 import { type FoundRootfs, mountPoints, rootfsesOnDisk } from './rootfses-on-disk.js';
-
-export interface RecoverOptions {
-  /**
-   * The containers that go on living. The others of this provisioner's owner are destroyed, children before parents; a container above a known
-   * one is known too. Default: all that are recorded.
-   */
-  readonly knownContainerIds?: readonly string[] | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** What a recovery put right. */
 export interface RecoveryReport {

@@ -7,16 +7,11 @@ import type { LeaseRecord, MetadataManager, Removal, Removed } from '../metadata
 import type { StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import { filterUnhurried, mapUnhurried, unhurried } from '../unhurried.js';
-import { type Decision, decide, type JudgedImage, type JudgedLayer, type PrunePolicy } from './decide.js';
+import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
 import { parseExclusions } from './exclusion.js';
 import type { KeepReason, StoreRecords } from './keepers.js';
 import { makePlan, type PrunePlan } from './plan.js';
-
-export interface PruneOptions extends PrunePolicy {
-  /** Say what would be done, and do nothing. */
-  readonly dryRun?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+import type { PruneOptions } from './prune-options.js';
 
 export interface PruneReport {
   readonly dryRun: boolean;

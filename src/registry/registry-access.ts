@@ -4,7 +4,6 @@ import { CredentialLookup } from './credentials.js';
 import type { PassedOver } from './registry-blob.js';
 import { RegistryClient } from './registry-client.js';
 import {
-  checkRegistryOptions,
   DEFAULT_CONNECTIONS_PER_HOST,
   DEFAULT_MIN_BYTES_PER_SECOND,
   DEFAULT_RETRIES,
@@ -22,13 +21,12 @@ export interface OpenRepositoryOptions {
 export class RegistryAccess {
   #client: RegistryClient | undefined;
 
-  /** @throws ProvisionerError `ERR_BAD_OPTION`, `ERR_REGISTRY_CONFIG`, `ERR_PERMISSION`, `ERR_IO` */
+  /** @throws ProvisionerError `ERR_REGISTRY_CONFIG`, `ERR_PERMISSION`, `ERR_IO` */
   async open(
     { registry, repository }: Pick<Reference, 'registry' | 'repository'>,
     options: RegistryOptions,
     { signal, onPassedOver }: OpenRepositoryOptions,
   ): Promise<Repository> {
-    checkRegistryOptions(options);
     const credentials = new CredentialLookup(options.authFile, process.env, signal);
     const endpoints = await chooseEndpoints(registry, repository, options, credentials);
     const connectionsPerHost = options.connectionsPerHost ?? DEFAULT_CONNECTIONS_PER_HOST;

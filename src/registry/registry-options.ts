@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { flag, type OptionTable, optionsOf, path, text, whole } from '../check-options.js';
 
 /** How registries are reached. */
 export interface RegistryOptions {
@@ -46,21 +46,14 @@ export const DEFAULT_MIN_BYTES_PER_SECOND = 512;
 export const DEFAULT_RETRIES = 5;
 export const DEFAULT_CONNECTIONS_PER_HOST = 8;
 
-/** @param own of one call: what it leaves out is as `defaults` say */
-export function overridden(defaults: RegistryOptions, own: RegistryOptions = {}): RegistryOptions {
-  return { ...defaults, ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) };
-}
-
-/** @throws ProvisionerError `ERR_BAD_OPTION` */
-export function checkRegistryOptions(options: RegistryOptions): void {
-  const { stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = options;
-  checkNumber('stallTimeout', stallTimeout, 100, 24 * 60 * 60 * 1000);
-  checkNumber('minBytesPerSecond', minBytesPerSecond, 0, 1_000_000_000);
-  checkNumber('retries', retries, 0, 100);
-  checkNumber('connectionsPerHost', connectionsPerHost, 1, 64);
-}
-
-function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return;
-  throw new ProvisionerError('ERR_BAD_OPTION', `registry.${name} must be a whole number from ${least} to ${most}`);
-}
+export const REGISTRY_OPTIONS: OptionTable<RegistryOptions> = {
+  authFile: path,
+  credentials: optionsOf<UserCredentials>({ username: text, password: text }, 'username', 'password'),
+  tlsVerify: flag,
+  certDir: path,
+  hostsDir: path,
+  stallTimeout: whole(100, 24 * 60 * 60 * 1000),
+  minBytesPerSecond: whole(0, 1_000_000_000),
+  retries: whole(0, 100),
+  connectionsPerHost: whole(1, 64),
+};

@@ -99,21 +99,26 @@ export class Sweeper {
   }
 
   async #sweepWaiting(): Promise<void> {
-    // What is added on the way comes at the end of a set, and is reached too.
-    for (const path of this.#waiting) {
-      try {
-        await this.#pool.run('remove-tree', { path, gentle: true });
-        this.#parked.delete(path);
-        clearTimeout(this.#retries.get(path));
-        this.#retries.delete(path);
-        crashPoint('sweep.oneRemoved');
-      } catch (error) {
-        this.#park(path, error);
-      } finally {
-        this.#waiting.delete(path);
-      }
+    try {
+      // What is added on the way comes at the end of a set, and is reached too.
+      for (const path of this.#waiting) await this.#sweepOne(path);
+    } finally {
+      this.#sweeping = undefined;
     }
-    this.#sweeping = undefined;
+  }
+
+  async #sweepOne(path: string): Promise<void> {
+    try {
+      await this.#pool.run('remove-tree', { path, gentle: true });
+      this.#parked.delete(path);
+      clearTimeout(this.#retries.get(path));
+      this.#retries.delete(path);
+      crashPoint('sweep.oneRemoved');
+    } catch (error) {
+      this.#park(path, error);
+    } finally {
+      this.#waiting.delete(path);
+    }
   }
 
   #park(path: string, error: unknown): void {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
 import koffi from 'koffi';
+import type { Turn } from './aside.js';
 import { type BytePath, printablePath } from './byte-path.js';
 import { syscallError } from './syscalls.js';
 
@@ -117,12 +118,10 @@ export const mount = libc.func('int mount(const char *, const char *, const char
 ) => number;
 const rawUmount2 = libc.func('int umount2(const char *, int)');
 export const umount2 = rawUmount2 as unknown as (target: string, flags: number) => number;
-/** On another thread. In `done`, `lastErrno` and `lastError` tell of this call. */
-export const umount2Aside = rawUmount2.async as unknown as (
-  target: string,
-  flags: number,
-  done: (error: unknown, result: number) => void,
-) => void;
+const rawUmount2Aside = rawUmount2.async as (...values: unknown[]) => void;
+/** On another thread. @param judge as in `onOtherThread` */
+export const umount2Aside = <T>(turn: Turn, target: string, flags: number, judge: (result: number) => T): Promise<T> =>
+  onOtherThread(turn, judge, (done) => rawUmount2Aside(target, flags, done));
 export const flock = libc.func('int flock(int, int)') as (descriptor: number, operation: number) => number;
 /** Declared without its dots; see below. On 64-bit Linux the third argument is passed alike. */
 export const fcntl = libc.func('int fcntl(int, int, void *)') as (
@@ -137,6 +136,7 @@ export const fcntl = libc.func('int fcntl(int, int, void *)') as (
 const FSOPEN = 430;
 const FSCONFIG = 431;
 const FSMOUNT = 432;
+export const FSCONFIG_CMD_CREATE = 6;
 const MOVE_MOUNT = 429;
 const rawFsopen = libc.func('long syscall(long, const char *, long)') as (...values: unknown[]) => number;
 const fsconfigFunction = libc.func('long syscall(long, long, long, const char *, const char *, long)');
@@ -147,14 +147,11 @@ const rawMoveMount = libc.func('long syscall(long, long, const char *, long, con
 export const fsopen = (type: string, flags: number): number => rawFsopen(FSOPEN, type, flags);
 export const fsconfig = (descriptor: number, command: number, key: string | null, value: string | null): number =>
   rawFsconfig(FSCONFIG, descriptor, command, key, value, 0);
-/** On another thread. In `done`, `lastErrno` and `lastError` tell of this call. */
-export const fsconfigAside = (
-  descriptor: number,
-  command: number,
-  key: string | null,
-  value: string | null,
-  done: (error: unknown, result: number) => void,
-): void => rawFsconfigAside(FSCONFIG, descriptor, command, key, value, 0, done);
+/** `FSCONFIG_CMD_CREATE` on another thread. @param judge as in `onOtherThread` */
+export const fsconfigCreateAside = <T>(turn: Turn, descriptor: number, judge: (result: number) => T): Promise<T> =>
+  onOtherThread(turn, judge, (done) =>
+    rawFsconfigAside(FSCONFIG, descriptor, FSCONFIG_CMD_CREATE, null, null, 0, done),
+  );
 export const fsmount = (descriptor: number, flags: number, attributes: number): number =>
   rawFsmount(FSMOUNT, descriptor, flags, attributes);
 export const moveMount = (from: number, to: string, flags: number): number =>
@@ -202,6 +199,27 @@ export function lastError(syscall: string, path?: BytePath): NodeJS.ErrnoExcepti
   // ENOTSUP and EOPNOTSUPP are one number on Linux; the table above may give either name.
   const code = number === os.errno.ENOTSUP ? 'ENOTSUP' : (CODES.get(number) ?? `E${number}`);
   return syscallError(code, syscall, path === undefined ? undefined : printablePath(path));
+}
+
+/**
+ * The one place where calls are made on other threads.
+ * @param _turn shows that its caller has one @param judge makes an outcome of the result, or throws; in it `lastErrno` and `lastError` tell of this call
+ */
+function onOtherThread<T>(
+  _turn: Turn,
+  judge: (result: number) => T,
+  call: (done: (error: unknown, result: number) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => {
+      try {
+        if (error) throw error;
+        resolve(judge(result));
+      } catch (failure) {
+        reject(failure);
+      }
+    });
+  });
 }
 
 /** Passes a result on, and throws for -1. */

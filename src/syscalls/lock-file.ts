@@ -25,4 +25,6 @@ export interface LockFile {
 export interface LockHolder {
   readonly pid: number;
   readonly kind: 'shared' | 'exclusive';
+  /** It has been stopped by a signal, so the lock will not come free by itself. Told to people; nothing is decided by it. */
+  readonly stopped: boolean;
 }

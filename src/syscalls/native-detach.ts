@@ -1,5 +1,6 @@
 import { constants, lstatSync } from 'node:fs';
 import { constants as os } from 'node:os';
+import { aside } from './aside.js';
 import { type BytePath, cPath, toBytePath } from './byte-path.js';
 import {
   AT_FDCWD,
@@ -126,16 +127,7 @@ function openInside(directory: string, path: BytePath): number | undefined {
 }
 
 function unmountAside(target: string, flags: number, called: BytePath): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    umount2Aside(target, flags, (error, result) => {
-      try {
-        if (error) throw error;
-        resolve(isDetached(result, called));
-      } catch (failure) {
-        reject(failure);
-      }
-    });
-  });
+  return aside((turn) => umount2Aside(turn, target, flags, (result) => isDetached(result, called)));
 }
 
 function isDetached(result: number, target: BytePath): boolean {

@@ -4,6 +4,7 @@ import { toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
 import type { LockFile, LockHolder } from './lock-file.js';
 import { openOwnFile } from './open-own-file.js';
+import { isStopped } from './process-state.js';
 import { splitDevice } from './syscalls.js';
 
 /** @see flock(2) */
@@ -76,7 +77,10 @@ export class NativeLockFile implements LockFile {
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
       .filter((fields) => fields[1] === 'FLOCK' && fields[5] === file)
-      .map((fields) => ({ pid: Number(fields[4]), kind: fields[3] === 'WRITE' ? 'exclusive' : 'shared' }));
+      .map((fields) => {
+        const pid = Number(fields[4]);
+        return { pid, kind: fields[3] === 'WRITE' ? 'exclusive' : 'shared', stopped: isStopped(pid) };
+      });
   }
 
   close(): void {

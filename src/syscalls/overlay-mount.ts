@@ -1,14 +1,25 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
+import { aside, type Turn } from './aside.js';
 import { toBytePath } from './byte-path.js';
-import { check, close, fsconfig, fsconfigAside, fsmount, fsopen, lastErrno, mount, moveMount } from './libc.js';
+import {
+  check,
+  close,
+  FSCONFIG_CMD_CREATE,
+  fsconfig,
+  fsconfigCreateAside,
+  fsmount,
+  fsopen,
+  lastErrno,
+  mount,
+  moveMount,
+} from './libc.js';
 import type { OverlayMount } from './syscalls.js';
 
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
-const FSCONFIG_CMD_CREATE = 6;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
@@ -39,17 +50,19 @@ export function mountOverlay(overlay: OverlayMount): void {
 
 /** As `mountOverlay`; the step that takes most of the time is made on another thread, where the kernel can make it by itself. */
 export async function mountOverlayAside(overlay: OverlayMount): Promise<void> {
-  const context = OverlayContext.open(overlay);
-  if (context === undefined) {
-    mountClassic(overlay);
-    return;
-  }
-  try {
-    await context.createAside();
-    context.attach();
-  } finally {
-    context.close();
-  }
+  await aside(async (turn) => {
+    const context = OverlayContext.open(overlay);
+    if (context === undefined) {
+      mountClassic(overlay);
+      return;
+    }
+    try {
+      await context.createAside(turn);
+      context.attach();
+    } finally {
+      context.close();
+    }
+  });
 }
 
 /** An overlay that is being put together, with a call for each option. Close it. */
@@ -87,18 +100,10 @@ class OverlayContext {
     check(fsconfig(this.#descriptor, FSCONFIG_CMD_CREATE, null, null), 'mount', toBytePath(this.#overlay.target));
   }
 
-  createAside(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fsconfigAside(this.#descriptor, FSCONFIG_CMD_CREATE, null, null, (error, result) => {
-        try {
-          if (error) throw error;
-          check(result, 'mount', toBytePath(this.#overlay.target));
-          resolve();
-        } catch (cause) {
-          reject(cause);
-        }
-      });
-    });
+  async createAside(turn: Turn): Promise<void> {
+    await fsconfigCreateAside(turn, this.#descriptor, (result) =>
+      check(result, 'mount', toBytePath(this.#overlay.target)),
+    );
   }
 
   attach(): void {

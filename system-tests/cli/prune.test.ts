@@ -228,6 +228,7 @@ describeWith(['root', 'overlay'], 'provisioner recover', () => {
     finished: [],
     destroyed: [],
     untrusted: [],
+    kept: [],
     foreign: [],
   };
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { StoreLock } from '#src/locks/store-lock.js';
 import { NativeLockFile } from '#src/syscalls/native-lock-file.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
-import { newStore } from '../cli/run-cli.js';
+import { APP_V2, newStore } from '../cli/run-cli.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
@@ -43,13 +43,13 @@ describe.skipIf(process.platform !== 'linux')('the native lock file', () => {
     const [a, b, c] = files(3);
     expect([a.tryLock('shared'), b.tryLock('shared'), c.tryLock('exclusive')]).toEqual([true, true, false]);
     expect(a.holders()).toEqual([
-      { pid: process.pid, kind: 'shared' },
-      { pid: process.pid, kind: 'shared' },
+      { pid: process.pid, kind: 'shared', stopped: false },
+      { pid: process.pid, kind: 'shared', stopped: false },
     ]);
     a.unlock();
     b.close();
     expect([c.tryLock('exclusive'), a.tryLock('shared'), a.tryLock('exclusive')]).toEqual([true, false, false]);
-    expect(a.holders()).toEqual([{ pid: process.pid, kind: 'exclusive' }]);
+    expect(a.holders()).toEqual([{ pid: process.pid, kind: 'exclusive', stopped: false }]);
     c.close();
     expect(a.tryLock('exclusive')).toBe(true);
     a.close();
@@ -128,7 +128,7 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     await other.says('holding');
     const waiting = Promise.all([p.pruneImages(['app']), p.provision('job', 'app')]);
     await sleep(100);
-    expect((await p.info()).lock.holders).toEqual([{ pid: other.pid, kind }]);
+    expect((await p.info()).lock.holders).toEqual([{ pid: other.pid, kind, stopped: false }]);
     await other.kill();
     const killed = performance.now();
     await waiting;
@@ -172,6 +172,59 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     expect(warnings[0]?.details['waited']).toBeGreaterThanOrEqual(5000);
     await other.kill();
     await waiting;
+  });
+
+  test.each(['shared', 'exclusive'] as const)(
+    '%s: is waited for as long as --lock-timeout says, and its holder is named, and that it has been stopped',
+    async (kind) => {
+      const { run, root, lines } = newStore();
+      expect((await run(['pull', APP_V2, '--name', 'app'])).status).toBe(0);
+      const other = otherProcess(root, HOLD_FOR_EVER[kind]);
+      await other.says('holding');
+      process.kill(other.pid, 'SIGSTOP');
+      const what = kind === 'shared' ? 'stopped' : 'prune, stopped';
+      const { status, stderr, stdout } = await run(['prune', '--lock-timeout', '0.5s']);
+      expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+      expect(stderr).toMatch(
+        new RegExp(
+          `^provisioner: the store's lock did not come free within 5\\d\\d ms, held by process ${other.pid} \\(${what}\\)$`,
+          'm',
+        ),
+      );
+      expect(stderr).toContain(`kill -CONT ${other.pid}`);
+      const provision = await run(['provision', 'job', 'app', '--lock-timeout', '0.5s', '--json']);
+      if (kind === 'shared') expect(provision.status).toBe(0);
+      else {
+        expect(JSON.parse(provision.stderr)).toMatchObject({
+          error: { code: 'ERR_LOCK_TIMEOUT', details: { holders: [String(other.pid)], stopped: [String(other.pid)] } },
+        });
+      }
+      expect((await lines('info')).find((line) => line.startsWith('lock:'))).toContain('stopped');
+      process.kill(other.pid, 'SIGCONT');
+      await other.kill();
+      await run(['destroy', 'job']);
+    },
+  );
+
+  test('shared, by a process that has been stopped: a prune that waits for it names it, and not itself', async () => {
+    const p = await storeWithImage();
+    const warnings: { code: string; message: string; details: Record<string, unknown> }[] = [];
+    p.events.on('warning', (warning) => void warnings.push(warning));
+    const other = otherProcess(p.root, HOLD_FOR_EVER.shared);
+    await other.says('holding');
+    process.kill(other.pid, 'SIGSTOP');
+    const waiting = [p.pruneImages(['app']), p.provision('job', 'app')];
+    await expect.poll(() => warnings, { timeout: 10_000 }).toHaveLength(1);
+    expect(warnings).toMatchObject([
+      {
+        code: 'LOCK_WAIT',
+        message: expect.stringMatching(new RegExp(`held by process ${other.pid} \\(stopped\\)$`)),
+        details: { holders: String(other.pid), stopped: String(other.pid) },
+      },
+    ]);
+    expect(warnings[0]?.details).not.toHaveProperty('purpose');
+    await other.kill();
+    await Promise.all(waiting);
   });
 
   test('is shown by `provisioner info`: who, what for, for how long', async () => {

@@ -303,6 +303,25 @@ describe('migrations', () => {
     await expect(SqliteMetadataManager.open(path())).rejects.toMatchObject({ code: 'ERR_STORE_FORMAT' });
   });
 
+  it('bring a store of version 1 to the newest, with its rootfses', async () => {
+    inspect(path(), (database) => {
+      database.pragma('journal_mode = WAL');
+      database.transaction(() => migrate(database, path(), MIGRATIONS.slice(0, 1))).immediate();
+    });
+    const database = new Driver(path());
+    database.exec(`INSERT INTO stack VALUES (1, 0);
+      INSERT INTO image VALUES (1, '${digestOf('image app')}', '', '', '', '', 1, 1, 0, 1);
+      INSERT INTO image_document VALUES (1, '{}', '{}');
+      INSERT INTO rootfs VALUES ('c1', 'r1', 'agent', '${digestOf('image app')}', 'overlay', 'ready', NULL, 1, 1)`);
+    database.close();
+    const manager = await SqliteMetadataManager.open(path());
+    const [seen] = await manager.listImages();
+    expect((await manager.removeUnused({ images: [seen as never], layers: [] }, 'p1', false)).images).toEqual([]);
+    expect((await manager.rootfsesIn('c1')).map(({ id }) => id)).toEqual(['r1']);
+    await manager.close();
+    inspect(path(), (migrated) => expect(migrated.pragma('user_version', { simple: true })).toBe(newest));
+  });
+
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
     inspect(path(), (database) => database.pragma('journal_mode = WAL'));
     const original = Driver.prototype.pragma;

@@ -42,6 +42,28 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
     },
   );
 
+  test('2 000 provisions at once and 2 000 destroys at once wait for their turn: none fails, and nothing is left', async () => {
+    const p = await openStore({ unsafeNoSync: true });
+    await p.pull(V2, { name: 'app' });
+    const ids = Array.from({ length: 2000 }, (_, index) => `job-${index}`);
+    const made = await Promise.all(ids.map((id) => p.provision(id, 'app', { backend: 'overlay' })));
+    expect(new Set(made.map(({ rootfs }) => rootfs)).size).toBe(2000);
+    expect(mountsBelow(p.root).length).toBe(2000);
+    expect((await Promise.all(ids.map((id) => p.destroy(id)))).every((destroyed) => destroyed)).toBe(true);
+    await expectNoContainers(p);
+  });
+
+  test('600 provisions at once with few descriptors to spare wait for their turn without holding any', async () => {
+    const p = await openStore({ unsafeNoSync: true });
+    await p.pull(V2, { name: 'app' });
+    const body = `await Promise.all(Array.from({ length: 600 }, (_, n) => p.provision('job-' + n, 'app', { backend: 'overlay' }))); await p.close();`;
+    await run('sh', ['-c', 'ulimit -n 200; exec "$@"', 'sh', ...script(p.root, body).flat()]);
+    expect(mountsBelow(p.root).length).toBe(600);
+    const last = `await Promise.all(Array.from({ length: 600 }, (_, n) => p.destroy('job-' + n))); await p.close();`;
+    await run('sh', ['-c', 'ulimit -n 200; exec "$@"', 'sh', ...script(p.root, last).flat()]);
+    await expectNoContainers(p);
+  });
+
   test('100 provisions and destroys from 4 processes leave no mount, no directory, no row', async () => {
     const p = await openStore();
     await p.pull(V2, { name: 'app' });

@@ -7,8 +7,9 @@ import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
 import { imagePage } from '#src/metadata/sqlite-images.js';
 import type { PrunePlan } from '#src/prune/plan.js';
 import { makeContainers, makeStore } from '../../bench/synthetic-store.mjs';
+import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
-import { temporaryDirectory } from '../helpers/test-store.js';
+import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
 
 const IMAGES = 5000;
 const OWN_LAYERS = 10;
@@ -119,4 +120,16 @@ describeWith(['root'], `a store of ${IMAGES} images with ${OWN_LAYERS} layers ea
       await provisioner.close({ sweep: 'leave' });
     }
   }, 300_000);
+});
+
+describeWith(['root', 'overlay'], 'a thousand provisions at once', () => {
+  test('and a thousand destroys keep the event loop from nobody for long', async () => {
+    const p = await openStore({ unsafeNoSync: true });
+    await pullImages(p, { app: buildImage([buildLayer([{ path: 'app', content: 'v1' }])]) });
+    await p.provision('first', 'app');
+    const ids = Array.from({ length: 1000 }, (_, index) => `job-${index}`);
+    const provision = await longestStretch(() => Promise.all(ids.map((id) => p.provision(id, 'app'))));
+    const destroy = await longestStretch(() => Promise.all(ids.map((id) => p.destroy(id))));
+    expect(Math.max(provision, destroy)).toBeLessThan(50);
+  });
 });

@@ -49,10 +49,14 @@ function lockText({ holders, writer }: StoreInfo['lock']): string {
   if (writer !== undefined) {
     const holds = holders.some((holder) => holder.kind === 'exclusive');
     const since = formatAge(Date.now() - writer.since);
-    const waits = `waits for processes ${holders.map((holder) => holder.pid).join(', ')}`;
-    return `process ${writer.pid} (${writer.purpose}), for ${since}, ${holds ? 'holds it alone' : waits}`;
+    const waits = `waits for processes ${holders.map(holderText).join(', ')}`;
+    return `process ${writer.pid} (${writer.purpose}${writer.stopped ? ', stopped' : ''}), for ${since}, ${holds ? 'holds it alone' : waits}`;
   }
-  return holders.length === 0 ? 'free' : `shared by processes ${holders.map((holder) => holder.pid).join(', ')}`;
+  return holders.length === 0 ? 'free' : `shared by processes ${holders.map(holderText).join(', ')}`;
+}
+
+function holderText({ pid, stopped }: StoreInfo['lock']['holders'][number]): string {
+  return stopped ? `${pid} (stopped)` : String(pid);
 }
 
 function gcText({ entries, parked }: StoreInfo['gc']): string {

@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
 import { imageDocument } from '../output/image-document.js';
+import { parseSize } from '../output/parse-units.js';
 import { addProgressFlag, type ProgressFlag } from '../pull-flags.js';
 import { UsageError } from '../usage-error.js';
 
 interface LoadFlags extends ProgressFlag {
   readonly input?: string;
   readonly platform?: string;
+  readonly maxSize?: string;
 }
 
 export function define(command: Command, cli: Cli): void {
@@ -15,6 +17,10 @@ export function define(command: Command, cli: Cli): void {
     .description('Stores all images of an archive. Prints their names, or the digest of an image without one.')
     .option('-i, --input <file>', 'a `docker save` or OCI archive, compressed or not (default: standard input)')
     .option('--platform <os/arch>', 'which images of several platforms (default: this machine, for Linux)')
+    .option(
+      '--max-size <size>',
+      'refuse an image whose layers are larger in the archive, such as 2GB (default: no limit)',
+    )
     .addHelpText(
       'after',
       `
@@ -22,7 +28,8 @@ Examples:
   provisioner load -i app.tar.gz
   docker save app:v1 | provisioner load`,
     )
-    .action(async ({ input = '-', platform, progress }: LoadFlags) => {
+    .action(async ({ input = '-', platform, maxSize, progress }: LoadFlags) => {
+      const maxImageBytes = maxSize === undefined ? undefined : parseSize(maxSize, '--max-size');
       const stdin = input === '-' ? cli.surroundings.stdin() : undefined;
       if (stdin?.isTTY) {
         throw new UsageError(
@@ -33,7 +40,7 @@ Examples:
       try {
         await cli.withStore(
           async ({ provisioner, output, signal }) => {
-            const images = await provisioner.load(stdin ?? input, { platform, signal });
+            const images = await provisioner.load(stdin ?? input, { platform, maxImageBytes, signal });
             for (const image of images) {
               for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
             }

@@ -1,0 +1,113 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Backend, BackendName, BackendVerdict } from '#src/backends/backend.js';
+import { Backends } from '#src/backends/backends.js';
+import { probeIn } from '#src/backends/probe.js';
+import { temporaryDirectory } from '../helpers/memory-store.js';
+
+const works: BackendVerdict = { usable: true, reason: 'a probe mount worked' };
+const cannot: BackendVerdict = { usable: false, reason: 'mounting is not permitted here (EPERM)' };
+const inDirectory = (directory: string) => () => join(directory, 'probe-');
+const failing = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
+
+/** Backends of which overlay gives these verdicts in turn, the last one for ever. */
+function withOverlay(...verdicts: (() => BackendVerdict)[]) {
+  let probes = 0;
+  const told: string[] = [];
+  const make = (name: BackendName, probe: () => BackendVerdict): Backend => ({
+    name,
+    mounts: name !== 'copy',
+    provision: async () => {},
+    restore: async () => {},
+    destroy: async () => {},
+    probe,
+  });
+  const overlay = () => {
+    probes++;
+    return (verdicts[Math.min(probes, verdicts.length) - 1] as () => BackendVerdict)();
+  };
+  const backends = new Backends([make('overlay', overlay), make('copy', () => works), make('bind', () => works)], {
+    probeDirectory: '/store/staging',
+    probeName: () => 'probe',
+    onFallback: (reason) => void told.push(reason),
+  });
+  return { backends, told, probes: () => probes };
+}
+
+/** The verdict that a probe comes to whose attempt fails so. */
+const shortOf = (code: string) => () =>
+  probeIn(inDirectory(temporaryDirectory()), () => {
+    throw failing(code);
+  });
+
+describe('a verdict', () => {
+  it.each([works, cannot])('about the kernel is asked for once: %j', (verdict) => {
+    const { backends, probes } = withOverlay(() => verdict);
+    for (let round = 0; round < 3; round++) backends.choose('auto');
+    backends.report();
+    expect(probes()).toBe(1);
+  });
+
+  it.each(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'EAGAIN'])(
+    'that could not be come to for %s is asked for again, and is none of the backend',
+    (code) => {
+      const { backends, told, probes } = withOverlay(shortOf(code), shortOf(code), () => works);
+      const expected = code === 'ENOSPC' || code === 'EDQUOT' ? 'ERR_NO_SPACE' : 'ERR_IO';
+      expect(() => backends.choose('auto')).toThrow(expect.objectContaining({ code: expected }));
+      expect(() => backends.choose('overlay')).toThrow(expect.objectContaining({ code: expected }));
+      expect(backends.choose('auto').name).toBe('overlay');
+      expect(backends.choose('overlay').name).toBe('overlay');
+      expect({ told, probes: probes() }).toEqual({ told: [], probes: 3 });
+    },
+  );
+
+  it('that could not be come to because not even a name could be had is none either', () => {
+    const nameless = () => {
+      throw failing('ENOSPC');
+    };
+    expect(probeIn(nameless, () => works)).toMatchObject({ usable: false, shortage: { code: 'ENOSPC' } });
+  });
+
+  it('that could not be come to is reported with the reason, and then auto chooses none', () => {
+    const { backends } = withOverlay(shortOf('EMFILE'), () => works);
+    expect(backends.report()).toEqual([
+      { name: 'overlay', chosen: false, usable: false, reason: 'a probe mount could not be made now (EMFILE)' },
+      { name: 'copy', chosen: false, ...works },
+      { name: 'bind', chosen: false, ...works },
+    ]);
+    expect(backends.report().map(({ chosen }) => chosen)).toEqual([true, false, false]);
+  });
+
+  it.each([
+    ['EPERM', 'mounting is not permitted here (EPERM)'],
+    ['ENODEV', 'a probe mount failed (ENODEV)'],
+    ['EINVAL', 'a probe mount failed (EINVAL)'],
+    ['ENOTSUP', 'a probe mount failed (ENOTSUP)'],
+  ])('is come to when the attempt fails with %s', (code, reason) => {
+    const directory = temporaryDirectory();
+    expect(
+      probeIn(inDirectory(directory), () => {
+        throw failing(code);
+      }),
+    ).toEqual({ usable: false, reason });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
+describe('auto', () => {
+  it('says once that it settles for copy, and why', () => {
+    const { backends, told } = withOverlay(() => cannot);
+    for (let round = 0; round < 3; round++) expect(backends.choose('auto').name).toBe('copy');
+    expect(told).toEqual([cannot.reason]);
+  });
+
+  it('says nothing when copy was asked for, or when overlay works', () => {
+    const one = withOverlay(() => cannot);
+    expect(one.backends.choose('copy').name).toBe('copy');
+    one.backends.report();
+    const other = withOverlay(() => works);
+    expect(other.backends.choose('auto').name).toBe('overlay');
+    expect([...one.told, ...other.told]).toEqual([]);
+  });
+});

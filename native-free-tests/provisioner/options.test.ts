@@ -1,0 +1,179 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { checkOptions, type OptionTable, type Rule } from '#src/check-options.js';
+import { PULL_LIMITS } from '#src/config.js';
+import { Provisioner, type ProvisionerError } from '#src/index.js';
+import * as o from '#src/provisioner/options.js';
+import { PRUNE_OPTIONS } from '#src/prune/prune-options.js';
+import { REGISTRY_OPTIONS } from '#src/registry/registry-options.js';
+import { sourceFiles } from '../architecture/source-files.js';
+import { buildImage, buildLayer } from '../helpers/image-builder.js';
+import { layoutOf, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+
+type Table = Readonly<Record<string, Rule>>;
+type Call = (p: Provisioner, options: never) => Promise<unknown>;
+
+/** Each type of options: its table, and a call that takes it. */
+const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, call: Call]>> = {
+  ProvisionerOptions: ['open', o.PROVISIONER_OPTIONS, (_, options) => Provisioner.open(options)],
+  PullImageOptions: ['pull', o.PULL_IMAGE_OPTIONS, (p, options) => p.pull('app', options)],
+  ImageRequestOptions: ['request', o.IMAGE_REQUEST_OPTIONS, (p, options) => p.request('app', options)],
+  LoadOptions: ['load', o.LOAD_OPTIONS, (p, options) => p.load('/archive', options)],
+  ProvisionOptions: ['provision', o.PROVISION_OPTIONS, (p, options) => p.provision('c', 'app', options)],
+  DestroyOptions: ['destroy', o.DESTROY_OPTIONS, (p, options) => p.destroy('c', options)],
+  PruneOptions: ['pruneImages', PRUNE_OPTIONS, (p, options) => p.pruneImages([], options)],
+  ApplyPlanOptions: ['applyPrunePlan', o.APPLY_PLAN_OPTIONS, (p, options) => p.applyPrunePlan({} as never, options)],
+  RecoverOptions: ['recover', o.RECOVER_OPTIONS, (p, options) => p.recover(options)],
+  ContainersOptions: ['containers', o.CONTAINERS_OPTIONS, (p, options) => p.containers(options)],
+  CheckOptions: ['check', o.CHECK_OPTIONS, (p, options) => p.check(options)],
+  DiskUsageOptions: ['diskUsage', o.DISK_USAGE_OPTIONS, (p, options) => p.diskUsage(options)],
+  CloseOptions: ['close', o.CLOSE_OPTIONS, (p, options) => p.close(options)],
+  // Those come inside of others.
+  RegistryOptions: ['check', REGISTRY_OPTIONS, (p, registry) => p.check({ registry })],
+  PullLimits: ['open', PULL_LIMITS, (_, limits) => Provisioner.open({ root: '/nowhere', limits })],
+};
+
+const entries = Object.entries(OPTIONS).map(([type, [name, table, call]]) => [type, name, table, call] as const);
+const each = entries.flatMap(([type, name, table, call]) =>
+  Object.keys(table).map((option) => [type, option, name, call] as const),
+);
+
+function refusal(message: string | RegExp, hint?: string) {
+  const text = typeof message === 'string' ? expect.stringContaining(message) : expect.stringMatching(message);
+  return {
+    code: 'ERR_BAD_OPTION',
+    message: text,
+    ...(hint === undefined ? {} : { hint: expect.stringContaining(hint) }),
+  };
+}
+
+describe('the options of the public surface', () => {
+  it('are all in the list of these tests, each with a table', () => {
+    const index = sourceFiles().find(({ path }) => path === 'src/index.ts')?.text ?? '';
+    const types = [...index.matchAll(/\b(?:[A-Z]\w*Options|PullLimits)\b/g)].map(([type]) => type);
+    expect(types.sort()).toEqual(Object.keys(OPTIONS).sort());
+  });
+
+  it('are taken by no method that is not in it', () => {
+    const text = sourceFiles().find(({ path }) => path === 'src/provisioner/provisioner.ts')?.text ?? '';
+    const taken = [...text.matchAll(/\boptions: (\w+) = \{\}/g)].map(([, type]) => type);
+    const checked = [...text.matchAll(/checkOptions\('\w+', (?:o\.)?(\w+), options\)/g)].map(([, table]) => table);
+    expect(taken.length).toBe(checked.length);
+    expect(taken.map((type) => type?.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase())).toEqual(checked);
+  });
+
+  it.each(each)('of %s: %s is turned down when it is nothing that could be meant', async (_, option, name, call) => {
+    const p = await openMemoryStore();
+    for (const value of [null, Number.NaN, -1, () => 1, Symbol('x'), [[]], { [option]: option }]) {
+      await expect(call(p, { [option]: value } as never), String(value)).rejects.toMatchObject(
+        refusal(new RegExp(`^${name}: .*${option}`)),
+      );
+    }
+  });
+
+  it.each(entries)('of %s are turned down when one of them is unknown, or when they are no object', async (...row) => {
+    const [, name, table, call] = row;
+    const p = await openMemoryStore();
+    await expect(call(p, { nonsense: undefined } as never)).rejects.toMatchObject(
+      refusal(new RegExp(`^${name}: there is no option (registry\\.|limits\\.)?nonsense$`), Object.keys(table)[0]),
+    );
+    for (const options of [null, 7, 'text', [], true]) {
+      await expect(call(p, options as never), String(options)).rejects.toMatchObject(refusal(/must be an object/));
+    }
+  });
+
+  it.each(entries)('of %s may all be undefined, which is as if they were left out', (_, name, table) => {
+    const options = Object.fromEntries(Object.keys(table).map((option) => [option, undefined]));
+    expect(() => checkOptions(name, table as OptionTable<unknown>, options)).not.toThrow();
+  });
+});
+
+describe('options that are undefined', () => {
+  it('leave the defaults as they are', async () => {
+    const nothing = (table: Table) => Object.fromEntries(Object.keys(table).map((option) => [option, undefined]));
+    const root = join(temporaryDirectory(), 'store');
+    const limits = nothing(PULL_LIMITS);
+    const p = await Provisioner.open({ ...nothing(o.PROVISIONER_OPTIONS), limits, root, records: 'memory' });
+    const source = await layoutOf(buildImage([buildLayer([{ path: 'app', content: 'v1' }])]));
+    await p.pull(source, { ...nothing(o.PULL_IMAGE_OPTIONS), name: 'app' });
+    await p.provision('c', 'app', { ...nothing(o.PROVISION_OPTIONS), backend: 'copy' });
+    expect(await p.destroy('c', nothing(o.DESTROY_OPTIONS))).toBe(true);
+    await p.close(nothing(o.CLOSE_OPTIONS));
+  });
+});
+
+describe('what is turned down', () => {
+  it.each<[string, (p: Provisioner) => Promise<unknown>, string, string?]>([
+    ['dryrun', (p) => p.pruneImages([], { dryrun: true } as never), 'no option dryrun', 'did you mean dryRun?'],
+    ['dry-run', (p) => p.pruneImages([], { 'dry-run': true } as never), 'no option dry-run', 'did you mean dryRun?'],
+    ['a letter too few', (p) => p.pruneImages([], { keepByts: 1 } as never), 'no option keepByts', 'mean keepBytes?'],
+    ['two letters changed', (p) => p.pull('a', { platfrom: 'x' } as never), 'platfrom', 'did you mean platform?'],
+    ['a far one', (p) => p.destroy('a', { force: true } as never), 'no option force', 'there are: signal'],
+    ['an inherited name', (p) => p.destroy('a', { constructor: 1 } as never), 'no option constructor'],
+    [
+      'a nested one',
+      (p) => p.pull('a', { registry: { retrys: 1 } } as never),
+      'registry.retrys',
+      'mean registry.retries?',
+    ],
+    ['a size with a unit', (p) => p.pruneImages([], { keepBytes: '5G' } as never), 'keepBytes must be a whole'],
+    ['a half worker', () => Provisioner.open({ workers: 1.5 }), 'workers must be a whole number from 1 to 64; not 1.5'],
+    ['a backend', () => Provisioner.open({ backend: 'x' } as never), 'one of auto, overlay, copy, bind; not "x"'],
+    ['an empty root', () => Provisioner.open({ root: '' }), 'root must be a path'],
+    ['a root with NUL', () => Provisioner.open({ root: '/a\0b' }), 'root must be a path'],
+    ['a limit below zero', () => Provisioner.open({ limits: { maxEntries: -1 } }), 'limits.maxEntries must be'],
+    ['a limit that is none', () => Provisioner.open({ limits: { maxImageBytes: Number.NaN } }), 'not NaN'],
+    ['a timeout that no timer can wait', () => Provisioner.open({ lockTimeout: 2 ** 31 }), 'lockTimeout must be'],
+    ['a controller', (p) => p.pull('a', { signal: new AbortController() as never }), 'signal must be an AbortSignal'],
+    [
+      'half of the credentials',
+      (p) => p.pull('a', { registry: { credentials: { username: 'me' } as never } }),
+      'registry.credentials.password is missing',
+    ],
+    ['one known id', (p) => p.recover({ knownContainerIds: 'job-1' as never }), 'knownContainerIds must be a list'],
+    ['one exclusion', (p) => p.pruneImages('app:v2' as never), 'excludedImages must be a list'],
+    ['a pull without a source', (p) => p.pull(undefined as never), 'source must be a text; it is missing'],
+    ['a request without one', (p) => p.request(undefined as never), 'source must be a text; it is missing'],
+    [
+      'a provision without an image',
+      (p) => p.provision('x', undefined as never),
+      'image must be a text; it is missing',
+    ],
+    ['a destroy without an id', (p) => p.destroy(undefined as never), 'containerId must be a text; it is missing'],
+    ['a tag without a name', (p) => p.tag('app', undefined as never), 'name must be a text; it is missing'],
+    ['a pin that says nothing', (p) => p.setPinned('app', undefined as never), 'pinned must be true or false'],
+    ['a why without a thing', (p) => p.why(undefined as never), 'thing must be a text; it is missing'],
+    ['an archive that is none', (p) => p.load(Buffer.from('x') as never), 'input must be the path of an archive'],
+    ['an archive without a name', (p) => p.load(''), 'input must be the path of an archive'],
+  ])('says what was meant: %s', async (_, call, message, hint) => {
+    await expect(call(await openMemoryStore())).rejects.toMatchObject(refusal(message, hint));
+  });
+
+  it('is never shown where it may be a secret', async () => {
+    const p = await openMemoryStore();
+    for (const credentials of [
+      'me:secret-4711',
+      { username: 'me', password: 4711 },
+      { username: 'me', pasword: '4711' },
+    ]) {
+      const error = await p
+        .pull('app', { registry: { credentials } } as never)
+        .catch((reason: ProvisionerError) => reason);
+      expect(error).toMatchObject({ code: 'ERR_BAD_OPTION' });
+      expect(JSON.stringify([(error as ProvisionerError).message, error])).not.toContain('4711');
+    }
+  });
+
+  it('changes nothing: no store is made, and none is touched', async () => {
+    const root = temporaryDirectory();
+    await expect(Provisioner.open({ root: join(root, 'store'), recordz: 'memory' } as never)).rejects.toThrow(
+      'recordz',
+    );
+    expect(readdirSync(root)).toEqual([]);
+    const p = await openMemoryStore();
+    await p.pull(await layoutOf(buildImage([buildLayer([{ path: 'app' }])])), { name: 'app' });
+    await expect(p.pruneImages([], { dryrun: true } as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    expect(await p.images()).toHaveLength(1);
+  });
+});

@@ -1,0 +1,75 @@
+import { setImmediate } from 'node:timers/promises';
+import { ProvisionerError } from '../errors.js';
+
+/** So many operations are begun before others in the process get a turn, and fewer need not be counted: each works for some tenths of a millisecond before it first waits for anything. */
+const AT_ONCE = 16;
+
+/**
+ * The calls of one provisioner. Each goes through `run`, so that none begins after `close`, and `close` waits for all that have begun before.
+ *
+ *   run ──► run ──► close: nobody begins any more ──► what was begun ends ──► all that was opened is let go
+ */
+export class Operations {
+  readonly #running = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+  /** Begun since others had a turn, while there are many. */
+  #begun = 0;
+  #nextTurn: Promise<void> | undefined;
+
+  /** @throws ProvisionerError `ERR_CLOSED`, and what `work` throws */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
+    const operation = this.#paced(work);
+    this.#running.add(operation);
+    try {
+      return await operation;
+    } finally {
+      this.#running.delete(operation);
+    }
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+  }
+
+  /** Lets nobody begin any more. @param work once, however often this is called */
+  close(work: () => Promise<void>): Promise<void> {
+    this.#closing ??= work();
+    return this.#closing;
+  }
+
+  /** However many are begun at once, the event loop goes on, and they begin in their order. */
+  async #paced<T>(work: () => Promise<T>): Promise<T> {
+    // Those that wait for a turn are among them, so nobody overtakes them.
+    if (this.#running.size < AT_ONCE && this.#nextTurn === undefined) return work();
+    while (this.#begun >= AT_ONCE) await this.#turn();
+    this.#begun++;
+    void this.#turn();
+    return work();
+  }
+
+  #turn(): Promise<void> {
+    this.#nextTurn ??= setImmediate().then(() => {
+      this.#begun = 0;
+      this.#nextTurn = undefined;
+    });
+    return this.#nextTurn;
+  }
+}
+
+/**
+ * Takes steps one after the other, each whatever became of those before it.
+ * @throws what the first one that failed threw, when all have been taken
+ */
+export async function takeAll(steps: readonly (() => unknown)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}

@@ -1,0 +1,53 @@
+import type { BackendReport } from '../backends/backends.js';
+import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
+import type { StoreLockState } from '../locks/store-lock.js';
+import type { Degradation } from '../store/fidelity.js';
+import type { StoreFormat } from '../store/store-format.js';
+import type { ParkedEntry } from '../store/sweeper.js';
+import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
+import { readNames } from '../tree/read-names.js';
+import type { Parts } from './parts.js';
+
+export interface StoreInfo {
+  readonly root: string;
+  readonly format: StoreFormat;
+  readonly owner: string;
+  /** `native` with koffi on Linux. */
+  readonly syscalls: 'native' | 'native-free';
+  /** Why they are not native. */
+  readonly nativeMissing: string | undefined;
+  /** What its layers lose though this machine could keep it; undefined for a store that is as good as it can be here. */
+  readonly degradation: Degradation | undefined;
+  /** What inflates gzip layers: ISA-L where the system has it, else Node's zlib. */
+  readonly gzip: 'isal' | 'zlib';
+  /** Why that is not ISA-L. */
+  readonly isalMissing: string | undefined;
+  readonly workers: number;
+  readonly backends: readonly BackendReport[];
+  readonly images: number;
+  readonly layers: number;
+  readonly containers: number;
+  /** Who is at the lock just now. */
+  readonly lock: StoreLockState;
+  /** What waits in `gc/` to be deleted; `parked` is what this process tried to delete and could not. */
+  readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
+}
+
+export async function storeInfo(parts: Parts): Promise<StoreInfo> {
+  const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = parts;
+  return {
+    root: paths.root,
+    format,
+    owner,
+    syscalls: loadSyscalls().kind,
+    nativeMissing: nativeMissingReason(),
+    degradation: fidelity.degradation(),
+    gzip: loadIsal() === null ? 'zlib' : 'isal',
+    isalMissing: isalMissingReason(),
+    workers: pool.size,
+    backends: (await parts.backends()).report(),
+    ...(await metadata.count()),
+    lock: storeLock.state(),
+    gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
+  };
+}
