@@ -8,6 +8,7 @@ import {
   putLayers,
   rootfs,
   setClock,
+  theirs,
 } from './metadata-records.js';
 import { forgetTree, idsOf, putApp, putReady, states } from './metadata-steps.js';
 
@@ -105,6 +106,28 @@ export function containerContract(context: MetadataContractContext): void {
       expect(await ids('two')).toEqual(['a', 'a-b']);
       expect(await ids('three')).toEqual([]);
       expect((await manager.listContainers('two')).map((container) => container.rootfses.length)).toEqual([2, 1]);
+    });
+
+    it('where a rootfs is mounted is recorded with it, and again when it is mounted elsewhere', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      const mount = { boot: 'first', namespace: 'mnt:[1]', process: ours };
+      await manager.putRootfs(rootfs('r1', 'c1', { mount }));
+      await manager.putRootfs(rootfs('r2', 'c1', { backend: 'copy' }), ours);
+      const mounts = async () => Object.fromEntries((await manager.rootfsesIn('c1')).map((one) => [one.id, one.mount]));
+      expect(await mounts()).toEqual({ r1: mount, r2: undefined });
+      const again = { boot: 'second', namespace: 'mnt:[2]', process: theirs };
+      await manager.setRootfsMounts(
+        [
+          { containerId: 'c1', id: 'r1' },
+          { containerId: 'c1', id: 'gone' },
+        ],
+        again,
+      );
+      await manager.finishRootfs({ containerId: 'c1', id: 'r2' });
+      expect(await mounts()).toEqual({ r1: again, r2: undefined });
+      expect((await manager.getContainer('c1'))?.rootfses[0]?.mount).toEqual(again);
+      expect((await manager.listContainers())[0]?.rootfses[0]?.mount).toEqual(again);
     });
 
     it('a rootfs needs its image, and nothing is recorded of one whose image is not there', async () => {

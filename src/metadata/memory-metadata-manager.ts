@@ -1,5 +1,6 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import { digestHex } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { isInTree } from './container-tree.js';
 import { type ContainerRecord, containersOf, oldestFirst } from './containers.js';
@@ -209,7 +210,7 @@ export class MemoryMetadataManager implements MetadataManager {
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     this.#requireOpen();
-    const { containerId, id, owner, image: imageId, backend } = rootfs;
+    const { containerId, id, owner, image: imageId, backend, mount } = rootfs;
     const image = this.#images.get(imageId);
     const key = rootfsKey(rootfs);
     if (this.#rootfses.has(key)) throw rootfsIdTaken(id);
@@ -223,11 +224,20 @@ export class MemoryMetadataManager implements MetadataManager {
       backend,
       state: maker === undefined ? 'ready' : 'provisioning',
       maker,
+      mount: mount && { ...mount },
       createdAt,
       layers: [...image.layers],
       complete: true,
     });
     if (image.lastUsedAt < createdAt - 1000) this.#images.set(imageId, { ...image, lastUsedAt: createdAt });
+  }
+
+  async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
+    this.#requireOpen();
+    for (const key of keys.map(rootfsKey)) {
+      const rootfs = this.#rootfses.get(key);
+      if (rootfs !== undefined) this.#rootfses.set(key, { ...rootfs, mount: { ...mount } });
+    }
   }
 
   async finishRootfs(key: RootfsKey): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import type { PullRecords } from './pull-records.js';
 
@@ -93,6 +94,8 @@ export interface MetadataManager extends PullRecords {
    *   with this id already; then nothing has changed
    */
   putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void>;
+  /** Where rootfses have been mounted again; some hundred at a time, since it takes the event loop. Harmless for those that have been forgotten. */
+  setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void>;
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
   finishRootfs(rootfs: RootfsKey): Promise<void>;
   /** The rootfses of a container and of all below it, children before parents, the newest first. */
@@ -209,9 +212,13 @@ export interface NewRootfs extends RootfsKey {
   readonly owner: string;
   readonly image: ImageId;
   readonly backend: string;
+  /** Where it is mounted; undefined for one that is no mount. */
+  readonly mount?: MountPlace | undefined;
 }
 
-export interface RootfsRecord extends NewRootfs {
+export interface RootfsRecord extends Omit<NewRootfs, 'mount'> {
+  /** Where it was mounted last; undefined for one that is no mount, or that was recorded before places were. */
+  readonly mount: MountPlace | undefined;
   readonly state: 'provisioning' | 'ready';
   /** The process that is making it, while it is `provisioning`. */
   readonly maker: ProcessIdentity | undefined;

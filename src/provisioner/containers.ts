@@ -7,12 +7,15 @@ import { crashPoint } from '../crash-points.js';
 import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
 import type { Liveness } from '../locks/liveness.js';
+import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 export interface ContainersParts {
@@ -49,7 +52,7 @@ const FIND_ATTEMPTS = 3;
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
  *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
- *   mount again:            lock alone [ look whether it is still wanted and not mounted ──► mount ]
+ *   mount again:            lock alone [ look whether it is still wanted and mounted nowhere ──► mount ] ──► record where
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
@@ -60,11 +63,14 @@ const FIND_ATTEMPTS = 3;
 export class Containers {
   readonly #parts: ContainersParts;
   readonly #locks = new ContainerLocks();
+  readonly #here: MountNamespace = mountNamespaceHere();
+  readonly #remover: RootfsRemover;
   /** Provisions and destroys under way. */
   #atWork = 0;
 
   constructor(parts: ContainersParts) {
     this.#parts = parts;
+    this.#remover = new RootfsRemover(parts.backends, parts.directories, this.#here);
   }
 
   /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it */
@@ -97,7 +103,7 @@ export class Containers {
     );
   }
 
-  /** @returns false when there is no such container */
+  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` */
   async destroy(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
     return this.#withContainer(
       containerId,
@@ -169,16 +175,18 @@ export class Containers {
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it. With the lock held alone, since it may have been recorded as a mount, mounted again by another
-   * recovery, or destroyed since it was looked at.
-   * @returns false when that was so @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
+   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. With the lock held alone, since it may have been recorded as a
+   * mount, mounted again by another recovery, or destroyed since it was looked at.
+   * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
+   *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { backends, directories, storeLock, metadata, paths } = this.#parts;
+    const { backends, directories, storeLock, metadata, paths, liveness } = this.#parts;
     if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
     const remount = async () => {
-      const recorded = await metadata.getContainer(rootfs.containerId);
-      if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
+      const container = await metadata.getContainer(rootfs.containerId);
+      const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
+      if (recorded === undefined) return false;
       directories.requireOwn(rootfs);
       const target = directories.rootfs(rootfs);
       if (!existsSync(target) || isMountPoint(target)) return false;
@@ -190,16 +198,34 @@ export class Containers {
       }
       const [first] = stack;
       if (first === undefined) throw layersGone(rootfs.image, 'where it came from');
+      const backend = backends.named(rootfs.backend);
       const places = { rootfs: target, scratch: directories.scratch(rootfs) };
-      await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
+      const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
+      if (why !== undefined) throw mountedElsewhere(rootfs, why);
+      await backend?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
       return true;
     };
     return storeLock.withExclusive('recover', remount, signal);
   }
 
-  /** Whether rootfses of this backend are mounts. */
-  isMountedBackend(name: string): boolean {
-    return this.#parts.backends.named(name)?.mounts ?? false;
+  /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */
+  isPlaceOutdated({ mount }: RootfsRecord): boolean {
+    return mount === undefined || whereabouts(mount, this.#here) === 'before';
+  }
+
+  /**
+   * Records that rootfses are mounted in this namespace. Many at once, since each time waits for the disk: until then others go by what the kernel says,
+   * so a crash in between breaks nothing.
+   */
+  async recordMounts(rootfses: readonly RootfsRecord[]): Promise<void> {
+    if (rootfses.length === 0) return;
+    await this.#parts.metadata.setRootfsMounts(rootfses, this.#place);
+    crashPoint('recover.mountsRecorded');
+  }
+
+  /** Where this provisioner mounts. */
+  get #place(): MountPlace {
+    return { ...this.#here, process: this.#parts.liveness.identity };
   }
 
   async #withContainer<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -218,12 +244,13 @@ export class Containers {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { metadata, owner, storeLock } = this.#parts;
+    const mount = this.#place;
     await storeLock.withShared(async () => {
       const stack = await this.#stack(image);
-      await this.#undoing(place, async () => {
+      await this.#undoing({ ...place, mount }, async () => {
         await this.#make(place, stack, backend, signal);
         // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
-        await metadata.putRootfs({ ...place, owner, image: image.id });
+        await metadata.putRootfs({ ...place, owner, image: image.id, mount });
       });
     }, signal);
     crashPoint('provision.finished');
@@ -266,7 +293,7 @@ export class Containers {
     crashPoint('provision.made');
   }
 
-  async #undoing(place: RootfsPlace, work: () => Promise<void>): Promise<void> {
+  async #undoing(place: PlacedRootfs, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
@@ -277,18 +304,14 @@ export class Containers {
     }
   }
 
-  /** Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched. */
-  async takeApart(rootfs: RootfsPlace): Promise<void> {
-    const { backends, directories } = this.#parts;
-    const link = directories.symlinkTo(rootfs);
-    if (link !== undefined) {
-      directories.removeSymlink(link, rootfs);
-      return;
-    }
-    await backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs), this.#atWork > 1);
-    crashPoint('destroy.letGo');
-    await directories.remove(rootfs);
-    crashPoint('destroy.removed');
+  /** As `RootfsRemover.takeApart`. */
+  takeApart(rootfs: PlacedRootfs): Promise<void> {
+    return this.#remover.takeApart(rootfs, this.#atWork > 1);
+  }
+
+  /** As `RootfsRemover.mayBeMountedElsewhere`. */
+  mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
+    return this.#remover.mayBeMountedElsewhere(rootfs);
   }
 
   /** The layers of an image with what the records say of them, bottom first. */

@@ -9,7 +9,7 @@ import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
 import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
 import type { StoreLockState } from '../locks/store-lock.js';
-import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
+import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
 import type { PruneOptions, PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
@@ -18,12 +18,14 @@ import type { Availability, PullUnderWay } from '../store/availability.js';
 import type { Degradation } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
+import { RootfsMounts } from '../store/rootfs-mounts.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
 import { readNames } from '../tree/read-names.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
+import { type ContainerInfo, containerInfo } from './container-info.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
 import type {
@@ -45,11 +47,6 @@ export interface ProvisionedRootfs {
   readonly backend: string;
   readonly image: ImageRecord;
   readonly runtime: RuntimeConfig;
-}
-
-/** A container and where its rootfses are. */
-export interface ContainerInfo extends Omit<ContainerRecord, 'rootfses'> {
-  readonly rootfses: readonly (ContainerRecord['rootfses'][number] & { readonly rootfs: string })[];
 }
 
 export interface StoreInfo {
@@ -207,7 +204,11 @@ export class Provisioner {
     return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
   }
 
-  /** Removes a container's rootfses, those of nested containers first. @returns false when there is no such container */
+  /**
+   * Removes a container's rootfses, those of nested containers first.
+   * @returns false when there is no such container
+   * @throws `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
+   */
   async destroy(containerId: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     this.#checkOpen();
     checkContainerId(containerId);
@@ -280,11 +281,12 @@ export class Provisioner {
   /** The containers of all owners, or of one, sorted by id. */
   async containers(options: { readonly owner?: string } = {}): Promise<ContainerInfo[]> {
     this.#checkOpen();
-    const containers = await this.#parts.metadata.listContainers(options.owner);
-    return mapUnhurried(containers, (container) => ({
-      ...container,
-      rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
-    }));
+    const { paths, metadata, directories } = this.#parts;
+    const containers = await metadata.listContainers(options.owner);
+    if (containers.length === 0) return [];
+    // After the records: what is recorded as a mount is mounted by then.
+    const mounts = await RootfsMounts.read(paths);
+    return mapUnhurried(containers, (container) => containerInfo(container, directories, mounts));
   }
 
   /**
