@@ -16,6 +16,7 @@ export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from '.
 export { defaultRoot } from './paths.js';
 export type { ContainerInfo, RootfsInfo } from './provisioner/container-info.js';
 export type {
+  ChangeOptions,
   CheckOptions,
   ImageRequestOptions,
   ProvisionerOptions,

@@ -31,6 +31,7 @@ import type {
   PullResult,
 } from './pull-records.js';
 import {
+  containerForeign,
   imageNotFound,
   layersNotFound,
   leaseGone,
@@ -210,7 +211,9 @@ export class MemoryMetadataManager implements MetadataManager {
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     this.#requireOpen();
-    const { containerId, id, owner, image: imageId, backend, mount } = rootfs;
+    const { containerId, id, image: imageId, backend, mount } = rootfs;
+    const owner = this.#containerOwner(containerId) ?? rootfs.owner;
+    if (owner !== rootfs.owner && !rootfs.anyOwner) throw containerForeign(containerId, owner);
     const image = this.#images.get(imageId);
     const key = rootfsKey(rootfs);
     if (this.#rootfses.has(key)) throw rootfsIdTaken(id);
@@ -219,7 +222,7 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#rootfses.set(key, {
       containerId,
       id,
-      owner: this.#inTree(containerId).find((other) => other.containerId === containerId)?.owner ?? owner,
+      owner,
       image: imageId,
       backend,
       state: maker === undefined ? 'ready' : 'provisioning',
@@ -230,6 +233,11 @@ export class MemoryMetadataManager implements MetadataManager {
       complete: true,
     });
     if (image.lastUsedAt < createdAt - 1000) this.#images.set(imageId, { ...image, lastUsedAt: createdAt });
+  }
+
+  async containerOwner(containerId: string): Promise<string | undefined> {
+    this.#requireOpen();
+    return this.#containerOwner(containerId);
   }
 
   async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
@@ -420,6 +428,10 @@ export class MemoryMetadataManager implements MetadataManager {
 
   #inTree(top: string): RootfsRecord[] {
     return [...this.#rootfses.values()].filter((rootfs) => isInTree(rootfs.containerId, top));
+  }
+
+  #containerOwner(containerId: string): string | undefined {
+    return this.#inTree(containerId).find((rootfs) => rootfs.containerId === containerId)?.owner;
   }
 
   #imageRecord({ layers, ...image }: StoredImage): ImageRecord {

@@ -14,7 +14,7 @@ import type { PullRecords } from './pull-records.js';
  * nothing.
  *
  * A **container** is recorded with its first **rootfs** and goes with its last one. Ids nest (`parent/child`), and the
- * tree is read off the ids: a parent need not be recorded itself. A rootfs that takes long to make is `provisioning` before
+ * tree is read off the ids: a parent need not be recorded itself, nor be of the same owner. A rootfs that takes long to make is `provisioning` before
  * anything of it stands on disk, with the process that makes it; one that is made at once is recorded when it is `ready`. It is forgotten when
  * nothing of it stands on disk any more.
  *
@@ -90,10 +90,12 @@ export interface MetadataManager extends PullRecords {
   /**
    * Records a rootfs, with the stack that its image has now; the image's last use is now, to a second.
    * @param maker the process that is about to make it, which is then `provisioning`; undefined when it is made, and `ready`
-   * @throws ProvisionerError `ERR_IMAGE_NOT_FOUND` when the image is not recorded (any more), `ERR_BAD_OPTION` when the container has a rootfs
-   *   with this id already; then nothing has changed
+   * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when the container is another owner's, `ERR_IMAGE_NOT_FOUND` when the image is not recorded (any more),
+   *   `ERR_BAD_OPTION` when the container has a rootfs with this id already; then nothing has changed
    */
   putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void>;
+  /** Whose a container is; undefined when there is none. What counts is `putRootfs`, which asks in its own transaction. */
+  containerOwner(containerId: string): Promise<string | undefined>;
   /** Where rootfses have been mounted again; some hundred at a time, since it takes the event loop. Harmless for those that have been forgotten. */
   setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void>;
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
@@ -208,15 +210,17 @@ export interface RootfsKey {
 }
 
 export interface NewRootfs extends RootfsKey {
-  /** Counts only when the container is new: a container keeps the owner it was made with. */
+  /** Who asks for it. */
   readonly owner: string;
+  /** Add to a container of whatever owner, whose it stays. Default: false. */
+  readonly anyOwner?: boolean | undefined;
   readonly image: ImageId;
   readonly backend: string;
   /** Where it is mounted; undefined for one that is no mount. */
   readonly mount?: MountPlace | undefined;
 }
 
-export interface RootfsRecord extends Omit<NewRootfs, 'mount'> {
+export interface RootfsRecord extends Omit<NewRootfs, 'anyOwner' | 'mount'> {
   /** Where it was mounted last; undefined for one that is no mount, or that was recorded before places were. */
   readonly mount: MountPlace | undefined;
   readonly state: 'provisioning' | 'ready';

@@ -176,6 +176,10 @@ export class SqliteMetadataManager implements MetadataManager {
     if (used) this.#cache.clear();
   }
 
+  async containerOwner(containerId: string): Promise<string | undefined> {
+    return this.#db.read(() => rootfses.containerOwner(this.#db, containerId));
+  }
+
   async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
     return this.#db.write(() => rootfses.setRootfsMounts(this.#db, keys, mount));
   }

@@ -4,7 +4,7 @@ import type { ProcessIdentity } from '../locks/process-identity.js';
 import { rangeBelow } from './container-tree.js';
 import { type ContainerRecord, containersOf } from './containers.js';
 import type { NewRootfs, RootfsKey, RootfsRecord } from './metadata-manager.js';
-import { imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
+import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
@@ -32,6 +32,12 @@ const SELECT_ROOTFS = `
 export const ROOTFSES_IN_TREE = `${SELECT_ROOTFS} WHERE container = ? OR (container >= ? AND container < ?)
   ORDER BY container DESC, created_at DESC, id DESC`;
 
+/** @returns undefined when there is no such container */
+export function containerOwner(db: SqliteConnection, containerId: string): string | undefined {
+  const select = db.statement<[string], { owner: string }>('SELECT owner FROM rootfs WHERE container = ? LIMIT 1');
+  return select.get(containerId)?.owner;
+}
+
 /** @returns whether the image's last use has been written */
 export function putRootfs(
   db: SqliteConnection,
@@ -39,7 +45,7 @@ export function putRootfs(
   maker: ProcessIdentity | undefined,
   now: number,
 ): boolean {
-  const { containerId, id, owner, image, backend, mount } = rootfs;
+  const { containerId, id, owner, anyOwner, image, backend, mount } = rootfs;
   const { boot = null, namespace = null, process = null } = mount ?? {};
   const inserted = db
     .statement<unknown[]>(
@@ -47,6 +53,7 @@ export function putRootfs(
        SELECT @containerId, @id, coalesce((SELECT owner FROM rootfs WHERE container = @containerId LIMIT 1), @owner), @image, @backend,
          iif(@maker IS NULL, 'ready', 'provisioning'), @maker, @now, image.stack, @boot, @namespace, @process
        FROM image WHERE image.id = @image
+         AND (@anyOwner OR NOT EXISTS (SELECT 1 FROM rootfs WHERE container = @containerId AND owner <> @owner))
        ON CONFLICT DO NOTHING`,
     )
     .run({
@@ -60,13 +67,9 @@ export function putRootfs(
       process,
       now,
       maker: maker ?? null,
+      anyOwner: anyOwner ? 1 : 0,
     });
-  if (inserted.changes === 0) {
-    const taken = db
-      .statement<[string, string], { found: 1 }>('SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?')
-      .get(containerId, id);
-    throw taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
-  }
+  if (inserted.changes === 0) throw reasonNotRecorded(db, rootfs);
   // To a second: an image that is provisioned all the time is not written all the time.
   const used = db
     .statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?')
@@ -81,6 +84,15 @@ export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKe
     )
     .run(containerId, id);
   if (finished.changes === 0) throw rootfsGone(id);
+}
+
+function reasonNotRecorded(db: SqliteConnection, { containerId, id, owner, anyOwner, image }: NewRootfs): Error {
+  const recorded = containerOwner(db, containerId) ?? owner;
+  if (recorded !== owner && !anyOwner) return containerForeign(containerId, recorded);
+  const taken = db
+    .statement<[string, string], { found: 1 }>('SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?')
+    .get(containerId, id);
+  return taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
 }
 
 export function setRootfsMounts(db: SqliteConnection, rootfses: readonly RootfsKey[], mount: MountPlace): void {

@@ -10,10 +10,12 @@ import type { Liveness } from '../locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
+import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
@@ -59,6 +61,9 @@ const FIND_ATTEMPTS = 3;
  * recovery, or destroy, puts it right.
  *
  * The lock keeps the layers until the record does.
+ *
+ * A container belongs to the owner of its rootfses; one that is nested in it, to whoever made that. Whether another one may add to it is decided in the
+ * transaction that records the rootfs; whether it may be destroyed, by the records of just those rootfses that then go: a rootfs never changes its owner.
  */
 export class Containers {
   readonly #parts: ContainersParts;
@@ -78,11 +83,13 @@ export class Containers {
     containerId: string,
     findImage: () => Promise<ImageRecord>,
     choice: BackendChoice,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<MadeRootfs> {
     return this.#withContainer(
       containerId,
       async () => {
+        // Before an image is pulled for nothing. What counts is asked again when the rootfs is recorded.
+        if (!anyOwner) await this.#requireOwner(containerId);
         const backend = this.#parts.backends.choose(choice);
         for (let attempt = 1; ; attempt++) {
           const image = await findImage();
@@ -90,8 +97,8 @@ export class Containers {
           this.#parts.directories.requireOwn(place);
           try {
             await (backend.mounts
-              ? this.#mount(place, image, backend, signal)
-              : this.#copy(place, image, backend, signal));
+              ? this.#mount(place, image, backend, { signal, anyOwner })
+              : this.#copy(place, image, backend, { signal, anyOwner }));
             return { image, rootfs: this.#parts.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
           } catch (error) {
             const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
@@ -103,12 +110,12 @@ export class Containers {
     );
   }
 
-  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` */
-  async destroy(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_ELSEWHERE` */
+  async destroy(containerId: string, { signal, anyOwner }: ChangeOptions): Promise<boolean> {
     return this.#withContainer(
       containerId,
       async () => {
-        const rootfses = await this.#made(containerId, signal);
+        const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
         // When several destroy it at once, each does all of it, and one says so.
         const removed = rootfses.length > 0 && (await this.remove(rootfses, signal)) > 0;
         return (await this.#destroyUnrecorded(containerId, signal)) || removed;
@@ -123,7 +130,8 @@ export class Containers {
       containerId,
       async () => {
         const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
-        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId);
+        const { owner } = this.#parts;
+        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId && rootfs.owner === owner);
         return (await this.remove(own, signal)) > 0;
       },
       signal,
@@ -241,7 +249,7 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock } = this.#parts;
     const mount = this.#place;
@@ -250,7 +258,7 @@ export class Containers {
       await this.#undoing({ ...place, mount }, async () => {
         await this.#make(place, stack, backend, signal);
         // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
-        await metadata.putRootfs({ ...place, owner, image: image.id, mount });
+        await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id, mount });
       });
     }, signal);
     crashPoint('provision.finished');
@@ -260,12 +268,12 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock, liveness, sync } = this.#parts;
     const stack = await storeLock.withShared(async () => {
       const layers = await this.#stack(image);
-      await metadata.putRootfs({ ...place, owner, image: image.id }, liveness.identity);
+      await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id }, liveness.identity);
       return layers;
     }, signal);
     crashPoint('provision.recorded');
@@ -342,15 +350,27 @@ export class Containers {
     );
   }
 
-  /** What is recorded in the tree of a container, once no living process is making a part of it any more. */
-  async #made(containerId: string, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
-    const { metadata, liveness } = this.#parts;
+  async #requireOwner(containerId: string): Promise<void> {
+    const { metadata, owner } = this.#parts;
+    const recorded = await metadata.containerOwner(containerId);
+    if (recorded !== undefined && recorded !== owner) throw containerForeign(containerId, recorded);
+  }
+
+  /**
+   * What is recorded in the tree of a container, once no living process is making a part of it any more.
+   * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
+   */
+  async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
+    const { metadata, liveness, owner } = this.#parts;
     // What this provisioner has under way comes before or after, by the container's own lock; a record of it is of one that failed.
     const isBeingMade = ({ maker }: RootfsRecord) =>
       maker !== undefined && maker !== liveness.identity && liveness.isAlive(maker);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
       const rootfses = await metadata.rootfsesIn(containerId);
+      // The container itself rather than one in it: children come first.
+      const foreign = anyOwner ? undefined : rootfses.findLast((rootfs) => rootfs.owner !== owner);
+      if (foreign !== undefined) throw containerForeign(foreign.containerId, foreign.owner);
       if (!rootfses.some(isBeingMade)) return rootfses;
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }

@@ -67,10 +67,16 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'> {
+/** Of a call that changes a container. */
+export interface ChangeOptions {
+  /** Change it whoever its owner is, who stays its owner. Default: false, and another owner's container is left alone. */
+  readonly anyOwner?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'>, ChangeOptions {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;
   /** Default: `missing`. */
   readonly pullPolicy?: PullPolicy | undefined;
-  readonly signal?: AbortSignal | undefined;
 }

@@ -29,6 +29,7 @@ import { type ContainerInfo, containerInfo } from './container-info.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
 import type {
+  ChangeOptions,
   CheckOptions,
   ImageRequestOptions,
   ProvisionerOptions,
@@ -194,25 +195,26 @@ export class Provisioner {
   /**
    * Makes a root filesystem for a container; another one, when the container has some already. A failed call leaves nothing.
    * @param containerId such as `job-1` or `pod/sidecar` @param image a stored image, or a source to pull
+   * @throws `ERR_CONTAINER_FOREIGN` when the container is another owner's, and what a pull throws
    */
   async provision(containerId: string, image: string, options: ProvisionOptions = {}): Promise<ProvisionedRootfs> {
     this.#checkOpen();
     checkContainerId(containerId);
     const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
     const find = async () => (await this.#parts.requests()).resolve(image, options);
-    const made = await this.#track(this.#provision(containerId, find, backend, options.signal));
+    const made = await this.#track(this.#provision(containerId, find, backend, options));
     return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
   }
 
   /**
    * Removes a container's rootfses, those of nested containers first.
    * @returns false when there is no such container
-   * @throws `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
+   * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
    */
-  async destroy(containerId: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+  async destroy(containerId: string, options: ChangeOptions = {}): Promise<boolean> {
     this.#checkOpen();
     checkContainerId(containerId);
-    return this.#freeing(async () => (await this.#parts.containers()).destroy(containerId, options.signal));
+    return this.#freeing(async () => (await this.#parts.containers()).destroy(containerId, options));
   }
 
   /** Keeps an image from every prune, or no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
@@ -355,9 +357,9 @@ export class Provisioner {
     containerId: string,
     find: () => Promise<ImageRecord>,
     backend: BackendChoice,
-    signal: AbortSignal | undefined,
+    options: ChangeOptions,
   ): Promise<MadeRootfs> {
-    return (await this.#parts.containers()).provision(containerId, find, backend, signal);
+    return (await this.#parts.containers()).provision(containerId, find, backend, options);
   }
 
   #find(image: string): Promise<ImageRecord> {

@@ -12,7 +12,7 @@ import { APP_V1, APP_V2, newStore } from './run-cli.js';
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 /** Of `ps`. */
-type PsDocument = { rootfses: { state: string; mount: string | null }[] }[];
+type PsDocument = { id: string; owner: string; rootfses: { state: string; mount: string | null }[] }[];
 
 const stores: ReturnType<typeof newStore>[] = [];
 
@@ -26,7 +26,7 @@ function containerStore() {
 afterEach(async () => {
   for (const { json, lines } of stores.splice(0)) {
     for (const { id } of (await json('ps')) as { id: string }[]) {
-      if (!id.includes('/')) await lines('destroy', id);
+      if (!id.includes('/')) await lines('destroy', id, '--any-owner');
     }
   }
 });
@@ -205,6 +205,37 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
     expect(await lines('recover')).toEqual([`mounted ${rootfs} again`]);
     expect(await states()).toEqual([['ready', 'mounted']]);
     await lines('destroy', 'job');
+  });
+});
+
+describeWith(['root', 'overlay'], 'the owner of a container', () => {
+  it('is asked of who would change it, by provision and by destroy, and everybody may read', async () => {
+    const { lines, run, json } = containerStore();
+    await lines('pull', APP_V1);
+    await lines('provision', 'job', 'app:v1', '--owner', 'A');
+    for (const args of [
+      ['provision', 'job', 'app:v1'],
+      ['provision', 'job', 'app:v1', '--owner', 'B'],
+      ['destroy', 'job'],
+      ['destroy', 'job', '--owner', 'B'],
+    ]) {
+      const { status, stdout, stderr } = await run(args);
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toBe(
+        'provisioner: container job belongs to the owner "A"\n' +
+          'hint: act as that owner with --owner "A", or say --any-owner to change it all the same\n',
+      );
+    }
+    const owners = async () =>
+      ((await json('ps')) as PsDocument).map(({ id, owner, rootfses }) => [id, owner, rootfses.length]);
+    expect(await owners()).toEqual([['job', 'A', 1]]);
+    await lines('provision', 'job', 'app:v1', '--owner', 'A');
+    await lines('provision', 'job', 'app:v1', '--owner', 'B', '--any-owner');
+    expect(await owners()).toEqual([['job', 'A', 3]]);
+    expect(await lines('destroy', 'job', '--owner', 'A')).toEqual(['job']);
+    await lines('provision', 'job', 'app:v1', '--owner', 'B');
+    expect(await owners()).toEqual([['job', 'B', 1]]);
+    expect(await lines('destroy', 'job', '--any-owner')).toEqual(['job']);
   });
 });
 
