@@ -19,7 +19,7 @@ const SIDE_BY_SIDE = [
   'system-tests/check/check-store.test.ts',
   'system-tests/cli/{check,containers,images,prune,pull-progress}.test.ts',
   'system-tests/metadata/{sqlite-metadata-manager,sqlite-pulls}.test.ts',
-  'system-tests/provisioner/{degraded-store,hardships,lost-records,prune,real-images}.test.ts',
+  'system-tests/provisioner/{degraded-store,hardships,lost-records,owners,prune,real-images}.test.ts',
   'system-tests/mounts/*.test.ts',
   'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',

@@ -10,15 +10,17 @@ export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
 export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
+export type { MountPlace } from './locks/mount-place.js';
 export type { LockWriter, StoreLockState } from './locks/store-lock.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
+export type { ContainerInfo, RootfsInfo } from './provisioner/container-info.js';
 export type {
   ApplyPlanOptions,
+  ChangeOptions,
   CheckOptions,
   CloseOptions,
   ContainersOptions,
-  DestroyOptions,
   DiskUsageOptions,
   ImageRequestOptions,
   LoadOptions,
@@ -28,7 +30,7 @@ export type {
   PullPolicy,
   RecoverOptions,
 } from './provisioner/options.js';
-export { type ContainerInfo, type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
+export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
 export type { RecoveryReport } from './provisioner/recovery.js';
 export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
@@ -41,4 +43,5 @@ export type { RegistryOptions, UserCredentials } from './registry/registry-optio
 export type { Availability, LayerUnderWay, PullUnderWay } from './store/availability.js';
 export type { Degradation } from './store/fidelity.js';
 export type { PulledImage } from './store/image-store.js';
+export type { MountState } from './store/rootfs-mounts.js';
 export type { ParkedEntry } from './store/sweeper.js';

@@ -21,6 +21,7 @@ function withOverlay(...verdicts: (() => BackendVerdict)[]) {
     provision: async () => {},
     restore: async () => {},
     destroy: async () => {},
+    isInUse: () => false,
     probe,
   });
   const overlay = () => {

@@ -8,6 +8,7 @@ import {
   putLayers,
   rootfs,
   setClock,
+  theirs,
 } from './metadata-records.js';
 import { forgetTree, idsOf, putApp, putReady, states } from './metadata-steps.js';
 
@@ -93,7 +94,7 @@ export function containerContract(context: MetadataContractContext): void {
       for (const [id, containerId, owner] of [
         ['r1', 'b', 'one'],
         ['r2', 'a', 'two'],
-        ['r3', 'a', 'one'],
+        ['r3', 'a', 'two'],
         ['r4', 'a/b', 'one'],
         ['r5', 'a-b', 'two'],
       ] as const) {
@@ -105,6 +106,58 @@ export function containerContract(context: MetadataContractContext): void {
       expect(await ids('two')).toEqual(['a', 'a-b']);
       expect(await ids('three')).toEqual([]);
       expect((await manager.listContainers('two')).map((container) => container.rootfses.length)).toEqual([2, 1]);
+      expect(await Promise.all(['a', 'a/b', 'a/b/c', 'c'].map((id) => manager.containerOwner(id)))).toEqual([
+        'two',
+        'one',
+        undefined,
+        undefined,
+      ]);
+    });
+
+    it('nobody adds to another owner’s container, unless he says that the owner does not matter, and then it stays that one’s', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      await manager.putRootfs(rootfs('r1', 'a', { owner: 'one' }));
+      for (const maker of [undefined, ours]) {
+        await expect(manager.putRootfs(rootfs('r2', 'a', { owner: 'two' }), maker)).rejects.toMatchObject({
+          code: 'ERR_CONTAINER_FOREIGN',
+          message: expect.stringMatching(/\ba\b.*"one"/),
+          hint: expect.stringMatching(/--owner "one".*--any-owner/),
+          details: { containerId: 'a', owner: 'one' },
+        });
+      }
+      expect(await states(manager, 'a')).toEqual({ r1: 'ready' });
+      await manager.putRootfs(rootfs('r2', 'a', { owner: 'two', anyOwner: true }), ours);
+      await manager.putRootfs(rootfs('r3', 'a', { owner: 'one' }));
+      expect((await manager.rootfsesIn('a')).map(({ owner }) => owner)).toEqual(['one', 'one', 'one']);
+      // Of a new container the owner is who makes it, whatever is above or below.
+      await manager.putRootfs(rootfs('r4', 'a/b', { owner: 'two', anyOwner: true }));
+      expect(await manager.containerOwner('a/b')).toBe('two');
+      await forgetTree(manager, 'a');
+      await manager.putRootfs(rootfs('r5', 'a', { owner: 'two' }));
+      expect(await manager.containerOwner('a')).toBe('two');
+    });
+
+    it('where a rootfs is mounted is recorded with it, and again when it is mounted elsewhere', async () => {
+      const { manager } = context;
+      await putApp(manager);
+      const mount = { boot: 'first', namespace: 'mnt:[1]', process: ours };
+      await manager.putRootfs(rootfs('r1', 'c1', { mount }));
+      await manager.putRootfs(rootfs('r2', 'c1', { backend: 'copy' }), ours);
+      const mounts = async () => Object.fromEntries((await manager.rootfsesIn('c1')).map((one) => [one.id, one.mount]));
+      expect(await mounts()).toEqual({ r1: mount, r2: undefined });
+      const again = { boot: 'second', namespace: 'mnt:[2]', process: theirs };
+      await manager.setRootfsMounts(
+        [
+          { containerId: 'c1', id: 'r1' },
+          { containerId: 'c1', id: 'gone' },
+        ],
+        again,
+      );
+      await manager.finishRootfs({ containerId: 'c1', id: 'r2' });
+      expect(await mounts()).toEqual({ r1: again, r2: undefined });
+      expect((await manager.getContainer('c1'))?.rootfses[0]?.mount).toEqual(again);
+      expect((await manager.listContainers())[0]?.rootfses[0]?.mount).toEqual(again);
     });
 
     it('a rootfs needs its image, and nothing is recorded of one whose image is not there', async () => {

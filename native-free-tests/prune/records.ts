@@ -46,6 +46,7 @@ export function containerOf(
     backend: 'overlay',
     state: 'ready' as const,
     maker: undefined,
+    mount: undefined,
     layers: layers.map(digestOf),
     complete: true,
     createdAt: 0,

@@ -4,6 +4,11 @@ import type { LayerRecord } from '../metadata/metadata-manager.js';
 export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
+/** Whether rootfses of this backend are mounts: `Backend.mounts`, for those who have only the name. */
+export function isMountedBackend(name: string): boolean {
+  return name === 'overlay' || name === 'bind';
+}
+
 /** A layer of a stack and where its files are. */
 export interface StackedLayer extends LayerRecord {
   /** Absolute. */
@@ -30,6 +35,11 @@ export interface Backend {
    * @param others as in `RootfsRequest`
    */
   destroy(rootfs: string, others: boolean): Promise<void>;
+  /**
+   * Whether a mount of whatever namespace writes to a scratch directory, so that another one on it would break both. Ask with the store's lock held alone.
+   * @returns undefined when the kernel does not tell
+   */
+  isInUse(scratch: string): boolean | undefined;
   /** Tries whether it works in a directory that it makes, on the store's file system, and removes again. @param prefix of its path */
   probe(prefix: () => string): BackendVerdict;
 }

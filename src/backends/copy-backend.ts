@@ -55,6 +55,10 @@ export class CopyBackend implements Backend {
     await letGoOfTree(this.#parts.syscalls(), rootfs);
   }
 
+  isInUse(): boolean {
+    return false;
+  }
+
   probe(): BackendVerdict {
     if (this.#parts.whiteouts !== 'plain' && this.#parts.syscalls().kind === 'native-free') {
       return {

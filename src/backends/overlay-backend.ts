@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError, systemCode } from '../errors.js';
 import { letGo } from '../mounts/let-go.js';
 import { overlayScratch } from '../paths.js';
 import { toBytePath } from '../syscalls/byte-path.js';
@@ -68,6 +68,17 @@ export class OverlayBackend implements Backend {
 
   async destroy(rootfs: string, others: boolean): Promise<void> {
     await letGo(this.#syscalls(), rootfs, others);
+  }
+
+  isInUse(scratch: string): boolean | undefined {
+    const { upper, work } = overlayScratch(scratch);
+    try {
+      return this.#syscalls().isOverlayInUse({ upper, work, userXattr: this.#format === 'user' });
+    } catch (error) {
+      // Both are made before the first mount, and the upper one is the first to go: where one is missing, nothing is mounted, or nothing is left to break.
+      if (systemCode(error) === 'ENOENT') return false;
+      throw error;
+    }
   }
 
   /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */

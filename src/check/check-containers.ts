@@ -1,8 +1,8 @@
-import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
-import { backendParts, containerParts, type StorePaths } from '../paths.js';
-import { mountsBelow } from '../syscalls/mount-table.js';
+import { backendParts, containerParts } from '../paths.js';
+import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
@@ -21,7 +21,7 @@ export async function checkContainers(parts: CheckParts): Promise<{ findings: Fi
   const files: ContainerFiles = { rootfses: [], foreign: [] };
   await collect(paths.containers, files);
   const containers = await metadata.listContainers();
-  const mounts = new Set(mountsBelow(realpathSync(paths.root)));
+  const mounts = await RootfsMounts.read(paths);
   const expected = new Set<string>();
   const findings: Finding[] = [];
   for await (const container of unhurried(containers)) {
@@ -48,8 +48,8 @@ async function rootfsFinding(
   container: ContainerRecord,
   rootfs: RootfsRecord,
   path: string,
-  mounts: ReadonlySet<string>,
-  { paths, metadata }: CheckParts,
+  mounts: RootfsMounts,
+  { metadata }: CheckParts,
 ): Promise<Finding | undefined> {
   const what = `the root filesystem ${rootfs.id} of container ${container.id}`;
   const note = (code: 'ROOTFS_UNFINISHED' | 'ROOTFS_NOT_MOUNTED', message: string): Finding =>
@@ -61,12 +61,14 @@ async function rootfsFinding(
     const message = `${what} is recorded as ready, but ${path} is not there`;
     return finding({ severity: 'damage', code: 'ROOTFS_MISSING', subject: container.id, message });
   }
-  if (rootfs.backend === 'copy' || isMounted(path, paths, mounts)) return undefined;
-  return note('ROOTFS_NOT_MOUNTED', `${what} is not mounted here: since a reboot, or in this mount namespace`);
-}
-
-function isMounted(path: string, { root }: StorePaths, mounts: ReadonlySet<string>): boolean {
-  return mounts.has(join(realpathSync(root), path.slice(root.length)));
+  if (rootfs.backend === 'copy') return undefined;
+  const state = mounts.stateOf(path, rootfs);
+  if (state === 'mounted') return undefined;
+  const where =
+    state === 'unmounted'
+      ? 'is not mounted any more'
+      : 'is or may be mounted elsewhere: in another mount namespace, or by another path';
+  return note('ROOTFS_NOT_MOUNTED', `${what} ${where}`);
 }
 
 async function collect(containers: string, files: ContainerFiles): Promise<void> {

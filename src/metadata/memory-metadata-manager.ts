@@ -1,5 +1,6 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import { digestHex } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { isInTree } from './container-tree.js';
 import { type ContainerRecord, containersOf, oldestFirst } from './containers.js';
@@ -30,6 +31,7 @@ import type {
   PullResult,
 } from './pull-records.js';
 import {
+  containerForeign,
   imageNotFound,
   layersNotFound,
   leaseGone,
@@ -216,7 +218,9 @@ export class MemoryMetadataManager implements MetadataManager {
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     this.#requireOpen();
-    const { containerId, id, owner, image: imageId, backend } = rootfs;
+    const { containerId, id, image: imageId, backend, mount } = rootfs;
+    const owner = this.#containerOwner(containerId) ?? rootfs.owner;
+    if (owner !== rootfs.owner && !rootfs.anyOwner) throw containerForeign(containerId, owner);
     const image = this.#images.get(imageId);
     const key = rootfsKey(rootfs);
     if (this.#rootfses.has(key)) throw rootfsIdTaken(id);
@@ -225,16 +229,30 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#rootfses.set(key, {
       containerId,
       id,
-      owner: this.#inTree(containerId).find((other) => other.containerId === containerId)?.owner ?? owner,
+      owner,
       image: imageId,
       backend,
       state: maker === undefined ? 'ready' : 'provisioning',
       maker,
+      mount: mount && { ...mount },
       createdAt,
       layers: [...image.layers],
       complete: true,
     });
     await this.markUsed(imageId);
+  }
+
+  async containerOwner(containerId: string): Promise<string | undefined> {
+    this.#requireOpen();
+    return this.#containerOwner(containerId);
+  }
+
+  async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
+    this.#requireOpen();
+    for (const key of keys.map(rootfsKey)) {
+      const rootfs = this.#rootfses.get(key);
+      if (rootfs !== undefined) this.#rootfses.set(key, { ...rootfs, mount: { ...mount } });
+    }
   }
 
   async finishRootfs(key: RootfsKey): Promise<void> {
@@ -417,6 +435,10 @@ export class MemoryMetadataManager implements MetadataManager {
 
   #inTree(top: string): RootfsRecord[] {
     return [...this.#rootfses.values()].filter((rootfs) => isInTree(rootfs.containerId, top));
+  }
+
+  #containerOwner(containerId: string): string | undefined {
+    return this.#inTree(containerId).find((rootfs) => rootfs.containerId === containerId)?.owner;
   }
 
   #imageRecord({ layers, ...image }: StoredImage): ImageRecord {

@@ -1,4 +1,5 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import type { PullRecords } from './pull-records.js';
 
@@ -13,7 +14,7 @@ import type { PullRecords } from './pull-records.js';
  * nothing.
  *
  * A **container** is recorded with its first **rootfs** and goes with its last one. Ids nest (`parent/child`), and the
- * tree is read off the ids: a parent need not be recorded itself. A rootfs that takes long to make is `provisioning` before
+ * tree is read off the ids: a parent need not be recorded itself, nor be of the same owner. A rootfs that takes long to make is `provisioning` before
  * anything of it stands on disk, with the process that makes it; one that is made at once is recorded when it is `ready`. It is forgotten when
  * nothing of it stands on disk any more.
  *
@@ -91,10 +92,14 @@ export interface MetadataManager extends PullRecords {
   /**
    * Records a rootfs, with the stack that its image has now; the image's last use is now, to a second.
    * @param maker the process that is about to make it, which is then `provisioning`; undefined when it is made, and `ready`
-   * @throws ProvisionerError `ERR_IMAGE_NOT_FOUND` when the image is not recorded (any more), `ERR_BAD_OPTION` when the container has a rootfs
-   *   with this id already; then nothing has changed
+   * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when the container is another owner's, `ERR_IMAGE_NOT_FOUND` when the image is not recorded (any more),
+   *   `ERR_BAD_OPTION` when the container has a rootfs with this id already; then nothing has changed
    */
   putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void>;
+  /** Whose a container is; undefined when there is none. What counts is `putRootfs`, which asks in its own transaction. */
+  containerOwner(containerId: string): Promise<string | undefined>;
+  /** Where rootfses have been mounted again; some hundred at a time, since it takes the event loop. Harmless for those that have been forgotten. */
+  setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void>;
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
   finishRootfs(rootfs: RootfsKey): Promise<void>;
   /** The rootfses of a container and of all below it, children before parents, the newest first. */
@@ -207,13 +212,19 @@ export interface RootfsKey {
 }
 
 export interface NewRootfs extends RootfsKey {
-  /** Counts only when the container is new: a container keeps the owner it was made with. */
+  /** Who asks for it. */
   readonly owner: string;
+  /** Add to a container of whatever owner, whose it stays. Default: false. */
+  readonly anyOwner?: boolean | undefined;
   readonly image: ImageId;
   readonly backend: string;
+  /** Where it is mounted; undefined for one that is no mount. */
+  readonly mount?: MountPlace | undefined;
 }
 
-export interface RootfsRecord extends NewRootfs {
+export interface RootfsRecord extends Omit<NewRootfs, 'anyOwner' | 'mount'> {
+  /** Where it was mounted last; undefined for one that is no mount, or that was recorded before places were. */
+  readonly mount: MountPlace | undefined;
   readonly state: 'provisioning' | 'ready';
   /** The process that is making it, while it is `provisioning`. */
   readonly maker: ProcessIdentity | undefined;

@@ -33,6 +33,14 @@ export function rootfsIdTaken(rootfsId: string): ProvisionerError {
   });
 }
 
+export function containerForeign(containerId: string, owner: string): ProvisionerError {
+  const name = JSON.stringify(owner);
+  return new ProvisionerError('ERR_CONTAINER_FOREIGN', `container ${containerId} belongs to the owner ${name}`, {
+    hint: `act as that owner with --owner ${name}, or say --any-owner to change it all the same`,
+    details: { containerId, owner },
+  });
+}
+
 export function leaseGone(pull: string): ProvisionerError {
   return new ProvisionerError('ERR_ABORTED', `the pull ${pull} has been given up`, {
     hint: 'pull the image again',

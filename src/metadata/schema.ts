@@ -8,7 +8,7 @@
  *   └── index_choice     digest · platform · image →     what an index of several platforms holds for one of them          │
  *                                                                                                                          │
  *   rootfs           container · id · owner · image · backend · state · maker · created_at · stack → ──┬────────────────────┘
- *                                                                                                      ▼
+ *                      · mount_boot · mount_namespace · mount_process                                  ▼
  *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root        stack   key · size
  *    ▲                                                                                             └── stack_layer
  *    └─────────────────────────────────────────────────────────────────────────────────────────────── stack → · position · layer →
@@ -29,7 +29,8 @@
  *
  * `stack.size` is the number of layers that it was made with: a stack of which a layer was forgotten has fewer rows than that.
  *
- * A container is the rootfses that bear its id: there is no row for it.
+ * A container is the rootfses that bear its id: there is no row for it. Where a rootfs was mounted last stands in its three `mount_` columns, which are null
+ * for one that is no mount, and for those of version 1.
  *
  * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `newIdentity` gives it, a
  * time in milliseconds since the epoch, a stack from position 0 at the bottom. `image_document` stands apart because the last use of an
@@ -171,8 +172,16 @@ CREATE TABLE pull_outcome (
 CREATE INDEX pull_outcome_by_time ON pull_outcome (finished_at);
 `;
 
-/** Version 2: what a blob held was written and never read; and an image is used by the rootfses that name it, which are found by its id. */
+/**
+ * Version 2: what a blob held was written and never read; an image is used by the rootfses that name it, which are found by its id; and where a rootfs is
+ * mounted, of which nothing is known for those recorded before.
+ */
 export const SECOND_SCHEMA = `
 DROP TABLE blob;
+
 CREATE INDEX rootfs_by_image ON rootfs (image);
+
+ALTER TABLE rootfs ADD COLUMN mount_boot TEXT;
+ALTER TABLE rootfs ADD COLUMN mount_namespace TEXT;
+ALTER TABLE rootfs ADD COLUMN mount_process TEXT;
 `;

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { type ContainerRecord, containersOf } from './containers.js';
 import { newestFirst } from './image-order.js';
@@ -177,6 +178,14 @@ export class SqliteMetadataManager implements MetadataManager {
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     const used = await this.#db.write(() => rootfses.putRootfs(this.#db, rootfs, maker, Date.now()));
     if (used) this.#cache.clear();
+  }
+
+  async containerOwner(containerId: string): Promise<string | undefined> {
+    return this.#db.read(() => rootfses.containerOwner(this.#db, containerId));
+  }
+
+  async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
+    return this.#db.write(() => rootfses.setRootfsMounts(this.#db, keys, mount));
   }
 
   async finishRootfs(rootfs: RootfsKey): Promise<void> {

@@ -1,16 +1,20 @@
 import type { LayerId } from '../image/digest.js';
+import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { rangeBelow } from './container-tree.js';
 import { type ContainerRecord, containersOf } from './containers.js';
 import type { NewRootfs, RootfsKey, RootfsRecord } from './metadata-manager.js';
-import { imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
+import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { markUsed } from './sqlite-images.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
 
-interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker' | 'complete'> {
+interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker' | 'complete' | 'mount'> {
   readonly maker: ProcessIdentity | null;
+  readonly boot: string | null;
+  readonly namespace: string | null;
+  readonly process: ProcessIdentity | null;
   /** Layers that the stack was made with. */
   readonly size: number;
   /** JSON list. */
@@ -19,6 +23,7 @@ interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker' | 'complete'> 
 
 const SELECT_ROOTFS = `
   SELECT rootfs.container AS containerId, rootfs.id, rootfs.owner, rootfs.image, rootfs.backend, rootfs.state, rootfs.maker,
+    rootfs.mount_boot AS boot, rootfs.mount_namespace AS namespace, rootfs.mount_process AS process,
     rootfs.created_at AS createdAt, (SELECT size FROM stack WHERE stack.key = rootfs.stack) AS size,
     (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
       FROM stack_layer JOIN layer ON layer.key = stack_layer.layer WHERE stack_layer.stack = rootfs.stack) AS layers
@@ -28,6 +33,12 @@ const SELECT_ROOTFS = `
 export const ROOTFSES_IN_TREE = `${SELECT_ROOTFS} WHERE container = ? OR (container >= ? AND container < ?)
   ORDER BY container DESC, created_at DESC, id DESC`;
 
+/** @returns undefined when there is no such container */
+export function containerOwner(db: SqliteConnection, containerId: string): string | undefined {
+  const select = db.statement<[string], { owner: string }>('SELECT owner FROM rootfs WHERE container = ? LIMIT 1');
+  return select.get(containerId)?.owner;
+}
+
 /** @returns whether the image's last use has been written */
 export function putRootfs(
   db: SqliteConnection,
@@ -35,22 +46,31 @@ export function putRootfs(
   maker: ProcessIdentity | undefined,
   now: number,
 ): boolean {
-  const { containerId, id, owner, image, backend } = rootfs;
+  const { containerId, id, owner, anyOwner, image, backend, mount } = rootfs;
+  const { boot = null, namespace = null, process = null } = mount ?? {};
   const inserted = db
     .statement<unknown[]>(
-      `INSERT INTO rootfs (container, id, owner, image, backend, state, maker, created_at, stack)
-       SELECT @containerId, @id, coalesce((SELECT owner FROM rootfs WHERE container = @containerId LIMIT 1), @owner),
-         @image, @backend, iif(@maker IS NULL, 'ready', 'provisioning'), @maker, @now, image.stack
+      `INSERT INTO rootfs (container, id, owner, image, backend, state, maker, created_at, stack, mount_boot, mount_namespace, mount_process)
+       SELECT @containerId, @id, coalesce((SELECT owner FROM rootfs WHERE container = @containerId LIMIT 1), @owner), @image, @backend,
+         iif(@maker IS NULL, 'ready', 'provisioning'), @maker, @now, image.stack, @boot, @namespace, @process
        FROM image WHERE image.id = @image
+         AND (@anyOwner OR NOT EXISTS (SELECT 1 FROM rootfs WHERE container = @containerId AND owner <> @owner))
        ON CONFLICT DO NOTHING`,
     )
-    .run({ containerId, id, owner, image, backend, maker: maker ?? null, now });
-  if (inserted.changes === 0) {
-    const taken = db
-      .statement<[string, string], { found: 1 }>('SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?')
-      .get(containerId, id);
-    throw taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
-  }
+    .run({
+      containerId,
+      id,
+      owner,
+      image,
+      backend,
+      boot,
+      namespace,
+      process,
+      now,
+      maker: maker ?? null,
+      anyOwner: anyOwner ? 1 : 0,
+    });
+  if (inserted.changes === 0) throw reasonNotRecorded(db, rootfs);
   return markUsed(db, image, now);
 }
 
@@ -61,6 +81,23 @@ export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKe
     )
     .run(containerId, id);
   if (finished.changes === 0) throw rootfsGone(id);
+}
+
+function reasonNotRecorded(db: SqliteConnection, { containerId, id, owner, anyOwner, image }: NewRootfs): Error {
+  const recorded = containerOwner(db, containerId) ?? owner;
+  if (recorded !== owner && !anyOwner) return containerForeign(containerId, recorded);
+  const taken = db
+    .statement<[string, string], { found: 1 }>('SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?')
+    .get(containerId, id);
+  return taken === undefined ? imageNotFound(image) : rootfsIdTaken(id);
+}
+
+export function setRootfsMounts(db: SqliteConnection, rootfses: readonly RootfsKey[], mount: MountPlace): void {
+  const { boot, namespace, process } = mount;
+  const update = db.statement<string[]>(
+    'UPDATE rootfs SET mount_boot = ?, mount_namespace = ?, mount_process = ? WHERE container = ? AND id = ?',
+  );
+  for (const { containerId, id } of rootfses) update.run(boot, namespace, process, containerId, id);
 }
 
 export function rootfsesIn(db: SqliteConnection, containerId: string): RootfsRecord[] {
@@ -98,7 +135,8 @@ export function rootfsPage(
     .map(rootfsRecord);
 }
 
-function rootfsRecord({ size, ...row }: RootfsRow): RootfsRecord {
+function rootfsRecord({ size, boot, namespace, process, ...row }: RootfsRow): RootfsRecord {
   const layers = JSON.parse(row.layers) as LayerId[];
-  return { ...row, maker: row.maker ?? undefined, layers, complete: layers.length === size };
+  const mount = boot === null || namespace === null || process === null ? undefined : { boot, namespace, process };
+  return { ...row, maker: row.maker ?? undefined, mount, layers, complete: layers.length === size };
 }

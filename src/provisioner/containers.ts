@@ -7,12 +7,17 @@ import { crashPoint } from '../crash-points.js';
 import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
 import type { Liveness } from '../locks/liveness.js';
+import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
+import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
 import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 export interface ContainersParts {
@@ -49,22 +54,28 @@ const FIND_ATTEMPTS = 3;
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
  *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
- *   mount again:            lock alone [ look whether it is still wanted and not mounted ──► mount ]
+ *   mount again:            lock alone [ look whether it is still wanted and mounted nowhere ──► mount ] ──► record where
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
  * recovery, or destroy, puts it right.
  *
  * The lock keeps the layers until the record does.
+ *
+ * A container belongs to the owner of its rootfses; one that is nested in it, to whoever made that. Whether another one may add to it is decided in the
+ * transaction that records the rootfs; whether it may be destroyed, by the records of just those rootfses that then go: a rootfs never changes its owner.
  */
 export class Containers {
   readonly #parts: ContainersParts;
   readonly #locks = new ContainerLocks();
+  readonly #here: MountNamespace = mountNamespaceHere();
+  readonly #remover: RootfsRemover;
   /** Provisions and destroys under way. */
   #atWork = 0;
 
   constructor(parts: ContainersParts) {
     this.#parts = parts;
+    this.#remover = new RootfsRemover(parts.backends, parts.directories, this.#here);
   }
 
   /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it */
@@ -72,11 +83,13 @@ export class Containers {
     containerId: string,
     findImage: () => Promise<ImageRecord>,
     choice: BackendChoice,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<MadeRootfs> {
     return this.#withContainer(
       containerId,
       async () => {
+        // Before an image is pulled for nothing. What counts is asked again when the rootfs is recorded.
+        if (!anyOwner) await this.#requireOwner(containerId);
         const backend = this.#parts.backends.choose(choice);
         for (let attempt = 1; ; attempt++) {
           const image = await findImage();
@@ -84,8 +97,8 @@ export class Containers {
           this.#parts.directories.requireOwn(place);
           try {
             await (backend.mounts
-              ? this.#mount(place, image, backend, signal)
-              : this.#copy(place, image, backend, signal));
+              ? this.#mount(place, image, backend, { signal, anyOwner })
+              : this.#copy(place, image, backend, { signal, anyOwner }));
             return { image, rootfs: this.#parts.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
           } catch (error) {
             const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
@@ -97,12 +110,12 @@ export class Containers {
     );
   }
 
-  /** @returns false when there is no such container */
-  async destroy(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_ELSEWHERE` */
+  async destroy(containerId: string, { signal, anyOwner }: ChangeOptions): Promise<boolean> {
     return this.#withContainer(
       containerId,
       async () => {
-        const rootfses = await this.#made(containerId, signal);
+        const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
         // When several destroy it at once, each does all of it, and one says so.
         const removed = rootfses.length > 0 && (await this.remove(rootfses, signal)) > 0;
         return (await this.#destroyUnrecorded(containerId, signal)) || removed;
@@ -117,7 +130,8 @@ export class Containers {
       containerId,
       async () => {
         const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
-        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId);
+        const { owner } = this.#parts;
+        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId && rootfs.owner === owner);
         return (await this.remove(own, signal)) > 0;
       },
       signal,
@@ -169,16 +183,18 @@ export class Containers {
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it. With the lock held alone, since it may have been recorded as a mount, mounted again by another
-   * recovery, or destroyed since it was looked at.
-   * @returns false when that was so @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
+   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. With the lock held alone, since it may have been recorded as a
+   * mount, mounted again by another recovery, or destroyed since it was looked at.
+   * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
+   *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { backends, directories, storeLock, metadata, paths } = this.#parts;
+    const { backends, directories, storeLock, metadata, paths, liveness } = this.#parts;
     if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
     const remount = async () => {
-      const recorded = await metadata.getContainer(rootfs.containerId);
-      if (!recorded?.rootfses.some(({ id }) => id === rootfs.id)) return false;
+      const container = await metadata.getContainer(rootfs.containerId);
+      const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
+      if (recorded === undefined) return false;
       directories.requireOwn(rootfs);
       const target = directories.rootfs(rootfs);
       if (!existsSync(target) || isMountPoint(target)) return false;
@@ -190,16 +206,34 @@ export class Containers {
       }
       const [first] = stack;
       if (first === undefined) throw layersGone(rootfs.image, 'where it came from');
+      const backend = backends.named(rootfs.backend);
       const places = { rootfs: target, scratch: directories.scratch(rootfs) };
-      await backends.named(rootfs.backend)?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
+      const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
+      if (why !== undefined) throw mountedElsewhere(rootfs, why);
+      await backend?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
       return true;
     };
     return storeLock.withExclusive('recover', remount, signal);
   }
 
-  /** Whether rootfses of this backend are mounts. */
-  isMountedBackend(name: string): boolean {
-    return this.#parts.backends.named(name)?.mounts ?? false;
+  /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */
+  isPlaceOutdated({ mount }: RootfsRecord): boolean {
+    return mount === undefined || whereabouts(mount, this.#here) === 'before';
+  }
+
+  /**
+   * Records that rootfses are mounted in this namespace. Many at once, since each time waits for the disk: until then others go by what the kernel says,
+   * so a crash in between breaks nothing.
+   */
+  async recordMounts(rootfses: readonly RootfsRecord[]): Promise<void> {
+    if (rootfses.length === 0) return;
+    await this.#parts.metadata.setRootfsMounts(rootfses, this.#place);
+    crashPoint('recover.mountsRecorded');
+  }
+
+  /** Where this provisioner mounts. */
+  get #place(): MountPlace {
+    return { ...this.#here, process: this.#parts.liveness.identity };
   }
 
   async #withContainer<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -215,15 +249,16 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock } = this.#parts;
+    const mount = this.#place;
     await storeLock.withShared(async () => {
       const stack = await this.#stack(image);
-      await this.#undoing(place, async () => {
+      await this.#undoing({ ...place, mount }, async () => {
         await this.#make(place, stack, backend, signal);
         // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
-        await metadata.putRootfs({ ...place, owner, image: image.id });
+        await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id, mount });
       });
     }, signal);
     crashPoint('provision.finished');
@@ -233,12 +268,12 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    signal: AbortSignal | undefined,
+    { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock, liveness, sync } = this.#parts;
     const stack = await storeLock.withShared(async () => {
       const layers = await this.#stack(image);
-      await metadata.putRootfs({ ...place, owner, image: image.id }, liveness.identity);
+      await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id }, liveness.identity);
       return layers;
     }, signal);
     crashPoint('provision.recorded');
@@ -266,7 +301,7 @@ export class Containers {
     crashPoint('provision.made');
   }
 
-  async #undoing(place: RootfsPlace, work: () => Promise<void>): Promise<void> {
+  async #undoing(place: PlacedRootfs, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
@@ -280,18 +315,14 @@ export class Containers {
     }
   }
 
-  /** Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched. */
-  async takeApart(rootfs: RootfsPlace): Promise<void> {
-    const { backends, directories } = this.#parts;
-    const link = directories.symlinkTo(rootfs);
-    if (link !== undefined) {
-      directories.removeSymlink(link, rootfs);
-      return;
-    }
-    await backends.named(rootfs.backend)?.destroy(directories.rootfs(rootfs), this.#atWork > 1);
-    crashPoint('destroy.letGo');
-    await directories.remove(rootfs);
-    crashPoint('destroy.removed');
+  /** As `RootfsRemover.takeApart`. */
+  takeApart(rootfs: PlacedRootfs): Promise<void> {
+    return this.#remover.takeApart(rootfs, this.#atWork > 1);
+  }
+
+  /** As `RootfsRemover.mayBeMountedElsewhere`. */
+  mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
+    return this.#remover.mayBeMountedElsewhere(rootfs);
   }
 
   /** The layers of an image with what the records say of them, bottom first. */
@@ -322,15 +353,27 @@ export class Containers {
     );
   }
 
-  /** What is recorded in the tree of a container, once no living process is making a part of it any more. */
-  async #made(containerId: string, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
-    const { metadata, liveness } = this.#parts;
+  async #requireOwner(containerId: string): Promise<void> {
+    const { metadata, owner } = this.#parts;
+    const recorded = await metadata.containerOwner(containerId);
+    if (recorded !== undefined && recorded !== owner) throw containerForeign(containerId, recorded);
+  }
+
+  /**
+   * What is recorded in the tree of a container, once no living process is making a part of it any more.
+   * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
+   */
+  async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
+    const { metadata, liveness, owner } = this.#parts;
     // What this provisioner has under way comes before or after, by the container's own lock; a record of it is of one that failed.
     const isBeingMade = ({ maker }: RootfsRecord) =>
       maker !== undefined && maker !== liveness.identity && liveness.isAlive(maker);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
       const rootfses = await metadata.rootfsesIn(containerId);
+      // The container itself rather than one in it: children come first.
+      const foreign = anyOwner ? undefined : rootfses.findLast((rootfs) => rootfs.owner !== owner);
+      if (foreign !== undefined) throw containerForeign(foreign.containerId, foreign.owner);
       if (!rootfses.some(isBeingMade)) return rootfses;
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }

@@ -153,12 +153,20 @@ export const CHECK_OPTIONS: OptionTable<CheckOptions> = {
   signal: abortSignal,
 };
 
-export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'> {
+/** Of a call that changes a container. */
+export interface ChangeOptions {
+  /** Change it whoever its owner is, who stays its owner. Default: false, and another owner's container is left alone. */
+  readonly anyOwner?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const CHANGE_OPTIONS: OptionTable<ChangeOptions> = { anyOwner: flag, signal: abortSignal };
+
+export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'>, ChangeOptions {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;
   /** Default: `missing`. */
   readonly pullPolicy?: PullPolicy | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 const { name: _, ...ofWhoeverRequests } = IMAGE_REQUEST_OPTIONS;
@@ -167,14 +175,8 @@ export const PROVISION_OPTIONS: OptionTable<ProvisionOptions> = {
   ...ofWhoeverRequests,
   backend,
   pullPolicy,
-  signal: abortSignal,
+  ...CHANGE_OPTIONS,
 };
-
-export interface DestroyOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = { signal: abortSignal };
 
 export interface ApplyPlanOptions {
   readonly signal?: AbortSignal | undefined;

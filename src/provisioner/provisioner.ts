@@ -6,7 +6,7 @@ import { crashPoint } from '../crash-points.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
-import type { ContainerRecord, ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
+import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
 import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
 import type { PruneReport } from '../prune/pruner.js';
@@ -14,16 +14,18 @@ import type { Explanation } from '../prune/why.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
+import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
+import { type ContainerInfo, containerInfo } from './container-info.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
 import { Operations, takeAll } from './operations.js';
 import type {
   ApplyPlanOptions,
+  ChangeOptions,
   CheckOptions,
   CloseOptions,
   ContainersOptions,
-  DestroyOptions,
   DiskUsageOptions,
   ImageRequestOptions,
   LoadOptions,
@@ -47,11 +49,6 @@ export interface ProvisionedRootfs {
   readonly backend: string;
   readonly image: ImageRecord;
   readonly runtime: RuntimeConfig;
-}
-
-/** A container and where its rootfses are. */
-export interface ContainerInfo extends Omit<ContainerRecord, 'rootfses'> {
-  readonly rootfses: readonly (ContainerRecord['rootfses'][number] & { readonly rootfs: string })[];
 }
 
 /**
@@ -193,6 +190,7 @@ export class Provisioner {
   /**
    * Makes a root filesystem for a container; another one, when the container has some already. A failed call leaves nothing.
    * @param containerId such as `job-1` or `pod/sidecar` @param image a stored image, or a source to pull
+   * @throws `ERR_CONTAINER_FOREIGN` when the container is another owner's, and what a pull throws
    */
   async provision(containerId: string, image: string, options: ProvisionOptions = {}): Promise<ProvisionedRootfs> {
     return this.#operations.run(async () => {
@@ -202,18 +200,22 @@ export class Provisioner {
       checkContainerId(containerId);
       const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
       const find = async () => (await this.#parts.requests()).resolve(image, options);
-      const made = await (await this.#parts.containers()).provision(containerId, find, backend, options.signal);
+      const made = await (await this.#parts.containers()).provision(containerId, find, backend, options);
       return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
     });
   }
 
-  /** Removes a container's rootfses, those of nested containers first. @returns false when there is no such container */
-  async destroy(containerId: string, options: DestroyOptions = {}): Promise<boolean> {
+  /**
+   * Removes a container's rootfses, those of nested containers first.
+   * @returns false when there is no such container
+   * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
+   */
+  async destroy(containerId: string, options: ChangeOptions = {}): Promise<boolean> {
     return this.#freeing(async () => {
       checkArgument('destroy', 'containerId', text, containerId);
-      checkOptions('destroy', o.DESTROY_OPTIONS, options);
+      checkOptions('destroy', o.CHANGE_OPTIONS, options);
       checkContainerId(containerId);
-      return (await this.#parts.containers()).destroy(containerId, options.signal);
+      return (await this.#parts.containers()).destroy(containerId, options);
     });
   }
 
@@ -291,11 +293,12 @@ export class Provisioner {
   async containers(options: ContainersOptions = {}): Promise<ContainerInfo[]> {
     return this.#operations.run(async () => {
       checkOptions('containers', o.CONTAINERS_OPTIONS, options);
-      const containers = await this.#parts.metadata.listContainers(options.owner);
-      return mapUnhurried(containers, (container) => ({
-        ...container,
-        rootfses: container.rootfses.map((rootfs) => ({ ...rootfs, rootfs: this.#parts.directories.rootfs(rootfs) })),
-      }));
+      const { paths, metadata, directories } = this.#parts;
+      const containers = await metadata.listContainers(options.owner);
+      if (containers.length === 0) return [];
+      // After the records: what is recorded as a mount is mounted by then.
+      const mounts = await RootfsMounts.read(paths);
+      return mapUnhurried(containers, (container) => containerInfo(container, directories, mounts));
     });
   }
 

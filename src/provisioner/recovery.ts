@@ -1,20 +1,22 @@
 import { existsSync } from 'node:fs';
+import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../crash-points.js';
-import { throwIfAborted } from '../errors.js';
+import { fileError, firstLine, throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { ContainerRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { reconcileLayers } from '../store/reconcile-layers.js';
 import { reconcileStaging } from '../store/reconcile-staging.js';
+import { RootfsMounts } from '../store/rootfs-mounts.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { unhurried } from '../unhurried.js';
 import type { Containers } from './containers.js';
 import type { RecoverOptions } from './options.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
-import { type FoundRootfs, mountPoints, rootfsesOnDisk } from './rootfses-on-disk.js';
+import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
 
 /** What a recovery put right. */
 export interface RecoveryReport {
@@ -31,7 +33,10 @@ export interface RecoveryReport {
   readonly finished: readonly string[];
   /** Containers that nobody knows any more. */
   readonly destroyed: readonly string[];
-  /** Containers whose record cannot be trusted, and why. They are left alone, and no prune runs while their layers may be unknown. */
+  /**
+   * Containers that are left alone, and why: the records were lost and they may be in use, in which case no prune runs; they may be mounted where this process
+   * does not see it; or they cannot be put right.
+   */
   readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
   /** Directories of layers without a record that may be in use, absolute, and why, as a clause: left alone. */
   readonly kept: readonly { readonly path: string; readonly reason: string }[];
@@ -50,6 +55,9 @@ export interface RecoveryParts {
   readonly directories: RootfsDirectories;
   readonly owner: string;
 }
+
+/** Places of mounts that are recorded at a time: a millisecond or two, and one wait for the disk. */
+const RECORDED_AT_ONCE = 100;
 
 /**
  * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile.
@@ -101,7 +109,7 @@ export class Recovery {
 
   /**
    * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. When the records were
-   * lost, one that is mounted may be in use, so it is left.
+   * lost, one that is mounted, here or perhaps elsewhere, may be in use, so it is left.
    */
   async #unrecorded(): Promise<Pick<RecoveryReport, 'retired' | 'untrusted'>> {
     const { paths, metadata, containers, directories } = this.#parts;
@@ -117,10 +125,11 @@ export class Recovery {
     for await (const found of unhurried(onDisk)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
-      if (lost && found.mounted) untrusted.push(lostRecord(found));
+      if (lost && (found.mounted || containers.mayBeMountedElsewhere(found))) untrusted.push(lostRecord(found));
       else {
-        await containers.takeApart(found);
-        retired.push(path);
+        const reason = await failureOf(() => containers.takeApart(found));
+        if (reason === undefined) retired.push(path);
+        else untrusted.push({ containerId: found.containerId, reason });
       }
     }
     // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
@@ -132,50 +141,72 @@ export class Recovery {
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
     const { paths, metadata, containers, directories, owner, liveness } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
-    const mounts = mountPoints(paths);
+    const mounts = await RootfsMounts.read(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const remounted: string[] = [];
     const finished: string[] = [];
     const destroyed: string[] = [];
     const untrusted: { containerId: string; reason: string }[] = [];
+    const mountedHere: RootfsRecord[] = [];
+    /** What cannot be done for one does not keep the others waiting. @returns whether it was done */
+    const done = async (containerId: string, work: () => Promise<boolean>): Promise<boolean> => {
+      let outcome = false;
+      const reason = await failureOf(async () => {
+        outcome = await work();
+      });
+      throwIfAborted(signal);
+      if (reason !== undefined) untrusted.push({ containerId, reason });
+      return outcome;
+    };
     // From the last id to the first: children come before parents.
     for await (const container of unhurried((await metadata.listContainers(owner)).toReversed())) {
       throwIfAborted(signal);
+      const { id } = container;
       if (container.rootfses.some(isBeingMade)) continue;
-      if (known !== undefined && !known.has(container.id)) {
-        if (await containers.destroyAlone(container.id, signal)) destroyed.push(container.id);
+      if (known !== undefined && !known.has(id)) {
+        if (await done(id, () => containers.destroyAlone(id, signal))) destroyed.push(id);
         continue;
       }
       for (const rootfs of container.rootfses) {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
           const isStillHalf = (now: RootfsRecord) => isHalf(now, path);
-          if (await containers.removeHalf(rootfs, isStillHalf, signal)) finished.push(path);
-        } else if (containers.isMountedBackend(rootfs.backend) && !mounts.has(path)) {
-          const outcome = await this.#remount(container, rootfs, signal);
-          if (outcome === true) remounted.push(path);
-          else if (outcome !== false) untrusted.push({ containerId: container.id, reason: outcome });
+          if (await done(id, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
+        } else if (isMountedBackend(rootfs.backend)) {
+          if (mounts.has(path)) {
+            if (containers.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
+          } else if (await done(id, () => this.#remount(rootfs, signal))) {
+            remounted.push(path);
+            mountedHere.push(rootfs);
+          }
         }
       }
+      if (mountedHere.length >= RECORDED_AT_ONCE) await containers.recordMounts(mountedHere.splice(0));
     }
+    await containers.recordMounts(mountedHere);
     return { remounted, finished, destroyed, untrusted };
   }
 
-  /** @returns false when there was nothing to mount any more, or why it could not be mounted */
-  async #remount(
-    container: ContainerRecord,
-    rootfs: RootfsRecord,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean | string> {
+  /** @returns false when there was nothing to mount any more */
+  async #remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
+    const { containers, directories } = this.#parts;
     try {
-      const remounted = await this.#parts.containers.remount(rootfs, signal);
+      const remounted = await containers.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');
       return remounted;
     } catch (error) {
-      throwIfAborted(signal);
-      const message = error instanceof Error ? error.message : String(error);
-      return `a rootfs of ${container.id} cannot be mounted again: ${message}`;
+      throw fileError(error, 'mount the root filesystem again', directories.rootfs(rootfs));
     }
+  }
+}
+
+/** Why something could not be done; undefined when it was. */
+async function failureOf(work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return firstLine(error);
   }
 }
 
@@ -189,7 +220,7 @@ function withAncestors(ids: readonly string[]): ReadonlySet<string> {
   return new Set(parts.flatMap((names) => names.map((_, index) => names.slice(0, index + 1).join('/'))));
 }
 
-function lostRecord({ containerId }: FoundRootfs): { containerId: string; reason: string } {
-  const reason = 'the records were lost and it is mounted, so it may be in use; destroy it when it is not';
-  return { containerId, reason };
+function lostRecord({ containerId, mounted }: FoundRootfs): { containerId: string; reason: string } {
+  const is = mounted ? 'is mounted' : 'may be mounted elsewhere';
+  return { containerId, reason: `the records were lost and it ${is}, so it may be in use; destroy it when it is not` };
 }

@@ -112,6 +112,17 @@ export class RootfsDirectories {
     this.removeHollow(place.containerId, place.backend);
   }
 
+  /** Whether a path, not the rootfs's own, has the shape of one that leads to the rootfs through another name of the store. */
+  isAnotherPath(path: string, place: RootfsPlace): boolean {
+    const rootfs = this.rootfs(place);
+    return path !== rootfs && path.endsWith(rootfs.slice(this.#paths.containers.length));
+  }
+
+  /** Takes away the mount point of a rootfs, when nothing is in it. @throws `EBUSY` when something is mounted on it in this namespace, by whatever path */
+  removeMountPoint(place: RootfsPlace): void {
+    removeEmpty(this.rootfs(place));
+  }
+
   /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
   removeHollow(containerId: string, backend: string | undefined): void {
     const backends = this.#paths.backends(containerId);

@@ -1,9 +1,9 @@
-import { type Dirent, readdirSync, realpathSync } from 'node:fs';
+import { type Dirent, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
-import { mountsBelow } from '../syscalls/mount-table.js';
+import { RootfsMounts } from '../store/rootfs-mounts.js';
 import type { RootfsPlace } from './rootfs-directories.js';
 
 /** A rootfs that stands on disk. */
@@ -25,7 +25,7 @@ export async function rootfsesOnDisk(
   top?: string,
   onHollow: (containerId: string, backend: string | undefined) => void = () => {},
 ): Promise<FoundRootfs[]> {
-  const mounts = mountPoints(paths);
+  const mounts = await RootfsMounts.read(paths);
   const found: FoundRootfs[] = [];
   const waiting = top === undefined ? directories(paths.containers) : [top];
   let sliceEnds = performance.now() + SLICE;
@@ -48,16 +48,10 @@ export async function rootfsesOnDisk(
   );
 }
 
-/** Where something is mounted below the containers. */
-export function mountPoints(paths: StorePaths): ReadonlySet<string> {
-  const real = realpathSync(paths.containers);
-  return new Set(mountsBelow(real).map((path) => join(paths.containers, path.slice(real.length + 1))));
-}
-
 function rootfsesOf(
   paths: StorePaths,
   containerId: string,
-  mounts: ReadonlySet<string>,
+  mounts: RootfsMounts,
   onHollow: (containerId: string, backend: string | undefined) => void,
 ): FoundRootfs[] {
   const found: FoundRootfs[] = [];

@@ -53,6 +53,17 @@ export async function mountsInside(directory: string): Promise<MountInside[]> {
   return topmostInside(mounts, place);
 }
 
+/** All places where something is mounted in this thread's mount namespace, the outermost first. @returns none where the system has no such table */
+export async function readMountPoints(): Promise<string[]> {
+  const points: string[] = [];
+  for await (const lines of unhurried(readTable())) {
+    for (const line of lines.split('\n')) {
+      if (line !== '') points.push(Buffer.from(decodeOctal(line.split(' ', 5)[4] ?? ''), 'latin1').toString('utf8'));
+    }
+  }
+  return points;
+}
+
 /** The id of the mount that an open file was opened on. @see proc(5), /proc/pid/fdinfo */
 export function mountOf(descriptor: number): number {
   const [, id] = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1')) ?? [];

@@ -35,6 +35,9 @@ export class NativeFreeSyscalls implements Syscalls {
   async mountOverlayAside(): Promise<void> {
     this.mountOverlay();
   }
+  isOverlayInUse(): undefined {
+    return undefined;
+  }
   mountBindReadOnly(): void {
     throw syscallError('ENOTSUP', 'mount');
   }

@@ -23,6 +23,7 @@ import { detachMount, detachMountAside, detachMountInside, leaveMounts } from '.
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
 import { mountState } from './native-mount-state.js';
+import { isOverlayInUse } from './overlay-in-use.js';
 import { mountOverlay, mountOverlayAside } from './overlay-mount.js';
 import {
   type DeviceNumber,
@@ -57,6 +58,10 @@ export class NativeSyscalls implements Syscalls {
 
   mountOverlayAside(overlay: OverlayMount): Promise<void> {
     return mountOverlayAside(overlay);
+  }
+
+  isOverlayInUse(directories: Omit<OverlayMount, 'lower' | 'target'>): boolean | undefined {
+    return isOverlayInUse(directories);
   }
 
   mountBindReadOnly(source: string, target: string): void {

@@ -1,4 +1,3 @@
-import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { aside, type Turn } from './aside.js';
 import { toBytePath } from './byte-path.js';
@@ -14,6 +13,7 @@ import {
   mount,
   moveMount,
 } from './libc.js';
+import { OpenDirectories } from './open-directories.js';
 import type { OverlayMount } from './syscalls.js';
 
 const FSOPEN_CLOEXEC = 1;
@@ -21,10 +21,6 @@ const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
-/** The kernel copies at most so many bytes of one option's value, the NUL included. */
-const OPTION_VALUE_MAX = 256;
 
 /** False once this kernel has turned `lowerdir+` down; it came with Linux 6.8. */
 let takesLayersOneByOne = true;
@@ -157,25 +153,5 @@ export function mountClassic(overlay: OverlayMount): void {
     check(mount('overlay', overlay.target, 'overlay', 0, options), 'mount', toBytePath(overlay.target));
   } finally {
     directories.close();
-  }
-}
-
-/** Directories that go by their descriptor until the mount holds them itself. */
-class OpenDirectories {
-  readonly #descriptors: number[] = [];
-
-  /** The path itself where an option takes it as it is, so that `mount` and `findmnt` show it; else a short one. */
-  optionValue(path: string): string {
-    return Buffer.byteLength(path) < OPTION_VALUE_MAX && !/[\\:,]/.test(path) ? path : this.short(path);
-  }
-
-  short(path: string): string {
-    const descriptor = openSync(path, constants.O_DIRECTORY | O_PATH | O_CLOEXEC);
-    this.#descriptors.push(descriptor);
-    return `/proc/self/fd/${descriptor}`;
-  }
-
-  close(): void {
-    for (const descriptor of this.#descriptors) closeSync(descriptor);
   }
 }

@@ -21,6 +21,11 @@ export interface Syscalls {
   mountOverlay(mount: OverlayMount): void;
   /** As `mountOverlay`, with the longest step on another thread. */
   mountOverlayAside(mount: OverlayMount): Promise<void>;
+  /**
+   * Whether an overlay, of whatever mount namespace, has these directories in use, so that a second one on them would break both. Ask only where nobody can be
+   * mounting one on them just now. @returns undefined when the kernel does not tell
+   */
+  isOverlayInUse(directories: Omit<OverlayMount, 'lower' | 'target'>): boolean | undefined;
   /** Mounts `source` on `target` a second time, read-only, without what is mounted below it. */
   mountBindReadOnly(source: string, target: string): void;
   /**

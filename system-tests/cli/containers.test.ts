@@ -1,14 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
+import { Driver } from '../metadata/sqlite-files.js';
 import { APP_V1, APP_V2, newStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+/** Of `ps`. */
+type PsDocument = { id: string; owner: string; rootfses: { state: string; mount: string | null }[] }[];
+
 const stores: ReturnType<typeof newStore>[] = [];
 
 /** A store whose containers go with the test. */
@@ -21,7 +26,7 @@ function containerStore() {
 afterEach(async () => {
   for (const { json, lines } of stores.splice(0)) {
     for (const { id } of (await json('ps')) as { id: string }[]) {
-      if (!id.includes('/')) await lines('destroy', id);
+      if (!id.includes('/')) await lines('destroy', id, '--any-owner');
     }
   }
 });
@@ -130,11 +135,20 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
     const [two = ''] = await lines('provision', 'job-2', id, '--backend', 'copy');
     await lines('tag', id, 'app:new');
     const [headings = '', ...rows] = await lines('ps');
-    expect(headings.split(/ {2,}/)).toEqual(['CONTAINER', 'OWNER', 'IMAGE', 'BACKEND', 'STATE', 'AGE', 'ROOTFS']);
+    expect(headings.split(/ {2,}/)).toEqual([
+      'CONTAINER',
+      'OWNER',
+      'IMAGE',
+      'BACKEND',
+      'STATE',
+      'MOUNT',
+      'AGE',
+      'ROOTFS',
+    ]);
     const age = expect.stringMatching(/^\d+ seconds?$/);
     expect(rows.map((row) => row.split(/ {2,}/))).toEqual([
-      ['job-1', 'agent-7', 'docker.io/library/app:new', 'overlay', 'ready', age, one],
-      ['job-2', 'default', 'docker.io/library/app:new', 'copy', 'ready', age, two],
+      ['job-1', 'agent-7', 'docker.io/library/app:new', 'overlay', 'ready', 'mounted', age, one],
+      ['job-2', 'default', 'docker.io/library/app:new', 'copy', 'ready', '-', age, two],
     ]);
     await lines('rmi', 'app:new');
     expect((await lines('ps'))[1]?.split(/ {2,}/)[2]).toBe(id.slice(7, 19));
@@ -155,6 +169,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
             image,
             backend: 'overlay',
             state: 'ready',
+            mount: 'mounted',
             created: expect.stringMatching(TIME),
             rootfs,
             layers: expect.arrayContaining([expect.stringMatching(DIGEST)]),
@@ -163,6 +178,64 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
       },
     ]);
     await lines('destroy', 'pod');
+  });
+
+  it('calls nothing ready that is not mounted here, and tells an unmounted one from one that may be mounted elsewhere', async () => {
+    const { lines, json, root } = containerStore();
+    await lines('pull', APP_V1);
+    const [rootfs = ''] = await lines('provision', 'job', 'app:v1', '--backend', 'overlay');
+    const states = async () =>
+      ((await json('ps')) as PsDocument)[0]?.rootfses.map(({ state, mount }) => [state, mount]);
+    expect(await states()).toEqual([['ready', 'mounted']]);
+    loadSyscalls().detachMount(rootfs);
+    expect(await states()).toEqual([['unmounted', 'unmounted']]);
+    expect((await lines('ps'))[1]?.split(/ {2,}/).slice(4, 6)).toEqual(['unmounted', 'unmounted']);
+    const recorded = (changes: string) => {
+      const database = new Driver(join(root, 'metadata.sqlite'));
+      database.exec(`UPDATE rootfs SET ${changes}`);
+      database.close();
+    };
+    recorded("mount_namespace = 'mnt:[1]'");
+    expect(await states()).toEqual([['elsewhere', 'elsewhere']]);
+    recorded("mount_boot = 'before the last reboot'");
+    expect(await states()).toEqual([['unmounted', 'unmounted']]);
+    // As a release recorded it that kept no places: nothing is known.
+    recorded('mount_boot = NULL, mount_namespace = NULL, mount_process = NULL');
+    expect(await states()).toEqual([['elsewhere', 'elsewhere']]);
+    expect(await lines('recover')).toEqual([`mounted ${rootfs} again`]);
+    expect(await states()).toEqual([['ready', 'mounted']]);
+    await lines('destroy', 'job');
+  });
+});
+
+describeWith(['root', 'overlay'], 'the owner of a container', () => {
+  it('is asked of who would change it, by provision and by destroy, and everybody may read', async () => {
+    const { lines, run, json } = containerStore();
+    await lines('pull', APP_V1);
+    await lines('provision', 'job', 'app:v1', '--owner', 'A');
+    for (const args of [
+      ['provision', 'job', 'app:v1'],
+      ['provision', 'job', 'app:v1', '--owner', 'B'],
+      ['destroy', 'job'],
+      ['destroy', 'job', '--owner', 'B'],
+    ]) {
+      const { status, stdout, stderr } = await run(args);
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toBe(
+        'provisioner: container job belongs to the owner "A"\n' +
+          'hint: act as that owner with --owner "A", or say --any-owner to change it all the same\n',
+      );
+    }
+    const owners = async () =>
+      ((await json('ps')) as PsDocument).map(({ id, owner, rootfses }) => [id, owner, rootfses.length]);
+    expect(await owners()).toEqual([['job', 'A', 1]]);
+    await lines('provision', 'job', 'app:v1', '--owner', 'A');
+    await lines('provision', 'job', 'app:v1', '--owner', 'B', '--any-owner');
+    expect(await owners()).toEqual([['job', 'A', 3]]);
+    expect(await lines('destroy', 'job', '--owner', 'A')).toEqual(['job']);
+    await lines('provision', 'job', 'app:v1', '--owner', 'B');
+    expect(await owners()).toEqual([['job', 'B', 1]]);
+    expect(await lines('destroy', 'job', '--any-owner')).toEqual(['job']);
   });
 });
 

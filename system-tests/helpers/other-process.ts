@@ -25,13 +25,17 @@ afterEach(async () => {
 
 /**
  * Another process with a provisioner `p` on the store.
- * @param options of the provisioner; `crashAt` is where the process dies, see `src/crash-points.ts`
+ * @param options of the provisioner; `crashAt` is where the process dies, see `src/crash-points.ts`; `within` is a command that runs another one, such as `unshare`
  * @param body of a module; `say(text)` tells this process a line, `sleep(ms)` waits
  */
 export function otherProcess(
   root: string,
   body: string,
-  { crashAt, ...options }: Readonly<Record<string, unknown>> & { readonly crashAt?: string } = {},
+  {
+    crashAt,
+    within = [],
+    ...options
+  }: Readonly<Record<string, unknown>> & { readonly crashAt?: string; readonly within?: readonly string[] } = {},
 ): OtherProcess {
   const code = `
     import { writeSync } from 'node:fs';
@@ -40,7 +44,8 @@ export function otherProcess(
     const say = (text) => writeSync(1, text + '\\n');
     const p = await Provisioner.open(${JSON.stringify({ root, ...options })});
     ${body}`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
+  const [program = '', ...args] = [...within, process.execPath, '--input-type=module', '-e', code];
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...(crashAt === undefined ? {} : { PROVISIONER_CRASH_AT: crashAt }) },
   });

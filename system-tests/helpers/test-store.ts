@@ -47,7 +47,7 @@ export async function expectNoContainers(provisioner: Provisioner): Promise<void
 afterEach(async () => {
   for (const provisioner of opened.splice(0)) {
     try {
-      for (const { id } of await provisioner.containers()) await provisioner.destroy(id);
+      for (const { id } of await provisioner.containers()) await provisioner.destroy(id, { anyOwner: true });
     } catch {
       // A test that closed it has nothing more to clean here.
     }

@@ -14,6 +14,7 @@ import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
 
 const path = databasePath();
 const alive = () => true;
+const newest = MIGRATIONS.at(-1)?.version ?? 0;
 
 describe('a store on disk', () => {
   it('has all its records after it was closed and opened again', async () => {
@@ -197,9 +198,9 @@ describe('a file that cannot be used', () => {
     await (await SqliteMetadataManager.open(path())).close();
     inspect(path(), (database) => database.pragma('user_version = 4711'));
     const error = await refusal();
-    expect(error).toMatchObject({ code: 'ERR_STORE_FORMAT', details: { path: path(), version: 4711, newest: 2 } });
+    expect(error).toMatchObject({ code: 'ERR_STORE_FORMAT', details: { path: path(), version: 4711, newest } });
     expect(error.message).toContain('version 4711');
-    expect(error.message).toContain('up to 2');
+    expect(error.message).toContain(`up to ${newest}`);
     expect(error).toHaveProperty('hint', expect.stringMatching(/release/));
   });
 
@@ -281,7 +282,6 @@ describe('a full disk', () => {
 });
 
 describe('migrations', () => {
-  const newest = MIGRATIONS.at(-1)?.version ?? 0;
   const next = { version: newest + 1, sql: "ALTER TABLE layer ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'" };
   const broken = { version: newest + 2, sql: 'CREATE TABLE half (a); CREATE TABLE half (a)' };
 
@@ -320,6 +320,34 @@ describe('migrations', () => {
     expect((await manager.rootfsesIn('c1')).map(({ id }) => id)).toEqual(['r1']);
     await manager.close();
     inspect(path(), (migrated) => expect(migrated.pragma('user_version', { simple: true })).toBe(newest));
+  });
+
+  it('from version 1 to 2 know nothing of where the rootfses of before are mounted, and note it from then on', async () => {
+    inspect(path(), (database) => {
+      database.pragma('journal_mode = WAL');
+      const first = MIGRATIONS.filter(({ version }) => version === 1);
+      database.transaction(() => migrate(database, path(), first)).immediate();
+      database.exec(
+        "INSERT INTO stack VALUES (1, 0); INSERT INTO image VALUES (1, 'sha256:aa', 'm', 'c', 'p', 's', 0, 0, 0, 1)",
+      );
+      database.exec("INSERT INTO rootfs VALUES ('job', 'old', 'agent', 'sha256:aa', 'overlay', 'ready', NULL, 0, 1)");
+    });
+    const manager = await SqliteMetadataManager.open(path());
+    const mount = { boot: 'b', namespace: 'mnt:[1]', process: 'p1' };
+    await manager.putRootfs({ ...rootfs('new', 'job', { image: 'sha256:aa' }), mount });
+    const places = async () => (await manager.getContainer('job'))?.rootfses.map((one) => [one.id, one.mount]);
+    expect(await places()).toEqual([
+      ['old', undefined],
+      ['new', mount],
+    ]);
+    await manager.setRootfsMounts([{ containerId: 'job', id: 'old' }], mount);
+    expect(await places()).toEqual([
+      ['old', mount],
+      ['new', mount],
+    ]);
+    await manager.close();
+    inspect(path(), (database) => expect(database.pragma('user_version', { simple: true })).toBe(newest));
+    expect(faults(path())).toEqual([]);
   });
 
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {

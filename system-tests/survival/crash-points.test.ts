@@ -9,6 +9,7 @@ import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
+import { Driver } from '../metadata/sqlite-files.js';
 import { type Call, callInProcess, makeSurroundings, runCommand, type Surroundings } from './survival.js';
 
 /** What a process is killed at, one after the other, and what it is doing. */
@@ -134,6 +135,13 @@ const CASES: readonly Case[] = [
     stillKnown: true,
   },
   {
+    operation: 'a destroy of an overlay that may be mounted elsewhere',
+    points: ['destroy.detachedElsewhere'],
+    calls: () => [['destroy', 'told-overlay']],
+    before: recordElsewhere,
+    inDoubt: 'told-overlay',
+  },
+  {
     operation: 'a prune',
     points: [...PRUNE, ...SWEEP],
     calls: () => [['pruneImages', [KEPT]], ['swept']],
@@ -151,7 +159,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a recovery after a reboot',
-    points: [...RECOVER, 'recover.oneRemounted', ...SWEEP],
+    points: [...RECOVER, 'recover.oneRemounted', 'recover.mountsRecorded', ...SWEEP],
     calls: () => [['recover', { knownContainerIds: ['told-overlay', 'told-copy'] }], ['swept']],
     before: reboot,
   },
@@ -379,6 +387,13 @@ async function leaveUnrecorded(root: string): Promise<void> {
   const directory = join(root, 'layers', 'f'.repeat(64));
   mkdirSync(directory);
   writeFileSync(join(directory, 'file'), 'nobody knows it');
+}
+
+/** As if it had been mounted in another mount namespace. */
+async function recordElsewhere(root: string): Promise<void> {
+  const database = new Driver(join(root, 'metadata.sqlite'));
+  database.exec("UPDATE rootfs SET mount_namespace = 'mnt:[1]' WHERE mount_namespace IS NOT NULL");
+  database.close();
 }
 
 function readdirIfThere(path: string): string[] {

@@ -1,29 +1,35 @@
 import type { Command } from 'commander';
 import { ProvisionerError } from '../../errors.js';
 import type { Cli } from '../cli.js';
+import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
 
 export function define(command: Command, cli: Cli): void {
   command
     .description('Removes containers with their root filesystems, nested containers first. Prints the ids removed.')
-    .argument('<container-id...>', 'as given to provision')
+    .argument('<container-id...>', 'as given to provision');
+  addOwnerFlags(command);
+  command
     .addHelpText(
       'after',
       `
-A container that cannot be found or removed does not stop the others; the exit status is then 1.
+A container that cannot be found or removed, or that belongs to another owner, does not stop the others; the exit status is then 1.
 
 Examples:
   provisioner destroy job-1
   provisioner destroy job-1 job-2`,
     )
-    .action(async (containerIds: string[]) => {
-      await cli.withStore(async ({ provisioner, output, signal, each }) => {
-        const destroyed = await each(containerIds, async (id) => {
-          if (!(await provisioner.destroy(id, { signal }))) throw unknownContainer(id);
-          output.line(id);
-          return { id };
-        });
-        output.document(() => destroyed);
-      });
+    .action(async (containerIds: string[], { owner, anyOwner }: OwnerFlags) => {
+      await cli.withStore(
+        async ({ provisioner, output, signal, each }) => {
+          const destroyed = await each(containerIds, async (id) => {
+            if (!(await provisioner.destroy(id, { anyOwner, signal }))) throw unknownContainer(id);
+            output.line(id);
+            return { id };
+          });
+          output.document(() => destroyed);
+        },
+        { owner },
+      );
     });
 }
 

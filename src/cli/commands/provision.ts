@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { ProvisionedRootfs, ProvisionOptions } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions } from '../pull-flags.js';
 
-interface ProvisionFlags extends PullFlags {
+interface ProvisionFlags extends PullFlags, OwnerFlags {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
-  readonly owner?: string;
 }
 
 export function define(command: Command, cli: Cli): void {
@@ -17,8 +17,8 @@ export function define(command: Command, cli: Cli): void {
     .argument('<image>', 'a stored image, or a source to pull')
     .addOption(
       new Option('--backend <name>', 'how it is made (default: auto)').choices(['auto', 'overlay', 'copy', 'bind']),
-    )
-    .option('--owner <name>', 'the agent that a new container belongs to (default: default)');
+    );
+  addOwnerFlags(command);
   addPullFlags(command, 'missing');
   command
     .addHelpText(
@@ -30,11 +30,11 @@ Examples:
   rootfs=$(provisioner provision job-2 app:v1 --quiet)`,
     )
     .action(async (containerId: string, image: string, flags: ProvisionFlags) => {
-      const { backend, owner, ...others } = flags;
+      const { backend, owner, anyOwner, ...others } = flags;
       const options = pullOptions(others);
       await cli.withStore(
         async ({ provisioner, output, signal }) => {
-          const made = await provisioner.provision(containerId, image, { ...options, backend, signal });
+          const made = await provisioner.provision(containerId, image, { ...options, backend, anyOwner, signal });
           output.exactLine(made.rootfs);
           output.document(() => rootfsDocument(made));
         },

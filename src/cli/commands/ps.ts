@@ -13,11 +13,11 @@ export function define(command: Command, cli: Cli): void {
       const titles = await imageTitles(provisioner, containers);
       const now = Date.now();
       output.table(
-        ['CONTAINER', 'OWNER', 'IMAGE', 'BACKEND', 'STATE', 'AGE', 'ROOTFS'],
+        ['CONTAINER', 'OWNER', 'IMAGE', 'BACKEND', 'STATE', 'MOUNT', 'AGE', 'ROOTFS'],
         containers.flatMap(({ id, owner, rootfses }) =>
-          rootfses.map(({ image, backend, state, createdAt, rootfs }) => {
+          rootfses.map(({ image, backend, state, mountState, createdAt, rootfs }) => {
             const title = titles.get(image) ?? shortDigest(image);
-            return [id, owner, title, backend, state, formatAge(now - createdAt), rootfs];
+            return [id, owner, title, backend, state, mountState ?? '-', formatAge(now - createdAt), rootfs];
           }),
         ),
       );
@@ -54,6 +54,7 @@ function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo) {
       image: rootfs.image,
       backend: rootfs.backend,
       state: rootfs.state,
+      mount: rootfs.mountState ?? null,
       created: timestamp(rootfs.createdAt),
       rootfs: rootfs.rootfs,
       layers: rootfs.layers,

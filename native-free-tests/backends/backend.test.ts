@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { BACKEND_NAMES, isMountedBackend } from '#src/backends/backend.js';
+import { BindBackend } from '#src/backends/bind-backend.js';
+import { CopyBackend } from '#src/backends/copy-backend.js';
+import { OverlayBackend } from '#src/backends/overlay-backend.js';
+import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
+import { WorkerPool } from '#src/workers/worker-pool.js';
+
+test('the name of a backend tells whether its rootfses are mounts, as the backend itself does', async () => {
+  const syscalls = () => new NativeFreeSyscalls();
+  const pool = new WorkerPool(1);
+  const backends = [
+    new OverlayBackend(syscalls, 'trusted'),
+    new CopyBackend({ syscalls, pool, whiteouts: 'trusted', privileged: false }),
+    new BindBackend(syscalls),
+  ];
+  expect(backends.map(({ name }) => name)).toEqual(BACKEND_NAMES);
+  for (const { name, mounts } of backends) expect(isMountedBackend(name), name).toBe(mounts);
+  expect(isMountedBackend('of another release')).toBe(false);
+  await pool.close();
+});

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Backend } from '../backends/backend.js';
+import type { Backends } from '../backends/backends.js';
+import { crashPoint } from '../crash-points.js';
+import { systemCode } from '../errors.js';
+import { type MountNamespace, whereabouts } from '../locks/mount-place.js';
+import type { RootfsRecord } from '../metadata/metadata-manager.js';
+import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { readMountPoints } from '../syscalls/mount-table.js';
+import { stillInUse } from './mounted-elsewhere.js';
+import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+
+/** A rootfs, and where it was mounted as far as that is known. */
+export type PlacedRootfs = RootfsPlace & Partial<Pick<RootfsRecord, 'mount'>>;
+
+/** So often the kernel is asked whether a rootfs is in use, since another process that asks at the same time makes it look so; and after how many milliseconds. */
+const USE_ATTEMPTS = 4;
+const USE_POLL = 10;
+
+/** Takes rootfses off the disk: what is mounted first, wherever that is, then the directories. */
+export class RootfsRemover {
+  readonly #backends: Backends;
+  readonly #directories: RootfsDirectories;
+  readonly #here: MountNamespace;
+
+  /** @param here where this process mounts */
+  constructor(backends: Backends, directories: RootfsDirectories, here: MountNamespace) {
+    this.#backends = backends;
+    this.#directories = directories;
+    this.#here = here;
+  }
+
+  /**
+   * Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched.
+   * @param others as in `RootfsRequest`
+   * @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is in use where this process does not see it; then what is in use is left
+   */
+  async takeApart(rootfs: PlacedRootfs, others: boolean): Promise<void> {
+    const link = this.#directories.symlinkTo(rootfs);
+    if (link !== undefined) {
+      this.#directories.removeSymlink(link, rootfs);
+      return;
+    }
+    const backend = this.#backends.named(rootfs.backend);
+    const isElsewhere = backend?.mounts && this.#mayBeElsewhere(rootfs);
+    await backend?.destroy(this.#directories.rootfs(rootfs), others);
+    crashPoint('destroy.letGo');
+    if (isElsewhere) await this.#detachElsewhere(rootfs, backend);
+    if (!(await freed(() => this.#directories.remove(rootfs)))) {
+      await this.#detachOtherPaths(rootfs, backend);
+      await this.#directories.remove(rootfs);
+    }
+    crashPoint('destroy.removed');
+  }
+
+  /** Whether a rootfs that no record names, and that is not mounted here, may be mounted elsewhere. Ask with the lock held alone. */
+  mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
+    const backend = this.#backends.named(rootfs.backend);
+    if (!backend?.mounts) return false;
+    // A bind mount leaves no trace that could be asked for.
+    return backend.name === 'bind' || backend.isInUse(this.#directories.scratch(rootfs)) !== false;
+  }
+
+  /** Whether a rootfs may have mounts that letting go of it here does not take away. Ask before that. */
+  #mayBeElsewhere(rootfs: PlacedRootfs): boolean {
+    const where = whereabouts(rootfs.mount, this.#here);
+    if (where === 'here' || where === 'elsewhere') return where === 'elsewhere';
+    // Mounted here without a record of that: by a release that kept none, or by a recovery that has not come to it yet.
+    const path = this.#directories.rootfs(rootfs);
+    return !existsSync(path) || !isMountPoint(path);
+  }
+
+  /**
+   * Takes the mounts of a rootfs away that other namespaces have, and makes sure that nobody works in it any more where this process cannot look: what is in
+   * use must not be deleted. One that was mounted in this namespace has been let go of already.
+   */
+  async #detachElsewhere(rootfs: PlacedRootfs, backend: Backend): Promise<void> {
+    // With a mount point the kernel takes away what is mounted there in other namespaces, as a lazy unmount does (Linux 3.18; fs/namespace.c, __detach_mounts).
+    if (!(await freed(() => this.#directories.removeMountPoint(rootfs)))) {
+      await this.#detachOtherPaths(rootfs, backend);
+      this.#directories.removeMountPoint(rootfs);
+    }
+    crashPoint('destroy.detachedElsewhere');
+    const known = whereabouts(rootfs.mount, this.#here) === 'elsewhere';
+    for (let attempt = 1; ; attempt++) {
+      const inUse = backend.isInUse(this.#directories.scratch(rootfs));
+      // Where the kernel does not tell, only what is known to have been mounted elsewhere is held back.
+      if (inUse === false || (inUse === undefined && !known)) return;
+      if (attempt === USE_ATTEMPTS) throw stillInUse(rootfs);
+      await sleep(USE_POLL);
+    }
+  }
+
+  /** Detaches what is mounted on a rootfs in this namespace by another path that leads to the store. */
+  async #detachOtherPaths(rootfs: RootfsPlace, backend: Backend | undefined): Promise<void> {
+    for (const path of (await readMountPoints()).filter((point) => this.#directories.isAnotherPath(point, rootfs))) {
+      await backend?.destroy(path, false);
+    }
+  }
+}
+
+/** @returns false when something is mounted in the way, in this namespace */
+async function freed(remove: () => void | Promise<void>): Promise<boolean> {
+  try {
+    await remove();
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EBUSY') return false;
+    throw error;
+  }
+}
