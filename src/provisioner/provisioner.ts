@@ -23,6 +23,7 @@ import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
 import { readNames } from '../tree/read-names.js';
 import { mapUnhurried } from '../unhurried.js';
+import { zstdMissingReason } from '../zstd/load-zstd.js';
 import { checkContainerId } from './container-id.js';
 import type { MadeRootfs } from './containers.js';
 import { imageName, tryImageName, wantedPlatform } from './image-names.js';
@@ -66,6 +67,10 @@ export interface StoreInfo {
   readonly gzip: 'isal' | 'zlib';
   /** Why that is not ISA-L. */
   readonly isalMissing: string | undefined;
+  /** What inflates zstd layers: libzstd where the system has it, else Node's own from 22.15 on, else JavaScript. */
+  readonly zstd: 'libzstd' | 'node' | 'javascript';
+  /** Why that is not libzstd. */
+  readonly zstdMissing: string | undefined;
   readonly workers: number;
   readonly backends: readonly BackendReport[];
   readonly images: number;
@@ -313,6 +318,8 @@ export class Provisioner {
   async info(): Promise<StoreInfo> {
     this.#checkOpen();
     const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = this.#parts;
+    const { chooseZstdDecoder } = await import('../unpack/inflate-zstd.js');
+    const decoder = chooseZstdDecoder();
     return {
       root: this.root,
       format,
@@ -322,6 +329,8 @@ export class Provisioner {
       degradation: fidelity.degradation(),
       gzip: loadIsal() === null ? 'zlib' : 'isal',
       isalMissing: isalMissingReason(),
+      zstd: typeof decoder === 'string' ? decoder : 'libzstd',
+      zstdMissing: zstdMissingReason(),
       workers: pool.size,
       backends: (await this.#parts.backends()).report(),
       ...(await metadata.count()),
