@@ -26,7 +26,7 @@ const SIDE_BY_SIDE = [
   'system-tests/store/other-users.test.ts',
   'system-tests/survival/{crash-points,hostile-state}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
-  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts}.test.ts',
+  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
 ];
 
 export default defineConfig({

@@ -5,6 +5,7 @@
 import { gzipSync } from 'node:zlib';
 import { zstd } from '../fixtures/layer-builder.mjs';
 import { BLOCK, base256, FIELDS, fixChecksum, gnuLong, header, padded, paxRecord } from './raw-tar.mjs';
+import { compressZstd, damageZstd } from './zstd.mjs';
 
 /** @typedef {import('./corpus.mjs').Member} Member */
 /** @typedef {import('./random.mjs').Random} Random */
@@ -304,6 +305,7 @@ function flip(random, bytes) {
  */
 export function compress(random, tar) {
   const blob = compressedForm(random, tar);
+  if (isZstd(blob) && random.chance(0.3)) return { blob: Buffer.from(damageZstd(random, blob)), damaged: true };
   if (!random.chance(0.1)) return { blob, damaged: false };
   const damaged = random.pick([
     () => flip(random, blob),
@@ -317,7 +319,7 @@ export function compress(random, tar) {
 
 /** @param {Random} random @param {Buffer} tar */
 function compressedForm(random, tar) {
-  switch (random.below(8)) {
+  switch (random.below(10)) {
     case 0:
       return gzipSync(tar, { level: 1 });
     case 1: {
@@ -337,7 +339,15 @@ function compressedForm(random, tar) {
       const skippable = Buffer.concat([Buffer.from('502a4d1805000000', 'hex'), Buffer.alloc(5)]);
       return Buffer.concat([skippable, zstd(tar.subarray(0, cut)), skippable, zstd(tar.subarray(cut))]);
     }
+    case 4:
+    case 5:
+      return compressZstd(random, tar);
     default:
       return tar;
   }
+}
+
+/** @param {Buffer} blob */
+export function isZstd(blob) {
+  return blob.length >= 4 && (blob.readUInt32LE(0) === 0xfd2fb528 || blob.readUInt32LE(0) >>> 4 === 0x184d2a5);
 }

@@ -13,6 +13,8 @@ import { unpackLayer } from '#src/unpack/unpack-layer.js';
 import { loadFinding, makeCase } from './case.mjs';
 import { readCorpus } from './corpus.mjs';
 import { Canaries, wrongInLayer } from './invariants.mjs';
+import { isZstd } from './mutations.mjs';
+import { differingVerdicts } from './zstd.mjs';
 
 /** Outcomes that say what is wrong with a layer. Others, such as `ERR_IO`, would blame the machine for it. */
 const EXPECTED = new Set([
@@ -79,6 +81,8 @@ async function run(tried) {
   }
   const { user, system } = process.cpuUsage(before);
   const ms = (user + system) / 1000;
+  const differing = isZstd(tried.blob) ? await differingVerdicts(tried.blob, tried.index) : undefined;
+  if (differing !== undefined) problems.push(differing);
   if (/MISMATCH/.test(code) && !tried.damaged) problems.push(`ends with ${code}, but the stored bytes are not damaged`);
   if (ms > SLOW_MS) problems.push(`took ${Math.round(ms)} ms`);
   // Streams close their files a little later.

@@ -6,9 +6,9 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM = 'errors config crash-points unhurried check-document check-options';
+const BOTTOM = 'errors config crash-points unhurried check-document check-options foreign-file native-loading';
 const CONCEPTS = `${BOTTOM} image`;
-const MACHINE = `${CONCEPTS} paths events locks syscalls isal`;
+const MACHINE = `${CONCEPTS} paths events locks syscalls isal zstd`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
 const PARTS = `${LAYERS} pull metadata workers mounts`;
 
@@ -19,6 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'crash-points': '',
   unhurried: '',
   'check-document': '',
+  'foreign-file': 'errors',
+  'native-loading': '',
   //
   image: BOTTOM,
   //
@@ -26,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   events: CONCEPTS,
   syscalls: CONCEPTS,
   isal: CONCEPTS,
+  zstd: CONCEPTS,
   //
   locks: `${CONCEPTS} syscalls`,
   //
@@ -56,13 +59,14 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   index: `${PARTS} store backends prune check provisioner`,
   //
-  // The library, and what its failures are called: `--help` should not have to load the rest.
-  cli: 'index errors',
+  // The library, what its failures are called, and how files of others are opened: `--help` should not have to load the rest.
+  cli: 'index errors foreign-file',
 };
 
 /** Packages that only these folders may know. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
-  koffi: 'syscalls isal',
+  koffi: 'syscalls isal zstd',
+  fzstd: 'unpack',
   'better-sqlite3': 'metadata',
   commander: 'cli',
   'cli-progress': 'cli',
@@ -162,7 +166,7 @@ describe('the rule about imports', () => {
       'koffi elsewhere',
       'src/backends/a.ts',
       `import koffi from 'koffi';`,
-      'koffi is for src/syscalls and src/isal only',
+      'koffi is for src/syscalls and src/isal and src/zstd only',
     ],
     [
       'better-sqlite3 elsewhere',

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { zstd } from '../helpers/image-builder.js';
 import { processorSeconds, useLayers } from '../helpers/layers.js';
 import { archive, entry, header } from '../helpers/raw-tar.js';
+import { zstdRuns } from '../helpers/zstd-samples.js';
 
 const MIB = 2 ** 20;
 const limits = { maxUnpackedBytes: 64 * MIB };
@@ -11,15 +12,6 @@ const GIGABYTES = 4;
 const zeros = Buffer.alloc(16 * MIB);
 const repeat = (piece: Buffer): Buffer => Buffer.concat(Array.from({ length: (GIGABYTES * 1024) / 16 }, () => piece));
 
-/** Frames of blocks that repeat one byte: a megabyte of them says 32 GiB. */
-function zstdRuns(windowDescriptor: number, blockBytes: number, blocks: number): Buffer {
-  const head = Buffer.alloc(6);
-  head.writeUInt32LE(0xfd2fb528, 0);
-  head.writeUInt8(windowDescriptor, 5);
-  const block = Buffer.alloc(4);
-  block.writeUIntLE((blockBytes << 3) | (1 << 1), 0, 3);
-  return Buffer.concat([head, ...Array.from({ length: blocks }, () => block), Buffer.from([1, 0, 0])]);
-}
 const ONE_MIB_WINDOW = 10 << 3;
 
 describe('a few bytes that inflate to gigabytes', () => {

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ArchiveInput, openPlainArchive } from '#src/pull/archive-spool.js';
 import { buildTar, zstd } from '../helpers/image-builder.js';
+import { inflateHere } from '../helpers/inflate-here.js';
 import { expectEmpty, expectSame, failure, useDirectory } from './workbench.js';
 
 const directory = useDirectory();
@@ -17,10 +18,13 @@ const TAR = buildTar([
 
 const openFile = async (content: Buffer, name = 'archive') => {
   await writeFile(directory.join(name), content);
-  return await openPlainArchive({ kind: 'file', path: directory.join(name) }, { stagingDirectory: directory.staging });
+  return await openPlainArchive(
+    { kind: 'file', path: directory.join(name) },
+    { stagingDirectory: directory.staging, inflate: inflateHere },
+  );
 };
 const openStream = (stream: Readable, signal?: AbortSignal) =>
-  openPlainArchive({ kind: 'stream', stream }, { stagingDirectory: directory.staging, signal });
+  openPlainArchive({ kind: 'stream', stream }, { stagingDirectory: directory.staging, inflate: inflateHere, signal });
 const chunks = (bytes: Buffer, size: number): Buffer[] =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
     bytes.subarray(index * size, (index + 1) * size),
@@ -88,7 +92,7 @@ describe('a stream is spooled', () => {
     const path = directory.join('pipe');
     execFileSync('mkfifo', [path]);
     const input: ArchiveInput = { kind: 'file', path };
-    const opening = openPlainArchive(input, { stagingDirectory: directory.staging });
+    const opening = openPlainArchive(input, { stagingDirectory: directory.staging, inflate: inflateHere });
     createWriteStream(path).end(gzipSync(TAR));
     const archive = await opening;
     expectSame(await readFile(archive.path), TAR);
@@ -132,7 +136,11 @@ describe('what fails leaves nothing', () => {
       const signal = AbortSignal.timeout(delay);
       const input: ArchiveInput = { kind: 'file', path: directory.join('big.gz') };
       try {
-        const archive = await openPlainArchive(input, { stagingDirectory: directory.staging, signal });
+        const archive = await openPlainArchive(input, {
+          stagingDirectory: directory.staging,
+          inflate: inflateHere,
+          signal,
+        });
         await archive.close();
       } catch (error) {
         expect(error).toMatchObject({ code: 'ERR_ABORTED' });
@@ -206,7 +214,7 @@ describe('what fails leaves nothing', () => {
   it('a disk that is too full', async () => {
     await writeFile(directory.join('a.gz'), gzipSync(TAR));
     const input: ArchiveInput = { kind: 'file', path: directory.join('a.gz') };
-    const options = { stagingDirectory: directory.staging, freeSpaceReserve: 2 ** 60 };
+    const options = { stagingDirectory: directory.staging, inflate: inflateHere, freeSpaceReserve: 2 ** 60 };
     expect(await failure(openPlainArchive(input, options))).toMatchObject({
       code: 'ERR_NO_SPACE',
       hint: expect.stringContaining('where it lies'),
@@ -216,12 +224,15 @@ describe('what fails leaves nothing', () => {
   it('a staging directory that cannot be made', async () => {
     await writeFile(directory.join('file'), '');
     const input: ArchiveInput = { kind: 'stream', stream: Readable.from([TAR]) };
-    const error = await failure(openPlainArchive(input, { stagingDirectory: directory.join('file/staging') }));
+    const error = await failure(
+      openPlainArchive(input, { stagingDirectory: directory.join('file/staging'), inflate: inflateHere }),
+    );
     expect(error.code).toBe('ERR_IO');
   });
 
   it('a path that is missing, or no file', async () => {
-    const open = (path: string) => openPlainArchive({ kind: 'file', path }, { stagingDirectory: directory.staging });
+    const open = (path: string) =>
+      openPlainArchive({ kind: 'file', path }, { stagingDirectory: directory.staging, inflate: inflateHere });
     await mkdir(directory.join('directory'));
     expect((await failure(open(directory.join('nowhere')))).code).toBe('ERR_SOURCE_NOT_FOUND');
     expect(await failure(open(directory.join('directory')))).toMatchObject({

@@ -13,6 +13,7 @@ import {
   sha256,
   writeDockerArchive,
 } from '../helpers/image-builder.js';
+import { inflateHere } from '../helpers/inflate-here.js';
 import { AMD64, ARM64, expectEmpty, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
 
 const directory = useDirectory();
@@ -22,7 +23,7 @@ if (layer === undefined) throw new Error('the image has layers');
 const configName = `${image.config.descriptor.digest.slice(7)}.json`;
 
 const open = (reference?: string, platform = AMD64) =>
-  new DockerArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging }).open({
+  new DockerArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging, inflate: inflateHere }).open({
     platform,
     reference,
   });
@@ -36,7 +37,10 @@ for (const options of [{ names: 'legacy' }, { names: 'blobs' }, { names: 'blobs'
   describePuller(`the puller of a docker archive (${JSON.stringify(options)})`, async (images) => {
     const saved = [...images].map(([tag, each]) => ({ image: each, tags: [tag] }));
     await writeDockerArchive(directory.join('a.tar'), saved, options);
-    return new DockerArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging });
+    return new DockerArchivePuller(directory.join('a.tar'), {
+      stagingDirectory: directory.staging,
+      inflate: inflateHere,
+    });
   });
 }
 

@@ -14,6 +14,7 @@ import {
   writeOciLayout,
   zstd,
 } from '../helpers/image-builder.js';
+import { inflateHere } from '../helpers/inflate-here.js';
 import { AMD64, expectEmpty, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
 
 const directory = useDirectory();
@@ -23,7 +24,7 @@ const [layer] = image.layers;
 if (layer === undefined) throw new Error('the image has layers');
 
 const open = (signal?: AbortSignal) =>
-  new OciArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging }).open({
+  new OciArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging, inflate: inflateHere }).open({
     platform: AMD64,
     signal,
   });
@@ -37,7 +38,7 @@ describePuller('the puller of an OCI archive', async (images) => {
     directory.join('a.tar'),
     [...images].map(([refName, each]) => ({ image: each, refName })),
   );
-  return new OciArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging });
+  return new OciArchivePuller(directory.join('a.tar'), { stagingDirectory: directory.staging, inflate: inflateHere });
 });
 
 describe('an OCI archive is read', () => {

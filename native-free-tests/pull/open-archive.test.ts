@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openArchive } from '#src/pull/open-archive.js';
 import { buildIndex, dockerFiles, type Files, ociFiles, packFiles } from '../helpers/image-builder.js';
+import { inflateHere } from '../helpers/inflate-here.js';
 import { AMD64, ARM64, expectEmpty, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
 
 const directory = useDirectory();
@@ -12,7 +13,10 @@ const arm = labelledImage('arm', 'linux/arm64');
 
 const load = (files: Files, platform = AMD64) => {
   const stream = Readable.from([packFiles(files)]);
-  return openArchive({ kind: 'stream', stream }, { platform, stagingDirectory: directory.staging });
+  return openArchive(
+    { kind: 'stream', stream },
+    { platform, stagingDirectory: directory.staging, inflate: inflateHere },
+  );
 };
 const names = async (files: Files) => {
   const offer = await load(files);
@@ -81,9 +85,11 @@ describe('an archive to load', () => {
     for (const bytes of [packFiles(ociFiles([{ image: a }])), gzipSync(packFiles(ociFiles([{ image: a }])))]) {
       await writeFile(directory.join('file'), bytes);
       const input = { kind: 'file', path: directory.join('file') } as const;
-      expect(await labelsOf(openArchive(input, { platform: AMD64, stagingDirectory: directory.staging }))).toEqual([
-        'a',
-      ]);
+      expect(
+        await labelsOf(
+          openArchive(input, { platform: AMD64, stagingDirectory: directory.staging, inflate: inflateHere }),
+        ),
+      ).toEqual(['a']);
     }
   });
 
@@ -97,7 +103,12 @@ describe('an archive to load', () => {
     const tar = packFiles(ociFiles([{ image: a }]));
     for (let length = 1; length < tar.length - 1024; length += 1111) {
       const stream = Readable.from([tar.subarray(0, length)]);
-      await failure(openArchive({ kind: 'stream', stream }, { platform: AMD64, stagingDirectory: directory.staging }));
+      await failure(
+        openArchive(
+          { kind: 'stream', stream },
+          { platform: AMD64, stagingDirectory: directory.staging, inflate: inflateHere },
+        ),
+      );
       await expectEmpty(directory.staging);
     }
   });

@@ -4,6 +4,7 @@ import { openSource } from '#src/pull/open-source.js';
 import { parseSource } from '#src/pull/source.js';
 import { RegistryAccess } from '#src/registry/registry-access.js';
 import { writeDockerArchive, writeOciArchive, writeOciLayout } from '../helpers/image-builder.js';
+import { inflateHere } from '../helpers/inflate-here.js';
 import { AMD64, failure, labelledImage, labelsOf, useDirectory } from './workbench.js';
 
 const directory = useDirectory();
@@ -12,6 +13,7 @@ const [a, b] = [labelledImage('a'), labelledImage('b')];
 const open = (text: string, reference?: string) =>
   openSource(parseSource(text), {
     stagingDirectory: directory.staging,
+    inflate: inflateHere,
     openRepository: (wanted, signal) =>
       new RegistryAccess().open(wanted, { retries: 0 }, { signal, onPassedOver: () => {} }),
   }).open({ platform: AMD64, reference });

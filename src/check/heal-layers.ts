@@ -7,6 +7,7 @@ import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { Offer, OfferedLayer } from '../pull/puller.js';
 import { reopenSource } from '../store/reopen-source.js';
 import { makeDirectories } from '../tree/make-directories.js';
+import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { diffIdsOf } from './check-images.js';
 import type { CheckParts } from './check-parts.js';
 import type { RepairOutcome } from './findings.js';
@@ -126,11 +127,12 @@ export class LayerHealer {
   async #offered(id: LayerId, image: ImageRecord): Promise<OfferedLayer> {
     let opening = this.#offers.get(image.id);
     if (opening === undefined) {
-      const { paths, limits, registries, registry } = this.#parts;
+      const { paths, limits, registries, registry, pool } = this.#parts;
       opening = reopenSource(image, {
         openRepository: registries.opener(registry),
         stagingDirectory: paths.pullStaging(this.#healId),
         freeSpaceReserve: limits.freeSpaceReserve,
+        inflate: inflateOnThread(pool),
         signal: this.#signal,
       });
       opening.catch(() => {});

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { firstLine } from '../errors.js';
+import { loadNative } from '../native-loading.js';
 import type { Isal } from './isal.js';
 
 const require = createRequire(import.meta.url);
@@ -12,8 +13,10 @@ export function loadIsal(): Isal | null {
   if (loaded === undefined) {
     try {
       if (process.env['PROVISIONER_ISAL'] === 'off') throw new Error('turned off by PROVISIONER_ISAL');
-      const { NativeIsal } = require('./native-isal.js') as typeof import('./native-isal.js');
-      loaded = new NativeIsal();
+      loaded = loadNative(() => {
+        const { NativeIsal } = require('./native-isal.js') as typeof import('./native-isal.js');
+        return new NativeIsal();
+      });
     } catch (error) {
       reason = firstLine(error);
       loaded = null;

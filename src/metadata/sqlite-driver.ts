@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type BetterSqlite3 from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
+import { loadNative } from '../native-loading.js';
 
 export type SqliteDriver = typeof BetterSqlite3;
 
@@ -13,9 +14,12 @@ let loaded: SqliteDriver | undefined;
 export function sqliteDriver(load: () => SqliteDriver = requireDriver): SqliteDriver {
   if (loaded !== undefined && load === requireDriver) return loaded;
   try {
-    const driver = load();
-    // The module loads its machine code with the first database, not with itself.
-    new driver(':memory:').close();
+    const driver = loadNative(() => {
+      const module = load();
+      // The module loads its machine code with the first database, not with itself.
+      new module(':memory:').close();
+      return module;
+    });
     if (load === requireDriver) loaded = driver;
     return driver;
   } catch (error) {

@@ -6,6 +6,7 @@ import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
 import { readNames } from '../tree/read-names.js';
+import { zstdMissingReason } from '../zstd/load-zstd.js';
 import type { Parts } from './parts.js';
 
 export interface StoreInfo {
@@ -22,6 +23,10 @@ export interface StoreInfo {
   readonly gzip: 'isal' | 'zlib';
   /** Why that is not ISA-L. */
   readonly isalMissing: string | undefined;
+  /** What inflates zstd layers: libzstd where the system has it, else Node's own from 22.15 on, else JavaScript. */
+  readonly zstd: 'libzstd' | 'node' | 'javascript';
+  /** Why that is not libzstd. */
+  readonly zstdMissing: string | undefined;
   readonly workers: number;
   readonly backends: readonly BackendReport[];
   readonly images: number;
@@ -35,6 +40,8 @@ export interface StoreInfo {
 
 export async function storeInfo(parts: Parts): Promise<StoreInfo> {
   const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = parts;
+  const { chooseZstdDecoder } = await import('../unpack/inflate-zstd.js');
+  const decoder = chooseZstdDecoder();
   return {
     root: paths.root,
     format,
@@ -44,6 +51,8 @@ export async function storeInfo(parts: Parts): Promise<StoreInfo> {
     degradation: fidelity.degradation(),
     gzip: loadIsal() === null ? 'zlib' : 'isal',
     isalMissing: isalMissingReason(),
+    zstd: typeof decoder === 'string' ? decoder : 'libzstd',
+    zstdMissing: zstdMissingReason(),
     workers: pool.size,
     backends: (await parts.backends()).report(),
     ...(await metadata.count()),

@@ -1,6 +1,7 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { openForeignFile } from '../foreign-file.js';
 import type { FileLocation } from './puller.js';
 import { malformedSource } from './source-errors.js';
 import { type ReadAt, readTarMembers, type TarMember } from './tar-members.js';
@@ -38,7 +39,7 @@ export class ArchiveIndex {
   static async read(path: string, label: string, signal?: AbortSignal): Promise<ArchiveIndex> {
     let file: FileHandle | undefined;
     try {
-      file = await open(path, 'r');
+      file = await openForeignFile(path);
       const { size } = await file.stat();
       const members = new Map<string, TarMember>();
       let count = 0;

@@ -1,17 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, stat, statfs } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { type FileHandle, mkdir, rm, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type Duplex, Readable, Transform, type Writable } from 'node:stream';
+import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
 import { DEFAULT_UNPACK_LIMITS } from '../config.js';
-import { abortedError, fileError, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
+import {
+  abortedError,
+  fileError,
+  isProvisionerError,
+  ProvisionerError,
+  systemCode,
+  throwIfAborted,
+} from '../errors.js';
+import { type ForeignInput, NotRegularError, openForeignInput } from '../foreign-file.js';
+import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../unpack/free-space.js';
+import type { CompressedArchive, InflateArchive } from '../unpack/inflate-archive.js';
 import { type ArchiveCompression, detectArchiveCompression, SIGNATURE_LENGTH } from './archive-compression.js';
 import { malformedSource, sourceNotFound, truncatedSource } from './source-errors.js';
-import { isTarHeader } from './tar-members.js';
-import { createZstdStream } from './zstd-stream.js';
 
 /** An archive to read: a file by its path, or whatever comes out of a stream (which is then used up). */
 export type ArchiveInput =
@@ -23,6 +30,7 @@ export interface SpoolOptions {
   readonly stagingDirectory: string;
   /** Bytes that spooling leaves free on the staging directory's file system. Default: as for unpacking. */
   readonly freeSpaceReserve?: number | undefined;
+  readonly inflate: InflateArchive;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,12 +44,9 @@ export interface PlainArchive {
   close(): Promise<void>;
 }
 
-/** Bytes written between two looks at the free space. */
-const SPACE_CHECK_INTERVAL = 32 * 1024 * 1024;
-
 /**
  * Layers are read in place, by several threads, from an offset: that needs a plain file. One is used where it lies; a
- * compressed one, a pipe or a stream is first written out, decompressed, into the staging directory.
+ * compressed one, a pipe or a stream is first written out, decompressed, into the staging directory. Inflating is left to another thread: these are foreign bytes.
  * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_BAD_SOURCE`, `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED`,
  * `ERR_NO_SPACE`, `ERR_ABORTED`; nothing is left in the staging directory then
  */
@@ -50,42 +55,39 @@ export async function openPlainArchive(input: ArchiveInput, options: SpoolOption
   if (input.kind === 'stream') return await spoolStream(input.stream, 'the archive from the stream', options);
   const path = resolve(input.path);
   const label = `the archive ${path}`;
-  // Looking into a pipe would take bytes out of it.
-  if ((await fileKind(path, label)) === 'pipe') return await spoolStream(createReadStream(path), label, options);
-  const compression = detectArchiveCompression(await readStart(path), label);
+  const opened = await openInput(path, label);
+  if (opened.kind === 'pipe') return await spoolStream(opened.stream, label, options);
+  const { compression, size } = await lookAt(opened.file, path, label);
   if (compression === 'none') return { path, label, close: async () => undefined };
-  return await spool(createReadStream(path), compression, label, options);
+  return await spool(label, options, (spooled) => inflate({ kind: 'file', path, size }, spooled, label, options));
 }
 
-async function fileKind(path: string, label: string): Promise<'file' | 'pipe'> {
+async function openInput(path: string, label: string): Promise<ForeignInput> {
   try {
-    const stats = await stat(path);
-    if (stats.isFile()) return 'file';
-    if (stats.isFIFO()) return 'pipe';
-    throw new ProvisionerError(
-      'ERR_BAD_SOURCE',
-      `${path} is ${stats.isDirectory() ? 'a directory' : 'a device'}, not an archive`,
-      {
-        ...(stats.isDirectory() ? { hint: 'write oci:DIR for a directory' } : {}),
-        details: { path },
-      },
-    );
+    return await openForeignInput(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') throw sourceNotFound(label, path, error);
-    throw fileError(error, 'open the archive', path);
+    if (!(error instanceof NotRegularError)) throw fileError(error, 'open the archive', path);
+    throw new ProvisionerError('ERR_BAD_SOURCE', `${path} is ${error.found}, not an archive`, {
+      ...(error.found === 'a directory' ? { hint: 'write oci:DIR for a directory' } : {}),
+      details: { path },
+    });
   }
 }
 
-async function readStart(path: string): Promise<Buffer> {
-  let file: FileHandle | undefined;
+async function lookAt(
+  file: FileHandle,
+  path: string,
+  label: string,
+): Promise<{ readonly compression: ArchiveCompression; readonly size: number }> {
   try {
-    file = await open(path, 'r');
+    const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read(Buffer.alloc(SIGNATURE_LENGTH), 0, SIGNATURE_LENGTH, 0);
-    return buffer.subarray(0, bytesRead);
+    return { compression: detectArchiveCompression(buffer.subarray(0, bytesRead), label), size };
   } catch (error) {
     throw fileError(error, 'read the archive', path);
   } finally {
-    await file?.close();
+    await file.close();
   }
 }
 
@@ -100,7 +102,16 @@ async function spoolStream(stream: Readable, label: string, options: SpoolOption
     stream.destroy();
     throw spoolError(error, label, label, options.signal);
   }
-  return await spool(whole, compression, label, options);
+  try {
+    return await spool(label, options, (spooled) =>
+      compression === 'none'
+        ? copy(whole, spooled, label, options)
+        : inflate({ kind: 'stream', stream: whole }, spooled, label, options),
+    );
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
 }
 
 /** At least the first `SIGNATURE_LENGTH` bytes of a stream, or all that it has. */
@@ -138,52 +149,52 @@ async function nextChunk(stream: Readable, signal: AbortSignal | undefined): Pro
   }
 }
 
+/** Makes a file in the staging directory, which goes when this fails. */
 async function spool(
-  stream: Readable,
-  compression: ArchiveCompression,
   label: string,
   options: SpoolOptions,
+  write: (path: string) => Promise<void>,
 ): Promise<PlainArchive> {
   const path = join(resolve(options.stagingDirectory), `archive-${randomUUID()}.tar`);
   const close = (): Promise<void> => rm(path, { force: true });
-  let target: Writable | undefined;
   try {
     // Readable by nobody else: an image may hold what its owner keeps to himself.
     await mkdir(options.stagingDirectory, { recursive: true, mode: 0o700 });
-    target = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-    const guard = checkSpooled(label, options);
-    const steps = [stream, ...decompressor(compression, label), guard, target];
-    await pipeline(steps, options.signal === undefined ? {} : { signal: options.signal });
+    await write(path);
     return { path, label, close };
   } catch (error) {
-    stream.destroy();
-    // A file that is still being opened would appear after it was removed.
-    if (target !== undefined) {
-      if (!target.destroy().closed) await once(target, 'close').catch(() => undefined);
-      await close();
-    }
+    await close().catch(() => undefined);
     throw spoolError(error, label, path, options.signal);
   }
 }
 
-function decompressor(compression: ArchiveCompression, label: string): Duplex[] {
-  if (compression === 'gzip') return [createGunzip({ chunkSize: 256 * 1024 })];
-  return compression === 'zstd' ? [createZstdStream(label)] : [];
+async function inflate(
+  from: CompressedArchive,
+  path: string,
+  label: string,
+  { inflate, freeSpaceReserve = DEFAULT_UNPACK_LIMITS.freeSpaceReserve, signal = NEVER }: SpoolOptions,
+): Promise<void> {
+  const { isTar } = await inflate(from, { path, label, freeSpaceReserve }, signal);
+  if (!isTar) throw malformedSource(label, 'what it holds is not a tar file');
 }
 
-/** Stops early what is no tar file at all, and what would fill the disk. */
-function checkSpooled(label: string, options: SpoolOptions): Transform {
-  let start: Buffer | undefined = Buffer.alloc(0);
+async function copy(stream: Readable, path: string, label: string, options: SpoolOptions): Promise<void> {
+  const target = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  try {
+    const { signal } = options;
+    await pipeline([stream, checkSpace(label, options), target], signal === undefined ? {} : { signal });
+  } catch (error) {
+    // A file that is still being opened would appear after it was removed.
+    if (!target.destroy().closed) await once(target, 'close').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Stops early what would fill the disk. */
+function checkSpace(label: string, options: SpoolOptions): Transform {
   let total = 0;
   let nextSpaceCheck = 0;
   const check = async (chunk: Buffer): Promise<void> => {
-    if (start !== undefined) {
-      start = Buffer.concat([start, chunk.subarray(0, SIGNATURE_LENGTH)]).subarray(0, SIGNATURE_LENGTH);
-      if (start.length === SIGNATURE_LENGTH) {
-        if (!isTarHeader(start)) throw malformedSource(label, 'what it holds is not a tar file');
-        start = undefined;
-      }
-    }
     total += chunk.length;
     if (total < nextSpaceCheck) return;
     nextSpaceCheck = total + SPACE_CHECK_INTERVAL;
@@ -197,22 +208,26 @@ function checkSpooled(label: string, options: SpoolOptions): Transform {
 }
 
 async function checkFreeSpace(label: string, { stagingDirectory, freeSpaceReserve }: SpoolOptions): Promise<void> {
-  const reserve = freeSpaceReserve ?? DEFAULT_UNPACK_LIMITS.freeSpaceReserve;
   const { bavail, bsize } = await statfs(stagingDirectory);
-  const free = bavail * bsize;
-  if (free >= reserve + SPACE_CHECK_INTERVAL) return;
-  throw new ProvisionerError('ERR_NO_SPACE', `no space left to unpack ${label} into ${stagingDirectory}`, {
-    hint: 'free some space, or decompress the archive elsewhere and load that file, which is read where it lies',
-    details: { free, reserve, path: stagingDirectory },
-  });
+  assertFreeSpace(bavail * bsize, freeSpaceReserve ?? DEFAULT_UNPACK_LIMITS.freeSpaceReserve, label, stagingDirectory);
 }
 
+/** Layers and archives are inflated alike; the words speak of layers. */
 function spoolError(error: unknown, label: string, path: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return abortedError(signal);
-  if (error instanceof ProvisionerError) return error;
-  const code = error instanceof Error ? String((error as NodeJS.ErrnoException).code) : '';
-  if (code === 'Z_BUF_ERROR' || code === 'ERR_STREAM_PREMATURE_CLOSE')
-    return truncatedSource(label, 'its compressed data ends early', error);
-  if (code.startsWith('Z_')) return malformedSource(label, 'its compressed data is damaged', { cause: error });
+  if (isProvisionerError(error)) {
+    const problem = String(error.details['problem']);
+    if (error.code === 'ERR_LAYER_TRUNCATED') return truncatedSource(label, problem, error);
+    if (error.code === 'ERR_LAYER_MALFORMED') return malformedSource(label, problem, { cause: error });
+    if (error.code !== 'ERR_LIMIT_EXCEEDED') return error;
+    return new ProvisionerError('ERR_SOURCE_UNSUPPORTED', `${label} cannot be read: it has ${problem}`, {
+      cause: error,
+      hint: 'decompress it first, and load what comes out',
+    });
+  }
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (code === 'ERR_STREAM_PREMATURE_CLOSE') return truncatedSource(label, 'its data ends early', error);
   return fileError(error, 'unpack the archive', path);
 }
+
+const NEVER: AbortSignal = new AbortController().signal;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { openForeignFile } from '../foreign-file.js';
 import { type Digest, digestAlgorithm } from '../image/digest.js';
 import { checkDocumentSize, type Descriptor } from '../image/manifest.js';
 import type { BlobLocation, FileLocation } from './puller.js';
@@ -79,8 +79,7 @@ export class FileBlobs implements BlobAccess {
 export async function readLocation(location: FileLocation, subject: string): Promise<Buffer> {
   let file: FileHandle | undefined;
   try {
-    // Not blocking: should the path have become a pipe since it was looked at, nothing must wait for a writer.
-    file = await open(location.path, constants.O_RDONLY | constants.O_NONBLOCK);
+    file = await openForeignFile(location.path, location);
     const bytes = Buffer.alloc(location.size);
     let length = 0;
     while (length < bytes.length) {

@@ -1,4 +1,5 @@
 import { checkLayoutVersion } from '../image/manifest.js';
+import type { InflateArchive } from '../unpack/inflate-archive.js';
 import { Archive } from './archive.js';
 import { offerOciImages } from './oci-images.js';
 import type { Offer, OfferedImage, Puller, PullOptions } from './puller.js';
@@ -10,6 +11,8 @@ export interface ArchivePullerOptions {
   readonly stagingDirectory: string;
   /** @see SpoolOptions.freeSpaceReserve */
   readonly freeSpaceReserve?: number | undefined;
+  /** Where foreign bytes are inflated. */
+  readonly inflate: InflateArchive;
 }
 
 /**

@@ -1,6 +1,7 @@
-import { realpath, stat } from 'node:fs/promises';
-import { join, resolve, sep } from 'node:path';
+import { type FileHandle, realpath, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { fileError, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
+import { LeadsOutError, NotRegularError, openForeignFile } from '../foreign-file.js';
 import { type Digest, digestAlgorithm, digestHex } from '../image/digest.js';
 import { checkDocumentSize, checkLayoutVersion } from '../image/manifest.js';
 import { decodeText, FileBlobs, readLocation } from './blob-access.js';
@@ -16,8 +17,8 @@ import { malformedSource, sourceNotFound } from './source-errors.js';
  *   ├── index.json                  what images there are
  *   └── blobs/<algorithm>/<hex>     everything else, named by its digest
  *
- * The directory may come from anywhere: a link in it that leads out of it is refused, so that a layout cannot make its reader
- * open files elsewhere.
+ * The directory may come from anywhere, and somebody may change it while it is read: a link in it that leads out of it is refused, so that a layout
+ * cannot make its reader open files elsewhere, and so is all that is no regular file. Links that stay inside are followed: some tools share blobs so.
  * @see OCI image-spec, image-layout.md
  */
 export class OciLayoutPuller implements Puller {
@@ -75,20 +76,22 @@ export class OciLayoutPuller implements Puller {
     });
   }
 
-  /** Undefined when there is no such file. */
+  /** Undefined when there is no such file. What it finds may be another thing when it is read: it is opened with the same care then. */
   async #locate(root: string, name: string): Promise<FileLocation | undefined> {
-    const wanted = join(root, name);
+    const path = join(root, name);
+    let file: FileHandle | undefined;
     try {
-      const path = await realpath(wanted);
-      if (!path.startsWith(root.endsWith(sep) ? root : root + sep)) {
-        throw malformedSource(this.#label, `${name} is a link that leads out of it`);
-      }
-      const stats = await stat(path);
-      if (!stats.isFile()) throw malformedSource(this.#label, `${name} is not a regular file`);
-      return { kind: 'file', path, offset: 0, size: stats.size };
+      file = await openForeignFile(path, { inside: root });
+      const { size } = await file.stat();
+      return { kind: 'file', path, offset: 0, size, inside: root };
     } catch (error) {
       if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
-      throw fileError(error, 'find a file of the layout', wanted);
+      if (error instanceof LeadsOutError) throw malformedSource(this.#label, `${name} is a link that leads out of it`);
+      if (error instanceof NotRegularError)
+        throw malformedSource(this.#label, `${name} is ${error.found}, not a regular file`);
+      throw fileError(error, 'find a file of the layout', path);
+    } finally {
+      await file?.close();
     }
   }
 }

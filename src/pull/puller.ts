@@ -77,4 +77,6 @@ export interface FileLocation {
   readonly offset: number;
   /** Bytes in all. */
   readonly size: number;
+  /** Links in the path may lead anywhere below this directory, and nowhere else. Default: they may lead anywhere. */
+  readonly inside?: string | undefined;
 }

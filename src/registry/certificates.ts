@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { fileError, systemCode } from '../errors.js';
+import { fileError, firstLine, systemCode } from '../errors.js';
+import { readForeignText } from '../foreign-file.js';
 import type { TlsSettings } from './endpoint.js';
 import type { ClientFiles } from './hosts-file.js';
 import { badSetting } from './registry-errors.js';
@@ -99,10 +100,10 @@ async function listDirectory(directory: string): Promise<string[] | undefined> {
 async function readPem(path: string, kind: 'CERTIFICATE' | 'PRIVATE KEY'): Promise<string> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readForeignText(path);
   } catch (error) {
     throw badSetting(
-      `cannot read ${path}: ${systemCode(error)}`,
+      `cannot read ${path}: ${systemCode(error) ?? firstLine(error)}`,
       'check the path, and who may read it',
       { path },
       error,

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, systemCode } from '../errors.js';
+import { readForeignText } from '../foreign-file.js';
 import { readCertificateDirectory, readCertificates } from './certificates.js';
 import type { CredentialLookup } from './credentials.js';
 import type { Credentials, Endpoint } from './endpoint.js';
@@ -112,7 +112,7 @@ async function readHosts(hostsDir: string, registry: string): Promise<FoundHosts
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await readForeignText(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw fileError(error, 'read the hosts of a registry', path);

@@ -1,11 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { fileError, systemCode } from '../errors.js';
+import { fileError, systemCode, throwIfAborted } from '../errors.js';
+import { readForeignText } from '../foreign-file.js';
 import { type AuthFile, helperFor, helperKey, parseAuthFile, storedCredentials } from './auth-file.js';
 import { askCredentialHelper } from './credential-helper.js';
 import type { Credentials } from './endpoint.js';
 import { badSetting } from './registry-errors.js';
+
+/** Milliseconds. */
+const PIPE_PATIENCE = 30_000;
 
 /** Where podman keeps its files, below several others. */
 const PODMAN_DIRECTORY = 'containers';
@@ -64,17 +67,29 @@ export class CredentialLookup {
   }
 
   #read(path: string, required: boolean): Promise<AuthFile | undefined> {
-    const known = this.#files.get(path) ?? readAuthFile(path, required);
+    const known = this.#files.get(path) ?? readAuthFile(path, required, this.#signal);
     this.#files.set(path, known);
     return known;
   }
 }
 
-async function readAuthFile(path: string, required: boolean): Promise<AuthFile | undefined> {
+/** Nobody writes to a pipe that takes longer. */
+function waitForWriter(signal: AbortSignal | undefined): AbortSignal {
+  const patience = AbortSignal.timeout(PIPE_PATIENCE);
+  return signal === undefined ? patience : AbortSignal.any([signal, patience]);
+}
+
+async function readAuthFile(
+  path: string,
+  required: boolean,
+  signal: AbortSignal | undefined,
+): Promise<AuthFile | undefined> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    // A pipe that is named, such as a shell's `<(…)`, is read when somebody writes to it.
+    text = await readForeignText(path, required ? waitForWriter(signal) : undefined);
   } catch (error) {
+    throwIfAborted(signal);
     const code = systemCode(error);
     // A home that others may not enter is none of ours: root's, when the process has become somebody else.
     if (!required && (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES')) return undefined;

@@ -11,6 +11,7 @@ import type { ArchiveInput } from '../pull/archive-spool.js';
 import type { StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
+import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { type PullTerms, pullKey } from './pull-key.js';
 import { type ImageStoreParts, PullRunner, type RunImage } from './pull-runner.js';
@@ -110,6 +111,7 @@ export class ImageStore {
           signal,
           stagingDirectory: staging,
           freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+          inflate: inflateOnThread(this.#parts.pool),
         });
       });
     };
@@ -191,6 +193,7 @@ export class ImageStore {
       return openSource(source, {
         stagingDirectory: staging,
         freeSpaceReserve: this.#parts.limits.freeSpaceReserve,
+        inflate: inflateOnThread(this.#parts.pool),
         openRepository: this.#parts.registries.opener(request.registry ?? {}),
       }).open({
         platform,

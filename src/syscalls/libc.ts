@@ -3,6 +3,7 @@ import { constants as os } from 'node:os';
 import koffi from 'koffi';
 import type { Turn } from './aside.js';
 import { type BytePath, printablePath } from './byte-path.js';
+import { noteClosing, noteOpened } from './held-descriptors.js';
 import { syscallError } from './syscalls.js';
 
 if (process.platform !== 'linux') throw new Error('native system calls are made on Linux only');
@@ -15,13 +16,16 @@ if (!['x64', 'arm64', 'riscv64', 'loong64', 'ppc64', 's390x'].includes(process.a
 const libc = koffi.load(null);
 
 // A path is a string, which koffi writes as UTF-8, or bytes that end with NUL (see `cPath`).
-export const openat = libc.func('int openat(int, const char *, int, uint)') as (
+const rawOpenat = libc.func('int openat(int, const char *, int, uint)') as (
   directory: number,
   path: string | Buffer,
   flags: number,
   mode: number,
 ) => number;
-export const close = libc.func('int close(int)') as (descriptor: number) => number;
+export const openat = (directory: number, path: string | Buffer, flags: number, mode: number): number =>
+  noteOpened(rawOpenat(directory, path, flags, mode));
+const rawClose = libc.func('int close(int)') as (descriptor: number) => number;
+export const close = (descriptor: number): number => rawClose(noteClosing(descriptor));
 export const write = libc.func('long write(int, const void *, ulong)') as (
   descriptor: number,
   bytes: Uint8Array,
@@ -179,11 +183,11 @@ const howToOpenBeneath = new BigUint64Array([
  * @see openat2(2)
  */
 export const openDirectoryBeneath = (directory: number, path: string | Buffer): number =>
-  rawOpenat2(OPENAT2, directory, path, howToOpenBeneath, howToOpenBeneath.byteLength);
+  noteOpened(rawOpenat2(OPENAT2, directory, path, howToOpenBeneath, howToOpenBeneath.byteLength));
 const howToOpenPlain = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, BigInt(RESOLVE_NO_SYMLINKS)]);
 /** Opens what is at an absolute path, only to name it, on a way that follows no symlink. Linux 5.6. @see openat2(2) */
 export const openWithoutSymlinks = (path: string): number =>
-  rawOpenat2(OPENAT2, AT_FDCWD, path, howToOpenPlain, howToOpenPlain.byteLength);
+  noteOpened(rawOpenat2(OPENAT2, AT_FDCWD, path, howToOpenPlain, howToOpenPlain.byteLength));
 /** fchmodat with flags, which it has no place for. Linux 6.6. @see fchmodat2(2) */
 export const fchmodat2 = (directory: number, path: string | Buffer, mode: number, flags: number): number =>
   rawFchmodat2(FCHMODAT2, directory, path, mode, flags);

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { firstLine } from '../errors.js';
+import { loadNative } from '../native-loading.js';
 import { NativeFreeSyscalls } from './native-free-syscalls.js';
 import type { Syscalls } from './syscalls.js';
 
@@ -15,8 +16,10 @@ let reason: string | undefined;
 export function loadSyscalls(): Syscalls {
   if (loaded === undefined) {
     try {
-      const { NativeSyscalls } = require('./native-syscalls.js') as typeof import('./native-syscalls.js');
-      loaded = new NativeSyscalls();
+      loaded = loadNative(() => {
+        const { NativeSyscalls } = require('./native-syscalls.js') as typeof import('./native-syscalls.js');
+        return new NativeSyscalls();
+      });
     } catch (error) {
       reason = firstLine(error);
       loaded = new NativeFreeSyscalls();

@@ -2,6 +2,7 @@ import { ProvisionerError } from '../errors.js';
 import type { Chunks } from './inflate.js';
 import { inflateGzip } from './inflate-gzip.js';
 import { ownCopy } from './own-copy.js';
+import { type TakeMemory, takeFreely } from './window-memory.js';
 
 /** Room for one inflated piece, which should stay in the processor's own cache while it is read. A pull of 650 MB takes 3 % more time with twice of it, and 5 % more with half. */
 const CHUNK_SIZE = 512 * 1024;
@@ -12,12 +13,14 @@ const CHUNKS_AHEAD = 4;
  * Inflates a layer, whichever way it is stored: gzip (any number of members), zstd (any number of frames) or not at all. The bytes decide, not
  * the media type: the two disagree in some images, and the digests guard the result either way.
  * @param hasSpareProcessor whether one is free for another thread
+ * @param takeMemory for the large windows of zstd
  * @throws ProvisionerError `ERR_UNSUPPORTED_MEDIA_TYPE` for a compression that layers do not use; `ERR_LAYER_TRUNCATED`,
  * `ERR_LAYER_MALFORMED` for data that does not inflate
  */
 export async function* decompress(
   stored: Chunks,
   hasSpareProcessor: () => boolean,
+  takeMemory: TakeMemory = takeFreely,
 ): AsyncGenerator<Buffer, void, undefined> {
   const iterator = stored[Symbol.asyncIterator]();
   const head = await readHead(iterator);
@@ -31,7 +34,7 @@ export async function* decompress(
       return;
     case 'zstd': {
       const { inflateZstd } = await import('./inflate-zstd.js');
-      yield* inflateZstd(all, { chunkSize: CHUNK_SIZE, ...readAhead() });
+      yield* inflateZstd(all, { chunkSize: CHUNK_SIZE, ...readAhead(), hasSpareProcessor, takeMemory });
       return;
     }
     case 'bzip2':

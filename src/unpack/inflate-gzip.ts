@@ -1,20 +1,16 @@
-import { setImmediate } from 'node:timers/promises';
 import * as zlib from 'node:zlib';
 import type { GzipInflater, Isal } from '../isal/isal.js';
 import { loadIsal } from '../isal/load-isal.js';
 import { type Chunks, through } from './inflate.js';
+import { type AheadOptions, inflateAhead, type PieceFiller } from './inflate-ahead.js';
 import { malformed, truncated } from './malformed.js';
 
 /** The first of the two bytes that tell gzip. @see RFC 1952, 2.3.1 */
 const MEMBER_BEGIN = 0x1f;
 
-export interface GzipOptions {
-  /** Room for one inflated piece, in bytes. */
-  readonly chunkSize: number;
+export interface GzipOptions extends AheadOptions {
   /** What zlib may have ready, in bytes. */
   readonly highWaterMark: number;
-  /** Whether a processor is free for another thread. */
-  readonly hasSpareProcessor: () => boolean;
 }
 
 /**
@@ -31,43 +27,11 @@ export function inflateGzip(
   isal: Isal | null = loadIsal(),
 ): AsyncGenerator<Buffer, void, undefined> {
   if (isal === null) return through(zlib.createGunzip(options), stored, 'gzip');
-  return inflated(new GzipReader(isal.gzipInflater(), stored[Symbol.asyncIterator]()), options);
-}
-
-/** Fills one buffer while the reader has the other, if it works ahead: they are all the memory that inflating takes, however large the layer. */
-async function* inflated(
-  reader: GzipReader,
-  { chunkSize, hasSpareProcessor }: GzipOptions,
-): AsyncGenerator<Buffer, void, undefined> {
-  let [ready, other] = [Buffer.allocUnsafeSlow(chunkSize), Buffer.allocUnsafeSlow(chunkSize)];
-  let ahead: Promise<number> | undefined;
-  try {
-    for (;;) {
-      let length: number;
-      if (ahead === undefined) {
-        // Else nobody here would have a turn before the next stored piece, and so many zeros fit into one that this takes seconds.
-        await setImmediate();
-        length = await reader.fill(ready, 'here');
-      } else {
-        length = await ahead;
-        [ready, other] = [other, ready];
-      }
-      if (length === 0) return;
-      ahead = hasSpareProcessor() ? reader.fill(other, 'aside') : undefined;
-      // Its error is told when its turn comes; the reader may be done with us before that.
-      ahead?.catch(() => {});
-      yield ready.subarray(0, length);
-    }
-  } finally {
-    reader.stop();
-    // The other thread writes into the buffer until then.
-    await ahead?.catch(() => {});
-    await reader.close();
-  }
+  return inflateAhead(new GzipReader(isal.gzipInflater(), stored[Symbol.asyncIterator]()), options);
 }
 
 /** Puts pieces into an inflater, and knows when another is wanted. */
-class GzipReader {
+class GzipReader implements PieceFiller {
   readonly #inflater: GzipInflater;
   readonly #input: AsyncIterator<Buffer>;
   /** The inflater has handed out all that it can without more input. */

@@ -5,6 +5,7 @@ import { ProvisionerError } from '../errors.js';
 export function malformed(what: string, cause?: unknown): ProvisionerError {
   return new ProvisionerError('ERR_LAYER_MALFORMED', `the layer is malformed: ${what}`, {
     ...(cause === undefined ? {} : { cause }),
+    details: { problem: what },
     hint: 'the image is damaged or was built by a faulty tool: pull it again, or have it rebuilt',
   });
 }
@@ -12,6 +13,7 @@ export function malformed(what: string, cause?: unknown): ProvisionerError {
 /** The error of an archive that ends too early. */
 export function truncated(what: string): ProvisionerError {
   return new ProvisionerError('ERR_LAYER_TRUNCATED', `the layer is truncated: ${what}`, {
+    details: { problem: what },
     hint: 'the image was not copied completely: copy or pull it again',
   });
 }
@@ -26,6 +28,6 @@ export function limitExceeded(what: string, limit: number, option?: keyof Unpack
       option === undefined
         ? 'no proper image needs that much: have it rebuilt'
         : `raise the limit ${option} if you trust the image`,
-    details: { limit, ...(option === undefined ? {} : { option }) },
+    details: { problem: what, limit, ...(option === undefined ? {} : { option }) },
   });
 }

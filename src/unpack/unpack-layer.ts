@@ -1,5 +1,4 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { writeContents } from '../contents/write-contents.js';
@@ -16,28 +15,16 @@ import type { Skipped } from './entry-attributes.js';
 import type { Chunks } from './inflate.js';
 import { openLayerRoot } from './layer-root.js';
 import { LayerWriter } from './layer-writer.js';
-import { limitExceeded, truncated } from './malformed.js';
+import { limitExceeded } from './malformed.js';
 import { writeStacking } from './stacking.js';
+import { type FileBlob, readStoredFile, type StoredBytes } from './stored-file.js';
 import { TarReader } from './tar-reader.js';
+import type { TakeMemory } from './window-memory.js';
 
 export interface UnpackRequest extends LayerTarget {
   /** Where the stored bytes lie. */
   readonly blob: FileBlob;
 }
-
-export interface FileBlob {
-  readonly path: string;
-  /** First byte. */
-  readonly offset: number;
-  /** Bytes. */
-  readonly size: number;
-}
-
-/**
- * The stored bytes of a layer, from the first to the last, whole or an error. A piece is good until the next one is asked for. They are read once; those that a failed unpacking left are read
- * as well, to find out whether the data was at fault.
- */
-export type StoredBytes = AsyncGenerator<Buffer, void, undefined>;
 
 /** What is to become of a layer, wherever its bytes come from. */
 export interface LayerTarget {
@@ -70,14 +57,13 @@ export interface UnpackContext {
   readonly progress: (bytes: number) => void;
   /** Whether one is free for another thread. */
   readonly hasSpareProcessor: () => boolean;
+  /** For the large windows of zstd. Default: all that it wants. */
+  readonly takeMemory?: TakeMemory | undefined;
 }
-
-/** Stored bytes read at a time. */
-const READ_SIZE = 1024 * 1024;
 
 /** Unpacks a layer that lies in a file. @throws as `unpackStoredBytes` */
 export async function unpackLayer(request: UnpackRequest, context: UnpackContext): Promise<UnpackedLayer> {
-  return unpackStoredBytes(readFileBlob(request.blob, context.signal), request, context);
+  return unpackStoredBytes(readStoredFile(request.blob, context.signal), request, context);
 }
 
 /**
@@ -131,12 +117,12 @@ async function writeTar(
   stored: StoredLayer,
   { diffId, limits }: LayerTarget,
   writer: LayerWriter,
-  { signal, hasSpareProcessor }: UnpackContext,
+  { signal, hasSpareProcessor, takeMemory }: UnpackContext,
 ): Promise<void> {
   const tarHash = createHash(digestAlgorithm(diffId));
   const reader = new TarReader(writer);
   let tarBytes = 0;
-  for await (const chunk of decompress(stored.pieces(), hasSpareProcessor)) {
+  for await (const chunk of decompress(stored.pieces(), hasSpareProcessor, takeMemory)) {
     if (signal.aborted) throw abortedError(signal);
     tarHash.update(chunk);
     // What follows the end of the archive is read too, for the digest, and must end as well.
@@ -197,48 +183,6 @@ class StoredLayer {
     this.#read += next.value.length;
     this.#progress(this.#read);
     return next;
-  }
-}
-
-/** Reads one piece ahead, into two buffers in turn. */
-async function* readFileBlob({ path, offset, size }: FileBlob, signal: AbortSignal): StoredBytes {
-  if (size === 0) return;
-  const file = await opened(path);
-  let position = 0;
-  const read = async (buffer: Buffer): Promise<Buffer> => {
-    const length = Math.min(buffer.length, size - position);
-    const { bytesRead } = await file.read(buffer, 0, length, offset + position);
-    position += bytesRead;
-    return buffer.subarray(0, bytesRead);
-  };
-  let [next, other] = [Buffer.allocUnsafeSlow(READ_SIZE), Buffer.allocUnsafeSlow(READ_SIZE)];
-  let reading = read(next);
-  try {
-    for (let bytes = 0; bytes < size; ) {
-      const piece = await reading;
-      if (signal.aborted) throw abortedError(signal);
-      if (piece.length === 0) throw truncated(`${bytes} of ${size} stored bytes are there`);
-      bytes += piece.length;
-      [next, other] = [other, next];
-      reading = read(next);
-      // Its error is told when its turn comes.
-      reading.catch(() => {});
-      yield piece;
-    }
-  } catch (error) {
-    throw fileError(error, 'read the stored layer', path);
-  } finally {
-    // It writes into its buffer until then.
-    await reading.catch(() => {});
-    await file.close();
-  }
-}
-
-async function opened(path: string): Promise<FileHandle> {
-  try {
-    return await open(path);
-  } catch (error) {
-    throw fileError(error, 'read the stored layer', path);
   }
 }
 

@@ -11,18 +11,36 @@ const WINDOW_MAX = 128 * 1024 * 1024;
 /** @see RFC 8878, 3.1.1.2.4 */
 const BLOCK_MAX = 128 * 1024;
 const BLOCK_HEADER = 3;
+const CHECKSUM_BYTES = 4;
+/** Kinds of block. */
 const RUN_LENGTH = 1;
+const RESERVED = 3;
 /** After so many pieces the thread's events get their turn: four bytes may be a block of 128 KiB, and a chunk a quarter of a million of them. */
 const TURN_PIECES = 32;
 
 /** One frame of zstd data. */
 export interface ZstdFrame {
-  /** Bytes a decoder must hold. */
+  /** Bytes that its matches may reach back. */
   readonly window: number;
+  /** Bytes that a decoder must hold: the window, or less for a frame that says that it inflates to less. */
+  readonly memory: number;
   /** Bytes it inflates to; undefined when it does not say. */
   readonly contentSize: number | undefined;
-  /** Its header, then block by block; the last one with the checksum. To be read to the end. */
-  readonly pieces: AsyncGenerator<Buffer, void, undefined>;
+  readonly hasChecksum: boolean;
+  /**
+   * Its header, then its blocks, as many at once as have come; the last one with the checksum. To be read to the end. Each piece is good until the next one is asked for.
+   * @param most blocks in a piece
+   */
+  pieces(most: number): AsyncGenerator<FramePiece, void, undefined>;
+}
+
+export interface FramePiece {
+  readonly bytes: Buffer;
+  /** None in the header. */
+  readonly blocks: number;
+  /** Of the checksum that it ends with. */
+  readonly checksumBytes: number;
+  readonly last: boolean;
 }
 
 /**
@@ -50,6 +68,7 @@ async function readFrame(input: ByteReader): Promise<ZstdFrame> {
   const singleSegment = (descriptor & 0x20) !== 0;
   const hasChecksum = (descriptor & 4) !== 0;
   if ((descriptor & 3) !== 0) throw malformed('its zstd data needs a dictionary');
+  if ((descriptor & 8) !== 0) throw malformed('its zstd data uses a bit that is reserved');
   const sizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
   const rest = Buffer.from(await input.take((singleSegment ? 0 : 1) + sizeBytes));
   const contentSize = sizeBytes === 0 ? undefined : contentSizeOf(rest.subarray(-sizeBytes));
@@ -58,23 +77,49 @@ async function readFrame(input: ByteReader): Promise<ZstdFrame> {
   const header = Buffer.alloc(5);
   header.writeUInt32LE(FRAME_MAGIC);
   header.writeUInt8(descriptor, 4);
-  return { window, contentSize, pieces: pieces(input, Buffer.concat([header, rest]), hasChecksum) };
+  return {
+    window,
+    memory: Math.min(window, contentSize ?? window),
+    contentSize,
+    hasChecksum,
+    pieces: (most) => pieces(input, { header: Buffer.concat([header, rest]), window, hasChecksum, most }),
+  };
+}
+
+interface PiecesWanted {
+  readonly header: Buffer;
+  readonly window: number;
+  readonly hasChecksum: boolean;
+  readonly most: number;
 }
 
 async function* pieces(
   input: ByteReader,
-  header: Buffer,
-  hasChecksum: boolean,
-): AsyncGenerator<Buffer, void, undefined> {
-  yield header;
+  { header, window, hasChecksum, most }: PiecesWanted,
+): AsyncGenerator<FramePiece, void, undefined> {
+  yield { bytes: header, blocks: 0, checksumBytes: 0, last: false };
+  const checksumBytes = hasChecksum ? CHECKSUM_BYTES : 0;
   for (let last = false; !last; ) {
-    const fields = (await input.peek(BLOCK_HEADER)).readUIntLE(0, BLOCK_HEADER);
-    last = (fields & 1) === 1;
-    const size = fields >> 3;
-    if (size > BLOCK_MAX) throw malformed('a zstd block is larger than allowed');
-    const stored = ((fields >> 1) & 3) === RUN_LENGTH ? 1 : size;
-    yield await input.take(BLOCK_HEADER + stored + (last && hasChecksum ? 4 : 0));
+    let [length, blocks] = [0, 0];
+    do {
+      const fields = (await input.peek(length + BLOCK_HEADER)).readUIntLE(length, BLOCK_HEADER);
+      const isLast = (fields & 1) === 1;
+      const end = length + storedLength(fields, window) + (isLast ? checksumBytes : 0);
+      if (blocks > 0 && !input.has(end)) break;
+      [length, last] = [end, isLast];
+      blocks++;
+    } while (!last && blocks < most && input.has(length + BLOCK_HEADER));
+    yield { bytes: await input.take(length), blocks, checksumBytes: last ? checksumBytes : 0, last };
   }
+}
+
+/** Of a block with its header. @see RFC 8878, 3.1.1.2 */
+function storedLength(fields: number, window: number): number {
+  const size = fields >> 3;
+  if (size > Math.min(window, BLOCK_MAX)) throw malformed('a zstd block is larger than allowed');
+  const type = (fields >> 1) & 3;
+  if (type === RESERVED) throw malformed('a zstd block is of a kind that does not exist');
+  return BLOCK_HEADER + (type === RUN_LENGTH ? 1 : size);
 }
 
 function windowSize(descriptor: number): number {
@@ -99,6 +144,11 @@ class ByteReader {
 
   async atEnd(): Promise<boolean> {
     return !(await this.#fill(1));
+  }
+
+  /** So many bytes can be had without reading more. */
+  has(length: number): boolean {
+    return this.#waiting.length >= length;
   }
 
   async peek(length: number): Promise<Buffer> {

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { CheckedLayer, CheckMode } from '../contents/check-layer.js';
 import type { Removed } from '../metadata/metadata-manager.js';
 import type { RecordsPlace, RemovalRequest } from '../metadata/sqlite-long-work.js';
@@ -7,11 +8,15 @@ import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js
 import type { TreeSize } from '../tree/measure-tree.js';
 import type { CoveredPlace } from '../tree/remove-covered.js';
 import type { RemoveTreeResult } from '../tree/remove-tree.js';
-import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
+import type { CompressedArchive, InflatedArchive, InflateTarget } from '../unpack/inflate-archive.js';
+import type { FileBlob } from '../unpack/stored-file.js';
+import type { LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
 
 /** What worker threads do: for each kind of job what goes in and what comes out. All of it can be cloned. */
 export interface Jobs {
   'unpack-layer': { request: UnpackJob; result: UnpackedJob };
+  /** Writes an archive out, inflated. */
+  'inflate-archive': { request: InflateArchiveJob; result: InflatedArchive };
   'make-seam': { request: SeamRequest; result: MadeSeam };
   'check-layers': { request: CheckLayersJob; result: CheckedLayer[] };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
@@ -24,6 +29,13 @@ export interface Jobs {
   'remove-unused-records': { request: RemovalRequest; result: Removed };
   'verify-records': { request: RecordsPlace; result: string[] };
   'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
+}
+
+export interface InflateArchiveJob extends InflateTarget {
+  /** A compressed archive that lies in a file, or comes through a port as `sendThrough` sends it. */
+  readonly from:
+    | Extract<CompressedArchive, { readonly kind: 'file' }>
+    | { readonly kind: 'port'; readonly port: MessagePort };
 }
 
 export interface CheckLayersJob {
@@ -42,8 +54,9 @@ export interface UnpackedJob extends UnpackedLayer {
 
 export type JobKind = keyof Jobs;
 
-/** Whether a job waits for a network, and so for as long as somebody else likes. */
+/** Whether a job waits for a network, or for whoever writes to a stream, and so for as long as somebody else likes. */
 export function waitsForNetwork(kind: JobKind, request: Jobs[JobKind]['request']): boolean {
+  if (kind === 'inflate-archive') return (request as InflateArchiveJob).from.kind === 'port';
   return kind === 'unpack-layer' && (request as UnpackJob).blob.kind === 'registry';
 }
 
@@ -57,6 +70,8 @@ export type ToWorker =
       readonly cancelled: Int32Array;
     }
   | { readonly type: 'cancel' }
+  /** The memory that was asked for with this number may be used. */
+  | { readonly type: 'memory'; readonly ticket: number }
   /** A layer of a registry will come in a moment. */
   | { readonly type: 'prepare' };
 
@@ -64,6 +79,10 @@ export type ToWorker =
 export interface WorkerData {
   /** Its first element is the number of threads of the pool that are at work. */
   readonly busy: Int32Array;
+  /** Its first element is the number of native modules that this thread is loading. */
+  readonly loading: Int32Array;
+  /** Has what this thread has open; see `held-descriptors.ts`. */
+  readonly descriptors: Int32Array;
 }
 
 /** From a worker. */
@@ -71,5 +90,9 @@ export type FromWorker =
   /** It has loaded what it needs, native modules too. */
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly bytes: number }
+  /** It wants memory of those that all threads share, and is answered when there is some. */
+  | { readonly type: 'take-memory'; readonly bytes: number; readonly ticket: number }
+  /** It gives it back, or does not want it any more. */
+  | { readonly type: 'give-memory' }
   | { readonly type: 'done'; readonly result: Jobs[JobKind]['result'] }
   | { readonly type: 'failed'; readonly error: unknown };

@@ -1,7 +1,9 @@
-import { Worker, type WorkerOptions } from 'node:worker_threads';
+import type { Transferable } from 'node:worker_threads';
 import { abortedError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { unpackError } from './error-transport.js';
-import { type FromWorker, type JobKind, type Jobs, type ToWorker, type WorkerData, waitsForNetwork } from './jobs.js';
+import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
+import { MemoryBudget } from './memory-budget.js';
+import { PoolThread } from './pool-thread.js';
 
 export interface JobOptions {
   readonly signal?: AbortSignal | undefined;
@@ -9,6 +11,15 @@ export interface JobOptions {
   readonly onStart?: (() => void) | undefined;
   /** Stored bytes read so far; at most ten times a second. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** What of the request the thread gets for its own. */
+  readonly transfer?: readonly Transferable[] | undefined;
+}
+
+export interface PoolOptions {
+  /** Milliseconds in which a thread has to answer when its job is cancelled; then it is ended. Default 5000. */
+  readonly patience?: number;
+  /** What its threads run. Default: `worker.js`. */
+  readonly program?: URL;
 }
 
 interface Job {
@@ -19,16 +30,18 @@ interface Job {
   readonly cancelled: Int32Array;
   readonly resolve: (result: Jobs[JobKind]['result']) => void;
   readonly reject: (error: unknown) => void;
+  /** Runs once it has been cancelled. */
+  watchdog?: NodeJS.Timeout;
 }
+
+type FromThread = Exclude<FromWorker, { readonly type: 'ready' }>;
 
 /** An idle thread is kept so long, in milliseconds: the next layer often comes soon, and a thread takes 15 MB. */
 const IDLE_TIME = 5_000;
-
-/**
- * A thread leaves a trail of short-lived buffers, whose memory is given back when the young generation is collected: with a sixth of the room that Node gives
- * it, a pull of 650 MB takes 25 MB less at its peak than with a third, and 4 % more time.
- */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 };
+/** Between two pieces of whatever it does, a thread looks whether its job was cancelled; none of them takes a second. */
+const PATIENCE = 5_000;
+/** For all threads, in bytes: one window of the largest size that is taken, or several smaller ones. */
+const SHARED_MEMORY = 128 * 1024 * 1024;
 
 /**
  * Worker threads for the long synchronous work. A thread is started when a job finds none idle, and has one job at a time; jobs that
@@ -37,22 +50,26 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 };
  * How long a layer takes that is fetched is up to a registry. While all threads are busy with such, one more thread does the jobs that need no network, one after the other: a registry that
  * sends next to nothing holds up nobody who does not want anything from one.
  *
- * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone.
+ * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone. One that does not let go, because something foreign
+ * makes it go round, is ended, and another thread takes its place.
  */
 export class WorkerPool {
   readonly #size: number;
+  readonly #patience: number;
+  readonly #program: URL | undefined;
   readonly #waiting: Job[] = [];
-  readonly #idle = new Map<Worker, NodeJS.Timeout>();
-  readonly #busy = new Map<Worker, Job>();
+  readonly #idle = new Map<PoolThread, NodeJS.Timeout>();
+  readonly #busy = new Map<PoolThread, Job>();
   /** How many those are, for the threads to see. */
   readonly #busyCount = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  /** Threads that are loading what they need, and must not be ended; each with what tells when they are done. */
-  readonly #loading = new Map<Worker, PromiseWithResolvers>();
+  readonly #memory = new MemoryBudget<PoolThread>(SHARED_MEMORY);
   #closed = false;
 
   /** @param size threads at most, at least one; the one beyond it is not counted */
-  constructor(size: number) {
+  constructor(size: number, { patience = PATIENCE, program }: PoolOptions = {}) {
     this.#size = size;
+    this.#patience = patience;
+    this.#program = program;
   }
 
   get size(): number {
@@ -87,9 +104,9 @@ export class WorkerPool {
   prepare(count: number): void {
     const room = this.#size - this.#busy.size;
     while (!this.#closed && this.#idle.size < Math.min(count, room)) {
-      const worker = this.#spawn();
-      send(worker, { type: 'prepare' });
-      this.#rest(worker);
+      const thread = this.#spawn();
+      thread.send({ type: 'prepare' });
+      this.#rest(thread);
     }
   }
 
@@ -97,19 +114,14 @@ export class WorkerPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const job of this.#waiting.splice(0)) job.reject(closedError());
-    const workers = [...this.#idle.keys(), ...this.#busy.keys()];
+    const threads = [...this.#idle.keys(), ...this.#busy.keys()];
     for (const timer of this.#idle.values()) clearTimeout(timer);
     this.#idle.clear();
-    await Promise.all(
-      workers.map(async (worker) => {
-        await this.#loading.get(worker)?.promise;
-        await worker.terminate();
-      }),
-    );
+    await Promise.all(threads.map((thread) => thread.end()));
   }
 
   #dispatch(): void {
-    for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) this.#start(this.#takeWorker(), job);
+    for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) this.#start(this.#takeThread(), job);
   }
 
   /** @returns the next one that there is a thread for */
@@ -120,88 +132,101 @@ export class WorkerPool {
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
   }
 
-  #takeWorker(): Worker {
+  #takeThread(): PoolThread {
     const [idle] = this.#idle;
     if (idle === undefined) return this.#spawn();
-    const [worker, timer] = idle;
+    const [thread, timer] = idle;
     clearTimeout(timer);
-    this.#idle.delete(worker);
-    return worker;
+    this.#idle.delete(thread);
+    return thread;
   }
 
-  #spawn(): Worker {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), {
-      ...workerOptions(process.execArgv),
-      workerData: { busy: this.#busyCount } satisfies WorkerData,
-    });
-    this.#loading.set(worker, withResolvers());
-    worker.on('message', (message: FromWorker) => this.#receive(worker, message));
-    worker.on('error', (error) => this.#died(worker, error));
-    worker.on('exit', () => this.#died(worker, undefined));
-    return worker;
+  #spawn(): PoolThread {
+    const thread: PoolThread = new PoolThread(
+      this.#busyCount,
+      {
+        ready: () => {
+          if (this.#idle.has(thread)) thread.unref();
+        },
+        message: (message) => this.#receive(thread, message),
+        ended: (error) => this.#died(thread, error),
+      },
+      this.#program,
+    );
+    return thread;
   }
 
-  #start(worker: Worker, job: Job): void {
-    this.#busy.set(worker, job);
+  #start(thread: PoolThread, job: Job): void {
+    this.#busy.set(thread, job);
     this.#countBusy();
-    worker.ref();
-    const { kind, request, cancelled } = job;
-    send(worker, { type: 'run', kind, request, cancelled });
-    job.options.onStart?.();
+    thread.ref();
+    const { kind, request, cancelled, options } = job;
+    thread.send({ type: 'run', kind, request, cancelled }, options.transfer);
+    options.onStart?.();
   }
 
-  #receive(worker: Worker, message: FromWorker): void {
-    if (message.type === 'ready') {
-      this.#loaded(worker);
-      return;
-    }
-    const job = this.#busy.get(worker);
+  #receive(thread: PoolThread, message: FromThread): void {
+    const job = this.#busy.get(thread);
     if (job === undefined) return;
-    if (message.type === 'progress') {
-      job.options.onProgress?.(message.bytes);
-      return;
+    switch (message.type) {
+      case 'progress':
+        job.options.onProgress?.(message.bytes);
+        return;
+      case 'take-memory': {
+        const { bytes, ticket } = message;
+        this.#memory.take(thread, bytes, () => thread.send({ type: 'memory', ticket }));
+        return;
+      }
+      case 'give-memory':
+        this.#memory.giveBack(thread);
+        return;
     }
-    this.#busy.delete(worker);
-    this.#countBusy();
-    this.#rest(worker);
+    this.#letGo(thread);
+    // Else it has answered after all, when its end was decided.
+    if (!thread.isEnding) this.#rest(thread);
     if (message.type === 'done') job.resolve(message.result);
     else if (job.options.signal?.aborted) job.reject(abortedError(job.options.signal));
     else job.reject(unpackError(message.error));
     this.#dispatch();
   }
 
+  /** What a thread has for its job. */
+  #letGo(thread: PoolThread): void {
+    clearTimeout(this.#busy.get(thread)?.watchdog);
+    this.#busy.delete(thread);
+    this.#memory.giveBack(thread);
+    this.#countBusy();
+  }
+
   #countBusy(): void {
     Atomics.store(this.#busyCount, 0, this.#busy.size);
   }
 
-  #rest(worker: Worker): void {
+  #rest(thread: PoolThread): void {
     // Whoever closes the pool waits for its end, and the process must not be over before that.
     if (this.#closed) return;
-    if (!this.#loading.has(worker)) worker.unref();
+    if (thread.isReady) thread.unref();
     const timer = setTimeout(() => {
-      this.#idle.delete(worker);
-      void worker.terminate();
+      this.#idle.delete(thread);
+      void thread.end();
     }, IDLE_TIME);
     timer.unref();
-    this.#idle.set(worker, timer);
-  }
-
-  #loaded(worker: Worker): void {
-    this.#loading.get(worker)?.resolve();
-    this.#loading.delete(worker);
-    if (this.#idle.has(worker)) worker.unref();
+    this.#idle.set(thread, timer);
   }
 
   /** A thread that ends on its own takes its job with it, and nothing else. */
-  #died(worker: Worker, error: unknown): void {
-    this.#loaded(worker);
-    clearTimeout(this.#idle.get(worker));
-    this.#idle.delete(worker);
-    const job = this.#busy.get(worker);
-    this.#busy.delete(worker);
-    this.#countBusy();
-    if (job !== undefined) job.reject(this.#closed ? closedError() : deathError(job.kind, error));
+  #died(thread: PoolThread, error: unknown): void {
+    clearTimeout(this.#idle.get(thread));
+    this.#idle.delete(thread);
+    const job = this.#busy.get(thread);
+    this.#letGo(thread);
+    if (job !== undefined) job.reject(this.#endOf(job, error));
     if (!this.#closed) this.#dispatch();
+  }
+
+  #endOf({ kind, options: { signal } }: Job, error: unknown): ProvisionerError {
+    if (signal?.aborted) return abortedError(signal);
+    return this.#closed ? closedError() : deathError(kind, error);
   }
 
   #cancel(job: Job): void {
@@ -212,41 +237,16 @@ export class WorkerPool {
       return;
     }
     Atomics.store(job.cancelled, 0, 1);
-    for (const [worker, running] of this.#busy) if (running === job) send(worker, { type: 'cancel' });
+    for (const [thread, running] of this.#busy) {
+      if (running !== job) continue;
+      thread.send({ type: 'cancel' });
+      job.watchdog = setTimeout(() => void thread.end(), this.#patience);
+    }
   }
 }
 
 function fetches({ kind, request }: Job): boolean {
   return waitsForNetwork(kind, request);
-}
-
-interface PromiseWithResolvers {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-}
-
-function withResolvers(): PromiseWithResolvers {
-  let resolve: () => void = () => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}
-
-/**
- * What Node itself was told goes for its threads too, by itself; options of V8, such as `--max-old-space-size`, may not even be repeated for them.
- * But `--input-type`, which speaks of code on the command line, ends a thread that has a file: then only what may be repeated is.
- */
-function workerOptions(options: readonly string[]): WorkerOptions {
-  if (!options.some((option) => option.startsWith('--input-type'))) return { resourceLimits: RESOURCE_LIMITS };
-  const others = options.filter(
-    (option, index) => !option.startsWith('--input-type') && options[index - 1] !== '--input-type',
-  );
-  return { execArgv: others, resourceLimits: RESOURCE_LIMITS };
-}
-
-function send(worker: Worker, message: ToWorker): void {
-  worker.postMessage(message);
 }
 
 function closedError(): ProvisionerError {

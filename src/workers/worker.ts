@@ -1,11 +1,15 @@
 import { availableParallelism, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { abortedError, systemCode } from '../errors.js';
+import { tellNativeLoading } from '../native-loading.js';
+import { noteDescriptorsOn } from '../syscalls/held-descriptors.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import type { TakeMemory } from '../unpack/window-memory.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 import { requireMarks } from './require-marks.js';
+import { SharedMemory } from './shared-memory.js';
 
 /** At least so many milliseconds between two reports of progress. */
 const PROGRESS_INTERVAL = 100;
@@ -14,6 +18,7 @@ interface JobContext {
   readonly signal: AbortSignal;
   readonly isCancelled: () => boolean;
   readonly progress: (bytes: number) => void;
+  readonly takeMemory: TakeMemory;
 }
 
 type Handlers = {
@@ -25,10 +30,19 @@ type Handlers = {
 
 /** A thread loads what its jobs need when they need it: few have jobs of more than one kind. */
 const handlers: Handlers = {
-  'unpack-layer': async (request, { signal, progress }) => {
+  'unpack-layer': async (request, { signal, progress, takeMemory }) => {
     requireMarks(request.format);
     const { unpackStored } = await import('./unpack-stored.js');
-    return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor });
+    return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor, takeMemory });
+  },
+  'inflate-archive': async ({ from, ...target }, { signal, takeMemory }) => {
+    const [{ inflateArchive }, { readStoredFile }, { receiveThrough }] = await Promise.all([
+      import('../unpack/inflate-archive.js'),
+      import('../unpack/stored-file.js'),
+      import('./byte-port.js'),
+    ]);
+    const stored = from.kind === 'port' ? receiveThrough(from.port) : readStoredFile({ ...from, offset: 0 }, signal);
+    return inflateArchive(stored, target, { signal, hasSpareProcessor, takeMemory });
   },
   'make-seam': async (request) => {
     requireMarks(request.whiteouts);
@@ -91,11 +105,12 @@ function syncFileSystem(path: string): undefined {
   }
 }
 
-const { busy } = workerData as WorkerData;
+const { busy, loading, descriptors } = workerData as WorkerData;
 const processors = availableParallelism();
 /** As far as this pool knows: each of its threads at work has one. */
 const hasSpareProcessor = (): boolean => Atomics.load(busy, 0) < processors;
 
+const memory = new SharedMemory(post);
 let current: AbortController | undefined;
 
 function post(message: FromWorker): void {
@@ -108,6 +123,7 @@ async function run(kind: JobKind, request: Jobs[JobKind]['request'], cancelled: 
   let reported = 0;
   const context: JobContext = {
     signal,
+    takeMemory: (bytes, wanted) => memory.take(bytes, AbortSignal.any([signal, wanted])),
     isCancelled: () => Atomics.load(cancelled, 0) === 1,
     progress: (bytes) => {
       const now = performance.now();
@@ -139,9 +155,12 @@ async function prepare(): Promise<void> {
 parentPort?.on('message', (message: ToWorker) => {
   if (message.type === 'cancel') current?.abort();
   else if (message.type === 'prepare') void prepare();
+  else if (message.type === 'memory') memory.granted(message.ticket);
   else void run(message.kind, message.request, message.cancelled);
 });
 
+tellNativeLoading(loading);
+noteDescriptorsOn(descriptors);
 // A thread that is ended while it loads a native module takes the whole process with it, so that is done before anybody may end it.
 loadSyscalls();
 post({ type: 'ready' });

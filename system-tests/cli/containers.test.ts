@@ -291,6 +291,13 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
     expect((await run(['check', '--full'])).status).toBe(0);
   });
 
+  it('tells that zstd is left to another decoder when libzstd is turned off', async () => {
+    const { run } = newStore();
+    const shown = await run(['info'], { env: { PROVISIONER_ZSTD: 'off' } });
+    expect(shown.stdout).toMatch(/^zstd: +(JavaScript|Node's own): turned off by PROVISIONER_ZSTD$/m);
+    expect((await run(['info'])).stdout).toMatch(/^zstd: +libzstd$/m);
+  });
+
   it('shows the same with --json', async () => {
     const { lines, json, root } = newStore();
     await lines('pull', APP_V1);
@@ -301,6 +308,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
       syscalls: 'native',
       gzip: 'isal',
+      zstd: 'libzstd',
       workers: expect.any(Number),
       images: 1,
       layers: expect.any(Number),

@@ -28,6 +28,12 @@ export function define(command: Command, cli: Cli): void {
 
 const LABEL_WIDTH = 14;
 
+const ZSTD: Readonly<Record<StoreInfo['zstd'], string>> = {
+  libzstd: 'libzstd',
+  node: "Node's own",
+  javascript: 'JavaScript',
+};
+
 function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
   return [
     ['root', info.root],
@@ -36,6 +42,7 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['node', process.versions.node],
     ['system calls', info.nativeMissing === undefined ? info.syscalls : `${info.syscalls}: ${info.nativeMissing}`],
     ['gzip', info.isalMissing === undefined ? 'ISA-L' : `zlib: ${info.isalMissing}`],
+    ['zstd', info.zstdMissing === undefined ? 'libzstd' : `${ZSTD[info.zstd]}: ${info.zstdMissing}`],
     ['workers', String(info.workers)],
     ['images', String(info.images)],
     ['layers', String(info.layers)],
@@ -64,7 +71,8 @@ function gcText({ entries, parked }: StoreInfo['gc']): string {
 }
 
 function infoDocument(info: StoreInfo) {
-  const { root, format, degradation, syscalls, gzip, workers, backends, images, layers, containers, lock, gc } = info;
+  const { root, format, degradation, syscalls, gzip, zstd, workers, backends, images, layers, containers, lock, gc } =
+    info;
   return {
     root,
     format: { version: format.version, whiteouts: format.whiteouts },
@@ -72,6 +80,7 @@ function infoDocument(info: StoreInfo) {
     versions: { provisioner: packageVersion(), node: process.versions.node },
     syscalls,
     gzip,
+    zstd,
     workers,
     images,
     layers,

@@ -1,6 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import { fileError, ProvisionerError } from '../../errors.js';
+import { fileError, ProvisionerError, throwIfAborted } from '../../errors.js';
+import { readForeignText, readToEnd, writeForeignText } from '../../foreign-file.js';
 import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../index.js';
 import type { Cli } from '../cli.js';
 import { formatSize } from '../output/human-units.js';
@@ -47,11 +48,11 @@ Examples:
   provisioner prune --dry-run --plan prune.json && provisioner prune --apply prune.json`,
     )
     .action(async (flags: PruneFlags) => {
-      const run = parseFlags(flags);
+      const run = parseFlags(flags, () => cli.surroundings.stdin());
       await cli.withStore(
         async ({ provisioner, output, signal }) => {
           const report = await run(provisioner, signal);
-          if (flags.plan !== undefined) writePlan(flags.plan, report.plan, output);
+          if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
           if (!report.dryRun && flags.wait) await provisioner.swept();
           if (flags.plan !== '-') show(report, output);
         },
@@ -60,7 +61,10 @@ Examples:
     });
 }
 
-function parseFlags(flags: PruneFlags): (provisioner: Provisioner, signal: AbortSignal) => Promise<PruneReport> {
+function parseFlags(
+  flags: PruneFlags,
+  stdin: () => Readable,
+): (provisioner: Provisioner, signal: AbortSignal) => Promise<PruneReport> {
   const { exclude, keep, olderThan, dryRun = false, plan, apply } = flags;
   if (plan !== undefined && !dryRun) {
     throw new UsageError('--plan is for --dry-run', 'write --dry-run --plan FILE, then --apply FILE');
@@ -69,7 +73,7 @@ function parseFlags(flags: PruneFlags): (provisioner: Provisioner, signal: Abort
     if (exclude.length > 0 || keep !== undefined || olderThan !== undefined || dryRun) {
       throw new UsageError('--apply goes with no other choice', 'what is removed stands in the plan');
     }
-    return (provisioner, signal) => provisioner.applyPrunePlan(readPlan(apply), { signal });
+    return async (provisioner, signal) => provisioner.applyPrunePlan(await readPlan(apply, stdin, signal), { signal });
   }
   const policy = {
     keepBytes: keep === undefined ? undefined : parseSize(keep, '--keep'),
@@ -78,11 +82,13 @@ function parseFlags(flags: PruneFlags): (provisioner: Provisioner, signal: Abort
   return (provisioner, signal) => provisioner.pruneImages(exclude, { ...policy, dryRun, signal });
 }
 
-function readPlan(file: string): PrunePlan {
+/** Of a pipe, it waits until somebody has written the plan, or until it is interrupted. */
+async function readPlan(file: string, stdin: () => Readable, signal: AbortSignal): Promise<PrunePlan> {
   let text: string;
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+    text = file === '-' ? await readToEnd(stdin(), signal) : await readForeignText(file, signal);
   } catch (error) {
+    throwIfAborted(signal);
     throw fileError(error, 'read the plan', file);
   }
   try {
@@ -95,14 +101,15 @@ function readPlan(file: string): PrunePlan {
   }
 }
 
-function writePlan(file: string, plan: PrunePlan, output: Output): void {
+async function writePlan(file: string, plan: PrunePlan, output: Output, signal: AbortSignal): Promise<void> {
   if (file === '-') {
     output.printDocument(plan);
     return;
   }
   try {
-    writeFileSync(file, `${JSON.stringify(plan, undefined, 2)}\n`);
+    await writeForeignText(file, `${JSON.stringify(plan, undefined, 2)}\n`, signal);
   } catch (error) {
+    throwIfAborted(signal);
     throw fileError(error, 'write the plan', file);
   }
 }

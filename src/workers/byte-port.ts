@@ -1,0 +1,61 @@
+import type { Readable } from 'node:stream';
+import type { MessagePort } from 'node:worker_threads';
+import { ownCopy } from '../unpack/own-copy.js';
+import { packError, unpackError } from './error-transport.js';
+
+/**
+ * A stream that goes from one thread to another, a piece whenever the other asks:
+ *
+ *   thread ── 'more' ──► sender ── a piece, the end, or an error ──► thread …
+ */
+type Answer =
+  | { readonly type: 'piece'; readonly bytes: Uint8Array }
+  | { readonly type: 'end' }
+  | { readonly type: 'failed'; readonly error: unknown };
+
+/** Sends a stream through a port, until that is closed. The stream is not destroyed. */
+export function sendThrough(stream: Readable, port: MessagePort): void {
+  const pieces = stream.iterator({ destroyOnReturn: false });
+  port.on('message', () => {
+    nextAnswer(pieces).then((answer) => {
+      port.postMessage(answer, answer.type === 'piece' ? [answer.bytes.buffer as ArrayBuffer] : []);
+    });
+  });
+}
+
+async function nextAnswer(pieces: AsyncIterator<unknown>): Promise<Answer> {
+  try {
+    const { done, value } = await pieces.next();
+    return done ? { type: 'end' } : { type: 'piece', bytes: ownCopy(Buffer.from(value as Buffer | string)) };
+  } catch (error) {
+    return { type: 'failed', error: packError(error) };
+  }
+}
+
+/** Once the port is closed, nobody answers. */
+function ask(port: MessagePort): Promise<Answer> {
+  return new Promise<Answer>((resolve, reject) => {
+    const closed = () => reject(new Error('the stream was closed'));
+    port.once('close', closed);
+    port.once('message', (answer: Answer) => {
+      port.off('close', closed);
+      resolve(answer);
+    });
+    port.postMessage('more');
+  });
+}
+
+/** What the other side sends. @throws what its stream fails with */
+export async function* receiveThrough(port: MessagePort): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    for (;;) {
+      const answer = await ask(port);
+      if (answer.type === 'end') return;
+      if (answer.type === 'failed') throw unpackError(answer.error);
+      const { buffer, byteOffset, byteLength } = answer.bytes;
+      yield Buffer.from(buffer, byteOffset, byteLength);
+    }
+  } finally {
+    port.close();
+  }
+}
