@@ -259,7 +259,9 @@ describe('a long wait', () => {
     const writing = holder.withExclusive('prune', writer.run);
     await settle();
     const reading = lock.withShared(() => undefined);
-    await sleep(150);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBe(1);
+    // Whoever has been told goes on waiting, and is not told again.
+    await sleep(100);
     writer.finish();
     await Promise.all([writing, reading]);
     expect(told).toHaveLength(1);
@@ -274,7 +276,7 @@ describe('a long wait', () => {
     const second = holder.withExclusive('recover', again.run);
     await settle();
     const readingAgain = lock.withShared(() => undefined);
-    await sleep(100);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBe(2);
     again.finish();
     await Promise.all([second, readingAgain]);
     expect(told.map(({ state }) => state.writer?.purpose)).toEqual(['prune', 'recover']);
@@ -287,7 +289,7 @@ describe('a long wait', () => {
     const reader = work([], 'reader');
     const reading = holder.withShared(reader.run);
     const writing = lock.withExclusive('prune', () => undefined);
-    await sleep(100);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBe(1);
     reader.finish();
     await Promise.all([reading, writing]);
     expect(told).toMatchObject([{ state: { holders: [{ pid: 1, kind: 'shared' }], writer: { purpose: 'prune' } } }]);
@@ -302,7 +304,7 @@ describe('a long wait', () => {
     await settle();
     const waiting = Array.from({ length: 20 }, () => lock.withShared(() => undefined));
     waiting.push(lock.withExclusive('recover', () => undefined));
-    await sleep(100);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBe(1);
     writer.finish();
     await Promise.all([writing, ...waiting]);
     expect(told).toHaveLength(1);
@@ -313,7 +315,7 @@ describe('a long wait', () => {
     const reader = work([], 'reader');
     const reading = lock.withShared(reader.run);
     const writing = lock.withExclusive('prune', () => undefined);
-    await sleep(100);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBe(1);
     reader.finish();
     await Promise.all([reading, writing]);
     expect(told).toMatchObject([{ state: { holders: [{ pid: 1, kind: 'shared' }] } }]);

@@ -109,7 +109,7 @@ describe('what is turned down', () => {
     ['dry-run', (p) => p.pruneImages([], { 'dry-run': true } as never), 'no option dry-run', 'did you mean dryRun?'],
     ['a letter too few', (p) => p.pruneImages([], { keepByts: 1 } as never), 'no option keepByts', 'mean keepBytes?'],
     ['two letters changed', (p) => p.pull('a', { platfrom: 'x' } as never), 'platfrom', 'did you mean platform?'],
-    ['a far one', (p) => p.destroy('a', { force: true } as never), 'no option force', 'there are: signal'],
+    ['a far one', (p) => p.destroy('a', { force: true } as never), 'no option force', 'there are: anyOwner, signal'],
     ['an inherited name', (p) => p.destroy('a', { constructor: 1 } as never), 'no option constructor'],
     [
       'a nested one',
