@@ -27,6 +27,12 @@ export const lseek = libc.func('int64 lseek(int, int64, int)') as (
   offset: number,
   whence: number,
 ) => number;
+/** The same for positions in a directory, which are no numbers of bytes and take all 64 bits (ext4). */
+export const lseekFar = libc.func('int64 lseek(int, int64, int)') as (
+  descriptor: number,
+  offset: bigint,
+  whence: number,
+) => number | bigint;
 /** ioctl(2) with a number as its argument, as FICLONE takes one. */
 export const ioctl = libc.func('int ioctl(int, ulong, ulong)') as (
   descriptor: number,

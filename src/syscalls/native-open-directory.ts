@@ -48,8 +48,8 @@ export class NativeOpenDirectory implements OpenDirectory {
   list(): DirectoryEntry[] {
     return listWithTypes(this.#descriptor);
   }
-  cursor(): DirectoryCursor {
-    return new NativeDirectoryCursor(this.#descriptor);
+  cursor(position?: bigint): DirectoryCursor {
+    return new NativeDirectoryCursor(this.#descriptor, position);
   }
   status(name: BytePath): FileStatus {
     return nativeStatus(this.#descriptor, name);

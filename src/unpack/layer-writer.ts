@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs';
 import type { UnpackLimits } from '../config.js';
-import { KnownChecksums } from '../contents/known-checksums.js';
+import { InodeNumbers } from '../contents/inode-numbers.js';
 import type { KnownContents } from '../contents/write-contents.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
@@ -70,7 +70,7 @@ export class LayerWriter implements TarHandler {
   readonly #opaque = new Set<BytePath>();
   readonly #lowerLinks: LowerLinks;
   readonly #file: FileWriter;
-  readonly #checksums = new KnownChecksums();
+  readonly #checksums = new InodeNumbers();
   #uncheckedBytes = SPACE_CHECK_BYTES;
 
   constructor(options: LayerWriterOptions) {
