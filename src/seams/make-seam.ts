@@ -4,12 +4,13 @@ import { layerRootfs } from '../paths.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
 import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
+import { isWhiteout, statusOf } from '../tree/merged-directory.js';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, nameOf, parentOf } from '../unpack/entry-path.js';
 import { malformed } from '../unpack/malformed.js';
 import { readStacking, type Stacking } from '../unpack/stacking.js';
 import { SeamWriter } from './seam-writer.js';
-import { type Found, hidesBelow, isWhiteout, StackView, statusOf } from './stack-view.js';
+import { type Found, hidesBelow, StackView } from './stack-view.js';
 
 export interface SeamRequest {
   /** The directories of the layers and seams below, bottom first, beginning with the topmost that hides all below it. */

@@ -1,14 +1,6 @@
-import { systemCode } from '../errors.js';
 import type { BytePath } from '../syscalls/byte-path.js';
-import {
-  CHARACTER_DEVICE,
-  DIRECTORY,
-  type FileStatus,
-  type OpenDirectory,
-  SYMLINK,
-  type TreeCalls,
-} from '../syscalls/tree-calls.js';
-import { isOpaque } from '../tree/merged-directory.js';
+import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
+import { isOpaque, isWhiteout, statusOf } from '../tree/merged-directory.js';
 import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, parentOf } from '../unpack/entry-path.js';
 
@@ -128,27 +120,12 @@ export class StackView {
   }
 }
 
-/** True for the device that says an entry is gone. */
-export function isWhiteout({ type, device }: FileStatus, whiteouts: WhiteoutFormat): boolean {
-  return whiteouts !== 'plain' && type === CHARACTER_DEVICE && device.major === 0 && device.minor === 0;
-}
-
 /** True when a layer's directory is opaque. */
 export function hidesBelow(parent: OpenDirectory, name: BytePath, whiteouts: WhiteoutFormat): boolean {
   const directory = parent.openDirectory(name);
   try {
-    return isOpaque({ layer: 0, directory, entries: whiteouts === 'plain' ? directory.list() : [] }, whiteouts);
+    return isOpaque(directory, whiteouts);
   } finally {
     directory.close();
-  }
-}
-
-/** @returns undefined when nothing of that name is there */
-export function statusOf(directory: OpenDirectory, name: BytePath): FileStatus | undefined {
-  try {
-    return directory.status(name);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }

@@ -72,6 +72,10 @@ export class NativeDirectoryCursor implements DirectoryCursor {
     const start = this.#at + NAME;
     return bytes.toString('latin1', start, bytes.indexOf(0, start));
   }
+  get inode(): number {
+    const { bytes } = this.#current;
+    return LOW === 0 ? bytes.readUInt32LE(this.#at) : bytes.readUInt32BE(this.#at + 4);
+  }
   get before(): bigint {
     const { bytes } = this.#current;
     let previous: number | undefined;

@@ -47,6 +47,9 @@ export class NativeFreeDirectoryCursor implements DirectoryCursor {
   get name(): BytePath {
     return this.#current.name.toString('latin1');
   }
+  get inode(): undefined {
+    return undefined;
+  }
   get before(): bigint {
     return 0n;
   }

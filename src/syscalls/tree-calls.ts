@@ -102,6 +102,8 @@ export interface DirectoryCursor {
   /** Undefined where listing does not tell. */
   readonly type: FileType | undefined;
   readonly name: BytePath;
+  /** See `DirectoryEntry`. */
+  readonly inode: number | undefined;
   /** Where another cursor goes on so that it comes to this entry next, when those in front of it have been removed. */
   readonly before: bigint;
   /** Where another cursor goes on so that it comes to what follows this entry, when none in front of it has been removed. */

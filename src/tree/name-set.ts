@@ -14,8 +14,20 @@ export class NameSet {
   #size = 0;
 
   add(name: BytePath): void {
-    if (this.#size * 8 >= this.#slots.length * 3) this.#grow();
     const [one, other] = hash(name);
+    this.#put(one, other);
+  }
+
+  addAll(others: NameSet): void {
+    const slots = others.#slots;
+    for (let at = 0; at < slots.length; at += 2) {
+      const [one = 0, other = 0] = [slots[at], slots[at + 1]];
+      if (one !== 0 || other !== 0) this.#put(one, other);
+    }
+  }
+
+  #put(one: number, other: number): void {
+    if (this.#size * 8 >= this.#slots.length * 3) this.#grow();
     const at = this.#find(one, other);
     if (this.#slots[at] !== 0 || this.#slots[at + 1] !== 0) return;
     this.#slots[at] = one;
