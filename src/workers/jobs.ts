@@ -7,12 +7,15 @@ import type { CopyLayersOptions, CopyLayersResult } from '../tree/copy-layers.js
 import type { TreeSize } from '../tree/measure-tree.js';
 import type { CoveredPlace } from '../tree/remove-covered.js';
 import type { RemoveTreeResult } from '../tree/remove-tree.js';
+import type { StackDependence } from '../unpack/stacking.js';
 import type { FileBlob, LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
 
 /** What worker threads do: for each kind of job what goes in and what comes out. All of it can be cloned. */
 export interface Jobs {
   'unpack-layer': { request: UnpackJob; result: UnpackedJob };
   'make-seam': { request: SeamRequest; result: MadeSeam };
+  /** Of layers' directories. */
+  'read-stackings': { request: { readonly directories: readonly string[] }; result: StackDependence[] };
   'check-layers': { request: CheckLayersJob; result: CheckedLayer[] };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { abortedError, systemCode } from '../errors.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import type { StackDependence } from '../unpack/stacking.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 import { requireMarks } from './require-marks.js';
@@ -25,24 +26,29 @@ type Handlers = {
 
 /** A thread loads what its jobs need when they need it: few have jobs of more than one kind. */
 const handlers: Handlers = {
-  'unpack-layer': async (request, { signal, progress }) => {
+  'unpack-layer': async (request, { signal, isCancelled, progress }) => {
     requireMarks(request.format);
     const { unpackStored } = await import('./unpack-stored.js');
-    return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor });
+    return unpackStored(request, { syscalls: loadSyscalls(), signal, isCancelled, progress, hasSpareProcessor });
   },
-  'make-seam': async (request) => {
+  'make-seam': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
     const { makeSeam } = await import('../seams/make-seam.js');
-    return makeSeam(request, loadTreeCalls(loadSyscalls()));
+    return makeSeam(request, loadTreeCalls(loadSyscalls()), isCancelled);
   },
-  'check-layers': async ({ directories, mode }, { isCancelled, signal }) => {
+  'read-stackings': async ({ directories }, context) => {
+    const { dependenceOf } = await import('../unpack/stacking.js');
+    const dependences: StackDependence[] = [];
+    for (const directory of directories) {
+      throwIfCancelled(context);
+      dependences.push(await dependenceOf(directory));
+    }
+    return dependences;
+  },
+  'check-layers': async ({ directories, mode }, context) => {
     const { checkLayer } = await import('../contents/check-layer.js');
     const calls = loadTreeCalls(loadSyscalls());
-    return directories.map((directory) =>
-      checkLayer({ directory, mode }, calls, () => {
-        if (isCancelled()) throw abortedError(signal);
-      }),
-    );
+    return directories.map((directory) => checkLayer({ directory, mode }, calls, () => throwIfCancelled(context)));
   },
   'copy-layers': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
@@ -62,11 +68,15 @@ const handlers: Handlers = {
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
   'verify-records': async (request) => (await onRecords()).verifyRecords(request),
-  'measure-tree': async ({ path, ...options }) => {
+  'measure-tree': async ({ path, ...options }, context) => {
     const { measureTree } = await import('../tree/measure-tree.js');
-    return measureTree(path, options);
+    return measureTree(path, { ...options, pause: () => throwIfCancelled(context) });
   },
 };
+
+function throwIfCancelled({ isCancelled, signal }: JobContext): void {
+  if (isCancelled()) throw abortedError(signal);
+}
 
 const onRecords = () => import('../metadata/sqlite-long-work.js');
 
