@@ -124,9 +124,9 @@ export class LayerStore {
   }
 
   /**
-   * Makes sure that the seam of a layer is stored, if it needs one. A seam is stored as layers are: once for all images that need it.
+   * Makes sure that a seam is stored, if it is needed. It is stored as layers are: once for all images that need it.
    * @param request without the target, which is staged here
-   * @returns false when it needs none
+   * @returns false when none is needed
    */
   async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
     const { pool, metadata, paths, fidelity } = this.#parts;
