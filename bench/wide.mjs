@@ -27,7 +27,7 @@ export async function run(options) {
   const idle = peak();
   for (let run = 0; run < Number(runs); run++) {
     for (const [name, work] of Object.entries(contenders)) {
-      if (!existsSync(tree)) make(tree, Number(names));
+      if (!existsSync(tree)) makeElsewhere(tree, Number(names));
       times[name].push(work());
     }
   }
@@ -45,7 +45,13 @@ export async function run(options) {
   console.log(`\nmemory grew by ${((peak() - idle) / 1e6).toFixed(1)} MB`);
 }
 
-function make(path, count) {
+/** In another process: its memory is not what is measured. */
+function makeElsewhere(path, count) {
+  const program = `import(${JSON.stringify(import.meta.url)}).then((it) => it.make(${JSON.stringify(path)}, ${count}))`;
+  spawnSync(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
+}
+
+export function make(path, count) {
   mkdirSync(path, { recursive: true });
   const directory = loadTreeCalls(loadSyscalls()).openDirectory(path);
   for (let index = 0; index < count; index++) {
