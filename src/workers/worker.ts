@@ -60,9 +60,9 @@ const handlers: Handlers = {
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
-  'remove-covered': async (request) => {
+  'remove-covered': async (request, { isCancelled }) => {
     const { removeCovered } = await import('../tree/remove-covered.js');
-    removeCovered(request, loadSyscalls());
+    removeCovered(request, loadSyscalls(), isCancelled);
   },
   'sync-file-system': ({ path }) => syncFileSystem(path),
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),

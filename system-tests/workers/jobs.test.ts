@@ -134,6 +134,13 @@ const rows: { readonly [Kind in JobKind]: Row<Kind> } = {
     },
     cancelled: () => existsSync(at('tree')),
   },
+  'remove-covered': {
+    request: () => {
+      tree(at('tree'));
+      return { directory: at('tree'), path: '' };
+    },
+    cancelled: () => existsSync(at('tree')),
+  },
   'measure-tree': {
     request: () => {
       tree(at('tree'));
