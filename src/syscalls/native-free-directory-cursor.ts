@@ -75,7 +75,7 @@ export class NativeFreeDirectoryCursor implements DirectoryCursor {
 }
 
 /** Undefined where the file system leaves the type out. */
-export function direntType(entry: Dirent<Buffer>): FileType | undefined {
+function direntType(entry: Dirent<Buffer>): FileType | undefined {
   if (entry.isFile()) return REGULAR_FILE;
   if (entry.isDirectory()) return DIRECTORY;
   if (entry.isSymbolicLink()) return SYMLINK;

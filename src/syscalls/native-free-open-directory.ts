@@ -14,20 +14,18 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readlinkSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
 import { type BytePath, nodePath } from './byte-path.js';
-import { direntType, NativeFreeDirectoryCursor } from './native-free-directory-cursor.js';
+import { NativeFreeDirectoryCursor } from './native-free-directory-cursor.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
 import { toSeconds } from './native-free-file-time.js';
 import { type FileTime, syscallError } from './syscalls.js';
 import {
   type DirectoryCursor,
-  type DirectoryEntry,
   type FileStatus,
   type FileUsage,
   NO_XATTRS,
@@ -65,13 +63,6 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
     return new NativeFreeOpenDirectory(`${DESCRIPTORS}/${descriptor}`, descriptor);
   }
 
-  list(): DirectoryEntry[] {
-    const found = readdirSync(nodePath(this.#path), { withFileTypes: true, encoding: 'buffer' });
-    return found.map((entry) => {
-      const name = entry.name.toString('latin1');
-      return { name, type: direntType(entry) ?? this.status(name).type, inode: undefined };
-    });
-  }
   cursor(position = 0n): DirectoryCursor {
     return new NativeFreeDirectoryCursor(this, this.#path, Number(position));
   }

@@ -35,10 +35,9 @@ export interface TreeCalls {
 
 /** A directory held open until `close`. Names are single components unless said otherwise; symlinks are never followed. */
 export interface OpenDirectory {
-  /** All entries but `.` and `..`, in the order of the file system. Memory grows with them: for a directory that may have very many there is `cursor`. */
-  list(): DirectoryEntry[];
   /**
-   * The same entries one after the other, in memory that does not grow with them. One at a time in a directory, which stays open at least as long.
+   * All entries but `.` and `..`, in the order of the file system, one after the other, in memory that does not grow with them. One cursor at a time in a directory, which stays
+   * open at least as long.
    * @param position what an earlier cursor of this directory had as `before` or `after`; 0 for the first entry. Default: for a directory in which nothing has been read
    */
   cursor(position?: bigint): DirectoryCursor;
@@ -85,13 +84,6 @@ export interface Xattrs {
   remove(name: string): void;
 }
 
-export interface DirectoryEntry {
-  readonly name: BytePath;
-  readonly type: FileType;
-  /** The low 32 bits of the inode number; undefined where listing does not tell. */
-  readonly inode: number | undefined;
-}
-
 /**
  * Stands on one entry after the other, in front of the first at first. What is removed meanwhile may still show, and what is added may or may not; all others
  * show once.
@@ -102,7 +94,7 @@ export interface DirectoryCursor {
   /** Undefined where listing does not tell. */
   readonly type: FileType | undefined;
   readonly name: BytePath;
-  /** See `DirectoryEntry`. */
+  /** The low 32 bits of the inode number; undefined where listing does not tell. */
   readonly inode: number | undefined;
   /** Where another cursor goes on so that it comes to this entry next, when those in front of it have been removed. */
   readonly before: bigint;

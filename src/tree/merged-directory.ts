@@ -14,7 +14,7 @@ import { OPAQUE_MARKER, opaqueXattr, WHITEOUT_PREFIX, type WhiteoutFormat } from
 export interface MergedEntry {
   readonly name: BytePath;
   readonly type: FileType;
-  /** See `DirectoryEntry.inode`. */
+  /** See `DirectoryCursor.inode`. */
   readonly inode: number | undefined;
   /** The layer whose entry it is: for a directory the topmost of `layers`. */
   readonly layer: number;
