@@ -1,5 +1,17 @@
 // npm run bench -- NAME [options]: each benchmark is a file beside this one.
-const NAMES = ['provision', 'pull', 'unpack', 'copy', 'sweep', 'prune', 'scale', 'crowd', 'durability'];
+const NAMES = [
+  'provision',
+  'pull',
+  'unpack',
+  'copy',
+  'sweep',
+  'seams',
+  'wide',
+  'prune',
+  'scale',
+  'crowd',
+  'durability',
+];
 
 const [name, ...options] = process.argv.slice(2);
 if (!NAMES.includes(name)) {

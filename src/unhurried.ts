@@ -33,3 +33,21 @@ export async function filterUnhurried<T>(things: Iterable<T>, isWanted: (thing: 
   for await (const thing of unhurried(things)) if (isWanted(thing)) wanted.push(thing);
   return wanted;
 }
+
+/** Lets many that would all go on at once do so one after the other, and the event loop do other work every few milliseconds between them. */
+export class Turns {
+  #last: Promise<void> = Promise.resolve();
+  #sliceEnds = 0;
+
+  /** Resolves when it is the caller's turn. */
+  take(): Promise<void> {
+    this.#last = this.#last.then(() => this.#next());
+    return this.#last;
+  }
+
+  async #next(): Promise<void> {
+    if (performance.now() < this.#sliceEnds) return;
+    await setImmediate();
+    this.#sliceEnds = performance.now() + SLICE;
+  }
+}

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crc32OfZeros } from '#src/contents/crc32.js';
 import { FileChecksum } from '#src/contents/file-checksum.js';
-import { KnownChecksums } from '#src/contents/known-checksums.js';
+import { InodeNumbers } from '#src/contents/inode-numbers.js';
 
 describe('the checksum of a hole', () => {
   it('is that of as many zero bytes', () => {
@@ -52,7 +52,7 @@ describe('the table of checksums', () => {
     const step = fc.tuple(half, half, fc.integer({ min: 0, max: 0xffff_ffff }));
     fc.assert(
       fc.property(fc.array(step, { maxLength: 3000, size: 'max' }), (steps) => {
-        const table = new KnownChecksums();
+        const table = new InodeNumbers();
         const map = new Map<string, number>();
         for (const [inode, inodeHigh, checksum] of steps) {
           table.set({ inode, inodeHigh }, checksum);

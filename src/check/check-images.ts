@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
 import type { ImageConfig } from '../image/image-config.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import { seamId } from '../store/image-stack.js';
+import { SeamIds } from '../store/seam-ids.js';
 import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
@@ -54,16 +54,19 @@ function digestOf(text: string, like: Digest): string {
   return `${algorithm}:${createHash(algorithm).update(text).digest('hex')}`;
 }
 
-/** The diff IDs of the config in their order, each perhaps with its seam above it, and nothing else. */
+/** The diff IDs of the config in their order, each perhaps with its seams above it, and nothing else. */
 function stackFault(image: ImageRecord): string | undefined {
   const diffIds = diffIdsOf(image);
   if (diffIds === undefined) return 'its config makes no sense';
   let at = 0;
-  for (const [index, diffId] of diffIds.entries()) {
+  const ids = new SeamIds();
+  for (const diffId of diffIds) {
     if (image.layers[at] !== diffId)
       return `its stack has ${image.layers[at] ?? 'nothing'} where its config has ${diffId}`;
     at++;
-    if (image.layers[at] === seamId(diffIds.slice(0, index + 1))) at++;
+    ids.add(diffId);
+    const seams = ids.all(false);
+    for (let next = image.layers[at]; next !== undefined && seams.has(next); next = image.layers[at]) at++;
   }
   return at === image.layers.length ? undefined : `its stack has ${image.layers[at]}, which its config does not name`;
 }

@@ -5,6 +5,7 @@ import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { Offer, OfferedLayer } from '../pull/puller.js';
+import { plannedSeam } from '../store/image-stack.js';
 import { reopenSource } from '../store/reopen-source.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
@@ -153,14 +154,19 @@ export class LayerHealer {
 
   /** See `completeStack`, which made it the first time. */
   async #makeSeam(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
-    const { metadata, paths, pool, whiteouts, privileged } = this.#parts;
+    const { metadata, paths, pool, whiteouts, privileged, limits } = this.#parts;
     const at = image.layers.indexOf(id);
-    const stack = await metadata.getStack(image.id);
-    const layer = stack[at - 1];
-    if (layer === undefined) throw new ProvisionerError('ERR_STORE_DAMAGED', `nothing lies below the seam ${id}`);
-    const bottom = stack.slice(0, at).findLastIndex(({ opaqueRoot }) => opaqueRoot);
-    const below = stack.slice(Math.max(bottom, 0), at - 1).map((lower) => paths.layer(lower.id));
-    const request = { below, layer: paths.layer(layer.id), target: directory, whiteouts, privileged };
+    const stack = (await metadata.getStack(image.id)).slice(0, at);
+    const bottom = Math.max(
+      0,
+      stack.findLastIndex(({ opaqueRoot }) => opaqueRoot),
+    );
+    const shown = stack.slice(bottom).map((layer) => layer.id);
+    const own = new Set(diffIdsOf(image));
+    const diffIds = image.layers.slice(0, at).filter((layer) => own.has(layer));
+    const wanted = await plannedSeam(id, shown, diffIds, this.#parts, this.#signal);
+    const below = shown.map((layer) => paths.layer(layer));
+    const request = { ...wanted, stack: below, target: directory, whiteouts, privileged, limits };
     const { entries, bytes } = await pool.run('make-seam', request, { signal: this.#signal });
     if (entries === 0)
       throw new ProvisionerError('ERR_STORE_DAMAGED', `the layers below do not ask for the seam ${id}`);

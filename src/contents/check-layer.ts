@@ -62,7 +62,7 @@ export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCa
     }
     if (mode === 'full' && record !== undefined) {
       entries = record.summary.entries;
-      disk = compareTree(directory, rootfs, record, calls, differences, pause);
+      disk = compareTree(directory, record, calls, differences, pause);
     } else {
       const found = survey(directory, rootfs, calls, pause, differences);
       if (found !== undefined) {

@@ -1,5 +1,5 @@
 import { systemCode } from '../errors.js';
-import { type BytePath, printablePath, toBytePath } from '../syscalls/byte-path.js';
+import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
 import {
   BLOCK_DEVICE,
@@ -15,27 +15,28 @@ import {
   type TreeCalls,
   type Xattrs,
 } from '../syscalls/tree-calls.js';
+import { type Inode, InodeSet } from '../tree/inode-set.js';
 import { isLocked, OWNER_MAY_ALL } from '../tree/locked-directories.js';
+import { NameSet } from '../tree/name-set.js';
 import { isDevice, type TreeEntry, type TreeVisitor, type Xattr } from './contents.js';
 import type { ContentsReader } from './contents-file.js';
 import type { Differences, LayerAspect } from './differences.js';
+import { InodeNumbers } from './inode-numbers.js';
 import { OwnedDescent } from './owned-descent.js';
 import { checksumOfFile, recordedXattrs } from './read-entry.js';
 
 /**
  * Compares a tree with its record, entry by entry, and notes what differs.
- * @param root the name of the tree's root in `parent`
  * @returns disk use in bytes, as `du` counts it, of what the record knows
  */
 export function compareTree(
   parent: string,
-  root: string,
   record: ContentsReader,
   calls: TreeCalls,
   differences: Differences,
   pause: () => void,
 ): number {
-  const comparison = new Comparison(new OwnedDescent(calls, parent), toBytePath(root), calls, differences, pause);
+  const comparison = new Comparison(new OwnedDescent(calls, parent), calls, differences, pause);
   try {
     record.read(comparison, pause);
     return comparison.disk;
@@ -49,23 +50,22 @@ class Comparison implements TreeVisitor {
   readonly #calls: TreeCalls;
   readonly #differences: Differences;
   readonly #pause: () => void;
-  /** For each level the names in it that the record has not spoken of yet. The first is that of the tree's root alone. */
-  readonly #unseen: Set<BytePath>[];
+  /** For each directory on the way the names that the record has spoken of. */
+  readonly #recorded: NameSet[] = [];
   /** Of all that has been looked at. */
   disk = 0;
   /** Levels below a directory that cannot be looked into. */
   #skipped = 0;
   /** The file of each group, and the group of each file that has several names. */
-  readonly #files = new Map<number, string>();
-  readonly #groups = new Map<string, number>();
-  readonly #counted = new Set<string>();
+  readonly #files: (Inode | undefined)[] = [];
+  readonly #groups = new InodeNumbers();
+  readonly #counted = new InodeSet();
 
-  constructor(descent: OwnedDescent, root: BytePath, calls: TreeCalls, differences: Differences, pause: () => void) {
+  constructor(descent: OwnedDescent, calls: TreeCalls, differences: Differences, pause: () => void) {
     this.#descent = descent;
     this.#calls = calls;
     this.#differences = differences;
     this.#pause = pause;
-    this.#unseen = [new Set([root])];
   }
 
   enter(entry: TreeEntry): void {
@@ -91,8 +91,7 @@ class Comparison implements TreeVisitor {
       this.#skipped--;
       return;
     }
-    const unseen = this.#unseen.pop();
-    for (const name of unseen ?? []) this.#extra(name);
+    this.#extras(this.#recorded.pop());
     this.#descent.leave();
   }
 
@@ -108,7 +107,7 @@ class Comparison implements TreeVisitor {
         if (status === undefined) return false;
         this.#attributes(entry, status);
         const directory = this.#descent.enter(entry.name, status);
-        this.#unseen.push(new Set(directory.list().map(({ name }) => name)));
+        this.#recorded.push(new NameSet());
         // From here on the path is that of the directory itself.
         this.#xattrs({ ...entry, name: '' }, directory.xattrs(''));
         return true;
@@ -118,7 +117,7 @@ class Comparison implements TreeVisitor {
 
   /** Undefined when it is not there, or is something else; that has been noted. */
   #statusOf(entry: TreeEntry): FileStatus | undefined {
-    this.#unseen.at(-1)?.delete(entry.name);
+    this.#recorded.at(-1)?.add(entry.name);
     let status: FileStatus;
     try {
       status = this.#descent.directory.status(entry.name);
@@ -134,12 +133,9 @@ class Comparison implements TreeVisitor {
   }
 
   /** A file with several names has its blocks once. */
-  #count({ type, links, identity, disk }: FileStatus): void {
-    if (links > 1 && type !== DIRECTORY) {
-      if (this.#counted.has(identity)) return;
-      this.#counted.add(identity);
-    }
-    this.disk += disk;
+  #count(status: FileStatus): void {
+    if (status.links > 1 && status.type !== DIRECTORY && this.#counted.add(status) === true) return;
+    this.disk += status.disk;
   }
 
   #attributes(entry: TreeEntry, status: FileStatus): void {
@@ -159,15 +155,16 @@ class Comparison implements TreeVisitor {
   }
 
   /** Names of one file must be names of one file still, and of no other. How many names it has outside is nobody's business here. */
-  #links({ name, group }: TreeEntry, { links, identity }: FileStatus): void {
-    const file = this.#files.get(group);
-    if (group > 0 && file === undefined) this.#files.set(group, identity);
-    if (group > 0 && file !== undefined && file !== identity) {
+  #links({ name, group }: TreeEntry, status: FileStatus): void {
+    const file = this.#files[group];
+    const { links, inode, inodeHigh } = status;
+    if (group > 0 && file === undefined) this.#files[group] = { inode, inodeHigh };
+    if (file !== undefined && (file.inode !== inode || file.inodeHigh !== inodeHigh)) {
       this.#note(name, 'links', 'one file with others of its names', 'a file of its own');
     }
     if (links < 2) return;
-    const other = this.#groups.get(identity);
-    if (other === undefined) this.#groups.set(identity, group);
+    const other = this.#groups.get(status);
+    if (other === undefined) this.#groups.set(status, group);
     else if (other !== group || group === 0)
       this.#note(name, 'links', 'a file of its own', 'one file with another name');
   }
@@ -208,9 +205,13 @@ class Comparison implements TreeVisitor {
       this.#note(entry.name, 'xattr', xattrText(name, undefined), xattrText(name, value));
   }
 
-  #extra(name: BytePath): void {
-    this.#guarded(name, () => {
-      this.#note(name, 'extra', 'nothing', typeName(this.#descent.directory.status(name).type));
+  /** Notes what is in the directory being left and was not recorded. */
+  #extras(recorded: NameSet | undefined): void {
+    this.#guarded('', () => {
+      for (let entry = this.#descent.next(); entry !== undefined; entry = this.#descent.next()) {
+        this.#pause();
+        if (!recorded?.has(entry.name)) this.#note(entry.name, 'extra', 'nothing', typeName(entry.usage().type));
+      }
     });
   }
 
@@ -231,7 +232,7 @@ class Comparison implements TreeVisitor {
     } catch (error) {
       this.#differences.addFailure(this.#pathOf(this.#descent.depth > depth ? '' : name), error);
       while (this.#descent.depth > depth) this.#descent.leave();
-      this.#unseen.splice(depth);
+      this.#recorded.splice(depth - 1);
       return undefined;
     }
   }

@@ -28,7 +28,7 @@ export interface TreeEntry {
 
 export type Xattr = readonly [name: string, value: Uint8Array];
 
-/** Goes through a tree: a directory is entered, then come its other entries, then its subdirectories, then it is left. The root is entered first. */
+/** Goes through a tree: a directory is entered, then come its entries, each subdirectory with all that is in it, then it is left. The root is entered first. */
 export interface TreeVisitor {
   enter(directory: TreeEntry): void;
   entry(entry: TreeEntry): void;

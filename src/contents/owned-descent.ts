@@ -1,6 +1,7 @@
 import { systemCode } from '../errors.js';
 import type { BytePath } from '../syscalls/byte-path.js';
-import type { FileStatus, OpenDirectory, TreeCalls } from '../syscalls/tree-calls.js';
+import { syscallError } from '../syscalls/syscalls.js';
+import type { DirectoryCursor, FileStatus, OpenDirectory, TreeCalls } from '../syscalls/tree-calls.js';
 import { Descent } from '../tree/descent.js';
 import { isLocked, OWNER_MAY_ALL } from '../tree/locked-directories.js';
 
@@ -12,7 +13,9 @@ const OWNER_MAY_READ = 0o400;
  */
 export class OwnedDescent {
   readonly #calls: TreeCalls;
-  readonly #descent = new Descent();
+  readonly #descent = new Descent('after');
+  /** For each level its path below the start: no layer is so deep that they were long. */
+  readonly #paths: BytePath[] = [''];
   /** For each level but the first the mode to give back, if any. */
   readonly #modes: (number | undefined)[] = [];
 
@@ -31,7 +34,7 @@ export class OwnedDescent {
   }
   /** Below the start. */
   get path(): BytePath {
-    return this.#descent.path.slice(1);
+    return this.#paths.at(-1) ?? '';
   }
 
   /** Goes down into a directory. @param status what `directory.status(name)` said: later it may look unlocked */
@@ -43,6 +46,7 @@ export class OwnedDescent {
       const directory = above.openDirectory(name);
       this.#descent.enter(name, directory);
       this.#modes.push(mode);
+      this.#paths.push(join(this.path, name));
       return directory;
     } catch (error) {
       if (mode !== undefined) above.setDirectoryMode(name, mode);
@@ -53,15 +57,15 @@ export class OwnedDescent {
   /** Goes back up. */
   leave(): void {
     const mode = this.#modes.pop();
-    const name = this.#descent.leave();
-    if (mode !== undefined) this.#descent.directory.setDirectoryMode(name, mode);
+    const path = this.#paths.pop() ?? '';
+    // Layers are not changed; who moves their directories is no container.
+    if (this.#descent.leave().lost) throw syscallError('ESTALE', 'open', path);
+    if (mode !== undefined) this.#descent.directory.setDirectoryMode(path.slice(path.lastIndexOf('/') + 1), mode);
   }
 
-  postpone(name: BytePath): void {
-    this.#descent.postpone(name);
-  }
-  nextPostponed(): BytePath | undefined {
-    return this.#descent.nextPostponed();
+  /** Goes on to the next entry of the directory being worked on. @returns undefined at its end */
+  next(): DirectoryCursor | undefined {
+    return this.#descent.next();
   }
 
   /** Opens a file of the directory being worked on, for reading. The caller closes it. */
@@ -94,6 +98,10 @@ export class OwnedDescent {
       this.#descent.close();
     }
   }
+}
+
+function join(directory: BytePath, name: BytePath): BytePath {
+  return directory === '' ? name : `${directory}/${name}`;
 }
 
 function isRoot(): boolean {

@@ -11,6 +11,7 @@ import {
 } from '../syscalls/tree-calls.js';
 import { isDevice, isRecordedXattr, type TreeEntry, type Xattr } from './contents.js';
 import { FileChecksum } from './file-checksum.js';
+import { InodeNumbers } from './inode-numbers.js';
 
 const NO_XATTRS: readonly Xattr[] = [];
 const NO_DEVICE = { major: 0, minor: 0 };
@@ -56,16 +57,16 @@ export function recordedXattrs(xattrs: Xattrs): readonly Xattr[] {
 
 /** Numbers the files with several names, in the order in which they are met. */
 export class LinkGroups {
-  readonly #groups = new Map<string, number>();
+  readonly #groups = new InodeNumbers();
+  #count = 0;
 
   /** @returns 0 for a directory, and for a file with one name */
   of(status: FileStatus): number {
     if (status.links < 2 || status.type === DIRECTORY) return 0;
-    const { identity } = status;
-    let group = this.#groups.get(identity);
+    let group = this.#groups.get(status);
     if (group === undefined) {
-      group = this.#groups.size + 1;
-      this.#groups.set(identity, group);
+      group = ++this.#count;
+      this.#groups.set(status, group);
     }
     return group;
   }

@@ -1,7 +1,13 @@
 import type { BytePath } from '../syscalls/byte-path.js';
-import { DIRECTORY, type FileStatus, REGULAR_FILE, type TreeCalls } from '../syscalls/tree-calls.js';
+import {
+  DIRECTORY,
+  type DirectoryCursor,
+  type FileStatus,
+  REGULAR_FILE,
+  type TreeCalls,
+} from '../syscalls/tree-calls.js';
+import type { Inode } from '../tree/inode-set.js';
 import type { TreeVisitor } from './contents.js';
-import type { Inode } from './known-checksums.js';
 import { OwnedDescent } from './owned-descent.js';
 import { checksumOfFile, LinkGroups, recordedXattrs, treeEntry } from './read-entry.js';
 
@@ -31,7 +37,10 @@ class Walk {
   readonly #visitor: TreeVisitor;
   readonly #options: WalkOptions;
   readonly #groups = new LinkGroups();
-  readonly #checksums = new Map<number, number>();
+  /** Of the content of the files with several names, by group. */
+  readonly #checksums: number[] = [];
+  /** What `mayHaveXattrs` said of the directories on the way. */
+  readonly #mayHaveXattrs: boolean[] = [];
   #disk = 0;
 
   constructor(descent: OwnedDescent, root: BytePath, visitor: TreeVisitor, options: WalkOptions) {
@@ -45,13 +54,10 @@ class Walk {
     try {
       this.#enter(this.#root);
       while (this.#descent.depth > 1) {
-        const next = this.#descent.nextPostponed();
-        if (next !== undefined) {
-          this.#enter(next);
-        } else {
-          this.#descent.leave();
-          this.#visitor.leave();
-        }
+        this.#options.pause();
+        const entry = this.#descent.next();
+        if (entry === undefined) this.#leave();
+        else this.#entry(entry);
       }
       return this.#disk;
     } finally {
@@ -65,23 +71,33 @@ class Walk {
     const directory = this.#descent.enter(name, status);
     this.#disk += status.disk;
     this.#visitor.enter(treeEntry(above, name, status, 0, 0, recordedXattrs(directory.xattrs(''))));
-    const mayHaveXattrs = this.#options.mayHaveXattrs(this.#descent.path.slice(this.#root.length + 1));
-    for (const entry of directory.list()) {
-      if (entry.type === DIRECTORY) this.#descent.postpone(entry.name);
-      else this.#file(entry.name, mayHaveXattrs);
-    }
+    this.#mayHaveXattrs.push(this.#options.mayHaveXattrs(this.#descent.path.slice(this.#root.length + 1)));
   }
 
-  #file(name: BytePath, mayHaveXattrs: boolean): void {
-    this.#options.pause();
+  #leave(): void {
+    this.#descent.leave();
+    this.#mayHaveXattrs.pop();
+    this.#visitor.leave();
+  }
+
+  #entry({ type, name }: DirectoryCursor): void {
+    if (type === DIRECTORY) {
+      this.#enter(name);
+      return;
+    }
+    const status = this.#descent.directory.status(name);
+    if (status.type === DIRECTORY) this.#enter(name);
+    else this.#file(name, status, this.#mayHaveXattrs.at(-1) ?? true);
+  }
+
+  #file(name: BytePath, status: FileStatus, mayHaveXattrs: boolean): void {
     const { directory } = this.#descent;
-    const status = directory.status(name);
     const group = this.#groups.of(status);
-    let checksum = group === 0 ? undefined : this.#checksums.get(group);
+    let checksum = group === 0 ? undefined : this.#checksums[group];
     if (checksum === undefined) {
       this.#disk += status.disk;
       checksum = status.type === REGULAR_FILE && status.size > 0 ? this.#checksum(name, status) : 0;
-      if (group > 0) this.#checksums.set(group, checksum);
+      if (group > 0) this.#checksums[group] = checksum;
     }
     const xattrs = mayHaveXattrs ? recordedXattrs(directory.xattrs(name)) : [];
     this.#visitor.entry(treeEntry(directory, name, status, checksum, group, xattrs));

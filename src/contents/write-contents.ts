@@ -17,14 +17,20 @@ const STAT_BLOCK = 512;
  * Writes the record of a layer that is complete, beside its rootfs. It records what is there, not what the archive asked for: what an ordinary
  * user could not apply, or a file system rounded, is no damage later.
  * @param known default: nothing, and every file is read
+ * @param pause called often; may throw
  * @returns disk use of the layer's directory in bytes, as `du` counts it, the record included
  * @throws like Node's `fs`
  */
-export function writeContents(layerDirectory: string, calls: TreeCalls, known = NOTHING_KNOWN): number {
+export function writeContents(
+  layerDirectory: string,
+  calls: TreeCalls,
+  known = NOTHING_KNOWN,
+  pause: () => void = () => {},
+): number {
   const rootfs = basename(layerRootfs(layerDirectory));
   const writer = new ContentsWriter(layerDirectory);
   try {
-    const disk = walkTree(layerDirectory, toBytePath(rootfs), writer, { ...known, calls, pause: () => {} });
+    const disk = walkTree(layerDirectory, toBytePath(rootfs), writer, { ...known, calls, pause });
     writer.finish(digestOfFile(layerStacking(layerDirectory)));
     return disk + bytesBeside(rootfs, layerDirectory);
   } finally {

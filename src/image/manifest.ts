@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
 import { ProvisionerError } from '../errors.js';
 import { type Digest, isDigest } from './digest.js';
+import { checkDocumentValues, checkLayerCount } from './document-limits.js';
 import type { ImageConfig } from './image-config.js';
 import { mediaKind } from './media-types.js';
 
@@ -95,6 +96,7 @@ export function parseManifest(text: string, subject: string): Manifest {
   const document = parseJson(text, subject);
   refuseSchema1(document, subject);
   refuseChimera(document, subject, 'config', 'layers');
+  if (isObject(document) && Array.isArray(document['layers'])) checkLayerCount(document['layers'].length, subject);
   const manifest = check(manifestSchema, document, subject);
   checkOwnKind(manifest.mediaType, 'manifest', subject);
   if (mediaKind(manifest.config.mediaType) !== 'config') {
@@ -139,7 +141,9 @@ export function parseImageConfig(
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED` */
 export function parseDockerSave(text: string, subject: string): DockerSaveEntry[] {
-  return check(dockerSaveSchema, parseJson(text, subject), subject);
+  const entries = check(dockerSaveSchema, parseJson(text, subject), subject);
+  for (const { Layers } of entries) checkLayerCount(Layers?.length ?? 0, subject);
+  return entries;
 }
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED` for a version that this program does not know */
@@ -166,6 +170,7 @@ export function checkDocumentSize(size: number, subject: string): void {
 
 function parseJson(text: string, subject: string): unknown {
   checkDocumentSize(Buffer.byteLength(text), subject);
+  checkDocumentValues(text, subject);
   try {
     return JSON.parse(text);
   } catch (error) {

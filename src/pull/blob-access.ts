@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
 import { openForeignFile } from '../foreign-file.js';
 import { type Digest, digestAlgorithm } from '../image/digest.js';
+import { checkDocumentValues } from '../image/document-limits.js';
 import { checkDocumentSize, type Descriptor } from '../image/manifest.js';
 import type { BlobLocation, FileLocation } from './puller.js';
 import { malformedSource, truncatedSource } from './source-errors.js';
@@ -95,11 +96,14 @@ export async function readLocation(location: FileLocation, subject: string): Pro
   }
 }
 
-/** Strict, so that the text, written again, is the same bytes. */
+/** The text of a document, which may be parsed. Strict, so that the text, written again, is the same bytes. */
 export function decodeText(bytes: Uint8Array, subject: string): string {
+  let text: string;
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
     throw malformedSource(subject, 'it is not UTF-8', { cause: error });
   }
+  checkDocumentValues(text, subject);
+  return text;
 }

@@ -1,29 +1,41 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
+import type { UnpackLimits } from '../config.js';
 import { writeContents } from '../contents/write-contents.js';
+import { ProvisionerError } from '../errors.js';
 import { layerRootfs } from '../paths.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
 import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
+import { isWhiteout, statusOf } from '../tree/merged-directory.js';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, nameOf, parentOf } from '../unpack/entry-path.js';
+import { explainFailure } from '../unpack/explain-failure.js';
 import { malformed } from '../unpack/malformed.js';
-import { readStacking, type Stacking } from '../unpack/stacking.js';
-import { SeamWriter } from './seam-writer.js';
-import { type Found, hidesBelow, isWhiteout, StackView, statusOf } from './stack-view.js';
+import { SpaceWatch } from '../unpack/space-watch.js';
+import { NO_STACKING, readStacking, type Stacking } from '../unpack/stacking.js';
+import { UnpackBudget } from '../unpack/unpack-budget.js';
+import { collectLinks, type LayerLinks, type LinkingLayer } from './collect-links.js';
+import { SeamWriter, type SeamWriterOptions } from './seam-writer.js';
+import { type Found, hidesBelow, StackView } from './stack-view.js';
+import { writeLinks } from './write-links.js';
 
 export interface SeamRequest {
-  /** The directories of the layers and seams below, bottom first, beginning with the topmost that hides all below it. */
-  readonly below: readonly string[];
-  /** The directory of the layer that lies on them. */
-  readonly layer: string;
+  /** The directories of layers and seams that the seam lies on, bottom first, beginning with the topmost that hides all below it. */
+  readonly stack: readonly string[];
+  /** Correct the directories of the topmost, which is a layer. */
+  readonly directories: boolean;
+  /** The layers whose hard links the seam makes, bottom first. */
+  readonly linking: readonly LinkingLayer[];
   /** An empty directory that becomes the seam's. */
   readonly target: string;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
+  /** It may have as much as a layer. */
+  readonly limits: UnpackLimits;
 }
 
 export interface MadeSeam {
-  /** 0 when the layer needs no seam here; then nothing is in the target. */
+  /** 0 when none is needed here; then nothing is in the target. */
   readonly entries: number;
   readonly whiteouts: boolean;
   /** Disk use of its directory in bytes, as `du` counts it. */
@@ -31,33 +43,70 @@ export interface MadeSeam {
 }
 
 /**
- * Makes the seam of a layer: a small layer that goes right above it and corrects what its archive leaves to the layers below.
+ * Makes a seam: a small layer that goes right above a layer and corrects what the archives leave to the layers below.
  *
- * | the archive                                             | the seam                                                       |
+ * | an archive                                              | a seam                                                         |
  * |---------------------------------------------------------|----------------------------------------------------------------|
  * | implies a directory that is below                       | has the directory with the attributes from below               |
  * | implies a directory where a symlink to one is below     | has the symlink again, and the entries where it points         |
  * | hides entries of a directory that no layer below has    | has the directory, so that overlay merges it and hides marks   |
  * | links to a file below                                   | has the file and the link                                      |
  *
- * It depends on the layers up to its own and on nothing above, so images that share those share it.
+ * Each layer has a seam of its own for its directories. The links of all layers are in one seam, above the topmost layer that has any: a file that many
+ * layers link to is there once. A seam depends on the layers up to where it lies and on nothing above, so images that share those share it.
+ * @param isCancelled asked often
+ * @throws ProvisionerError `ERR_LAYER_MALFORMED`, `ERR_LIMIT_EXCEEDED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`; then whoever calls
+ * removes the target
  * @see OCI image-spec, layer.md, "Applying Changesets"
  */
-export async function makeSeam(request: SeamRequest, calls: TreeCalls): Promise<MadeSeam> {
-  const stacking = await readStacking(request.layer);
+export async function makeSeam(
+  request: SeamRequest,
+  calls: TreeCalls,
+  isCancelled: () => boolean = () => false,
+): Promise<MadeSeam> {
   const rootfs = layerRootfs(request.target);
-  mkdirSync(rootfs, 0o700);
-  const below = new StackView(calls, request.below.map(layerRootfs), request.whiteouts);
-  const own = new StackView(calls, [layerRootfs(request.layer)], request.whiteouts);
-  const seam = new Seam(below, own, stacking, request, calls, rootfs);
   try {
-    const made = seam.make();
-    if (made.entries === 0) rmdirSync(rootfs);
-    return { ...made, bytes: made.entries === 0 ? 0 : writeContents(request.target, calls) };
+    return await makeIn(rootfs, request, calls, () => {
+      if (isCancelled()) throw new ProvisionerError('ERR_ABORTED', 'the seam was cancelled');
+    });
+  } catch (error) {
+    throw explainFailure(error, 'make a seam', rootfs);
+  }
+}
+
+async function makeIn(rootfs: string, request: SeamRequest, calls: TreeCalls, pause: () => void): Promise<MadeSeam> {
+  const { stack, directories, linking, target, whiteouts, privileged, limits } = request;
+  const top = stack.at(-1);
+  const stacking = directories && top !== undefined ? await readStacking(top) : NO_STACKING;
+  const links: LayerLinks[] = [];
+  for (const layer of linking) {
+    links.push({ ...layer, links: (await readStacking(stack[layer.layer] ?? '')).lowerLinks });
+  }
+  mkdirSync(rootfs, 0o700);
+  const budget = new UnpackBudget(limits);
+  const step = (bytes: number): void => {
+    pause();
+    budget.step(bytes);
+  };
+  const whole = StackView.open(calls, stack.map(layerRootfs), { whiteouts, step, keep: (bytes) => budget.keep(bytes) });
+  try {
+    const space = new SpaceWatch(rootfs, limits.freeSpaceReserve);
+    const seam = new Seam(whole, stack.length, stacking, calls, rootfs, {
+      whiteouts,
+      privileged,
+      budget,
+      space,
+      pause,
+    });
+    try {
+      const made = seam.make(links, directories);
+      if (made.entries === 0) rmdirSync(rootfs);
+      return { ...made, bytes: made.entries === 0 ? 0 : writeContents(target, calls, undefined, pause) };
+    } finally {
+      seam.close();
+    }
   } finally {
-    seam.close();
-    own.close();
-    below.close();
+    whole.close();
   }
 }
 
@@ -65,40 +114,44 @@ export async function makeSeam(request: SeamRequest, calls: TreeCalls): Promise<
 const OWN = 0;
 
 class Seam {
+  readonly #whole: StackView;
+  readonly #size: number;
   readonly #below: StackView;
   readonly #own: StackView;
   readonly #stacking: Stacking;
-  readonly #whiteouts: WhiteoutFormat;
+  readonly #options: SeamWriterOptions;
   readonly #writer: SeamWriter;
   readonly #implied: ReadonlySet<BytePath>;
   /** Implied directories whose entries land elsewhere, and where. */
   readonly #moved = new Map<BytePath, BytePath>();
-  /** Hard links of the layer that lead below, and the files there: a later one may link to an earlier one. */
-  readonly #linked = new Map<BytePath, BytePath>();
 
   constructor(
-    below: StackView,
-    own: StackView,
+    whole: StackView,
+    size: number,
     stacking: Stacking,
-    { whiteouts, privileged }: SeamRequest,
     calls: TreeCalls,
     rootfs: string,
+    options: SeamWriterOptions,
   ) {
-    this.#below = below;
-    this.#own = own;
+    this.#whole = whole;
+    this.#size = size;
+    this.#below = whole.slice(0, size - 1);
+    this.#own = whole.slice(size - 1, size);
     this.#stacking = stacking;
-    this.#whiteouts = whiteouts;
+    this.#options = options;
     this.#implied = new Set(stacking.implied);
-    this.#writer = new SeamWriter(calls, rootfs, { whiteouts, privileged }, (path) => this.#appearance(path));
+    this.#writer = new SeamWriter(calls, rootfs, options, (path) => this.#appearance(path));
   }
 
-  make(): Omit<MadeSeam, 'bytes'> {
+  make(links: readonly LayerLinks[], directories: boolean): Omit<MadeSeam, 'bytes'> {
     for (const path of this.#stacking.implied) if (path !== '' && !this.#isMoved(path)) this.#impliedDirectory(path);
     for (const path of this.#stacking.whiteoutDirectories) {
       if (path === '' || this.#isMoved(path)) continue;
       if (this.#below.find(path)?.status.type !== DIRECTORY) this.#writer.directory(path);
     }
-    for (const { path, target } of this.#stacking.lowerLinks) this.#lowerLink(path, target);
+    // The layer's own seam is not there yet where both are made at once.
+    const landing = directories ? (path: BytePath) => this.#landing(path) : undefined;
+    writeLinks(collectLinks(this.#whole, this.#size, links, landing), this.#whole, this.#writer);
     this.#writer.finish();
     return { entries: this.#writer.entries, whiteouts: this.#writer.hasWhiteouts };
   }
@@ -134,57 +187,46 @@ class Seam {
     }
   }
 
-  /** Copies the entries of the layer's directory `from` to where they land in the rootfs. */
+  /** Copies the entries of the layer's directory `from` to where they land in the rootfs, with all that is in them. */
   #moveEntries(from: BytePath, to: BytePath): void {
-    this.#own.inDirectory(from, OWN, (directory) => {
-      for (const { name } of directory.list()) {
-        const status = statusOf(directory, name);
-        if (status === undefined) continue;
-        const target = join(to, name);
-        if (isWhiteout(status, this.#whiteouts)) this.#writer.whiteout(target);
-        else if (this.#whiteouts === 'plain' && name.startsWith(WHITEOUT_PREFIX)) this.#movePlainMark(to, name);
-        else if (status.type === DIRECTORY) this.#moveDirectory(directory, join(from, name), target);
-        else this.#writer.copy(directory, name, status, OWN, target);
-      }
-    });
+    const { whiteouts, budget } = this.#options;
+    const waiting: Move[] = [{ from, to }];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const move = next;
+      this.#own.inDirectory(move.from, OWN, (directory) => {
+        for (const name of namesIn(directory)) {
+          const status = statusOf(directory, name);
+          if (status === undefined) continue;
+          const target = join(move.to, name);
+          if (isWhiteout(status, whiteouts)) this.#writer.whiteout(target);
+          else if (whiteouts === 'plain' && name.startsWith(WHITEOUT_PREFIX)) this.#movePlainMark(move.to, name);
+          else if (status.type === DIRECTORY) {
+            budget.keep(2 * target.length);
+            waiting.push(this.#moveDirectory(directory, join(move.from, name), target));
+          } else this.#writer.copy(directory, name, status, this.#size - 1, target);
+        }
+      });
+    }
   }
 
-  #moveDirectory(parent: OpenDirectory, from: BytePath, to: BytePath): void {
+  /** @returns where its entries go */
+  #moveDirectory(parent: OpenDirectory, from: BytePath, to: BytePath): Move {
     const below = this.#below.find(to);
     if (this.#implied.has(from) && below?.status.type === SYMLINK) {
       const pointsTo = this.#below.find(to, true);
-      if (pointsTo?.status.type === DIRECTORY) {
-        this.#moveEntries(from, pointsTo.path);
-        return;
-      }
+      if (pointsTo?.status.type === DIRECTORY) return { from, to: pointsTo.path };
     }
     const keepsLook = this.#implied.has(from) && below?.status.type === DIRECTORY;
     const source = keepsLook
       ? { view: this.#below, layer: below.layer, path: below.path }
       : { view: this.#own, layer: OWN, path: from };
-    this.#writer.directory(to, source, hidesBelow(parent, nameOf(from), this.#whiteouts));
-    this.#moveEntries(from, to);
+    this.#writer.directory(to, source, hidesBelow(parent, nameOf(from), this.#options.whiteouts));
+    return { from, to };
   }
 
   #movePlainMark(to: BytePath, mark: BytePath): void {
     // An opaque directory is marked by whoever makes it.
     if (mark !== OPAQUE_MARKER) this.#writer.whiteout(join(to, mark.slice(WHITEOUT_PREFIX.length)));
-  }
-
-  #lowerLink(path: BytePath, target: BytePath): void {
-    const earlier = this.#linked.get(target);
-    if (earlier !== undefined) {
-      this.#linked.set(path, earlier);
-      this.#writer.link(earlier, this.#landing(path));
-      return;
-    }
-    const found = this.#below.find(target);
-    if (found === undefined)
-      throw malformed(`the hard link ${printablePath(path)} points to ${printablePath(target)}, which is not there`);
-    if (found.status.type === DIRECTORY) throw malformed(`the hard link ${printablePath(path)} points to a directory`);
-    this.#linked.set(path, found.path);
-    this.#copyFrom(this.#below, found, found.path);
-    this.#writer.link(found.path, this.#landing(path));
   }
 
   #copyFrom(view: StackView, found: Found, path: BytePath): void {
@@ -195,8 +237,11 @@ class Seam {
 
   /** Where an entry of the layer shows, when a directory above it lands elsewhere. */
   #landing(path: BytePath): BytePath {
+    if (this.#moved.size === 0) return path;
+    this.#options.budget.step(path.length);
     for (let at = parentOf(path); at !== ''; at = parentOf(at)) {
       const landed = this.#moved.get(at);
+      this.#options.budget.step(0);
       if (landed !== undefined) return join(landed, path.slice(at.length + 1));
     }
     return path;
@@ -213,6 +258,21 @@ class Seam {
       (directory) => directory.xattrs('').list().length > 0,
     );
     return !hasXattrs && sameStatus(below.status, own.status);
+  }
+}
+
+/** From a directory of the layer to one of the seam. */
+interface Move {
+  readonly from: BytePath;
+  readonly to: BytePath;
+}
+
+function* namesIn(directory: OpenDirectory): Generator<BytePath, void, undefined> {
+  const cursor = directory.cursor();
+  try {
+    while (cursor.next()) yield cursor.name;
+  } finally {
+    cursor.close();
   }
 }
 

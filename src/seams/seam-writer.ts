@@ -1,9 +1,18 @@
 import type { BytePath } from '../syscalls/byte-path.js';
-import { DIRECTORY, type FileStatus, type OpenDirectory, type TreeCalls } from '../syscalls/tree-calls.js';
+import {
+  DIRECTORY,
+  type FileStatus,
+  type OpenDirectory,
+  REGULAR_FILE,
+  type TreeCalls,
+} from '../syscalls/tree-calls.js';
 import { readXattrs } from '../tree/copy-attributes.js';
 import { EntryCopier } from '../tree/copy-entry.js';
+import { statusOf } from '../tree/merged-directory.js';
 import { OPAQUE_MARKER, opaqueXattr, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { nameOf, parentOf } from '../unpack/entry-path.js';
+import { ENTRY_BYTES, type SpaceWatch } from '../unpack/space-watch.js';
+import type { UnpackBudget } from '../unpack/unpack-budget.js';
 import type { StackView } from './stack-view.js';
 
 /** Where a directory of the seam takes its attributes from. */
@@ -13,14 +22,25 @@ export interface AttributeSource {
   readonly path: BytePath;
 }
 
-/** Writes the files of one seam. */
+export interface SeamWriterOptions {
+  readonly whiteouts: WhiteoutFormat;
+  readonly privileged: boolean;
+  readonly budget: UnpackBudget;
+  readonly space: SpaceWatch;
+  /** Called often; throws when the seam is not wanted any more. */
+  readonly pause: () => void;
+}
+
+/** Writes the files of one seam. Its work is in proportion to what it is told to write, which the budget counts as it does for a layer. */
 export class SeamWriter {
   readonly #calls: TreeCalls;
   readonly #root: OpenDirectory;
   readonly #copier: EntryCopier;
-  readonly #whiteouts: WhiteoutFormat;
+  readonly #options: SeamWriterOptions;
   readonly #sourceOf: (path: BytePath) => AttributeSource;
   readonly #directories = new Map<BytePath, { source: AttributeSource; opaque: boolean }>();
+  /** The directory that was written in last: most entries go where the one before went. */
+  #open: { readonly path: BytePath; readonly directory: OpenDirectory } | undefined;
   #entries = 0;
   #hasWhiteouts = false;
 
@@ -28,13 +48,16 @@ export class SeamWriter {
   constructor(
     calls: TreeCalls,
     target: string,
-    options: { readonly whiteouts: WhiteoutFormat; readonly privileged: boolean },
+    options: SeamWriterOptions,
     sourceOf: (path: BytePath) => AttributeSource,
   ) {
     this.#calls = calls;
     this.#root = calls.openDirectory(target);
-    this.#copier = new EntryCopier(calls, this.#root, options.privileged, () => {});
-    this.#whiteouts = options.whiteouts;
+    this.#copier = new EntryCopier(calls, this.#root, options.privileged, () => {
+      options.pause();
+      options.space.look();
+    });
+    this.#options = options;
     this.#sourceOf = sourceOf;
   }
 
@@ -55,17 +78,27 @@ export class SeamWriter {
       known.opaque ||= opaque;
       return;
     }
-    this.#in(path, (parent, name) => parent.makeDirectory(name));
-    this.#directories.set(path, { source: source ?? this.#sourceOf(path), opaque });
-    this.#entries++;
+    const missing: BytePath[] = [];
+    for (let at = path; at !== '' && !this.#directories.has(at); at = parentOf(at)) missing.push(at);
+    for (const at of missing.reverse()) {
+      this.#count(0);
+      this.#options.budget.keep(at.length);
+      this.#parentOf(at).makeDirectory(nameOf(at));
+      const isLast = at === path;
+      this.#directories.set(at, {
+        source: (isLast ? source : undefined) ?? this.#sourceOf(at),
+        opaque: isLast && opaque,
+      });
+      this.#entries++;
+    }
   }
 
   /** Copies one entry that is no directory. @returns false when the seam has something there already */
   copy(from: OpenDirectory, name: BytePath, status: FileStatus, layer: number, path: BytePath): boolean {
-    return this.#in(path, (to, toName, directory) => {
-      if (toName !== name) throw new Error('a seam keeps the names of what it copies');
-      if (this.#exists(to, name)) return false;
-      this.#copier.copy({ name, type: status.type, from, to, path: directory, layer });
+    return this.#in(path, (to, as, directory) => {
+      if (this.#exists(to, as)) return false;
+      this.#count(status.type === REGULAR_FILE ? Math.min(status.size, status.disk) : 0);
+      this.#copier.copy({ name, as, type: status.type, from, to, path: directory, layer });
       this.#entries++;
       return true;
     });
@@ -74,9 +107,15 @@ export class SeamWriter {
   /** Gives a file of the seam a second name. */
   link(existing: BytePath, path: BytePath): void {
     if (existing === path) return;
+    this.#count(0);
     this.#in(path, (to, name) => {
       if (this.#exists(to, name)) to.removeFile(name);
-      this.#in(existing, (from, fromName) => to.makeHardLink(from, fromName, name));
+      const from = parentOf(existing) === parentOf(path) ? to : this.#root.openDirectory(parentOf(existing));
+      try {
+        to.makeHardLink(from, nameOf(existing), name);
+      } finally {
+        if (from !== to) from.close();
+      }
       this.#entries++;
     });
   }
@@ -84,17 +123,21 @@ export class SeamWriter {
   /** Says that an entry is gone. */
   whiteout(path: BytePath): void {
     this.#hasWhiteouts = true;
+    this.#count(0);
+    const { whiteouts } = this.#options;
     this.#in(path, (to, name) => {
-      const mark = this.#whiteouts === 'plain' ? WHITEOUT_PREFIX + name : name;
+      const mark = whiteouts === 'plain' ? WHITEOUT_PREFIX + name : name;
       if (this.#exists(to, mark)) return;
-      if (this.#whiteouts === 'plain') this.#empty(to, mark);
+      if (whiteouts === 'plain') this.#empty(to, mark);
       else to.makeNode(mark, 0o020000, { major: 0, minor: 0 });
     });
   }
 
   /** Gives directories their attributes, when nothing happens in them any more. */
   finish(): void {
+    this.#letGo();
     for (const [path, { source, opaque }] of this.#directories) {
+      this.#step(path);
       source.view.inDirectory(source.path, source.layer, (from) => {
         const directory = this.#root.openDirectory(path);
         try {
@@ -109,13 +152,15 @@ export class SeamWriter {
   }
 
   close(): void {
+    this.#letGo();
     this.#root.close();
   }
 
   #makeOpaque(directory: OpenDirectory): void {
     this.#hasWhiteouts = true;
-    if (this.#whiteouts === 'plain') this.#empty(directory, OPAQUE_MARKER);
-    else directory.xattrs('').set(opaqueXattr(this.#whiteouts), Buffer.from('y'));
+    const { whiteouts } = this.#options;
+    if (whiteouts === 'plain') this.#empty(directory, OPAQUE_MARKER);
+    else directory.xattrs('').set(opaqueXattr(whiteouts), Buffer.from('y'));
   }
 
   #empty(directory: OpenDirectory, name: BytePath): void {
@@ -123,18 +168,42 @@ export class SeamWriter {
   }
 
   #exists(directory: OpenDirectory, name: BytePath): boolean {
-    return directory.list().some((entry) => entry.name === name && entry.type !== DIRECTORY);
+    const status = statusOf(directory, name);
+    return status !== undefined && status.type !== DIRECTORY;
   }
 
-  /** Opens the seam's directory that holds `path`, made when missing, while `use` runs. */
+  /** An entry is to be made, with so many bytes of data. */
+  #count(bytes: number): void {
+    this.#options.pause();
+    this.#options.budget.entry(bytes);
+    this.#options.space.count(ENTRY_BYTES + bytes);
+  }
+
+  #step(path: BytePath): void {
+    this.#options.pause();
+    this.#options.budget.step(path.length);
+  }
+
+  /** Runs `use` in the seam's directory that holds `path`, made when missing. */
   #in<T>(path: BytePath, use: (parent: OpenDirectory, name: BytePath, directory: BytePath) => T): T {
     const directory = parentOf(path);
     this.directory(directory);
-    const parent = this.#root.openDirectory(directory);
-    try {
-      return use(parent, nameOf(path), directory);
-    } finally {
-      parent.close();
+    return use(this.#parentOf(path), nameOf(path), directory);
+  }
+
+  /** The seam's directory that holds `path`, which has been made; open until the next one is asked for. */
+  #parentOf(path: BytePath): OpenDirectory {
+    const directory = parentOf(path);
+    if (this.#open?.path !== directory) {
+      this.#step(directory);
+      this.#letGo();
+      this.#open = { path: directory, directory: this.#root.openDirectory(directory) };
     }
+    return this.#open.directory;
+  }
+
+  #letGo(): void {
+    this.#open?.directory.close();
+    this.#open = undefined;
   }
 }

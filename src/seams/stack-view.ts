@@ -1,14 +1,6 @@
-import { systemCode } from '../errors.js';
 import type { BytePath } from '../syscalls/byte-path.js';
-import {
-  CHARACTER_DEVICE,
-  DIRECTORY,
-  type FileStatus,
-  type OpenDirectory,
-  SYMLINK,
-  type TreeCalls,
-} from '../syscalls/tree-calls.js';
-import { isOpaque } from '../tree/merged-directory.js';
+import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
+import { isOpaque, isWhiteout, statusOf } from '../tree/merged-directory.js';
 import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, parentOf } from '../unpack/entry-path.js';
 
@@ -24,6 +16,22 @@ export interface Found {
 interface SeenDirectory extends Found {
   /** Layers that have a part in it, top first, none below an opaque one. */
   readonly parts: readonly number[];
+  /** Nothing of what lies below the stack would show in it. */
+  readonly closed: boolean;
+}
+
+/** What a name in a directory stands for: something, or nothing; `hidden` when the stack says that there is nothing, or something else, whatever lies below. */
+interface Child {
+  readonly found: Found | SeenDirectory | undefined;
+  readonly hidden: boolean;
+}
+
+export interface StackViewOptions {
+  readonly whiteouts: WhiteoutFormat;
+  /** Told of each look into a layer, with the length of the path; may throw. */
+  readonly step: (bytes: number) => void;
+  /** Told of the length of each path that is remembered; may throw. */
+  readonly keep: (bytes: number) => void;
 }
 
 /** As many symlinks as the kernel follows. @see path_resolution(7) */
@@ -32,18 +40,33 @@ const SYMLINKS_MAX = 40;
 /** Looks up single paths in a stack of layers, without walking it. Close it to let go of the layers' roots. */
 export class StackView {
   readonly #roots: readonly OpenDirectory[];
-  readonly #whiteouts: WhiteoutFormat;
+  readonly #options: StackViewOptions;
   readonly #directories = new Map<BytePath, SeenDirectory>();
 
+  private constructor(roots: readonly OpenDirectory[], options: StackViewOptions) {
+    this.#roots = roots;
+    this.#options = options;
+    const top = roots.at(-1);
+    if (top === undefined) return;
+    const parts = [...roots.keys()].toReversed();
+    this.#directories.set('', { path: '', status: top.status(''), layer: roots.length - 1, parts, closed: false });
+  }
+
   /** @param roots the layers' roots, absolute, bottom first */
-  constructor(calls: TreeCalls, roots: readonly string[], whiteouts: WhiteoutFormat) {
-    this.#roots = roots.map((root) => calls.openDirectory(root));
-    this.#whiteouts = whiteouts;
-    const [top] = this.#roots.slice(-1);
-    if (top !== undefined) {
-      const parts = [...this.#roots.keys()].toReversed();
-      this.#directories.set('', { path: '', status: top.status(''), layer: this.#roots.length - 1, parts });
+  static open(calls: TreeCalls, roots: readonly string[], options: StackViewOptions): StackView {
+    const opened: OpenDirectory[] = [];
+    try {
+      for (const root of roots) opened.push(calls.openDirectory(root));
+      return new StackView(opened, options);
+    } catch (error) {
+      for (const root of opened) root.close();
+      throw error;
     }
+  }
+
+  /** A view of some layers of this one, which must stay open as long. @param end behind the last */
+  slice(start: number, end: number): StackView {
+    return new StackView(this.#roots.slice(start, end), this.#options);
   }
 
   /**
@@ -51,24 +74,24 @@ export class StackView {
    * @param follow also a symlink that stands there
    */
   find(path: BytePath, follow = false): Found | undefined {
-    const todo = path.split('/').reverse();
+    const todo = components(path);
     let current = this.#directories.get('');
     let symlinks = 0;
     for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
-      if (name === '' || name === '.') continue;
       if (current === undefined) return undefined;
+      this.#options.step(current.path.length);
       if (name === '..') {
         current = this.#directories.get(parentOf(current.path));
         continue;
       }
-      const found: Found | SeenDirectory | undefined = this.#child(current, name);
+      const { found } = this.#child(current, name);
       if (found === undefined) return undefined;
-      const isLast = todo.every((rest) => rest === '' || rest === '.');
+      const isLast = todo.length === 0;
       if (found.status.type === SYMLINK && (follow || !isLast)) {
         if (++symlinks > SYMLINKS_MAX) return undefined;
         const target = this.inDirectory(current.path, found.layer, (directory) => directory.readSymlink(name));
         if (target.startsWith('/')) current = this.#directories.get('');
-        todo.push(...target.split('/').reverse());
+        todo.push(...components(target));
       } else if ('parts' in found) {
         current = found;
       } else {
@@ -78,8 +101,23 @@ export class StackView {
     return current;
   }
 
+  /** Whether something that lies below this stack at a path would not show. @param path leads through no symlink of what lies below */
+  covers(path: BytePath): boolean {
+    const todo = components(path);
+    let current = this.#directories.get('');
+    for (let name = todo.pop(); name !== undefined && current !== undefined; name = todo.pop()) {
+      this.#options.step(current.path.length);
+      const { found, hidden } = this.#child(current, name);
+      if (found === undefined) return hidden;
+      if (todo.length === 0 || !('parts' in found) || found.closed) return true;
+      current = found;
+    }
+    return false;
+  }
+
   /** Opens a layer's own directory while `use` runs. */
   inDirectory<T>(path: BytePath, layer: number, use: (directory: OpenDirectory) => T): T {
+    this.#options.step(path.length);
     const directory = (this.#roots[layer] as OpenDirectory).openDirectory(path);
     try {
       return use(directory);
@@ -92,63 +130,58 @@ export class StackView {
     for (const root of this.#roots) root.close();
   }
 
-  #child(parent: SeenDirectory, name: BytePath): Found | SeenDirectory | undefined {
+  #child(parent: SeenDirectory, name: BytePath): Child {
     const path = join(parent.path, name);
     const known = this.#directories.get(path);
-    if (known !== undefined) return known;
+    if (known !== undefined) return { found: known, hidden: false };
     let found: Found | undefined;
     const parts: number[] = [];
+    let hidden = parent.closed;
     for (const layer of parent.parts) {
       const seen = this.inDirectory(parent.path, layer, (directory) => this.#look(directory, name));
       if (seen === 'nothing') continue;
+      hidden = true;
       if (seen === 'hidden') break;
-      if (seen.status.type !== DIRECTORY) {
-        // A file ends the search; below a directory it only ends what is merged.
-        found ??= { path, status: seen.status, layer };
-        break;
-      }
       found ??= { path, status: seen.status, layer };
+      // A file ends the search; below a directory it only ends what is merged.
+      if (seen.status.type !== DIRECTORY) break;
       parts.push(layer);
       if (seen.opaque) break;
+      hidden = parent.closed;
     }
-    if (found === undefined || parts.length === 0) return found;
-    const directory = { ...found, parts };
+    if (found === undefined || parts.length === 0) return { found, hidden };
+    const directory: SeenDirectory = { ...found, parts, closed: hidden };
+    this.#options.keep(path.length);
     this.#directories.set(path, directory);
-    return directory;
+    return { found: directory, hidden };
   }
 
   #look(directory: OpenDirectory, name: BytePath): 'nothing' | 'hidden' | { status: FileStatus; opaque: boolean } {
+    const { whiteouts } = this.#options;
     const status = statusOf(directory, name);
     if (status === undefined) {
-      const hides = this.#whiteouts === 'plain' && statusOf(directory, WHITEOUT_PREFIX + name) !== undefined;
+      const hides = whiteouts === 'plain' && statusOf(directory, WHITEOUT_PREFIX + name) !== undefined;
       return hides ? 'hidden' : 'nothing';
     }
-    if (isWhiteout(status, this.#whiteouts)) return 'hidden';
-    return { status, opaque: status.type === DIRECTORY && hidesBelow(directory, name, this.#whiteouts) };
+    if (isWhiteout(status, whiteouts)) return 'hidden';
+    return { status, opaque: status.type === DIRECTORY && hidesBelow(directory, name, whiteouts) };
   }
 }
 
-/** True for the device that says an entry is gone. */
-export function isWhiteout({ type, device }: FileStatus, whiteouts: WhiteoutFormat): boolean {
-  return whiteouts !== 'plain' && type === CHARACTER_DEVICE && device.major === 0 && device.minor === 0;
+/** The last one first, without those that lead nowhere else. */
+function components(path: BytePath): BytePath[] {
+  return path
+    .split('/')
+    .filter((name) => name !== '' && name !== '.')
+    .reverse();
 }
 
 /** True when a layer's directory is opaque. */
 export function hidesBelow(parent: OpenDirectory, name: BytePath, whiteouts: WhiteoutFormat): boolean {
   const directory = parent.openDirectory(name);
   try {
-    return isOpaque({ layer: 0, directory, entries: whiteouts === 'plain' ? directory.list() : [] }, whiteouts);
+    return isOpaque(directory, whiteouts);
   } finally {
     directory.close();
-  }
-}
-
-/** @returns undefined when nothing of that name is there */
-export function statusOf(directory: OpenDirectory, name: BytePath): FileStatus | undefined {
-  try {
-    return directory.status(name);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }

@@ -14,6 +14,7 @@ import { HostLimits } from '../registry/host-limits.js';
 import type { SeamRequest } from '../seams/make-seam.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { Turns, unhurried } from '../unhurried.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
@@ -78,6 +79,7 @@ export class LayerStore {
   readonly #parts: LayerStoreParts;
   readonly #flights = new LayerFlights();
   readonly #hostLimits = new HostLimits();
+  readonly #turns = new Turns();
   /** Layers that are done with, and whose claims are held: not for long, unless the disk is full. */
   readonly #done = new Set<LayerId>();
   /** Pulls that wait for a layer which another pull of this process unpacks. */
@@ -122,9 +124,9 @@ export class LayerStore {
   }
 
   /**
-   * Makes sure that the seam of a layer is stored, if it needs one. A seam is stored as layers are: once for all images that need it.
+   * Makes sure that a seam is stored, if it is needed. It is stored as layers are: once for all images that need it.
    * @param request without the target, which is staged here
-   * @returns false when it needs none
+   * @returns false when none is needed
    */
   async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
     const { pool, metadata, paths, fidelity } = this.#parts;
@@ -207,6 +209,8 @@ export class LayerStore {
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     try {
       for (let attempt = 0; ; attempt++) {
+        // All layers of an image come here at once.
+        await this.#turns.take();
         throwIfAborted(signal);
         const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
         if (claim.state === 'recorded') {
@@ -240,6 +244,8 @@ export class LayerStore {
         throw fileError(error, 'store a layer', directory);
       } finally {
         this.#done.add(id);
+        // All layers of a batch end together: the first one lets go for all of them.
+        await this.#turns.take();
         await this.letGo();
       }
     } finally {
@@ -282,7 +288,7 @@ export class LayerStore {
     crashPoint('pull.unpacked');
     await disk.all();
     crashPoint('pull.synced');
-    for (const { directory, record } of staged) {
+    for await (const { directory, record } of unhurried(staged)) {
       const target = paths.layer(record.id);
       // The claim keeps others from it; what is recorded may be in use and is never moved.
       if ((await metadata.getLayer(record.id)) !== undefined) continue;

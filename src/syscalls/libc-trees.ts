@@ -27,6 +27,12 @@ export const lseek = libc.func('int64 lseek(int, int64, int)') as (
   offset: number,
   whence: number,
 ) => number;
+/** The same for positions in a directory, which are no numbers of bytes and take all 64 bits (ext4). */
+export const lseekFar = libc.func('int64 lseek(int, int64, int)') as (
+  descriptor: number,
+  offset: bigint,
+  whence: number,
+) => number | bigint;
 /** ioctl(2) with a number as its argument, as FICLONE takes one. */
 export const ioctl = libc.func('int ioctl(int, ulong, ulong)') as (
   descriptor: number,
@@ -69,16 +75,7 @@ export const lremovexattr = libc.func('int lremovexattr(const char *, const char
 /** Older C libraries have no function for it, so it goes by its number, which differs from machine to machine. */
 const GETDENTS64: Partial<Record<NodeJS.Architecture, number>> = { x64: 217, ppc64: 202, s390x: 220 };
 const getdents64Number = GETDENTS64[process.arch] ?? 61;
-const syscall = libc.func('long syscall(long, int, void *, ulong)') as (
-  number: number,
-  descriptor: number,
-  entries: Uint8Array,
-  size: number,
-) => number;
-export const getdents64 = (descriptor: number, entries: Uint8Array): number =>
-  syscall(getdents64Number, descriptor, entries, entries.length);
-
-/** The same calls on names and memory given by their addresses, which saves koffi from looking at what it is given. */
+/** Calls on names and memory given by their addresses, which saves koffi from looking at what it is given. */
 const syscallAt = libc.func('long syscall(long, int, uintptr_t, ulong)') as (...values: number[]) => number;
 export const getdents64At = (descriptor: number, address: number, size: number): number =>
   syscallAt(getdents64Number, descriptor, address, size);

@@ -1,17 +1,16 @@
-import { endianness } from 'node:os';
+import { constants, endianness } from 'node:os';
 import koffi from 'koffi';
 import type { BytePath } from './byte-path.js';
-import { check } from './libc.js';
-import { getdents64At, unlinkNameAt } from './libc-trees.js';
+import { check, lastErrno, lastError } from './libc.js';
+import { getdents64At, lseekFar, SEEK_SET, unlinkNameAt } from './libc-trees.js';
 import { nativeUsageAt } from './native-file-status.js';
 import type { DirectoryCursor, FileType, FileUsage } from './tree-calls.js';
 
-/** Holds 1000 entries or more, and so nearly every directory. */
+/** Holds 250 entries of the longest names, or 1000 and more of usual ones, and so nearly every directory. */
 const PIECE = 64 * 1024;
-/** With less room than this, the kernel may find none for the next entry. */
-const LEAST_ROOM = 4096;
 const LOW = endianness() === 'LE' ? 0 : 1;
 /** Offsets in `struct linux_dirent64`. @see getdents(2) */
+const OFFSET = 8;
 const RECORD_LENGTH = 16;
 const TYPE = 18;
 const NAME = 19;
@@ -21,46 +20,48 @@ interface Piece {
   readonly bytes: Buffer;
   /** Where they are in memory. */
   readonly address: number;
-  /** Bytes filled. */
-  length: number;
 }
 
-/** For the next cursor, when no other has it. */
-let spare: Piece | undefined;
+/** For the next cursors: a walk has one open in each directory on its way. */
+const spare: Piece[] = [];
+const MOST_SPARE = 16;
 
 /**
- * The entries of a directory, read to its end before the first is shown: not every file system shows all the others to somebody who removes
- * some while reading. System calls get a name where the kernel has put it, and the strings and objects that a listing would be made
- * of come only when they are asked for: removing a file takes a tenth less time so.
+ * The entries of a directory, one piece of what the kernel tells after the other, so that memory does not grow with the directory. System calls get a
+ * name where the kernel has put it, and the strings and objects that a listing would be made of come only when they are asked for: removing a file takes a
+ * tenth less time so.
+ *
+ * Entries may be removed on the way: the others are shown all the same, once, by every file system that a store can lie on, since `rm -rf` reads like this as
+ * well. Where one does not keep to that, the directory turns out not to be empty in the end, and is read again. @see readdir(3p)
  */
 export class NativeDirectoryCursor implements DirectoryCursor {
   readonly #descriptor: number;
-  readonly #pieces: Piece[];
-  #piece: Piece | undefined;
+  #piece: Piece | undefined = spare.pop() ?? newPiece();
+  #length = 0;
   #at = 0;
   #next = 0;
+  /** Where the piece begins, when it is not the first. */
+  #start = 0n;
 
-  /** @param descriptor an open directory, which stays the caller's */
-  constructor(descriptor: number) {
+  /** @param descriptor an open directory, which stays the caller's @param position where to begin. Default: where it stands */
+  constructor(descriptor: number, position: bigint | undefined) {
     this.#descriptor = descriptor;
-    this.#pieces = readPieces(descriptor).reverse();
-    this.#piece = this.#pieces.pop();
+    if (position === undefined) return;
+    if (lseekFar(descriptor, position, SEEK_SET) < 0) throw lastError('lseek');
+    this.#start = position;
   }
 
   next(): boolean {
-    while (this.#piece !== undefined) {
-      const { bytes, length } = this.#piece;
-      while (this.#next < length) {
+    const { bytes } = this.#current;
+    for (;;) {
+      while (this.#next < this.#length) {
         this.#at = this.#next;
         this.#next +=
           (bytes[this.#at + RECORD_LENGTH + LOW] ?? 0) | ((bytes[this.#at + RECORD_LENGTH + 1 - LOW] ?? 0) << 8);
         if (!isDots(bytes, this.#at + NAME)) return true;
       }
-      spare ??= bytes.length === PIECE ? this.#piece : undefined;
-      this.#piece = this.#pieces.pop();
-      this.#next = 0;
+      if (!this.#read()) return false;
     }
-    return false;
   }
   get type(): FileType | undefined {
     // It is that of a mode, 12 bits lower; some file systems leave it out.
@@ -71,6 +72,22 @@ export class NativeDirectoryCursor implements DirectoryCursor {
     const start = this.#at + NAME;
     return bytes.toString('latin1', start, bytes.indexOf(0, start));
   }
+  get inode(): number {
+    const { bytes } = this.#current;
+    return LOW === 0 ? bytes.readUInt32LE(this.#at) : bytes.readUInt32BE(this.#at + 4);
+  }
+  get before(): bigint {
+    const { bytes } = this.#current;
+    let previous: number | undefined;
+    for (let at = 0; at < this.#at; ) {
+      previous = at;
+      at += (bytes[at + RECORD_LENGTH + LOW] ?? 0) | ((bytes[at + RECORD_LENGTH + 1 - LOW] ?? 0) << 8);
+    }
+    return previous === undefined ? this.#start : offsetAt(bytes, previous);
+  }
+  get after(): bigint {
+    return offsetAt(this.#current.bytes, this.#at);
+  }
   usage(): FileUsage {
     return nativeUsageAt(this.#descriptor, this.#current.address + this.#at + NAME);
   }
@@ -79,32 +96,38 @@ export class NativeDirectoryCursor implements DirectoryCursor {
     // The name is not cut out for nothing.
     if (removed < 0) check(removed, 'unlink', this.name);
   }
+  close(): void {
+    if (this.#piece !== undefined && spare.length < MOST_SPARE) spare.push(this.#piece);
+    this.#piece = undefined;
+  }
+
+  /** @returns false at the end */
+  #read(): boolean {
+    const { bytes, address } = this.#current;
+    if (this.#length > 0) this.#start = offsetAt(bytes, this.#at);
+    const length = getdents64At(this.#descriptor, address, PIECE);
+    this.#at = 0;
+    this.#next = 0;
+    this.#length = Math.max(0, length);
+    // A directory that has been removed has no entries any more.
+    if (length < 0 && lastErrno() !== constants.errno.ENOENT) throw lastError('getdents');
+    return length > 0;
+  }
 
   get #current(): Piece {
-    if (this.#piece === undefined) throw new Error('the cursor stands on no entry');
+    if (this.#piece === undefined) throw new Error('the cursor has been closed');
     return this.#piece;
-  }
-}
-
-function readPieces(descriptor: number): Piece[] {
-  const pieces: Piece[] = [];
-  let piece = spare ?? newPiece();
-  spare = undefined;
-  piece.length = 0;
-  for (;;) {
-    const room = PIECE - piece.length;
-    const length = check(getdents64At(descriptor, piece.address + piece.length, room), 'getdents');
-    piece.length += length;
-    if (length === 0 || PIECE - piece.length < LEAST_ROOM) pieces.push(piece);
-    if (length === 0) return pieces;
-    if (PIECE - piece.length < LEAST_ROOM) piece = newPiece();
   }
 }
 
 function newPiece(): Piece {
   // Memory of this size is not the collector's to move.
   const bytes = Buffer.alloc(PIECE);
-  return { bytes, address: Number(koffi.address(bytes)), length: 0 };
+  return { bytes, address: Number(koffi.address(bytes)) };
+}
+
+function offsetAt(bytes: Buffer, at: number): bigint {
+  return LOW === 0 ? bytes.readBigInt64LE(at + OFFSET) : bytes.readBigInt64BE(at + OFFSET);
 }
 
 /** Whether `.` or `..` stands there. */

@@ -3,7 +3,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  type Dirent,
   existsSync,
   fchmodSync,
   fchownSync,
@@ -15,31 +14,22 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readlinkSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
 import { type BytePath, nodePath } from './byte-path.js';
+import { NativeFreeDirectoryCursor } from './native-free-directory-cursor.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
 import { toSeconds } from './native-free-file-time.js';
 import { type FileTime, syscallError } from './syscalls.js';
 import {
-  BLOCK_DEVICE,
-  CHARACTER_DEVICE,
-  DIRECTORY,
   type DirectoryCursor,
-  type DirectoryEntry,
-  FIFO,
   type FileStatus,
-  type FileType,
   type FileUsage,
   NO_XATTRS,
   type OpenDirectory,
-  REGULAR_FILE,
-  SOCKET,
-  SYMLINK,
   type Xattrs,
 } from './tree-calls.js';
 
@@ -73,15 +63,8 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
     return new NativeFreeOpenDirectory(`${DESCRIPTORS}/${descriptor}`, descriptor);
   }
 
-  list(): DirectoryEntry[] {
-    const found = readdirSync(nodePath(this.#path), { withFileTypes: true, encoding: 'buffer' });
-    return found.map((entry) => {
-      const name = entry.name.toString('latin1');
-      return { name, type: typeOf(entry) ?? this.status(name).type, inode: undefined };
-    });
-  }
-  cursor(): DirectoryCursor {
-    return new ListCursor(this);
+  cursor(position = 0n): DirectoryCursor {
+    return new NativeFreeDirectoryCursor(this, this.#path, Number(position));
   }
   status(name: BytePath): FileStatus {
     return new NativeFreeFileStatus(this.#stats(name));
@@ -183,44 +166,4 @@ let descriptorPaths: boolean | undefined;
 function hasDescriptorPaths(): boolean {
   descriptorPaths ??= process.platform === 'linux' && existsSync(DESCRIPTORS);
   return descriptorPaths;
-}
-
-/** Undefined where the file system leaves the type out. */
-function typeOf(entry: Dirent<Buffer>): FileType | undefined {
-  if (entry.isFile()) return REGULAR_FILE;
-  if (entry.isDirectory()) return DIRECTORY;
-  if (entry.isSymbolicLink()) return SYMLINK;
-  if (entry.isFIFO()) return FIFO;
-  if (entry.isCharacterDevice()) return CHARACTER_DEVICE;
-  if (entry.isBlockDevice()) return BLOCK_DEVICE;
-  return entry.isSocket() ? SOCKET : undefined;
-}
-
-class ListCursor implements DirectoryCursor {
-  readonly #directory: OpenDirectory;
-  readonly #entries: IterableIterator<DirectoryEntry>;
-  #entry: DirectoryEntry = { name: '', type: 0, inode: undefined };
-
-  constructor(directory: OpenDirectory) {
-    this.#directory = directory;
-    this.#entries = directory.list().values();
-  }
-
-  next(): boolean {
-    const { value, done } = this.#entries.next();
-    if (value !== undefined) this.#entry = value;
-    return !done;
-  }
-  get type(): FileType {
-    return this.#entry.type;
-  }
-  get name(): BytePath {
-    return this.#entry.name;
-  }
-  usage(): FileUsage {
-    return this.#directory.usage(this.name);
-  }
-  removeFile(): void {
-    this.#directory.removeFile(this.name);
-  }
 }

@@ -24,13 +24,12 @@ import {
 } from './libc.js';
 import { readlinkat } from './libc-trees.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
-import { listWithTypes } from './native-directory-listing.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
 import { type DeviceNumber, type FileTime, makeDevice } from './syscalls.js';
 import { timespecs } from './timespecs.js';
-import type { DirectoryCursor, DirectoryEntry, FileStatus, FileUsage, OpenDirectory, Xattrs } from './tree-calls.js';
+import type { DirectoryCursor, FileStatus, FileUsage, OpenDirectory, Xattrs } from './tree-calls.js';
 
 const O_CLOEXEC = 0o2000000;
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;
@@ -45,11 +44,8 @@ export class NativeOpenDirectory implements OpenDirectory {
     this.#descriptor = descriptor;
   }
 
-  list(): DirectoryEntry[] {
-    return listWithTypes(this.#descriptor);
-  }
-  cursor(): DirectoryCursor {
-    return new NativeDirectoryCursor(this.#descriptor);
+  cursor(position?: bigint): DirectoryCursor {
+    return new NativeDirectoryCursor(this.#descriptor, position);
   }
   status(name: BytePath): FileStatus {
     return nativeStatus(this.#descriptor, name);

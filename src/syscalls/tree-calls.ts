@@ -35,10 +35,12 @@ export interface TreeCalls {
 
 /** A directory held open until `close`. Names are single components unless said otherwise; symlinks are never followed. */
 export interface OpenDirectory {
-  /** All entries but `.` and `..`, in the order of the file system. */
-  list(): DirectoryEntry[];
-  /** The same entries for somebody who removes them, for less time than `list` takes. */
-  cursor(): DirectoryCursor;
+  /**
+   * All entries but `.` and `..`, in the order of the file system, one after the other, in memory that does not grow with them. One cursor at a time in a directory, which stays
+   * open at least as long.
+   * @param position what an earlier cursor of this directory had as `before` or `after`; 0 for the first entry. Default: for a directory in which nothing has been read
+   */
+  cursor(position?: bigint): DirectoryCursor;
   /** @param name empty for the directory itself */
   status(name: BytePath): FileStatus;
   /** Less than `status`, for less time. */
@@ -82,22 +84,26 @@ export interface Xattrs {
   remove(name: string): void;
 }
 
-export interface DirectoryEntry {
-  readonly name: BytePath;
-  readonly type: FileType;
-  /** The low 32 bits of the inode number; undefined where listing does not tell. */
-  readonly inode: number | undefined;
-}
-
-/** Stands on one entry after the other, in front of the first at first. What happens in the directory meanwhile does not show. */
+/**
+ * Stands on one entry after the other, in front of the first at first. What is removed meanwhile may still show, and what is added may or may not; all others
+ * show once.
+ */
 export interface DirectoryCursor {
   /** Goes on to the next entry. @returns false at the end */
   next(): boolean;
   /** Undefined where listing does not tell. */
   readonly type: FileType | undefined;
   readonly name: BytePath;
+  /** The low 32 bits of the inode number; undefined where listing does not tell. */
+  readonly inode: number | undefined;
+  /** Where another cursor goes on so that it comes to this entry next, when those in front of it have been removed. */
+  readonly before: bigint;
+  /** Where another cursor goes on so that it comes to what follows this entry, when none in front of it has been removed. */
+  readonly after: bigint;
   usage(): FileUsage;
   removeFile(): void;
+  /** The directory stays open. */
+  close(): void;
 }
 
 export interface FileStatus {
@@ -132,6 +138,10 @@ export interface FileUsage {
   readonly fileSystem: string;
   /** True for a mount point, as far as the system tells. */
   readonly mountPoint: boolean;
+  /** The low 32 bits of the inode number. */
+  readonly inode: number;
+  /** Its high 32 bits. */
+  readonly inodeHigh: number;
   readonly identity: string;
 }
 

@@ -25,6 +25,8 @@ export interface CopiedEntry {
   /** Of the directory, relative to the target. */
   readonly path: BytePath;
   readonly layer: number;
+  /** What the copy is called. Default: as what it is copied from. */
+  readonly as?: BytePath;
 }
 
 /** Copies everything but directories into a target. */
@@ -59,7 +61,7 @@ export class EntryCopier {
     try {
       const status = this.#calls.fileStatus(source);
       if (this.#madeAsLink(entry, status)) return;
-      const target = entry.to.createFile(entry.name, this.attributes.creationMode(status));
+      const target = entry.to.createFile(entry.as ?? entry.name, this.attributes.creationMode(status));
       try {
         this.#calls.copyContent(source, target, status, this.#pause);
         this.attributes.copyToFile(source, target, status);
@@ -91,7 +93,7 @@ export class EntryCopier {
   }
 
   #copySpecial(entry: CopiedEntry): void {
-    const { name, type, from, to } = entry;
+    const { name, type, from, to, as = name } = entry;
     if (type === SOCKET) {
       this.skipped.sockets++;
       return;
@@ -104,17 +106,17 @@ export class EntryCopier {
     }
     const status = from.status(name);
     if (this.#madeAsLink(entry, status)) return;
-    if (type === SYMLINK) to.makeSymlink(from.readSymlink(name), name);
-    else if (isNode) to.makeNode(name, type | 0o600, status.device);
+    if (type === SYMLINK) to.makeSymlink(from.readSymlink(name), as);
+    else if (isNode) to.makeNode(as, type | 0o600, status.device);
     else throw new Error(`a file of unknown type ${type.toString(8)}`);
     // Only trusted and security attributes can be on any of these.
     const xattrs = this.#privileged ? readXattrs(from.xattrs(name)) : [];
-    this.attributes.copyToEntry(to, name, status, { hasMode: type !== SYMLINK, xattrs });
+    this.attributes.copyToEntry(to, as, status, { hasMode: type !== SYMLINK, xattrs });
     this.entries++;
   }
 
   /** @returns true when the file has been copied under another name, which it now shares */
-  #madeAsLink({ name, to, path, layer }: CopiedEntry, status: FileStatus): boolean {
+  #madeAsLink({ name: original, to, path, layer, as: name = original }: CopiedEntry, status: FileStatus): boolean {
     if (status.links === 1) return false;
     const key = `${layer}:${status.identity}`;
     const existing = this.#linked.get(key);

@@ -1,93 +1,151 @@
 import type { BytePath } from '../syscalls/byte-path.js';
-import { syscallError } from '../syscalls/syscalls.js';
-import type { FileUsage, OpenDirectory } from '../syscalls/tree-calls.js';
+import type { DirectoryCursor, FileUsage, OpenDirectory } from '../syscalls/tree-calls.js';
+import { FarLevels } from './far-levels.js';
 
-/** A directory on the way down. */
+/** A directory on the way down that is open. */
 interface Level {
-  readonly name: BytePath;
+  /** Undefined when it has been forgotten meanwhile. */
+  readonly name: BytePath | undefined;
   readonly usage: FileUsage;
-  /** Undefined while it is too far above to be kept open. */
-  directory: OpenDirectory | undefined;
-  /** Subdirectories that have not been visited. */
-  pending: BytePath[];
+  readonly directory: OpenDirectory;
+  /** Undefined while nothing has been read in it since it was opened. */
+  cursor: DirectoryCursor | undefined;
+  /** Where its reading goes on. */
+  readonly position: bigint | undefined;
+  /** Entries that have been shown since it was opened. */
+  shown: number;
 }
 
-/** Directories that stay open. Nearly all trees are less deep; for those that are not, coming back up costs two calls for each level. */
-const OPEN_LEVELS = 64;
+/** What was left. */
+export interface Left {
+  readonly name: BytePath | undefined;
+  readonly usage: FileUsage;
+  /**
+   * Somebody has moved a directory of the way, and the way back from there would lead out of the tree. The way now ends with the deepest of its first
+   * directories, which are all open; those between are left as they are.
+   */
+  readonly lost: boolean;
+}
+
+/** Directories that stay open, at the beginning of the way and at its end. Nearly all trees are less deep. */
+const FIRST_LEVELS = 32;
+const LAST_LEVELS = 64;
 
 /**
- * The way from a tree's root to the directory being worked on. Each directory is opened by its name in the one above, never by a path, so
- * a symlink put in the place of one of them leads nowhere, and the depth does not matter: of a very deep way only the lower end
- * is open, and the way back goes by `..`, checked to be the directory that it was.
+ * The way from a tree's root to the directory being worked on, and how far each directory on it has been read. Each is opened by its name in the one
+ * above, never by a path, so a symlink put in the place of one of them leads nowhere.
+ *
+ * Neither the depth of a tree nor the length of its directories matters: each is read piece by piece, and of a very long way only the two ends are open,
+ * with some bytes for each directory between. The way back goes by `..`, checked to be the directory that it was, and the reading goes on where it was.
  */
 export class Descent {
-  readonly #levels: Level[] = [];
+  readonly #goesOn: 'before' | 'after';
+  readonly #first: Level[] = [];
+  readonly #far = new FarLevels();
+  readonly #last: Level[] = [];
+  #fileSystem = '';
+
+  /**
+   * @param goesOn after the entry that led to a directory which has been left, or before it; the latter for somebody who removes all entries. It is of importance
+   * for long ways only; on others the cursor has simply stayed where it was
+   */
+  constructor(goesOn: 'before' | 'after') {
+    this.#goesOn = goesOn;
+  }
 
   get depth(): number {
-    return this.#levels.length;
+    return this.#first.length + this.#far.length + this.#last.length;
   }
   /** The directory being worked on. */
   get directory(): OpenDirectory {
-    return open(this.#bottom);
+    return this.#bottom.directory;
   }
   get usage(): FileUsage {
     return this.#bottom.usage;
   }
-  /** Names from the root down, for messages. */
+  /** Entries of it that have been shown since it was opened. */
+  get shown(): number {
+    return this.#bottom.shown;
+  }
+  /** Names from the root down, for messages; of a long way the beginning and the end. */
   get path(): BytePath {
-    return this.#levels.map(({ name }) => name).join('/');
+    const names = (levels: readonly Level[]) => levels.map(({ name }) => name ?? '…');
+    const between = this.#far.length > 0 ? ['…'] : [];
+    return [...names(this.#first), ...between, ...names(this.#last)].join('/');
   }
 
   /** Goes down into an open directory, which is closed on the way back. */
-  enter(name: BytePath, directory: OpenDirectory): void {
-    this.#levels.push({ name, usage: directory.usage(''), directory, pending: [] });
-    const far = this.#levels.at(-1 - OPEN_LEVELS);
-    far?.directory?.close();
-    if (far !== undefined) far.directory = undefined;
-  }
-
-  /** Notes a subdirectory to be visited. */
-  postpone(name: BytePath): void {
-    this.#bottom.pending.push(name);
-  }
-  nextPostponed(): BytePath | undefined {
-    return this.#bottom.pending.pop();
-  }
-
-  /** Goes back up. @returns the name that led to the directory just left */
-  leave(): BytePath {
-    const left = this.#bottom;
-    this.#levels.pop();
-    const above = this.#levels.at(-1);
-    try {
-      if (above !== undefined && above.directory === undefined) above.directory = reopen(open(left), above);
-    } finally {
-      open(left).close();
+  enter(name: BytePath, directory: OpenDirectory, usage = directory.usage('')): void {
+    const level: Level = { name, usage, directory, cursor: undefined, position: undefined, shown: 0 };
+    if (this.depth === 0) this.#fileSystem = usage.fileSystem;
+    if (this.depth < FIRST_LEVELS) {
+      this.#first.push(level);
+      return;
     }
-    return left.name;
+    this.#last.push(level);
+    if (this.#last.length <= LAST_LEVELS) return;
+    const far = this.#last.shift();
+    if (far === undefined) return;
+    const { cursor, usage: farUsage } = far;
+    const position = cursor === undefined ? (far.position ?? 0n) : cursor[this.#goesOn];
+    this.#far.push({ inode: farUsage.inode, inodeHigh: farUsage.inodeHigh, position });
+    close(far);
+  }
+
+  /** Goes on to the next entry of the directory being worked on. @returns undefined at its end */
+  next(): DirectoryCursor | undefined {
+    const level = this.#bottom;
+    level.cursor ??= level.directory.cursor(level.position);
+    if (!level.cursor.next()) return undefined;
+    level.shown++;
+    return level.cursor;
+  }
+
+  /** Goes back up. */
+  leave(): Left {
+    const left = this.#bottom;
+    if (this.#last.length > 0) this.#last.pop();
+    else this.#first.pop();
+    let lost = false;
+    try {
+      if (this.#last.length === 0 && this.#far.length > 0) lost = !this.#reopen(left.directory);
+    } finally {
+      close(left);
+    }
+    return { name: left.name, usage: left.usage, lost };
   }
 
   /** Closes all that is open. */
   close(): void {
-    for (const { directory } of this.#levels.splice(0)) directory?.close();
+    for (const level of [...this.#first.splice(0), ...this.#last.splice(0)]) close(level);
+    this.#far.clear();
+  }
+
+  /** Goes up from a child to the directory that led to it. @returns false when it does not lead there any more */
+  #reopen(child: OpenDirectory): boolean {
+    const far = this.#far.pop();
+    if (far === undefined) return false;
+    const directory = child.openParent();
+    const usage = directory.usage('');
+    const { inode, inodeHigh, position } = far;
+    if (usage.inode === inode && usage.inodeHigh === inodeHigh && usage.fileSystem === this.#fileSystem) {
+      this.#last.push({ name: undefined, usage, directory, cursor: undefined, position, shown: 0 });
+      return true;
+    }
+    // Going on would be work on a tree that is not ours.
+    directory.close();
+    this.#far.clear();
+    return false;
   }
 
   get #bottom(): Level {
-    const level = this.#levels.at(-1);
+    const level = this.#last.at(-1) ?? this.#first.at(-1);
     if (level === undefined) throw new Error('no directory has been entered');
     return level;
   }
 }
 
-function open({ directory }: Level): OpenDirectory {
-  if (directory === undefined) throw new Error('the directory is not open');
-  return directory;
-}
-
-function reopen(child: OpenDirectory, { name, usage }: Level): OpenDirectory {
-  const directory = child.openParent();
-  if (directory.usage('').identity === usage.identity) return directory;
+function close({ cursor, directory }: Level): void {
+  cursor?.close();
   directory.close();
-  // Somebody has moved the child; going on would be work on a tree that is not ours.
-  throw syscallError('ESTALE', 'open', name);
 }

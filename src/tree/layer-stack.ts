@@ -59,10 +59,8 @@ export class LayerStack {
       for (const layer of layers) {
         const directory = this.#open(layer, path, unlock);
         if (directory === undefined) return false;
-        const part: DirectoryPart = { layer, directory, entries: [] };
-        parts.push(part);
-        part.entries = directory.list();
-        if (parts.length < layers.length && isOpaque(part, this.#options.whiteouts)) break;
+        parts.push({ layer, directory });
+        if (parts.length < layers.length && isOpaque(directory, this.#options.whiteouts)) break;
       }
       use(parts);
       return true;

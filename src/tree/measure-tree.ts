@@ -3,8 +3,9 @@ import type { BytePath } from '../syscalls/byte-path.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { DIRECTORY, type OpenDirectory } from '../syscalls/tree-calls.js';
+import { DIRECTORY, type DirectoryCursor, type FileUsage, type OpenDirectory } from '../syscalls/tree-calls.js';
 import { Descent } from './descent.js';
+import { InodeSet } from './inode-set.js';
 
 export interface TreeSize {
   /** Disk use, as `du --summarize --one-file-system --block-size=1` has it: directories and the root too, each hard-linked file once. */
@@ -18,81 +19,102 @@ export interface MeasureTreeOptions {
   readonly syscalls?: Syscalls;
   /** Leave out what is in directories that the user may not read, as `du` does. Default: such a one is an error. */
   readonly skipUnreadable?: boolean;
+  /** Called for every entry; throws when the answer is not wanted any more. */
+  readonly pause?: () => void;
 }
 
+/** Somebody who moves directories may move them again while the tree is measured anew; then what has been counted is the answer. */
+const ATTEMPTS = 3;
+
 /**
- * Measures a directory with all that is in it. Names that vanish meanwhile are fine; a directory that may not be read is an error.
+ * Measures a directory with all that is in it, in memory that does not grow with it: of more than three million files with several names, those beyond count with
+ * a share of their blocks for each name. Names that vanish meanwhile are fine, and so are directories that are moved; a directory that may not be read is an error.
  *
  * Synchronous, for a worker thread.
  * @param path absolute
- * @throws like Node's `fs`: `ENOENT`, `ENOTDIR`, `EACCES`
+ * @throws like Node's `fs`: `ENOENT`, `ENOTDIR`, `EACCES`; what `pause` throws
  */
 export function measureTree(path: string, options: MeasureTreeOptions = {}): TreeSize {
-  const measurement = new Measurement(options.skipUnreadable ?? false);
-  return measurement.of(loadTreeCalls(options.syscalls ?? loadSyscalls()).openDirectory(path));
+  const calls = loadTreeCalls(options.syscalls ?? loadSyscalls());
+  for (let attempt = 1; ; attempt++) {
+    const measurement = new Measurement(options);
+    const size = measurement.of(calls.openDirectory(path));
+    if (measurement.complete || attempt === ATTEMPTS) return size;
+  }
 }
 
 class Measurement {
-  readonly #descent = new Descent();
+  /** No directory was moved away under it, with others that had not been measured. */
+  complete = true;
+  readonly #descent = new Descent('after');
   /** Files with several names that have been counted. */
-  readonly #counted = new Set<string>();
+  readonly #counted = new InodeSet();
   readonly #skipUnreadable: boolean;
+  readonly #pause: () => void;
   #bytes = 0;
   #entries = 0;
 
-  constructor(skipUnreadable: boolean) {
+  constructor({ skipUnreadable = false, pause = () => {} }: MeasureTreeOptions) {
     this.#skipUnreadable = skipUnreadable;
+    this.#pause = pause;
   }
 
   of(root: OpenDirectory): TreeSize {
     try {
-      this.#enter('', root);
+      this.#enter('', root, root.usage(''));
       while (this.#descent.depth > 0) {
-        const next = this.#descent.nextPostponed();
-        if (next === undefined) this.#descent.leave();
-        else ifThere(() => this.#open(next));
+        this.#pause();
+        const entry = this.#descent.next();
+        if (entry !== undefined) ifThere(() => this.#add(entry));
+        else if (this.#descent.leave().lost) this.complete = false;
       }
-      return { bytes: this.#bytes, entries: this.#entries };
+      return { bytes: Math.round(this.#bytes), entries: this.#entries };
     } finally {
       this.#descent.close();
     }
   }
 
-  #open(name: BytePath): void {
-    const { directory } = this.#descent;
+  #add(entry: DirectoryCursor): void {
+    const { type } = entry;
+    const usage = type === DIRECTORY ? undefined : entry.usage();
+    if (usage === undefined || usage.type === DIRECTORY) this.#open(entry);
+    else this.#addFile(usage);
+  }
+
+  #open(entry: DirectoryCursor): void {
+    const { name } = entry;
+    const { directory, usage: above } = this.#descent;
     let opened: OpenDirectory;
     try {
       opened = directory.openDirectory(name);
     } catch (error) {
-      if (!this.#skipUnreadable || systemCode(error) !== 'EACCES') throw error;
-      this.#entries++;
-      this.#bytes += directory.usage(name).disk;
+      const code = systemCode(error);
+      // It has become something else since it was listed.
+      const replaced = code === 'ENOTDIR' || code === 'ELOOP';
+      if (!replaced && !(this.#skipUnreadable && code === 'EACCES')) throw error;
+      this.#addFile(directory.usage(name));
       return;
     }
-    this.#enter(name, opened);
+    const usage = opened.usage('');
+    if (usage.mountPoint || usage.fileSystem !== above.fileSystem) opened.close();
+    else this.#enter(name, opened, usage);
   }
 
-  #enter(name: BytePath, directory: OpenDirectory): void {
-    const above = this.#descent.depth === 0 ? undefined : this.#descent.usage;
-    this.#descent.enter(name, directory);
-    const { mountPoint, fileSystem, disk } = this.#descent.usage;
-    if (above !== undefined && (mountPoint || fileSystem !== above.fileSystem)) return;
+  #enter(name: BytePath, directory: OpenDirectory, usage: FileUsage): void {
+    this.#descent.enter(name, directory, usage);
     this.#entries++;
-    this.#bytes += disk;
-    for (const entry of directory.list()) {
-      if (entry.type === DIRECTORY) this.#descent.postpone(entry.name);
-      else ifThere(() => this.#addFile(directory, entry.name));
-    }
-  }
-
-  #addFile(directory: OpenDirectory, name: BytePath): void {
-    const usage = directory.usage(name);
-    this.#entries++;
-    if (usage.links > 1) {
-      if (this.#counted.has(usage.identity)) return;
-      this.#counted.add(usage.identity);
-    }
     this.#bytes += usage.disk;
+  }
+
+  #addFile(usage: FileUsage): void {
+    this.#entries++;
+    if (usage.links < 2 || usage.type === DIRECTORY) {
+      this.#bytes += usage.disk;
+      return;
+    }
+    const counted = this.#counted.add(usage);
+    if (counted === undefined) this.#bytes += usage.disk / usage.links;
+    else if (!counted) this.#bytes += usage.disk;
   }
 }
 
@@ -101,6 +123,7 @@ function ifThere(action: () => void): void {
   try {
     action();
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    const code = systemCode(error);
+    if (code !== 'ENOENT' && code !== 'ESTALE') throw error;
   }
 }

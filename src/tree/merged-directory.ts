@@ -1,35 +1,36 @@
+import { systemCode } from '../errors.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import {
   CHARACTER_DEVICE,
   DIRECTORY,
-  type DirectoryEntry,
+  type FileStatus,
   type FileType,
   type OpenDirectory,
 } from '../syscalls/tree-calls.js';
+import { NameSet } from './name-set.js';
 import { OPAQUE_MARKER, opaqueXattr, WHITEOUT_PREFIX, type WhiteoutFormat } from './whiteouts.js';
 
 /** What a directory of the root filesystem shows under one name. */
 export interface MergedEntry {
   readonly name: BytePath;
   readonly type: FileType;
-  /** See `DirectoryEntry.inode`. */
+  /** See `DirectoryCursor.inode`. */
   readonly inode: number | undefined;
   /** The layer whose entry it is: for a directory the topmost of `layers`. */
   readonly layer: number;
   /** For a directory: the layers that make it up, top first. What an opaque one hides is still among them. */
-  readonly layers: number[];
+  readonly layers: readonly number[];
 }
 
-/** One layer's part of a directory. */
+/** One layer's part of a directory, in which nothing has been read. */
 export interface DirectoryPart {
   readonly layer: number;
   readonly directory: OpenDirectory;
-  entries: readonly DirectoryEntry[];
 }
 
 /** True when this layer's directory hides the directories of that name in the layers below it. */
-export function isOpaque({ directory, entries }: DirectoryPart, whiteouts: WhiteoutFormat): boolean {
-  if (whiteouts === 'plain') return entries.some(({ name }) => name === OPAQUE_MARKER);
+export function isOpaque(directory: OpenDirectory, whiteouts: WhiteoutFormat): boolean {
+  if (whiteouts === 'plain') return statusOf(directory, OPAQUE_MARKER) !== undefined;
   const value = directory.xattrs('').get(opaqueXattr(whiteouts));
   return value?.length === 1 && value[0] === 0x79;
 }
@@ -37,51 +38,81 @@ export function isOpaque({ directory, entries }: DirectoryPart, whiteouts: White
 /**
  * The entries that a directory shows, as an overlay mount would: the topmost layer that knows a name decides what it is. Directories
  * are merged down to the first layer where the name is something else or gone; a whiteout hides the name and is never shown.
+ *
+ * The parts are read one after the other, and of their names only some bytes are kept: an image may have millions in one directory.
  * @param parts top first, none below an opaque one
  */
-export function mergeDirectory(parts: readonly DirectoryPart[], whiteouts: WhiteoutFormat): MergedEntry[] {
-  const [only] = parts;
-  // Most directories are of one layer: nothing to look up then, but whiteouts still have to go.
-  if (only !== undefined && parts.length === 1) {
-    return only.entries
-      .filter((entry) => whiteoutOf(only, entry, whiteouts) === undefined)
-      .map((entry) => shown(only, entry));
-  }
-  const merged = new Map<BytePath, MergedEntry>();
-  // Names that the layers below have no say in any more.
-  const settled = new Set<BytePath>();
-  for (const part of parts) {
-    const hidden: BytePath[] = [];
-    for (const entry of part.entries) {
-      const gone = whiteoutOf(part, entry, whiteouts);
-      if (gone !== undefined) {
-        hidden.push(gone);
-        continue;
+export function* mergeDirectory(
+  parts: readonly DirectoryPart[],
+  whiteouts: WhiteoutFormat,
+): Generator<MergedEntry, void, undefined> {
+  /** Names that the layers below have no say in any more. */
+  const settled = new NameSet();
+  for (const [index, part] of parts.entries()) {
+    const below = parts.slice(index + 1);
+    // Only for those below: a whiteout does not hide the entry that its own layer has.
+    const here = below.length === 0 ? undefined : new NameSet();
+    const cursor = part.directory.cursor();
+    try {
+      while (cursor.next()) {
+        const { name } = cursor;
+        const type = cursor.type ?? cursor.usage().type;
+        const gone = whiteoutOf(part.directory, name, type, whiteouts);
+        here?.add(gone ?? name);
+        if (gone !== undefined || (index > 0 && settled.has(name))) continue;
+        const layers = type === DIRECTORY ? [part, ...partsBelow(name, part, below, whiteouts)] : [];
+        const { inode } = cursor;
+        yield { name, type, inode, layer: part.layer, layers: layers.map(({ layer }) => layer) };
       }
-      if (settled.has(entry.name)) continue;
-      if (entry.type !== DIRECTORY) hidden.push(entry.name);
-      const above = merged.get(entry.name);
-      if (above === undefined) merged.set(entry.name, shown(part, entry));
-      else if (entry.type === DIRECTORY) above.layers.push(part.layer);
+    } finally {
+      cursor.close();
     }
-    // Only now: a whiteout does not hide the entry that its own layer has.
-    for (const name of hidden) settled.add(name);
+    if (here !== undefined) settled.addAll(here);
   }
-  return [...merged.values()];
 }
 
-function shown({ layer }: DirectoryPart, { name, type, inode }: DirectoryEntry): MergedEntry {
-  return { name, type, inode, layer, layers: type === DIRECTORY ? [layer] : [] };
+/** Of the parts below, those whose directory of that name is merged with that of `top`, which has one. */
+function partsBelow(
+  name: BytePath,
+  top: DirectoryPart,
+  below: readonly DirectoryPart[],
+  whiteouts: WhiteoutFormat,
+): DirectoryPart[] {
+  const merged: DirectoryPart[] = [];
+  const hides = ({ directory }: DirectoryPart): boolean =>
+    whiteouts === 'plain' && statusOf(directory, WHITEOUT_PREFIX + name) !== undefined;
+  if (below.length === 0 || hides(top)) return merged;
+  for (const part of below) {
+    const status = statusOf(part.directory, name);
+    if (status !== undefined && status.type !== DIRECTORY) break;
+    if (status !== undefined) merged.push(part);
+    if (hides(part)) break;
+  }
+  return merged;
 }
 
 /** The name that an entry says is gone; undefined for an entry to be shown. The mark of an opaque directory counts as a whiteout of nothing. */
 function whiteoutOf(
-  part: DirectoryPart,
-  { name, type }: DirectoryEntry,
+  directory: OpenDirectory,
+  name: BytePath,
+  type: FileType,
   whiteouts: WhiteoutFormat,
 ): BytePath | undefined {
   if (whiteouts === 'plain') return name.startsWith(WHITEOUT_PREFIX) ? name.slice(WHITEOUT_PREFIX.length) : undefined;
-  if (type !== CHARACTER_DEVICE) return undefined;
-  const { major, minor } = part.directory.status(name).device;
-  return major === 0 && minor === 0 ? name : undefined;
+  return type === CHARACTER_DEVICE && isWhiteout(directory.status(name), whiteouts) ? name : undefined;
+}
+
+/** True for the device that says an entry is gone. */
+export function isWhiteout({ type, device }: FileStatus, whiteouts: WhiteoutFormat): boolean {
+  return whiteouts !== 'plain' && type === CHARACTER_DEVICE && device.major === 0 && device.minor === 0;
+}
+
+/** @returns undefined when nothing of that name is there */
+export function statusOf(directory: OpenDirectory, name: BytePath): FileStatus | undefined {
+  try {
+    return directory.status(name);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }

@@ -20,10 +20,15 @@ export interface CoveredPlace {
  * unmounted for itself. Whoever renames things in the directory meanwhile can at most have other mounts unmounted for this thread.
  *
  * Synchronous, for a worker thread that is ended afterwards.
- * @throws like Node's `fs`: `EPERM` and `ENOSPC` where there can be no other mount namespace
+ * @param isCancelled asked for every entry
+ * @throws ProvisionerError `ERR_ABORTED`; like Node's `fs`: `EPERM` and `ENOSPC` where there can be no other mount namespace
  * @see rmdir(2), unlink(2); the kernel's commit 8ed936b5671b "vfs: Lazily remove mounts on unlinked files and directories"
  */
-export function removeCovered({ directory, path }: CoveredPlace, syscalls: Syscalls): undefined {
+export function removeCovered(
+  { directory, path }: CoveredPlace,
+  syscalls: Syscalls,
+  isCancelled: () => boolean = () => false,
+): undefined {
   syscalls.leaveMounts();
   while (syscalls.detachMount(directory));
   for (let mounts = mountsBelow(directory); mounts.length > 0; mounts = mountsBelow(directory)) {
@@ -31,7 +36,7 @@ export function removeCovered({ directory, path }: CoveredPlace, syscalls: Sysca
     if (gone.length === 0) break;
   }
   if (path === '') {
-    removeTree(directory, { syscalls });
+    removeTree(directory, { syscalls, isCancelled });
     return;
   }
   const names = path.split('/');
@@ -43,7 +48,7 @@ export function removeCovered({ directory, path }: CoveredPlace, syscalls: Sysca
     return;
   }
   for (const each of names) above = enter(above, each);
-  if (above !== undefined) removeFrom(above, name, [directory, ...names].join('/'));
+  if (above !== undefined) removeFrom(above, name, [directory, ...names].join('/'), isCancelled);
 }
 
 /** @returns undefined when it is not there any more, or another thing, or a mount that has come to stand there: not ours to delete in */

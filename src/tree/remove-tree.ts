@@ -25,11 +25,13 @@ type Entry = Pick<DirectoryCursor, 'name' | 'type' | 'usage' | 'removeFile'>;
 
 /** So many directories may be found to have new entries when they should be empty; then somebody is still at work in the tree. */
 const MOST_REFILLED = 16;
+/** So many entries may show in one directory before it is asked whether it is empty. */
+const MOST_SHOWN = 20_000_000;
 const OWNER_MAY_ALL = 0o700;
 
 /**
- * Removes a file or a directory with all that is in it; nothing there is no error. Symlinks are removed, never followed. Nothing that is mounted
- * in the tree, or on it, is touched. Names that vanish meanwhile are fine. An ordinary user's directories are made
+ * Removes a file or a directory with all that is in it, in memory that does not grow with it; nothing there is no error. Symlinks are removed, never
+ * followed. Nothing that is mounted in the tree, or on it, is touched. Names that vanish meanwhile are fine. An ordinary user's directories are made
  * accessible first where they are not. What has been removed when it fails stays removed, and it can be called again.
  *
  * Synchronous, for a worker thread.
@@ -77,7 +79,9 @@ class Removal {
   /** What is being removed, for messages. */
   #name: BytePath = '';
   #refilled = 0;
-  readonly #descent = new Descent();
+  /** The last directory that was left is empty, and what it is called is not known any more. */
+  #emptied = false;
+  readonly #descent = new Descent('before');
   readonly #isCancelled: (() => boolean) | undefined;
 
   constructor(above: OpenDirectory, isCancelled: (() => boolean) | undefined) {
@@ -91,11 +95,11 @@ class Removal {
 
   run(name: BytePath): void {
     this.#removeEntry(this.#entryOf(name));
-    for (;;) {
-      const next = this.#descent.nextPostponed();
-      if (next !== undefined) this.#enter(next);
-      else if (this.#descent.depth > 1) this.#leave();
-      else return;
+    // The directory that holds the tree has others as well, and is not read.
+    while (this.#descent.depth > 1) {
+      const entry = this.#next();
+      if (entry !== undefined) this.#removeEntry(entry);
+      else this.#leave();
     }
   }
 
@@ -103,11 +107,22 @@ class Removal {
     this.#descent.close();
   }
 
-  /** Removes what is no directory, and postpones what is one. */
+  /** @returns undefined when all entries of the current directory have been shown */
+  #next(): DirectoryCursor | undefined {
+    // Who adds entries as fast as they are removed must not keep us here for ever.
+    if (this.#descent.shown >= MOST_SHOWN) return undefined;
+    try {
+      return this.#descent.next();
+    } catch (error) {
+      this.#name = '';
+      return this.#canTryAgain(error) ? this.#descent.next() : undefined;
+    }
+  }
+
   #removeEntry(entry: Entry): void {
     if (this.#isCancelled?.()) throw new ProvisionerError('ERR_ABORTED', 'the removal was cancelled');
     if (entry.type === DIRECTORY) {
-      this.#descent.postpone(entry.name);
+      this.#enter(entry.name);
       return;
     }
     try {
@@ -121,7 +136,7 @@ class Removal {
   #removeFile(entry: Entry): void {
     const { type, links, disk } = entry.usage();
     if (type === DIRECTORY) {
-      this.#descent.postpone(entry.name);
+      this.#enter(entry.name);
       return;
     }
     entry.removeFile();
@@ -140,18 +155,25 @@ class Removal {
     };
   }
 
-  /** Goes down into a subdirectory and removes its entries. */
+  /** Goes down into a subdirectory. */
   #enter(name: BytePath): void {
     this.#name = name;
     const above = this.#descent.usage;
     const directory = this.#open(name);
     if (directory === undefined) return;
-    this.#descent.enter(name, directory);
+    const usage = directory.usage('');
+    if (usage.mountPoint || usage.fileSystem !== above.fileSystem) {
+      directory.close();
+      throw syscallError('EBUSY', 'rmdir');
+    }
+    const emptied = this.#emptied;
+    this.#emptied = false;
+    if (emptied && this.#isGone(name, usage.disk)) {
+      directory.close();
+      return;
+    }
+    this.#descent.enter(name, directory, usage);
     this.#name = '';
-    const { mountPoint, fileSystem } = this.#descent.usage;
-    if (mountPoint || fileSystem !== above.fileSystem) throw syscallError('EBUSY', 'rmdir');
-    const entries = this.#cursor(directory);
-    while (entries?.next()) this.#removeEntry(entries);
   }
 
   /** @returns undefined when it is not there any more, or was no directory any more and has been removed */
@@ -171,37 +193,57 @@ class Removal {
     }
   }
 
-  /** @returns undefined for a directory that has gone */
-  #cursor(directory: OpenDirectory): DirectoryCursor | undefined {
-    try {
-      return directory.cursor();
-    } catch (error) {
-      return this.#canTryAgain(error) ? directory.cursor() : undefined;
-    }
-  }
-
   /** Goes back up and removes the directory that has been emptied. */
   #leave(): void {
-    const { disk } = this.#descent.usage;
-    const name = this.#descent.leave();
+    const { name, usage, lost } = this.#descent.leave();
+    if (lost) {
+      // What is left in the tree is in directories that turn out not to be empty, and is come to then.
+      this.#refill();
+      return;
+    }
+    this.#emptied = name === undefined;
+    // Then it shows as the next entry of the directory that it is in.
+    if (name === undefined) return;
     this.#name = name;
     try {
-      this.#removeDirectory(name, disk);
+      this.#removeDirectory(name, usage.disk);
     } catch (error) {
-      if (this.#canTryAgain(error)) this.#removeDirectory(name, disk);
+      if (this.#canTryAgain(error)) this.#removeDirectory(name, usage.disk);
     }
   }
 
   #removeDirectory(name: BytePath, disk: number): void {
+    if (this.#isRemoved(name, disk)) return;
+    this.#refill();
+    this.#enter(name);
+  }
+
+  /** @returns false when it is not empty */
+  #isRemoved(name: BytePath, disk: number): boolean {
     try {
       this.#descent.directory.removeDirectory(name);
-      this.entries++;
-      this.bytes += disk;
     } catch (error) {
       const code = systemCode(error);
-      if ((code !== 'ENOTEMPTY' && code !== 'EEXIST') || this.#refilled++ >= MOST_REFILLED) throw error;
-      this.#descent.postpone(name);
+      if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+      throw error;
     }
+    this.entries++;
+    this.bytes += disk;
+    return true;
+  }
+
+  /** As `#isRemoved`; what is the matter with one that is not shows when it is left. */
+  #isGone(name: BytePath, disk: number): boolean {
+    try {
+      return this.#isRemoved(name, disk);
+    } catch {
+      return false;
+    }
+  }
+
+  /** A directory had entries after all when it was to be removed. */
+  #refill(): void {
+    if (this.#refilled++ >= MOST_REFILLED) throw syscallError('ENOTEMPTY', 'rmdir');
   }
 
   /**

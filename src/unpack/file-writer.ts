@@ -1,5 +1,5 @@
 import { FileChecksum } from '../contents/file-checksum.js';
-import type { KnownChecksums } from '../contents/known-checksums.js';
+import type { InodeNumbers } from '../contents/inode-numbers.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import type { EntryAttributes } from './entry-attributes.js';
@@ -13,7 +13,7 @@ import type { TarEntry } from './tar-entry.js';
 export class FileWriter {
   readonly #tree: FileTree;
   readonly #attributes: EntryAttributes;
-  readonly #checksums: KnownChecksums;
+  readonly #checksums: InodeNumbers;
   readonly #checksum = new FileChecksum();
   #descriptor = -1;
   #entry: TarEntry | undefined;
@@ -23,7 +23,7 @@ export class FileWriter {
   #segmentDone = 0;
 
   /** @param checksums gets those of all files that are not empty */
-  constructor(tree: FileTree, attributes: EntryAttributes, checksums: KnownChecksums) {
+  constructor(tree: FileTree, attributes: EntryAttributes, checksums: InodeNumbers) {
     this.#tree = tree;
     this.#attributes = attributes;
     this.#checksums = checksums;

@@ -1,8 +1,7 @@
-import { statfsSync } from 'node:fs';
 import type { UnpackLimits } from '../config.js';
-import { KnownChecksums } from '../contents/known-checksums.js';
+import { InodeNumbers } from '../contents/inode-numbers.js';
 import type { KnownContents } from '../contents/write-contents.js';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
@@ -13,6 +12,7 @@ import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
 import { LowerLinks } from './lower-links.js';
 import { malformed } from './malformed.js';
+import { ENTRY_BYTES, SpaceWatch } from './space-watch.js';
 import type { Stacking } from './stacking.js';
 import type { TarEntry } from './tar-entry.js';
 import type { TarHandler } from './tar-reader.js';
@@ -46,10 +46,6 @@ export interface WrittenLayer {
 const S_IFBLK = 0o060000;
 const S_IFCHR = 0o020000;
 const S_IFIFO = 0o010000;
-/** Between two looks at the free space. */
-const SPACE_CHECK_BYTES = 32 * 2 ** 20;
-/** What an entry takes without its data, roughly: an inode, a name, often a block. */
-const ENTRY_BYTES = 4096;
 
 /**
  * Writes the entries of a layer below its root. A later entry of a path replaces an earlier one, directories keep what is in them.
@@ -70,13 +66,14 @@ export class LayerWriter implements TarHandler {
   readonly #opaque = new Set<BytePath>();
   readonly #lowerLinks: LowerLinks;
   readonly #file: FileWriter;
-  readonly #checksums = new KnownChecksums();
-  #uncheckedBytes = SPACE_CHECK_BYTES;
+  readonly #checksums = new InodeNumbers();
+  readonly #space: SpaceWatch;
 
   constructor(options: LayerWriterOptions) {
     this.#options = options;
     this.#tree = options.tree;
     this.#budget = new UnpackBudget(options.limits);
+    this.#space = new SpaceWatch(options.directory, options.limits.freeSpaceReserve);
     this.#directories = new LayerDirectories(options.tree, this.#budget);
     this.#attributes = new EntryAttributes(options.tree, options);
     this.#lowerLinks = new LowerLinks(this.#directories, this.#budget);
@@ -86,7 +83,7 @@ export class LayerWriter implements TarHandler {
   entry(entry: TarEntry): void {
     this.#budget.entry(entry.dataSize);
     if (entry.xattrs !== undefined) this.#budget.xattrs(entry.xattrs);
-    this.#count(ENTRY_BYTES);
+    this.#space.count(ENTRY_BYTES);
     const path = entryPath(entry.path);
     if (path.includes(WHITEOUT_PREFIX) && this.#isWhiteout(path)) return;
     if (path === '') this.#root(entry);
@@ -95,7 +92,7 @@ export class LayerWriter implements TarHandler {
 
   data(chunk: Buffer, start: number, end: number): void {
     if (!this.#file.isWriting) return;
-    this.#count(end - start);
+    this.#space.count(end - start);
     this.#file.write(chunk, start, end);
   }
 
@@ -294,24 +291,6 @@ export class LayerWriter implements TarHandler {
       }
     }
     this.#directories.forgetRedirections();
-  }
-
-  /** Looks at the free space after every so many bytes. */
-  #count(bytes: number): void {
-    this.#uncheckedBytes += bytes;
-    if (this.#uncheckedBytes >= SPACE_CHECK_BYTES) this.#checkSpace();
-  }
-
-  #checkSpace(): void {
-    this.#uncheckedBytes = 0;
-    const { bavail, bsize } = statfsSync(this.#options.directory);
-    const reserve = this.#options.limits.freeSpaceReserve;
-    if (bavail * bsize < reserve) {
-      throw new ProvisionerError('ERR_NO_SPACE', `less than ${reserve} bytes are left on the store's file system`, {
-        hint: 'free some space, or prune images that nothing uses; the reserve is the limit freeSpaceReserve',
-        details: { free: bavail * bsize, reserve },
-      });
-    }
   }
 }
 

@@ -45,3 +45,31 @@ export async function readStacking(layerDirectory: string): Promise<Stacking> {
   const { readJson } = await loadFsExtra();
   return await readJson(file);
 }
+
+/** What a layer asks for of those below it. */
+export interface StackDependence {
+  /** That directories look as they do below. The root is seen to when a rootfs is made; see `RootfsRequest.rootAttributes`. */
+  readonly directories: boolean;
+  /** Files to link to. */
+  readonly links: boolean;
+}
+
+export const NO_DEPENDENCE: StackDependence = { directories: false, links: false };
+
+/** A file of so many bytes is read in less than a millisecond. */
+const LONG = 64 * 1024;
+
+/** Whether reading what a layer says is work for another thread. */
+export function isStackingLong(layerDirectory: string): boolean {
+  const status = statSync(layerStacking(layerDirectory), { throwIfNoEntry: false });
+  return status !== undefined && status.size > LONG;
+}
+
+export async function dependenceOf(layerDirectory: string): Promise<StackDependence> {
+  const { implied, whiteoutDirectories, lowerLinks } = await readStacking(layerDirectory);
+  const isBelowRoot = (path: BytePath): boolean => path !== '';
+  return {
+    directories: implied.some(isBelowRoot) || whiteoutDirectories.some(isBelowRoot),
+    links: lowerLinks.length > 0,
+  };
+}

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { UnpackLimits } from '../config.js';
 import { writeContents } from '../contents/write-contents.js';
-import { abortedError, fileError, isProvisionerError, ProvisionerError, systemCode } from '../errors.js';
+import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
 import type { BytePath } from '../syscalls/byte-path.js';
@@ -12,6 +12,7 @@ import { removeTree } from '../tree/remove-tree.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { decompress } from './decompress.js';
 import type { Skipped } from './entry-attributes.js';
+import { explainFailure } from './explain-failure.js';
 import type { Chunks } from './inflate.js';
 import { openLayerRoot } from './layer-root.js';
 import { LayerWriter } from './layer-writer.js';
@@ -53,6 +54,8 @@ export interface UnpackedLayer {
 export interface UnpackContext {
   readonly syscalls: Syscalls;
   readonly signal: AbortSignal;
+  /** As the signal, for what never gives way to the events of the thread. Default: the signal alone tells. */
+  readonly isCancelled?: () => boolean;
   /** Called with the stored bytes read so far, after each piece. */
   readonly progress: (bytes: number) => void;
   /** Whether one is free for another thread. */
@@ -94,12 +97,15 @@ export async function unpackStoredBytes(
     await writeTar(stored, request, writer, context);
     const written = writer.finish();
     await writeStacking(request.directory, written.stacking);
-    const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known);
+    const pause = () => {
+      if (context.isCancelled?.()) throw abortedError(signal);
+    };
+    const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known, pause);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
     return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped };
   } catch (error) {
     await blameDamage(stored, error, signal);
-    throw explain(error, rootfs);
+    throw explainFailure(error, 'unpack the layer', rootfs);
   } finally {
     await stored.close();
     writer.closeFile();
@@ -215,21 +221,4 @@ async function blameDamage(stored: StoredLayer, error: unknown, signal: AbortSig
     // Only the hash is wanted.
   }
   stored.check(error);
-}
-
-/** What the archive asks for and this file system does not have: ENAMETOOLONG, EMLINK (ext4: 65 000 names of a file), EFBIG (ext4: 16 TiB). */
-const BEYOND_FILE_SYSTEM: Readonly<Record<string, string>> = {
-  ENAMETOOLONG: 'a path longer',
-  EMLINK: 'a file with more names',
-  EFBIG: 'a file larger',
-};
-
-/** System errors of the writer, in words that speak of layers. */
-function explain(error: unknown, rootfs: string): unknown {
-  const asked = BEYOND_FILE_SYSTEM[systemCode(error) ?? ''];
-  if (asked === undefined) return fileError(error, 'unpack the layer', rootfs);
-  return new ProvisionerError('ERR_LIMIT_EXCEEDED', `the layer has ${asked} than this system takes`, {
-    cause: error,
-    hint: 'the image cannot be unpacked on this file system',
-  });
 }

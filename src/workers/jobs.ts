@@ -9,6 +9,7 @@ import type { TreeSize } from '../tree/measure-tree.js';
 import type { CoveredPlace } from '../tree/remove-covered.js';
 import type { RemoveTreeResult } from '../tree/remove-tree.js';
 import type { CompressedArchive, InflatedArchive, InflateTarget } from '../unpack/inflate-archive.js';
+import type { StackDependence } from '../unpack/stacking.js';
 import type { FileBlob } from '../unpack/stored-file.js';
 import type { LayerTarget, UnpackedLayer } from '../unpack/unpack-layer.js';
 
@@ -18,6 +19,8 @@ export interface Jobs {
   /** Writes an archive out, inflated. */
   'inflate-archive': { request: InflateArchiveJob; result: InflatedArchive };
   'make-seam': { request: SeamRequest; result: MadeSeam };
+  /** Of layers' directories. */
+  'read-stackings': { request: { readonly directories: readonly string[] }; result: StackDependence[] };
   'check-layers': { request: CheckLayersJob; result: CheckedLayer[] };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */

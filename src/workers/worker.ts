@@ -5,6 +5,7 @@ import { tellNativeLoading } from '../native-loading.js';
 import { noteDescriptorsOn } from '../syscalls/held-descriptors.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import type { StackDependence } from '../unpack/stacking.js';
 import type { TakeMemory } from '../unpack/window-memory.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
@@ -30,10 +31,17 @@ type Handlers = {
 
 /** A thread loads what its jobs need when they need it: few have jobs of more than one kind. */
 const handlers: Handlers = {
-  'unpack-layer': async (request, { signal, progress, takeMemory }) => {
+  'unpack-layer': async (request, { signal, isCancelled, progress, takeMemory }) => {
     requireMarks(request.format);
     const { unpackStored } = await import('./unpack-stored.js');
-    return unpackStored(request, { syscalls: loadSyscalls(), signal, progress, hasSpareProcessor, takeMemory });
+    return unpackStored(request, {
+      syscalls: loadSyscalls(),
+      signal,
+      isCancelled,
+      progress,
+      hasSpareProcessor,
+      takeMemory,
+    });
   },
   'inflate-archive': async ({ from, ...target }, { signal, takeMemory }) => {
     const [{ inflateArchive }, { readStoredFile }, { receiveThrough }] = await Promise.all([
@@ -44,19 +52,24 @@ const handlers: Handlers = {
     const stored = from.kind === 'port' ? receiveThrough(from.port) : readStoredFile({ ...from, offset: 0 }, signal);
     return inflateArchive(stored, target, { signal, hasSpareProcessor, takeMemory });
   },
-  'make-seam': async (request) => {
+  'make-seam': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
     const { makeSeam } = await import('../seams/make-seam.js');
-    return makeSeam(request, loadTreeCalls(loadSyscalls()));
+    return makeSeam(request, loadTreeCalls(loadSyscalls()), isCancelled);
   },
-  'check-layers': async ({ directories, mode }, { isCancelled, signal }) => {
+  'read-stackings': async ({ directories }, context) => {
+    const { dependenceOf } = await import('../unpack/stacking.js');
+    const dependences: StackDependence[] = [];
+    for (const directory of directories) {
+      throwIfCancelled(context);
+      dependences.push(await dependenceOf(directory));
+    }
+    return dependences;
+  },
+  'check-layers': async ({ directories, mode }, context) => {
     const { checkLayer } = await import('../contents/check-layer.js');
     const calls = loadTreeCalls(loadSyscalls());
-    return directories.map((directory) =>
-      checkLayer({ directory, mode }, calls, () => {
-        if (isCancelled()) throw abortedError(signal);
-      }),
-    );
+    return directories.map((directory) => checkLayer({ directory, mode }, calls, () => throwIfCancelled(context)));
   },
   'copy-layers': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
@@ -68,19 +81,23 @@ const handlers: Handlers = {
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
-  'remove-covered': async (request) => {
+  'remove-covered': async (request, { isCancelled }) => {
     const { removeCovered } = await import('../tree/remove-covered.js');
-    removeCovered(request, loadSyscalls());
+    removeCovered(request, loadSyscalls(), isCancelled);
   },
   'sync-file-system': ({ path }) => syncFileSystem(path),
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
   'verify-records': async (request) => (await onRecords()).verifyRecords(request),
-  'measure-tree': async ({ path, ...options }) => {
+  'measure-tree': async ({ path, ...options }, context) => {
     const { measureTree } = await import('../tree/measure-tree.js');
-    return measureTree(path, options);
+    return measureTree(path, { ...options, pause: () => throwIfCancelled(context) });
   },
 };
+
+function throwIfCancelled({ isCancelled, signal }: JobContext): void {
+  if (isCancelled()) throw abortedError(signal);
+}
 
 const onRecords = () => import('../metadata/sqlite-long-work.js');
 

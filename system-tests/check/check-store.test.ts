@@ -35,7 +35,7 @@ const LAYERS = [
     { path: 'etc/motd', content: 'welcome' },
     { path: 'bin/tool', content: 'v1', mode: 0o755 },
   ]),
-  // An implied directory and a link to a file below: this layer needs a seam.
+  // An implied directory and a link to a file below: this layer needs a seam for each.
   buildLayer([
     { path: 'etc/hosts', content: 'localhost' },
     { path: 'bin/again', type: 'hardlink', target: 'bin/tool' },
@@ -52,7 +52,7 @@ async function pulled(): Promise<{ p: Provisioner; layout: string; layers: reado
   const p = await openStore();
   const layout = await layoutOf(buildImage([...LAYERS]));
   const { layers } = await p.pull(`oci:${layout}`, { name: 'app' });
-  expect(layers).toHaveLength(3);
+  expect(layers).toHaveLength(4);
   return { p, layout, layers };
 }
 
@@ -78,7 +78,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     for (const full of [false, true]) {
       const report = await p.check({ full });
       expect(report.findings).toEqual([]);
-      expect(report).toMatchObject({ sound: true, layers: 3, images: 1, containers: 2 });
+      expect(report).toMatchObject({ sound: true, layers: 4, images: 1, containers: 2 });
     }
   });
 
@@ -123,16 +123,17 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     expect(readdirSync(join(p.root, 'parked'))).toEqual([]);
   });
 
-  test('a missing layer, a damaged record and a damaged seam are healed together', async () => {
+  test('a missing layer, a damaged record and damaged seams are healed together', async () => {
     const { p, layers } = await pulled();
-    const [base, top, seam] = layers as [string, string, string];
+    const [base, top, seam, links] = layers as [string, string, string, string];
     const before = snapshotTree((await p.provision('before', 'app', { backend: 'copy' })).rootfs);
     rmSync(directoryOf(p, base), { recursive: true });
     flipBit(join(directoryOf(p, top), 'contents'));
     chmodSync(join(directoryOf(p, seam), 'rootfs/etc'), 0o777);
+    rmSync(join(directoryOf(p, links), 'rootfs/bin/again'));
     const { findings, sound } = await p.check({ full: true, repair: true });
-    expect(codes(findings).sort()).toEqual(['damage LAYER_DAMAGED', 'damage LAYER_DAMAGED', 'damage LAYER_MISSING']);
-    expect(findings.map(({ outcome }) => outcome?.state)).toEqual(['healed', 'healed', 'healed']);
+    expect(codes(findings).sort()).toEqual([...Array(3).fill('damage LAYER_DAMAGED'), 'damage LAYER_MISSING']);
+    expect(findings.map(({ outcome }) => outcome?.state)).toEqual(Array(4).fill('healed'));
     expect(sound).toBe(true);
     expect((await p.check({ full: true })).sound).toBe(true);
     const after = snapshotTree((await p.provision('after', 'app', { backend: 'overlay' })).rootfs);
@@ -257,7 +258,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     writeFileSync(join(p.root, 'foreign'), Buffer.alloc(5000));
     const usage = await p.diskUsage();
     expect(usage.total).toBe(du(p.root));
-    expect(usage.layers).toMatchObject({ count: 3, active: { count: 3 }, shared: { count: 0 }, unused: { count: 0 } });
+    expect(usage.layers).toMatchObject({ count: 4, active: { count: 4 }, shared: { count: 0 }, unused: { count: 0 } });
     expect(usage.containers.bytes).toBe(du(join(p.root, 'containers')));
     expect(usage.parked.count).toBe(1);
     expect(usage.unaccounted.count).toBe(1);

@@ -1,6 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Provisioner, type ProvisionerError } from '#src/index.js';
 import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
@@ -8,38 +7,12 @@ import { imagePage } from '#src/metadata/sqlite-images.js';
 import type { PrunePlan } from '#src/prune/plan.js';
 import { makeContainers, makeStore } from '../../bench/synthetic-store.mjs';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { longestStretch, threadTime } from '../helpers/event-loop.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
 
 const IMAGES = 5000;
 const OWN_LAYERS = 10;
-
-/**
- * The processor time of the calling thread, in milliseconds: what others on the machine do makes it no longer.
- * @see proc(5), /proc/pid/schedstat
- */
-function threadTime(): number {
-  return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6;
-}
-
-/** The longest that `work` kept the event loop from its timers, in milliseconds of processor time. */
-async function longestStretch(work: () => Promise<unknown>): Promise<number> {
-  await sleep(10);
-  let last = threadTime();
-  let longest = 0;
-  const timer = setInterval(() => {
-    const now = threadTime();
-    longest = Math.max(longest, now - last);
-    last = now;
-  }, 1);
-  try {
-    await work();
-    await sleep(2);
-    return longest;
-  } finally {
-    clearInterval(timer);
-  }
-}
 
 /** What makes one machine's milliseconds comparable to another's: a thing that is done to every image, with its layers, and is done in one go. */
 async function yardstick(root: string): Promise<number> {

@@ -1,9 +1,9 @@
 import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
-import { openStore, pullImages } from '../helpers/test-store.js';
+import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
 import { snapshotTree, treeDifferences } from '../helpers/tree-snapshot.js';
 
 type Entries = Parameters<typeof buildLayer>[0];
@@ -157,6 +157,68 @@ describeWith(['root', 'overlay'], 'a rootfs by overlay and by copy', () => {
       ),
     );
     expect(new Set(['a', 'b', 'c'].map((name) => statSync(join(rootfs, name)).ino)).size).toBe(1);
+  });
+
+  test('links of many layers to one file are one file, which the store has once more and not once for each', async () => {
+    const big = 'x'.repeat(2_000_000);
+    const links = Array.from(
+      { length: 30 },
+      (_, index): Entries => [{ path: `link-${index}`, type: 'hardlink', target: 'big' }],
+    );
+    const built = image([{ path: 'big', content: big }], ...links);
+    const rootfs = await provisionBoth(built);
+    expect(new Set(readdirSync(rootfs).map((name) => statSync(join(rootfs, name)).ino)).size).toBe(1);
+    expect(readdirSync(rootfs)).toHaveLength(31);
+    const provisioner = await openStore();
+    await pullImages(provisioner, { app: built });
+    expect((await provisioner.diskUsage()).layers.bytes).toBeLessThan(2.5 * big.length);
+  });
+
+  test('a link means the file that was below its layer, and shows until a layer above has something else there', async () => {
+    const rootfs = await provisionBoth(
+      image(
+        [{ path: 'a', content: 'old' }, { path: 'd/' }],
+        [
+          { path: 'd/b', type: 'hardlink', target: 'a' },
+          { path: 'c', type: 'hardlink', target: 'a' },
+        ],
+        [{ path: 'a', content: 'new' }, { path: '.wh.c' }],
+        [
+          { path: 'e', type: 'hardlink', target: 'd/b' },
+          { path: 'f', type: 'hardlink', target: 'a' },
+        ],
+      ),
+    );
+    const content = (name: string) => readFileSync(join(rootfs, name), 'utf8');
+    expect(readdirSync(rootfs).sort()).toEqual(['a', 'd', 'e', 'f']);
+    expect([content('d/b'), content('e'), content('f')]).toEqual(['old', 'old', 'new']);
+    expect(statSync(join(rootfs, 'd/b')).ino).toBe(statSync(join(rootfs, 'e')).ino);
+  });
+
+  test('a pull that is given up while a seam is made ends at once, and leaves nothing', async () => {
+    const provisioner = await openStore();
+    const entries = Array.from({ length: 40_000 }, (_, index) => ({ path: `lib/f${index}` }));
+    const built = image([{ path: 'usr/lib/' }, { path: 'lib', type: 'symlink', target: 'usr/lib' }], entries);
+    const layout = join(temporaryDirectory(), 'layout');
+    await writeOciLayout(layout, [{ image: built, refName: 'app' }]);
+    const giveUp = new AbortController();
+    const pull = provisioner.pull(`oci:${layout}`, { name: 'app', signal: giveUp.signal });
+    const staging = join(provisioner.root, 'staging');
+    const seam = () =>
+      readdirSync(staging)
+        .flatMap((id) => readdirSync(join(staging, id)))
+        .some((name) => name.length > 60);
+    const watch = setInterval(() => seam() && giveUp.abort(), 5);
+    try {
+      await expect(pull).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    } finally {
+      clearInterval(watch);
+    }
+    const started = performance.now();
+    await provisioner.close();
+    // It took half a minute when nobody could stop a seam.
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(readdirSync(staging)).toEqual([]);
   });
 
   test('a hard link to a file that no layer has fails the pull and leaves nothing', async () => {

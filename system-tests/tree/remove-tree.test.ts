@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -193,6 +194,86 @@ describe.each([
     expect(swapped).toBe(true);
     expect(existsSync(at('tree'))).toBe(false);
     expect(readdirSync(at('outside'))).toEqual(['kept']);
+  });
+
+  /** Directories within each other, each with a file beside the next one. @returns the path of each below the tree */
+  function deepTree(depth: number): string[] {
+    const layer = new LayerBuilder(at('tree'));
+    const paths = Array.from({ length: depth }, (_, level) =>
+      Array(level + 1)
+        .fill('d')
+        .join('/'),
+    );
+    for (const path of paths) layer.file(`${path}/file`);
+    return paths;
+  }
+
+  it('measures what is left when somebody moves a directory that the way back leads through', () => {
+    const paths = deepTree(200);
+    let moves = 0;
+    const pause = () => {
+      // By then the measurement is at its deepest, and half of its way is not open.
+      if (++moves === 390) renameSync(at(`tree/${paths[80]}`), at('aside'));
+    };
+    const { entries } = measureTree(at('tree'), { syscalls, pause });
+    // Looked at again, since what was moved is not the whole of what was lost.
+    expect(entries).toBe(1 + 2 * 80);
+    expect(measureTree(at('aside'), { syscalls }).entries).toBe(2 * 120);
+    removeTree(at('aside'), { syscalls });
+  });
+
+  it('measures what it can when somebody moves directories again and again', () => {
+    const paths = deepTree(200);
+    let [asked, aside] = [0, false];
+    const pause = () => {
+      if (++asked % 100 !== 90) return;
+      renameSync(at(aside ? 'aside' : `tree/${paths[80]}`), at(aside ? `tree/${paths[80]}` : 'aside'));
+      aside = !aside;
+    };
+    expect(measureTree(at('tree'), { syscalls, pause }).entries).toBeGreaterThan(100);
+    if (aside) removeTree(at('aside'), { syscalls });
+  });
+
+  it('removes what is left when somebody moves a directory that the way back leads through, and nothing outside', () => {
+    const paths = deepTree(200);
+    new LayerBuilder(at('outside')).file('kept').file('sub/kept');
+    let moved = false;
+    const isCancelled = () => {
+      if (!moved && !existsSync(at(`tree/${paths[150]}/file`))) {
+        moved = true;
+        renameSync(at(`tree/${paths[80]}`), at('outside/moved'));
+      }
+      return false;
+    };
+    removeTree(at('tree'), { syscalls, isCancelled });
+    expect(moved).toBe(true);
+    expect(existsSync(at('tree'))).toBe(false);
+    expect(readdirSync(at('outside')).sort()).toEqual(['kept', 'moved', 'sub']);
+    expect(readdirSync(at('outside/sub'))).toEqual(['kept']);
+  });
+
+  it('takes a directory for what it has become since it was listed', () => {
+    const layer = new LayerBuilder(at('tree')).file('sub/file').file('other/file');
+    let asked = 0;
+    const pause = () => {
+      if (++asked !== 2) return;
+      rmSync(at('tree/sub'), { recursive: true });
+      rmSync(at('tree/other'), { recursive: true });
+      layer.symlink('sub', '/').file('other');
+    };
+    expect(measureTree(at('tree'), { syscalls, pause }).entries).toBeLessThanOrEqual(4);
+  });
+
+  it('removes directories that are wide at every level', () => {
+    const layer = new LayerBuilder(at('tree'));
+    for (let level = 0; level < 150; level++) {
+      const path = Array(level).fill('d').join('/');
+      for (let index = 0; index < 20; index++) layer.file(`${path}/${index}${'n'.repeat(200)}`, '');
+    }
+    const size = measureTree(at('tree'), { syscalls });
+    expect(size.entries).toBe(150 * 21);
+    expect(removeTree(at('tree'), { syscalls })).toEqual(size);
+    expect(existsSync(at('tree'))).toBe(false);
   });
 
   it('leaves what is left when it is cancelled, and can be called again', () => {

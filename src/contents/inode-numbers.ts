@@ -1,27 +1,23 @@
-/** What identifies a file within its file system: the halves of its inode number. */
-export interface Inode {
-  readonly inode: number;
-  readonly inodeHigh: number;
-}
+import type { Inode } from '../tree/inode-set.js';
 
 const FIRST_ROOM = 1024;
-/** Words of a slot: low and high half of the inode number, checksum, 1 for a slot in use. */
+/** Words of a slot: low and high half of the inode number, the number kept for it, 1 for a slot in use. */
 const WORDS = 4;
 
 /**
- * The checksums of the files of one layer by inode, from the moment that they are written until the record is. A table of numbers, because a layer may have
- * two million files: 32 to 64 bytes for each, where a map of paths could take kilobytes.
+ * A number of 32 bits for each of some inodes: the numbers of the files of one layer from the moment that they are written until the record is, or which of its
+ * files with several names it is. A table of numbers, because a layer may have two million files: 32 to 64 bytes for each, where a map of paths could take kilobytes.
  */
-export class KnownChecksums {
+export class InodeNumbers {
   #slots = new Uint32Array(FIRST_ROOM * WORDS);
   #size = 0;
 
   /** The last word about an inode counts: its number may have been that of a file which was removed. */
-  set({ inode, inodeHigh }: Inode, checksum: number): void {
+  set({ inode, inodeHigh }: Inode, number: number): void {
     if (this.#size * 2 >= this.#slots.length / WORDS) this.#grow();
     const at = this.#find(inode, inodeHigh);
     if (this.#slots[at + 3] === 0) this.#size++;
-    this.#put(at, inode, inodeHigh, checksum);
+    this.#put(at, inode, inodeHigh, number);
   }
 
   get({ inode, inodeHigh }: Inode): number | undefined {
@@ -29,10 +25,10 @@ export class KnownChecksums {
     return this.#slots[at + 3] === 0 ? undefined : this.#slots[at + 2];
   }
 
-  #put(at: number, inode: number, inodeHigh: number, checksum: number): void {
+  #put(at: number, inode: number, inodeHigh: number, number: number): void {
     this.#slots[at] = inode;
     this.#slots[at + 1] = inodeHigh;
-    this.#slots[at + 2] = checksum;
+    this.#slots[at + 2] = number;
     this.#slots[at + 3] = 1;
   }
 
@@ -52,8 +48,8 @@ export class KnownChecksums {
     this.#slots = new Uint32Array(old.length * 2);
     for (let at = 0; at < old.length; at += WORDS) {
       if (old[at + 3] === 0) continue;
-      const [inode, inodeHigh, checksum] = [old[at] as number, old[at + 1] as number, old[at + 2] as number];
-      this.#put(this.#find(inode, inodeHigh), inode, inodeHigh, checksum);
+      const [inode, inodeHigh, number] = [old[at] as number, old[at + 1] as number, old[at + 2] as number];
+      this.#put(this.#find(inode, inodeHigh), inode, inodeHigh, number);
     }
   }
 }

@@ -1,0 +1,18 @@
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
+
+/** What the archive asks for and this file system does not have: ENAMETOOLONG, EMLINK (ext4: 65 000 names of a file), EFBIG (ext4: 16 TiB). */
+const BEYOND_FILE_SYSTEM: Readonly<Record<string, string>> = {
+  ENAMETOOLONG: 'a path longer',
+  EMLINK: 'a file with more names',
+  EFBIG: 'a file larger',
+};
+
+/** System errors of whoever writes what a layer asks for, in words that speak of layers. @param action as `fileError` has it */
+export function explainFailure(error: unknown, action: string, rootfs: string): ProvisionerError {
+  const asked = BEYOND_FILE_SYSTEM[systemCode(error) ?? ''];
+  if (asked === undefined) return fileError(error, action, rootfs);
+  return new ProvisionerError('ERR_LIMIT_EXCEEDED', `the layer has ${asked} than this system takes`, {
+    cause: error,
+    hint: 'the image cannot be unpacked on this file system',
+  });
+}
