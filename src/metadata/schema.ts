@@ -173,13 +173,11 @@ CREATE INDEX pull_outcome_by_time ON pull_outcome (finished_at);
 `;
 
 /**
- * Version 2: what a blob held was written and never read; an image is used by the rootfses that name it, which are found by its id; and where a rootfs is
+ * Version 2: what a blob held was written and never read; and where a rootfs is
  * mounted, of which nothing is known for those recorded before.
  */
 export const SECOND_SCHEMA = `
 DROP TABLE blob;
-
-CREATE INDEX rootfs_by_image ON rootfs (image);
 
 ALTER TABLE rootfs ADD COLUMN mount_boot TEXT;
 ALTER TABLE rootfs ADD COLUMN mount_namespace TEXT;

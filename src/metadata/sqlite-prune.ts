@@ -11,12 +11,11 @@ interface DoomedImage {
   readonly stack: number;
 }
 
-/** An image that is as it was looked at, and that no rootfs names, be it one that was made of an earlier record of it. */
-export const UNUSED_IMAGE = `
+/** An image that is as it was looked at. */
+export const UNCHANGED_IMAGE = `
   SELECT key, stack FROM image
   WHERE id = ? AND pinned = 0 AND last_used_at = ?
-    AND (SELECT json_group_array(name ORDER BY name) FROM image_name WHERE image_name.image = image.key) = ?
-    AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.image = image.id)`;
+    AND (SELECT json_group_array(name ORDER BY name) FROM image_name WHERE image_name.image = image.key) = ?`;
 
 export const DELETE_UNUSED_LAYER = `
   DELETE FROM layer WHERE id = @id
@@ -30,10 +29,14 @@ export function removeUnused(
   exactly: boolean,
 ): Removed {
   const images: ImageId[] = [];
+  // Once for all of them: an index would cost each provision and destroy more than this costs a prune.
+  const used = removal.images.length === 0 ? new Set() : new Set(usedImages(db));
   for (const { id, names, lastUsedAt } of removal.images) {
-    const image = db
-      .statement<[ImageId, number, string], DoomedImage>(UNUSED_IMAGE)
-      .get(id, lastUsedAt, JSON.stringify(names));
+    const image = used.has(id)
+      ? undefined
+      : db
+          .statement<[ImageId, number, string], DoomedImage>(UNCHANGED_IMAGE)
+          .get(id, lastUsedAt, JSON.stringify(names));
     if (image === undefined) {
       if (exactly) throw removalOutdated(`image ${id} is in use, has changed, or is gone`, id);
       continue;
@@ -53,6 +56,14 @@ export function removeUnused(
     layers.push(id);
   }
   return { images, layers };
+}
+
+/** Those that rootfses name, be it an earlier record of the image that they were made of. */
+function usedImages(db: SqliteConnection): ImageId[] {
+  return db
+    .statement<[], { image: ImageId }>('SELECT DISTINCT image FROM rootfs')
+    .all()
+    .map(({ image }) => image);
 }
 
 function claimStatement(db: SqliteConnection) {

@@ -78,21 +78,22 @@ export class Containers {
     this.#remover = new RootfsRemover(parts.backends, parts.directories, this.#here);
   }
 
-  /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it */
+  /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it; it calls `beforePull` before it pulls */
   async provision(
     containerId: string,
-    findImage: () => Promise<ImageRecord>,
+    findImage: (beforePull: () => Promise<void>) => Promise<ImageRecord>,
     choice: BackendChoice,
     { signal, anyOwner }: ChangeOptions,
   ): Promise<MadeRootfs> {
     return this.#withContainer(
       containerId,
       async () => {
-        // Before an image is pulled for nothing. What counts is asked again when the rootfs is recorded.
-        if (!anyOwner) await this.#requireOwner(containerId);
         const backend = this.#parts.backends.choose(choice);
         for (let attempt = 1; ; attempt++) {
-          const image = await findImage();
+          // Before an image is pulled for nothing. What counts is asked when the rootfs is recorded.
+          const image = await findImage(async () => {
+            if (!anyOwner) await this.#requireOwner(containerId);
+          });
           const place = { id: randomUUID(), containerId, backend: backend.name };
           this.#parts.directories.requireOwn(place);
           try {

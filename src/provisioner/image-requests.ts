@@ -41,11 +41,16 @@ export class ImageRequests {
   }
 
   /** The image for a container. @param text a name, a digest, the first digits of one, or a source */
-  async resolve(text: string, options: ProvisionOptions): Promise<ImageRecord> {
+  async resolve(
+    text: string,
+    options: ProvisionOptions,
+    beforePull: () => Promise<void> = async () => {},
+  ): Promise<ImageRecord> {
     const { pullPolicy = 'missing', platform } = options;
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(text);
     if (isSource || pullPolicy === 'always') {
+      await beforePull();
       return this.pull(text, { ...options, pullPolicy: pullPolicy === 'never' ? 'never' : 'always' });
     }
     const name = text.replace(/^docker:\/\//, '');
@@ -58,6 +63,7 @@ export class ImageRequests {
       const elsewhere = pullPolicy === 'missing' && tryImageName(name) !== undefined;
       if (!elsewhere || !isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
     }
+    await beforePull();
     return this.pull(text, { ...options, pullPolicy });
   }
 

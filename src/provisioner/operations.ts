@@ -19,7 +19,9 @@ export class Operations {
   /** @throws ProvisionerError `ERR_CLOSED`, and what `work` throws */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
-    const operation = this.#paced(work);
+    // Those that wait for a turn are among them, so nobody overtakes them.
+    const atOnce = this.#running.size < AT_ONCE && this.#nextTurn === undefined;
+    const operation = atOnce ? work() : this.#paced(work);
     this.#running.add(operation);
     try {
       return await operation;
@@ -41,8 +43,6 @@ export class Operations {
 
   /** However many are begun at once, the event loop goes on, and they begin in their order. */
   async #paced<T>(work: () => Promise<T>): Promise<T> {
-    // Those that wait for a turn are among them, so nobody overtakes them.
-    if (this.#running.size < AT_ONCE && this.#nextTurn === undefined) return work();
     while (this.#begun >= AT_ONCE) await this.#turn();
     this.#begun++;
     void this.#turn();

@@ -199,7 +199,8 @@ export class Provisioner {
       checkOptions('provision', o.PROVISION_OPTIONS, options);
       checkContainerId(containerId);
       const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
-      const find = async () => (await this.#parts.requests()).resolve(image, options);
+      const find = async (beforePull: () => Promise<void>) =>
+        (await this.#parts.requests()).resolve(image, options, beforePull);
       const made = await (await this.#parts.containers()).provision(containerId, find, backend, options);
       return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
     });

@@ -1,6 +1,5 @@
 import { constants as os } from 'node:os';
 import { dirname } from 'node:path';
-import { cPath, toBytePath } from './byte-path.js';
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, lastErrno } from './libc.js';
 import { AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, MS_SHARED, statmount } from './libc-mounts.js';
 import { statx } from './libc-trees.js';
@@ -21,6 +20,11 @@ const [PARENT, PROPAGATION] = [6, 9];
 /** `struct mnt_id_req` of its first version, whose first 32 bits are its size: asks for STATMOUNT_MNT_BASIC of an id. */
 const request = new BigUint64Array([0n, 0n, 2n]);
 new Uint32Array(request.buffer)[0] = request.byteLength;
+/**
+ * The mount that rootfses were found to lie on the last time. Unique ids are never given out again, and what lies right on it, at whatever path, covers nothing:
+ * so nearly always a question is saved.
+ */
+let lastGround: bigint | undefined;
 /** More mounts upon each other than anybody means. */
 const MOST_STACKED = 10_000;
 
@@ -31,8 +35,11 @@ export function mountState(path: string): MountState {
   if (((status[ATTRIBUTES_KNOWN] ?? 0n) & STATX_ATTR_MOUNT_ROOT) === 0n) return 'unknown';
   if (((status[ATTRIBUTES] ?? 0n) & STATX_ATTR_MOUNT_ROOT) === 0n) return 'none';
   const id = status[MOUNT_ID] ?? 0n;
-  if (((masks[0] ?? 0) & STATX_MNT_ID_UNIQUE) === 0 || ask(`${dirname(path)}/.`) !== 0) return 'mounted';
-  return coversShared(id, status[MOUNT_ID] ?? 0n) ? 'coversShared' : 'mounted';
+  if (((masks[0] ?? 0) & STATX_MNT_ID_UNIQUE) === 0) return 'mounted';
+  if (lastGround !== undefined && describe(id)?.parent === lastGround) return 'mounted';
+  if (ask(`${dirname(path)}/.`) !== 0) return 'mounted';
+  lastGround = status[MOUNT_ID] ?? 0n;
+  return coversShared(id, lastGround) ? 'coversShared' : 'mounted';
 }
 
 /** @param ground the mount that all of them lie on, and that has nothing to do with them */
@@ -48,7 +55,7 @@ function coversShared(top: bigint, ground: bigint): boolean {
 
 /** Fills `status`. @returns the number of the error, or 0 */
 function ask(path: string): number {
-  const result = statx(AT_FDCWD, cPath(toBytePath(path)), QUICKLY, STATX_MNT_ID_UNIQUE, statusBytes);
+  const result = statx(AT_FDCWD, path, QUICKLY, STATX_MNT_ID_UNIQUE, statusBytes);
   return result === 0 ? 0 : lastErrno();
 }
 

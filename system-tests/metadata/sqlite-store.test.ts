@@ -7,7 +7,7 @@ import { MIGRATIONS, migrate } from '#src/metadata/migrations.js';
 import { SqliteConnection } from '#src/metadata/sqlite-connection.js';
 import { IMAGE_BY_ID, IMAGE_BY_INDEX, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite-images.js';
 import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
-import { DELETE_UNUSED_LAYER, UNUSED_IMAGE } from '#src/metadata/sqlite-prune.js';
+import { DELETE_UNUSED_LAYER, UNCHANGED_IMAGE } from '#src/metadata/sqlite-prune.js';
 import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite-rootfses.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
@@ -411,7 +411,7 @@ describe('a big store', () => {
         IMAGE_BY_INDEX,
         IMAGES_BY_PREFIX,
         ROOTFSES_IN_TREE,
-        UNUSED_IMAGE,
+        UNCHANGED_IMAGE,
         DELETE_UNUSED_LAYER,
       ];
       for (const sql of statements) {
