@@ -1,4 +1,5 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
+import { isAbsolute } from 'node:path';
 import { limit, type OptionTable } from './check-options.js';
 
 /** What one layer may ask for before its pull is refused with `ERR_LIMIT_EXCEEDED`. */
@@ -48,4 +49,26 @@ export const DEFAULT_PULL_COOL_DOWN = 10_000;
  */
 export function defaultWorkers(): number {
   return Math.max(1, Math.min(availableParallelism(), 8));
+}
+
+/**
+ * A directory that the environment names. Relative ones mean nothing: what a program reads must not depend on where it was started.
+ * @see XDG Base Directory Specification, "Basics"
+ */
+export function directoryFrom(environment: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = environment[name];
+  return value !== undefined && isAbsolute(value) ? value : undefined;
+}
+
+/** The user's home directory; undefined where neither the environment nor the system's list of users names one. */
+export function homeDirectory(environment: NodeJS.ProcessEnv): string | undefined {
+  const named = directoryFrom(environment, 'HOME');
+  if (named !== undefined) return named;
+  try {
+    // What it finds in the environment may be relative or empty.
+    const found = environment['HOME'] === undefined ? homedir() : undefined;
+    return found !== undefined && isAbsolute(found) ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }

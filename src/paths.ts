@@ -1,5 +1,6 @@
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { directoryFrom, homeDirectory } from './config.js';
+import { ProvisionerError } from './errors.js';
 import { digestHex, isDigest, type LayerId } from './image/digest.js';
 
 /**
@@ -185,10 +186,16 @@ export function overlayScratch(scratch: string): { readonly upper: string; reado
   return { upper: below(scratch, 'upper'), work: below(scratch, 'work') };
 }
 
-/** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). */
+/** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). @throws ProvisionerError `ERR_BAD_OPTION` where there is no home directory */
 export function defaultRoot(environment: NodeJS.ProcessEnv = process.env, uid = process.getuid?.()): string {
   if (uid === 0) return '/var/lib/provisioner';
-  return join(environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'provisioner');
+  const data = directoryFrom(environment, 'XDG_DATA_HOME');
+  if (data !== undefined) return join(data, 'provisioner');
+  const home = homeDirectory(environment);
+  if (home !== undefined) return join(home, '.local', 'share', 'provisioner');
+  throw new ProvisionerError('ERR_BAD_OPTION', 'there is no place for a store: this user has no home directory', {
+    hint: 'name one with --root or PROVISIONER_ROOT, or set HOME or XDG_DATA_HOME to an absolute path',
+  });
 }
 
 /** Nothing here has to be normalised, which took Node's `join` 30 µs of a provision and its destroy. */

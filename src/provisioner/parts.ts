@@ -248,9 +248,10 @@ export class Parts {
       () => this.registries.close(),
       () => (sweep === 'finish' ? this.sweeper.idle() : undefined),
       () => this.sweeper.close(),
-      () => this.restoreReserve(),
       () => this.pool.close(),
       () => this.metadata.close(),
+      // What SQLite had beside the records is gone by now.
+      () => this.restoreReserve(),
       () => this.storeLock.close(),
       () => this.liveness.close(),
     ];

@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { directoryFrom, homeDirectory } from '../config.js';
 import { fileError, systemCode, throwIfAborted } from '../errors.js';
 import { readForeignText } from '../foreign-file.js';
 import { type AuthFile, helperFor, helperKey, parseAuthFile, storedCredentials } from './auth-file.js';
@@ -56,14 +56,20 @@ export class CredentialLookup {
     const env = this.#environment;
     const own = this.#authFile ?? (env['REGISTRY_AUTH_FILE'] || undefined);
     if (own !== undefined) return [{ path: own, required: true }];
-    const home = env['HOME'] || homedir();
-    const places = [
-      join(env['XDG_CONFIG_HOME'] || join(home, '.config'), PODMAN_DIRECTORY, 'auth.json'),
-      join(env['DOCKER_CONFIG'] || join(home, '.docker'), 'config.json'),
+    const home = homeDirectory(env);
+    const inHome = (name: string) => home && join(home, name);
+    const [runtime, config] = [
+      directoryFrom(env, 'XDG_RUNTIME_DIR'),
+      directoryFrom(env, 'XDG_CONFIG_HOME') ?? inHome('.config'),
     ];
-    const runtime = env['XDG_RUNTIME_DIR'];
-    if (runtime) places.unshift(join(runtime, PODMAN_DIRECTORY, 'auth.json'));
-    return places.map((path) => ({ path, required: false }));
+    // Docker takes a relative one, for what it is worth.
+    const docker = env['DOCKER_CONFIG'] || inHome('.docker');
+    const places = [
+      runtime && join(runtime, PODMAN_DIRECTORY, 'auth.json'),
+      config && join(config, PODMAN_DIRECTORY, 'auth.json'),
+      docker && join(docker, 'config.json'),
+    ];
+    return places.flatMap((path) => (path ? [{ path, required: false }] : []));
   }
 
   #read(path: string, required: boolean): Promise<AuthFile | undefined> {

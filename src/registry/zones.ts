@@ -18,11 +18,11 @@ export function maySend(sender: Zone, target: Zone): boolean {
 /** @see RFC 6890 for the special addresses; on Linux a connection to 0.0.0.0 or :: is one to this machine */
 const LOOPBACK = listOf({ ipv4: ['127.0.0.0/8', '0.0.0.0/8'], ipv6: ['::1/128', '::/128'] });
 /**
- * Link-local addresses, and those at which clouds answer in their place: Amazon's services in IPv6, Google's in IPv6, Alibaba's in IPv4.
+ * Link-local addresses, and those at which clouds answer in their place: Amazon's services in IPv6, Google's in IPv6, Alibaba's and Azure's in IPv4.
  * @see RFC 3927; RFC 4291, section 2.5.6
  */
 const LINK = listOf({
-  ipv4: ['169.254.0.0/16', '100.100.100.200/32'],
+  ipv4: ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32'],
   ipv6: ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128'],
 });
 
@@ -37,9 +37,36 @@ function listOf(networks: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>>):
   return list;
 }
 
-/** @param address as `dns.lookup` gives it; one of IPv4 may be written as one of IPv6 */
+/** Networks of IPv6 whose addresses stand for one of IPv4, and where in them that begins, in 16-bit groups. @see RFC 6052, section 2.1; RFC 8215; RFC 3056, section 2 */
+const TRANSLATED = [
+  { network: listOf({ ipv4: [], ipv6: ['64:ff9b::/96', '64:ff9b:1::/48'] }), at: 6 },
+  { network: listOf({ ipv4: [], ipv6: ['2002::/16'] }), at: 1 },
+] as const;
+
+/** The address of IPv4 that a gateway makes of one of IPv6; undefined for any other. */
+function translated(address: string): string | undefined {
+  const found = TRANSLATED.find(({ network }) => network.check(address, 'ipv6'));
+  if (found === undefined) return undefined;
+  const [high = 0, low = 0] = groupsOf(address).slice(found.at);
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+}
+
+/** The eight 16-bit groups of an address of IPv6. */
+function groupsOf(address: string): number[] {
+  // The parser of URLs writes an address of IPv4 at the end as two groups.
+  const { hostname } = new URL(`http://[${address.replace(/%.*$/, '')}]`);
+  const [before = [], after] = hostname
+    .slice(1, -1)
+    .split('::')
+    .map((part) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16))));
+  return after === undefined ? before : [...before, ...Array(8 - before.length - after.length).fill(0), ...after];
+}
+
+/** @param address as `dns.lookup` gives it; one of IPv4 may be written as one of IPv6, or translated into one */
 export function zoneOfAddress(address: string): Zone {
   const type = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  const other = type === 'ipv6' ? translated(address) : undefined;
+  if (other !== undefined) return zoneOfAddress(other);
   if (LOOPBACK.check(address, type)) return 'loopback';
   return LINK.check(address, type) ? 'link' : 'elsewhere';
 }

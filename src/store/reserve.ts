@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isProvisionerError } from '../errors.js';
+import { isProvisionerError, systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
 
 /** Several files, because a full disk may be out of inodes too: the database wants two for its log, a rename none. */
@@ -10,8 +10,9 @@ const FILES = 4;
 const FILE_BYTES = 1024 * 1024;
 
 /**
- * Space set aside, so that a store on a full disk can be cleaned up: to delete, records must be written first. It is given up by the
- * operations that free space, and by a failed pull to let go of what it held, never by those that use space, and set aside again when there is room.
+ * Space set aside, so that a store on a full disk can be opened and cleaned up: to delete, records must be written first. It is given up, a piece at a time, by the
+ * operations that free space, by a failed pull to let go of what it held, and by opening the records, for which SQLite makes two files; never by what uses
+ * space for good. It is set aside again when there is room, at the latest when the store is closed.
  */
 export class Reserve {
   readonly #directory: string;
@@ -20,34 +21,51 @@ export class Reserve {
     this.#directory = paths.reserve;
   }
 
-  /** Sets the space aside, if there is room and it is not set aside already. */
+  /** Sets aside what is missing of it, as far as there is room. */
   ensure(): void {
-    if (existsSync(join(this.#directory, String(FILES - 1)))) return;
+    let piece = '';
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-      // Not zeros: a file system that compresses would set nothing aside.
-      for (let n = 0; n < FILES; n++)
-        writeFileSync(join(this.#directory, String(n)), randomBytes(FILE_BYTES), { mode: 0o600 });
+      for (let n = 0; n < FILES; n++) {
+        const path = join(this.#directory, String(n));
+        if (existsSync(path)) continue;
+        piece = path;
+        // Not zeros: a file system that compresses would set nothing aside.
+        writeFileSync(path, randomBytes(FILE_BYTES), { mode: 0o600 });
+      }
     } catch {
-      // Half a reserve would be in the way of those who look for a whole one.
-      this.release();
+      // Half a piece would be taken for a whole one.
+      if (piece !== '') rmSync(piece, { force: true });
     }
   }
 
-  /** @returns false when there was nothing to give up */
+  /** Gives up a piece. @returns false when there was none */
   release(): boolean {
-    if (!existsSync(this.#directory)) return false;
-    rmSync(this.#directory, { recursive: true, force: true });
+    const [last] = this.#pieces().sort().reverse();
+    if (last === undefined) return false;
+    rmSync(join(this.#directory, last), { force: true });
+    // The directory takes an inode, too.
+    if (this.#pieces().length === 0) rmdirSync(this.#directory);
     return true;
   }
 
-  /** Runs work that frees space; when that fails for want of space, once more with the reserve given up. The work can be repeated. */
+  /** Runs work that frees space; when that fails for want of space, once more for each piece of the reserve that is given up. The work can be repeated. */
   async freeing<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isProvisionerError(error, 'ERR_NO_SPACE') || !this.release()) throw error;
+      }
+    }
+  }
+
+  #pieces(): string[] {
     try {
-      return await work();
+      return readdirSync(this.#directory);
     } catch (error) {
-      if (!isProvisionerError(error, 'ERR_NO_SPACE') || !this.release()) throw error;
-      return await work();
+      if (systemCode(error) === 'ENOENT') return [];
+      throw error;
     }
   }
 }
