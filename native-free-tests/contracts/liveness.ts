@@ -27,21 +27,41 @@ export function describeLiveness(kind: string, locks: () => LifeLocks): void {
       expect(readdirSync(directory)).toEqual([]);
     });
 
-    it('has several identities for work of several kinds, which live and die together', () => {
-      const liveness = Liveness.in(alive(), locks());
+    it('has lives of its own for pieces of work, each of which ends when that is over', async () => {
+      const [directory, shared] = [alive(), locks()];
+      const liveness = Liveness.in(directory, shared);
+      const observer = Liveness.in(directory, shared);
       const another = liveness.another();
       expect(liveness.identity).toBe(liveness.identity);
-      expect(another.identity).not.toBe(liveness.identity);
-      const observer = Liveness.in(alive(), locks());
+      const identities = [liveness.identity, another.identity];
+      expect(new Set(identities).size).toBe(2);
+      expect(identities.map(observer.isAlive)).toEqual([true, true]);
+      another.close();
+      expect(identities.map(observer.isAlive)).toEqual([true, false]);
+      // Who asks late is told a name that nobody lives by.
+      expect(another.identity).toBe(identities[1]);
+      let during = '';
+      await expect(
+        liveness.during(async (own) => {
+          during = own.identity;
+          expect([liveness, observer].map(({ isAlive }) => isAlive(during))).toEqual([true, true]);
+          throw new Error('it went wrong');
+        }),
+      ).rejects.toThrow('it went wrong');
+      expect(observer.isAlive(during)).toBe(false);
+      expect(readdirSync(directory)).toEqual([lifeOf(liveness.identity)]);
       liveness.close();
-      expect([liveness.identity, another.identity].map(observer.isAlive)).toEqual([false, false]);
-      expect(liveness.isAlive(another.identity)).toBe(false);
+      expect(observer.isAlive(liveness.identity)).toBe(false);
+      const never = liveness.another();
+      never.close();
+      expect(observer.isAlive(never.identity)).toBe(false);
+      expect(readdirSync(directory)).toEqual([]);
     });
 
     it('leaves no trace of those who only ask', () => {
       const directory = alive();
       const reader = Liveness.in(directory, locks());
-      expect(reader.isAlive(`${'0'.repeat(32)}.1.1`)).toBe(false);
+      expect(reader.isAlive(`${'0'.repeat(32)}.1`)).toBe(false);
       expect(reader.dead()).toEqual([]);
       reader.tidy();
       reader.close();
@@ -55,7 +75,7 @@ export function describeLiveness(kind: string, locks: () => LifeLocks): void {
       const left = 'd'.repeat(32);
       writeFileSync(join(directory, left), '');
       writeFileSync(join(directory, 'notes'), '');
-      expect(liveness.isAlive(`${left}.${process.pid}.1`)).toBe(false);
+      expect(liveness.isAlive(`${left}.${process.pid}`)).toBe(false);
       expect(liveness.dead()).toEqual([left]);
       liveness.tidy();
       expect(readdirSync(directory).sort()).toEqual([own, 'notes'].sort());
@@ -63,7 +83,7 @@ export function describeLiveness(kind: string, locks: () => LifeLocks): void {
       liveness.close();
     });
 
-    it.each(['', 'x', '0::', '../../lock.1.1', `${'a'.repeat(31)}.1.1`, `${'a'.repeat(32)}`])(
+    it.each(['', 'x', '0::', '../../lock.1', `${'a'.repeat(31)}.1`, `${'a'.repeat(32)}`])(
       'is nobody whom the broken record %j names',
       (identity) => {
         const directory = alive();

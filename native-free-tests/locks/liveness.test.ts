@@ -7,7 +7,7 @@ describeLiveness('what one process knows of itself', () => new InProcessLifeLock
 describeLiveness('locks that are chosen when they are needed', () => new LazyLifeLocks(() => new InProcessLifeLocks()));
 
 describe('an identity', () => {
-  const identity = `${'0123456789abcdef'.repeat(2)}.4711.3`;
+  const identity = `${'0123456789abcdef'.repeat(2)}.4711`;
 
   it('tells which life it belongs to, and the pid for people to read', () => {
     expect([lifeOf(identity), pidOf(identity)]).toEqual(['0123456789abcdef'.repeat(2), 4711]);

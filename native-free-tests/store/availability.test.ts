@@ -7,7 +7,7 @@ const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const running: PullRecord = {
   ...key,
   pull: 'p',
-  process: `${'a'.repeat(32)}.41.1`,
+  process: `${'a'.repeat(32)}.41`,
   since: 1000,
   image: undefined,
   layers: [],

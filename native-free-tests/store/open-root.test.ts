@@ -19,7 +19,7 @@ import { Liveness } from '#src/locks/liveness.js';
 import { StorePaths } from '#src/paths.js';
 import { openStoreDirectory } from '#src/store/open-store-directory.js';
 import type { StoreFormat } from '#src/store/store-format.js';
-import { trustedPath } from '#src/store/trusted-path.js';
+import { isWritableByOthers, trustedPath } from '#src/store/trusted-path.js';
 import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
@@ -252,11 +252,22 @@ describe.skipIf(!hasUsers)('the way to a store', () => {
     open(join(shared, 'store'));
   });
 
-  it.skipIf(!isRoot)('is refused where a group could, unless it is the private one of the owner', () => {
+  it.skipIf(!isRoot)('is refused where a group could, be it that of root', () => {
     const shared = directory(join(temporaryDirectory(), 'shared'), 0o775);
-    open(join(shared, 'store'));
-    chownSync(shared, 0, 50);
-    expect(refusal(() => open(join(shared, 'store')))).toMatchObject({ code: 'ERR_PERMISSION' });
+    for (const group of [0, 50]) {
+      chownSync(shared, 0, group);
+      expect(refusal(() => open(join(shared, 'store')))).toMatchObject({ code: 'ERR_PERMISSION' });
+    }
+  });
+
+  it.each([
+    ['the private group of a user', { mode: 0o40775, uid: OTHER, gid: OTHER }, false],
+    ['another group of a user', { mode: 0o40775, uid: OTHER, gid: 50 }, true],
+    ['the group of root, which programs of all sorts have', { mode: 0o40775, uid: 0, gid: 0 }, true],
+    ['everybody', { mode: 0o40757, uid: OTHER, gid: OTHER }, true],
+    ['its owner alone', { mode: 0o40755, uid: 0, gid: 0 }, false],
+  ] as const)('takes %s for what it is', (_, status, isWritable) => {
+    expect(isWritableByOthers(status)).toBe(isWritable);
   });
 
   it.skipIf(!isRoot)('is refused where a directory on it belongs to another user, to root too', () => {

@@ -18,7 +18,7 @@ import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
 const LAYER: LayerId = `sha256:${'a'.repeat(64)}`;
-const DEAD = `${'d'.repeat(32)}.999999999.1`;
+const DEAD = `${'d'.repeat(32)}.999999999`;
 
 function record(id: LayerId): LayerRecord {
   return { id, bytes: 0, entries: 0, opaqueRoot: false, whiteouts: false, describesRoot: false };

@@ -12,8 +12,21 @@ export const VALUES_LIMIT = 200_000;
  */
 export const LAYERS_LIMIT = 1000;
 
-/** More values than the limit? Said before parsing, of any text. @throws ProvisionerError `ERR_LIMIT_EXCEEDED` */
+/** Objects and lists within each other. Those who write documents out again, as `inspect` does, go as deep as these do; no document of the specifications has ten. */
+const DEPTH_LIMIT = 500;
+
+/** More values than the limit, or deeper within each other? Said before parsing, of any text. @throws ProvisionerError `ERR_LIMIT_EXCEEDED` */
 export function checkDocumentValues(text: string, subject: string): void {
+  if (text.length > 2 * DEPTH_LIMIT && depthOf(text) > DEPTH_LIMIT) {
+    throw new ProvisionerError(
+      'ERR_LIMIT_EXCEEDED',
+      `${subject} has more than ${DEPTH_LIMIT} values within each other`,
+      {
+        hint: 'no proper image needs that: have it rebuilt',
+        details: { limit: DEPTH_LIMIT },
+      },
+    );
+  }
   // A value takes a byte, and a comma or bracket.
   if (text.length <= 2 * VALUES_LIMIT || countValues(text) <= VALUES_LIMIT) return;
   throw new ProvisionerError('ERR_LIMIT_EXCEEDED', `${subject} has more than ${VALUES_LIMIT} values`, {
@@ -34,6 +47,8 @@ export function checkLayerCount(layers: number, subject: string): void {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
+const LIST_END = 0x5d;
+const OBJECT_END = 0x7d;
 const LIST = 0x5b;
 const OBJECT = 0x7b;
 
@@ -46,6 +61,19 @@ function countValues(text: string): number {
     else if (character === COMMA || character === LIST || character === OBJECT) count++;
   }
   return count;
+}
+
+/** How deep the values of a text as JSON lie within each other at most; stops beyond the limit. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let at = 0; at < text.length && deepest <= DEPTH_LIMIT; at++) {
+    const character = text.charCodeAt(at);
+    if (character === QUOTE) at = endOfText(text, at);
+    else if (character === LIST || character === OBJECT) deepest = Math.max(deepest, ++depth);
+    else if (character === LIST_END || character === OBJECT_END) depth--;
+  }
+  return deepest;
 }
 
 /** @returns where the quote is that ends what begins at `start` */

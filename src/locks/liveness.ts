@@ -14,11 +14,11 @@ import { lifeOf, type ProcessIdentity } from './process-identity.js';
  * | is there     | is free                                  | dead                                          |
  * | is there     | is held, or that cannot be found out     | alive                                         |
  *
- * A process begins its life with the first identity that it is asked for, so one that only reads leaves no trace.
+ * A life begins when its identity is first asked for, so a process that only reads leaves no trace. Work that holds something in the records for a while, such
+ * as a pull, a prune or a copy, has a life of its own (`another`), which ends with it: what it could not give back then counts for nothing at once, while its process lives on.
  */
 export class Liveness {
   readonly #life: Life;
-  #identity: ProcessIdentity | undefined;
 
   /** @param directory holds the files; made with the first life */
   static in(directory: string, locks: LifeLocks): Liveness {
@@ -29,18 +29,27 @@ export class Liveness {
     this.#life = life;
   }
 
-  /** This one's own, alive from now on until `close`. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO` when the file cannot be made */
+  /** This life's own, alive from now on until `close`. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO` when the file cannot be made */
   get identity(): ProcessIdentity {
-    this.#identity ??= this.#life.newIdentity();
-    return this.#identity;
+    return this.#life.identity;
   }
 
-  /** False once its process has ended. True in doubt. */
+  /** False once its life has ended. True in doubt. */
   readonly isAlive = (identity: ProcessIdentity): boolean => this.#life.isAlive(identity);
 
-  /** Another identity of the same life, for work that must not take the claims of other work of this process for its own. */
+  /** A life beside this one, for one piece of work: close it when that is over. */
   another(): Liveness {
-    return new Liveness(this.#life);
+    return new Liveness(this.#life.another());
+  }
+
+  /** Does one piece of work in a life of its own. */
+  async during<T>(work: (liveness: Liveness) => Promise<T>): Promise<T> {
+    const liveness = this.another();
+    try {
+      return await work(liveness);
+    } finally {
+      liveness.close();
+    }
   }
 
   /** Removes what dead processes left. What cannot be removed stays for the next time. */
@@ -53,28 +62,32 @@ export class Liveness {
     return this.#life.dead();
   }
 
-  /** Ends this life, and so that of all identities which came of it. Safe to call twice. */
+  /** Ends this life, and no other. Safe to call twice. */
   close(): void {
     this.#life.end();
   }
 }
 
-/** One file, locked from `newIdentity` to `end`. */
+/** One file, locked from the first `identity` to `end`. */
 class Life {
   readonly #directory: string;
   readonly #locks: LifeLocks;
   #held: { readonly name: string; readonly lock: LifeLock } | undefined;
-  #identities = 0;
+  /** What it was called, once it is over; nobody lives by that name. */
+  #ended: string | undefined;
 
   constructor(directory: string, locks: LifeLocks) {
     this.#directory = directory;
     this.#locks = locks;
   }
 
-  newIdentity(): ProcessIdentity {
-    this.#held ??= this.#begin();
-    this.#identities += 1;
-    return `${this.#held.name}.${process.pid}.${this.#identities}`;
+  get identity(): ProcessIdentity {
+    if (this.#ended === undefined) this.#held ??= this.#begin();
+    return `${this.#ended ?? this.#held?.name}.${process.pid}`;
+  }
+
+  another(): Life {
+    return new Life(this.#directory, this.#locks);
   }
 
   isAlive(identity: ProcessIdentity): boolean {
@@ -100,6 +113,7 @@ class Life {
   end(): void {
     const held = this.#held;
     this.#held = undefined;
+    this.#ended ??= held?.name ?? newName();
     if (held === undefined) return;
     held.lock.release();
     this.#locks.removeUnheld(this.#path(held.name));
@@ -109,7 +123,7 @@ class Life {
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
       for (;;) {
-        const name = randomBytes(16).toString('hex');
+        const name = newName();
         const lock = this.#locks.hold(this.#path(name));
         if (lock !== undefined) return { name, lock };
       }
@@ -124,10 +138,14 @@ class Life {
 
   #names(): string[] {
     try {
-      return readdirSync(this.#directory).filter((name) => lifeOf(`${name}.0.0`) !== undefined);
+      return readdirSync(this.#directory).filter((name) => lifeOf(`${name}.0`) !== undefined);
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return [];
       throw error;
     }
   }
+}
+
+function newName(): string {
+  return randomBytes(16).toString('hex');
 }

@@ -1,11 +1,11 @@
 /**
- * Names one provisioner of one process in the records of a store: `<life>.<pid>.<number>`. The life, 32 hex digits, names the file below `alive/` that
- * its process holds a kernel lock on, see `Liveness`; the number tells apart what one process does for itself, such as a pull and a check beside it. The
- * pid is for people to read: it means something in the process's own PID namespace only, and nothing is decided by it.
+ * Names a piece of work of one process in the records of a store: `<life>.<pid>`. The life, 32 hex digits, names the file below `alive/` that the process
+ * holds a kernel lock on for so long, see `Liveness`. The pid is for people to read: it means something in the process's own PID namespace only, and nothing is
+ * decided by it.
  */
 export type ProcessIdentity = string & { readonly processIdentity?: never };
 
-const IDENTITY = /^([0-9a-f]{32})\.(\d+)\.\d+$/;
+const IDENTITY = /^([0-9a-f]{32})\.(\d+)$/;
 
 /** The life that an identity belongs to; undefined for a text that is none. */
 export function lifeOf(identity: ProcessIdentity): string | undefined {

@@ -10,6 +10,8 @@ import { cannotLetGo, letGo, removeCovered, unmounted } from './let-go.js';
  */
 const MOST_VAIN_LOOKS = 200;
 const PAUSES = 5;
+/** So many looks in all: somebody mounts as fast as is unmounted here. */
+const MOST_LOOKS = 1000;
 /** So often a mount is looked for in the place where it was seen, which somebody may keep exchanging with another. */
 const TRIES = 20;
 /** Each of these takes a thread of its own. */
@@ -26,6 +28,7 @@ export async function letGoOfTree(syscalls: Syscalls, directory: string): Promis
   await letGo(syscalls, directory, true);
   let vain = 0;
   let covered = 0;
+  let looks = 0;
   for (let mounts = await mountsInside(directory); mounts.length > 0; mounts = await mountsInside(directory)) {
     let some = false;
     for (const mount of mounts) {
@@ -35,6 +38,7 @@ export async function letGoOfTree(syscalls: Syscalls, directory: string): Promis
         some = true;
       }
     }
+    if (looks++ === MOST_LOOKS) throw cannotLetGo(placeOf(directory, mounts[0]));
     if (!some && (vain++ === MOST_VAIN_LOOKS || syscalls.kind === 'native-free')) {
       throw cannotLetGo(placeOf(directory, mounts[0]));
     }

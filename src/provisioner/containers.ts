@@ -8,12 +8,14 @@ import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from 
 import { ContainerLocks } from '../locks/container-locks.js';
 import type { Liveness } from '../locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
+import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { ContainerRecord, ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
@@ -29,6 +31,8 @@ export interface ContainersParts {
   readonly storeLock: StoreLock;
   readonly owner: string;
   readonly liveness: Liveness;
+  /** How long a container that another process is making is waited for. */
+  readonly makerWaits: MakerWaitOptions;
   /** Returns when all that was written to the store's file system would survive a power cut. */
   readonly sync: () => Promise<void>;
   /** Given up so that a provision that fails on a full disk can be forgotten. */
@@ -125,14 +129,18 @@ export class Containers {
     );
   }
 
-  /** Destroys the rootfses of a container and leaves those nested in it, which may be another owner's. @returns false when there were none */
-  async destroyAlone(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /**
+   * Destroys the rootfses of a container that were seen, as far as they are recorded still; those nested in it may be another owner's, and those made since are
+   * somebody's who goes on. @returns false when there were none
+   */
+  async destroyAlone({ id, rootfses: seen }: ContainerRecord, signal: AbortSignal | undefined): Promise<boolean> {
     return this.#withContainer(
-      containerId,
+      id,
       async () => {
-        const rootfses = await this.#parts.metadata.rootfsesIn(containerId);
+        const rootfses = await this.#parts.metadata.rootfsesIn(id);
         const { owner } = this.#parts;
-        const own = rootfses.filter((rootfs) => rootfs.containerId === containerId && rootfs.owner === owner);
+        const wasSeen = (rootfs: RootfsRecord) => seen.some((other) => other.id === rootfs.id);
+        const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
         return (await this.remove(own, signal)) > 0;
       },
       signal,
@@ -272,17 +280,19 @@ export class Containers {
     { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock, liveness, sync } = this.#parts;
-    const stack = await storeLock.withShared(async () => {
-      const layers = await this.#stack(image);
-      await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id }, liveness.identity);
-      return layers;
-    }, signal);
-    crashPoint('provision.recorded');
-    await this.#undoing(place, async () => {
-      await this.#make(place, stack, backend, signal);
-      await sync();
-      crashPoint('provision.synced');
-      await metadata.finishRootfs(place);
+    await liveness.during(async (maker) => {
+      const stack = await storeLock.withShared(async () => {
+        const layers = await this.#stack(image);
+        await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id }, maker.identity);
+        return layers;
+      }, signal);
+      crashPoint('provision.recorded');
+      await this.#undoing(place, async () => {
+        await this.#make(place, stack, backend, signal);
+        await sync();
+        crashPoint('provision.synced');
+        await metadata.finishRootfs(place);
+      });
     });
     crashPoint('provision.finished');
   }
@@ -365,17 +375,19 @@ export class Containers {
    * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
    */
   async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
-    const { metadata, liveness, owner } = this.#parts;
-    // What this provisioner has under way comes before or after, by the container's own lock; a record of it is of one that failed.
-    const isBeingMade = ({ maker }: RootfsRecord) =>
-      maker !== undefined && maker !== liveness.identity && liveness.isAlive(maker);
+    const { metadata, liveness, owner, makerWaits } = this.#parts;
+    // What this provisioner has under way comes before or after, by the container's own lock; what has failed is not alive any more.
+    const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
+    const wait = new MakerWait(containerId, makerWaits);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);
       const rootfses = await metadata.rootfsesIn(containerId);
       // The container itself rather than one in it: children come first.
       const foreign = anyOwner ? undefined : rootfses.findLast((rootfs) => rootfs.owner !== owner);
       if (foreign !== undefined) throw containerForeign(foreign.containerId, foreign.owner);
-      if (!rootfses.some(isBeingMade)) return rootfses;
+      const { maker } = rootfses.find(isBeingMade) ?? {};
+      if (maker === undefined) return rootfses;
+      wait.goOn(pidOf(maker));
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }

@@ -177,11 +177,11 @@ export class Parts {
     return overridden(DEFAULT_PULL_LIMITS, this.options.limits);
   }
 
-  checkParts(): CheckParts {
+  /** @param liveness of its own where it claims something: a check must not take the claims of this process's pulls for its own */
+  checkParts(liveness = this.liveness): CheckParts {
     return {
       ...this.storeParts(),
-      // One of its own: a check must not take the claims of this process's pulls for its own.
-      liveness: this.liveness.another(),
+      liveness,
       registry: this.options.registry ?? {},
       syscalls: loadSyscalls,
     };
@@ -202,7 +202,9 @@ export class Parts {
       ([{ Containers }, backends]) => {
         const { paths, metadata, directories, storeLock, owner, liveness, disk, reserve } = this;
         const sync = () => disk.all();
-        return new Containers({ paths, metadata, backends, directories, storeLock, owner, liveness, sync, reserve });
+        const makerWaits = { timeout: this.options.lockTimeout, onLongWait: warnOfMaker(this.events) };
+        const shared = { paths, metadata, backends, directories, storeLock, owner, liveness };
+        return new Containers({ ...shared, makerWaits, sync, reserve });
       },
     );
     return this.#containers;
@@ -211,7 +213,7 @@ export class Parts {
   pruner(): Promise<Pruner> {
     this.#pruner ??= import('../prune/pruner.js').then(({ Pruner }) => {
       const { paths, metadata, storeLock, sweeper } = this;
-      const liveness = this.liveness.another();
+      const { liveness } = this;
       return new Pruner({ paths, metadata, liveness, storeLock, sweeper, isShared: this.options.records !== 'memory' });
     });
     return this.#pruner;
@@ -220,15 +222,10 @@ export class Parts {
   recovery(): Promise<Recovery> {
     this.#recovery ??= Promise.all([import('./recovery.js'), this.containers()]).then(([{ Recovery }, containers]) => {
       const { paths, metadata, storeLock, sweeper, directories, owner } = this;
-      const shared = { paths, metadata, liveness: this.liveness.another(), storeLock, sweeper };
+      const shared = { paths, metadata, liveness: this.liveness, storeLock, sweeper };
       return new Recovery({ ...shared, directories, owner, containers, syscalls: loadSyscalls });
     });
     return this.#recovery;
-  }
-
-  /** Gives back what pulls that have ended still hold in the records. */
-  async letGo(): Promise<void> {
-    await (await this.#images)?.letGo();
   }
 
   /** Sets space aside again that was given up, when there is room. */
@@ -302,6 +299,15 @@ function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile
     if (systemCode(error) === 'ENOTSUP') return undefined;
     throw fileError(error, 'open the lock', paths.lock);
   }
+}
+
+function warnOfMaker(events: ProvisionerEmitter): (containerId: string, pid: number, waited: number) => void {
+  return (containerId, pid, waited) =>
+    events.emit('warning', {
+      code: 'CONTAINER_WAIT',
+      message: `waiting for ${Math.round(waited / 1000)} s for process ${pid}, which is making a root filesystem of container ${containerId}`,
+      details: { containerId, pid, waited: Math.round(waited) },
+    });
 }
 
 function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {

@@ -314,8 +314,10 @@ export class Provisioner {
       const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
       const { checkStore } = await import('../check/check-store.js');
       const run = { mode: full ? 'full' : 'quick', signal, report } as const;
-      const parts = this.#parts.checkParts();
-      return checkStore({ ...parts, registry: overridden(parts.registry, registry) }, run, repair);
+      return this.#parts.liveness.during((liveness) => {
+        const parts = this.#parts.checkParts(liveness);
+        return checkStore({ ...parts, registry: overridden(parts.registry, registry) }, run, repair);
+      });
     });
   }
 
@@ -358,10 +360,6 @@ export class Provisioner {
 
   /** Runs what frees space, on a full disk too. */
   async #freeing<T>(work: () => Promise<T>): Promise<T> {
-    const all = async () => {
-      await this.#parts.letGo();
-      return work();
-    };
-    return this.#operations.run(() => this.#parts.reserve.freeing(all));
+    return this.#operations.run(() => this.#parts.reserve.freeing(work));
   }
 }

@@ -4,6 +4,7 @@ import { crashPoint } from '../crash-points.js';
 import { fileError, firstLine, throwIfAborted } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
+import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -73,7 +74,11 @@ export class Recovery {
   }
 
   async run(options: RecoverOptions): Promise<RecoveryReport> {
-    const { paths, metadata, sweeper, storeLock, syscalls, liveness } = this.#parts;
+    return this.#parts.liveness.during((liveness) => this.#run(options, liveness));
+  }
+
+  async #run(options: RecoverOptions, liveness: Liveness): Promise<RecoveryReport> {
+    const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
     const staging = await reconcileStaging(paths, metadata, sweeper, syscalls(), liveness);
     liveness.tidy();
     crashPoint('recover.leasesDropped');
@@ -162,12 +167,14 @@ export class Recovery {
     for await (const container of unhurried((await metadata.listContainers(owner)).toReversed())) {
       throwIfAborted(signal);
       const { id } = container;
-      if (container.rootfses.some(isBeingMade)) continue;
+      const beingMade = container.rootfses.find(isBeingMade);
       if (known !== undefined && !known.has(id)) {
-        if (await done(id, () => containers.destroyAlone(id, signal))) destroyed.push(id);
+        if (beingMade !== undefined) untrusted.push(justBeingMade(id, beingMade));
+        else if (await done(id, () => containers.destroyAlone(container, signal))) destroyed.push(id);
         continue;
       }
       for (const rootfs of container.rootfses) {
+        if (isBeingMade(rootfs)) continue;
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
           const isStillHalf = (now: RootfsRecord) => isHalf(now, path);
@@ -208,6 +215,10 @@ async function failureOf(work: () => Promise<void>): Promise<string | undefined>
   } catch (error) {
     return firstLine(error);
   }
+}
+
+function justBeingMade(containerId: string, { maker = '' }: RootfsRecord): { containerId: string; reason: string } {
+  return { containerId, reason: `process ${pidOf(maker)} is just making a root filesystem of it` };
 }
 
 /** A copy whose maker died, or what a destroy had not taken away yet. */

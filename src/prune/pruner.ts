@@ -30,7 +30,6 @@ export interface PruneReport {
 export interface PrunerParts {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
-  /** Of its own, so that pulls of this very provisioner wait for its claims too. */
   readonly liveness: Liveness;
   readonly storeLock: StoreLock;
   readonly sweeper: Sweeper;
@@ -103,25 +102,31 @@ export class Pruner {
       if (this.#parts.liveness.isAlive(lease.process)) living.push(lease);
       else dead.push(lease.pull);
     }
-    if (!dryRun) await metadata.closeLeases(dead);
+    if (!dryRun) {
+      await metadata.closeLeases(dead);
+      await metadata.dropDeadClaims(this.#parts.liveness.isAlive);
+    }
     return living;
   }
 
   async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {
-    const { storeLock, metadata, sweeper, isShared } = this.#parts;
+    const { storeLock, metadata, sweeper, isShared, liveness } = this.#parts;
     if (isShared && !storeLock.spansProcesses) throw cannotLock();
     const removal = { images: plan.images, layers: await mapUnhurried(plan.layers, (layer) => layer.id) };
     await metadata.prepareRemoval(removal);
     const retired: string[] = [];
     const asked = performance.now();
     let got = asked;
-    const removed = await storeLock.withExclusive(
-      'prune',
-      () => {
-        got = performance.now();
-        return this.#remove(removal, exactly, retired);
-      },
-      signal,
+    // A life of its own, so that pulls of this very provisioner wait for its claims too.
+    const removed = await liveness.during((own) =>
+      storeLock.withExclusive(
+        'prune',
+        () => {
+          got = performance.now();
+          return this.#remove(removal, exactly, retired, own);
+        },
+        signal,
+      ),
     );
     const released = performance.now();
     crashPoint('prune.released');
@@ -137,10 +142,10 @@ export class Pruner {
     return { ...judged, bytesFreed, lockWaited: got - asked, lockHeld: released - got };
   }
 
-  /** With the lock held. @param retired gets what is to be swept */
-  async #remove(removal: Removal, exactly: boolean, retired: string[]): Promise<Removed> {
-    const { paths, metadata, sweeper, liveness } = this.#parts;
-    const removed = await metadata.removeUnused(removal, liveness.identity, exactly);
+  /** With the lock held. @param retired gets what is to be swept @param own whose claims keep pulls away meanwhile */
+  async #remove(removal: Removal, exactly: boolean, retired: string[], own: Liveness): Promise<Removed> {
+    const { paths, metadata, sweeper } = this.#parts;
+    const removed = await metadata.removeUnused(removal, own.identity, exactly);
     crashPoint('prune.decided');
     try {
       for await (const layer of unhurried(removed.layers)) {
@@ -150,8 +155,8 @@ export class Pruner {
       }
       crashPoint('prune.marked');
     } finally {
-      // All of them: those too that an earlier prune could not give back because the disk was full.
-      await metadata.releaseLayerClaims(liveness.identity);
+      // Where that cannot be written, on a full disk for one, they count for nothing in a moment all the same: this life ends.
+      await metadata.releaseLayerClaims(own.identity).catch(() => {});
     }
     return removed;
   }

@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { parse } from 'smol-toml';
+import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
 import type { Endpoint } from './endpoint.js';
@@ -75,7 +75,9 @@ function parseToml(text: string, path: string): unknown {
   try {
     return parse(text);
   } catch (error) {
-    throw malformed(path, 'it is not TOML', error);
+    // The parser's own error quotes the file, in which secrets may stand.
+    const place = error instanceof TomlError ? `, see line ${error.line}, column ${error.column}` : '';
+    throw malformed(path, `it is not TOML${place}`);
   }
 }
 
@@ -167,6 +169,6 @@ function parseDuration(text: string, file: string): number {
   return Math.max(1, Math.round(milliseconds));
 }
 
-function malformed(path: string, problem: string, cause?: unknown) {
-  return badSetting(`${path} is malformed: ${problem}`, 'see docs/registries.md for what it may hold', { path }, cause);
+function malformed(path: string, problem: string) {
+  return badSetting(`${path} is malformed: ${problem}`, 'see docs/registries.md for what it may hold', { path });
 }

@@ -29,6 +29,9 @@ export async function sendRequest(
   });
 }
 
+/** Interim answers before the one that counts; each begins the wait for it anew. More have no use: Go's client takes five as well. */
+const INTERIM_MAX = 5;
+
 /** Hands on to the body what undici reads. Undici's own streams would keep what lies in memory that is used again. */
 class ResponseHandler implements Dispatcher.DispatchHandler {
   readonly #resolve: (answer: Answer) => void;
@@ -36,6 +39,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #body: ResponseBody | undefined;
+  #interim = 0;
 
   constructor(resolve: (answer: Answer) => void, reject: (reason: unknown) => void, signal: AbortSignal | undefined) {
     this.#resolve = resolve;
@@ -52,7 +56,12 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // What comes before the answer. @see RFC 9110, section 15.2
-    if (status < 200) return;
+    if (status < 200) {
+      this.#interim += 1;
+      if (this.#interim > INTERIM_MAX)
+        controller.abort(new Error(`more than ${INTERIM_MAX} interim answers, and no other`));
+      return;
+    }
     const length = Number(headers['content-length'] ?? Number.NaN);
     this.#body = new ResponseBody(controller, Number.isSafeInteger(length) ? length : undefined);
     this.#resolve({ status, headers, body: this.#body });

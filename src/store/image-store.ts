@@ -15,7 +15,7 @@ import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { type PullTerms, pullKey } from './pull-key.js';
 import { type ImageStoreParts, PullRunner, type RunImage } from './pull-runner.js';
-import { type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
+import { announcing, type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
 
 export interface PullRequest {
   readonly platform: Platform;
@@ -63,14 +63,10 @@ export class ImageStore {
   async pull(source: Source, request: PullRequest): Promise<PulledImage> {
     const absolute = withAbsolutePath(source);
     const { names, force = true, signal, platform } = request;
-    const run: RunPull = (pullId, cancel, given) =>
+    const run: RunPull = (pullId, cancel, given, liveness) =>
       // It may go on for a moment when its last caller has gone.
-      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given }));
-    const shared = async () => {
-      await this.#runner.clear();
-      return this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run);
-    };
-    return this.#track(shared());
+      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given, liveness }));
+    return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
   }
 
   /** Notes that a stored image was asked for, so that no prune takes it for one that nobody uses. Nobody is refused it because that cannot be written. */
@@ -101,10 +97,16 @@ export class ImageStore {
     const given = (ofSource: readonly string[]) => request.names ?? ofSource;
     const load = async () => {
       // Its id for its terms: a stream is read once, so nobody can share it.
-      const { metadata, liveness } = this.#parts;
-      const announced = { pull: pullId, source, platform, terms: pullId, process: liveness.identity };
-      await metadata.announcePull(announced, liveness.isAlive);
-      return this.#runner.run({ pullId, signal: request.signal, given }, source, request, async (staging, signal) => {
+      const { metadata } = this.#parts;
+      const liveness = this.#parts.liveness.another();
+      await announcing(liveness, () =>
+        metadata.announcePull(
+          { pull: pullId, source, platform, terms: pullId, process: liveness.identity },
+          liveness.isAlive,
+        ),
+      );
+      const context = { pullId, signal: request.signal, given, liveness };
+      return this.#runner.run(context, source, request, async (staging, signal) => {
         const { openArchive } = await import('../pull/open-archive.js');
         return openArchive(input, {
           platform: request.platform,
@@ -168,11 +170,6 @@ export class ImageStore {
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
     await this.#runner.idle();
-  }
-
-  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
-  async letGo(): Promise<void> {
-    await this.#runner.letGo();
   }
 
   /** What a source need not be asked for. */

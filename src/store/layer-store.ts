@@ -50,6 +50,8 @@ export interface LayerStoreParts {
 /** One pull's view of the store: where it stages, and how long it lives. */
 export interface PullContext {
   readonly pullId: string;
+  /** Whose claims its layers are. */
+  readonly liveness: Liveness;
   readonly signal: AbortSignal;
   /** Told how far its layers are. */
   readonly tracker: PullTracker;
@@ -62,6 +64,8 @@ export interface PullContext {
 interface StagedLayer {
   readonly directory: string;
   readonly record: LayerRecord;
+  /** Of those who wait for it. */
+  readonly signal: AbortSignal;
 }
 
 /** Between two looks at a layer that another process unpacks, in milliseconds. */
@@ -80,8 +84,6 @@ export class LayerStore {
   readonly #flights = new LayerFlights();
   readonly #hostLimits = new HostLimits();
   readonly #turns = new Turns();
-  /** Layers that are done with, and whose claims are held: not for long, unless the disk is full. */
-  readonly #done = new Set<LayerId>();
   /** Pulls that wait for a layer which another pull of this process unpacks. */
   readonly #watchers = new Map<LayerId, Set<PullTracker>>();
 
@@ -138,17 +140,16 @@ export class LayerStore {
       return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
     };
     await this.#fly(id, pull, ({ signal }) => {
-      return this.#storeOnce(id, paths.stagedLayer(pull.pullId, id), this.#batch(1), signal, make, () => {});
+      return this.#storeOnce(
+        id,
+        paths.stagedLayer(pull.pullId, id),
+        this.#batch(1),
+        { ...pull, signal },
+        make,
+        () => {},
+      );
     });
     return (await metadata.getLayer(id)) !== undefined;
-  }
-
-  /** Gives back the claims on layers that are done with. */
-  async letGo(): Promise<void> {
-    const { metadata, reserve, liveness } = this.#parts;
-    const done = [...this.#done];
-    if (done.length > 0) await reserve.freeing(() => metadata.releaseLayerClaims(liveness.identity, done));
-    for (const id of done) this.#done.delete(id);
   }
 
   /**
@@ -183,14 +184,7 @@ export class LayerStore {
     const directory = this.#parts.paths.stagedLayer(pull.pullId, index);
     const report = (phase: LayerProgress['phase']) =>
       this.#report(pull, layer, phase, phase === 'shared' ? 0 : layer.size);
-    return this.#storeOnce(
-      layer.diffId,
-      directory,
-      batch,
-      pull.signal,
-      (staged) => this.#unpack(layer, staged, pull),
-      report,
-    );
+    return this.#storeOnce(layer.diffId, directory, batch, pull, (staged) => this.#unpack(layer, staged, pull), report);
   }
 
   /**
@@ -201,12 +195,13 @@ export class LayerStore {
     id: LayerId,
     directory: string,
     batch: CommitBatch<StagedLayer>,
-    signal: AbortSignal,
+    { signal, liveness }: Pick<PullContext, 'signal' | 'liveness'>,
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper, liveness } = this.#parts;
+    const { metadata, sweeper, reserve } = this.#parts;
     let ours: CommitBatch<StagedLayer> | undefined = batch;
+    let recorded = false;
     try {
       for (let attempt = 0; ; attempt++) {
         // All layers of an image come here at once.
@@ -217,10 +212,7 @@ export class LayerStore {
           report('stored');
           return;
         }
-        if (claim.state === 'claimed') {
-          this.#done.delete(id);
-          break;
-        }
+        if (claim.state === 'claimed') break;
         // Another process is at it. The other layers of this batch need not wait for that one.
         ours?.leave();
         ours = undefined;
@@ -237,16 +229,17 @@ export class LayerStore {
         }
         const arrival = ours ?? this.#batch(1);
         ours = undefined;
-        await arrival.arrive({ directory, record });
+        await arrival.arrive({ directory, record, signal });
+        recorded = true;
         report('done');
       } catch (error) {
         sweeper.retire(directory, 'staged');
         throw fileError(error, 'store a layer', directory);
       } finally {
-        this.#done.add(id);
-        // All layers of a batch end together: the first one lets go for all of them.
         await this.#turns.take();
-        await this.letGo();
+        // A layer that is recorded has no claim any more. What cannot be written ends with the life of the pull.
+        if (!recorded)
+          await reserve.freeing(() => metadata.releaseLayerClaims(liveness.identity, [id])).catch(() => {});
       }
     } finally {
       ours?.leave();
@@ -284,20 +277,16 @@ export class LayerStore {
 
   /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
   async #publish(staged: readonly StagedLayer[]): Promise<void> {
-    const { paths, disk, metadata, sweeper } = this.#parts;
+    const { paths, disk, metadata } = this.#parts;
     crashPoint('pull.unpacked');
     await disk.all();
     crashPoint('pull.synced');
-    for await (const { directory, record } of unhurried(staged)) {
-      const target = paths.layer(record.id);
+    for await (const layer of unhurried(staged)) {
+      const target = paths.layer(layer.record.id);
       // The claim keeps others from it; what is recorded may be in use and is never moved.
-      if ((await metadata.getLayer(record.id)) !== undefined) continue;
-      // A complete layer without a record: a crash came between the rename and the record. This one is as good as that.
-      if (existsSync(target) && !(await this.#makeRoom(record.id))) {
-        sweeper.retire(directory, 'staged');
-        continue;
-      }
-      renameSync(directory, target);
+      if ((await metadata.getLayer(layer.record.id)) !== undefined) continue;
+      if (existsSync(target)) await this.#replace(layer);
+      else renameSync(layer.directory, target);
       crashPoint('pull.oneRenamed');
     }
     disk.directory(paths.layers);
@@ -306,14 +295,22 @@ export class LayerStore {
     crashPoint('pull.layersRecorded');
   }
 
-  /** @returns false when what stands in a layer's place without a record must stay there */
-  async #makeRoom(id: LayerId): Promise<boolean> {
-    const { storeLock, sweeper, paths } = this.#parts;
-    return storeLock.withExclusive('pull', async () => {
-      if ((await new UnrecordedLayers(this.#parts).whyItStays(id)) !== undefined) return false;
+  /**
+   * A complete layer stands in its place without a record: a crash came between the rename and the record, and this one is as good as that. It stays all the
+   * same when something may show it, or when it has been recorded by now.
+   */
+  async #replace({ directory, record: { id }, signal }: StagedLayer): Promise<void> {
+    const { storeLock, sweeper, paths, metadata } = this.#parts;
+    const replace = async () => {
+      const stays =
+        (await metadata.getLayer(id)) !== undefined ||
+        (await new UnrecordedLayers(this.#parts).whyItStays(id)) !== undefined;
+      if (stays) return;
       sweeper.retire(paths.layer(id), digestHex(id));
-      return true;
-    });
+      renameSync(directory, paths.layer(id));
+    };
+    await storeLock.withExclusive('pull', replace, signal);
+    sweeper.retire(directory, 'staged');
   }
 
   /** Tells a pull of a layer that another one unpacks, until that has come to its end; unpacks it when that one has failed. */

@@ -4,6 +4,7 @@ import type { PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
 import { firstLine, isProvisionerError } from '../errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
+import type { Liveness } from '../locks/liveness.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pull-records.js';
 import type { Offer, OfferedImage } from '../pull/puller.js';
@@ -23,6 +24,8 @@ export interface RunContext {
   /** Announced. */
   readonly pullId: string;
   readonly signal: AbortSignal | undefined;
+  /** Its life, which ends with it. */
+  readonly liveness: Liveness;
   /** The names that the image is to be given, when the source calls it `ofSource`. */
   readonly given: (ofSource: readonly string[]) => readonly string[];
 }
@@ -49,8 +52,6 @@ export interface RunImage extends ImageRecord {
 export class PullRunner {
   readonly #parts: ImageStoreParts;
   readonly #layers: LayerStore;
-  /** Pulls that have ended and whose records are open: not for long, unless the disk is full. */
-  readonly #ended = new Map<string, Ending | undefined>();
   /** Pulls that have failed and go on for others. */
   readonly #goingOn = new Set<Promise<void>>();
 
@@ -61,7 +62,7 @@ export class PullRunner {
 
   /** @param open reads what the source offers @throws what it throws, and what `unpackLayer` and `admit` throw */
   async run(
-    { pullId, signal, given }: RunContext,
+    { pullId, signal, given, liveness }: RunContext,
     source: string,
     options: RunOptions,
     open: (staging: string, signal: AbortSignal) => Promise<Offer>,
@@ -76,7 +77,7 @@ export class PullRunner {
         if (current !== undefined) await metadata.reportPull(pullId, { image: current, layers });
       },
     });
-    const pull: PullContext = { pullId, tracker, ...pullSignal(signal), atWork: new Set() };
+    const pull: PullContext = { pullId, liveness, tracker, ...pullSignal(signal), atWork: new Set() };
     let offer: Offer | undefined;
     let ending: Ending | undefined;
     try {
@@ -154,34 +155,19 @@ export class PullRunner {
     return { ...record, given: names, ofSource: image.names };
   }
 
-  /** Gives back what pulls that have ended still hold in the records, which a full disk may have kept them from. */
-  async letGo(): Promise<void> {
-    const { metadata, reserve } = this.#parts;
-    await this.#layers.letGo();
-    for (const [pullId, ending] of [...this.#ended]) {
-      await reserve.freeing(() =>
-        ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at),
-      );
-      this.#ended.delete(pullId);
-    }
-  }
-
-  /** What an earlier pull could not give back would have later pulls of the same wait for it. */
-  async clear(): Promise<void> {
-    if (this.#ended.size > 0) await this.letGo().catch(() => {});
-  }
-
   #goOn(ended: Promise<void>): void {
     this.#goingOn.add(ended);
     void ended.then(() => this.#goingOn.delete(ended));
   }
 
   /** Takes everything away. What goes wrong with that is told as a warning: it makes no failure of a success, and is not the reason of a failure. */
-  async #end({ pullId, tracker, atWork }: PullContext, offer: Offer | undefined, ending: Ending | undefined) {
+  async #end({ pullId, tracker, atWork, liveness }: PullContext, offer: Offer | undefined, ending: Ending | undefined) {
     await this.#warning(pullId, () => tracker.close());
     await Promise.allSettled(atWork);
     await this.#warning(pullId, async () => offer?.close());
     await this.#warning(pullId, () => this.#unstage(pullId, ending));
+    // What it could not give back counts for nothing from here on.
+    liveness.close();
   }
 
   async #warning(pullId: string, step: () => Promise<void>): Promise<void> {
@@ -198,16 +184,19 @@ export class PullRunner {
 
   /** On a full disk the records can be written when what was staged is gone. */
   async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
-    const { paths, sweeper } = this.#parts;
-    this.#ended.set(pullId, ending);
+    const { paths, sweeper, metadata, reserve } = this.#parts;
     sweeper.retire(paths.pullStaging(pullId), 'staging');
     crashPoint('pull.unstaged');
+    const finish = () =>
+      reserve.freeing(() =>
+        ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at),
+      );
     try {
-      await this.letGo();
+      await finish();
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_NO_SPACE')) throw error;
       await sweeper.idle();
-      await this.letGo();
+      await finish();
     }
   }
 }

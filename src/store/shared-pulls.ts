@@ -7,7 +7,7 @@ import type { Liveness } from '../locks/liveness.js';
 import { pidOf } from '../locks/process-identity.js';
 import { SingleFlight } from '../locks/single-flight.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import type { PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
+import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
 import type { StorePaths } from '../paths.js';
 import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
 import { PullTracker } from './pull-tracker.js';
@@ -39,11 +39,12 @@ export interface LandedPull {
   readonly names: readonly string[];
 }
 
-/** Runs a pull that has been announced, and leaves its outcome in the records. `given` says which names its callers want by now. */
+/** Runs a pull that has been announced, and leaves its outcome in the records. `given` says which names its callers want by now; `liveness` is its life, which ends with it. */
 export type RunPull = (
   pullId: string,
   signal: AbortSignal,
   given: (ofSource: readonly string[]) => readonly string[],
+  liveness: Liveness,
 ) => Promise<LandedPull>;
 
 /** Between two looks at what another process pulls, in milliseconds. */
@@ -99,7 +100,7 @@ export class SharedPulls {
     const callers = this.#callers.get(flight) ?? new Set();
     this.#callers.set(flight, callers.add(caller));
     const given = (ofSource: readonly string[]) => [...new Set([...callers].flatMap((one) => one.names ?? ofSource))];
-    const work = (signal: AbortSignal) => this.#land(key, (pullId) => run(pullId, signal, given), signal);
+    const work = (signal: AbortSignal) => this.#land(key, (pullId, own) => run(pullId, signal, given, own), signal);
     try {
       return await this.#flights.run(flight, work, caller.signal);
     } finally {
@@ -108,16 +109,23 @@ export class SharedPulls {
     }
   }
 
-  async #land(key: PullKey, run: (pullId: string) => Promise<LandedPull>, signal: AbortSignal): Promise<LandedPull> {
+  async #land(
+    key: PullKey,
+    run: (pullId: string, liveness: Liveness) => Promise<LandedPull>,
+    signal: AbortSignal,
+  ): Promise<LandedPull> {
     const { metadata, paths, sweeper, liveness } = this.#parts;
     const asked = Date.now();
     for (;;) {
       throwIfAborted(signal);
       const pull = randomUUID();
-      const announced = await metadata.announcePull({ ...key, pull, process: liveness.identity }, liveness.isAlive);
+      const own = liveness.another();
+      const announced = await announcing(own, () =>
+        metadata.announcePull({ ...key, pull, process: own.identity }, liveness.isAlive),
+      );
       if (announced.state === 'announced') {
         for (const dead of announced.replaced) sweeper.retire(paths.pullStaging(dead), 'staging');
-        return run(pull);
+        return run(pull, own);
       }
       const outcome = await this.#outcomeOf(announced.pull, asked, signal);
       if (outcome?.result.kind === 'stored') return outcome.result;
@@ -192,5 +200,17 @@ function follow(tracker: PullTracker, { layers }: PullRecord): void {
   for (const { layer, phase, bytes } of layers) {
     const over = phase === 'done' || phase === 'stored';
     tracker.updateIfChanged(layer, over || phase === 'waiting' ? phase : 'shared', bytes);
+  }
+}
+
+/** A life for a pull, which goes on when that is announced; whoever runs the pull ends it. */
+export async function announcing(own: Liveness, announce: () => Promise<PullAnnouncement>): Promise<PullAnnouncement> {
+  try {
+    const announced = await announce();
+    if (announced.state !== 'announced') own.close();
+    return announced;
+  } catch (error) {
+    own.close();
+    throw error;
   }
 }

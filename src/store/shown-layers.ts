@@ -13,12 +13,17 @@ const BY_DESCRIPTOR = '/proc/self/fd/';
  */
 export class ShownLayers {
   readonly #names: ReadonlySet<string>;
-  /** A mount of which it cannot be told what it shows: any layer then. */
+  /** Why any layer may be shown. */
   readonly #unknown: string | undefined;
 
   private constructor(names: ReadonlySet<string>, unknown: string | undefined) {
     this.#names = names;
     this.#unknown = unknown;
+  }
+
+  /** Where it could not be found out, any layer may be shown. @param reason as a clause */
+  static unknown(reason: string): ShownLayers {
+    return new ShownLayers(new Set(), reason);
   }
 
   /** @param isRecorded whether the records name a rootfs: then they name its layers too */
@@ -32,7 +37,7 @@ export class ShownLayers {
       store ??= { layers: table.locate(layers) ?? layers, containers: table.locate(containers) ?? containers };
       for (const mount of table.mounts) {
         for (const name of namesIn(mount, table, store.layers, layers)) names.add(name);
-        if (unknown === undefined && isUntold(mount, table, store.containers, isRecorded)) unknown = mount.target;
+        if (unknown === undefined && isUntold(mount, table, store.containers, isRecorded)) unknown = untold(mount);
       }
     }
     return new ShownLayers(names, unknown);
@@ -41,9 +46,7 @@ export class ShownLayers {
   /** Why a layer may be in use, as a clause; undefined when no mount shows it. @param name of its directory */
   whyInUse(name: string): string | undefined {
     if (this.#names.has(name)) return 'a mount of this machine shows it';
-    return this.#unknown === undefined
-      ? undefined
-      : `the mount at ${this.#unknown} may show it, and no record tells what that is made of`;
+    return this.#unknown;
   }
 }
 
@@ -68,6 +71,10 @@ function isUntold(
   if (type !== 'overlay' || !options.includes(BY_DESCRIPTOR)) return false;
   const id = rootfsIdOf(target);
   return id !== undefined && !isRecorded(id) && table.locate(dirname(target))?.startsWith(`${containers}/`) === true;
+}
+
+function untold({ target }: Mount): string {
+  return `the mount at ${target} may show it, and no record tells what that is made of`;
 }
 
 /** The namespace has another root by now, as a container's has: what its mounts were made of cannot be found from there. */

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
+import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
+import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { readNames } from '../tree/read-names.js';
 import { unhurried } from '../unhurried.js';
 import { WorkerPool } from '../workers/worker-pool.js';
@@ -109,7 +111,7 @@ export class Sweeper {
 
   async #sweepOne(path: string): Promise<void> {
     try {
-      await this.#pool.run('remove-tree', { path, gentle: true });
+      await this.#remove(path);
       this.#parked.delete(path);
       clearTimeout(this.#retries.get(path));
       this.#retries.delete(path);
@@ -118,6 +120,18 @@ export class Sweeper {
       this.#park(path, error);
     } finally {
       this.#waiting.delete(path);
+    }
+  }
+
+  /** What is still mounted in it, by a process that went on when it was destroyed, is let go of and not deleted. */
+  async #remove(path: string): Promise<void> {
+    const remove = () => this.#pool.run('remove-tree', { path, gentle: true });
+    try {
+      await remove();
+    } catch (error) {
+      if (systemCode(error) !== 'EBUSY' || this.#closed) throw error;
+      await letGoOfTree(loadSyscalls(), path);
+      await remove();
     }
   }
 

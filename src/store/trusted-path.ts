@@ -94,9 +94,12 @@ function danglingLink(path: string, link: string, missing: string): ProvisionerE
   );
 }
 
-/** Whether a user other than the owner may write. A group with the owner's own number is taken for the private one that many systems give each user. */
+/**
+ * Whether a user other than the owner may write. A group with the owner's own number is taken for the private one that many systems give each user; but root's,
+ * which programs of all sorts are started with, is none. An ACL that lets anybody write shows in the bits of the group too. @see acl(5), "Correspondence between ACL entries and file permission bits"
+ */
 export function isWritableByOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
-  return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== uid);
+  return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && (gid !== uid || uid === 0));
 }
 
 export function octal({ mode }: Pick<Stats, 'mode'>): string {

@@ -1,3 +1,4 @@
+import { firstLine, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
@@ -69,6 +70,11 @@ export class UnrecordedLayers {
     const { metadata, paths } = this.#parts;
     const recorded = new Set<string>();
     for (const { rootfses } of await metadata.listContainers()) for (const { id } of rootfses) recorded.add(id);
-    return ShownLayers.read(paths, (id) => recorded.has(id));
+    try {
+      return await ShownLayers.read(paths, (id) => recorded.has(id));
+    } catch (error) {
+      if (systemCode(error) === undefined) throw error;
+      return ShownLayers.unknown(`what is mounted on this machine cannot be found out: ${firstLine(error)}`);
+    }
   }
 }

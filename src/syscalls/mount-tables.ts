@@ -49,46 +49,69 @@ export class MountTable {
 /**
  * The mount tables of this machine: first that of this process's own namespace, then that of every other one in which there is a process that this one may
  * look at. Read in pieces, since with ten thousand mounts a table has 14 MB.
- * @returns none where the system has no such tables
+ * @returns none on systems that have no such tables @throws an error of the system when it cannot be found out
  */
 export async function* mountTables(): AsyncGenerator<MountTable> {
-  for (const process of await oneOfEachNamespace()) {
-    const mounts: Mount[] = [];
+  for (const processes of await namespaces()) {
+    // The next one when one has ended meanwhile.
+    for (const process of processes) {
+      const table = await tableOf(process);
+      if (table === undefined) continue;
+      yield table;
+      break;
+    }
+  }
+}
+
+/** @returns undefined when the process has ended */
+async function tableOf(process: string): Promise<MountTable | undefined> {
+  const mounts: Mount[] = [];
+  try {
     for await (const line of linesOf(join('/proc', process, 'mountinfo'))) {
       const mount = parse(line);
       if (mount !== undefined) mounts.push(mount);
     }
-    if (mounts.length > 0) yield new MountTable(mounts);
+  } catch (error) {
+    if (isOutOfSight(error)) return undefined;
+    throw error;
   }
+  return mounts.length === 0 ? undefined : new MountTable(mounts);
 }
 
-/** This process, and one of each other mount namespace, as they are called in /proc. */
-async function oneOfEachNamespace(): Promise<string[]> {
-  const names = await readdir('/proc').catch(() => []);
-  const found = new Map<string, string>();
-  for (const name of ['self', ...names.filter((each) => /^\d+$/.test(each))]) {
+/** The processes of each mount namespace, as they are called in /proc; first those of this one. */
+async function namespaces(): Promise<string[][]> {
+  const found = new Map<string, string[]>();
+  for (const name of await processes()) {
     try {
       const namespace = await readlink(join('/proc', name, 'ns/mnt'));
-      if (!found.has(namespace)) found.set(namespace, name);
+      found.set(namespace, [...(found.get(namespace) ?? []), name]);
     } catch (error) {
-      // It has ended, or is somebody's whom this process may not look at.
-      if (systemCode(error) === undefined) throw error;
+      if (!isOutOfSight(error)) throw error;
     }
   }
   return [...found.values()];
 }
 
+async function processes(): Promise<string[]> {
+  try {
+    return ['self', ...(await readdir('/proc')).filter((name) => /^\d+$/.test(name))];
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' && process.platform !== 'linux') return [];
+    throw error;
+  }
+}
+
+/** A process that has ended, or is somebody's whom this one may not look at. Any other error, such as no descriptor left, says nothing of what is mounted. */
+function isOutOfSight(error: unknown): boolean {
+  return ['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'EINVAL'].includes(systemCode(error) ?? '');
+}
+
 async function* linesOf(path: string): AsyncGenerator<string> {
   let rest = '';
-  try {
-    for await (const piece of createReadStream(path, { encoding: 'utf8' })) {
-      const lines = (rest + piece).split('\n');
-      rest = lines.pop() ?? '';
-      yield* lines;
-    }
-  } catch (error) {
-    // Its process has ended meanwhile.
-    if (systemCode(error) === undefined) throw error;
+  for await (const piece of createReadStream(path, { encoding: 'utf8' })) {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
   }
 }
 

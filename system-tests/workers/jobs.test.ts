@@ -170,7 +170,7 @@ const rows: { readonly [Kind in JobKind]: Row<Kind> } = {
       const { plan } = await provisioner.pruneImages([], { dryRun: true });
       await provisioner.close();
       const removal = { images: plan.images, layers: plan.layers.map(({ id }) => id) };
-      return { ...place, removal, process: `${'0'.repeat(32)}.1.1`, exactly: false };
+      return { ...place, removal, process: `${'0'.repeat(32)}.1`, exactly: false };
     },
     cancelled: 'whole',
   },
