@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isProvisionerError } from '../errors.js';
+import { writeOwnFile } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
+import { makeDirectories } from '../tree/make-directories.js';
 
 /** Several files, because a full disk may be out of inodes too: the database wants two for its log, a rename none. */
 const FILES = 4;
@@ -25,14 +27,14 @@ export class Reserve {
   ensure(): void {
     let piece = '';
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      makeDirectories(this.#directory);
       for (let n = 0; n < FILES; n++) {
         const path = join(this.#directory, String(n));
         // A crash may have left a part of one, which holds as little as it is.
         if (statSync(path, { throwIfNoEntry: false })?.size === FILE_BYTES) continue;
         piece = path;
         // Not zeros: a file system that compresses would set nothing aside.
-        writeFileSync(path, randomBytes(FILE_BYTES), { mode: 0o600 });
+        writeOwnFile(path, randomBytes(FILE_BYTES));
       }
     } catch {
       // Half a piece takes space that somebody may need, and is not there to be given up for a while.
