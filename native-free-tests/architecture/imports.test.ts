@@ -6,7 +6,8 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM = 'errors config crash-points unhurried check-document check-options foreign-file native-loading';
+const BOTTOM =
+  'errors config crash-points unhurried check-document check-options foreign-file own-files native-loading';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal zstd`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
@@ -20,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   unhurried: '',
   'check-document': '',
   'foreign-file': 'errors',
+  'own-files': '',
   'native-loading': '',
   //
   image: BOTTOM,

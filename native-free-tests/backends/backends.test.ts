@@ -11,8 +11,10 @@ const cannot: BackendVerdict = { usable: false, reason: 'mounting is not permitt
 const inDirectory = (directory: string) => () => join(directory, 'probe-');
 const failing = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
 
-/** Backends of which overlay gives these verdicts in turn, the last one for ever. */
-function withOverlay(...verdicts: (() => BackendVerdict)[]) {
+/** Backends of which overlay gives these verdicts in turn, the last one for ever, and the others work. */
+const withOverlay = (...verdicts: (() => BackendVerdict)[]) => backendsOf(verdicts, works);
+
+function backendsOf(verdicts: (() => BackendVerdict)[], copy: BackendVerdict) {
   let probes = 0;
   const told: string[] = [];
   const make = (name: BackendName, probe: () => BackendVerdict): Backend => ({
@@ -28,7 +30,7 @@ function withOverlay(...verdicts: (() => BackendVerdict)[]) {
     probes++;
     return (verdicts[Math.min(probes, verdicts.length) - 1] as () => BackendVerdict)();
   };
-  const backends = new Backends([make('overlay', overlay), make('copy', () => works), make('bind', () => works)], {
+  const backends = new Backends([make('overlay', overlay), make('copy', () => copy), make('bind', () => works)], {
     probeDirectory: '/store/staging',
     probeName: () => 'probe',
     onFallback: (reason) => void told.push(reason),
@@ -101,6 +103,12 @@ describe('auto', () => {
     const { backends, told } = withOverlay(() => cannot);
     for (let round = 0; round < 3; round++) expect(backends.choose('auto').name).toBe('copy');
     expect(told).toEqual([cannot.reason]);
+  });
+
+  it('does not say that it settles for copy where copies cannot be made either', () => {
+    const { backends, told } = backendsOf([() => cannot], { usable: false, reason: 'marks cannot be seen' });
+    expect(backends.choose('auto').name).toBe('copy');
+    expect(told).toEqual([]);
   });
 
   it('says nothing when copy was asked for, or when overlay works', () => {

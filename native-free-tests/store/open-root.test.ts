@@ -78,9 +78,9 @@ function madeStore(root: string): StorePaths {
 }
 
 describe.skipIf(!hasUsers)('the root of a store', () => {
-  it('is for its user alone, with all that is in it, whatever the umask is', () => {
+  it.each([0, 0o777, 0o277, 0o177])('is for its user alone, with all that is in it, with the umask %o', (mask) => {
     const root = join(temporaryDirectory(), 'deep', 'store');
-    const umask = process.umask(0);
+    const umask = process.umask(mask);
     try {
       open(root);
     } finally {

@@ -77,14 +77,15 @@ export class Backends {
   }
 
   #best(): Backend {
+    const copy = this.#backends.get('copy') as Backend;
     const overlay = this.#backends.get('overlay');
-    if (overlay !== undefined) {
-      const verdict = this.#verdict(overlay);
-      if (verdict.usable) return overlay;
-      this.#throwShortage(verdict);
-      this.#tellFallback(verdict.reason);
-    }
-    return this.#backends.get('copy') as Backend;
+    if (overlay === undefined) return copy;
+    const verdict = this.#verdict(overlay);
+    if (verdict.usable) return overlay;
+    this.#throwShortage(verdict);
+    // Where nothing can be copied either, that is what is said when it is tried.
+    if (this.#verdict(copy).usable) this.#tellFallback(verdict.reason);
+    return copy;
   }
 
   #tellFallback(reason: string): void {

@@ -1,5 +1,5 @@
-import { mkdtempSync } from 'node:fs';
 import { systemCode } from '../errors.js';
+import { makeOwnPlace } from '../own-files.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { BackendVerdict } from './backend.js';
 
@@ -26,7 +26,7 @@ const SHORTAGES: ReadonlySet<string> = new Set([
 export function probeIn(prefix: () => string, attempt: (place: string) => BackendVerdict): BackendVerdict {
   let place: string | undefined;
   try {
-    place = mkdtempSync(prefix());
+    place = makeOwnPlace(prefix());
     return attempt(place);
   } catch (error) {
     // Ours tell of a file that could not be made, and keep the system's beneath.

@@ -1,11 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { isProvisionerError, systemCode } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { makeOwnDirectory, writeOwnFile } from '../own-files.js';
 import { parkedDraft, parkedParts, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
+import { makeDirectories } from '../tree/make-directories.js';
 import { syncDirectories } from './sync-directories.js';
 
 /** What `users.json` says. */
@@ -39,14 +41,14 @@ export class ParkedLayers {
    */
   park(copy: string, parked: ParkedLayer, nanoseconds: bigint): string {
     const draft = parkedDraft(copy);
-    mkdirSync(draft, { mode: 0o700 });
+    makeOwnDirectory(draft);
     const { layer, users } = parkedParts(draft);
-    writeFileSync(users, `${JSON.stringify(parked)}\n`, { mode: 0o600, flush: true });
+    writeOwnFile(users, `${JSON.stringify(parked)}\n`, { flush: true });
     renameSync(copy, layer);
     syncDirectories(draft);
     crashPoint('repair.parkingDrafted');
     const directory = this.#paths.parkedLayer(parked.layer, nanoseconds);
-    mkdirSync(this.#paths.parked, { recursive: true, mode: 0o700 });
+    makeDirectories(this.#paths.parked);
     renameSync(draft, directory);
     syncDirectories(this.#paths.parked, this.#paths.root);
     crashPoint('repair.parked');

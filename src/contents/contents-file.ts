@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { systemCode } from '../errors.js';
+import { makeOwnFile } from '../own-files.js';
 import { layerContents } from '../paths.js';
 import { Totals, type TreeEntry, type TreeTotals, type TreeVisitor } from './contents.js';
 import { decodeEntries, EntryEncoder } from './entry-codec.js';
@@ -38,7 +39,7 @@ export class ContentsWriter implements TreeVisitor {
 
   /** @throws like Node's `fs` */
   constructor(layerDirectory: string) {
-    this.#descriptor = openSync(layerContents(layerDirectory), 'wx', 0o600);
+    this.#descriptor = makeOwnFile(layerContents(layerDirectory), 'wx');
     try {
       this.#write(MAGIC);
     } catch (error) {

@@ -1,5 +1,6 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { systemCode } from '../errors.js';
+import { writeOwnFile } from '../own-files.js';
 import type { LockFile } from '../syscalls/lock-file.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 
@@ -108,7 +109,7 @@ export class InProcessLifeLocks implements LifeLocks {
   readonly #held = new Set<string>();
 
   hold(path: string): LifeLock {
-    writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+    writeOwnFile(path, '', { flags: 'wx' });
     this.#held.add(path);
     return { release: () => this.#held.delete(path) };
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { fileError, systemCode } from '../errors.js';
+import { ensureOwnDirectory } from '../own-files.js';
 import type { LifeLock, LifeLocks } from './life-locks.js';
 import { lifeOf, type ProcessIdentity } from './process-identity.js';
 
@@ -121,7 +122,7 @@ class Life {
 
   #begin(): { readonly name: string; readonly lock: LifeLock } {
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      ensureOwnDirectory(this.#directory);
       for (;;) {
         const name = newName();
         const lock = this.#locks.hold(this.#path(name));

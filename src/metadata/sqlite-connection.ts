@@ -1,8 +1,9 @@
-import { closeSync, constants, fchmodSync, openSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
+import { makeOwnFile } from '../own-files.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
 import { storeClosed } from './record-errors.js';
 import { sqliteDriver } from './sqlite-driver.js';
@@ -168,12 +169,7 @@ function pause(tries: number): number {
 function makePrivately(path: string): void {
   try {
     const { O_CREAT, O_EXCL, O_WRONLY } = constants;
-    const descriptor = openSync(path, O_CREAT | O_EXCL | O_WRONLY, 0o600);
-    try {
-      fchmodSync(descriptor, 0o600);
-    } finally {
-      closeSync(descriptor);
-    }
+    closeSync(makeOwnFile(path, O_CREAT | O_EXCL | O_WRONLY));
   } catch {
     // It is there, which is well, or cannot be made, which SQLite has words for.
   }

@@ -1,5 +1,6 @@
-import { closeSync, constants, existsSync, openSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, existsSync, unlinkSync } from 'node:fs';
 import type { LifeLock, LifeLocks } from '../locks/life-locks.js';
+import { makeOwnFile } from '../own-files.js';
 import { sqliteDriver } from './sqlite-driver.js';
 
 /**
@@ -8,7 +9,7 @@ import { sqliteDriver } from './sqlite-driver.js';
  */
 export class SqliteLifeLocks implements LifeLocks {
   hold(path: string): LifeLock | undefined {
-    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+    closeSync(makeOwnFile(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW));
     const database = lock(path);
     if (database === 'held' || database === undefined) return undefined;
     if (existsSync(path)) return { release: () => database.close() };

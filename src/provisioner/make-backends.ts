@@ -6,6 +6,7 @@ import type { ProvisionerEmitter } from '../events.js';
 import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
+import type { Fidelity } from '../store/fidelity.js';
 import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
@@ -17,9 +18,10 @@ export interface BackendParts {
   readonly paths: StorePaths;
   readonly liveness: Liveness;
   readonly events: ProvisionerEmitter;
+  readonly fidelity: Fidelity;
 }
 
-export function makeBackends({ format, pool, privileged, paths, liveness, events }: BackendParts): Backends {
+export function makeBackends({ format, pool, privileged, paths, liveness, events, fidelity }: BackendParts): Backends {
   const { whiteouts } = format;
   return new Backends(
     [
@@ -30,7 +32,10 @@ export function makeBackends({ format, pool, privileged, paths, liveness, events
     {
       probeDirectory: paths.staging,
       probeName: () => transientName(PROBE, liveness.identity),
-      onFallback: (reason) => tellFallback(events, reason),
+      onFallback: (reason) => {
+        // Who has heard that the store is degraded has heard what follows from it.
+        if (!fidelity.isTold) tellFallback(events, reason);
+      },
     },
   );
 }

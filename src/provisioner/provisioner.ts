@@ -11,6 +11,7 @@ import type { PrunePlan } from '../prune/plan.js';
 import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
 import type { PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
+import { takeOverStream } from '../pull/take-over-stream.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
 import { findImage } from '../store/find-image.js';
 import type { PulledImage } from '../store/image-store.js';
@@ -126,8 +127,23 @@ export class Provisioner {
     return this.#operations.run(async () => (await this.#parts.images()).pulls());
   }
 
-  /** Stores all images of a `docker save` or OCI archive. @param input a file's path, or a stream of it */
+  /**
+   * Stores all images of a `docker save` or OCI archive.
+   * @param input a file's path, or a stream of it, which is used up, and destroyed when this fails
+   */
   async load(input: string | Readable, options: LoadOptions = {}): Promise<PulledImage[]> {
+    // Before anything is waited for: a stream can fail at any moment from here on.
+    if (typeof input === 'string' || !o.LOAD_INPUT.holds(input)) return this.#load(input, options);
+    const stream = takeOverStream(input);
+    try {
+      return await this.#load(stream, options);
+    } catch (error) {
+      stream.destroy();
+      throw error;
+    }
+  }
+
+  #load(input: string | Readable, options: LoadOptions): Promise<PulledImage[]> {
     return this.#operations.run(async () => {
       checkArgument('load', 'input', o.LOAD_INPUT, input);
       checkOptions('load', o.LOAD_OPTIONS, options);

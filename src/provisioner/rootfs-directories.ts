@@ -1,7 +1,8 @@
-import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { lstatSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
+import { makeOwnDirectory } from '../own-files.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -163,7 +164,7 @@ export class RootfsDirectories {
 /** One that is there already will do. */
 function makeDirectory(path: string): void {
   try {
-    mkdirSync(path, 0o700);
+    makeOwnDirectory(path);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { type FileHandle, mkdir, rm, statfs } from 'node:fs/promises';
+import { type FileHandle, rm, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -15,6 +15,8 @@ import {
   throwIfAborted,
 } from '../errors.js';
 import { type ForeignInput, NotRegularError, openForeignInput } from '../foreign-file.js';
+import { makeOwnFile } from '../own-files.js';
+import { makeDirectories } from '../tree/make-directories.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../unpack/free-space.js';
 import type { CompressedArchive, InflateArchive } from '../unpack/inflate-archive.js';
 import { type ArchiveCompression, detectArchiveCompression, SIGNATURE_LENGTH } from './archive-compression.js';
@@ -159,7 +161,7 @@ async function spool(
   const close = (): Promise<void> => rm(path, { force: true });
   try {
     // Readable by nobody else: an image may hold what its owner keeps to himself.
-    await mkdir(options.stagingDirectory, { recursive: true, mode: 0o700 });
+    makeDirectories(resolve(options.stagingDirectory));
     await write(path);
     return { path, label, close };
   } catch (error) {
@@ -179,7 +181,7 @@ async function inflate(
 }
 
 async function copy(stream: Readable, path: string, label: string, options: SpoolOptions): Promise<void> {
-  const target = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  const target = createWriteStream(path, { fd: makeOwnFile(path, 'wx') });
   try {
     const { signal } = options;
     await pipeline([stream, checkSpace(label, options), target], signal === undefined ? {} : { signal });

@@ -1,7 +1,8 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import type { UnpackLimits } from '../config.js';
 import { writeContents } from '../contents/write-contents.js';
 import { ProvisionerError } from '../errors.js';
+import { makeOwnDirectory } from '../own-files.js';
 import { layerRootfs } from '../paths.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
@@ -82,7 +83,7 @@ async function makeIn(rootfs: string, request: SeamRequest, calls: TreeCalls, pa
   for (const layer of linking) {
     links.push({ ...layer, links: (await readStacking(stack[layer.layer] ?? '')).lowerLinks });
   }
-  mkdirSync(rootfs, 0o700);
+  makeOwnDirectory(rootfs);
   const budget = new UnpackBudget(limits);
   const step = (bytes: number): void => {
     pause();

@@ -1,3 +1,4 @@
+import { umaskTakesFromOwner } from '../own-files.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import {
   DIRECTORY,
@@ -31,12 +32,15 @@ export interface SeamWriterOptions {
   readonly pause: () => void;
 }
 
+const OWNER_MAY_ALL = 0o700;
+
 /** Writes the files of one seam. Its work is in proportion to what it is told to write, which the budget counts as it does for a layer. */
 export class SeamWriter {
   readonly #calls: TreeCalls;
   readonly #root: OpenDirectory;
   readonly #copier: EntryCopier;
   readonly #options: SeamWriterOptions;
+  readonly #givesBack = umaskTakesFromOwner();
   readonly #sourceOf: (path: BytePath) => AttributeSource;
   readonly #directories = new Map<BytePath, { source: AttributeSource; opaque: boolean }>();
   /** The directory that was written in last: most entries go where the one before went. */
@@ -84,6 +88,7 @@ export class SeamWriter {
       this.#count(0);
       this.#options.budget.keep(at.length);
       this.#parentOf(at).makeDirectory(nameOf(at));
+      if (this.#givesBack) this.#parentOf(at).setDirectoryMode(nameOf(at), OWNER_MAY_ALL);
       const isLast = at === path;
       this.#directories.set(at, {
         source: (isLast ? source : undefined) ?? this.#sourceOf(at),

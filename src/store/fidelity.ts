@@ -57,6 +57,11 @@ export class Fidelity {
     this.#parts = parts;
   }
 
+  /** It has been said that layers are less than they could be, and that all there is are copies. */
+  get isTold(): boolean {
+    return this.#told;
+  }
+
   /** Undefined for a store that is as good as this process could make it. */
   degradation(): Degradation | undefined {
     this.#known ??= { degradation: this.#find() };

@@ -1,8 +1,9 @@
-import { lstatSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileError } from '../errors.js';
 import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
+import { makeOwnPlace } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { makeDirectories } from '../tree/make-directories.js';
@@ -57,7 +58,7 @@ export function openStoreDirectory(
       if (format !== undefined) return { complete: () => format, undo };
       // From here to the end of its opening, it tells other processes that this one is at it. A recovery finds it, should it be left.
       if (!isThere(paths.alive)) makeDirectories(paths.alive, made);
-      const place = mkdtempSync(join(paths.staging, transientName(PROBE, liveness.identity)));
+      const place = makeOwnPlace(join(paths.staging, transientName(PROBE, liveness.identity)));
       draft = place;
       const whiteouts = probeWhiteouts(`${place}/`, syscalls());
       return { complete: () => told(paths, () => complete(paths, whiteouts, place)), undo };

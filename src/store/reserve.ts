@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isProvisionerError, systemCode } from '../errors.js';
+import { isProvisionerError } from '../errors.js';
+import { writeOwnFile } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
+import { makeDirectories } from '../tree/make-directories.js';
 
 /** Several files, because a full disk may be out of inodes too: the database wants two for its log, a rename none. */
 const FILES = 4;
@@ -25,16 +27,17 @@ export class Reserve {
   ensure(): void {
     let piece = '';
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      makeDirectories(this.#directory);
       for (let n = 0; n < FILES; n++) {
         const path = join(this.#directory, String(n));
-        if (existsSync(path)) continue;
+        // A crash may have left a part of one, which holds as little as it is.
+        if (statSync(path, { throwIfNoEntry: false })?.size === FILE_BYTES) continue;
         piece = path;
         // Not zeros: a file system that compresses would set nothing aside.
-        writeFileSync(path, randomBytes(FILE_BYTES), { mode: 0o600 });
+        writeOwnFile(path, randomBytes(FILE_BYTES));
       }
     } catch {
-      // Half a piece would be taken for a whole one.
+      // Half a piece takes space that somebody may need, and is not there to be given up for a while.
       if (piece !== '') rmSync(piece, { force: true });
     }
   }
@@ -44,8 +47,12 @@ export class Reserve {
     const [last] = this.#pieces().sort().reverse();
     if (last === undefined) return false;
     rmSync(join(this.#directory, last), { force: true });
-    // The directory takes an inode, too.
-    if (this.#pieces().length === 0) rmdirSync(this.#directory);
+    try {
+      // It takes an inode, too.
+      rmdirSync(this.#directory);
+    } catch {
+      // There are more pieces in it, or another process has been quicker.
+    }
     return true;
   }
 
@@ -63,9 +70,9 @@ export class Reserve {
   #pieces(): string[] {
     try {
       return readdirSync(this.#directory);
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return [];
-      throw error;
+    } catch {
+      // Whoever asks is short of space, and that is what is to be told, whatever is wrong with this.
+      return [];
     }
   }
 }

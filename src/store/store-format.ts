@@ -1,7 +1,8 @@
-import { closeSync, constants, linkSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, linkSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
+import { writeOwnFile } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
 import { openOwnFile } from '../syscalls/open-own-file.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
@@ -71,7 +72,7 @@ export function stampFormat(paths: StorePaths, whiteouts: WhiteoutFormat, draft:
   const format: StoreFormat = { version: STORE_VERSION, whiteouts };
   try {
     const file = join(draft, 'format');
-    writeFileSync(file, `${JSON.stringify(format)}\n`, { flush: true, mode: 0o600 });
+    writeOwnFile(file, `${JSON.stringify(format)}\n`, { flush: true });
     crashPoint('open.formatDrafted');
     // A link appears whole or not at all, and the first of several processes wins.
     linkSync(file, paths.format);

@@ -1,5 +1,6 @@
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
+import { umaskTakesFromOwner } from '../own-files.js';
 import { type BytePath, cPath, toBytePath } from './byte-path.js';
 import {
   AT_FDCWD,
@@ -48,6 +49,7 @@ const symlinkTarget = Buffer.alloc(4096);
 export class NativeFileTree implements FileTree {
   readonly #root: number;
   readonly #place: EntryPlace;
+  readonly #givesBack = umaskTakesFromOwner();
 
   constructor(directory: string, waysAreChecked: (root: number) => boolean = canCheckWays) {
     this.#root = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -92,6 +94,7 @@ export class NativeFileTree implements FileTree {
     this.#place.forget(path);
     const { directory, name } = this.#place.of(path);
     check(mkdirat(directory, cPath(name), mode), 'mkdir', path);
+    if (this.#givesBack) this.setMode(path, mode);
   }
   makeSymlink(target: BytePath, path: BytePath): void {
     const { directory, name } = this.#place.of(path);

@@ -16,6 +16,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
+import { umaskTakesFromOwner } from '../own-files.js';
 import { type BytePath, nodePath, toBytePath } from './byte-path.js';
 import type { LockFile } from './lock-file.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
@@ -89,6 +90,7 @@ export class NativeFreeSyscalls implements Syscalls {
 
 class NativeFreeFileTree implements FileTree {
   readonly #root: BytePath;
+  readonly #givesBack = umaskTakesFromOwner();
 
   constructor(root: BytePath) {
     this.#root = root;
@@ -125,6 +127,7 @@ class NativeFreeFileTree implements FileTree {
   }
   makeDirectory(path: BytePath, mode: number): void {
     mkdirSync(this.#path(path), mode);
+    if (this.#givesBack) this.setMode(path, mode);
   }
   makeSymlink(target: BytePath, path: BytePath): void {
     symlinkSync(nodePath(target), this.#path(path));

@@ -1,15 +1,15 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../errors.js';
 
 /**
  * Opens one of the store's own files, and nothing that stands in its place: no symlink is followed, a FIFO does not keep us waiting, and what was
  * opened is a regular file of this user. Systems without such flags or users do without.
- * @param flags as for open(2) @param mode of a file that is made; the umask may take from it
+ * @param flags as for open(2)
  * @returns the descriptor, for the caller to close
  * @throws ProvisionerError `ERR_STORE_DAMAGED` for what is no file, `ERR_PERMISSION` for one of somebody else; else like Node's `fs`
  */
-export function openOwnFile(path: string, flags: number, mode = 0o600): number {
-  const descriptor = openUnfollowed(path, flags, mode);
+export function openOwnFile(path: string, flags: number): number {
+  const descriptor = openUnfollowed(path, flags);
   try {
     const status = fstatSync(descriptor);
     if (!status.isFile()) throw notAFile(path, 'no regular file');
@@ -20,6 +20,8 @@ export function openOwnFile(path: string, flags: number, mode = 0o600): number {
         details: { path, owner: status.uid, user: us },
       });
     }
+    // The umask may have taken what other processes need to open it.
+    if ((flags & constants.O_CREAT) !== 0 && (status.mode & 0o600) !== 0o600) fchmodSync(descriptor, 0o600);
     return descriptor;
   } catch (error) {
     closeSync(descriptor);
@@ -27,9 +29,9 @@ export function openOwnFile(path: string, flags: number, mode = 0o600): number {
   }
 }
 
-function openUnfollowed(path: string, flags: number, mode: number): number {
+function openUnfollowed(path: string, flags: number): number {
   try {
-    return openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, mode);
+    return openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ELOOP') throw notAFile(path, 'a symlink');

@@ -1,9 +1,10 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode } from '../errors.js';
+import { makeOwnDirectory } from '../own-files.js';
 
 /**
- * As `mkdir -p` with mode 0700, beside others who remove empty directories on the way at the same time. Not `mkdirSync` with `recursive`: below
+ * As `mkdir -p` with mode 0700 whatever the umask, beside others who remove empty directories on the way at the same time. Not `mkdirSync` with `recursive`: below
  * a directory that takes no entries and says ENOENT to that, such as /proc, it never returns (Node 20).
  * @param made is given those that it makes, outermost first, also when it fails in the end
  * @throws like Node's `fs`: `ENOENT` when the parent is there and will not take it, `EACCES`, `ENOTDIR`, `EEXIST` for a file, …
@@ -11,7 +12,7 @@ import { systemCode } from '../errors.js';
 export function makeDirectories(path: string, made: string[] = []): void {
   for (let attempt = 0; ; attempt++) {
     try {
-      mkdirSync(path, 0o700);
+      makeOwnDirectory(path);
       made.push(path);
       return;
     } catch (error) {

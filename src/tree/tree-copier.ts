@@ -1,3 +1,4 @@
+import { umaskTakesFromOwner } from '../own-files.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import { DIRECTORY, type OpenDirectory } from '../syscalls/tree-calls.js';
 import { type Attributes, readXattrs, type XattrValues } from './copy-attributes.js';
@@ -26,10 +27,12 @@ interface Unfinished {
 
 /** The kernel takes paths of 4095 bytes. */
 const LONGEST_PATH = 4095;
+const OWNER_MAY_ALL = 0o700;
 
 /** One thread's copy of a merged tree; see `CopyShare` for what the threads do together. */
 export class TreeCopier {
   readonly #options: TreeCopierOptions;
+  readonly #givesBack = umaskTakesFromOwner();
   /** All directories, parents before their children. */
   readonly #unfinished: Unfinished[] = [];
   /** Those that the user has to unlock to copy them. */
@@ -94,6 +97,8 @@ export class TreeCopier {
         if (type === DIRECTORY) {
           to ??= target.openDirectory(path);
           if (to.makeDirectory(name)) copier.entries++;
+          // Whoever made it: the thread that did may not have come to it.
+          if (this.#givesBack) to.setDirectoryMode(name, OWNER_MAY_ALL);
           directories.push({ path: path === '' ? name : `${path}/${name}`, layers });
         } else if (last || this.#take(from, entry)) {
           pause();

@@ -1,7 +1,8 @@
-import { closeSync, openSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, statfsSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { abortedError, fileError, isProvisionerError } from '../errors.js';
+import { makeOwnFile } from '../own-files.js';
 import { decompress } from './decompress.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from './free-space.js';
 import type { Chunks } from './inflate.js';
@@ -77,7 +78,7 @@ export async function inflateArchive(
 
 function opened(path: string): number {
   try {
-    return openSync(path, 'wx', 0o600);
+    return makeOwnFile(path, 'wx');
   } catch (error) {
     throw fileError(error, 'unpack the archive', path);
   }

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { writeOwnFile } from '../own-files.js';
 import { layerStacking } from '../paths.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import { malformed } from './malformed.js';
@@ -26,12 +27,11 @@ export const NO_STACKING: Stacking = { implied: [], whiteoutDirectories: [], low
 /** Most layers say nothing, and loading it takes a thread 20 ms. */
 const loadFsExtra = () => import('fs-extra/esm');
 
-export async function writeStacking(layerDirectory: string, stacking: Stacking): Promise<void> {
+export function writeStacking(layerDirectory: string, stacking: Stacking): void {
   const { implied, whiteoutDirectories, lowerLinks } = stacking;
   if (implied.length + whiteoutDirectories.length + lowerLinks.length === 0) return;
-  const { writeJson } = await loadFsExtra();
   try {
-    await writeJson(layerStacking(layerDirectory), stacking);
+    writeOwnFile(layerStacking(layerDirectory), `${JSON.stringify(stacking)}\n`);
   } catch (error) {
     // Control characters take six times their length, and then no string is long enough.
     if (error instanceof RangeError) throw malformed('it says more about the layers below than can be noted', error);

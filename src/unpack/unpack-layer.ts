@@ -96,7 +96,7 @@ export async function unpackStoredBytes(
   try {
     await writeTar(stored, request, writer, context);
     const written = writer.finish();
-    await writeStacking(request.directory, written.stacking);
+    writeStacking(request.directory, written.stacking);
     const pause = () => {
       if (context.isCancelled?.()) throw abortedError(signal);
     };

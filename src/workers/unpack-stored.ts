@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { isProvisionerError } from '../errors.js';
+import { makeOwnDirectory } from '../own-files.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { RegistryClient } from '../registry/registry-client.js';
 import { removeTree } from '../tree/remove-tree.js';
@@ -48,7 +48,7 @@ async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: Un
       if (!lied || signal.aborted || suspect === undefined || sources.length === 0) throw error;
       passedOver.push(...reader.passedOver, { host: suspect, code: error.code, message: error.message });
       removeTree(target.directory, { syscalls });
-      mkdirSync(target.directory);
+      makeOwnDirectory(target.directory);
       blob = { ...blob, sources };
     }
   }

@@ -59,7 +59,7 @@ describeWith(['root', 'overlay'], 'provisioner prune', () => {
         ]),
       },
     });
-    await lines('destroy', 'job');
+    await lines('destroy', 'job', '--any-owner');
   });
 
   it('does nothing with --dry-run, and what its plan says with --apply, which cannot be done twice', async () => {
@@ -139,7 +139,7 @@ describeWith(['root', 'overlay'], 'provisioner prune', () => {
     await lines('rmi', 'app:v1');
     await lines('prune');
     expect(readdirSync(join(rootfs, 'app'))).toContain('main.sh');
-    await lines('destroy', 'job');
+    await lines('destroy', 'job', '--any-owner');
     await lines('prune');
     expect(readdirSync(join(root, 'layers'))).toEqual([]);
   });

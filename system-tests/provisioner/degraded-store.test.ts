@@ -16,8 +16,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Provisioner } from '#src/index.js';
 import { APP_V1, APP_V2, newStore } from '../cli/run-cli.js';
 import { describeWith } from '../helpers/requirements.js';
+import { openStore } from '../helpers/test-store.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -96,7 +98,9 @@ describeWith(['root', 'overlay'], 'root on Linux without native system calls', (
       syscalls: 'native-free',
       degraded: { reason: expect.stringMatching(/koffi/), hint: expect.any(String) },
     });
-    expect(lacking('provision', 'job', 'app:v1')).toMatchObject({ status: 0, codes: [] });
+    // It writes no layers: that it copies is all there is to say.
+    expect(lacking('provision', 'job', 'app:v1')).toMatchObject({ status: 0, codes: ['BACKEND_FALLBACK'] });
+    expect(lacking('provision', 'job', 'app:v1', '--backend', 'copy')).toMatchObject({ status: 0, codes: [] });
   });
 
   test('adds no layers to it where that is not allowed, and reads it', () => {
@@ -135,6 +139,22 @@ describeWith(['root', 'overlay'], 'a degraded store', () => {
     const sound = stores();
     expect(sound.whole('pull', APP_V1).codes).toEqual([]);
     expect(documentOf(sound.whole('info')).degraded).toBeNull();
+  });
+
+  test('is told of once: who has heard that it only copies does not hear it again when it does', async () => {
+    const { root, lacking } = stores();
+    lacking('pull', APP_V1, '--name', 'app:v1', '--allow-degraded');
+    const codesOf = async (work: (p: Provisioner) => Promise<unknown>) => {
+      const p = await openStore({ root });
+      const codes: string[] = [];
+      p.events.on('warning', ({ code }) => codes.push(code));
+      await work(p);
+      for (const id of ['one', 'two']) expect((await p.provision(id, 'app:v1')).backend).toBe('copy');
+      for (const id of ['one', 'two']) await p.destroy(id);
+      return codes;
+    };
+    expect(await codesOf((p) => p.pull(APP_V2))).toEqual(['STORE_DEGRADED']);
+    expect(await codesOf((p) => p.images())).toEqual(['BACKEND_FALLBACK']);
   });
 
   test('is converted by the steps that docs/cli.md tells', () => {

@@ -183,6 +183,29 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
   });
 
+  test('that is read again and again keeps its reserve, and can be pruned after that', async () => {
+    const disk = smallDisk();
+    const p = await open(disk.root);
+    await p.pull(await sourceOf(v1), { name: 'app:v1' });
+    await p.close();
+    const pieces = () =>
+      readdirSync(join(disk.root, 'reserve')).map((name) => [name, statSync(join(disk.root, 'reserve', name)).size]);
+    const whole = pieces();
+    expect(whole).toHaveLength(4);
+    disk.fillBytes();
+    for (let round = 0; round < 10; round++) {
+      const reader = await open(disk.root);
+      expect(await reader.images()).toHaveLength(1);
+      expect(await reader.containers()).toEqual([]);
+      expect((await reader.info()).images).toBe(1);
+      await reader.close();
+      expect(pieces()).toEqual(whole);
+    }
+    const pruning = await open(disk.root);
+    expect((await pruning.pruneImages()).bytesFreed).toBeGreaterThan(500_000);
+    expect(await pruning.images()).toEqual([]);
+  });
+
   test.each([
     ['bytes', big],
     ['inodes', many],

@@ -233,7 +233,7 @@ describeWith(['openssl'], 'a certificate of ours that cannot be used', () => {
     mkdirSync(join(directory, 'client.key'));
     expect(await pull(directory)).toMatchObject({
       code: 'ERR_REGISTRY_CONFIG',
-      message: `cannot read ${join(directory, 'client.key')}: EISDIR`,
+      message: `cannot read ${join(directory, 'client.key')}: it is a directory, not a regular file`,
       hint: expect.stringContaining('who may read it'),
     });
   });

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -214,4 +215,47 @@ describeWith(['root'], 'an opening that fails', () => {
     await expect(Provisioner.open({ root })).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED' });
     expect(readdirSync(root)).toEqual(['metadata.sqlite']);
   });
+});
+
+describeWith(['root'], 'a umask that takes bits from the owner himself', () => {
+  test.each([0o777, 0o277, 0o177])(
+    '%o keeps no user from his own store, where every mode is as it should be',
+    (mask) => {
+      const home = passable();
+      chownSync(home, OTHER, OTHER);
+      const image = join(home, 'image');
+      cpSync(APP_V1.slice('oci:'.length), image, { recursive: true });
+      execFileSync('chown', ['-R', `${OTHER}:${OTHER}`, image]);
+      const root = join(home, 'deep', 'store');
+      const run = (...args: string[]) => {
+        const command = [
+          '-c',
+          'umask "$0"; exec "$@"',
+          mask.toString(8),
+          process.execPath,
+          MAIN,
+          ...args,
+          '--root',
+          root,
+        ];
+        return spawnSync('sh', command, { cwd: '/', uid: OTHER, gid: OTHER, encoding: 'utf8' });
+      };
+      for (const args of [
+        ['pull', `oci:${image}`, '--name', 'app:v1'],
+        ['provision', 'job', 'app:v1', '--backend', 'copy'],
+        ['check', '--full'],
+        ['destroy', 'job'],
+      ]) {
+        const { status, stderr } = run(...args);
+        expect({ args, status, stderr: status === 0 ? '' : stderr }).toEqual({ args, status: 0, stderr: '' });
+      }
+      expect((statSync(dirname(root)).mode & 0o7777).toString(8)).toBe('700');
+      const isDirectory = (name: string) => statSync(join(root, name)).isDirectory();
+      for (const [name, mode] of Object.entries(modesBelow(root))) {
+        expect([name, mode]).toEqual([name, isDirectory(name) ? '700' : '600']);
+      }
+      expect(run('prune').status).toBe(0);
+      expect(readdirSync(join(root, 'layers'))).toEqual([]);
+    },
+  );
 });

@@ -1,0 +1,62 @@
+import { chmodSync, closeSync, fchmodSync, fsyncSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
+
+/**
+ * What the store makes for itself: directories with mode 0700 and files with 0600. The umask takes bits from the mode that a call names, in some surroundings the
+ * owner's own, and belongs to the whole process, so it is left alone, and the mode is set once more. @see umask(2)
+ */
+
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/**
+ * Whether a directory that is made now may have to be given back to its owner before anything can be put into it: for who makes so many that it is not done each
+ * time. @see umask(2)
+ */
+export function umaskTakesFromOwner(): boolean {
+  return (process.umask() & DIRECTORY_MODE) !== 0;
+}
+
+/** @throws like Node's `fs`, `EEXIST` among others */
+export function makeOwnDirectory(path: string): void {
+  mkdirSync(path, DIRECTORY_MODE);
+  chmodSync(path, DIRECTORY_MODE);
+}
+
+/** One that is there will do. @throws like Node's `fs` */
+export function ensureOwnDirectory(path: string): void {
+  if (mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }) !== undefined) chmodSync(path, DIRECTORY_MODE);
+}
+
+/** @returns the path of a new directory whose name begins so @throws like Node's `fs` */
+export function makeOwnPlace(prefix: string): string {
+  const place = mkdtempSync(prefix);
+  chmodSync(place, DIRECTORY_MODE);
+  return place;
+}
+
+/** @param flags as for open(2), that make the file @returns its descriptor @throws like Node's `fs` */
+export function makeOwnFile(path: string, flags: number | 'w' | 'wx'): number {
+  const descriptor = openSync(path, flags, FILE_MODE);
+  try {
+    fchmodSync(descriptor, FILE_MODE);
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** @throws like Node's `fs` */
+export function writeOwnFile(
+  path: string,
+  data: string | Uint8Array,
+  { flags = 'w', flush = false }: { readonly flags?: 'w' | 'wx'; readonly flush?: boolean } = {},
+): void {
+  const descriptor = makeOwnFile(path, flags);
+  try {
+    writeFileSync(descriptor, data);
+    if (flush) fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
