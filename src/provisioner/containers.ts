@@ -211,6 +211,7 @@ export class Containers {
       const places = { rootfs: target, scratch: directories.scratch(rootfs) };
       const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
       if (why !== undefined) throw mountedElsewhere(rootfs, why);
+      if (backend !== undefined) backends.requireUsable(backend.name);
       await backend?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
       return true;
     };

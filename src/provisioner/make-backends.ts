@@ -8,10 +8,12 @@ import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
 import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import type { Marks } from '../tree/marks.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
 export interface BackendParts {
   readonly format: StoreFormat;
+  readonly marks: Marks;
   readonly pool: WorkerPool;
   readonly privileged: boolean;
   readonly paths: StorePaths;
@@ -19,12 +21,12 @@ export interface BackendParts {
   readonly events: ProvisionerEmitter;
 }
 
-export function makeBackends({ format, pool, privileged, paths, liveness, events }: BackendParts): Backends {
+export function makeBackends({ format, marks, pool, privileged, paths, liveness, events }: BackendParts): Backends {
   const { whiteouts } = format;
   return new Backends(
     [
-      new OverlayBackend(loadSyscalls, whiteouts),
-      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
+      new OverlayBackend(loadSyscalls, whiteouts, marks),
+      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, marks, privileged }),
       new BindBackend(loadSyscalls),
     ],
     {

@@ -96,7 +96,7 @@ describeWith(['root', 'overlay'], 'root on Linux without native system calls', (
       syscalls: 'native-free',
       degraded: { reason: expect.stringMatching(/koffi/), hint: expect.any(String) },
     });
-    expect(lacking('provision', 'job', 'app:v1')).toMatchObject({ status: 0, codes: [] });
+    expect(lacking('provision', 'job', 'app:v1')).toMatchObject({ status: 0, codes: ['BACKEND_FALLBACK'] });
   });
 
   test('adds no layers to it where that is not allowed, and reads it', () => {
