@@ -23,7 +23,7 @@ const SIDE_BY_SIDE = [
   'system-tests/mounts/*.test.ts',
   'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
-  'system-tests/store/other-users.test.ts',
+  'system-tests/store/{marks-out-of-reach,other-users}.test.ts',
   'system-tests/survival/{crash-points,hostile-state}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
   'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',

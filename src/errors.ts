@@ -98,6 +98,30 @@ export function systemCode(error: unknown): string | undefined {
   return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
+/**
+ * What a call fails with for want of something that may be there again in a moment: space, descriptors, memory, a device that answers. Any other
+ * code is what the kernel or the file system has to say of the thing itself.
+ */
+const SHORTAGES: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EAGAIN',
+  'EINTR',
+  'EBUSY',
+  'EIO',
+  'ETIMEDOUT',
+  'ESTALE',
+]);
+
+/** Whether an error tells of a shortage, in itself or, when it is ours, beneath. */
+export function isShortage(error: unknown): boolean {
+  return SHORTAGES.has(systemCode(error) ?? systemCode((error as Partial<Error>).cause) ?? '');
+}
+
 /** What went wrong in one line, of whatever was thrown. */
 export function firstLine(error: unknown): string {
   return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);

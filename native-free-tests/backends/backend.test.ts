@@ -4,14 +4,16 @@ import { BindBackend } from '#src/backends/bind-backend.js';
 import { CopyBackend } from '#src/backends/copy-backend.js';
 import { OverlayBackend } from '#src/backends/overlay-backend.js';
 import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
+import { Marks } from '#src/tree/marks.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 
 test('the name of a backend tells whether its rootfses are mounts, as the backend itself does', async () => {
   const syscalls = () => new NativeFreeSyscalls();
+  const marks = new Marks({ format: 'trusted', tryIn: () => '', syscalls });
   const pool = new WorkerPool(1);
   const backends = [
-    new OverlayBackend(syscalls, 'trusted'),
-    new CopyBackend({ syscalls, pool, whiteouts: 'trusted', privileged: false }),
+    new OverlayBackend(syscalls, 'trusted', marks),
+    new CopyBackend({ syscalls, pool, whiteouts: 'trusted', marks, privileged: false }),
     new BindBackend(syscalls),
   ];
   expect(backends.map(({ name }) => name)).toEqual(BACKEND_NAMES);

@@ -1,4 +1,6 @@
+import type { ProvisionerError } from '../errors.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
+import { type MarksOutOfReach, marksRefusal } from '../tree/marks.js';
 
 /** The kinds of backend there are, best first: the order in which `auto` tries them. */
 export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;
@@ -65,6 +67,16 @@ export interface BackendVerdict {
    * found out, and stays so, since what these two can do does not change while they run.
    */
   readonly shortage?: unknown;
+  /** What is thrown when there is no other backend to turn to, and whose hint tells what to do. Default: none, its failure tells enough. */
+  readonly refusal?: ProvisionerError;
+}
+
+/** That of a backend which would go by marks that this process cannot see. @param deed as an infinitive */
+export function marksVerdict(deed: string, out: MarksOutOfReach): BackendVerdict {
+  const { reason, shortage } = out;
+  return shortage === undefined
+    ? { usable: false, reason, refusal: marksRefusal(deed, out) }
+    : { usable: false, reason, shortage };
 }
 
 /**

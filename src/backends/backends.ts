@@ -55,9 +55,19 @@ export class Backends {
     if (verdict.usable) return backend;
     this.#throwShortage(verdict);
     throw new ProvisionerError('ERR_BACKEND_UNUSABLE', `the backend ${choice} cannot be used: ${verdict.reason}`, {
-      hint: '`provisioner info` shows which backends can',
+      hint: verdict.refusal?.hint ?? '`provisioner info` shows which backends can',
       details: { backend: choice, reason: verdict.reason },
     });
+  }
+
+  /**
+   * Before a rootfs is mounted again. What could not be found out for a shortage does not hold it up.
+   * @throws ProvisionerError `ERR_BACKEND_UNUSABLE` for one that does not work here
+   */
+  requireUsable(name: BackendName): void {
+    const backend = this.#backends.get(name);
+    if (backend === undefined || this.#verdict(backend).shortage !== undefined) return;
+    this.choose(name);
   }
 
   /** The one that made a rootfs, to take it apart; also when it could make none today. */
@@ -70,9 +80,11 @@ export class Backends {
       name: backend.name,
       verdict: this.#verdict(backend),
     }));
-    const overlay = verdicts.find(({ name }) => name === 'overlay')?.verdict;
+    const verdictOf = (wanted: BackendName) => verdicts.find(({ name }) => name === wanted)?.verdict;
+    const overlay = verdictOf('overlay');
     // While that cannot be found out, `auto` picks none.
-    const best = overlay?.usable ? 'overlay' : overlay?.shortage === undefined ? 'copy' : undefined;
+    const second = overlay?.shortage === undefined && verdictOf('copy')?.usable ? 'copy' : undefined;
+    const best = overlay?.usable ? 'overlay' : second;
     return verdicts.map(({ name, verdict: { usable, reason } }) => ({ name, chosen: name === best, usable, reason }));
   }
 
@@ -83,8 +95,10 @@ export class Backends {
     const verdict = this.#verdict(overlay);
     if (verdict.usable) return overlay;
     this.#throwShortage(verdict);
+    const { usable, refusal } = this.#verdict(copy);
+    if (refusal !== undefined) throw refusal;
     // Where nothing can be copied either, that is what is said when it is tried.
-    if (this.#verdict(copy).usable) this.#tellFallback(verdict.reason);
+    if (usable) this.#tellFallback(verdict.reason);
     return copy;
   }
 

@@ -3,14 +3,19 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { createCopyShares } from '../tree/copy-share.js';
+import { type Marks, marksNeedNativeCalls } from '../tree/marks.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
-import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
+import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+
+const DEED = 'copy the layers of this store';
 
 export interface CopyBackendParts {
   readonly syscalls: () => Syscalls;
   readonly pool: WorkerPool;
   readonly whiteouts: WhiteoutFormat;
+  /** Of the store with these whiteouts. */
+  readonly marks: Pick<Marks, 'outOfReach' | 'require'>;
   readonly privileged: boolean;
 }
 
@@ -28,7 +33,8 @@ export class CopyBackend implements Backend {
   }
 
   async provision(request: RootfsRequest): Promise<void> {
-    const { syscalls, pool, whiteouts, privileged } = this.#parts;
+    const { syscalls, pool, whiteouts, marks, privileged } = this.#parts;
+    marks.require(DEED);
     const layers = effectiveStack(request.layers).map((layer) => layer.rootfs);
     const failed = new AbortController();
     const signal = request.signal === undefined ? failed.signal : AbortSignal.any([failed.signal, request.signal]);
@@ -64,8 +70,11 @@ export class CopyBackend implements Backend {
       return {
         usable: false,
         reason: 'the marks of removed files in this store cannot be seen without native system calls',
+        refusal: marksNeedNativeCalls(),
       };
     }
+    const out = this.#parts.marks.outOfReach();
+    if (out !== undefined) return marksVerdict(DEED, out);
     return this.#parts.privileged
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { letGo } from '../mounts/let-go.js';
@@ -7,8 +7,9 @@ import { toBytePath } from '../syscalls/byte-path.js';
 import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { OverlayMount, Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
+import { type Marks, markOpaque } from '../tree/marks.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
-import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
+import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { probeIn } from './probe.js';
 
 /** What the kernel stacks at most. @see fs/overlayfs/params.h, OVL_MAX_STACK */
@@ -30,10 +31,13 @@ export class OverlayBackend implements Backend {
   readonly mounts = true;
   readonly #syscalls: () => Syscalls;
   readonly #format: WhiteoutFormat;
+  readonly #marks: Pick<Marks, 'outOfReach'>;
 
-  constructor(syscalls: () => Syscalls, format: WhiteoutFormat) {
+  /** @param marks of a store of this format */
+  constructor(syscalls: () => Syscalls, format: WhiteoutFormat, marks: Pick<Marks, 'outOfReach'>) {
     this.#syscalls = syscalls;
     this.#format = format;
+    this.#marks = marks;
   }
 
   async provision(request: RootfsRequest): Promise<void> {
@@ -81,7 +85,7 @@ export class OverlayBackend implements Backend {
     }
   }
 
-  /** Mounts two layers of which one hides a file of the other, and writes: what a rootfs is about to do. */
+  /** Mounts two layers of which one hides a file and the content of a directory of the other, and writes: what a rootfs is about to do. */
   probe(prefix: () => string): BackendVerdict {
     if (this.#format === 'plain') {
       return {
@@ -89,20 +93,31 @@ export class OverlayBackend implements Backend {
         reason: 'the layers of this store have no whiteouts that overlay reads (it was made without root)',
       };
     }
-    return probeIn(prefix, (place) => this.#tryIn(place));
+    // An overlay that may not see the marks mounts all the same, and ignores them.
+    const out = this.#marks.outOfReach();
+    if (out !== undefined) return marksVerdict('mount the layers of this store', out);
+    const format = this.#format;
+    return probeIn(prefix, (place) => this.#tryIn(place, format));
   }
 
-  #tryIn(place: string): BackendVerdict {
+  #tryIn(place: string, format: 'trusted' | 'user'): BackendVerdict {
     const [lower, middle] = [join(place, 'lower'), join(place, 'middle')];
     const [upper, work, target] = [join(place, 'upper'), join(place, 'work'), join(place, 'target')];
     for (const directory of [lower, middle, upper, work, target]) mkdirSync(directory);
     writeFileSync(join(lower, 'hidden'), 'x');
     writeFileSync(join(lower, 'seen'), 'x');
+    for (const layer of [lower, middle]) mkdirSync(join(layer, 'replaced'));
+    writeFileSync(join(lower, 'replaced', 'old'), 'x');
+    writeFileSync(join(middle, 'replaced', 'new'), 'x');
+    markOpaque(join(middle, 'replaced'), format, this.#syscalls());
     this.#syscalls().makeNode(toBytePath(join(middle, 'hidden')), 0o020000, { major: 0, minor: 0 });
     this.#syscalls().mountOverlay(this.#overlay([lower, middle], { upper, work }, target));
     try {
       writeFileSync(join(target, 'written'), 'x');
-      const works = readFileSync(join(target, 'seen'), 'utf8') === 'x' && !existsSync(join(target, 'hidden'));
+      const works =
+        readFileSync(join(target, 'seen'), 'utf8') === 'x' &&
+        !existsSync(join(target, 'hidden')) &&
+        readdirSync(join(target, 'replaced')).join() === 'new';
       return works
         ? { usable: true, reason: 'a probe mount worked' }
         : { usable: false, reason: 'a probe mount did not show what it should' };

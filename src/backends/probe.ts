@@ -1,26 +1,7 @@
-import { systemCode } from '../errors.js';
+import { isShortage, systemCode } from '../errors.js';
 import { makeOwnPlace } from '../own-files.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { BackendVerdict } from './backend.js';
-
-/**
- * What a call fails with for want of something that may be there again in a moment: space, descriptors, memory, a device that answers. Any other
- * code is what the kernel or the file system has to say of the thing itself.
- */
-const SHORTAGES: ReadonlySet<string> = new Set([
-  'ENOSPC',
-  'EDQUOT',
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-  'ENOBUFS',
-  'EAGAIN',
-  'EINTR',
-  'EBUSY',
-  'EIO',
-  'ETIMEDOUT',
-  'ESTALE',
-]);
 
 /** Tries something in a directory of its own, which goes again whatever comes of it. A failed try is a verdict, not an error. @param prefix of its path */
 export function probeIn(prefix: () => string, attempt: (place: string) => BackendVerdict): BackendVerdict {
@@ -31,7 +12,7 @@ export function probeIn(prefix: () => string, attempt: (place: string) => Backen
   } catch (error) {
     // Ours tell of a file that could not be made, and keep the system's beneath.
     const code = systemCode(error) ?? systemCode((error as Partial<Error>).cause) ?? String(error);
-    if (SHORTAGES.has(code)) {
+    if (isShortage(error)) {
       return { usable: false, reason: `a probe mount could not be made now (${code})`, shortage: error };
     }
     const denied = code === 'EPERM' || code === 'EACCES';

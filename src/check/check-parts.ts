@@ -3,8 +3,10 @@ import type { LayerId } from '../image/digest.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
+import type { Marks } from '../tree/marks.js';
 
 export interface CheckParts extends LayerStoreParts {
+  readonly marks: Pick<Marks, 'require'>;
   /** How registries are reached, to get damaged layers again. */
   readonly registry: RegistryOptions;
   readonly syscalls: () => Syscalls;

@@ -25,10 +25,14 @@ const SEVERITIES: readonly Finding['severity'][] = ['damage', 'leak', 'note'];
  * | anything about images, containers, files | none here: pull the image again, destroy the container, recover, or look yourself |
  *
  * A layer is read as containers read it, by way of the page cache: a bit that has flipped on the disk beneath shows once the cache has let go of the file.
- * @throws ProvisionerError `ERR_ABORTED`, and what makes a check impossible: `ERR_STORE_DAMAGED` for records that cannot be read at all
+ * @throws ProvisionerError `ERR_ABORTED`, `ERR_PERMISSION` for a full check or a repair where the marks of the layers do not show, and what makes a check impossible: `ERR_STORE_DAMAGED` for records that cannot be read at all
  */
 export async function checkStore(parts: CheckParts, run: CheckRun, repair: boolean): Promise<CheckReport> {
   const started = performance.now();
+  // To whom the marks do not show, each opaque directory looks damaged.
+  if (run.mode === 'full')
+    await parts.reserve.freeing(async () => parts.marks.require('compare every entry of the layers'));
+  if (repair) await parts.reserve.freeing(async () => parts.marks.require('repair layers'));
   const parked = new ParkedLayers(parts.paths, parts.metadata, parts.sweeper);
   await parked.release();
   throwIfAborted(run.signal);

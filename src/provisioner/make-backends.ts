@@ -9,10 +9,12 @@ import type { StorePaths } from '../paths.js';
 import type { Fidelity } from '../store/fidelity.js';
 import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
+import type { Marks } from '../tree/marks.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
 export interface BackendParts {
   readonly format: StoreFormat;
+  readonly marks: Marks;
   readonly pool: WorkerPool;
   readonly privileged: boolean;
   readonly paths: StorePaths;
@@ -21,12 +23,13 @@ export interface BackendParts {
   readonly fidelity: Fidelity;
 }
 
-export function makeBackends({ format, pool, privileged, paths, liveness, events, fidelity }: BackendParts): Backends {
+export function makeBackends(parts: BackendParts): Backends {
+  const { format, marks, pool, privileged, paths, liveness, events, fidelity } = parts;
   const { whiteouts } = format;
   return new Backends(
     [
-      new OverlayBackend(loadSyscalls, whiteouts),
-      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, privileged }),
+      new OverlayBackend(loadSyscalls, whiteouts, marks),
+      new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, marks, privileged }),
       new BindBackend(loadSyscalls),
     ],
     {

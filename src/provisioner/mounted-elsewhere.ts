@@ -55,6 +55,21 @@ export function stillInUse(rootfs: RootfsPlace): ProvisionerError {
   );
 }
 
+/**
+ * Nothing of it has been deleted. That the process which mounted it is dead proves nothing: those that it started may live on in its namespace, with files of the
+ * rootfs open, and their changes would be deleted beneath them.
+ */
+export function mayBeInUse({ containerId, id }: RootfsPlace): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_CONTAINER_ELSEWHERE',
+    `container ${containerId} was mounted in another mount namespace, and whether its root filesystem ${id} is still in use there cannot be found out here: only who may mount is told by the kernel`,
+    {
+      hint: `destroy it where mounting is permitted: as root of a user namespace (unshare -rm provisioner destroy ${containerId}) or, for a store of root, as root`,
+      details: { containerId, rootfs: id },
+    },
+  );
+}
+
 function somewhereElse(place: MountPlace | undefined, here: MountNamespace): string {
   return place !== undefined && whereabouts(place, here) === 'elsewhere'
     ? `in another mount namespace (${place.namespace})`

@@ -28,6 +28,7 @@ import type { StoreFormat } from '../store/store-format.js';
 import { Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { LockFile } from '../syscalls/lock-file.js';
+import { Marks } from '../tree/marks.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { Containers } from './containers.js';
 import type { ImageRequests } from './image-requests.js';
@@ -53,6 +54,7 @@ export class Parts {
   readonly directories: RootfsDirectories;
   readonly liveness: Liveness;
   readonly reserve: Reserve;
+  readonly marks: Marks;
   readonly fidelity: Fidelity;
   readonly registries: Registries;
   /**
@@ -98,9 +100,12 @@ export class Parts {
     this.sweeper = new Sweeper(paths, this.events);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
+    const tryIn = () => join(paths.staging, transientName(PROBE, liveness.identity));
+    this.marks = new Marks({ format: format.whiteouts, tryIn, syscalls: loadSyscalls });
     this.fidelity = new Fidelity({
       format,
-      tryIn: () => join(paths.staging, transientName(PROBE, liveness.identity)),
+      marks: this.marks,
+      tryIn,
       syscalls: loadSyscalls,
       allowDegraded: options.allowDegraded === true,
       events: this.events,
@@ -181,6 +186,7 @@ export class Parts {
   checkParts(liveness = this.liveness): CheckParts {
     return {
       ...this.storeParts(),
+      marks: this.marks,
       liveness,
       registry: this.options.registry ?? {},
       syscalls: loadSyscalls,

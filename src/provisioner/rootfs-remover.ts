@@ -8,7 +8,7 @@ import { type MountNamespace, whereabouts } from '../locks/mount-place.js';
 import type { RootfsRecord } from '../metadata/metadata-manager.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
 import { readMountPoints } from '../syscalls/mount-table.js';
-import { stillInUse } from './mounted-elsewhere.js';
+import { mayBeInUse, stillInUse } from './mounted-elsewhere.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 
 /** A rootfs, and where it was mounted as far as that is known. */
@@ -34,7 +34,8 @@ export class RootfsRemover {
   /**
    * Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched.
    * @param others as in `RootfsRequest`
-   * @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is in use where this process does not see it; then what is in use is left
+   * @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is in use where this process does not see it; then what is in use is left;
+   *   when it was mounted elsewhere and the kernel does not tell whether it is in use: then nothing is touched
    */
   async takeApart(rootfs: PlacedRootfs, others: boolean): Promise<void> {
     const link = this.#directories.symlinkTo(rootfs);
@@ -76,18 +77,21 @@ export class RootfsRemover {
    * use must not be deleted. One that was mounted in this namespace has been let go of already.
    */
   async #detachElsewhere(rootfs: PlacedRootfs, backend: Backend): Promise<void> {
+    const known = whereabouts(rootfs.mount, this.#here) === 'elsewhere';
+    const isInUse = () => backend.isInUse(this.#directories.scratch(rootfs));
+    // Without an answer nothing may be deleted, so nobody's mount is taken away for nothing.
+    if (known && isInUse() === undefined) throw mayBeInUse(rootfs);
     // With a mount point the kernel takes away what is mounted there in other namespaces, as a lazy unmount does (Linux 3.18; fs/namespace.c, __detach_mounts).
     if (!(await freed(() => this.#directories.removeMountPoint(rootfs)))) {
       await this.#detachOtherPaths(rootfs, backend);
       this.#directories.removeMountPoint(rootfs);
     }
     crashPoint('destroy.detachedElsewhere');
-    const known = whereabouts(rootfs.mount, this.#here) === 'elsewhere';
     for (let attempt = 1; ; attempt++) {
-      const inUse = backend.isInUse(this.#directories.scratch(rootfs));
+      const inUse = isInUse();
       // Where the kernel does not tell, only what is known to have been mounted elsewhere is held back.
       if (inUse === false || (inUse === undefined && !known)) return;
-      if (attempt === USE_ATTEMPTS) throw stillInUse(rootfs);
+      if (attempt === USE_ATTEMPTS) throw inUse === undefined ? mayBeInUse(rootfs) : stillInUse(rootfs);
       await sleep(USE_POLL);
     }
   }

@@ -1,6 +1,7 @@
 import type { ProvisionerEmitter } from '../events.js';
 import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
+import type { Marks } from '../tree/marks.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import type { StoreFormat } from './store-format.js';
 
@@ -37,6 +38,8 @@ function isRootOnLinux(): boolean {
 
 export interface FidelityParts {
   readonly format: StoreFormat;
+  /** Of the store. */
+  readonly marks: Pick<Marks, 'outOfReach' | 'require'>;
   /** Begins the path of a directory in which can be tried what works. */
   readonly tryIn: () => string;
   readonly syscalls: () => Syscalls;
@@ -62,7 +65,7 @@ export class Fidelity {
     return this.#told;
   }
 
-  /** Undefined for a store that is as good as this process could make it. */
+  /** Undefined for a store that is as good as this process could make it, and that this process can use. */
   degradation(): Degradation | undefined {
     this.#known ??= { degradation: this.#find() };
     return this.#known.degradation;
@@ -70,9 +73,11 @@ export class Fidelity {
 
   /**
    * To be called before layers are written: warns, once, that they will be less than they could be.
-   * @throws ProvisionerError `ERR_NATIVE_MISSING` where that is so because native system calls are missing, unless that was allowed
+   * @throws ProvisionerError `ERR_NATIVE_MISSING` where that is so because native system calls are missing, unless that was allowed;
+   *   as `Marks.require`
    */
   beforeLayers(): void {
+    this.#parts.marks.require('write layers');
     if (this.#told) return;
     const degradation = this.degradation();
     const { syscalls, allowDegraded, events } = this.#parts;
@@ -84,7 +89,9 @@ export class Fidelity {
   }
 
   #find(): Degradation | undefined {
-    const { format, tryIn, syscalls } = this.#parts;
+    const { format, marks, tryIn, syscalls } = this.#parts;
+    const out = marks.outOfReach();
+    if (out !== undefined && out.shortage === undefined) return out;
     if (format.whiteouts !== 'plain' || !isRootOnLinux()) return undefined;
     if (syscalls().kind === 'native-free') {
       return {

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { toBytePath } from '../syscalls/byte-path.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { markOpaque } from '../tree/marks.js';
+import type { WhiteoutFormat } from '../tree/whiteouts.js';
 
 /** The best format that can be written, found out by writing it. @param prefix of the path of the place to try it in */
 export function probeWhiteouts(prefix: string, syscalls: Syscalls): WhiteoutFormat {
@@ -21,7 +22,7 @@ function canMark(place: string, format: 'trusted' | 'user', syscalls: Syscalls):
   const directory = join(place, format);
   try {
     mkdirSync(directory);
-    syscalls.setXattr(toBytePath(directory), opaqueXattr(format), Buffer.from('y'));
+    markOpaque(directory, format, syscalls);
     syscalls.makeNode(toBytePath(join(directory, 'whiteout')), 0o020000, { major: 0, minor: 0 });
     return true;
   } catch {

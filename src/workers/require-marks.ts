@@ -1,5 +1,5 @@
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
+import { marksNeedNativeCalls } from '../tree/marks.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 
 /**
@@ -9,8 +9,5 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
  */
 export function requireMarks(whiteouts: WhiteoutFormat): void {
   if (whiteouts === 'plain' || loadSyscalls().kind === 'native') return;
-  throw nativeMissing(
-    `the layers of this store have marks for which native system calls are needed, and these are missing here (${whyNativeMissing()})`,
-    'use another store with --root',
-  );
+  throw marksNeedNativeCalls();
 }

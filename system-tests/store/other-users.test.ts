@@ -193,6 +193,36 @@ describeWith(['root', 'user namespaces'], 'root of a user namespace', () => {
   });
 });
 
+describeWith(['root', 'overlay', 'user namespaces'], 'an ordinary user outside of his user namespace', () => {
+  test('destroys nothing that was mounted in one, is told why, and goes on in another one', () => {
+    const home = passable();
+    chownSync(home, OTHER, OTHER);
+    const asOther = (wrapper: readonly string[], ...words: string[]) => {
+      const [program = '', ...args] = [...wrapper, process.execPath, MAIN, '--root', join(home, 'store'), ...words];
+      const env = { PATH: process.env['PATH'] };
+      return spawnSync(program, args, { uid: OTHER, gid: OTHER, encoding: 'utf8', env });
+    };
+    const inNamespace = ['unshare', '--user', '--map-root-user', '--mount'];
+    expect(asOther(inNamespace, 'pull', APP_V1, '--name', 'app:v1').status).toBe(0);
+    const { status, stdout, stderr } = asOther(inNamespace, 'provision', 'job', 'app:v1', '--backend', 'overlay');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const rootfs = stdout.trim();
+    for (let time = 0; time < 2; time++) {
+      const refused = asOther([], 'destroy', 'job', '--json');
+      expect(refused).toMatchObject({ status: 1 });
+      const { error } = JSON.parse(refused.stderr.trim().split('\n').at(-1) ?? '');
+      expect(error).toMatchObject({
+        code: 'ERR_CONTAINER_ELSEWHERE',
+        message: expect.stringMatching(/cannot be found out here/),
+        hint: expect.stringContaining('unshare -rm provisioner destroy job'),
+      });
+      expect(existsSync(rootfs)).toBe(true);
+    }
+    expect(asOther(inNamespace, 'destroy', 'job')).toMatchObject({ status: 0, stdout: 'job\n' });
+    expect(readdirSync(join(home, 'store', 'containers'))).toEqual([]);
+  });
+});
+
 describeWith(['root'], 'an opening that fails', () => {
   test.each(['size=8k', 'size=64k', 'size=128k', 'nr_inodes=2', 'nr_inodes=3', 'nr_inodes=7', 'nr_inodes=8'])(
     'leaves nothing where there was nothing, on a file system with %s',
