@@ -7,7 +7,7 @@ import { parseSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import type { Availability } from '../store/availability.js';
 import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
-import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import type { ImageRequestOptions, ProvisionOptions, PullImageOptions } from './options.js';
 
 /** What is asked for images: by whoever waits for one, and by whoever does not. */
@@ -128,7 +128,7 @@ export class ImageRequests {
   #request({ name, platform, registry, signal, maxImageBytes, force }: PullImageOptions): PullRequest {
     return {
       platform: wantedPlatform(platform),
-      names: name === undefined ? undefined : [imageName(name)],
+      names: name === undefined ? undefined : [nameToGive(name)],
       registry: overridden(this.#registry, registry),
       maxImageBytes,
       force,

@@ -18,7 +18,7 @@ import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import { type ContainerInfo, containerInfo } from './container-info.js';
-import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import { Operations, takeAll } from './operations.js';
 import type {
   ApplyPlanOptions,
@@ -138,7 +138,7 @@ export class Provisioner {
           : ({ kind: 'stream', stream: input } as const);
       return (await this.#parts.images()).load(archive, {
         platform: wantedPlatform(platform),
-        names: name === undefined ? undefined : [imageName(name)],
+        names: name === undefined ? undefined : [nameToGive(name)],
         maxImageBytes,
         signal,
       });
@@ -163,7 +163,7 @@ export class Provisioner {
     return this.#operations.run(async () => {
       checkArgument('tag', 'image', text, image);
       checkArgument('tag', 'name', text, name);
-      const normalised = imageName(name);
+      const normalised = nameToGive(name);
       await this.#parts.metadata.addName(normalised, (await this.#find(image)).id);
       crashPoint('tag.done');
       return normalised;
