@@ -17,13 +17,22 @@ export class ImageRequests {
   readonly #registry: RegistryOptions;
   /** Pulls in the background, by what was asked for. */
   readonly #background = new Map<string, Promise<unknown>>();
-  readonly #closing = new AbortController();
+  readonly #givenUp: AbortSignal;
 
-  /** @param find as `findImage` @param registry how registries are reached where a call does not say */
-  constructor(images: ImageStore, find: (text: string) => Promise<ImageRecord>, registry: RegistryOptions | undefined) {
+  /**
+   * @param find as `findImage` @param registry how registries are reached where a call does not say
+   * @param givenUp aborts when nothing shall go on in the background any more
+   */
+  constructor(
+    images: ImageStore,
+    find: (text: string) => Promise<ImageRecord>,
+    registry: RegistryOptions | undefined,
+    givenUp: AbortSignal,
+  ) {
     this.#images = images;
     this.#find = find;
     this.#registry = registry ?? {};
+    this.#givenUp = givenUp;
   }
 
   /** An image, pulled as the policy says. @param text a source */
@@ -85,9 +94,8 @@ export class ImageRequests {
     return known.state === 'pulling' ? known : this.#begun(text, options, pull);
   }
 
-  /** Gives up what was requested in the background. */
-  async close(): Promise<void> {
-    this.#closing.abort(new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed'));
+  /** Resolves when nothing goes on in the background. */
+  async ended(): Promise<void> {
     await Promise.allSettled(this.#background.values());
   }
 
@@ -96,8 +104,7 @@ export class ImageRequests {
     const key = JSON.stringify([text, options]);
     const running = this.#background.get(key);
     if (running !== undefined) return running;
-    const { signal } = this.#closing;
-    const request = { ...this.#request(options), force: options.force ?? false, signal };
+    const request = { ...this.#request(options), force: options.force ?? false, signal: this.#givenUp };
     const done = () => this.#background.delete(key);
     const pull = this.#images.pull(parseSource(text), request).then(done, done);
     this.#background.set(key, pull);
