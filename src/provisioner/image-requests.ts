@@ -9,6 +9,7 @@ import type { Availability } from '../store/availability.js';
 import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
 import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import type { ImageRequestOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import { requireRegistryFiles } from './require-registry-files.js';
 
 /** What is asked for images: by whoever waits for one, and by whoever does not. */
 export class ImageRequests {
@@ -40,6 +41,7 @@ export class ImageRequests {
     const policy = options.pullPolicy ?? 'always';
     const source = parseSource(text);
     const request = this.#request(options);
+    await requireRegistryFiles(options.registry);
     const stored = policy === 'always' ? undefined : await this.#findStored(source, options.platform);
     if (stored !== undefined) {
       await this.#images.use(stored.id);
@@ -56,6 +58,7 @@ export class ImageRequests {
     beforePull: () => Promise<void> = async () => {},
   ): Promise<ImageRecord> {
     const { pullPolicy = 'missing', platform } = options;
+    await requireRegistryFiles(options.registry);
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(text);
     if (isSource || pullPolicy === 'always') {
@@ -80,6 +83,7 @@ export class ImageRequests {
   async availability(text: string, options: ImageRequestOptions): Promise<Availability> {
     const { platform } = options;
     const fitting = platform === undefined ? undefined : parsePlatform(platform);
+    await requireRegistryFiles(options.registry);
     return this.#images.availability(parseSource(text), this.#request(options), fitting);
   }
 

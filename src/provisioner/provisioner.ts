@@ -37,6 +37,7 @@ import type {
 import * as o from './options.js';
 import { Parts } from './parts.js';
 import type { RecoveryReport } from './recovery.js';
+import { requireRegistryFiles } from './require-registry-files.js';
 import { requireTrust } from './require-trust.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
 import { takeOptions } from './take-options.js';
@@ -312,6 +313,7 @@ export class Provisioner {
     return this.#freeing(async () => {
       const own = takeOptions('check', o.CHECK_OPTIONS, options);
       const { full = false, repair = false, registry, signal } = own;
+      await requireRegistryFiles(registry);
       const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
       const { checkStore } = await import('../check/check-store.js');
       const run = { mode: full ? 'full' : 'quick', signal, report } as const;
