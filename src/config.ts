@@ -18,7 +18,8 @@ export interface UnpackLimits {
 export interface PullLimits extends UnpackLimits {
   /**
    * Bytes of an image: its layers as the manifest states them, mostly compressed, those that are stored already included, so that the same image
-   * is refused or not whatever the store holds. A pull of a larger one fails with `ERR_LIMIT_EXCEEDED` before any layer is read. Default: no limit.
+   * is refused or not whatever the store holds. A pull of a larger one fails with `ERR_LIMIT_EXCEEDED` before any layer is read; one that is stored and
+   * need not be pulled is used, however large. Default: no limit.
    */
   readonly maxImageBytes: number;
 }

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { ImageRecord } from '#src/metadata/metadata-manager.js';
 import {
   digestOf,
   image,
   layer,
   type MetadataContractContext,
+  ours,
   putLayers,
   rootfs,
   setClock,
@@ -70,17 +72,32 @@ export function imageContract(context: MetadataContractContext): void {
       const { manager } = context;
       const [index, other] = [digestOf('index'), digestOf('other index')];
       const [amd64, arm64] = [image('amd64', []), image('arm64', [])];
-      for (const one of [amd64, arm64]) await manager.putImage(one, []);
-      await manager.putIndexChoice(index, 'linux/amd64', amd64.id);
-      await manager.putIndexChoice(index, 'linux/arm64', amd64.id);
-      await manager.putIndexChoice(index, 'linux/arm64', arm64.id);
+      await manager.putImage(amd64, [], { index, platform: 'linux/amd64' });
+      await manager.putImage(amd64, [], { index, platform: 'linux/arm64' });
+      expect(await manager.imagesOfIndex(index)).toEqual([amd64.id]);
+      await manager.putImage(arm64, [], { index, platform: 'linux/arm64' });
       expect((await manager.imageOfIndex(index, 'linux/amd64'))?.id).toBe(amd64.id);
       expect((await manager.imageOfIndex(index, 'linux/arm64'))?.id).toBe(arm64.id);
       expect(await manager.imageOfIndex(index, 'linux/arm')).toBeUndefined();
       expect(await manager.imageOfIndex(other, 'linux/amd64')).toBeUndefined();
-      // An image that is not recorded (any more) is passed over.
-      await manager.putIndexChoice(index, 'linux/arm', digestOf('image none'));
-      expect(await manager.imageOfIndex(index, 'linux/arm')).toBeUndefined();
+      expect(await manager.imagesOfIndex(index)).toEqual([amd64.id, arm64.id].sort());
+      expect(await manager.imagesOfIndex(other)).toEqual([]);
+      const { lastUsedAt } = (await manager.getImage(amd64.id)) as ImageRecord;
+      const removal = { images: [{ id: amd64.id, names: [], lastUsedAt }], layers: [] };
+      await manager.removeUnused(removal, ours, true);
+      expect(await manager.imagesOfIndex(index)).toEqual([arm64.id]);
+      await manager.putImage(amd64, []);
+      expect(await manager.imageOfIndex(index, 'linux/amd64')).toBeUndefined();
+    });
+
+    it('an image that cannot be recorded leaves no word of the index that it was chosen from', async () => {
+      const { manager } = context;
+      const index = digestOf('index');
+      const choice = { index, platform: 'linux/amd64' };
+      await expect(manager.putImage(image('app', ['missing']), [], choice)).rejects.toMatchObject({
+        code: 'ERR_LAYER_NOT_FOUND',
+      });
+      expect(await manager.imagesOfIndex(index)).toEqual([]);
     });
 
     it('an image may have no layers, or five hundred', async () => {

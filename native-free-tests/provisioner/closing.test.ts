@@ -8,6 +8,7 @@ import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js'
 import { WorkerPool } from '#src/workers/worker-pool.js';
 import { buildImage, buildLayer, writeDockerArchive } from '../helpers/image-builder.js';
 import { layoutOf, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+import { serveImages } from '../helpers/scripted-registry.js';
 
 const app = buildImage([buildLayer([{ path: 'app', content: 'v1' }])]);
 const other = buildImage([buildLayer([{ path: 'other', content: 'v1' }])]);
@@ -83,6 +84,18 @@ describe('a provisioner', () => {
     await called;
     await closed;
     expect(order).toEqual(['call', 'close']);
+  });
+
+  it('gives up in close a request that has not had its turn, and asks its registry nothing', async () => {
+    const registry = await serveImages({ app });
+    registry.instead = () => 'done';
+    const p = await openMemoryStore();
+    const before = Array.from({ length: 40 }, () => p.images());
+    const requested = p.request(`${registry.host}/app:v1`);
+    const closed = p.close();
+    await Promise.all([...before, closed]);
+    expect(registry.asked).toEqual([]);
+    expect(await requested).toEqual({ state: 'missing' });
   });
 
   it('turns down whatever is called after close, while it closes and when it has', async () => {

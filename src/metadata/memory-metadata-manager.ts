@@ -9,6 +9,7 @@ import { MemoryPulls } from './memory-pulls.js';
 import type {
   ImageRecord,
   ImageSummary,
+  IndexChoice,
   LayerClaim,
   LayerRecord,
   LeaseRecord,
@@ -68,7 +69,7 @@ export class MemoryMetadataManager implements MetadataManager {
   #lost = false;
   #open = true;
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
+  async putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord> {
     this.#requireLayers(image.layers);
     const now = Date.now();
     const recorded = this.#images.get(image.id);
@@ -76,6 +77,7 @@ export class MemoryMetadataManager implements MetadataManager {
     const refreshed = { ...stored, source: image.source, lastUsedAt: now };
     this.#images.set(image.id, refreshed);
     for (const name of names) this.#names.set(name, image.id);
+    if (choice !== undefined) this.#indexChoices.set(`${choice.index} ${choice.platform}`, image.id);
     return this.#imageRecord(refreshed);
   }
 
@@ -137,15 +139,16 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#images.set(id, { ...image, pinned });
   }
 
-  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
-    this.#requireOpen();
-    if (this.#images.has(id)) this.#indexChoices.set(`${index} ${platform}`, id);
-  }
-
   async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
     this.#requireOpen();
     const id = this.#indexChoices.get(`${index} ${platform}`);
     return id === undefined ? undefined : this.getImage(id);
+  }
+
+  async imagesOfIndex(index: Digest): Promise<ImageId[]> {
+    this.#requireOpen();
+    const ids = [...this.#indexChoices].flatMap(([choice, id]) => (choice.startsWith(`${index} `) ? [id] : []));
+    return [...new Set(ids)].sort();
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {
@@ -430,6 +433,7 @@ export class MemoryMetadataManager implements MetadataManager {
 
   #deleteImage(id: ImageId): void {
     for (const name of this.#namesOf(id)) this.#names.delete(name);
+    for (const [choice, chosen] of this.#indexChoices) if (chosen === id) this.#indexChoices.delete(choice);
     this.#images.delete(id);
   }
 

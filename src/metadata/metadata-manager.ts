@@ -30,10 +30,11 @@ export interface MetadataManager extends PullRecords {
 
   /**
    * Records an image, or refreshes its source and last use when it is recorded already, and gives it `names`.
+   * @param choice the index that it was chosen from: a fact that is remembered as long as the image is recorded
    * @returns the record as it is then; a prune may take it right away
    * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is not recorded; then nothing has changed
    */
-  putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord>;
+  putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord>;
   getImage(id: ImageId): Promise<ImageRecord | undefined>;
   /** The image that carries a name, in one step. @param name normalised, see `image/reference.ts` */
   getImageByName(name: string): Promise<ImageRecord | undefined>;
@@ -49,13 +50,10 @@ export interface MetadataManager extends PullRecords {
   removeName(name: string): Promise<boolean>;
   /** Takes all names away; the image stays. @returns the names it had, sorted */
   removeNames(id: ImageId): Promise<string[]>;
-  /**
-   * Remembers which image an index holds for a platform: a fact, as long as the image is recorded. One that is not (any more) is passed over.
-   * @param platform that was asked for, as `formatPlatform` writes it
-   */
-  putIndexChoice(index: Digest, platform: string, image: ImageId): Promise<void>;
   /** The image that was chosen from an index for a platform before. */
   imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined>;
+  /** Those that were chosen from an index before, for whichever platforms: each once, sorted. */
+  imagesOfIndex(index: Digest): Promise<ImageId[]>;
 
   // Layers
 
@@ -156,6 +154,13 @@ export interface MetadataManager extends PullRecords {
 
   /** Ends every use of the store: calls after it, and those still waiting for another process, fail with `ERR_CLOSED`. Safe to call twice. */
   close(): Promise<void>;
+}
+
+/** Which image an index holds for a platform. */
+export interface IndexChoice {
+  readonly index: Digest;
+  /** That was asked for, as `formatPlatform` writes it. */
+  readonly platform: string;
 }
 
 export interface NewImage {

@@ -1,5 +1,5 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
-import type { ImageRecord, ImageSummary, NewImage } from './metadata-manager.js';
+import type { ImageRecord, ImageSummary, IndexChoice, NewImage } from './metadata-manager.js';
 import { imageNotFound, layersNotFound } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { missingLayers } from './sqlite-layers.js';
@@ -41,6 +41,10 @@ export const IMAGE_BY_NAME = `${SELECT_IMAGE} WHERE image.key = (SELECT image FR
 export const IMAGE_BY_INDEX = `${SELECT_IMAGE}
   WHERE image.key = (SELECT image FROM index_choice WHERE digest = ? AND platform = ?)`;
 
+export const IMAGES_OF_INDEX = `
+  SELECT DISTINCT image.id FROM index_choice JOIN image ON image.key = index_choice.image
+  WHERE index_choice.digest = ? ORDER BY image.id`;
+
 /** `g` follows the last hex digit. */
 export const IMAGES_BY_PREFIX = `
   SELECT id FROM image WHERE id >= 'sha256:' || @prefix AND id < 'sha256:' || @prefix || 'g'
@@ -51,7 +55,13 @@ export const IMAGES_BY_PREFIX = `
 /** What stands for an image in other rows. */
 type Key = number | bigint;
 
-export function putImage(db: SqliteConnection, image: NewImage, names: readonly string[], now: number): ImageRecord {
+export function putImage(
+  db: SqliteConnection,
+  image: NewImage,
+  names: readonly string[],
+  choice: IndexChoice | undefined,
+  now: number,
+): ImageRecord {
   const missing = missingLayers(db, image.layers);
   if (missing.length > 0) throw layersNotFound(missing);
   const key = imageKey(db, image.id) ?? insertImage(db, image, now);
@@ -61,6 +71,7 @@ export function putImage(db: SqliteConnection, image: NewImage, names: readonly 
     key,
   );
   for (const name of names) putName(db, name, key);
+  if (choice !== undefined) putIndexChoice(db, choice, key);
   return getImage(db, image.id) as ImageRecord;
 }
 
@@ -164,9 +175,7 @@ export function removeNames(db: SqliteConnection, id: ImageId): string[] {
     .sort();
 }
 
-export function putIndexChoice(db: SqliteConnection, index: Digest, platform: string, id: ImageId): void {
-  const key = imageKey(db, id);
-  if (key === undefined) return;
+function putIndexChoice(db: SqliteConnection, { index, platform }: IndexChoice, key: Key): void {
   db.statement<[Digest, string, Key]>(
     `INSERT INTO index_choice (digest, platform, image) VALUES (?, ?, ?)
      ON CONFLICT (digest, platform) DO UPDATE SET image = excluded.image`,
@@ -176,6 +185,13 @@ export function putIndexChoice(db: SqliteConnection, index: Digest, platform: st
 export function imageOfIndex(db: SqliteConnection, index: Digest, platform: string): ImageRecord | undefined {
   const row = db.statement<[Digest, string], ImageRow>(IMAGE_BY_INDEX).get(index, platform);
   return row && imageRecord(row);
+}
+
+export function imagesOfIndex(db: SqliteConnection, index: Digest): ImageId[] {
+  return db
+    .statement<[Digest], { id: ImageId }>(IMAGES_OF_INDEX)
+    .all(index)
+    .map((row) => row.id);
 }
 
 function imageKey(db: SqliteConnection, id: ImageId): Key | undefined {

@@ -8,6 +8,7 @@ import type { LongWork } from './long-work.js';
 import type {
   ImageRecord,
   ImageSummary,
+  IndexChoice,
   LayerClaim,
   LayerRecord,
   LeaseRecord,
@@ -75,8 +76,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }), longWork);
   }
 
-  async putImage(image: NewImage, names: readonly string[]): Promise<ImageRecord> {
-    return this.#change(() => images.putImage(this.#db, image, names, Date.now()));
+  async putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord> {
+    return this.#change(() => images.putImage(this.#db, image, names, choice, Date.now()));
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {
@@ -118,12 +119,12 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#change(() => images.removeNames(this.#db, id));
   }
 
-  async putIndexChoice(index: Digest, platform: string, id: ImageId): Promise<void> {
-    return this.#db.write(() => images.putIndexChoice(this.#db, index, platform, id));
-  }
-
   async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
     return this.#db.read(() => images.imageOfIndex(this.#db, index, platform));
+  }
+
+  async imagesOfIndex(index: Digest): Promise<ImageId[]> {
+    return this.#db.read(() => images.imagesOfIndex(this.#db, index));
   }
 
   async getLayer(id: LayerId): Promise<LayerRecord | undefined> {

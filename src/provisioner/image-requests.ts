@@ -7,8 +7,9 @@ import { parseSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import type { Availability } from '../store/availability.js';
 import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
-import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import type { ImageRequestOptions, ProvisionOptions, PullImageOptions } from './options.js';
+import { requireRegistryFiles } from './require-registry-files.js';
 
 /** What is asked for images: by whoever waits for one, and by whoever does not. */
 export class ImageRequests {
@@ -17,13 +18,22 @@ export class ImageRequests {
   readonly #registry: RegistryOptions;
   /** Pulls in the background, by what was asked for. */
   readonly #background = new Map<string, Promise<unknown>>();
-  readonly #closing = new AbortController();
+  readonly #givenUp: AbortSignal;
 
-  /** @param find as `findImage` @param registry how registries are reached where a call does not say */
-  constructor(images: ImageStore, find: (text: string) => Promise<ImageRecord>, registry: RegistryOptions | undefined) {
+  /**
+   * @param find as `findImage` @param registry how registries are reached where a call does not say
+   * @param givenUp aborts when nothing shall go on in the background any more
+   */
+  constructor(
+    images: ImageStore,
+    find: (text: string) => Promise<ImageRecord>,
+    registry: RegistryOptions | undefined,
+    givenUp: AbortSignal,
+  ) {
     this.#images = images;
     this.#find = find;
     this.#registry = registry ?? {};
+    this.#givenUp = givenUp;
   }
 
   /** An image, pulled as the policy says. @param text a source */
@@ -31,6 +41,7 @@ export class ImageRequests {
     const policy = options.pullPolicy ?? 'always';
     const source = parseSource(text);
     const request = this.#request(options);
+    await requireRegistryFiles(options.registry);
     const stored = policy === 'always' ? undefined : await this.#findStored(source, options.platform);
     if (stored !== undefined) {
       await this.#images.use(stored.id);
@@ -47,6 +58,7 @@ export class ImageRequests {
     beforePull: () => Promise<void> = async () => {},
   ): Promise<ImageRecord> {
     const { pullPolicy = 'missing', platform } = options;
+    await requireRegistryFiles(options.registry);
     // A layout or an archive must be read to know which image is in it; its layers are read only when they are missing.
     const isSource = /^(?:oci|oci-archive|docker-archive):/.test(text);
     if (isSource || pullPolicy === 'always') {
@@ -71,6 +83,7 @@ export class ImageRequests {
   async availability(text: string, options: ImageRequestOptions): Promise<Availability> {
     const { platform } = options;
     const fitting = platform === undefined ? undefined : parsePlatform(platform);
+    await requireRegistryFiles(options.registry);
     return this.#images.availability(parseSource(text), this.#request(options), fitting);
   }
 
@@ -85,9 +98,8 @@ export class ImageRequests {
     return known.state === 'pulling' ? known : this.#begun(text, options, pull);
   }
 
-  /** Gives up what was requested in the background. */
-  async close(): Promise<void> {
-    this.#closing.abort(new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed'));
+  /** Resolves when nothing goes on in the background. */
+  async ended(): Promise<void> {
     await Promise.allSettled(this.#background.values());
   }
 
@@ -96,8 +108,7 @@ export class ImageRequests {
     const key = JSON.stringify([text, options]);
     const running = this.#background.get(key);
     if (running !== undefined) return running;
-    const { signal } = this.#closing;
-    const request = { ...this.#request(options), force: options.force ?? false, signal };
+    const request = { ...this.#request(options), force: options.force ?? false, signal: this.#givenUp };
     const done = () => this.#background.delete(key);
     const pull = this.#images.pull(parseSource(text), request).then(done, done);
     this.#background.set(key, pull);
@@ -128,7 +139,7 @@ export class ImageRequests {
   #request({ name, platform, registry, signal, maxImageBytes, force }: PullImageOptions): PullRequest {
     return {
       platform: wantedPlatform(platform),
-      names: name === undefined ? undefined : [imageName(name)],
+      names: name === undefined ? undefined : [nameToGive(name)],
       registry: overridden(this.#registry, registry),
       maxImageBytes,
       force,

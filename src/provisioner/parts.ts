@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { CheckParts } from '../check/check-parts.js';
@@ -5,7 +6,7 @@ import { ParkedLayers } from '../check/parked-layers.js';
 import { overridden } from '../check-options.js';
 import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, systemCode } from '../errors.js';
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../locks/life-locks.js';
 import { Liveness } from '../locks/liveness.js';
@@ -64,6 +65,8 @@ export class Parts {
    */
   readonly storeLock: StoreLock;
 
+  /** Aborted when the pulls are given up that were requested in the background, and those that are only going to be. */
+  readonly #givingUp = new AbortController();
   #images: Promise<ImageStore> | undefined;
   #requests: Promise<ImageRequests> | undefined;
   #backends: Promise<Backends> | undefined;
@@ -98,6 +101,7 @@ export class Parts {
     this.owner = owner;
     this.pool = new WorkerPool(workers);
     this.sweeper = new Sweeper(paths, this.events);
+    setMaxListeners(0, this.#givingUp.signal);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
     const tryIn = () => join(paths.staging, transientName(PROBE, liveness.identity));
@@ -135,7 +139,7 @@ export class Parts {
     this.#requests ??= Promise.all([import('./image-requests.js'), this.images()]).then(
       ([{ ImageRequests }, images]) => {
         const find = (text: string) => findImage(this.metadata, text);
-        return new ImageRequests(images, find, this.options.registry);
+        return new ImageRequests(images, find, this.options.registry, this.#givingUp.signal);
       },
     );
     return this.#requests;
@@ -239,9 +243,10 @@ export class Parts {
     if (this.options.records !== 'memory') this.reserve.ensure();
   }
 
-  /** Gives up the pulls that were requested in the background. */
+  /** Gives up the pulls that were requested in the background, and those of requests that have not had their turn yet. */
   async giveUpRequests(): Promise<void> {
-    await (await loaded(this.#requests))?.close();
+    this.#givingUp.abort(new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed'));
+    await (await loaded(this.#requests))?.ended();
   }
 
   /** What lets go of everything, in this order: pulls, the sweep unless it is left to a later one, then all that is open. */

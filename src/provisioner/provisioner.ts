@@ -19,7 +19,7 @@ import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import { type ContainerInfo, containerInfo } from './container-info.js';
-import { imageName, tryImageName, wantedPlatform } from './image-names.js';
+import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import { Operations, takeAll } from './operations.js';
 import type {
   ApplyPlanOptions,
@@ -38,8 +38,10 @@ import type {
 import * as o from './options.js';
 import { Parts } from './parts.js';
 import type { RecoveryReport } from './recovery.js';
+import { requireRegistryFiles } from './require-registry-files.js';
 import { requireTrust } from './require-trust.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
+import { takeOptions } from './take-options.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {
@@ -91,8 +93,8 @@ export class Provisioner {
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
     return this.#operations.run(async () => {
       checkArgument('pull', 'source', text, source);
-      checkOptions('pull', o.PULL_IMAGE_OPTIONS, options);
-      return (await this.#parts.requests()).pull(source, options);
+      const own = takeOptions('pull', o.PULL_IMAGE_OPTIONS, options);
+      return (await this.#parts.requests()).pull(source, own);
     });
   }
 
@@ -104,8 +106,8 @@ export class Provisioner {
   async availability(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
     return this.#operations.run(async () => {
       checkArgument('availability', 'source', text, source);
-      checkOptions('availability', o.IMAGE_REQUEST_OPTIONS, options);
-      return (await this.#parts.requests()).availability(source, options);
+      const own = takeOptions('availability', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#parts.requests()).availability(source, own);
     });
   }
 
@@ -117,8 +119,8 @@ export class Provisioner {
   async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
     return this.#operations.run(async () => {
       checkArgument('request', 'source', text, source);
-      checkOptions('request', o.IMAGE_REQUEST_OPTIONS, options);
-      return (await this.#parts.requests()).request(source, options);
+      const own = takeOptions('request', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#parts.requests()).request(source, own);
     });
   }
 
@@ -146,15 +148,15 @@ export class Provisioner {
   #load(input: string | Readable, options: LoadOptions): Promise<PulledImage[]> {
     return this.#operations.run(async () => {
       checkArgument('load', 'input', o.LOAD_INPUT, input);
-      checkOptions('load', o.LOAD_OPTIONS, options);
-      const { name, platform, maxImageBytes, signal } = options;
+      const own = takeOptions('load', o.LOAD_OPTIONS, options);
+      const { name, platform, maxImageBytes, signal } = own;
       const archive =
         typeof input === 'string'
           ? ({ kind: 'file', path: input } as const)
           : ({ kind: 'stream', stream: input } as const);
       return (await this.#parts.images()).load(archive, {
         platform: wantedPlatform(platform),
-        names: name === undefined ? undefined : [imageName(name)],
+        names: name === undefined ? undefined : [nameToGive(name)],
         maxImageBytes,
         signal,
       });
@@ -179,7 +181,7 @@ export class Provisioner {
     return this.#operations.run(async () => {
       checkArgument('tag', 'image', text, image);
       checkArgument('tag', 'name', text, name);
-      const normalised = imageName(name);
+      const normalised = nameToGive(name);
       await this.#parts.metadata.addName(normalised, (await this.#find(image)).id);
       crashPoint('tag.done');
       return normalised;
@@ -212,12 +214,12 @@ export class Provisioner {
     return this.#operations.run(async () => {
       checkArgument('provision', 'containerId', text, containerId);
       checkArgument('provision', 'image', text, image);
-      checkOptions('provision', o.PROVISION_OPTIONS, options);
+      const own = takeOptions('provision', o.PROVISION_OPTIONS, options);
       checkContainerId(containerId);
-      const backend = options.backend ?? this.#parts.options.backend ?? 'auto';
+      const backend = own.backend ?? this.#parts.options.backend ?? 'auto';
       const find = async (beforePull: () => Promise<void>) =>
-        (await this.#parts.requests()).resolve(image, options, beforePull);
-      const made = await (await this.#parts.containers()).provision(containerId, find, backend, options);
+        (await this.#parts.requests()).resolve(image, own, beforePull);
+      const made = await (await this.#parts.containers()).provision(containerId, find, backend, own);
       return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
     });
   }
@@ -230,9 +232,9 @@ export class Provisioner {
   async destroy(containerId: string, options: ChangeOptions = {}): Promise<boolean> {
     return this.#freeing(async () => {
       checkArgument('destroy', 'containerId', text, containerId);
-      checkOptions('destroy', o.CHANGE_OPTIONS, options);
+      const own = takeOptions('destroy', o.CHANGE_OPTIONS, options);
       checkContainerId(containerId);
-      return (await this.#parts.containers()).destroy(containerId, options);
+      return (await this.#parts.containers()).destroy(containerId, own);
     });
   }
 
@@ -257,9 +259,9 @@ export class Provisioner {
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
     return this.#freeing(async () => {
       checkArgument('pruneImages', 'excludedImages', listOf(text), excludedImages);
-      checkOptions('pruneImages', PRUNE_OPTIONS, options);
+      const own = takeOptions('pruneImages', PRUNE_OPTIONS, options);
       await requireTrust(this.#parts);
-      const report = await (await this.#parts.pruner()).prune(excludedImages, options);
+      const report = await (await this.#parts.pruner()).prune(excludedImages, own);
       if (!report.dryRun) await this.#parts.releaseParked();
       return report;
     });
@@ -268,9 +270,9 @@ export class Provisioner {
   /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */
   async applyPrunePlan(plan: PrunePlan, options: ApplyPlanOptions = {}): Promise<PruneReport> {
     return this.#freeing(async () => {
-      checkOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
+      const own = takeOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
       await requireTrust(this.#parts);
-      const report = await (await this.#parts.pruner()).apply(plan, options.signal);
+      const report = await (await this.#parts.pruner()).apply(plan, own.signal);
       await this.#parts.releaseParked();
       return report;
     });
@@ -298,9 +300,9 @@ export class Provisioner {
   /** Puts the store right after a crash or a reboot: see `RecoveryReport`. The sweep of what it retired goes on. */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     return this.#freeing(async () => {
-      checkOptions('recover', o.RECOVER_OPTIONS, options);
-      for (const id of options.knownContainerIds ?? []) checkContainerId(id);
-      const report = await (await this.#parts.recovery()).run(options);
+      const own = takeOptions('recover', o.RECOVER_OPTIONS, options);
+      for (const id of own.knownContainerIds ?? []) checkContainerId(id);
+      const report = await (await this.#parts.recovery()).run(own);
       await this.#parts.releaseParked();
       return report;
     });
@@ -309,9 +311,9 @@ export class Provisioner {
   /** The containers of all owners, or of one, sorted by id. */
   async containers(options: ContainersOptions = {}): Promise<ContainerInfo[]> {
     return this.#operations.run(async () => {
-      checkOptions('containers', o.CONTAINERS_OPTIONS, options);
+      const own = takeOptions('containers', o.CONTAINERS_OPTIONS, options);
       const { paths, metadata, directories } = this.#parts;
-      const containers = await metadata.listContainers(options.owner);
+      const containers = await metadata.listContainers(own.owner);
       if (containers.length === 0) return [];
       // After the records: what is recorded as a mount is mounted by then.
       const mounts = await RootfsMounts.read(paths);
@@ -325,8 +327,9 @@ export class Provisioner {
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     return this.#freeing(async () => {
-      checkOptions('check', o.CHECK_OPTIONS, options);
-      const { full = false, repair = false, registry, signal } = options;
+      const own = takeOptions('check', o.CHECK_OPTIONS, options);
+      const { full = false, repair = false, registry, signal } = own;
+      await requireRegistryFiles(registry);
       const report = (progress: ProvisionerEvents['checkProgress'][0]) => this.events.emit('checkProgress', progress);
       const { checkStore } = await import('../check/check-store.js');
       const run = { mode: full ? 'full' : 'quick', signal, report } as const;
@@ -340,9 +343,9 @@ export class Provisioner {
   /** Where the store's disk space goes. */
   async diskUsage(options: DiskUsageOptions = {}): Promise<DiskUsage> {
     return this.#operations.run(async () => {
-      checkOptions('diskUsage', o.DISK_USAGE_OPTIONS, options);
+      const own = takeOptions('diskUsage', o.DISK_USAGE_OPTIONS, options);
       const { measureStore } = await import('../check/disk-usage.js');
-      return measureStore(this.#parts.checkParts(), options.signal);
+      return measureStore(this.#parts.checkParts(), own.signal);
     });
   }
 
@@ -356,12 +359,12 @@ export class Provisioner {
    * @throws the first error of what could not be let go; the rest has been, all the same
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    checkOptions('close', o.CLOSE_OPTIONS, options);
+    const own = takeOptions('close', o.CLOSE_OPTIONS, options);
     return this.#operations.close(() =>
       takeAll([
         () => this.#parts.giveUpRequests(),
         () => this.#operations.idle(),
-        ...this.#parts.closing(options.sweep ?? 'finish'),
+        ...this.#parts.closing(own.sweep ?? 'finish'),
       ]),
     );
   }

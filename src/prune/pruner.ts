@@ -1,6 +1,6 @@
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError } from '../errors.js';
-import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
+import { type Digest, digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { LeaseRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
@@ -8,7 +8,7 @@ import type { StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import { filterUnhurried, mapUnhurried, unhurried } from '../unhurried.js';
 import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
-import { parseExclusions } from './exclusion.js';
+import { excludedDigests, type IndexImages, parseExclusions } from './exclusion.js';
 import type { KeepReason, StoreRecords } from './keepers.js';
 import { makePlan, type PrunePlan } from './plan.js';
 import type { PruneOptions } from './prune-options.js';
@@ -58,10 +58,12 @@ export class Pruner {
 
   /** @param excluded see `parseExclusions` */
   async prune(excluded: readonly string[], options: PruneOptions): Promise<PruneReport> {
-    const exclusion = parseExclusions(excluded);
+    // What cannot be read is said before anything is done.
+    parseExclusions(excluded);
     const dryRun = options.dryRun ?? false;
     if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
     const records = await this.records(dryRun);
+    const exclusion = parseExclusions(excluded, await this.#indexImages(excludedDigests(excluded)));
     const now = Date.now();
     const decision = await decide(records, exclusion, options, now);
     const plan = await makePlan(decision, now);
@@ -91,6 +93,13 @@ export class Pruner {
       layers: await metadata.listLayers(),
       containers: await metadata.listContainers(),
     };
+  }
+
+  /** After the records have been read: what index an image was chosen from is recorded with it. */
+  async #indexImages(digests: readonly Digest[]): Promise<IndexImages> {
+    const images = new Map<Digest, readonly ImageId[]>();
+    for (const digest of digests) images.set(digest, await this.#parts.metadata.imagesOfIndex(digest));
+    return images;
   }
 
   /** Those of living processes; the others are dropped, unless it is a dry run. */

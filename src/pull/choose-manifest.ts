@@ -16,6 +16,8 @@ const MAX_BYTES = 256 * 1024 * 1024;
 /** A manifest that the wanted machine can run. */
 export interface Candidate {
   readonly descriptor: Descriptor;
+  /** Where the walk began that led to it: its own digest, or that of an index. */
+  readonly root: Digest;
   /** As `platformFit` has it. */
   readonly fit: number;
   /** What an index says about it; undefined when its own config was asked. */
@@ -29,6 +31,12 @@ export interface Survey {
   readonly offered: Platform[];
   /** Why entries that are no image were passed over. */
   readonly refusals: ProvisionerError[];
+}
+
+interface Walk {
+  /** Indexes, each of which is read once. */
+  readonly seen: Set<Digest>;
+  readonly root: Digest;
 }
 
 /** Finds the manifests for one platform. One chooser serves one opening of a source: it counts what it reads. */
@@ -51,7 +59,8 @@ export class ManifestChooser {
    */
   async survey(descriptors: readonly Descriptor[]): Promise<Survey> {
     const survey: Survey = { candidates: [], offered: [], refusals: [] };
-    await this.#walk(descriptors, 0, survey, new Set());
+    const seen = new Set<Digest>();
+    for (const descriptor of descriptors) await this.#walk([descriptor], 0, survey, { seen, root: descriptor.digest });
     return survey;
   }
 
@@ -69,19 +78,19 @@ export class ManifestChooser {
     return platformNotOffered(this.#blobs.label, this.#wanted, offered);
   }
 
-  async #walk(descriptors: readonly Descriptor[], depth: number, survey: Survey, seen: Set<Digest>): Promise<void> {
+  async #walk(descriptors: readonly Descriptor[], depth: number, survey: Survey, walk: Walk): Promise<void> {
     for (const descriptor of descriptors) {
       const declared = declaredPlatform(descriptor);
       if (declared === 'none') continue;
       switch (mediaKind(descriptor.mediaType)) {
         case 'index':
-          if (seen.has(descriptor.digest)) break;
-          seen.add(descriptor.digest);
+          if (walk.seen.has(descriptor.digest)) break;
+          walk.seen.add(descriptor.digest);
           if (declared !== undefined && platformFit(this.#wanted, declared) === 0) survey.offered.push(declared);
-          else await this.#walk(await this.#readIndex(descriptor, depth), depth + 1, survey, seen);
+          else await this.#walk(await this.#readIndex(descriptor, depth), depth + 1, survey, walk);
           break;
         case 'manifest':
-          await this.#consider(descriptor, declared, survey);
+          await this.#consider(descriptor, declared, survey, walk.root);
           break;
         default:
           survey.refusals.push(unsupportedEntry(descriptor));
@@ -89,12 +98,12 @@ export class ManifestChooser {
     }
   }
 
-  async #consider(descriptor: Descriptor, declared: Platform | undefined, survey: Survey): Promise<void> {
+  async #consider(descriptor: Descriptor, declared: Platform | undefined, survey: Survey, root: Digest): Promise<void> {
     try {
       const platform = declared ?? (await this.#readPlatform(descriptor));
       const fit = platformFit(this.#wanted, platform);
       survey.offered.push(platform);
-      if (fit > 0) survey.candidates.push({ descriptor, fit, platform: declared });
+      if (fit > 0) survey.candidates.push({ descriptor, root, fit, platform: declared });
     } catch (error) {
       // A chart or a signature beside the images: no reason to refuse the images.
       if (!isProvisionerError(error, 'ERR_UNSUPPORTED_MEDIA_TYPE')) throw error;

@@ -93,7 +93,7 @@ export async function readSaved(archive: Archive): Promise<DockerSaveEntry[]> {
 
 function choose(archive: Archive, saved: readonly SavedImage[], reference: string | undefined): readonly SavedImage[] {
   if (reference === undefined) return saved;
-  const digest = reference.replace(/^@/, '');
+  const digest = reference.slice(reference.lastIndexOf('@') + 1);
   // Docker calls the config's digest the image id; it shows in the config's name.
   const matches = isDigest(digest)
     ? saved.filter(({ entry }) => claimedDigest(entry.Config) === digest)

@@ -51,7 +51,8 @@ export async function offerOciImages(
   const images: OfferedImage[] = [];
   const budget = new OfferBudget(blobs.label);
   for (const { candidate, names } of choices) {
-    const image = await offerImage(blobs, candidate, [...names]);
+    const offered = await offerImage(blobs, candidate, [...names]);
+    const image = candidate.root === offered.id ? offered : { ...offered, chosenFrom: candidate.root };
     budget.add(image);
     images.push(image);
   }
@@ -84,7 +85,8 @@ async function chooseNamed(
   chooser: ManifestChooser,
   label: string,
 ): Promise<Choice[]> {
-  const digest = reference.replace(/^@/, '');
+  // `app@sha256:…` too: the digest says which image, whatever the source calls it.
+  const digest = reference.slice(reference.lastIndexOf('@') + 1);
   if (isDigest(digest)) return chooseByDigest(entries, digest, chooser, label);
   const matches = matchByName(entries, reference);
   if (matches.length === 0) throw imageNotOffered(label, reference, offeredNames(entries));

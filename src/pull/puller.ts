@@ -53,7 +53,7 @@ export interface OfferedImage {
   readonly layers: readonly OfferedLayer[];
   /** Names that the source itself gives the image, normalised; a bare tag is no name. */
   readonly names: readonly string[];
-  /** The index that it was chosen from, where the source was asked by the digest of one. */
+  /** The digest of the index that it was chosen from. */
   readonly chosenFrom?: Digest | undefined;
 }
 

@@ -47,7 +47,10 @@ export class RegistryPuller implements Puller {
     const name = formatReference(this.#reference);
     const root = await this.#resolve(repository, name);
     const found = await stored?.(root.digest);
-    if (found !== undefined && platformFit(platform, found.platform) > 0) return offerStored(found, repository, [name]);
+    if (found !== undefined && platformFit(platform, found.platform) > 0) {
+      const image = offerStored(found, repository, [name]);
+      return found.id === root.digest ? image : { ...image, chosenFrom: root.digest };
+    }
 
     const blobs = new RegistryBlobs(`the image ${name}`, repository);
     const descriptor = await blobs.describe(root);

@@ -1,6 +1,6 @@
 import { flag, type OptionTable, optionsOf, path, text, whole } from '../check-options.js';
 
-/** How registries are reached. */
+/** How registries are reached. The files and directories that a call names itself must exist, though it may come to ask no registry. */
 export interface RegistryOptions {
   /**
    * A `config.json` of Docker or an `auth.json` of podman with credentials; it must exist.

@@ -1,6 +1,7 @@
 import { type ErrorCode, ProvisionerError } from '../errors.js';
 import { beginsWith, digestPrefix, type ImageId, isDigest } from '../image/digest.js';
-import { formatReference, parseReference } from '../image/reference.js';
+import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
+import { formatReference, parseReference, type Reference } from '../image/reference.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 
 /**
@@ -18,9 +19,32 @@ async function findNamed(metadata: MetadataManager, text: string): Promise<Image
   // The digits of an id are no name, but look like one to the parser, which says so.
   const prefix = digestPrefix(text);
   if (prefix !== undefined && (prefix !== text || prefix.length === 64)) return undefined;
-  const reference = parseReference(text);
+  return findByReference(metadata, parseReference(text), undefined);
+}
+
+/**
+ * The stored image that a reference means. One with a digest means the image of that digest, or one that was chosen from the index of that digest, and never
+ * another, whichever image carries the reference as its name: names can be given by anybody who makes a layout or an archive.
+ * @param platform that it has to fit. Default: whatever is stored will do
+ */
+export async function findByReference(
+  metadata: MetadataManager,
+  reference: Reference,
+  platform: Platform | undefined,
+): Promise<ImageRecord | undefined> {
+  const fits = (image: ImageRecord | undefined): image is ImageRecord =>
+    image !== undefined && (platform === undefined || platformFit(platform, parsePlatform(image.platform)) > 0);
+  const { digest } = reference;
+  if (digest !== undefined) {
+    const own = await metadata.getImage(digest as ImageId);
+    if (fits(own)) return own;
+  }
   const named = await metadata.getImageByName(formatReference(reference));
-  return named ?? (reference.digest === undefined ? undefined : metadata.getImage(reference.digest as ImageId));
+  if (digest === undefined) return fits(named) ? named : undefined;
+  // For another platform than this machine's, too: then it is the one that was got last.
+  if (fits(named) && (await metadata.imagesOfIndex(digest)).includes(named.id)) return named;
+  const chosen = await metadata.imageOfIndex(digest, formatPlatform(platform ?? machinePlatform()));
+  return fits(chosen) ? chosen : undefined;
 }
 
 async function findByPrefix(metadata: MetadataManager, text: string): Promise<ImageRecord | undefined> {

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isProvisionerError } from '../errors.js';
 import type { Digest, ImageId } from '../image/digest.js';
-import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
-import { formatReference, type Reference } from '../image/reference.js';
+import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
+import type { Reference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullKey } from '../metadata/pull-records.js';
@@ -13,6 +13,7 @@ import { formatSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
+import { findByReference } from './find-image.js';
 import { type PullTerms, pullKey } from './pull-key.js';
 import { type ImageStoreParts, PullRunner, type RunImage } from './pull-runner.js';
 import { announcing, type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
@@ -152,18 +153,7 @@ export class ImageStore {
    * @param platform Default: whatever is stored under that name
    */
   async findFor(reference: Reference, platform: Platform | undefined): Promise<ImageRecord | undefined> {
-    const { metadata } = this.#parts;
-    const { digest } = reference;
-    const candidates = [
-      await metadata.getImageByName(formatReference(reference)),
-      digest && (await metadata.getImage(digest as ImageId)),
-      digest && (await metadata.imageOfIndex(digest, formatPlatform(platform ?? machinePlatform()))),
-    ];
-    return (
-      candidates.find(
-        (image) => image && (platform === undefined || platformFit(platform, parsePlatform(image.platform)) > 0),
-      ) || undefined
-    );
+    return findByReference(this.#parts.metadata, reference, platform);
   }
 
   /** Resolves when no pull is under way. */

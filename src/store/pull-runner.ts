@@ -4,6 +4,7 @@ import type { PullLimits } from '../config.js';
 import { crashPoint } from '../crash-points.js';
 import { firstLine, isProvisionerError } from '../errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
+import { parseReference } from '../image/reference.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pull-records.js';
@@ -134,7 +135,8 @@ export class PullRunner {
     await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
     crashPoint('pull.stackCompleted');
-    const names = given(image.names);
+    const ofSource = this.#trueNames(image, pull.pullId);
+    const names = given(ofSource);
     const record = await metadata.putImage(
       {
         id: image.id,
@@ -147,12 +149,24 @@ export class PullRunner {
         source,
       },
       names,
+      image.chosenFrom && { index: image.chosenFrom, platform: formatPlatform(platform) },
     );
     crashPoint('pull.imageRecorded');
-    if (image.chosenFrom !== undefined) {
-      await metadata.putIndexChoice(image.chosenFrom, formatPlatform(platform), image.id);
-    }
-    return { ...record, given: names, ofSource: image.names };
+    return { ...record, given: names, ofSource };
+  }
+
+  /** Without those that state another digest than the image or its index has, which anybody can write into a layout or an archive. */
+  #trueNames({ id, chosenFrom, names }: OfferedImage, pullId: string): string[] {
+    return names.filter((name) => {
+      const { digest } = parseReference(name);
+      if (digest === undefined || digest === id || digest === chosenFrom) return true;
+      this.#parts.events.emit('warning', {
+        code: 'NAME_NOT_GIVEN',
+        message: `the image ${id} is not given the name ${name} that its source has for it: it has another digest`,
+        details: { pull: pullId, image: id, name },
+      });
+      return false;
+    });
   }
 
   #goOn(ended: Promise<void>): void {
