@@ -72,10 +72,20 @@ describeWith(['root', 'overlay'], 'a check of a store that others use', () => {
   test('misses none of the root filesystems that a long destroy has taken away and not forgotten yet', async () => {
     const p = await openStore({ unsafeNoSync: true });
     await p.pull(await layout(), { name: 'app' });
-    for (let n = 0; n < 200; n++) await p.provision('big', 'app', { backend: 'copy' });
-    const other = otherProcess(p.root, `say('begins'); await p.destroy('big'); await p.close();`, {
-      unsafeNoSync: true,
-    });
+    for (let n = 0; n < 50; n++) await p.provision('big', 'app', { backend: 'copy' });
+    await p.check();
+    const other = otherProcess(
+      p.root,
+      `import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      const remove = fs.rmdirSync;
+      fs.rmdirSync = (...path) => { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2); remove(...path); };
+      syncBuiltinESMExports();
+      say('begins');
+      await p.destroy('big');
+      await p.close();`,
+      { unsafeNoSync: true },
+    );
     await other.says('begins');
     const { found, checks } = await checkUntilDone(p, other, false);
     expect(found).toEqual([]);
