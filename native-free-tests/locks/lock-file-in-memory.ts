@@ -69,6 +69,10 @@ export class LockFileInMemory implements LockFile {
     return [...this.#shared.holders].map(([{ pid, stopped }, kind]) => ({ pid, kind, stopped }));
   }
 
+  isInPlace(): boolean {
+    return true;
+  }
+
   /** What the kernel does for a process that ends, however it ends: the note stays. */
   close(): void {
     this.unlock();

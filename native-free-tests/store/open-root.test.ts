@@ -22,6 +22,7 @@ import type { StoreFormat } from '#src/store/store-format.js';
 import { isWritableByOthers, trustedPath } from '#src/store/trusted-path.js';
 import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
+import { type LockFileInMemory, SharedLock } from '../locks/lock-file-in-memory.js';
 
 /** Nobody's. */
 const OTHER = 65534;
@@ -30,11 +31,27 @@ const hasUsers = process.geteuid !== undefined;
 
 const locks = new InProcessLifeLocks();
 
-/** Begins as a process of its own would. */
-function begin(root: string, liveness?: Liveness) {
+/** Begins as a process of its own would. @param lock the store's, where the system has such locks */
+function begin(root: string, liveness?: Liveness, lock?: SharedLock) {
   const paths = new StorePaths(root);
   const life = liveness ?? Liveness.in(paths.alive, locks);
-  return openStoreDirectory(paths, () => new NativeFreeSyscalls(), life, { allowDegraded: true });
+  const syscalls = lock === undefined ? new NativeFreeSyscalls() : new LockingSyscalls(lock);
+  return openStoreDirectory(paths, () => syscalls, life, { allowDegraded: true });
+}
+
+/** With locks on files, as native calls have them. */
+class LockingSyscalls extends NativeFreeSyscalls {
+  readonly #lock: SharedLock;
+
+  constructor(lock: SharedLock) {
+    super();
+    this.#lock = lock;
+  }
+
+  override openLockFile(path: string): LockFileInMemory {
+    writeFileSync(path, '', { flag: 'a', mode: 0o600 });
+    return this.#lock.open();
+  }
 }
 
 /** Opens a store in a process that ends right after. */
@@ -302,14 +319,14 @@ describe('an opening that is given up', () => {
   it('removes new records, and keeps what was there', () => {
     const root = temporaryDirectory();
     const paths = new StorePaths(root);
-    const opening = begin(root);
+    const opening = begin(root, undefined, new SharedLock());
     for (const file of paths.records) writeFileSync(file, '');
     opening.undo();
     expect(readdirSync(root)).toEqual([]);
 
     for (const own of [paths.layers, paths.gc]) mkdirSync(own);
     writeFileSync(paths.metadata, 'old');
-    const again = begin(root);
+    const again = begin(root, undefined, new SharedLock());
     writeFileSync(`${paths.metadata}-wal`, '');
     again.undo();
     // SQLite may have moved old records into a log.
@@ -337,6 +354,43 @@ describe('an opening that is given up', () => {
     slow.complete();
     expect(readdirSync(root)).toEqual(['alive', 'containers', 'format', 'gc', 'layers', 'metadata.sqlite', 'staging']);
     expect(readdirSync(paths.staging)).toEqual([]);
+  });
+
+  it('takes nothing away while another process has a share in the making, at whatever step that is', () => {
+    const root = join(temporaryDirectory(), 'store');
+    const paths = new StorePaths(root);
+    const lock = new SharedLock();
+    const failing = begin(root, undefined, lock);
+    const other = lock.open();
+    expect(other.tryLock('shared')).toBe(true);
+    writeFileSync(paths.metadata, 'of the other one');
+    failing.undo();
+    expect(readFileSync(paths.metadata, 'utf8')).toBe('of the other one');
+    expect(existsSync(paths.staging)).toBe(true);
+  });
+
+  it('keeps others from making the store until it has been undone', () => {
+    const root = join(temporaryDirectory(), 'store');
+    const lock = new SharedLock();
+    const undoing = lock.open();
+    mkdirSync(root);
+    expect(undoing.tryLock('exclusive')).toBe(true);
+    expect(refusal(() => begin(root, undefined, lock))).toMatchObject({
+      code: 'ERR_STORE_BUSY',
+      details: { pids: '1' },
+    });
+    undoing.close();
+    begin(root, undefined, lock).complete();
+    expect(lock.isFree).toBe(true);
+  });
+
+  it('leaves the records where no lock tells whose they are', () => {
+    const root = join(temporaryDirectory(), 'store');
+    const paths = new StorePaths(root);
+    const opening = begin(root);
+    writeFileSync(paths.metadata, '');
+    opening.undo();
+    expect(readdirSync(root)).toEqual(['metadata.sqlite']);
   });
 
   it('does not decide the format of a store: the first that is completed does', () => {

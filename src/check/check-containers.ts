@@ -7,35 +7,50 @@ import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory } from './parked-layers.js';
+import { confirmed, type HeldRecords, type Suspect } from './suspects.js';
 
 /** What stands below `containers/`: the directories of rootfses, and whatever else. */
 interface ContainerFiles {
-  readonly rootfses: string[];
+  readonly rootfses: RootfsFile[];
   readonly foreign: string[];
 }
 
+/** A rootfs's directory, or the one beside it with the changes to it. */
+interface RootfsFile {
+  readonly path: string;
+  readonly containerId: string;
+  readonly id: string;
+}
+
 /** Compares the records of containers with their directories and mounts. */
-export async function checkContainers(parts: CheckParts): Promise<{ findings: Finding[]; containers: number }> {
+export async function checkContainers(
+  parts: CheckParts,
+  signal: AbortSignal | undefined,
+): Promise<{ findings: Finding[]; containers: number }> {
   const { paths, metadata } = parts;
-  // Directories first: a rootfs is recorded before it has one, and forgotten after.
   const files: ContainerFiles = { rootfses: [], foreign: [] };
-  await collect(paths.containers, files);
+  await collect(paths.containers, '', files);
   const containers = await metadata.listContainers();
   const mounts = await RootfsMounts.read(paths);
   const expected = new Set<string>();
   const findings: Finding[] = [];
+  const suspects: Suspect[] = [];
   for await (const container of unhurried(containers)) {
     for (const rootfs of container.rootfses) {
       const path = paths.rootfs(container.id, rootfs.backend, rootfs.id);
       expected.add(path).add(paths.scratch(container.id, rootfs.backend, rootfs.id));
-      const found = await rootfsFinding(container, rootfs, path, mounts, parts);
+      if (rootfs.state === 'ready' && !existsSync(path)) {
+        suspects.push((records) => missing(container.id, rootfs.id, path, records));
+        continue;
+      }
+      const found = rootfsNote(container, rootfs, path, mounts);
       if (found !== undefined) findings.push(found);
     }
   }
-  for (const path of await filterUnhurried(files.rootfses, (candidate) => !expected.has(candidate))) {
-    const message = `${path} belongs to no recorded root filesystem`;
-    findings.push(finding({ severity: 'leak', code: 'ROOTFS_UNRECORDED', subject: path, message }));
+  for (const file of await filterUnhurried(files.rootfses, ({ path }) => !expected.has(path))) {
+    suspects.push((records) => unrecorded(file, records));
   }
+  findings.push(...(await confirmed(suspects, parts, signal)));
   for (const path of files.foreign) {
     findings.push(
       finding({ severity: 'leak', code: 'FOREIGN_FILE', subject: path, message: `${path} is not the store's` }),
@@ -44,23 +59,38 @@ export async function checkContainers(parts: CheckParts): Promise<{ findings: Fi
   return { findings, containers: containers.length };
 }
 
-async function rootfsFinding(
+/** A destroy takes a rootfs off the disk, and then forgets it, with the lock shared. */
+async function missing(
+  containerId: string,
+  id: string,
+  path: string,
+  records: HeldRecords,
+): Promise<Finding | undefined> {
+  const recorded = (await records.container(containerId))?.rootfses.find((rootfs) => rootfs.id === id);
+  if (recorded?.state !== 'ready' || existsSync(path)) return undefined;
+  const message = `the root filesystem ${id} of container ${containerId} is recorded as ready, but ${path} is not there`;
+  return finding({ severity: 'damage', code: 'ROOTFS_MISSING', subject: containerId, message });
+}
+
+/** A mount has directories before it has a record, both with the lock shared; a copy is recorded before it has any. */
+async function unrecorded({ path, containerId, id }: RootfsFile, records: HeldRecords): Promise<Finding | undefined> {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+  const recorded = (await records.container(containerId))?.rootfses.some((rootfs) => rootfs.id === id);
+  if (recorded === true) return undefined;
+  const message = `${path} belongs to no recorded root filesystem`;
+  return finding({ severity: 'leak', code: 'ROOTFS_UNRECORDED', subject: path, message });
+}
+
+function rootfsNote(
   container: ContainerRecord,
   rootfs: RootfsRecord,
   path: string,
   mounts: RootfsMounts,
-  { metadata }: CheckParts,
-): Promise<Finding | undefined> {
+): Finding | undefined {
   const what = `the root filesystem ${rootfs.id} of container ${container.id}`;
   const note = (code: 'ROOTFS_UNFINISHED' | 'ROOTFS_NOT_MOUNTED', message: string): Finding =>
     finding({ severity: 'note', code, subject: container.id, message });
   if (rootfs.state !== 'ready') return note('ROOTFS_UNFINISHED', `${what} is ${rootfs.state}, now or since a crash`);
-  if (!existsSync(path)) {
-    const now = (await metadata.getContainer(container.id))?.rootfses.find(({ id }) => id === rootfs.id);
-    if (now?.state !== 'ready') return undefined;
-    const message = `${what} is recorded as ready, but ${path} is not there`;
-    return finding({ severity: 'damage', code: 'ROOTFS_MISSING', subject: container.id, message });
-  }
   if (rootfs.backend === 'copy') return undefined;
   const state = mounts.stateOf(path, rootfs);
   if (state === 'mounted') return undefined;
@@ -71,21 +101,23 @@ async function rootfsFinding(
   return note('ROOTFS_NOT_MOUNTED', `${what} ${where}`);
 }
 
-async function collect(containers: string, files: ContainerFiles): Promise<void> {
-  for await (const id of unhurried(listDirectory(containers))) {
-    const directory = join(containers, id);
+/** @param above the id of the container that those are nested in, and a slash */
+async function collect(containers: string, above: string, files: ContainerFiles): Promise<void> {
+  for await (const name of unhurried(listDirectory(containers))) {
+    const directory = join(containers, name);
+    const containerId = `${above}${name}`;
     if (!isDirectory(directory)) {
       files.foreign.push(directory);
       continue;
     }
     const { nested, backends } = containerParts(directory);
     onlyThese(directory, [nested, backends], files);
-    await collect(nested, files);
+    await collect(nested, `${containerId}/`, files);
     for (const backend of listDirectory(backends)) {
       const { rootfses, scratches } = backendParts(join(backends, backend));
       onlyThese(join(backends, backend), [rootfses, scratches], files);
       for (const place of [rootfses, scratches]) {
-        files.rootfses.push(...listDirectory(place).map((name) => join(place, name)));
+        for (const id of listDirectory(place)) files.rootfses.push({ path: join(place, id), containerId, id });
       }
     }
   }

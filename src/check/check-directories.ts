@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { isProvisionerError } from '../errors.js';
@@ -9,20 +10,28 @@ import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listDirectory, type ParkedLayers } from './parked-layers.js';
+import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares what stands in the store's own directories with the records. */
-export async function checkDirectories(parts: CheckParts, parked: ParkedLayers): Promise<Finding[]> {
+export async function checkDirectories(
+  parts: CheckParts,
+  parked: ParkedLayers,
+  signal: AbortSignal | undefined,
+): Promise<Finding[]> {
   const { paths, metadata } = parts;
-  // Directories first: what is retired meanwhile then has no record, and no directory either.
   const directories = await readNames(paths.layers);
   const recorded = new Set<string>();
   for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
   const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
   const findings: Finding[] = [];
+  const suspects: Suspect[] = [];
   for await (const name of unhurried(strangers)) {
-    const found = await unrecorded(name, parts);
-    if (found !== undefined) findings.push(found);
+    const subject = join(paths.layers, name);
+    const id = layerOfDirectory(name);
+    if (id === undefined) findings.push(foreign(subject));
+    else suspects.push(() => unrecorded(id, subject, parts));
   }
+  findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
   for (const name of listDirectory(paths.root)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
   for (const name of listDirectory(paths.staging)) {
@@ -37,10 +46,9 @@ export async function checkDirectories(parts: CheckParts, parked: ParkedLayers):
   return [...findings, ...parkedFindings(parked)];
 }
 
-async function unrecorded(name: string, parts: CheckParts): Promise<Finding | undefined> {
-  const subject = join(parts.paths.layers, name);
-  const id = layerOfDirectory(name);
-  if (id === undefined) return foreign(subject);
+/** A prune forgets layers and then retires them, with the lock held alone. */
+async function unrecorded(id: LayerId, subject: string, parts: CheckParts): Promise<Finding | undefined> {
+  if (lstatSync(subject, { throwIfNoEntry: false }) === undefined) return undefined;
   if (await isBeingStored(id, parts)) return undefined;
   return finding({
     severity: 'leak',
@@ -51,7 +59,7 @@ async function unrecorded(name: string, parts: CheckParts): Promise<Finding | un
   });
 }
 
-/** A layer stands in its place shortly before it is recorded; its claim tells. */
+/** A pull puts a layer in its place and then records it, without the lock; its claim tells. */
 async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): Promise<boolean> {
   try {
     const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
@@ -66,10 +74,15 @@ async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): P
 }
 
 /** Retires a layer that no record names, if it may go. */
-export async function retireUnrecorded(directory: string, parts: CheckParts): Promise<Retirement> {
+export async function retireUnrecorded(
+  directory: string,
+  parts: CheckParts,
+  signal: AbortSignal | undefined,
+): Promise<Retirement> {
   const id = layerOfDirectory(basename(directory));
   if (id === undefined) return { state: 'kept', reason: 'it is no layer' };
-  const retirement = await parts.storeLock.withExclusive('check', () => new UnrecordedLayers(parts).retire(id));
+  const retire = () => new UnrecordedLayers(parts).retire(id);
+  const retirement = await parts.storeLock.withExclusive('check', retire, signal);
   if (retirement.state === 'retired') crashPoint('repair.unrecordedRetired');
   return retirement;
 }

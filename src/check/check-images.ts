@@ -6,30 +6,44 @@ import { SeamIds } from '../store/seam-ids.js';
 import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
+import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares the records of images with each other: documents with their digests, stacks with their configs, layers with the recorded ones. */
-export async function checkImages({ metadata }: CheckParts): Promise<{ findings: Finding[]; images: ImageRecord[] }> {
+export async function checkImages(
+  parts: CheckParts,
+  signal: AbortSignal | undefined,
+): Promise<{ findings: Finding[]; images: ImageRecord[] }> {
+  const { metadata } = parts;
   const images: ImageRecord[] = [];
   const findings: Finding[] = [];
+  const suspects: Suspect[] = [];
   for await (const { id } of unhurried(await metadata.listImages())) {
     const image = await metadata.getImage(id);
     // A prune has taken it meanwhile.
     if (image === undefined) continue;
     images.push(image);
     findings.push(...documentFindings(image));
-    const missing = await metadata.missingLayers(image.layers);
-    const fault = missing.length > 0 ? `layer ${missing[0]} of it is not recorded` : stackFault(image);
-    if (fault === undefined) continue;
-    findings.push(
-      finding({
-        severity: 'damage',
-        code: 'IMAGE_INCOMPLETE',
-        subject: image.id,
-        message: `image ${image.id} cannot be put together: ${fault}`,
-      }),
-    );
+    if ((await incomplete(image, parts)) !== undefined) {
+      suspects.push(async () => {
+        const now = await metadata.getImage(id);
+        return now === undefined ? undefined : incomplete(now, parts);
+      });
+    }
   }
-  return { findings, images };
+  return { findings: [...findings, ...(await confirmed(suspects, parts, signal))], images };
+}
+
+/** The image and its layers are read one after the other, and a prune may come in between. */
+async function incomplete(image: ImageRecord, { metadata }: CheckParts): Promise<Finding | undefined> {
+  const missing = await metadata.missingLayers(image.layers);
+  const fault = missing.length > 0 ? `layer ${missing[0]} of it is not recorded` : stackFault(image);
+  if (fault === undefined) return undefined;
+  return finding({
+    severity: 'damage',
+    code: 'IMAGE_INCOMPLETE',
+    subject: image.id,
+    message: `image ${image.id} cannot be put together: ${fault}`,
+  });
 }
 
 function documentFindings(image: ImageRecord): Finding[] {

@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { type CheckedLayer, directoryInode } from '../contents/check-layer.js';
+import { type CheckedLayer, directoryIdentity } from '../contents/check-layer.js';
 import { throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
 import type { CheckParts, CheckRun } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
+import { confirmed, type Suspect } from './suspects.js';
 
 /** A layer that others swap or retire while it is being compared is compared again, so often. */
 const ATTEMPTS = 3;
@@ -17,6 +18,7 @@ const BATCH_LAYERS = 64;
 export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ findings: Finding[]; entries: number }> {
   const records = await parts.metadata.listLayers();
   const findings: Finding[] = [];
+  const suspects: Suspect[] = [];
   let entries = 0;
   let done = 0;
   const batches = inBatches(records);
@@ -31,9 +33,10 @@ export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ f
       throwIfAborted(signal);
       const found = await checkOnDisk(batch, parts, ours);
       for (const [index, record] of batch.entries()) {
-        const checked = await settled(record, found[index] as CheckedLayer, parts, ours);
-        entries += checked?.entries ?? 0;
-        if (checked !== undefined) findings.push(...layerFindings(record, checked));
+        const layer = await settled(record, found[index] as CheckedLayer, parts, ours);
+        entries += layer?.checked.entries ?? 0;
+        if (layer !== undefined && isMissing(layer.checked)) suspects.push(() => stillMissing(layer, parts));
+        else if (layer !== undefined) findings.push(...layerFindings(layer));
         done++;
         run.report({ layer: record.id, done, total: records.length });
       }
@@ -46,7 +49,7 @@ export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ f
     });
   await Promise.all(Array.from({ length: parts.pool.size }, noted));
   if (first !== undefined) throw first.error;
-  return { findings, entries };
+  return { findings: [...findings, ...(await confirmed(suspects, parts, run.signal))], entries };
 }
 
 function* inBatches(records: readonly LayerRecord[]): Generator<LayerRecord[], void, undefined> {
@@ -82,26 +85,42 @@ async function checkOnDisk(
   return pool.run('check-layers', { directories: layers.map(({ id }) => paths.layer(id)), mode }, { signal });
 }
 
+/** A layer's record, and what was found of the layer since. */
+interface SettledLayer {
+  readonly record: LayerRecord;
+  readonly checked: CheckedLayer;
+}
+
 /**
  * Looks again at a layer that is not as its record says, because it may have gone meanwhile, or something else have taken its place: that is no damage.
- * @returns undefined for a layer that is not recorded any more
+ * @returns undefined for a layer that is not recorded any more, and for one that was another each time
  */
 async function settled(
   record: LayerRecord,
   found: CheckedLayer,
   parts: CheckParts,
   run: CheckRun,
-): Promise<CheckedLayer | undefined> {
+): Promise<SettledLayer | undefined> {
   let checked = found;
   for (let attempt = 1; ; attempt++) {
-    if (checked.count === 0 && checked.bytes === record.bytes) return checked;
-    if ((await parts.metadata.getLayer(record.id)) === undefined) return undefined;
-    if (attempt === ATTEMPTS || directoryInode(parts.paths.layer(record.id)) === checked.inode) return checked;
+    if (checked.count === 0 && checked.bytes === record.bytes) return { record, checked };
+    // What it was compared with may have been corrected, or be of a layer that was pruned and pulled again.
+    const now = await parts.metadata.getLayer(record.id);
+    if (now === undefined) return undefined;
+    if (directoryIdentity(parts.paths.layer(record.id)) === checked.identity) return { record: now, checked };
+    if (attempt === ATTEMPTS) return undefined;
     checked = await checkLayerOnDisk(record.id, parts, run);
   }
 }
 
-function layerFindings(record: LayerRecord, checked: CheckedLayer): Finding[] {
+/** A prune forgets layers before it retires them, with the lock held alone. */
+async function stillMissing({ record, checked }: SettledLayer, parts: CheckParts): Promise<Finding | undefined> {
+  if (directoryIdentity(parts.paths.layer(record.id)) !== undefined) return undefined;
+  if ((await parts.metadata.getLayer(record.id)) === undefined) return undefined;
+  return layerFinding(record.id, checked);
+}
+
+function layerFindings({ record, checked }: SettledLayer): Finding[] {
   const { differences, count, bytes } = checked;
   if (count > 0) return [layerFinding(record.id, checked)];
   if (bytes === record.bytes) return [];
@@ -117,8 +136,13 @@ function layerFindings(record: LayerRecord, checked: CheckedLayer): Finding[] {
   ];
 }
 
-function layerFinding(id: LayerId, { differences, count }: CheckedLayer): Finding {
-  const missing = differences.some(({ path, what }) => path === '' && what === 'missing');
+function isMissing({ differences }: CheckedLayer): boolean {
+  return differences.some(({ path, what }) => path === '' && what === 'missing');
+}
+
+function layerFinding(id: LayerId, checked: CheckedLayer): Finding {
+  const { differences, count } = checked;
+  const missing = isMissing(checked);
   return finding({
     severity: 'damage',
     code: missing ? 'LAYER_MISSING' : 'LAYER_DAMAGED',

@@ -46,9 +46,9 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
       message: `the records at ${parts.paths.metadata} are damaged: ${fault}`,
     }),
   );
-  const { findings: imageFindings, images } = await checkImages(parts);
-  const { findings: containerFindings, containers } = await checkContainers(parts);
-  const directoryFindings = await checkDirectories(parts, parked);
+  const { findings: imageFindings, images } = await checkImages(parts, run.signal);
+  const { findings: containerFindings, containers } = await checkContainers(parts, run.signal);
+  const directoryFindings = await checkDirectories(parts, parked, run.signal);
   const { findings: layerFindings, entries } = await checkLayers(parts, run);
   const layers = (await parts.metadata.listLayers()).length;
   const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
@@ -96,7 +96,7 @@ async function repairAll(
   try {
     for await (const found of unhurried(sorted)) {
       throwIfAborted(signal);
-      repaired.push(found.repairable ? { ...found, outcome: await repairOne(found, healer, parts) } : found);
+      repaired.push(found.repairable ? { ...found, outcome: await repairOne(found, healer, parts, signal) } : found);
     }
   } finally {
     await healer.close();
@@ -104,17 +104,23 @@ async function repairAll(
   return repaired;
 }
 
-async function repairOne(found: Finding, healer: LayerHealer, parts: CheckParts): Promise<RepairOutcome> {
+async function repairOne(
+  found: Finding,
+  healer: LayerHealer,
+  parts: CheckParts,
+  signal: AbortSignal | undefined,
+): Promise<RepairOutcome> {
   const done = (message: string): RepairOutcome => ({ state: 'healed', message, images: [], parkedFor: [] });
   switch (found.code) {
     case 'LAYER_UNRECORDED': {
-      const retirement = await retireUnrecorded(found.subject, parts);
+      const retirement = await retireUnrecorded(found.subject, parts, signal);
       if (retirement.state === 'kept') return { ...done(`it stays: ${retirement.reason}`), state: 'failed' };
       return done(retirement.state === 'retired' ? 'retired, to be swept' : 'somebody has seen to it meanwhile');
     }
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
-      const { bytes } = await checkLayerOnDisk(id, parts, { mode: 'quick', signal: undefined });
+      const { bytes, count } = await checkLayerOnDisk(id, parts, { mode: 'quick', signal });
+      if (count > 0) return { ...done('it is not as it was any more'), state: 'failed' };
       await parts.metadata.setLayerBytes(id, bytes);
       return done(`the record now says ${bytes} bytes`);
     }

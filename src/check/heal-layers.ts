@@ -178,7 +178,7 @@ export class LayerHealer {
     const { disk, storeLock, metadata } = this.#parts;
     await disk.all();
     crashPoint('repair.synced');
-    return storeLock.withExclusive('check', async () => {
+    const swap = async () => {
       if ((await metadata.getLayer(id)) === undefined) {
         throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} is not recorded any more`);
       }
@@ -186,7 +186,8 @@ export class LayerHealer {
       await metadata.setLayerBytes(id, bytes);
       crashPoint('repair.recorded');
       return containers;
-    });
+    };
+    return storeLock.withExclusive('check', swap, this.#signal);
   }
 }
 

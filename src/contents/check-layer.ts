@@ -21,8 +21,8 @@ export interface CheckLayerRequest {
 }
 
 export interface CheckedLayer {
-  /** The inode number of the layer's directory when this began; undefined where there was none. */
-  readonly inode: bigint | undefined;
+  /** Which directory the layer had when this began, see `directoryIdentity`; undefined where there was none, or it was moved away meanwhile. */
+  readonly identity: string | undefined;
   /** The first hundred. */
   readonly differences: readonly LayerDifference[];
   /** How many there are in all. */
@@ -41,15 +41,34 @@ export interface CheckedLayer {
  * @param pause called often; may throw
  * @throws like Node's `fs`, for what makes a check impossible; damage is no error
  */
-export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCalls, pause: () => void): CheckedLayer {
+export function checkLayer(request: CheckLayerRequest, calls: TreeCalls, pause: () => void): CheckedLayer {
+  const identity = directoryIdentity(request.directory);
+  if (identity === undefined) return missing('', undefined);
+  try {
+    return checkPresent(request, identity, calls, pause);
+  } catch (error) {
+    // It was retired in the middle of this.
+    if (systemCode(error) === 'ENOENT' && directoryIdentity(request.directory) !== identity)
+      return missing('', undefined);
+    throw error;
+  }
+}
+
+function missing(path: string, identity: string | undefined): CheckedLayer {
+  const differences = new Differences();
+  differences.add({ path, what: 'missing', expected: 'directory', found: 'nothing' });
+  return { identity, ...differences.result(), bytes: 0, entries: 0 };
+}
+
+function checkPresent(
+  { directory, mode }: CheckLayerRequest,
+  identity: string,
+  calls: TreeCalls,
+  pause: () => void,
+): CheckedLayer {
   const differences = new Differences();
   const rootfs = basename(layerRootfs(directory));
-  const inode = directoryInode(directory);
-  if (inode === undefined || directoryInode(join(directory, rootfs)) === undefined) {
-    const path = inode === undefined ? '' : rootfs;
-    differences.add({ path, what: 'missing', expected: 'directory', found: 'nothing' });
-    return { inode, ...differences.result(), bytes: 0, entries: 0 };
-  }
+  if (directoryIdentity(join(directory, rootfs)) === undefined) return missing(rootfs, identity);
   checkBeside(directory, differences);
   const record = openRecord(directory, differences);
   let entries = 0;
@@ -74,7 +93,7 @@ export function checkLayer({ directory, mode }: CheckLayerRequest, calls: TreeCa
   } finally {
     record?.close();
   }
-  return { inode, ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
+  return { identity, ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
 }
 
 function openRecord(directory: string, differences: Differences): ContentsReader | undefined {
@@ -133,11 +152,14 @@ function compareTotals(recorded: ContentsSummary, found: Totals, path: string, d
     differences.add({ path, what: 'size', expected: String(recorded.size), found: String(found.size) });
 }
 
-/** Undefined where there is no directory. */
-export function directoryInode(path: string): bigint | undefined {
+/**
+ * Which directory stands at a path: its inode number with the time at which it was made, since the number of one that is deleted goes to the next. Undefined where
+ * there is no directory.
+ */
+export function directoryIdentity(path: string): string | undefined {
   try {
     const status = lstatSync(path, { bigint: true });
-    return status.isDirectory() ? status.ino : undefined;
+    return status.isDirectory() ? `${status.ino}.${status.birthtimeNs}` : undefined;
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

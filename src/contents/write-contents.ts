@@ -41,6 +41,7 @@ export function writeContents(
 /** Disk use of a layer's directory without that of its root filesystem. @param rootfs its name */
 export function bytesBeside(rootfs: string, layerDirectory: string): number {
   const beside = readdirSync(layerDirectory).filter((name) => name !== rootfs);
-  const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name)).blocks * STAT_BLOCK);
-  return used.reduce((sum, bytes) => sum + bytes, 0);
+  const used = ['', ...beside].map((name) => lstatSync(join(layerDirectory, name), { throwIfNoEntry: false })?.blocks);
+  // What has gone since it was listed takes nothing.
+  return used.reduce<number>((sum, blocks) => sum + (blocks ?? 0) * STAT_BLOCK, 0);
 }

@@ -22,7 +22,7 @@ import { Fidelity } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
-import { openStoreDirectory } from '../store/open-store-directory.js';
+import { openStoreDirectoryWhenFree } from '../store/open-store-directory.js';
 import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
 import type { StoreFormat } from '../store/store-format.js';
@@ -285,7 +285,7 @@ async function openStore(
   const { records = 'sqlite', allowDegraded = false } = options;
   await checkRecords(paths, records);
   const liveness = Liveness.in(paths.alive, new LazyLifeLocks(() => lifeLocks(records)));
-  const directory = openStoreDirectory(paths, loadSyscalls, liveness, { allowDegraded });
+  const directory = await openStoreDirectoryWhenFree(paths, loadSyscalls, liveness, { allowDegraded });
   const reserve = new Reserve(paths);
   let metadata: MetadataManager | undefined;
   try {

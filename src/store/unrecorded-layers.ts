@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { firstLine, systemCode } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
@@ -16,7 +17,7 @@ export interface UnrecordedLayersParts {
   readonly storeLock: StoreLock;
 }
 
-/** What became of a directory that no record named: it is gone; somebody stores that layer just now, or has; or it must stay, and why, as a clause. */
+/** What became of a directory that no record named: it has been taken away; somebody stores that layer just now, or has, or took it away before; or it must stay, and why, as a clause. */
 export type Retirement =
   | { readonly state: 'retired' }
   | { readonly state: 'taken' }
@@ -47,6 +48,7 @@ export class UnrecordedLayers {
     const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
     if (claim.state !== 'claimed') return { state: 'taken' };
     try {
+      if (lstatSync(paths.layer(id), { throwIfNoEntry: false }) === undefined) return { state: 'taken' };
       const reason = await this.whyItStays(id);
       if (reason !== undefined) return { state: 'kept', reason };
       sweeper.retire(paths.layer(id), digestHex(id));

@@ -19,6 +19,8 @@ export interface LockFile {
   readNote(): string;
   /** The processes that hold the lock proper, as far as the system tells; other processes' too. */
   holders(): LockHolder[];
+  /** Whether its path still leads to the file that is open. */
+  isInPlace(): boolean;
   close(): void;
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncateSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
@@ -81,6 +81,12 @@ export class NativeLockFile implements LockFile {
         const pid = Number(fields[4]);
         return { pid, kind: fields[3] === 'WRITE' ? 'exclusive' : 'shared', stopped: isStopped(pid) };
       });
+  }
+
+  isInPlace(): boolean {
+    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
+    const there = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
+    return there?.dev === dev && there.ino === ino;
   }
 
   close(): void {
