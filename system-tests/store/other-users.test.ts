@@ -248,8 +248,8 @@ describeWith(['root'], 'an opening that fails', () => {
 });
 
 describeWith(['root'], 'a umask that takes bits from the owner himself', () => {
-  test.each([0o777, 0o277, 0o177])(
-    '%o keeps no user from his own store, where every mode is as it should be',
+  test.each(['0777', '0277', '0177'])(
+    '%s keeps no user from his own store, where every mode is as it should be',
     (mask) => {
       const home = passable();
       chownSync(home, OTHER, OTHER);
@@ -258,16 +258,7 @@ describeWith(['root'], 'a umask that takes bits from the owner himself', () => {
       execFileSync('chown', ['-R', `${OTHER}:${OTHER}`, image]);
       const root = join(home, 'deep', 'store');
       const run = (...args: string[]) => {
-        const command = [
-          '-c',
-          'umask "$0"; exec "$@"',
-          mask.toString(8),
-          process.execPath,
-          MAIN,
-          ...args,
-          '--root',
-          root,
-        ];
+        const command = ['-c', 'umask "$0"; exec "$@"', mask, process.execPath, MAIN, ...args, '--root', root];
         return spawnSync('sh', command, { cwd: '/', uid: OTHER, gid: OTHER, encoding: 'utf8' });
       };
       for (const args of [
