@@ -126,6 +126,16 @@ it('the directory of a registry may be written without a colon, and another one 
   expect(await first('r.example')).toBe('all');
 });
 
+it('a directory of them that was named is there, and one that is there need not have any', async () => {
+  const hostsDir = join(temporaryDirectory(), 'certs.d');
+  const missing = { code: 'ERR_REGISTRY_CONFIG', hint: 'check --hosts-dir', details: { path: hostsDir } };
+  await expect(endpoints('r.example', { hostsDir })).rejects.toMatchObject(missing);
+  writeFileSync(hostsDir, '');
+  await expect(endpoints('r.example', { hostsDir })).rejects.toMatchObject(missing);
+  expect(await endpoints('r.example', { hostsDir: temporaryDirectory() })).toHaveLength(1);
+  expect(await endpoints('r.example', { hostsDir: undefined })).not.toEqual([]);
+});
+
 it('credentials given for the registry are not for its mirrors', async () => {
   const hostsDir = temporaryDirectory();
   mkdirSync(join(hostsDir, 'r.example'));

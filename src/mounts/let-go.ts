@@ -1,5 +1,8 @@
+import { realpathSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { BytePath } from '../syscalls/byte-path.js';
+import { readMountPoints } from '../syscalls/mount-table.js';
+import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 
@@ -18,9 +21,13 @@ const NOT_PERMITTED = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'ENOSPC',
  * For a rootfs that is one mount of ours that is one unmount, and three questions of a microsecond.
  * @param directory absolute; nobody else can rename what leads there. It may be gone afterwards
  * @param others whether others are waiting for their turn: then waiting for the kernel is left to another thread
- * @throws ProvisionerError `ERR_PERMISSION`
+ * @throws ProvisionerError `ERR_PERMISSION`; `ERR_NATIVE_MISSING` when something is mounted, and there are no native calls to unmount it with
  */
 export async function letGo(syscalls: Syscalls, directory: string, others: boolean): Promise<void> {
+  if (syscalls.kind === 'native-free') {
+    await requireNoMount(directory);
+    return;
+  }
   let vain = 0;
   for (let count = 0; count < MOST_STACKED && vain <= MOST_REFUSALS; count++) {
     const state = syscalls.mountState(directory);
@@ -39,6 +46,23 @@ export async function letGo(syscalls: Syscalls, directory: string, others: boole
     if (!detached) vain++;
   }
   if (syscalls.mountState(directory) !== 'none') throw cannotLetGo(directory);
+}
+
+async function requireNoMount(directory: string): Promise<void> {
+  const mounts = await readMountPoints();
+  if (mounts.length === 0) return;
+  let real: string;
+  try {
+    real = realpathSync(directory);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  if (!mounts.includes(real)) return;
+  throw nativeMissing(
+    `cannot unmount ${directory} without native system calls (${whyNativeMissing()})`,
+    'unmount it, then destroy the container again',
+  );
 }
 
 /** Somebody is still at work there; whether the mounts are gone is for the next look. */

@@ -14,6 +14,7 @@ import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { tellingLostLayers } from './lost-layers.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
@@ -212,7 +213,8 @@ export class Containers {
       const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
       if (why !== undefined) throw mountedElsewhere(rootfs, why);
       if (backend !== undefined) backends.requireUsable(backend.name);
-      await backend?.restore({ layers: stack, rootAttributes: first.rootfs, ...places, signal });
+      const request = { layers: stack, rootAttributes: first.rootfs, ...places, signal };
+      await tellingLostLayers(stack, async () => backend?.restore(request));
       return true;
     };
     return storeLock.withExclusive('recover', remount, signal);
@@ -298,7 +300,8 @@ export class Containers {
     crashPoint('provision.directoriesMade');
     const root = stack.findLast((layer) => layer.describesRoot) ?? (stack[0] as StackedLayer);
     const others = this.#atWork > 1;
-    await backend.provision({ layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal, others });
+    const request = { layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal, others };
+    await tellingLostLayers(stack, () => backend.provision(request));
     throwIfAborted(signal);
     crashPoint('provision.made');
   }

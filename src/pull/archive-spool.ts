@@ -69,7 +69,9 @@ async function openInput(path: string, label: string): Promise<ForeignInput> {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') throw sourceNotFound(label, path, error);
     if (!(error instanceof NotRegularError)) throw fileError(error, 'open the archive', path);
     throw new ProvisionerError('ERR_BAD_SOURCE', `${path} is ${error.found}, not an archive`, {
-      ...(error.found === 'a directory' ? { hint: 'write oci:DIR for a directory' } : {}),
+      ...(error.found === 'a directory'
+        ? { hint: `\`provisioner pull oci:${path}\` pulls from a directory with an OCI layout` }
+        : {}),
       details: { path },
     });
   }

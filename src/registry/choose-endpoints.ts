@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, systemCode } from '../errors.js';
 import { readForeignText } from '../foreign-file.js';
@@ -25,6 +26,9 @@ export async function chooseEndpoints(
   credentials: CredentialLookup,
 ): Promise<readonly Endpoint[]> {
   const { certDir, hostsDir = DEFAULT_HOSTS_DIR, tlsVerify = true } = options;
+  if (options.hostsDir !== undefined && !(await isDirectory(options.hostsDir))) {
+    throw badSetting(`the directory ${hostsDir} does not exist`, 'check --hosts-dir', { path: hostsDir });
+  }
   const found = await readHosts(hostsDir, registry);
   const own = certDir === undefined ? undefined : await readCertificateDirectory(certDir);
   if (certDir !== undefined && own === undefined) {
@@ -108,6 +112,15 @@ async function readHosts(hostsDir: string, registry: string): Promise<FoundHosts
     return { ...parseHostsFile('', directory), certificates };
   }
   return undefined;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return false;
+    throw fileError(error, 'read the hosts of registries', path);
+  }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

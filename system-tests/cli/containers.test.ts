@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
@@ -32,6 +32,28 @@ afterEach(async () => {
 });
 
 describeWith(['root', 'overlay'], 'provisioner provision', () => {
+  it.each(['overlay', 'copy'])('names a layer whose files are gone, and leaves nothing (%s)', async (backend) => {
+    const { lines, run, root } = containerStore();
+    await lines('pull', APP_V1);
+    const layers = readdirSync(join(root, 'layers'));
+    for (const layer of layers) {
+      const directory = join(root, 'layers', layer);
+      renameSync(directory, `${root}.gone`);
+      const { status, stderr } = await run(['provision', 'job-1', 'app:v1', '--backend', backend, '--json']);
+      const { error } = JSON.parse(stderr);
+      expect({ status, error }).toMatchObject({
+        status: 1,
+        error: {
+          code: 'ERR_STORE_DAMAGED',
+          message: expect.stringContaining(layer),
+          hint: expect.stringContaining('provisioner check --repair'),
+        },
+      });
+      renameSync(`${root}.gone`, directory);
+    }
+    expect(readdirSync(join(root, 'containers'))).toEqual([]);
+  });
+
   it('prints nothing but the absolute path of a root filesystem that shows the image', async () => {
     const { lines, root } = containerStore();
     await lines('pull', APP_V1);

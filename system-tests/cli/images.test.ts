@@ -146,6 +146,15 @@ describeWith(['root'], 'provisioner load', () => {
     expect(await lines('load', '-i', file)).toEqual(['docker.io/library/small:v1', 'docker.io/library/small:v2']);
   });
 
+  it('tells how to pull from a directory that it is given', async () => {
+    const { run } = newStore();
+    const { status, stderr } = await run(['load', '-i', APP_V1.slice('oci:'.length)]);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringContaining(`\`provisioner pull ${APP_V1}\``),
+    });
+  });
+
   it('reads standard input when no file is named', async () => {
     const { run, root } = newStore();
     const file = join(temporaryDirectory(), 'app.tar');

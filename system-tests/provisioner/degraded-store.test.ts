@@ -121,6 +121,18 @@ describeWith(['root', 'overlay'], 'root on Linux without native system calls', (
   });
 });
 
+describeWith(['root', 'overlay'], 'a root filesystem that is mounted', () => {
+  test('is not destroyed without native system calls, which is told as such, and is with them', () => {
+    const { root, lacking, whole } = stores();
+    expect(whole('pull', APP_V1, '--name', 'app:v1').status).toBe(0);
+    const { rootfs } = documentOf(whole('provision', 'job', 'app:v1', '--backend', 'overlay'));
+    expect(lacking('destroy', 'job').codes).toEqual(['ERR_NATIVE_MISSING']);
+    expect(readdirSync(join(rootfs, 'opt/data'))).toEqual(['new.txt']);
+    expect(whole('destroy', 'job').status).toBe(0);
+    expect(readdirSync(join(root, 'containers'))).toEqual([]);
+  });
+});
+
 describeWith(['root', 'overlay'], 'a degraded store', () => {
   test('is told of by whoever adds layers with native system calls, and by info; one that is not costs no word', () => {
     const { lacking, whole } = stores();
