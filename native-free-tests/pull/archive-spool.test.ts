@@ -237,7 +237,7 @@ describe('what fails leaves nothing', () => {
     expect((await failure(open(directory.join('nowhere')))).code).toBe('ERR_SOURCE_NOT_FOUND');
     expect(await failure(open(directory.join('directory')))).toMatchObject({
       code: 'ERR_BAD_SOURCE',
-      hint: expect.stringContaining('oci:DIR'),
+      hint: expect.stringContaining(`provisioner pull oci:${directory.join('directory')}`),
     });
     expect((await failure(open('/dev/zero'))).code).toBe('ERR_BAD_SOURCE');
   });
