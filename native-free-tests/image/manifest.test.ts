@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isProvisionerError } from '#src/errors.js';
-import { LAYERS_LIMIT, VALUES_LIMIT } from '#src/image/document-limits.js';
+import { checkDocumentValues, LAYERS_LIMIT, VALUES_LIMIT } from '#src/image/document-limits.js';
 import { runtimeConfig } from '#src/image/image-config.js';
 import {
   checkLayoutVersion,
@@ -263,3 +263,16 @@ function failure(action: () => unknown) {
   if (isProvisionerError(outcome)) return outcome;
   throw new Error('it did not fail as it should', { cause: outcome });
 }
+
+it('a document whose values lie deep within each other is refused before it is read, whatever its length', () => {
+  for (const deep of ['['.repeat(501) + ']'.repeat(501), `${'{"a":'.repeat(501)}1${'}'.repeat(501)}`]) {
+    expect(() => checkDocumentValues(deep, 'the config')).toThrow(
+      expect.objectContaining({
+        code: 'ERR_LIMIT_EXCEEDED',
+        message: expect.stringContaining('500 values within each other'),
+      }),
+    );
+  }
+  checkDocumentValues(JSON.stringify(Array.from({ length: 2000 }, () => [[['[[[['], { a: {} }]])), 'the config');
+  checkDocumentValues('['.repeat(500) + ']'.repeat(500), 'the config');
+});

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
 import { chooseEndpoints } from '#src/registry/choose-endpoints.js';
 import { CredentialLookup } from '#src/registry/credentials.js';
@@ -145,4 +146,18 @@ it('credentials given for the registry are not for its mirrors', async () => {
     ['mirror.example', 'r.example', undefined],
     ['r.example', undefined, 'password'],
   ]);
+});
+
+it('a file that is no TOML is told by the place, and never by what stands there', () => {
+  const text = `[host."http://a.example".header]\n  authorization = ["Basic SECRET" x]\n`;
+  const error = (() => {
+    try {
+      parse(text);
+    } catch (thrown) {
+      return thrown as Error;
+    }
+    throw new Error('it was taken');
+  })();
+  expect(error).toMatchObject({ code: 'ERR_REGISTRY_CONFIG', message: expect.stringMatching(/not TOML, see line 2/) });
+  expect(inspect(error, { depth: 10 })).not.toContain('SECRET');
 });

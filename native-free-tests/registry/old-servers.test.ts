@@ -175,3 +175,24 @@ it('a registry behind TLS cannot make us send a password to a token server in th
     new Authentication().challenged(endpoint, 'app', challenge, undefined, asked, send),
   ).rejects.toMatchObject({ code: 'ERR_REGISTRY_FAILED', message: expect.stringContaining('without TLS') });
 });
+
+it.each([
+  ['a few interim answers before each that counts are passed over', 5, 'pulled'],
+  ['interim answers without end are no answer', 6, 'ERR_REGISTRY_UNREACHABLE'],
+])('%s', async (_, interim, outcome) => {
+  const host = await serve((request, response) => {
+    // The next one is sent without waiting: the real thing sends one whenever the client would give up.
+    for (let count = 0; count < interim; count++) response.writeEarlyHints({ link: '</a>; rel=preload' });
+    blobsAnd((_, answer) => {
+      answer.writeHead(200, { 'content-type': image.manifest.descriptor.mediaType });
+      answer.end(request.method === 'HEAD' ? undefined : image.manifest.bytes);
+    })(request, response);
+  });
+  const pulled = (await openStore()).pull(`${host}/app:v1`);
+  expect(
+    await pulled.then(
+      () => 'pulled',
+      (error) => error.code,
+    ),
+  ).toBe(outcome);
+});
