@@ -50,6 +50,7 @@ describeWith(['root'], "another user's store", () => {
     execFileSync('chown', ['-R', `${OTHER}:${OTHER}`, root]);
     rmdirSync(join(root, 'gc'));
     symlinkSync(precious, join(root, 'gc'));
+    rmSync(join(root, 'lock'));
     symlinkSync(join(precious, 'file'), join(root, 'lock'));
     rmSync(join(root, 'metadata.sqlite'));
     symlinkSync(join(precious, 'made'), join(root, 'metadata.sqlite'));
@@ -132,15 +133,15 @@ describeWith(['root'], 'the lock of a store', () => {
   }
 
   test('is not made, or cut short, where a symlink in its place points to', () => {
-    const made = pruneWith('ln -s ../victim lock');
+    const made = pruneWith('ln -sf ../victim lock');
     expect(made.outcome).toBe('ERR_STORE_DAMAGED');
     expect(existsSync(join(made.root, '..', 'victim'))).toBe(false);
-    const cut = pruneWith('echo precious > ../victim; ln -s ../victim lock');
+    const cut = pruneWith('echo precious > ../victim; ln -sf ../victim lock');
     expect(cut.outcome).toBe('ERR_STORE_DAMAGED');
     expect(readFileSync(join(cut.root, '..', 'victim'), 'utf8')).toBe('precious\n');
   });
 
-  test.each(['mkfifo lock', 'mkdir lock', 'touch lock; chown 65534 lock'])('is refused after `%s`', (plant) => {
+  test.each(['rm lock; mkfifo lock', 'rm lock; mkdir lock', 'chown 65534 lock'])('is refused after `%s`', (plant) => {
     expect(pruneWith(plant).outcome).toMatch(/^ERR_(STORE_DAMAGED|IO|PERMISSION)$/);
   });
 });
