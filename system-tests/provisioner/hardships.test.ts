@@ -19,14 +19,14 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
       const p = await Provisioner.open({ root: '${root}', unsafeNoSync: true });
       const busy = p.root + '/gc/busy.1/m';
       mkdirSync(busy, { recursive: true });
-      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', busy]);
+      execFileSync('chattr', ['+i', busy]);
       p.events.on('warning', () => { throw new Error('a fault in a listener'); });
       await p.swept();
       const { parked } = (await p.info()).gc;
       mkdirSync(p.root + '/gc/other.2');
       await p.swept();
       const left = readdirSync(p.root + '/gc');
-      execFileSync('umount', [busy]);
+      execFileSync('chattr', ['-i', busy]);
       await p.close();
       console.log(JSON.stringify({ faults, parked: parked.length, left }));`;
     // Mounts of its own, so that nothing is left on this machine whatever comes of it.
