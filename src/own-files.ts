@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, fchmodSync, fsyncSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 
 /**
  * What the store makes for itself: directories with mode 0700 and files with 0600. The umask takes bits from the mode that a call names, in some surroundings the
@@ -9,11 +19,20 @@ const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
 /**
- * Whether a directory that is made now may have to be given back to its owner before anything can be put into it: for who makes so many that it is not done each
- * time. @see umask(2)
+ * Whether what is made has to be given its mode once more: for who makes so many directories that it is not done each time. Where the system does not tell, it is
+ * taken to be so. Node is not asked: that sets the umask to nothing, for an instant, for all threads. @see umask(2); proc(5), /proc/pid/status, "Umask" (Linux 4.7)
  */
 export function umaskTakesFromOwner(): boolean {
-  return (process.umask() & DIRECTORY_MODE) !== 0;
+  return (umask() & DIRECTORY_MODE) !== 0;
+}
+
+function umask(): number {
+  try {
+    const [, octal = '777'] = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+    return Number.parseInt(octal, 8);
+  } catch {
+    return 0o777;
+  }
 }
 
 /** @throws like Node's `fs`, `EEXIST` among others */

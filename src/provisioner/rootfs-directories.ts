@@ -1,8 +1,8 @@
-import { lstatSync, realpathSync, rmdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
-import { makeOwnDirectory } from '../own-files.js';
+import { makeOwnDirectory, umaskTakesFromOwner } from '../own-files.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
@@ -19,6 +19,7 @@ export class RootfsDirectories {
   readonly #sweeper: Sweeper;
   readonly #syscalls: () => Syscalls;
   #realContainers: string | undefined;
+  #umaskIsKind: boolean | undefined;
 
   constructor(paths: StorePaths, sweeper: Sweeper, syscalls: () => Syscalls) {
     this.#syscalls = syscalls;
@@ -75,7 +76,7 @@ export class RootfsDirectories {
     const way = new Set([...this.#wayTo(rootfs), ...this.#wayTo(scratch)]);
     for (let attempt = 0; ; attempt++) {
       try {
-        for (const directory of way) makeDirectory(directory);
+        for (const directory of way) makeDirectory(directory, this.#isUmaskKind());
         return { rootfs, scratch };
       } catch (error) {
         // Others remove directories on the way because these are empty just now.
@@ -156,15 +157,22 @@ export class RootfsDirectories {
     return way.reverse();
   }
 
+  /** Found out once: a rootfs takes nine directories, and hardly any process changes its umask. */
+  #isUmaskKind(): boolean {
+    this.#umaskIsKind ??= !umaskTakesFromOwner();
+    return this.#umaskIsKind;
+  }
+
   #removeEmptyAbove(path: string): void {
     for (let at = dirname(path); at !== this.#paths.containers && removeEmpty(at); ) at = dirname(at);
   }
 }
 
 /** One that is there already will do. */
-function makeDirectory(path: string): void {
+function makeDirectory(path: string, isUmaskKind: boolean): void {
   try {
-    makeOwnDirectory(path);
+    if (isUmaskKind) mkdirSync(path, 0o700);
+    else makeOwnDirectory(path);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
   }
