@@ -264,7 +264,9 @@ describeWith(['root', 'docker-registry'], 'a full disk', () => {
       await registry.push('large', 'v1', buildImage(bombs));
       await registry.push('app', 'v1', image);
       const proxy = await startFaultProxy(registry);
-      const p = await Provisioner.open({ root: join(mountPoint, 'store'), limits: { freeSpaceReserve: 2 * MIB } });
+      // A thread for each layer: those of the pull that is held up keep theirs.
+      const limits = { freeSpaceReserve: 2 * MIB };
+      const p = await Provisioner.open({ root: join(mountPoint, 'store'), limits, workers: 8 });
       const large = `${registry.host}/large:v1`;
       let release = () => {};
       const until = new Promise<void>((resolve) => {
