@@ -54,7 +54,8 @@ export class UnrecordedLayers {
       sweeper.retire(paths.layer(id), digestHex(id));
       return { state: 'retired' };
     } finally {
-      await metadata.releaseLayerClaims(liveness.identity, [id]);
+      // Where that cannot be written, it ends with this life, and is not the reason of a failure.
+      await metadata.releaseLayerClaims(liveness.identity, [id]).catch(() => {});
     }
   }
 
