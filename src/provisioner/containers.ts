@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { fileError, isProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
 import type { Liveness } from '../locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
@@ -15,7 +15,7 @@ import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
-import { tellingLostLayers } from './lost-layers.js';
+import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { ChangeOptions } from './options.js';
@@ -395,11 +395,4 @@ export class Containers {
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }
-}
-
-function layersGone(image: string, source: string): ProvisionerError {
-  return new ProvisionerError('ERR_LAYER_NOT_FOUND', `layers of image ${image} are not stored any more`, {
-    hint: `pull the image again from ${source}`,
-    details: { image },
-  });
 }

@@ -28,3 +28,11 @@ function isGone({ rootfs }: StackedLayer): boolean {
     return systemCode(error) === 'ENOTDIR';
   }
 }
+
+/** Of an image whose layers a prune, or a recovery, has taken. @param source where they can be had again */
+export function layersGone(image: string, source: string): ProvisionerError {
+  return new ProvisionerError('ERR_LAYER_NOT_FOUND', `layers of image ${image} are not stored any more`, {
+    hint: `pull the image again from ${source}`,
+    details: { image },
+  });
+}
