@@ -71,6 +71,9 @@ export class Liveness {
 
 /** One file, locked from the first `identity` to `end`. */
 class Life {
+  /** Kept from garbage collection, which would close SQLite's file and so end a life whose identity is all that somebody kept. */
+  static readonly #begun = new Set<Life>();
+
   readonly #directory: string;
   readonly #locks: LifeLocks;
   #held: { readonly name: string; readonly lock: LifeLock } | undefined;
@@ -83,7 +86,10 @@ class Life {
   }
 
   get identity(): ProcessIdentity {
-    if (this.#ended === undefined) this.#held ??= this.#begin();
+    if (this.#ended === undefined && this.#held === undefined) {
+      this.#held = this.#begin();
+      Life.#begun.add(this);
+    }
     return `${this.#ended ?? this.#held?.name}.${process.pid}`;
   }
 
@@ -115,6 +121,7 @@ class Life {
     const held = this.#held;
     this.#held = undefined;
     this.#ended ??= held?.name ?? newName();
+    Life.#begun.delete(this);
     if (held === undefined) return;
     held.lock.release();
     this.#locks.removeUnheld(this.#path(held.name));

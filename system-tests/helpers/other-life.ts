@@ -44,11 +44,12 @@ export async function otherLife(
   kind: keyof typeof LIFE_LOCKS = 'kernel',
   ...before: string[]
 ): Promise<OtherLife> {
+  // It keeps nothing but the identity, and its garbage is collected.
   const code = `
     ${LIFE_LOCKS[kind].code}
     process.stdout.write(Liveness.in(${JSON.stringify(directory)}, locks).identity);
-    setInterval(() => {}, 1000);`;
-  const [command = '', ...rest] = [...before, process.execPath, '--input-type=module', '-e', code];
+    setInterval(() => globalThis.gc(), 5);`;
+  const [command = '', ...rest] = [...before, process.execPath, '--expose-gc', '--input-type=module', '-e', code];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
   const gone = once(child, 'exit');
   const kill = async () => {
