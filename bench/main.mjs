@@ -11,6 +11,7 @@ const NAMES = [
   'scale',
   'crowd',
   'durability',
+  'compare',
 ];
 
 const [name, ...options] = process.argv.slice(2);

@@ -1,9 +1,19 @@
-import { closeSync, constants, fstatSync, openSync, type Stats, writeFileSync } from 'node:fs';
-import { type FileHandle, open, readlink, realpath, stat } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  open as openWithCallback,
+  readlinkSync,
+  type Stats,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { systemCode } from './errors.js';
 
 /**
@@ -53,6 +63,7 @@ export type ForeignInput =
   /** Waits for a writer, and can be destroyed until one comes. */
   | { readonly kind: 'pipe'; readonly stream: Readable };
 
+const openDescriptor = promisify(openWithCallback);
 const O_PATH = 0o10000000;
 const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOCTTY;
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -128,22 +139,23 @@ type Use<Result> = (stats: Stats, again: string) => Promise<Result>;
 /** @param use is given what is there, and another path to that very thing, or as good as that */
 async function lookedAt<Result>(path: string, { inside }: ForeignPlace, use: Use<Result>): Promise<Result> {
   if (process.platform !== 'linux') return lookedAtByPath(path, inside, use);
-  const name = await open(path, O_PATH);
+  // The way there may lead over a network. What has been opened is looked at here, in less time than another thread would need to begin.
+  const name = await openDescriptor(path, O_PATH);
   try {
-    const again = `/proc/self/fd/${name.fd}`;
-    const real = await realPathOf(again);
+    const again = `/proc/self/fd/${name}`;
+    const real = realPathOf(again);
     if (real === undefined) return await lookedAtByPath(path, inside, use);
     if (!isInside(real, inside)) throw new LeadsOutError();
-    return await use(await name.stat(), again);
+    return await use(fstatSync(name), again);
   } finally {
-    await name.close();
+    closeSync(name);
   }
 }
 
 /** Undefined where there is no /proc, or that of another process namespace. */
-async function realPathOf(descriptor: string): Promise<string | undefined> {
+function realPathOf(descriptor: string): string | undefined {
   try {
-    return await readlink(descriptor);
+    return readlinkSync(descriptor);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -160,7 +172,7 @@ async function lookedAtByPath<Result>(path: string, inside: string | undefined, 
 async function openSame(path: string, looked: Stats): Promise<FileHandle> {
   const file = await open(path, READ);
   try {
-    assertSame(await file.stat(), looked);
+    assertSame(fstatSync(file.fd), looked);
     return file;
   } catch (error) {
     await file.close();

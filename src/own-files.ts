@@ -19,12 +19,15 @@ const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
 /**
- * Whether what is made has to be given its mode once more: for who makes so many directories that it is not done each time. Where the system does not tell, it is
- * taken to be so. Node is not asked: that sets the umask to nothing, for an instant, for all threads. @see umask(2); proc(5), /proc/pid/status, "Umask" (Linux 4.7)
+ * Whether what is made has to be given its mode once more: for who makes so many directories that it is not done each time. Found out once in each thread, since
+ * asking takes as long as making ten directories, and hardly any process changes its umask. Where the system does not tell, it is taken to be so. Node is not asked: that sets the umask to nothing, for an instant, for all threads. @see umask(2); proc(5), /proc/pid/status, "Umask" (Linux 4.7)
  */
 export function umaskTakesFromOwner(): boolean {
-  return (umask() & DIRECTORY_MODE) !== 0;
+  takesFromOwner ??= (umask() & DIRECTORY_MODE) !== 0;
+  return takesFromOwner;
 }
+
+let takesFromOwner: boolean | undefined;
 
 function umask(): number {
   try {

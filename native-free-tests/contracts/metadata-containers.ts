@@ -10,7 +10,7 @@ import {
   setClock,
   theirs,
 } from './metadata-records.js';
-import { forgetTree, idsOf, putApp, putReady, states } from './metadata-steps.js';
+import { forgetTree, idsOf, onlyRootfs, putApp, putReady, states } from './metadata-steps.js';
 
 export function containerContract(context: MetadataContractContext): void {
   describe('the life of a rootfs', () => {
@@ -35,7 +35,8 @@ export function containerContract(context: MetadataContractContext): void {
       const container = { id: 'c1', owner: 'agent', createdAt: 1000, rootfses: [record] };
       expect(await manager.getContainer('c1')).toEqual(container);
       expect(await manager.listContainers()).toEqual([container]);
-      expect(await manager.rootfsesIn('c1')).toEqual([record]);
+      const { layers, complete, ...summary } = record;
+      expect(await manager.rootfsesIn('c1')).toEqual([summary]);
       expect((await manager.count()).containers).toBe(1);
       await manager.forgetRootfses([record]);
       expect(await manager.getContainer('c1')).toBeUndefined();
@@ -219,12 +220,11 @@ export function containerContract(context: MetadataContractContext): void {
       await putApp(manager, 'base');
       await putReady(manager, { r1: 'c1' });
       const answers = [
-        ...(await manager.rootfsesIn('c1')),
         ...((await manager.getContainer('c1'))?.rootfses ?? []),
         ...(await manager.listContainers()).flatMap((container) => container.rootfses),
       ];
       for (const { layers } of answers) (layers as string[]).pop();
-      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([digestOf('base')]);
+      expect((await onlyRootfs(manager, 'c1')).layers).toEqual([digestOf('base')]);
     });
   });
 
@@ -236,11 +236,10 @@ export function containerContract(context: MetadataContractContext): void {
       await putLayers(manager, 'broken');
       await manager.putImage(image('other', ['broken']), []);
       await manager.forgetLayers([digestOf('broken')]);
-      const [record] = await manager.rootfsesIn('c1');
-      expect(record).toMatchObject({ image: app, layers: ['base', 'top'].map(digestOf) });
+      expect(await onlyRootfs(manager, 'c1')).toMatchObject({ image: app, layers: ['base', 'top'].map(digestOf) });
       await putLayers(manager, 'third');
       await manager.putImage(image('third', ['base', 'third']), []);
-      expect((await manager.rootfsesIn('c2'))[0]?.layers).toEqual(['base', 'top'].map(digestOf));
+      expect((await onlyRootfs(manager, 'c2')).layers).toEqual(['base', 'top'].map(digestOf));
     });
 
     it('keeps its layers when the image has been forgotten and pulled again', async () => {
@@ -252,11 +251,11 @@ export function containerContract(context: MetadataContractContext): void {
       await putApp(manager, 'base', 'top');
       await putReady(manager, { after: 'c2' });
       // It says that this is not all it was made of, whatever is pulled since.
-      expect(await manager.rootfsesIn('c1')).toMatchObject([{ layers: [digestOf('base')], complete: false }]);
-      expect(await manager.rootfsesIn('c2')).toMatchObject([{ layers: ['base', 'top'].map(digestOf), complete: true }]);
+      expect(await onlyRootfs(manager, 'c1')).toMatchObject({ layers: [digestOf('base')], complete: false });
+      expect(await onlyRootfs(manager, 'c2')).toMatchObject({ layers: ['base', 'top'].map(digestOf), complete: true });
       await forgetTree(manager, 'c2');
       await manager.dropUnusedStacks();
-      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([digestOf('base')]);
+      expect((await onlyRootfs(manager, 'c1')).layers).toEqual([digestOf('base')]);
       expect((await manager.getStack(image('app', []).id)).map((record) => record.id)).toEqual(
         ['base', 'top'].map(digestOf),
       );
@@ -266,7 +265,7 @@ export function containerContract(context: MetadataContractContext): void {
       const { manager } = context;
       await putApp(manager);
       await putReady(manager, { r1: 'c1' });
-      expect((await manager.rootfsesIn('c1'))[0]?.layers).toEqual([]);
+      expect((await onlyRootfs(manager, 'c1')).layers).toEqual([]);
     });
   });
 

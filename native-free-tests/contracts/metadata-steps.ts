@@ -1,4 +1,4 @@
-import type { MetadataManager, RootfsRecord } from '#src/metadata/metadata-manager.js';
+import type { MetadataManager, RootfsRecord, RootfsSummary } from '#src/metadata/metadata-manager.js';
 import { image, putLayers, rootfs } from './metadata-records.js';
 
 /** Steps that much of the contract begins with. */
@@ -25,7 +25,14 @@ export async function states(manager: MetadataManager, containerId: string): Pro
   return Object.fromEntries(container?.rootfses.map((record) => [record.id, record.state]) ?? []);
 }
 
-export function idsOf(rootfses: readonly RootfsRecord[]): string[] {
+/** The rootfs of a container that has one. */
+export async function onlyRootfs(manager: MetadataManager, containerId: string): Promise<RootfsRecord> {
+  const { rootfses = [] } = (await manager.getContainer(containerId)) ?? {};
+  if (rootfses.length !== 1) throw new Error(`${containerId} has ${rootfses.length} root filesystems`);
+  return rootfses[0] as RootfsRecord;
+}
+
+export function idsOf(rootfses: readonly RootfsSummary[]): string[] {
   return rootfses.map((record) => record.id);
 }
 

@@ -22,9 +22,11 @@ export class ReadWriteLock {
 
   /** Runs `work` while no writer works. @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts */
   async withShared<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
-    const openGate = await this.#passGate(signal);
+    throwIfAborted(signal);
+    // Open, it need not be had: the reader would give it back at once.
+    const openGate = this.isOpen ? undefined : await this.#passGate(signal);
     this.#readers++;
-    openGate();
+    openGate?.();
     try {
       return await work();
     } finally {

@@ -21,6 +21,7 @@ import type {
   Removed,
   RootfsKey,
   RootfsRecord,
+  RootfsSummary,
 } from './metadata-manager.js';
 import type {
   FoundPulls,
@@ -265,11 +266,13 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#rootfses.set(rootfsKey(key), { ...rootfs, state: 'ready', maker: undefined });
   }
 
-  async rootfsesIn(containerId: string): Promise<RootfsRecord[]> {
+  async rootfsesIn(containerId: string): Promise<RootfsSummary[]> {
     this.#requireOpen();
     // Newest first within a container; an id sorts after its own beginnings, so children come before parents.
     const newest = this.#inTree(containerId).sort(oldestFirst).reverse();
-    return newest.sort((one, other) => compare(other.containerId, one.containerId)).map(copyRootfs);
+    return newest
+      .sort((one, other) => compare(other.containerId, one.containerId))
+      .map(({ layers, complete, ...summary }) => summary);
   }
 
   async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number> {

@@ -101,7 +101,7 @@ export interface MetadataManager extends PullRecords {
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
   finishRootfs(rootfs: RootfsKey): Promise<void>;
   /** The rootfses of a container and of all below it, children before parents, the newest first. */
-  rootfsesIn(containerId: string): Promise<RootfsRecord[]>;
+  rootfsesIn(containerId: string): Promise<RootfsSummary[]>;
   /** Nothing of these stands on disk any more. A container goes with its last rootfs. @returns how many were recorded until now */
   forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number>;
   getContainer(containerId: string): Promise<ContainerRecord | undefined>;
@@ -227,18 +227,22 @@ export interface NewRootfs extends RootfsKey {
   readonly mount?: MountPlace | undefined;
 }
 
-export interface RootfsRecord extends Omit<NewRootfs, 'anyOwner' | 'mount'> {
+/** A rootfs without what it is made of. */
+export interface RootfsSummary extends Omit<NewRootfs, 'anyOwner' | 'mount'> {
   /** Where it was mounted last; undefined for one that is no mount, or that was recorded before places were. */
   readonly mount: MountPlace | undefined;
   readonly state: 'provisioning' | 'ready';
   /** The process that is making it, while it is `provisioning`. */
   readonly maker: ProcessIdentity | undefined;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+}
+
+export interface RootfsRecord extends RootfsSummary {
   /** The stack at the time of provisioning, bottom first: what keeps these layers even when the image is gone. */
   readonly layers: readonly LayerId[];
   /** False when a layer of its stack has been forgotten since, so that `layers` is no more what it was made of. */
   readonly complete: boolean;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
 }
 
 export interface ContainerRecord {

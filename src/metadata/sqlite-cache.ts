@@ -19,7 +19,7 @@ export class SqliteCache {
 
   /** Call it inside `read` or `write`. @param ask whose answer nobody may change; `undefined` is not kept */
   get<Answer>(key: string, ask: () => Answer): Answer {
-    const version = this.#db.statement<[], { data_version: number }>('PRAGMA data_version').get()?.data_version ?? -1;
+    const version = this.#db.statement<[], number>('PRAGMA data_version').pluck().get() ?? -1;
     if (version !== this.#version || this.#entries.size >= MOST_ENTRIES) this.clear();
     this.#version = version;
     const known = this.#entries.get(key);

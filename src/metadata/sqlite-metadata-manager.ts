@@ -20,6 +20,7 @@ import type {
   Removed,
   RootfsKey,
   RootfsRecord,
+  RootfsSummary,
 } from './metadata-manager.js';
 import type {
   FoundPulls,
@@ -193,7 +194,7 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => rootfses.finishRootfs(this.#db, rootfs));
   }
 
-  async rootfsesIn(containerId: string): Promise<RootfsRecord[]> {
+  async rootfsesIn(containerId: string): Promise<RootfsSummary[]> {
     return this.#db.read(() => rootfses.rootfsesIn(this.#db, containerId));
   }
 

@@ -3,34 +3,40 @@ import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
 import { rangeBelow } from './container-tree.js';
 import { type ContainerRecord, containersOf } from './containers.js';
-import type { NewRootfs, RootfsKey, RootfsRecord } from './metadata-manager.js';
+import type { NewRootfs, RootfsKey, RootfsRecord, RootfsSummary } from './metadata-manager.js';
 import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { markUsed } from './sqlite-images.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
 
-interface RootfsRow extends Omit<RootfsRecord, 'layers' | 'maker' | 'complete' | 'mount'> {
+interface SummaryRow extends Omit<RootfsSummary, 'maker' | 'mount'> {
   readonly maker: ProcessIdentity | null;
   readonly boot: string | null;
   readonly namespace: string | null;
   readonly process: ProcessIdentity | null;
+}
+
+interface RootfsRow extends SummaryRow {
   /** Layers that the stack was made with. */
   readonly size: number;
   /** JSON list. */
   readonly layers: string;
 }
 
+const SUMMARY = `
+  rootfs.container AS containerId, rootfs.id, rootfs.owner, rootfs.image, rootfs.backend, rootfs.state, rootfs.maker,
+  rootfs.mount_boot AS boot, rootfs.mount_namespace AS namespace, rootfs.mount_process AS process, rootfs.created_at AS createdAt`;
+
 const SELECT_ROOTFS = `
-  SELECT rootfs.container AS containerId, rootfs.id, rootfs.owner, rootfs.image, rootfs.backend, rootfs.state, rootfs.maker,
-    rootfs.mount_boot AS boot, rootfs.mount_namespace AS namespace, rootfs.mount_process AS process,
-    rootfs.created_at AS createdAt, (SELECT size FROM stack WHERE stack.key = rootfs.stack) AS size,
+  SELECT ${SUMMARY}, (SELECT size FROM stack WHERE stack.key = rootfs.stack) AS size,
     (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
       FROM stack_layer JOIN layer ON layer.key = stack_layer.layer WHERE stack_layer.stack = rootfs.stack) AS layers
   FROM rootfs`;
 
 /** Children before parents, because an id sorts after its own beginnings. */
-export const ROOTFSES_IN_TREE = `${SELECT_ROOTFS} WHERE container = ? OR (container >= ? AND container < ?)
+export const ROOTFSES_IN_TREE = `
+  SELECT ${SUMMARY} FROM rootfs WHERE container = ? OR (container >= ? AND container < ?)
   ORDER BY container DESC, created_at DESC, id DESC`;
 
 /** @returns undefined when there is no such container */
@@ -100,12 +106,12 @@ export function setRootfsMounts(db: SqliteConnection, rootfses: readonly RootfsK
   for (const { containerId, id } of rootfses) update.run(boot, namespace, process, containerId, id);
 }
 
-export function rootfsesIn(db: SqliteConnection, containerId: string): RootfsRecord[] {
+export function rootfsesIn(db: SqliteConnection, containerId: string): RootfsSummary[] {
   const { first, end } = rangeBelow(containerId);
   return db
-    .statement<[string, string, string], RootfsRow>(ROOTFSES_IN_TREE)
+    .statement<[string, string, string], SummaryRow>(ROOTFSES_IN_TREE)
     .all(containerId, first, end)
-    .map(rootfsRecord);
+    .map(rootfsSummary);
 }
 
 export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKey[]): number {
@@ -115,7 +121,8 @@ export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKe
 
 export function getContainer(db: SqliteConnection, containerId: string): ContainerRecord | undefined {
   const rows = db
-    .statement<[string], RootfsRow>(`${SELECT_ROOTFS} WHERE container = ? ORDER BY created_at, id`)
+    .statement<[string], RootfsRow>(`
+  SELECT ${SUMMARY} FROM rootfs WHERE container = ? ORDER BY created_at, id`)
     .all(containerId);
   return containersOf(rows.map(rootfsRecord))[0];
 }
@@ -135,8 +142,12 @@ export function rootfsPage(
     .map(rootfsRecord);
 }
 
-function rootfsRecord({ size, boot, namespace, process, ...row }: RootfsRow): RootfsRecord {
-  const layers = JSON.parse(row.layers) as LayerId[];
+function rootfsSummary({ boot, namespace, process, ...row }: SummaryRow): RootfsSummary {
   const mount = boot === null || namespace === null || process === null ? undefined : { boot, namespace, process };
-  return { ...row, maker: row.maker ?? undefined, mount, layers, complete: layers.length === size };
+  return { ...row, maker: row.maker ?? undefined, mount };
+}
+
+function rootfsRecord({ size, layers: list, ...row }: RootfsRow): RootfsRecord {
+  const layers = JSON.parse(list) as LayerId[];
+  return { ...rootfsSummary(row), layers, complete: layers.length === size };
 }

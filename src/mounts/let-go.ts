@@ -18,7 +18,7 @@ const NOT_PERMITTED = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'ENOSPC',
  * Lets go of all that is mounted at a directory that is to be deleted, one mount upon the other, with what is mounted further in, also while it is busy.
  * Nothing that is mounted elsewhere is unmounted. Harmless when nothing is mounted.
  *
- * For a rootfs that is one mount of ours that is one unmount, and three questions of a microsecond.
+ * For a rootfs that is one mount of ours that is one unmount, and two questions of a microsecond.
  * @param directory absolute; nobody else can rename what leads there. It may be gone afterwards
  * @param others whether others are waiting for their turn: then waiting for the kernel is left to another thread
  * @throws ProvisionerError `ERR_PERMISSION`; `ERR_NATIVE_MISSING` when something is mounted, and there are no native calls to unmount it with
@@ -42,7 +42,8 @@ export async function letGo(syscalls: Syscalls, directory: string, others: boole
     const detached = await unmounted(directory, () =>
       aside ? syscalls.detachMountAside(directory) : syscalls.detachMount(directory),
     );
-    if (!detached && state === 'unknown') return;
+    // Were something mounted there since, the directory could not be removed, and this be asked again.
+    if (detached ? state === 'alone' : state === 'unknown') return;
     if (!detached) vain++;
   }
   if (syscalls.mountState(directory) !== 'none') throw cannotLetGo(directory);

@@ -10,7 +10,13 @@ import type { Liveness } from '../locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
 import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { ContainerRecord, ImageRecord, MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type {
+  ContainerRecord,
+  ImageRecord,
+  MetadataManager,
+  RootfsRecord,
+  RootfsSummary,
+} from '../metadata/metadata-manager.js';
 import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
@@ -140,7 +146,7 @@ export class Containers {
       async () => {
         const rootfses = await this.#parts.metadata.rootfsesIn(id);
         const { owner } = this.#parts;
-        const wasSeen = (rootfs: RootfsRecord) => seen.some((other) => other.id === rootfs.id);
+        const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
         const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
         return (await this.remove(own, signal)) > 0;
       },
@@ -153,7 +159,7 @@ export class Containers {
    * recovery mounts one of them again in between.
    * @returns how many were recorded until now
    */
-  async remove(rootfses: readonly RootfsRecord[], signal: AbortSignal | undefined): Promise<number> {
+  async remove(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<number> {
     // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
     const forgotten = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
     crashPoint('destroy.forgotten');
@@ -165,8 +171,8 @@ export class Containers {
    * @param isHalf asked of its record as it is then @returns false when it is not half any more
    */
   async removeHalf(
-    { containerId, id }: RootfsRecord,
-    isHalf: (rootfs: RootfsRecord) => boolean,
+    { containerId, id }: RootfsSummary,
+    isHalf: (rootfs: RootfsSummary) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
     const { metadata, storeLock } = this.#parts;
@@ -177,9 +183,9 @@ export class Containers {
     return storeLock.withExclusive('recover', work, signal);
   }
 
-  async #remove(rootfses: readonly RootfsRecord[]): Promise<number> {
+  async #remove(rootfses: readonly RootfsSummary[]): Promise<number> {
     const { metadata, paths } = this.#parts;
-    const gone: RootfsRecord[] = [];
+    const gone: RootfsSummary[] = [];
     try {
       for (const rootfs of rootfses) {
         await this.takeApart(rootfs);
@@ -229,7 +235,7 @@ export class Containers {
   }
 
   /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */
-  isPlaceOutdated({ mount }: RootfsRecord): boolean {
+  isPlaceOutdated({ mount }: RootfsSummary): boolean {
     return mount === undefined || whereabouts(mount, this.#here) === 'before';
   }
 
@@ -237,7 +243,7 @@ export class Containers {
    * Records that rootfses are mounted in this namespace. Many at once, since each time waits for the disk: until then others go by what the kernel says,
    * so a crash in between breaks nothing.
    */
-  async recordMounts(rootfses: readonly RootfsRecord[]): Promise<void> {
+  async recordMounts(rootfses: readonly RootfsSummary[]): Promise<void> {
     if (rootfses.length === 0) return;
     await this.#parts.metadata.setRootfsMounts(rootfses, this.#place);
     crashPoint('recover.mountsRecorded');
@@ -378,10 +384,10 @@ export class Containers {
    * What is recorded in the tree of a container, once no living process is making a part of it any more.
    * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
    */
-  async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsRecord[]> {
+  async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsSummary[]> {
     const { metadata, liveness, owner, makerWaits } = this.#parts;
     // What this provisioner has under way comes before or after, by the container's own lock; what has failed is not alive any more.
-    const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
+    const isBeingMade = ({ maker }: RootfsSummary) => maker !== undefined && liveness.isAlive(maker);
     const wait = new MakerWait(containerId, makerWaits);
     for (let attempt = 0; ; attempt++) {
       throwIfAborted(signal);

@@ -5,7 +5,7 @@ import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../
 import { crashPoint } from '../crash-points.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
-import { type ImageConfig, type RuntimeConfig, runtimeConfig } from '../image/image-config.js';
+import type { RuntimeConfig } from '../image/image-config.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
 import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
@@ -20,6 +20,7 @@ import { mapUnhurried } from '../unhurried.js';
 import { checkContainerId } from './container-id.js';
 import { type ContainerInfo, containerInfo } from './container-info.js';
 import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
+import { imageRuntime } from './image-runtime.js';
 import { Operations, takeAll } from './operations.js';
 import type {
   ApplyPlanOptions,
@@ -220,7 +221,7 @@ export class Provisioner {
       const find = async (beforePull: () => Promise<void>) =>
         (await this.#parts.requests()).resolve(image, own, beforePull);
       const made = await (await this.#parts.containers()).provision(containerId, find, backend, own);
-      return { containerId, ...made, runtime: runtimeConfig(JSON.parse(made.image.config) as ImageConfig) };
+      return { containerId, ...made, runtime: imageRuntime(made.image) };
     });
   }
 

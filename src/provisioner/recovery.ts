@@ -6,7 +6,7 @@ import type { ImageId, LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { MetadataManager, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { reconcileLayers } from '../store/reconcile-layers.js';
 import { reconcileStaging } from '../store/reconcile-staging.js';
@@ -177,7 +177,7 @@ export class Recovery {
         if (isBeingMade(rootfs)) continue;
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
-          const isStillHalf = (now: RootfsRecord) => isHalf(now, path);
+          const isStillHalf = (now: RootfsSummary) => isHalf(now, path);
           if (await done(id, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
         } else if (isMountedBackend(rootfs.backend)) {
           if (mounts.has(path)) {
@@ -222,7 +222,7 @@ function justBeingMade(containerId: string, { maker = '' }: RootfsRecord): { con
 }
 
 /** A copy whose maker died, or what a destroy had not taken away yet. */
-function isHalf(rootfs: RootfsRecord, path: string): boolean {
+function isHalf(rootfs: RootfsSummary, path: string): boolean {
   return rootfs.state === 'provisioning' || !existsSync(path);
 }
 

@@ -19,7 +19,6 @@ export class RootfsDirectories {
   readonly #sweeper: Sweeper;
   readonly #syscalls: () => Syscalls;
   #realContainers: string | undefined;
-  #umaskIsKind: boolean | undefined;
 
   constructor(paths: StorePaths, sweeper: Sweeper, syscalls: () => Syscalls) {
     this.#syscalls = syscalls;
@@ -76,7 +75,7 @@ export class RootfsDirectories {
     const way = new Set([...this.#wayTo(rootfs), ...this.#wayTo(scratch)]);
     for (let attempt = 0; ; attempt++) {
       try {
-        for (const directory of way) makeDirectory(directory, this.#isUmaskKind());
+        for (const directory of way) makeDirectory(directory);
         return { rootfs, scratch };
       } catch (error) {
         // Others remove directories on the way because these are empty just now.
@@ -157,22 +156,16 @@ export class RootfsDirectories {
     return way.reverse();
   }
 
-  /** Found out once: a rootfs takes nine directories, and hardly any process changes its umask. */
-  #isUmaskKind(): boolean {
-    this.#umaskIsKind ??= !umaskTakesFromOwner();
-    return this.#umaskIsKind;
-  }
-
   #removeEmptyAbove(path: string): void {
     for (let at = dirname(path); at !== this.#paths.containers && removeEmpty(at); ) at = dirname(at);
   }
 }
 
 /** One that is there already will do. */
-function makeDirectory(path: string, isUmaskKind: boolean): void {
+function makeDirectory(path: string): void {
   try {
-    if (isUmaskKind) mkdirSync(path, 0o700);
-    else makeOwnDirectory(path);
+    if (umaskTakesFromOwner()) makeOwnDirectory(path);
+    else mkdirSync(path, 0o700);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
   }

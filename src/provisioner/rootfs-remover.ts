@@ -5,14 +5,14 @@ import type { Backends } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
 import { systemCode } from '../errors.js';
 import { type MountNamespace, whereabouts } from '../locks/mount-place.js';
-import type { RootfsRecord } from '../metadata/metadata-manager.js';
+import type { RootfsSummary } from '../metadata/metadata-manager.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
 import { readMountPoints } from '../syscalls/mount-table.js';
 import { mayBeInUse, stillInUse } from './mounted-elsewhere.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 
 /** A rootfs, and where it was mounted as far as that is known. */
-export type PlacedRootfs = RootfsPlace & Partial<Pick<RootfsRecord, 'mount'>>;
+export type PlacedRootfs = RootfsPlace & Partial<Pick<RootfsSummary, 'mount'>>;
 
 /** So often the kernel is asked whether a rootfs is in use, since another process that asks at the same time makes it look so; and after how many milliseconds. */
 const USE_ATTEMPTS = 4;

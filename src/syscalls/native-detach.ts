@@ -53,13 +53,13 @@ const NOTHING_MOUNTED = new Set([os.errno.EINVAL, os.errno.ENOENT, os.errno.ENOT
 /** @see Syscalls.detachMount */
 export function detachMount(target: string): boolean {
   if (!makePrivate(target)) return false;
-  return isDetached(umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), toBytePath(target));
+  return isDetached(umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), () => toBytePath(target));
 }
 
 /** @see Syscalls.detachMountAside */
 export async function detachMountAside(target: string): Promise<boolean> {
   if (!makePrivate(target)) return false;
-  return unmountAside(target, MNT_DETACH | UMOUNT_NOFOLLOW, toBytePath(target));
+  return unmountAside(target, MNT_DETACH | UMOUNT_NOFOLLOW, () => toBytePath(target));
 }
 
 /** @see Syscalls.detachMountInside */
@@ -70,7 +70,7 @@ export async function detachMountInside(directory: string, path: BytePath, id: n
     // The topmost of what is mounted there, by its root: were it anything else, the kernel would refuse below.
     if (mountOf(descriptor) !== id || !makePrivateOpen(descriptor)) return false;
     // The link is one of the kernel's own, which is why it must be followed and nobody can have another file in its place.
-    return await unmountAside(`/proc/self/fd/${descriptor}`, MNT_DETACH, `${toBytePath(directory)}/${path}`);
+    return await unmountAside(`/proc/self/fd/${descriptor}`, MNT_DETACH, () => `${toBytePath(directory)}/${path}`);
   } finally {
     close(descriptor);
   }
@@ -126,13 +126,13 @@ function openInside(directory: string, path: BytePath): number | undefined {
   return at < 0 ? undefined : at;
 }
 
-function unmountAside(target: string, flags: number, called: BytePath): Promise<boolean> {
+function unmountAside(target: string, flags: number, called: () => BytePath): Promise<boolean> {
   return aside((turn) => umount2Aside(turn, target, flags, (result) => isDetached(result, called)));
 }
 
-function isDetached(result: number, target: BytePath): boolean {
+function isDetached(result: number, called: () => BytePath): boolean {
   if (result === 0) return true;
   // Somebody else was faster, or it is one that only a more privileged user namespace may unmount. See mount_namespaces(7), "Restrictions".
   if (NOTHING_MOUNTED.has(lastErrno())) return false;
-  throw lastError('umount', target);
+  throw lastError('umount', called());
 }

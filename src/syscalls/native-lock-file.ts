@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
-import { toBytePath } from './byte-path.js';
+import { type BytePath, toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
 import type { LockFile, LockHolder } from './lock-file.js';
 import { openOwnFile } from './open-own-file.js';
@@ -27,12 +27,16 @@ const NOTE_MAX = 4096;
  */
 export class NativeLockFile implements LockFile {
   readonly #path: string;
+  readonly #bytePath: BytePath;
   readonly #descriptor: number;
-  readonly #question = Buffer.alloc(FLOCK_SIZE);
+  readonly #question = new Uint8Array(FLOCK_SIZE);
+  /** Its first field. */
+  readonly #type = new Int16Array(this.#question.buffer, 0, 1);
 
   /** @param create whether a missing file is made @throws as `openOwnFile` */
   constructor(path: string, create = true) {
     this.#path = path;
+    this.#bytePath = toBytePath(path);
     this.#descriptor = openOwnFile(path, constants.O_RDWR | (create ? constants.O_CREAT : 0));
   }
 
@@ -41,21 +45,20 @@ export class NativeLockFile implements LockFile {
   }
 
   unlock(): void {
-    check(flock(this.#descriptor, LOCK_UN), 'flock', toBytePath(this.#path));
+    check(flock(this.#descriptor, LOCK_UN), 'flock', this.#bytePath);
   }
 
   tryAnnounceWriter(): boolean {
-    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, wholeFile(this.#question, F_WRLCK)), 'fcntl');
+    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_WRLCK)), 'fcntl');
   }
 
   withdrawWriter(): void {
-    check(fcntl(this.#descriptor, F_OFD_SETLK, wholeFile(this.#question, F_UNLCK)), 'fcntl', toBytePath(this.#path));
+    check(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_UNLCK)), 'fcntl', this.#bytePath);
   }
 
   hasForeignWriter(): boolean {
-    const answer = wholeFile(this.#question, F_WRLCK);
-    check(fcntl(this.#descriptor, F_OFD_GETLK, answer), 'fcntl', toBytePath(this.#path));
-    return answer.readInt16LE(0) !== F_UNLCK;
+    check(fcntl(this.#descriptor, F_OFD_GETLK, this.#wholeFile(F_WRLCK)), 'fcntl', this.#bytePath);
+    return this.#type[0] !== F_UNLCK;
   }
 
   writeNote(text: string): void {
@@ -93,11 +96,18 @@ export class NativeLockFile implements LockFile {
     closeSync(this.#descriptor);
   }
 
+  /** A length of 0 reaches to the end, however long the file becomes. */
+  #wholeFile(type: number): Uint8Array {
+    this.#question.fill(0);
+    this.#type[0] = type;
+    return this.#question;
+  }
+
   #succeeds(result: number, call: string): boolean {
     if (result === 0) return true;
     const number = lastErrno();
     if (number === os.errno.EAGAIN || number === os.errno.EACCES) return false;
-    throw lastError(call, toBytePath(this.#path));
+    throw lastError(call, this.#bytePath);
   }
 }
 
@@ -108,11 +118,4 @@ function lockTable(): string {
   } catch {
     return '';
   }
-}
-
-/** A length of 0 reaches to the end, however long the file becomes. */
-function wholeFile(flock: Buffer, type: number): Buffer {
-  flock.fill(0);
-  flock.writeInt16LE(type, 0);
-  return flock;
 }

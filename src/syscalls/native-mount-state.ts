@@ -36,15 +36,17 @@ export function mountState(path: string): MountState {
   if (((status[ATTRIBUTES] ?? 0n) & STATX_ATTR_MOUNT_ROOT) === 0n) return 'none';
   const id = status[MOUNT_ID] ?? 0n;
   if (((masks[0] ?? 0) & STATX_MNT_ID_UNIQUE) === 0) return 'mounted';
-  if (lastGround !== undefined && describe(id)?.parent === lastGround) return 'mounted';
+  if (lastGround !== undefined && describe(id)?.parent === lastGround) return 'alone';
   if (ask(`${dirname(path)}/.`) !== 0) return 'mounted';
   lastGround = status[MOUNT_ID] ?? 0n;
-  return coversShared(id, lastGround) ? 'coversShared' : 'mounted';
+  const parent = describe(id)?.parent;
+  if (parent === lastGround) return 'alone';
+  return isSharedBelow(parent, lastGround) ? 'coversShared' : 'mounted';
 }
 
 /** @param ground the mount that all of them lie on, and that has nothing to do with them */
-function coversShared(top: bigint, ground: bigint): boolean {
-  let lower = describe(top)?.parent;
+function isSharedBelow(covered: bigint | undefined, ground: bigint): boolean {
+  let lower = covered;
   for (let count = 0; lower !== undefined && lower !== ground && count < MOST_STACKED; count++) {
     const mount = describe(lower);
     if (mount?.shared) return true;

@@ -80,12 +80,13 @@ export interface Syscalls {
 
 /**
  * What is mounted at a path.
+ * - `alone`: one mount, as far as the kernel tells (from Linux 6.8 on)
  * - `mounted`: something. Upon each other as well, but what happens on the lower ones shows nowhere else, as far as the kernel tells (from Linux 6.8 on)
  * - `coversShared`: something that lies upon a mount of the same path which is shared: to unmount it unmounts what lies upon the peers of the lower one too,
  *   and these may be the host's own. The lower one could be made private, were there a way to name it while it is covered
  * - `unknown`: before Linux 5.8
  */
-export type MountState = 'none' | 'mounted' | 'coversShared' | 'unknown';
+export type MountState = 'none' | 'alone' | 'mounted' | 'coversShared' | 'unknown';
 
 export interface OverlayMount {
   /** Top first, at least one. */

@@ -191,7 +191,7 @@ describe('several processes on one store', () => {
           continue;
         }
         await sleep(1);
-        const [made] = await manager.rootfsesIn('job');
+        const [made] = (await manager.getContainer('job'))?.rootfses ?? [];
         if (made === undefined || made.layers.length !== 2) throw new Error('its layers are gone');
         if ((await manager.missingLayers([layer])).length > 0) throw new Error('the layer is gone');
         await manager.forgetRootfses([rootfs(pull, 'job')]);
