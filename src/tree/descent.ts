@@ -43,6 +43,8 @@ export class Descent {
   readonly #first: Level[] = [];
   readonly #far = new FarLevels();
   readonly #last: Level[] = [];
+  /** The last one of them: asked for several times for each entry. */
+  #lowest: Level | undefined;
   #fileSystem = '';
 
   /**
@@ -78,6 +80,7 @@ export class Descent {
   enter(name: BytePath, directory: OpenDirectory, usage = directory.usage('')): void {
     const level: Level = { name, usage, directory, cursor: undefined, position: undefined, shown: 0 };
     if (this.depth === 0) this.#fileSystem = usage.fileSystem;
+    this.#lowest = level;
     if (this.depth < FIRST_LEVELS) {
       this.#first.push(level);
       return;
@@ -111,6 +114,7 @@ export class Descent {
       if (this.#last.length === 0 && this.#far.length > 0) lost = !this.#reopen(left.directory);
     } finally {
       close(left);
+      this.#lowest = this.#last.at(-1) ?? this.#first.at(-1);
     }
     return { name: left.name, usage: left.usage, lost };
   }
@@ -119,6 +123,7 @@ export class Descent {
   close(): void {
     for (const level of [...this.#first.splice(0), ...this.#last.splice(0)]) close(level);
     this.#far.clear();
+    this.#lowest = undefined;
   }
 
   /** Goes up from a child to the directory that led to it. @returns false when it does not lead there any more */
@@ -139,9 +144,8 @@ export class Descent {
   }
 
   get #bottom(): Level {
-    const level = this.#last.at(-1) ?? this.#first.at(-1);
-    if (level === undefined) throw new Error('no directory has been entered');
-    return level;
+    if (this.#lowest === undefined) throw new Error('no directory has been entered');
+    return this.#lowest;
   }
 }
 
