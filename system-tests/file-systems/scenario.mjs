@@ -1,0 +1,120 @@
+// @ts-check
+/*
+ * node scenario.mjs ROOT LAYOUT LIBRARY: all that a store is for, once, on whatever file system and as whatever user this runs; prints as JSON how each
+ * step ended, and what of the image arrived in the rootfses. It decides nothing.
+ *
+ * The layout has two images: `whole`, with all that an image can ask for, and `plain`, of one layer without whiteouts, which the bind backend can show.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const [root = '', layout = '', library = ''] = process.argv.slice(2);
+const { Provisioner } = await import(library);
+
+/** @type {Record<string, unknown>} */
+const outcome = {};
+/** @param {string} name @param {() => unknown} work */
+const step = async (name, work) => {
+  try {
+    outcome[name] = (await work()) ?? 'ok';
+    return true;
+  } catch (error) {
+    outcome[name] = /** @type {{ code?: string }} */ (error).code ?? String(error);
+    outcome[`${name}: why`] = String(error);
+    return false;
+  }
+};
+
+/** @type {import('../../dist/index.js').Provisioner | undefined} */
+let p;
+if (await step('open', () => Provisioner.open({ root }).then((/** @type {any} */ opened) => void (p = opened)))) {
+  await run(/** @type {import('../../dist/index.js').Provisioner} */ (p));
+}
+console.log(JSON.stringify(outcome));
+
+/** @param {import('../../dist/index.js').Provisioner} p */
+async function run(p) {
+  await step('pull', async () => {
+    await p.pull(`oci:${layout}:whole`, { name: 'whole' });
+    await p.pull(`oci:${layout}:plain`, { name: 'plain' });
+  });
+  outcome['format'] = (await p.info()).format;
+  for (const [backend, image] of [
+    ['overlay', 'whole'],
+    ['copy', 'whole'],
+    ['bind', 'plain'],
+    ['auto', 'whole'],
+  ]) {
+    const made = await step(String(backend), async () => {
+      const options = { backend: /** @type {any} */ (backend) };
+      const { rootfs, backend: chosen } = await p.provision(`c-${backend}`, String(image), options);
+      if (backend !== 'bind') Object.assign(outcome, seen(`${backend}: `, rootfs));
+      if (backend === 'auto') return chosen;
+    });
+    if (made) await step(`${backend}: destroy`, () => p.destroy(`c-${backend}`).then((was) => void was));
+  }
+  await step('check', async () => {
+    const { findings } = await p.check({ full: true });
+    if (findings.length > 0) return findings.map(({ code }) => code).join(' ');
+  });
+  await step('provision again', async () => {
+    await p.provision('kept', 'whole');
+  });
+  await step('prune', async () => {
+    const { images } = await p.pruneImages();
+    const gone = images.filter(({ reasons }) => reasons.length === 0).length;
+    if (gone !== 1) return `took ${gone} of 2 images`;
+    await p.swept();
+  });
+  await step('recover', async () => {
+    const { failed = [] } = /** @type {{ failed?: unknown[] }} */ (/** @type {unknown} */ (await p.recover()));
+    if (failed.length > 0) return JSON.stringify(failed);
+  });
+  await step('destroy', () => p.destroy('kept').then((was) => (was ? undefined : 'was not there')));
+  await step('prune all', async () => {
+    await p.pruneImages();
+    await p.swept();
+    const left = ['layers', 'containers', 'staging', 'gc'].flatMap((name) => readdirSync(join(root, name)));
+    if (left.length > 0) return `left ${left.join(' ')}`;
+  });
+  await step('close', () => p.close());
+}
+
+/** What of the image is in a rootfs. @param {string} prefix @param {string} rootfs */
+function seen(prefix, rootfs) {
+  const at = (/** @type {string} */ path) => join(rootfs, path);
+  const owner = statSync(at('owned'));
+  const setuid = statSync(at('setuid'));
+  const times = statSync(at('timed'), { bigint: true });
+  return {
+    [`${prefix}whiteouts`]: !existsSync(at('gone')) && readdirSync(at('opaque')).join() === 'new',
+    [`${prefix}owners`]: `${owner.uid}:${owner.gid}` === '1000:1001',
+    [`${prefix}setuid`]: (setuid.mode & 0o4000) !== 0 ? `of ${setuid.uid}` : 'cleared',
+    [`${prefix}device`]: existsSync(at('null')) && lstatSync(at('null')).isCharacterDevice(),
+    [`${prefix}fifo`]: existsSync(at('fifo')) && lstatSync(at('fifo')).isFIFO(),
+    [`${prefix}nanoseconds`]: times.mtimeNs % 1_000_000_000n === 123_456_789n,
+    [`${prefix}xattr`]: xattr(at('marked')),
+    [`${prefix}hard link`]: lstatSync(at('one')).ino === lstatSync(at('other')).ino,
+    [`${prefix}writable`]: writes(at('written')),
+  };
+}
+
+/** @param {string} path */
+function xattr(path) {
+  try {
+    return execFileSync('getfattr', ['--only-values', '-n', 'user.mark', path], { stdio: 'pipe' }).toString() === 'yes';
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} path */
+function writes(path) {
+  try {
+    writeFileSync(path, 'x');
+    return true;
+  } catch {
+    return false;
+  }
+}
