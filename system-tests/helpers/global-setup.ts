@@ -29,8 +29,19 @@ export default async function setup(project: TestProject): Promise<void> {
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
   note(missing, 'network', ['ip', 'unshare', 'mount']);
   if (missing.network === undefined && !mayUnshare('--net')) missing.network = 'no network namespace can be made';
-  const loop = missing.loop === undefined ? whyNoLoop() : undefined;
-  if (loop !== undefined) missing.loop = `a file cannot be mounted: ${loop}`;
+  for (const [kind, size] of [
+    ['ext4', '4M'],
+    ['xfs', '300M'],
+    ['btrfs', '128M'],
+  ] as const) {
+    const requirement = kind === 'ext4' ? 'loop' : kind;
+    if (kind !== 'ext4') note(missing, kind, [`mkfs.${kind}`, 'unshare', 'mount']);
+    const reason = missing[requirement] === undefined ? whyNoDisk(kind, size) : undefined;
+    if (reason !== undefined) missing[requirement] = `a file of ${kind} cannot be mounted: ${reason}`;
+  }
+  note(missing, 'fuse-overlayfs', ['fuse-overlayfs', 'unshare', 'mount']);
+  const fuse = missing['fuse-overlayfs'] === undefined ? whyNoFuse() : undefined;
+  if (fuse !== undefined) missing['fuse-overlayfs'] = `fuse-overlayfs cannot be mounted: ${fuse}`;
   if (!mayMakeUserNamespace()) missing['user namespaces'] = 'an ordinary user may not make user namespaces';
   note(missing, 'real images', ['mmdebstrap', 'umoci', 'skopeo', 'setfattr', 'zstd', 'mount', 'unshare']);
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
@@ -57,10 +68,24 @@ function isCommand(name: string): boolean {
 }
 
 /** Tries it: a file system in a file, mounted in a namespace with which the mount and its loop device go. */
-function whyNoLoop(): string | undefined {
-  const place = mkdtempSync(join(tmpdir(), 'provisioner-loop-'));
+function whyNoDisk(kind: 'ext4' | 'xfs' | 'btrfs', size: string): string | undefined {
+  const force = kind === 'ext4' ? '-F' : '-f';
+  return whyNotMounted(
+    `truncate -s ${size} file && mkfs.${kind} -q ${force} file && mkdir place && mount -o loop file place`,
+  );
+}
+
+function whyNoFuse(): string | undefined {
+  const options = 'lowerdir=lower,upperdir=upper,workdir=work';
+  // Its daemon would outlive the namespace in which it is mounted.
+  return whyNotMounted(
+    `mkdir lower upper work place && fuse-overlayfs -o ${options} place >output 2>&1 && umount place || { cat output >&2; exit 1; }`,
+  );
+}
+
+function whyNotMounted(script: string): string | undefined {
+  const place = mkdtempSync(join(tmpdir(), 'provisioner-mount-'));
   try {
-    const script = 'truncate -s 4M file && mkfs.ext4 -q -F file && mkdir place && mount -o loop file place';
     const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
     const tried = spawnSync('unshare', ['--mount', 'sh', '-c', script], { cwd: place, env, encoding: 'utf8' });
     return tried.status === 0 ? undefined : tried.stderr.trim() || `status ${tried.status}`;

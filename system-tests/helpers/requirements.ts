@@ -7,6 +7,10 @@ export const REQUIREMENTS = [
   'overlay',
   /** File systems in files, in mount namespaces, and the tools to make and freeze them. */
   'loop',
+  /** File systems of that kind, and the tools to make them. */
+  'xfs',
+  'btrfs',
+  'fuse-overlayfs',
   /** For ordinary users. */
   'user namespaces',
   'umoci',

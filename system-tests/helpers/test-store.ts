@@ -6,6 +6,8 @@ import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/syscalls/mount-table.js';
 import { writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+// What is registered first cleans last: a file system of a test goes when the stores on it are closed.
+import './file-systems.js';
 
 const directories: string[] = [];
 const opened: Provisioner[] = [];
