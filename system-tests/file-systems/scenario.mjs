@@ -27,10 +27,11 @@ const step = async (name, work) => {
 };
 
 /** @type {import('../../dist/index.js').Provisioner | undefined} */
-let p;
-if (await step('open', () => Provisioner.open({ root }).then((/** @type {any} */ opened) => void (p = opened)))) {
-  await run(/** @type {import('../../dist/index.js').Provisioner} */ (p));
-}
+let opened;
+await step('open', async () => {
+  opened = await Provisioner.open({ root });
+});
+if (opened !== undefined) await run(opened);
 console.log(JSON.stringify(outcome));
 
 /** @param {import('../../dist/index.js').Provisioner} p */
@@ -50,13 +51,14 @@ async function run(p) {
       const options = { backend: /** @type {any} */ (backend) };
       const { rootfs, backend: chosen } = await p.provision(`c-${backend}`, String(image), options);
       if (backend !== 'bind') Object.assign(outcome, seen(`${backend}: `, rootfs));
-      if (backend === 'auto') return chosen;
+      return backend === 'auto' ? chosen : undefined;
     });
     if (made) await step(`${backend}: destroy`, () => p.destroy(`c-${backend}`).then((was) => void was));
   }
   await step('check', async () => {
+    await p.swept();
     const { findings } = await p.check({ full: true });
-    if (findings.length > 0) return findings.map(({ code }) => code).join(' ');
+    return findings.map(({ code }) => code).join(' ') || undefined;
   });
   await step('provision again', async () => {
     await p.provision('kept', 'whole');
@@ -64,19 +66,19 @@ async function run(p) {
   await step('prune', async () => {
     const { images } = await p.pruneImages();
     const gone = images.filter(({ reasons }) => reasons.length === 0).length;
-    if (gone !== 1) return `took ${gone} of 2 images`;
     await p.swept();
+    return gone === 1 ? undefined : `took ${gone} of 2 images`;
   });
   await step('recover', async () => {
     const { failed = [] } = /** @type {{ failed?: unknown[] }} */ (/** @type {unknown} */ (await p.recover()));
-    if (failed.length > 0) return JSON.stringify(failed);
+    return failed.length > 0 ? JSON.stringify(failed) : undefined;
   });
   await step('destroy', () => p.destroy('kept').then((was) => (was ? undefined : 'was not there')));
   await step('prune all', async () => {
     await p.pruneImages();
     await p.swept();
     const left = ['layers', 'containers', 'staging', 'gc'].flatMap((name) => readdirSync(join(root, name)));
-    if (left.length > 0) return `left ${left.join(' ')}`;
+    return left.length > 0 ? `left ${left.join(' ')}` : undefined;
   });
   await step('close', () => p.close());
 }

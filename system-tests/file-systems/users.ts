@@ -22,7 +22,8 @@ export const STORE_USERS: readonly StoreUser[] = [
   {
     title: 'root of a user namespace, 65 536 ids',
     uid: SUBORDINATE,
-    run: (...command) => output(['unshare', '--user', '--mount'], command, `0 ${SUBORDINATE} 65536`, AS_ROOT),
+    run: (...command) =>
+      output(['unshare', '--user', '--keep-caps', '--mount'], command, `0 ${SUBORDINATE} 65536`, AS_ROOT),
   },
   {
     title: 'root of a user namespace, one id',
