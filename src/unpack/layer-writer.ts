@@ -222,7 +222,9 @@ export class LayerWriter implements TarHandler {
     const target = kept ?? named;
     if (target === '') throw malformed(`the hard link ${printablePath(path)} has no target`);
     const existing = this.#directories.find(target);
-    if (isBelowWhiteout(target)) throw malformed(`the hard link ${printablePath(path)} points to a whiteout`);
+    if (isBelowWhiteout(target)) {
+      throw malformed(`the hard link ${printablePath(path)} points to the whiteout ${printablePath(target)}`);
+    }
     if (existing === path) return;
     if (existing?.startsWith(`${path}/`)) {
       throw malformed(`the hard link ${printablePath(path)} takes the place of a directory with its own target`);
