@@ -25,7 +25,7 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
  *           ├── rootfses/<rootfs-id>/     the root filesystem
- *           └── scratch/<rootfs-id>/      overlay's upper/ and work/
+ *           └── scratch/<rootfs-id>/      overlay's upper/ and work/; empty/ for an image without layers
  */
 export class StorePaths {
   /** Absolute. */
@@ -184,6 +184,11 @@ export function backendParts(backend: string): { readonly rootfses: string; read
 /** Overlay's two directories below a scratch directory. */
 export function overlayScratch(scratch: string): { readonly upper: string; readonly work: string } {
   return { upper: below(scratch, 'upper'), work: below(scratch, 'work') };
+}
+
+/** What stands below a scratch directory for the layers of an image that has none. */
+export function emptyLayer(scratch: string): string {
+  return below(scratch, 'empty');
 }
 
 /** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). @throws ProvisionerError `ERR_BAD_OPTION` where there is no home directory */

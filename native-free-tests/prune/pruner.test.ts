@@ -9,6 +9,7 @@ import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js'
 import { StorePaths } from '#src/paths.js';
 import { Pruner } from '#src/prune/pruner.js';
 import { Sweeper } from '#src/store/sweeper.js';
+import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
 import { dead, digestOf, image, layer, rootfs } from '../contracts/metadata-records.js';
 import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
@@ -32,7 +33,8 @@ async function store() {
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   const storeLock = new StoreLock(() => undefined);
   const { process } = processesOf(paths);
-  const pruner = new Pruner({ paths, metadata, liveness: process(), storeLock, sweeper, isShared: false });
+  const shared = { paths, metadata, storeLock, sweeper, syscalls: loadSyscalls };
+  const pruner = new Pruner({ ...shared, liveness: process(), isShared: false });
   const made = {
     paths,
     metadata,
@@ -235,7 +237,7 @@ describe('a prune', () => {
 
   test('refuses where other processes have the store open and no lock keeps them in order', async () => {
     const { paths, metadata, sweeper, layersAmong, process } = await twoImages();
-    const parts = { paths, metadata, sweeper, liveness: process(), isShared: true };
+    const parts = { paths, metadata, sweeper, syscalls: loadSyscalls, liveness: process(), isShared: true };
     const without = new Pruner({ ...parts, storeLock: new StoreLock(() => undefined) });
     await expect(without.prune([], {})).rejects.toMatchObject({ code: 'ERR_NATIVE_MISSING' });
     expect(await layersAmong(...WORDS)).toEqual(WORDS);

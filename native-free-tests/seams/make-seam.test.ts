@@ -45,6 +45,24 @@ describe('the seam of a layer', () => {
     expect(lstatSync(join(rootfs, 'usr/lib/sub')).mode & 0o7777).toBe(0o711);
   });
 
+  it('gives a directory that is implied below an opaque one nothing of what is hidden', async () => {
+    const { rootfs } = await stackOf(layers, [
+      [
+        { path: 'd/', mode: 0o711, mtime: 1000 },
+        { path: 'd/e/', mode: 0o700, mtime: 1000 },
+        { path: 'd/f', type: 'symlink', target: '../elsewhere' },
+        { path: 'elsewhere/' },
+      ],
+      [{ path: 'd/.wh..wh..opq' }, { path: 'd/e/new' }, { path: 'd/f/new' }],
+    ]);
+    const look = (path: string) => [statSync(join(rootfs, path)).mode & 0o7777, statSync(join(rootfs, path)).mtimeMs];
+    // The opaque one itself is implied, too, and is not hidden.
+    expect(look('d')).toEqual([0o711, 1_000_000]);
+    expect(look('d/e')).toEqual([0o755, 0]);
+    expect(readdirSync(join(rootfs, 'd/f'))).toEqual(['new']);
+    expect(readdirSync(join(rootfs, 'elsewhere'))).toEqual([]);
+  });
+
   it('keeps an opaque directory opaque that lands elsewhere', async () => {
     const { rootfs } = await stackOf(layers, [
       [{ path: 'usr/lib/sub/' }, { path: 'usr/lib/sub/old' }, { path: 'lib', type: 'symlink', target: 'usr/lib' }],
@@ -140,6 +158,74 @@ describe('hard links to files of layers below', () => {
     );
     expect(readdirSync(join(rootfs, 'usr/lib')).sort()).toEqual(['b', 'c', 'own']);
     expect(isOneFile(rootfs, 'a', 'usr/lib/b', 'usr/lib/c')).toBe(true);
+  });
+
+  it('take along the other names that the file has in its layer, as far as these show', async () => {
+    const { rootfs } = await stack(
+      [
+        { path: 'd/' },
+        file('d/a', 'x'),
+        link('d/b', 'd/a'),
+        link('c', 'd/b'),
+        link('gone', 'd/a'),
+        link('taken', 'd/a'),
+      ],
+      [link('e', 'd/b')],
+      [{ path: '.wh.gone' }, file('taken', 'other'), link('f', 'e')],
+    );
+    expect(readdirSync(rootfs).sort()).toEqual(['c', 'd', 'e', 'f', 'taken']);
+    expect(isOneFile(rootfs, 'd/a', 'd/b', 'c', 'e', 'f')).toBe(true);
+    expect(content(rootfs, 'taken')).toBe('other');
+  });
+
+  it.each<[string, Entries[]]>([
+    ['back to the first name', [[file('a', 'x')], [link('b', 'a')], [{ path: '.wh.a' }], [link('a', 'b')]]],
+    [
+      'by two ways to one file',
+      [[file('a', 'x'), link('b', 'a')], [link('c', 'a')], [link('d', 'b')], [link('e', 'c')]],
+    ],
+    [
+      'to a link that its own layer makes later',
+      [[file('a', 'x')], [link('b', 'a'), link('c', 'b')], [link('d', 'c')]],
+    ],
+    ['into a layer between', [[file('z')], [file('a', 'x'), link('b', 'a')], [link('c', 'b')], [link('d', 'a')]]],
+  ])('are one file when the chain goes %s', async (_, archives) => {
+    const { rootfs } = await stack(...archives);
+    const names = readdirSync(rootfs).filter((name) => name !== 'z');
+    expect(isOneFile(rootfs, ...names)).toBe(true);
+    expect(content(rootfs, names[0] as string)).toBe('x');
+  });
+
+  it('find what their own layer has where a symlink of a layer below leads, however it is spelled', async () => {
+    const { rootfs } = await stack(
+      [
+        file('old', 'o'),
+        { path: 'usr/lib/' },
+        file('usr/lib/g', 'old'),
+        { path: 'lib', type: 'symlink', target: 'usr/lib' },
+      ],
+      [
+        file('lib/f', 'x'),
+        link('b', 'usr/lib/f'),
+        file('lib/g', 'new'),
+        link('c', 'usr/lib/g'),
+        link('lib/h', 'old'),
+        link('d', 'usr/lib/h'),
+      ],
+    );
+    expect(isOneFile(rootfs, 'usr/lib/f', 'b')).toBe(true);
+    expect(isOneFile(rootfs, 'usr/lib/g', 'c')).toBe(true);
+    expect(isOneFile(rootfs, 'usr/lib/h', 'd', 'old')).toBe(true);
+    expect([content(rootfs, 'b'), content(rootfs, 'c')]).toEqual(['x', 'new']);
+  });
+
+  it('of their own layer stay one file when one of the names lands elsewhere', async () => {
+    const { rootfs } = await stack(
+      [{ path: 'usr/lib/' }, { path: 'bin/' }, { path: 'lib', type: 'symlink', target: 'usr/lib' }],
+      [file('lib/a', 'x'), link('bin/b', 'lib/a'), link('c', 'lib/a')],
+      [link('d', 'bin/b')],
+    );
+    expect(isOneFile(rootfs, 'usr/lib/a', 'bin/b', 'c', 'd')).toBe(true);
   });
 
   it('may be to symlinks', async () => {

@@ -76,7 +76,7 @@ describe('recovery, of what dead processes left in the records and in staging', 
       const living = process().identity;
       await metadata.claimLayer(LAYER, DEAD, () => true);
       await metadata.claimLayer(other, living, () => true);
-      await reconcileStaging(paths, metadata, sweeper, loadSyscalls(), process());
+      await reconcileStaging({ paths, metadata, sweeper, syscalls: loadSyscalls, liveness: process() });
       expect(await metadata.claimLayer(LAYER, process().identity, () => true)).toEqual({ state: 'claimed' });
       expect(await metadata.claimLayer(other, process().identity, () => true)).toEqual({
         state: 'busy',
@@ -91,7 +91,7 @@ describe('recovery, of what dead processes left in the records and in staging', 
       const living = `${transientName(PROBE, process().identity)}abc`;
       const dead = `${transientName(PROBE, DEAD)}abc`;
       for (const name of [living, dead]) mkdirSync(join(paths.staging, name));
-      const { retired } = await reconcileStaging(paths, metadata, sweeper, loadSyscalls(), process());
+      const { retired } = await reconcileStaging({ paths, metadata, sweeper, syscalls: loadSyscalls, liveness: process() });
       expect(retired).toEqual([join(paths.staging, dead)]);
       expect(readdirSync(paths.staging)).toEqual([living]);
     });

@@ -1,3 +1,5 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { useLayers } from '../helpers/layers.js';
 import { archive, entry, header } from '../helpers/raw-tar.js';
@@ -52,6 +54,34 @@ describe('a whiteout', () => {
     const unpacked = await layers.unpack(archive(file('d/e/.wh.gone'), file('d/.wh.gone'), file('d/.wh..wh..opq')));
     expect(Object.keys(unpacked.tree).filter((path) => path.includes('.wh.'))).toEqual(['d/.wh..wh..opq']);
     expect(unpacked.stacking.whiteoutDirectories).toEqual([]);
+  });
+
+  it.each([
+    ['behind', [file('.wh.d'), file('d/.wh.a'), file('d/e/.wh.b')]],
+    ['in front of', [file('d/e/.wh.b'), file('d/.wh.a'), file('.wh.d')]],
+    ['amid', [file('d/.wh.a'), file('.wh.d'), file('d/e/.wh.b')]],
+    ['behind, with an opaque mark among them,', [file('.wh.d'), file('d/e/.wh..wh..opq'), file('d/.wh..wh..opq')]],
+    ['in front of, with an opaque mark among them,', [file('d/.wh..wh..opq'), file('d/e/.wh..wh..opq'), file('.wh.d')]],
+  ])('of a directory, with others inside it %s, takes all of it', async (_where, parts) => {
+    const unpacked = await layers.unpack(archive(...parts));
+    expect(unpacked.tree).toEqual({ '.': 'directory 755', '.wh.d': 'file 600' });
+    expect(unpacked.stacking).toMatchObject({ implied: [''], whiteoutDirectories: [''] });
+  });
+
+  it('of a directory takes it, too, when others name it by a symlink of the layer', async () => {
+    const entries = [symlink('l', 'd'), file('l/.wh.a'), file('.wh.d')];
+    for (const parts of [entries, entries.toReversed()]) {
+      expect(await tree(...parts)).toEqual({ '.': 'directory 755', l: 'symlink to d', '.wh.d': 'file 600' });
+    }
+  });
+
+  it('of a directory leaves what the layer has in one of that name, but none of its whiteouts', async () => {
+    const entries = [file('.wh.d'), file('d/.wh.a'), file('d/new'), file('d/e/.wh.b')];
+    for (const parts of [entries, entries.toReversed()]) {
+      const found = await tree(...parts);
+      expect(found).toMatchObject({ 'd/new': 'file 644', 'd/.wh..wh..opq': 'file 600' });
+      expect(Object.keys(found).filter((path) => path.includes('.wh.'))).toEqual(['d/.wh..wh..opq']);
+    }
   });
 
   it('below something that is no directory says nothing', async () => {
@@ -120,6 +150,14 @@ describe('an opaque marker', () => {
     expect(stacking.implied).toContain('a/d');
   });
 
+  it('leaves no directory below its own that would look like a hidden one', async () => {
+    const { tree, stacking } = await layers.unpack(
+      archive(directory('d'), file('d/.wh..wh..opq'), file('d/e/f/a'), file('other/a')),
+    );
+    expect(tree).toMatchObject({ 'd/e': 'directory 755', 'd/e/f': 'directory 755' });
+    expect([...stacking.implied].sort()).toEqual(['', 'other']);
+  });
+
   it('on the root is told, since overlay would pass over it', async () => {
     expect(await layers.unpack(archive(file('.wh..wh..opq'), file('a')))).toMatchObject({
       opaqueRoot: true,
@@ -155,4 +193,29 @@ describe('the records that aufs kept in layers', () => {
     );
     expect(tree).toEqual({ '.': 'directory 755', a: 'file 644' });
   });
+
+  it('are looked up for the files to which links lead there, which are one file and have their attributes', async () => {
+    const link = (name: string, linkName: string) => header({ name, linkName, type: '1' });
+    const { rootfs, tree } = await layers.unpack(
+      archive(
+        directory('.wh..wh.plnk'),
+        entry({ name: '.wh..wh.plnk/1.2', mode: 0o640, mtime: 7 }, 'shared'),
+        link('.wh..wh.plnk/1.3', 'own'),
+        directory('d'),
+        link('a', '.wh..wh.plnk/1.2'),
+        link('d/b', './.wh..wh.plnk/1.2'),
+      ),
+    );
+    expect(tree).toEqual({ '.': 'directory 755', a: 'file 640 shared', d: 'directory 755', 'd/b': 'file 640 shared' });
+    const [a, b] = ['a', 'd/b'].map((name) => lstatSync(join(rootfs, name)));
+    expect([b?.ino, b?.nlink, b?.mtimeMs]).toEqual([a?.ino, 2, 7000]);
+  });
+
+  it.each(['.wh..wh.plnk/none', '.wh..wh.plnk/sub/none', '.wh..wh.orph/x', '.wh..wh.plnk'])(
+    'are refused as the target of a link when %s is not in the layer',
+    async (target) => {
+      const refusal = await layers.refusal(archive(header({ name: 'a', linkName: target, type: '1' })));
+      expect(refusal).toMatchObject({ code: 'ERR_LAYER_MALFORMED', message: expect.stringContaining(target) });
+    },
+  );
 });

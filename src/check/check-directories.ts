@@ -4,6 +4,7 @@ import { crashPoint } from '../crash-points.js';
 import { isProvisionerError } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { layerOfDirectory } from '../paths.js';
+import { abandonedStaging } from '../store/reconcile-staging.js';
 import { type Retirement, UnrecordedLayers } from '../store/unrecorded-layers.js';
 import { readNames } from '../tree/read-names.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
@@ -34,9 +35,8 @@ export async function checkDirectories(
   findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
   for (const name of listDirectory(paths.root)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
-  for (const name of listDirectory(paths.staging)) {
-    const subject = join(paths.staging, name);
-    const message = `${subject} belongs to a pull under way, or to one that died`;
+  for (const subject of (await abandonedStaging(parts)).left) {
+    const message = `${subject} was left by a pull that died: the next pull, prune or recovery takes it`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
   for await (const name of unhurried(await readNames(paths.gc))) {

@@ -4,6 +4,7 @@ import { systemCode } from '../errors.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
+import { abandonedStaging } from '../store/reconcile-staging.js';
 import { readNames } from '../tree/read-names.js';
 import { mapUnhurried, unhurried } from '../unhurried.js';
 import { listDirectory } from './parked-layers.js';
@@ -30,8 +31,10 @@ export interface DiskUsage {
   };
   /** Containers, with what they have changed (overlay) or copied. What is mounted in them is not theirs. */
   readonly containers: Share;
-  /** Pulls under way, or dead ones. */
-  readonly staging: Share;
+  readonly staging: Share & {
+    /** What dead pulls left: the next pull, prune or recovery takes it. */
+    readonly abandoned: Share;
+  };
   /** What waits to be swept. */
   readonly gc: Share;
   /** Layers that were healed while in use, as they were. */
@@ -77,7 +80,7 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
   const usage = {
     layers: await shares(present, images, containers),
     containers: { ...(containerTree as Share), count: containers.length },
-    staging: staging as Share,
+    staging: { ...(staging as Share), abandoned: await abandonedShare(parts, signal) },
     gc: gc as Share,
     parked: parked as Share,
     reserve: reserve as Share,
@@ -127,6 +130,11 @@ class Sum implements Share {
     this.count++;
     this.bytes += bytes;
   }
+}
+
+async function abandonedShare(parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {
+  const { left } = await abandonedStaging(parts);
+  return { count: left.length, bytes: sum(await Promise.all(left.map((path) => measure(path, parts, signal)))) };
 }
 
 async function share(path: string, parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {

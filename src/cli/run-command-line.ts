@@ -8,7 +8,7 @@ const USAGE_STATUS = 2;
 /**
  * Runs one command.
  * @param args without the program's own name
- * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted
+ * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted
  */
 export async function runCommandLine(args: readonly string[], surroundings: Surroundings): Promise<number> {
   try {

@@ -21,6 +21,7 @@ import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
 import { isMountPoint } from '../syscalls/is-mount-point.js';
+import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
@@ -220,15 +221,14 @@ export class Containers {
         if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
         stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
       }
-      const [first] = stack;
-      if (first === undefined) throw layersGone(rootfs.image, 'where it came from');
       const backend = backends.named(rootfs.backend);
       const places = { rootfs: target, scratch: directories.scratch(rootfs) };
       const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
       if (why !== undefined) throw mountedElsewhere(rootfs, why);
       if (backend !== undefined) backends.requireUsable(backend.name);
-      const request = { layers: stack, rootAttributes: first.rootfs, ...places, signal };
-      await tellingLostLayers(stack, async () => backend?.restore(request));
+      const layers = layersToShow(stack, places.scratch);
+      const request = { layers, rootAttributes: rootOf(layers), ...places, signal };
+      await tellingLostLayers(layers, async () => backend?.restore(request));
       return true;
     };
     return storeLock.withExclusive('recover', remount, signal);
@@ -314,10 +314,10 @@ export class Containers {
   ): Promise<void> {
     const { rootfs, scratch } = this.#parts.directories.create(place);
     crashPoint('provision.directoriesMade');
-    const root = stack.findLast((layer) => layer.describesRoot) ?? (stack[0] as StackedLayer);
+    const layers = layersToShow(stack, scratch);
     const others = this.#atWork > 1;
-    const request = { layers: stack, rootAttributes: root.rootfs, rootfs, scratch, signal, others };
-    await tellingLostLayers(stack, () => backend.provision(request));
+    const request = { layers, rootAttributes: rootOf(layers), rootfs, scratch, signal, others };
+    await tellingLostLayers(layers, () => backend.provision(request));
     throwIfAborted(signal);
     crashPoint('provision.made');
   }
@@ -401,4 +401,10 @@ export class Containers {
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }
+}
+
+/** See `RootfsRequest.rootAttributes`. */
+function rootOf(layers: readonly StackedLayer[]): string {
+  const root = layers.findLast((layer) => layer.describesRoot) ?? layers[0];
+  return root?.rootfs ?? '';
 }

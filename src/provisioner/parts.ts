@@ -224,7 +224,8 @@ export class Parts {
     this.#pruner ??= import('../prune/pruner.js').then(({ Pruner }) => {
       const { paths, metadata, storeLock, sweeper } = this;
       const { liveness } = this;
-      return new Pruner({ paths, metadata, liveness, storeLock, sweeper, isShared: this.options.records !== 'memory' });
+      const shared = { paths, metadata, liveness, storeLock, sweeper, syscalls: loadSyscalls };
+      return new Pruner({ ...shared, isShared: this.options.records !== 'memory' });
     });
     return this.#pruner;
   }

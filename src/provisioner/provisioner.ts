@@ -293,7 +293,7 @@ export class Provisioner {
     return this.#operations.run(async () => {
       checkArgument('why', 'thing', text, thing);
       const { explain } = await import('../prune/why.js');
-      const records = await (await this.#parts.pruner()).records(true);
+      const records = await (await this.#parts.pruner()).records();
       return explain(thing, records, () => this.#find(thing));
     });
   }

@@ -39,7 +39,7 @@ export interface RecoveryReport {
    * does not see it; or they cannot be put right.
    */
   readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
-  /** Directories of layers without a record that may be in use, absolute, and why, as a clause: left alone. */
+  /** Directories that stay, absolute, and why: those of layers without a record that may be in use, and what a dead pull left that cannot be moved. */
   readonly kept: readonly { readonly path: string; readonly reason: string }[];
   /** Files in the store that are none of its own, absolute: left alone. */
   readonly foreign: readonly string[];
@@ -79,7 +79,7 @@ export class Recovery {
 
   async #run(options: RecoverOptions, liveness: Liveness): Promise<RecoveryReport> {
     const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
-    const staging = await reconcileStaging(paths, metadata, sweeper, syscalls(), liveness);
+    const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
     liveness.tidy();
     crashPoint('recover.leasesDropped');
     const shared = await storeLock.withExclusive(
@@ -107,7 +107,7 @@ export class Recovery {
       finished: containers.finished,
       destroyed: containers.destroyed,
       untrusted: [...shared.untrusted, ...containers.untrusted],
-      kept,
+      kept: [...staging.kept, ...kept],
       foreign,
     };
   }

@@ -3,9 +3,11 @@ import { ProvisionerError } from '../errors.js';
 import { type Digest, digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { LeaseRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
+import type { MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
+import { abandonedStaging, type RetiredStaging, reconcileStaging } from '../store/reconcile-staging.js';
 import type { Sweeper } from '../store/sweeper.js';
+import type { Syscalls } from '../syscalls/syscalls.js';
 import { filterUnhurried, mapUnhurried, unhurried } from '../unhurried.js';
 import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
 import { excludedDigests, type IndexImages, parseExclusions } from './exclusion.js';
@@ -20,6 +22,8 @@ export interface PruneReport {
   /** What went has no reasons. */
   readonly images: readonly JudgedImage[];
   readonly layers: readonly JudgedLayer[];
+  /** What dead pulls have left in `staging/`: went or would go, and could not. */
+  readonly staging: RetiredStaging;
   /** Disk space of the layers that went, as `du` counts it. The sweep gives it back. */
   readonly bytesFreed: number;
   /** In milliseconds: waiting for the lock, and holding it. */
@@ -33,14 +37,15 @@ export interface PrunerParts {
   readonly liveness: Liveness;
   readonly storeLock: StoreLock;
   readonly sweeper: Sweeper;
+  readonly syscalls: () => Syscalls;
   /** Whether other processes may have the store open. */
   readonly isShared: boolean;
 }
 
 /**
- * Takes images that nobody keeps, and layers that nobody needs.
+ * Takes images that nobody keeps, layers that nobody needs, and what dead pulls left.
  *
- *   read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► give the claims back ] ──► sweep
+ *   staging of the dead ──► read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► give the claims back ] ──► sweep
  *
  * The decision is made before the lock, however long it takes and whoever has turns meanwhile; with the lock held each thing that goes is looked at once more,
  * in the transaction that takes it out of the records, so what was taken up meanwhile stays. That transaction is the one view that counts: it is whole before
@@ -61,34 +66,37 @@ export class Pruner {
     // What cannot be read is said before anything is done.
     parseExclusions(excluded);
     const dryRun = options.dryRun ?? false;
+    const staging = dryRun
+      ? { retired: (await abandonedStaging(this.#parts)).left, kept: [] }
+      : await reconcileStaging(this.#parts);
     if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
-    const records = await this.records(dryRun);
+    const records = await this.records();
     const exclusion = parseExclusions(excluded, await this.#indexImages(excludedDigests(excluded)));
     const now = Date.now();
     const decision = await decide(records, exclusion, options, now);
     const plan = await makePlan(decision, now);
-    if (dryRun) return { dryRun, plan, ...decision, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
-    return { dryRun, plan, ...(await this.#carryOut(plan, decision, false, options.signal)) };
+    if (dryRun) return { dryRun, plan, staging, ...decision, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
+    return { dryRun, plan, staging, ...(await this.#carryOut(plan, decision, false, options.signal)) };
   }
 
   /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
   async apply(given: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
     const { checkPlan } = await import('./check-plan.js');
     const plan = await checkPlan(given);
+    const staging = await reconcileStaging(this.#parts);
     await this.#parts.metadata.dropUnusedStacks();
-    await this.#leases(false);
     const decision: Decision = {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
       layers: await mapUnhurried(plan.layers, (layer) => ({ ...layer, reasons: [] })),
     };
-    return { dryRun: false, plan, ...(await this.#carryOut(plan, decision, true, signal)) };
+    return { dryRun: false, plan, staging, ...(await this.#carryOut(plan, decision, true, signal)) };
   }
 
-  /** What is recorded now, without the leases of dead processes. @param dryRun leave those leases where they are */
-  async records(dryRun: boolean): Promise<StoreRecords> {
-    const { metadata } = this.#parts;
+  /** What is recorded now, without the leases of dead processes. */
+  async records(): Promise<StoreRecords> {
+    const { metadata, liveness } = this.#parts;
     return {
-      leases: await this.#leases(dryRun),
+      leases: (await metadata.listLeases()).filter((lease) => liveness.isAlive(lease.process)),
       images: await metadata.listImages(),
       layers: await metadata.listLayers(),
       containers: await metadata.listContainers(),
@@ -100,22 +108,6 @@ export class Pruner {
     const images = new Map<Digest, readonly ImageId[]>();
     for (const digest of digests) images.set(digest, await this.#parts.metadata.imagesOfIndex(digest));
     return images;
-  }
-
-  /** Those of living processes; the others are dropped, unless it is a dry run. */
-  async #leases(dryRun: boolean): Promise<LeaseRecord[]> {
-    const { metadata } = this.#parts;
-    const living: LeaseRecord[] = [];
-    const dead: string[] = [];
-    for (const lease of await metadata.listLeases()) {
-      if (this.#parts.liveness.isAlive(lease.process)) living.push(lease);
-      else dead.push(lease.pull);
-    }
-    if (!dryRun) {
-      await metadata.closeLeases(dead);
-      await metadata.dropDeadClaims(this.#parts.liveness.isAlive);
-    }
-    return living;
   }
 
   async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {

@@ -28,8 +28,8 @@ export interface LinkedFile {
 /**
  * Where a stack shows the hard links of its layers to files of the layers below them, and which files those are.
  *
- * Each link means the file that its target was just below its own layer, whatever has become of that name above; it shows unless a layer above its own has
- * something else in its place.
+ * Each link means the file that its target was just below its own layer, whatever has become of that name above; or an earlier link of its own layer, or a file of it that lands
+ * where the target is, though the archive spells it otherwise. It shows unless a layer above its own has something else in its place.
  * @param whole the stack @param linking bottom first
  * @param landing where a link shows whose parent directory a layer only implies. Default: where that leads with the layer's own seam
  * @returns files by the paths of the links @throws ProvisionerError `ERR_LAYER_MALFORMED`
@@ -49,8 +49,12 @@ export function collectLinks(
     const byName = new Map<BytePath, LinkedFile>();
     const own = new Map<BytePath, LinkedFile>();
     for (const { path, target } of links) {
-      // A later link of a layer may name an earlier one.
-      const file = byName.get(target) ?? linkedAt(target, below, shown) ?? fileAt(path, target, below);
+      const file =
+        byName.get(target) ??
+        linkedAt(target, upTo, own) ??
+        movedTo(target, upTo, layer) ??
+        linkedAt(target, below, shown) ??
+        fileAt(path, target, below);
       byName.set(path, file);
       own.set(landing(path, upTo), file);
     }
@@ -67,15 +71,17 @@ function forgetCovered(shown: Map<BytePath, LinkedFile>, above: StackView): void
   for (const path of shown.keys()) if (above.covers(path)) shown.delete(path);
 }
 
-/** The file of a link of a layer below. */
-function linkedAt(
-  target: BytePath,
-  below: StackView,
-  shown: ReadonlyMap<BytePath, LinkedFile>,
-): LinkedFile | undefined {
+/** The file of a link that shows at the target. */
+function linkedAt(target: BytePath, view: StackView, shown: ReadonlyMap<BytePath, LinkedFile>): LinkedFile | undefined {
   if (shown.size === 0) return undefined;
-  const directory = below.find(parentOf(target), true);
+  const directory = view.find(parentOf(target), true);
   return directory === undefined ? undefined : shown.get(join(directory.path, nameOf(target)));
+}
+
+/** A file that the layer's own seam has there, because the layer has it below the name of a symlink. */
+function movedTo(target: BytePath, upTo: StackView, layer: number): LinkedFile | undefined {
+  const found = upTo.find(target);
+  return found !== undefined && found.layer > layer && found.status.type !== DIRECTORY ? found : undefined;
 }
 
 function fileAt(path: BytePath, target: BytePath, below: StackView): LinkedFile {

@@ -15,7 +15,8 @@ import { malformed } from '../unpack/malformed.js';
 import { SpaceWatch } from '../unpack/space-watch.js';
 import { NO_STACKING, readStacking, type Stacking } from '../unpack/stacking.js';
 import { UnpackBudget } from '../unpack/unpack-budget.js';
-import { collectLinks, type LayerLinks, type LinkingLayer } from './collect-links.js';
+import { collectLinks, type LayerLinks, type LinkedFile, type LinkingLayer } from './collect-links.js';
+import { FileNames } from './file-names.js';
 import { SeamWriter, type SeamWriterOptions } from './seam-writer.js';
 import { type Found, hidesBelow, StackView } from './stack-view.js';
 import { writeLinks } from './write-links.js';
@@ -51,7 +52,7 @@ export interface MadeSeam {
  * | implies a directory that is below                       | has the directory with the attributes from below               |
  * | implies a directory where a symlink to one is below     | has the symlink again, and the entries where it points         |
  * | hides entries of a directory that no layer below has    | has the directory, so that overlay merges it and hides marks   |
- * | links to a file below                                   | has the file and the link                                      |
+ * | links to a file below                                   | has the file and the link, and the other names that it has     |
  *
  * Each layer has a seam of its own for its directories. The links of all layers are in one seam, above the topmost layer that has any: a file that many
  * layers link to is there once. A seam depends on the layers up to where it lies and on nothing above, so images that share those share it.
@@ -92,7 +93,8 @@ async function makeIn(rootfs: string, request: SeamRequest, calls: TreeCalls, pa
   const whole = StackView.open(calls, stack.map(layerRootfs), { whiteouts, step, keep: (bytes) => budget.keep(bytes) });
   try {
     const space = new SpaceWatch(rootfs, limits.freeSpaceReserve);
-    const seam = new Seam(whole, stack.length, stacking, calls, rootfs, {
+    const names = new FileNames(stack, { pause, keep: (bytes) => budget.keep(bytes) });
+    const seam = new Seam(whole, names, stack.length, stacking, calls, rootfs, {
       whiteouts,
       privileged,
       budget,
@@ -116,6 +118,7 @@ const OWN = 0;
 
 class Seam {
   readonly #whole: StackView;
+  readonly #names: FileNames;
   readonly #size: number;
   readonly #below: StackView;
   readonly #own: StackView;
@@ -125,9 +128,12 @@ class Seam {
   readonly #implied: ReadonlySet<BytePath>;
   /** Implied directories whose entries land elsewhere, and where. */
   readonly #moved = new Map<BytePath, BytePath>();
+  /** Files with several names of which the seam has a copy, by what they are, with the copy's place. */
+  readonly #copies = new Map<string, LinkedFile & { readonly copy: BytePath }>();
 
   constructor(
     whole: StackView,
+    names: FileNames,
     size: number,
     stacking: Stacking,
     calls: TreeCalls,
@@ -135,6 +141,7 @@ class Seam {
     options: SeamWriterOptions,
   ) {
     this.#whole = whole;
+    this.#names = names;
     this.#size = size;
     this.#below = whole.slice(0, size - 1);
     this.#own = whole.slice(size - 1, size);
@@ -150,9 +157,12 @@ class Seam {
       if (path === '' || this.#isMoved(path)) continue;
       if (this.#below.find(path)?.status.type !== DIRECTORY) this.#writer.directory(path);
     }
+    this.#linkCopies();
     // The layer's own seam is not there yet where both are made at once.
     const landing = directories ? (path: BytePath) => this.#landing(path) : undefined;
-    writeLinks(collectLinks(this.#whole, this.#size, links, landing), this.#whole, this.#writer);
+    writeLinks(collectLinks(this.#whole, this.#size, links, landing), this.#whole, this.#writer, (file) =>
+      this.#ownNames(file),
+    );
     this.#writer.finish();
     return { entries: this.#writer.entries, whiteouts: this.#writer.hasWhiteouts };
   }
@@ -204,7 +214,8 @@ class Seam {
           else if (status.type === DIRECTORY) {
             budget.keep(2 * target.length);
             waiting.push(this.#moveDirectory(directory, join(move.from, name), target));
-          } else this.#writer.copy(directory, name, status, this.#size - 1, target);
+          } else if (this.#writer.copy(directory, name, status, this.#size - 1, target))
+            this.#noteCopy({ path: join(move.from, name), status, layer: this.#size - 1 }, target);
         }
       });
     }
@@ -232,7 +243,33 @@ class Seam {
 
   #copyFrom(view: StackView, found: Found, path: BytePath): void {
     view.inDirectory(parentOf(found.path), found.layer, (directory) => {
-      this.#writer.copy(directory, nameOf(found.path), found.status, found.layer, path);
+      if (this.#writer.copy(directory, nameOf(found.path), found.status, found.layer, path))
+        this.#noteCopy(found, path);
+    });
+  }
+
+  #noteCopy(file: LinkedFile, copy: BytePath): void {
+    if (file.status.links === 1) return;
+    const key = `${file.layer}:${file.status.identity}`;
+    if (this.#copies.has(key)) return;
+    this.#options.budget.keep(copy.length);
+    this.#copies.set(key, { ...file, copy });
+  }
+
+  /** What is a file of several names stays one: those that do not land elsewhere become names of the copy, too. */
+  #linkCopies(): void {
+    for (const { copy, ...file } of this.#copies.values()) {
+      for (const name of this.#ownNames(file)) this.#writer.link(copy, name);
+    }
+  }
+
+  /** The names that a file has in its own layer, as far as the stack shows it there. */
+  #ownNames({ layer, path, status }: LinkedFile): BytePath[] {
+    const names = status.links === 1 ? [path] : this.#names.of(layer, path);
+    return names.filter((name) => {
+      if (this.#isMoved(name)) return false;
+      const found = this.#whole.find(name);
+      return found?.path === name && found.layer === layer;
     });
   }
 

@@ -4,17 +4,25 @@ import type { LinkedFile } from './collect-links.js';
 import type { SeamWriter } from './seam-writer.js';
 import type { StackView } from './stack-view.js';
 
-interface FileNames {
+interface SeveralNames {
   readonly file: LinkedFile;
   readonly paths: BytePath[];
 }
 
-/** Writes each file once, under all its names: those of the links, and its own where the stack still shows it there. */
-export function writeLinks(links: ReadonlyMap<BytePath, LinkedFile>, whole: StackView, writer: SeamWriter): void {
-  const files = new Map<string, FileNames>();
+/**
+ * Writes each file once, under all its names: those of the links, and its own where the stack still shows it there.
+ * @param ownNames those that its own layer has for a file, as far as the stack shows them
+ */
+export function writeLinks(
+  links: ReadonlyMap<BytePath, LinkedFile>,
+  whole: StackView,
+  writer: SeamWriter,
+  ownNames: (file: LinkedFile) => readonly BytePath[],
+): void {
+  const files = new Map<string, SeveralNames>();
   for (const [path, file] of links) {
     const key = `${file.layer}:${file.status.identity}`;
-    const names = files.get(key) ?? { file, paths: namesBelow(file, whole, links) };
+    const names = files.get(key) ?? { file, paths: ownNames(file).filter((name) => !links.has(name)) };
     names.paths.push(path);
     files.set(key, names);
   }
@@ -26,14 +34,4 @@ export function writeLinks(links: ReadonlyMap<BytePath, LinkedFile>, whole: Stac
     });
     for (const other of others) writer.link(first, other);
   }
-}
-
-function namesBelow(
-  { path, layer }: LinkedFile,
-  whole: StackView,
-  links: ReadonlyMap<BytePath, LinkedFile>,
-): BytePath[] {
-  if (links.has(path)) return [];
-  const found = whole.find(path);
-  return found?.path === path && found.layer === layer ? [path] : [];
 }

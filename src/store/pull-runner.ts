@@ -6,14 +6,17 @@ import { firstLine, isProvisionerError } from '../errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
 import { parseReference } from '../image/reference.js';
 import type { Liveness } from '../locks/liveness.js';
+import { orAborted } from '../locks/or-aborted.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pull-records.js';
 import type { Offer, OfferedImage } from '../pull/puller.js';
+import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { admit } from './admission.js';
 import { failureOf } from './cool-down.js';
 import { completeStack } from './image-stack.js';
 import { LayerStore, type LayerStoreParts, type PullContext } from './layer-store.js';
 import { PullTracker } from './pull-tracker.js';
+import { retireAbandoned } from './reconcile-staging.js';
 
 export interface ImageStoreParts extends LayerStoreParts {
   readonly limits: PullLimits;
@@ -46,7 +49,7 @@ export interface RunImage extends ImageRecord {
 /**
  * Runs one announced pull, and leaves its outcome in the records:
  *
- *   open the source ──► for each image: lease its layers ──► admit ──► layers ──► seams ──► image and names
+ *   staging of the dead ──► open the source ──► for each image: lease its layers ──► admit ──► layers ──► seams ──► image and names
  *
  * Whatever comes of it, nothing is left in staging and no lease stays open. A pull that has failed keeps both while it unpacks a layer that another pull waits for; its caller is told at once.
  */
@@ -55,6 +58,8 @@ export class PullRunner {
   readonly #layers: LayerStore;
   /** Pulls that have failed and go on for others. */
   readonly #goingOn = new Set<Promise<void>>();
+  /** Pulls that have something in staging. */
+  readonly #staging = new Set<string>();
 
   constructor(parts: ImageStoreParts) {
     this.#parts = parts;
@@ -83,6 +88,8 @@ export class PullRunner {
     let ending: Ending | undefined;
     try {
       crashPoint('pull.leased');
+      this.#staging.add(pullId);
+      await this.#takeAbandoned(pullId);
       offer = await open(paths.pullStaging(pullId), pull.signal);
       const images: RunImage[] = [];
       for (const image of offer.images) {
@@ -120,18 +127,25 @@ export class PullRunner {
     pull: PullContext,
     given: RunContext['given'],
   ): Promise<RunImage> {
-    const { metadata, limits, paths } = this.#parts;
+    const { metadata, limits, paths, sweeper } = this.#parts;
     const layers = image.layers.map((layer) => layer.diffId);
     pull.tracker.begin(image.layers);
     // Before it is asked which of them are stored: those that are must stay until the image names them.
     await metadata.leaseLayers(pull.pullId, layers);
     const missing = await metadata.missingLayers(layers);
-    const { bavail, bsize } = await statfs(paths.staging);
-    admit(
-      image,
-      { missing, free: bavail * bsize },
-      { ...limits, maxImageBytes: maxImageBytes ?? limits.maxImageBytes },
-    );
+    const own = { ...limits, maxImageBytes: maxImageBytes ?? limits.maxImageBytes };
+    const look = async () => {
+      const { bavail, bsize } = await statfs(paths.staging);
+      admit(image, { missing, free: bavail * bsize }, own);
+    };
+    try {
+      await look();
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_NO_SPACE')) throw error;
+      // What dead pulls left may be what fills the disk, and is on its way out.
+      await orAborted(sweeper.idle(), pull.signal);
+      await look();
+    }
     await this.#layers.ensure(image.layers, pull);
     const stack = await completeStack(layers, this.#layers, this.#parts, pull);
     crashPoint('pull.stackCompleted');
@@ -153,6 +167,22 @@ export class PullRunner {
     );
     crashPoint('pull.imageRecorded');
     return { ...record, given: names, ofSource };
+  }
+
+  /** Gives back what dead pulls have left. A pull does not fail for what it cannot. */
+  async #takeAbandoned(pullId: string): Promise<void> {
+    const told = (left: string, reason: string) =>
+      this.#parts.events.emit('warning', {
+        code: 'STAGING_LEFT',
+        message: `${left} of a pull that died cannot be taken away: ${reason}`,
+        details: { pull: pullId },
+      });
+    try {
+      const { kept } = await retireAbandoned({ ...this.#parts, syscalls: loadSyscalls }, this.#staging);
+      for (const { path, reason } of kept) told(path, reason);
+    } catch (error) {
+      told('what is left', firstLine(error));
+    }
   }
 
   /** Without those that state another digest than the image or its index has, which anybody can write into a layout or an archive. */
@@ -200,6 +230,7 @@ export class PullRunner {
   async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
     const { paths, sweeper, metadata, reserve } = this.#parts;
     sweeper.retire(paths.pullStaging(pullId), 'staging');
+    this.#staging.delete(pullId);
     crashPoint('pull.unstaged');
     const finish = () =>
       reserve.freeing(() =>

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isProvisionerError, systemCode } from '../errors.js';
+import { firstLine, isProvisionerError, systemCode } from '../errors.js';
 import type { Liveness } from '../locks/liveness.js';
 import { makerOf, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
@@ -11,61 +11,114 @@ import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { Sweeper } from './sweeper.js';
 
-export interface ReconciledStaging {
-  /** Pulls whose process is dead. */
+/** What it takes to tell whose a directory in `staging/` is. */
+export interface StagingParts {
+  readonly paths: StorePaths;
+  readonly metadata: Pick<MetadataManager, 'listLeases'>;
+  readonly liveness: Pick<Liveness, 'isAlive'>;
+}
+
+/** And to take away what is nobody's. */
+export interface StagingKeeper extends StagingParts {
+  readonly sweeper: Sweeper;
+  readonly syscalls: () => Syscalls;
+}
+
+/** What stands in `staging/` and is nobody's who lives. */
+export interface AbandonedStaging {
+  /** Pulls whose process is dead, and which have a lease still. */
   readonly pulls: readonly string[];
-  /** What was retired. */
+  /** Absolute paths. */
+  readonly left: readonly string[];
+}
+
+/** What became of it. */
+export interface RetiredStaging {
+  /** Absolute paths. */
   readonly retired: readonly string[];
+  /** What could not be retired, absolute, and why, as a clause. */
+  readonly kept: readonly { readonly path: string; readonly reason: string }[];
+}
+
+export type ReconciledStaging = RetiredStaging & Pick<AbandonedStaging, 'pulls'>;
+
+/**
+ * Tells what dead processes left in `staging/`: nothing of it is of use to anybody, since a layer is unpacked while it is read, and what was unpacked of one that is not complete
+ * cannot be gone on with. Complete ones have left `staging/`. Changes nothing.
+ */
+export async function abandonedStaging({ paths, metadata, liveness }: StagingParts): Promise<AbandonedStaging> {
+  // The directories first: a pull opens its lease before it makes its directory.
+  const names = await readdir(paths.staging);
+  const leases = await metadata.listLeases();
+  const dead = new Set(leases.filter((lease) => !liveness.isAlive(lease.process)).map((lease) => lease.pull));
+  const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.has(pull)));
+  const left = names.filter((name) => {
+    const prober = makerOf(name, PROBE);
+    return !living.has(name) && (prober === undefined || !liveness.isAlive(prober));
+  });
+  return { pulls: [...dead], left: left.map((name) => join(paths.staging, name)) };
 }
 
 /** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
 export async function reconcileStaging(
-  paths: StorePaths,
-  metadata: MetadataManager,
-  sweeper: Sweeper,
-  syscalls: Syscalls,
-  { isAlive }: Liveness,
+  keeper: StagingKeeper & {
+    readonly metadata: Pick<MetadataManager, 'listLeases' | 'closeLeases' | 'dropDeadClaims'>;
+  },
 ): Promise<ReconciledStaging> {
-  // The directories first: a pull opens its lease before it makes its directory.
-  const names = await readdir(paths.staging);
-  const leases = await metadata.listLeases();
-  const dead = leases.filter((lease) => !isAlive(lease.process)).map((lease) => lease.pull);
-  await metadata.closeLeases(dead);
-  await metadata.dropDeadClaims(isAlive);
-  const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.includes(pull)));
-  const left = names.filter((name) => {
-    const prober = makerOf(name, PROBE);
-    return !living.has(name) && (prober === undefined || !isAlive(prober));
-  });
-  const mounted = namesOfMounts(paths.staging);
+  const { metadata, liveness } = keeper;
+  const { pulls, left } = await abandonedStaging(keeper);
+  await metadata.closeLeases(pulls);
+  await metadata.dropDeadClaims(liveness.isAlive);
+  return { pulls, ...(await retireStaging(left, keeper)) };
+}
+
+/**
+ * For a pull that begins: what dead ones left in `staging/` goes, and what they left in the records stays for a prune or a recovery, since it counts for nothing and a pull need
+ * not wait for the disk. Costs a look into one directory where nothing but this process's own pulls is at work.
+ * @param own pulls of this process
+ */
+export async function retireAbandoned(keeper: StagingKeeper, own: ReadonlySet<string>): Promise<RetiredStaging> {
+  const names = await readdir(keeper.paths.staging);
+  if (names.every((name) => own.has(name))) return { retired: [], kept: [] };
+  const { left } = await abandonedStaging(keeper);
+  return retireStaging(left, keeper);
+}
+
+/** One entry that resists does not stop the others. */
+async function retireStaging(
+  left: readonly string[],
+  { paths, sweeper, syscalls }: Pick<StagingKeeper, 'paths' | 'sweeper' | 'syscalls'>,
+): Promise<RetiredStaging> {
   const retired: string[] = [];
-  for (const name of left) {
-    const path = join(paths.staging, name);
+  const kept: { path: string; reason: string }[] = [];
+  if (left.length === 0) return { retired, kept };
+  const mounted = pathsWithMounts(paths.staging);
+  for (const path of left) {
     try {
-      if (mounted.has(name)) await letGoOfTree(syscalls, path);
+      if (mounted.has(path)) await letGoForSweep(path, syscalls());
+      sweeper.retire(path, 'staging');
+      retired.push(path);
     } catch (error) {
-      if (!isProvisionerError(error, 'ERR_PERMISSION')) throw error;
-      // The sweep says what is still mounted, deletes nothing of it, and tries again later; without native calls it would not see all mounts.
-      if (syscalls.kind === 'native-free') continue;
+      if (systemCode(error) === undefined && !isProvisionerError(error)) throw error;
+      kept.push({ path, reason: `it cannot be taken away now: ${firstLine(error)}` });
     }
-    if (retire(path, sweeper)) retired.push(path);
   }
-  return { pulls: dead, retired };
+  return { retired, kept };
+}
+
+/** What it cannot let go of, the sweep tells, deletes nothing of it, and tries again later. */
+async function letGoForSweep(path: string, syscalls: Syscalls): Promise<void> {
+  try {
+    await letGoOfTree(syscalls, path);
+  } catch (error) {
+    // Without native calls the sweep would not see all mounts.
+    if (!isProvisionerError(error, 'ERR_PERMISSION') || syscalls.kind === 'native-free') throw error;
+  }
 }
 
 /** What stands in a directory and has something mounted on it, or in it. */
-function namesOfMounts(directory: string): ReadonlySet<string> {
+function pathsWithMounts(directory: string): ReadonlySet<string> {
   const real = realpathSync(directory);
-  return new Set(mountsBelow(real).map((path) => path.slice(real.length + 1).split('/', 1)[0] ?? ''));
-}
-
-/** @returns false when it is a mount, and stays where it is until somebody takes that away */
-function retire(path: string, sweeper: Sweeper): boolean {
-  try {
-    sweeper.retire(path, 'staging');
-    return true;
-  } catch (error) {
-    if (systemCode(error) !== 'EBUSY') throw error;
-    return false;
-  }
+  const names = mountsBelow(real).map((path) => path.slice(real.length + 1).split('/', 1)[0] ?? '');
+  return new Set(names.map((name) => join(directory, name)));
 }

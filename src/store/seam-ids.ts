@@ -13,14 +13,18 @@ export type LayerSeams = ReadonlyMap<LayerId, SeamKind>;
 /** Change with the way seams are made. The first is that of layers without links, and was that of all. */
 const PLAIN = 'seam 1';
 const BESIDE_LINKS = 'seam 2';
-const LINKS = 'links 1';
+const LINKS = 'links 2';
+/** Of earlier versions, which left out the names that a file had beside the one that was linked to. */
+const FEWER_LINKS = 'links 1';
 
 /**
  * Names seams for one layer after the other, bottom first. A seam depends on the layers up to its own, so they name it. What was hashed for a layer is not hashed
  * again for the next one.
  */
 export class SeamIds {
-  readonly #hashes = new Map([PLAIN, BESIDE_LINKS, LINKS].map((name) => [name, createHash('sha256').update(name)]));
+  readonly #hashes = new Map(
+    [PLAIN, BESIDE_LINKS, LINKS, FEWER_LINKS].map((name) => [name, createHash('sha256').update(name)]),
+  );
 
   /** Goes on to the next layer. */
   add(layer: LayerId): void {
@@ -43,6 +47,7 @@ export class SeamIds {
       [this.#id(PLAIN), hasLinks ? 'both' : 'directories'],
       [this.#id(BESIDE_LINKS), 'directories'],
       [this.#id(LINKS), 'links'],
+      [this.#id(FEWER_LINKS), 'links'],
     ]);
   }
 

@@ -8,15 +8,11 @@ import { pidOf } from '../locks/process-identity.js';
 import { SingleFlight } from '../locks/single-flight.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
-import type { StorePaths } from '../paths.js';
 import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
 import { PullTracker } from './pull-tracker.js';
-import type { Sweeper } from './sweeper.js';
 
 export interface SharedPullsParts {
-  readonly paths: StorePaths;
   readonly metadata: MetadataManager;
-  readonly sweeper: Sweeper;
   readonly events: ProvisionerEmitter;
   readonly liveness: Liveness;
   /** Milliseconds for which a failure holds back those who do not insist. */
@@ -114,7 +110,7 @@ export class SharedPulls {
     run: (pullId: string, liveness: Liveness) => Promise<LandedPull>,
     signal: AbortSignal,
   ): Promise<LandedPull> {
-    const { metadata, paths, sweeper, liveness } = this.#parts;
+    const { metadata, liveness } = this.#parts;
     const asked = Date.now();
     for (;;) {
       throwIfAborted(signal);
@@ -124,7 +120,6 @@ export class SharedPulls {
         metadata.announcePull({ ...key, pull, process: own.identity }, liveness.isAlive),
       );
       if (announced.state === 'announced') {
-        for (const dead of announced.replaced) sweeper.retire(paths.pullStaging(dead), 'staging');
         return run(pull, own);
       }
       const outcome = await this.#outcomeOf(announced.pull, asked, signal);

@@ -31,6 +31,9 @@ const REDIRECTIONS_MAX = 20_000;
 /** What an attribute takes beside its bytes. */
 const XATTR_OVERHEAD = 200;
 
+/** What becomes of a directory on the way that is not in the layer: it is made, ends the search, or counts as if it was there. */
+type Missing = 'make' | 'find' | 'imagine';
+
 /**
  * Knows every directory that the layer has so far, which makes paths safe and cheap: a path whose parent is known needs no check, and
  * what is not known is created, or is a symlink of the same layer, which is followed inside the layer by hand.
@@ -67,15 +70,33 @@ export class LayerDirectories {
     checkName(path);
     const parent = parentOf(path);
     if (this.#known.has(parent)) return path;
-    return join(this.#resolve(parent, true) as BytePath, nameOf(path));
+    return join(this.#resolve(parent, 'make') as BytePath, nameOf(path));
+  }
+
+  /** Where `place` would have it land, making nothing; below what is no directory it is where it would be if that was one. */
+  destination(path: BytePath): BytePath {
+    const parent = parentOf(path);
+    return this.#known.has(parent) ? path : join(this.#resolve(parent, 'imagine') as BytePath, nameOf(path));
   }
 
   /** As `place`, but makes nothing. @returns undefined when a parent is not in this layer */
   find(path: BytePath): BytePath | undefined {
     const parent = parentOf(path);
     if (this.#known.has(parent)) return path;
-    const resolved = this.#resolve(parent, false);
+    const resolved = this.#resolve(parent, 'find');
     return resolved === undefined ? undefined : join(resolved, nameOf(path));
+  }
+
+  /** The directories that lie below an opaque one: whatever the layers below have in their place is hidden. */
+  covered(): ReadonlySet<BytePath> {
+    const covered = new Set<BytePath>();
+    if (![...this.#known.values()].some(({ opaque }) => opaque)) return covered;
+    // A directory becomes known after the one it is in.
+    for (const path of this.#known.keys()) {
+      const parent = parentOf(path);
+      if (path !== '' && (covered.has(parent) || this.#known.get(parent)?.opaque)) covered.add(path);
+    }
+    return covered;
   }
 
   /** Records a directory that has just been made. @param entry undefined when the archive only implies it */
@@ -112,7 +133,7 @@ export class LayerDirectories {
   }
 
   /** Walks a directory path component by component, as the kernel would inside a chroot. */
-  #resolve(path: BytePath, create: boolean): BytePath | undefined {
+  #resolve(path: BytePath, missing: Missing): BytePath | undefined {
     const remembered = this.#redirected.get(path);
     if (remembered !== undefined && this.#known.has(remembered)) return remembered;
     // What is known is no symlink, and neither is what leads to it.
@@ -139,10 +160,10 @@ export class LayerDirectories {
         current = next;
         continue;
       }
-      const target = this.#symlinkAt(next, create);
+      const target = this.#symlinkAt(next, missing === 'make');
       if (target === 'missing') {
-        if (!create) return undefined;
-        this.#makeImplied(next);
+        if (missing === 'find') return undefined;
+        if (missing === 'make') this.#makeImplied(next);
         current = next;
         continue;
       }

@@ -8,12 +8,13 @@ const S_IFCHR = 0o020000;
 
 /**
  * Writes what the layer hides, once all its entries are there:
- * 1. directories with an opaque marker become opaque;
- * 2. a whiteout whose name the layer has again as a directory makes that one opaque; as anything else, that hides by itself;
- * 3. a whiteout below an opaque directory says nothing new, and would show, because overlay does not merge there;
- * 4. the rest become entries that hide.
+ * 1. what stands below a whiteout, of whose name the layer itself has no directory, says nothing new: all there is gone. It must not make a directory there;
+ * 2. directories with an opaque marker become opaque;
+ * 3. a whiteout whose name the layer has again as a directory makes that one opaque; as anything else, that hides by itself;
+ * 4. a whiteout below an opaque directory says nothing new, and would show, because overlay does not merge there;
+ * 5. the rest become entries that hide.
  * The attribute that makes a directory opaque for overlay is set with its other attributes; see `EntryAttributes`.
- * @returns the directories in which entries of the fourth kind stand
+ * @returns the directories in which entries of the last kind stand
  */
 export function writeWhiteouts(
   tree: FileTree,
@@ -22,13 +23,20 @@ export function writeWhiteouts(
   whiteouts: ReadonlySet<BytePath>,
   opaque: ReadonlySet<BytePath>,
 ): BytePath[] {
+  const gone = new Set<BytePath>();
+  for (const path of whiteouts) {
+    const place = directories.destination(path);
+    if (directories.get(place) === undefined) gone.add(place);
+  }
+  const isGone = isBelowSome(directories, (path) => gone.has(path));
   for (const path of opaque) {
+    if (isGone(directories.destination(join(path, OPAQUE_MARKER)))) continue;
     const directory = placeDirectory(directories, path);
     if (directory !== undefined) directory.opaque = true;
   }
   const hidden: BytePath[] = [];
   for (const path of whiteouts) {
-    const place = placeBelow(directories, path);
+    const place = isGone(directories.destination(path)) ? undefined : placeBelow(directories, path);
     if (place === undefined) continue;
     const directory = directories.get(place);
     if (directory === undefined) {
@@ -39,8 +47,9 @@ export function writeWhiteouts(
     }
   }
   const marked = new Set<BytePath>();
+  const isHidden = isBelowSome(directories, (path) => directories.get(path)?.opaque === true);
   for (const path of hidden) {
-    if (isBelowOpaque(directories, path)) continue;
+    if (isHidden(path)) continue;
     if (hide(tree, path, format)) marked.add(parentOf(path));
   }
   if (format === 'plain') {
@@ -67,12 +76,22 @@ function placeBelow(directories: LayerDirectories, path: BytePath): BytePath | u
   }
 }
 
-function isBelowOpaque(directories: LayerDirectories, path: BytePath): boolean {
-  for (let at = path; at !== ''; ) {
-    at = parentOf(at);
-    if (directories.get(at)?.opaque) return true;
-  }
-  return false;
+/** Tells whether a path lies below one for which `is` holds. A directory that the layer has is asked for once, however much is in it. */
+function isBelowSome(directories: LayerDirectories, is: (path: BytePath) => boolean): (path: BytePath) => boolean {
+  const answers = new Map<BytePath, boolean>();
+  return (path) => {
+    const asked: BytePath[] = [];
+    let answer = false;
+    for (let at = path; at !== '' && !answer; ) {
+      at = parentOf(at);
+      const known = answers.get(at);
+      answer = known ?? is(at);
+      if (known !== undefined) break;
+      if (directories.get(at) !== undefined) asked.push(at);
+    }
+    for (const directory of asked) answers.set(directory, answer);
+    return answer;
+  };
 }
 
 /** @returns false when the layer has something of that name, which hides by itself */

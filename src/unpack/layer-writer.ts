@@ -5,6 +5,7 @@ import { systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { AufsLinks } from './aufs-links.js';
 import { EntryAttributes, type Skipped } from './entry-attributes.js';
 import { entryPath, join, unsafe } from './entry-path.js';
 import { FileWriter } from './file-writer.js';
@@ -65,6 +66,7 @@ export class LayerWriter implements TarHandler {
   readonly #whiteouts = new Set<BytePath>();
   readonly #opaque = new Set<BytePath>();
   readonly #lowerLinks: LowerLinks;
+  readonly #aufsLinks: AufsLinks;
   readonly #file: FileWriter;
   readonly #checksums = new InodeNumbers();
   readonly #space: SpaceWatch;
@@ -77,6 +79,7 @@ export class LayerWriter implements TarHandler {
     this.#directories = new LayerDirectories(options.tree, this.#budget);
     this.#attributes = new EntryAttributes(options.tree, options);
     this.#lowerLinks = new LowerLinks(this.#directories, this.#budget);
+    this.#aufsLinks = new AufsLinks(options.tree, this.#directories);
     this.#file = new FileWriter(options.tree, this.#attributes, this.#checksums);
   }
 
@@ -85,7 +88,7 @@ export class LayerWriter implements TarHandler {
     if (entry.xattrs !== undefined) this.#budget.xattrs(entry.xattrs);
     this.#space.count(ENTRY_BYTES);
     const path = entryPath(entry.path);
-    if (path.includes(WHITEOUT_PREFIX) && this.#isWhiteout(path)) return;
+    if (path.includes(WHITEOUT_PREFIX) && this.#isWhiteout(path, entry)) return;
     if (path === '') this.#root(entry);
     else this.#write(entry, this.#directories.place(path));
   }
@@ -108,14 +111,16 @@ export class LayerWriter implements TarHandler {
   /** Writes whiteouts and the attributes of directories. */
   finish(): WrittenLayer {
     const { format } = this.#options;
+    if (this.#aufsLinks.directory !== undefined) this.#remove(this.#aufsLinks.directory);
     const whiteoutDirectories = writeWhiteouts(this.#tree, this.#directories, format, this.#whiteouts, this.#opaque);
+    const covered = this.#directories.covered();
     const implied: BytePath[] = [];
     // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
     for (const path of this.#directories.deepestFirst()) {
       const directory = this.#directories.get(path) as LayerDirectory;
       const isOverlayOpaque = directory.opaque && path !== '' && format !== 'plain';
       this.#attributes.applyToDirectory(path, directory.attributes, isOverlayOpaque ? format : undefined);
-      if (directory.attributes === undefined && !directory.fresh) implied.push(path);
+      if (directory.attributes === undefined && !directory.fresh && !covered.has(path)) implied.push(path);
     }
     implied.reverse();
     const opaqueRoot = this.#directories.get('')?.opaque ?? false;
@@ -133,12 +138,16 @@ export class LayerWriter implements TarHandler {
     };
   }
 
-  /** Takes whiteouts and opaque markers out of the archive's entries. */
-  #isWhiteout(path: BytePath): boolean {
+  /** Takes whiteouts and opaque markers out of the archive's entries, and what was the union file system's own. */
+  #isWhiteout(path: BytePath, entry: TarEntry): boolean {
     const components = path.split('/');
     const name = components.pop() as BytePath;
     // The union file system aufs kept its own records under such names; they never were part of a container.
-    if (components.some((component) => component.startsWith('.wh..wh.'))) return true;
+    if (components.some((component) => component.startsWith('.wh..wh.'))) {
+      const kept = entry.type === 'file' || entry.type === 'hardlink' ? this.#aufsLinks.place(path) : undefined;
+      if (kept !== undefined) this.#write(entry, kept);
+      return true;
+    }
     const within = components.find((component) => component.startsWith(WHITEOUT_PREFIX));
     if (within !== undefined) throw malformed(`something lies below the whiteout ${printablePath(within)}`);
     if (!name.startsWith(WHITEOUT_PREFIX)) return false;
@@ -208,10 +217,14 @@ export class LayerWriter implements TarHandler {
   }
 
   #hardLink(entry: TarEntry, path: BytePath): void {
-    const target = entryPath(entry.linkPath);
+    const named = entryPath(entry.linkPath);
+    const kept = this.#aufsLinks.place(named);
+    const target = kept ?? named;
     if (target === '') throw malformed(`the hard link ${printablePath(path)} has no target`);
     const existing = this.#directories.find(target);
-    if (isBelowWhiteout(target)) throw malformed(`the hard link ${printablePath(path)} points to a whiteout`);
+    if (isBelowWhiteout(target)) {
+      throw malformed(`the hard link ${printablePath(path)} points to the whiteout ${printablePath(target)}`);
+    }
     if (existing === path) return;
     if (existing?.startsWith(`${path}/`)) {
       throw malformed(`the hard link ${printablePath(path)} takes the place of a directory with its own target`);
@@ -223,6 +236,11 @@ export class LayerWriter implements TarHandler {
     const lower = existing === undefined ? target : this.#lowerLinks.targetOf(existing);
     this.#lowerLinks.remove(path);
     if (existing !== undefined && lower === undefined && this.#link(existing, path)) return;
+    if (kept !== undefined && lower === undefined) {
+      throw malformed(
+        `the hard link ${printablePath(path)} points to ${printablePath(named)}, which the layer does not have`,
+      );
+    }
     this.#remove(path);
     this.#lowerLinks.add(path, lower ?? existing ?? target);
   }

@@ -14,6 +14,10 @@ export function define(command: Command, cli: Cli): void {
         const usage = await provisioner.diskUsage({ signal });
         output.table(['WHAT', 'COUNT', 'SIZE'], rowsOf(usage));
         output.document(() => usage);
+        const { abandoned } = usage.staging;
+        if (abandoned.count > 0) {
+          output.hint(`dead pulls left ${formatSize(abandoned.bytes)} in staging: \`provisioner prune\` gives it back`);
+        }
       });
     });
 }
@@ -36,6 +40,7 @@ function rowsOf({
     ['  unused', layers.unused],
     ['containers', containers],
     ['staging', staging],
+    ['  abandoned', staging.abandoned],
     ['gc', gc],
     ['parked', parked],
     ['reserve', reserve],

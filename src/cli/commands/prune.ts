@@ -50,11 +50,12 @@ Examples:
     .action(async (flags: PruneFlags) => {
       const run = parseFlags(flags, () => cli.surroundings.stdin());
       await cli.withStore(
-        async ({ provisioner, output, signal }) => {
+        async ({ provisioner, output, signal, unsuccessful }) => {
           const report = await run(provisioner, signal);
           if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
           if (!report.dryRun && flags.wait) await provisioner.swept();
           if (flags.plan !== '-') show(report, output);
+          if (report.staging.kept.length > 0) unsuccessful();
         },
         { leaveSweep: !flags.wait },
       );
@@ -115,10 +116,12 @@ async function writePlan(file: string, plan: PrunePlan, output: Output, signal: 
 }
 
 function show(report: PruneReport, output: Output): void {
-  const { dryRun, images, layers, bytesFreed } = report;
+  const { dryRun, images, layers, staging, bytesFreed } = report;
   for (const image of images) output.line(imageLine(image, dryRun));
   for (const layer of layers)
     if (layer.reasons.length === 0 || isHeldAlone(layer)) output.line(layerLine(layer, dryRun));
+  for (const path of staging.retired) output.line(`${verdict([], dryRun)}  ${path}: of a pull that died`);
+  for (const { path, reason } of staging.kept) output.line(`kept     ${path}: ${reason}`);
   const gone = layers.filter((layer) => layer.reasons.length === 0).length;
   const goneImages = images.filter((image) => image.reasons.length === 0).length;
   const verb = dryRun ? 'would remove' : 'removed';
@@ -148,7 +151,7 @@ function because(reasons: JudgedImage['reasons']): string {
   return reasons.length === 0 ? '' : `: ${reasons.map((reason) => formatReason(reason)).join('; ')}`;
 }
 
-function document({ dryRun, images, layers, bytesFreed, lockWaited, lockHeld }: PruneReport) {
+function document({ dryRun, images, layers, staging, bytesFreed, lockWaited, lockHeld }: PruneReport) {
   const isGone = ({ reasons }: { readonly reasons: JudgedImage['reasons'] }) => reasons.length === 0;
   return {
     dryRun,
@@ -157,10 +160,12 @@ function document({ dryRun, images, layers, bytesFreed, lockWaited, lockHeld }: 
     removed: {
       images: images.filter(isGone).map(({ id, names }) => ({ id, names })),
       layers: layers.filter(isGone).map(({ id, bytes }) => ({ id, bytes })),
+      staging: staging.retired,
     },
     kept: {
       images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
       layers: layers.filter((layer) => !isGone(layer)).map(({ id, bytes, reasons }) => ({ id, bytes, reasons })),
+      staging: staging.kept,
     },
   };
 }

@@ -90,6 +90,12 @@ export class Output {
     else this.#display.note(text);
   }
 
+  /** What can be done about a result, for people. */
+  hint(text: string): void {
+    const { stderr, json, quiet } = this.#options;
+    if (!quiet && !json) stderr.write(`hint: ${terminalText(text)}\n`);
+  }
+
   /** What goes on, for people who wait; pulls have a display of their own. */
   progress(text: string): void {
     const { stderr, json, quiet } = this.#options;
