@@ -4,7 +4,7 @@ import type { Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { createCopyShares } from '../tree/copy-share.js';
 import { type Marks, marksNeedNativeCalls } from '../tree/marks.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 
@@ -66,7 +66,7 @@ export class CopyBackend implements Backend {
   }
 
   probe(): BackendVerdict {
-    if (this.#parts.whiteouts !== 'plain' && this.#parts.syscalls().kind === 'native-free') {
+    if (isOverlayFormat(this.#parts.whiteouts) && this.#parts.syscalls().kind === 'native-free') {
       return {
         usable: false,
         reason: 'the marks of removed files in this store cannot be seen without native system calls',

@@ -8,7 +8,7 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { OverlayMount, Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { type Marks, markOpaque } from '../tree/marks.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { probeIn } from './probe.js';
 
@@ -87,20 +87,21 @@ export class OverlayBackend implements Backend {
 
   /** Mounts two layers of which one hides a file and the content of a directory of the other, and writes: what a rootfs is about to do. */
   probe(prefix: () => string): BackendVerdict {
-    if (this.#format === 'plain') {
+    const format = this.#format;
+    if (!isOverlayFormat(format)) {
       return {
         usable: false,
-        reason: 'the layers of this store have no whiteouts that overlay reads (it was made without root)',
+        reason:
+          'the layers of this store have no whiteouts that overlay reads (where it was made, it could not have them)',
       };
     }
     // An overlay that may not see the marks mounts all the same, and ignores them.
     const out = this.#marks.outOfReach();
     if (out !== undefined) return marksVerdict('mount the layers of this store', out);
-    const format = this.#format;
     return probeIn(prefix, (place) => this.#tryIn(place, format));
   }
 
-  #tryIn(place: string, format: 'trusted' | 'user'): BackendVerdict {
+  #tryIn(place: string, format: OverlayFormat): BackendVerdict {
     const [lower, middle] = [join(place, 'lower'), join(place, 'middle')];
     const [upper, work, target] = [join(place, 'upper'), join(place, 'work'), join(place, 'target')];
     for (const directory of [lower, middle, upper, work, target]) mkdirSync(directory);

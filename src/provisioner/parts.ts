@@ -122,9 +122,9 @@ export class Parts {
     });
   }
 
-  /** Root in a store whose layers were unpacked by root. */
+  /** Root, who may give files to others and make devices, or at least try. Not a question of what whiteouts the store has. */
   get privileged(): boolean {
-    return this.format.whiteouts !== 'plain' && process.geteuid?.() === 0;
+    return process.geteuid?.() === 0;
   }
 
   images(): Promise<ImageStore> {

@@ -3,7 +3,7 @@ import { fileError, isShortage, ProvisionerError, systemCode } from '../errors.j
 import { toBytePath } from '../syscalls/byte-path.js';
 import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
+import { isOverlayFormat, type OverlayFormat, opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
 
 export interface MarksParts {
   /** The store's. */
@@ -58,7 +58,7 @@ export class Marks {
 
   #find(): MarksOutOfReach | undefined {
     const { format, tryIn, syscalls } = this.#parts;
-    if (format === 'plain' || syscalls().kind === 'native-free') return undefined;
+    if (!isOverlayFormat(format) || syscalls().kind === 'native-free') return undefined;
     const hint = whatToDo(format);
     let place: string | undefined;
     try {
@@ -90,19 +90,20 @@ export function marksNeedNativeCalls(): ProvisionerError {
 }
 
 /** Writes the mark of a directory that hides all that is below it. @param directory absolute */
-export function markOpaque(directory: string, format: 'trusted' | 'user', syscalls: Syscalls): void {
+export function markOpaque(directory: string, format: OverlayFormat, syscalls: Syscalls): void {
   syscalls.setXattr(toBytePath(directory), opaqueXattr(format), Buffer.from('y'));
 }
 
-function isMarkedOpaque(directory: string, format: 'trusted' | 'user', syscalls: Syscalls): boolean {
+/** Whether that mark is to be seen. @param directory absolute */
+export function isMarkedOpaque(directory: string, format: OverlayFormat, syscalls: Syscalls): boolean {
   return syscalls.getXattr(toBytePath(directory), opaqueXattr(format))?.toString('latin1') === 'y';
 }
 
-function outOfReach(format: 'trusted' | 'user', why: string): string {
+function outOfReach(format: OverlayFormat, why: string): string {
   return `this process can neither write nor see the marks that tell what an image has removed (${opaqueXattr(format)}: ${why}), so removed files would show`;
 }
 
-function whatToDo(format: 'trusted' | 'user'): string {
+function whatToDo(format: OverlayFormat): string {
   return format === 'trusted'
     ? 'run it as root with CAP_SYS_ADMIN outside of user namespaces, or use a store of its own here, with --root'
     : 'use a store on a file system that keeps extended attributes, with --root';
