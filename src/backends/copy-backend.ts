@@ -7,6 +7,7 @@ import { type Marks, marksNeedNativeCalls } from '../tree/marks.js';
 import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import { caveatOf, probeIn } from './probe.js';
 
 const DEED = 'copy the layers of this store';
 
@@ -65,7 +66,7 @@ export class CopyBackend implements Backend {
     return false;
   }
 
-  probe(): BackendVerdict {
+  probe(prefix: () => string): BackendVerdict {
     if (isOverlayFormat(this.#parts.whiteouts) && this.#parts.syscalls().kind === 'native-free') {
       return {
         usable: false,
@@ -75,8 +76,11 @@ export class CopyBackend implements Backend {
     }
     const out = this.#parts.marks.outOfReach();
     if (out !== undefined) return marksVerdict(DEED, out);
-    return this.#parts.privileged
+    const usable: BackendVerdict = this.#parts.privileged
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
+    const tried = probeIn(prefix, (place) => ({ ...usable, ...caveatOf(place) }));
+    // A directory in which nothing can be tried is told of when something is to be copied to it.
+    return tried.usable ? tried : usable;
   }
 }

@@ -3,6 +3,7 @@ import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { Marks } from '../tree/marks.js';
 import { isOverlayFormat } from '../tree/whiteouts.js';
+import type { OwnerWitness } from './owner-witness.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import type { StoreFormat } from './store-format.js';
 
@@ -42,6 +43,7 @@ export interface FidelityParts {
   readonly format: StoreFormat;
   /** Of the store. */
   readonly marks: Pick<Marks, 'outOfReach' | 'require'>;
+  readonly witness: Pick<OwnerWitness, 'leave'>;
   /** Begins the path of a directory in which can be tried what works. */
   readonly tryIn: () => string;
   readonly syscalls: () => Syscalls;
@@ -80,6 +82,7 @@ export class Fidelity {
    */
   beforeLayers(): void {
     this.#parts.marks.require('write layers');
+    this.#parts.witness.leave();
     if (this.#told) return;
     const degradation = this.degradation();
     const { syscalls, allowDegraded, events } = this.#parts;

@@ -11,6 +11,8 @@ export interface MarksParts {
   /** Begins the path of a directory in which can be tried what works, on the store's file system. */
   readonly tryIn: () => string;
   readonly syscalls: () => Syscalls;
+  /** What this process does not see of the owners of files. Default: all is well with them. */
+  readonly owners?: () => MarksOutOfReach | undefined;
 }
 
 /** What this process may not do with the marks of a store. */
@@ -25,7 +27,8 @@ export interface MarksOutOfReach {
 /**
  * Knows whether this process can write and see the marks of opaque directories of a store. `trusted.*` attributes are there for CAP_SYS_ADMIN of the initial user
  * namespace only; for anybody else, root in a container or of a user namespace included, it is as if there were none, and a directory that an image has replaced
- * shows its old files. So it is tried, once, when it is first asked for.
+ * shows its old files. So it is tried, once, when it is first asked for. The owners of files are a mark of that kind as well, and whoever sees them with other
+ * ids is told the same.
  * @see xattr(7), "Trusted extended attributes"
  */
 export class Marks {
@@ -38,6 +41,8 @@ export class Marks {
 
   /** Undefined where all is well; also without native system calls, whose absence is told by whoever needs them. */
   outOfReach(): MarksOutOfReach | undefined {
+    const owners = this.#parts.owners?.();
+    if (owners !== undefined) return owners;
     if (this.#known !== undefined) return this.#known.verdict;
     const verdict = this.#find();
     if (verdict?.shortage === undefined) this.#known = { verdict };
