@@ -10,6 +10,7 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   ├── format                            store format and whiteout format; an unknown one is refused
  *   ├── metadata.sqlite                   records (WAL)
  *   ├── lock                              cross-process read-write lock
+ *   ├── owners                            belongs to user 1, so that it shows who sees other ids; made with the first layer
  *   ├── alive/<life>                      held by a lock for as long as its process lives; made with the first one
  *   ├── reserve/                          space that is given up when the disk is full
  *   ├── staging/<pull-id>/<n>/            a layer being unpacked, laid out like the layer it becomes
@@ -43,6 +44,9 @@ export class StorePaths {
   }
   get lock(): string {
     return below(this.root, 'lock');
+  }
+  get owners(): string {
+    return below(this.root, 'owners');
   }
   get alive(): string {
     return below(this.root, 'alive');
@@ -95,13 +99,13 @@ export class StorePaths {
   get ownDirectories(): readonly string[] {
     return [this.alive, this.reserve, this.staging, this.layers, this.gc, this.parked, this.containers];
   }
-  /** The files that belong right below the root. */
+  /** The files that belong right below the root, and to its user. */
   get ownFiles(): readonly string[] {
     return [this.format, this.lock, ...this.records];
   }
   /** All that belongs right below the root. */
   get own(): readonly string[] {
-    return [...this.ownDirectories, ...this.ownFiles];
+    return [...this.ownDirectories, ...this.ownFiles, this.owners];
   }
   /** @param containerId checked by `parseContainerId`: its parts hold no path tricks */
   container(containerId: string): string {

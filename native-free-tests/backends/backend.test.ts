@@ -14,7 +14,7 @@ test('the name of a backend tells whether its rootfses are mounts, as the backen
   const backends = [
     new OverlayBackend(syscalls, 'trusted', marks),
     new CopyBackend({ syscalls, pool, whiteouts: 'trusted', marks, privileged: false }),
-    new BindBackend(syscalls),
+    new BindBackend(syscalls, marks),
   ];
   expect(backends.map(({ name }) => name)).toEqual(BACKEND_NAMES);
   for (const { name, mounts } of backends) expect(isMountedBackend(name), name).toBe(mounts);

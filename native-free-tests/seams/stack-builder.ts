@@ -14,6 +14,8 @@ export type Entries = Parameters<typeof buildLayer>[0];
 
 export interface StackOptions {
   readonly limits?: Partial<UnpackLimits>;
+  /** Default: plain. */
+  readonly whiteouts?: 'plain' | 'renamed';
   readonly isCancelled?: () => boolean;
 }
 
@@ -28,20 +30,22 @@ export interface Stack {
 
 let count = 0;
 
-/** Unpacks layers with plain whiteouts, makes their seams as an image's stack has them, and copies what all of it shows. */
+/** Unpacks layers with whiteouts that are files, makes their seams as an image's stack has them, and copies what all of it shows. */
 export async function stackOf(
   layers: Layers,
   archives: readonly Entries[],
   options: StackOptions = {},
 ): Promise<Stack> {
   const unpacked: string[] = [];
-  for (const entries of archives) unpacked.push(join((await layers.unpack(buildLayer(entries).tar)).rootfs, '..'));
+  const format = options.whiteouts ?? 'plain';
+  for (const entries of archives)
+    unpacked.push(join((await layers.unpack(buildLayer(entries).tar, { format })).rootfs, '..'));
   return seamed(layers, unpacked, options);
 }
 
 /** As `stackOf`, of layers that have been unpacked. */
 export async function seamed(layers: Layers, unpacked: readonly string[], options: StackOptions = {}): Promise<Stack> {
-  const { isCancelled = () => false } = options;
+  const { isCancelled = () => false, whiteouts = 'plain' } = options;
   const limits = { ...DEFAULT_UNPACK_LIMITS, freeSpaceReserve: 0, ...options.limits };
   const dependences = await Promise.all(unpacked.map((directory) => dependenceOf(directory)));
   const directories: string[] = [];
@@ -53,7 +57,7 @@ export async function seamed(layers: Layers, unpacked: readonly string[], option
       ...wanted,
       stack: [...directories],
       target,
-      whiteouts: 'plain',
+      whiteouts,
       privileged: false,
       limits,
     } as const;
@@ -75,7 +79,7 @@ export async function seamed(layers: Layers, unpacked: readonly string[], option
   copyLayers({
     layers: directories.map((directory) => join(directory, 'rootfs')),
     target: rootfs,
-    whiteouts: 'plain',
+    whiteouts,
     privileged: false,
     syscalls: new NativeFreeSyscalls(),
   });

@@ -67,6 +67,8 @@ export interface BackendVerdict {
    * found out, and stays so, since what these two can do does not change while they run.
    */
   readonly shortage?: unknown;
+  /** What is told to whoever makes a rootfs with it, though it works: `nothing in it can be run …`. Default: nothing. */
+  readonly caveat?: string;
   /** What is thrown when there is no other backend to turn to, and whose hint tells what to do. Default: none, its failure tells enough. */
   readonly refusal?: ProvisionerError;
 }

@@ -18,6 +18,8 @@ export interface BackendsOptions {
   readonly probeName: () => string;
   /** Called when `auto` settles for copy, once for each reason. */
   readonly onFallback?: ((reason: string) => void) | undefined;
+  /** Called when a backend is chosen of which there is something to tell, once for each. */
+  readonly onCaveat?: ((name: BackendName, caveat: string) => void) | undefined;
 }
 
 /**
@@ -33,6 +35,7 @@ export class Backends {
   /** Those that have been found out. */
   readonly #verdicts = new Map<BackendName, BackendVerdict>();
   readonly #fallbacks = new Set<string>();
+  readonly #caveats = new Set<BackendName>();
 
   constructor(backends: readonly Backend[], options: BackendsOptions) {
     this.#backends = new Map(backends.map((backend) => [backend.name, backend]));
@@ -44,7 +47,12 @@ export class Backends {
    * when that could not be found out
    */
   choose(choice: BackendChoice): Backend {
-    if (choice === 'auto') return this.#best();
+    const backend = choice === 'auto' ? this.#best() : this.#named(choice);
+    this.#tellCaveat(backend);
+    return backend;
+  }
+
+  #named(choice: BackendName): Backend {
     const backend = this.#backends.get(choice);
     if (backend === undefined) {
       throw new ProvisionerError('ERR_BAD_OPTION', `no such backend: ${JSON.stringify(choice)}`, {
@@ -85,7 +93,12 @@ export class Backends {
     // While that cannot be found out, `auto` picks none.
     const second = overlay?.shortage === undefined && verdictOf('copy')?.usable ? 'copy' : undefined;
     const best = overlay?.usable ? 'overlay' : second;
-    return verdicts.map(({ name, verdict: { usable, reason } }) => ({ name, chosen: name === best, usable, reason }));
+    return verdicts.map(({ name, verdict: { usable, reason, caveat } }) => ({
+      name,
+      chosen: name === best,
+      usable,
+      reason: caveat === undefined ? reason : `${reason}; ${caveat}`,
+    }));
   }
 
   #best(): Backend {
@@ -106,6 +119,13 @@ export class Backends {
     if (this.#fallbacks.has(reason)) return;
     this.#fallbacks.add(reason);
     this.#options.onFallback?.(reason);
+  }
+
+  #tellCaveat({ name }: Backend): void {
+    const caveat = this.#verdicts.get(name)?.caveat;
+    if (caveat === undefined || this.#caveats.has(name)) return;
+    this.#caveats.add(name);
+    this.#options.onCaveat?.(name, caveat);
   }
 
   #throwShortage({ shortage }: BackendVerdict): void {

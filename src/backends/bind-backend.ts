@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { letGo } from '../mounts/let-go.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { type Backend, type BackendVerdict, effectiveStack, type RootfsRequest } from './backend.js';
-import { probeIn } from './probe.js';
+import type { Marks } from '../tree/marks.js';
+import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import { caveatOf, probeIn } from './probe.js';
 
 /**
  * Shows a layer itself, read-only: nothing is copied and nothing can be written. Only for images that come down to a single
@@ -14,9 +15,12 @@ export class BindBackend implements Backend {
   readonly name = 'bind';
   readonly mounts = true;
   readonly #syscalls: () => Syscalls;
+  readonly #owners: Pick<Marks, 'outOfReach'>;
 
-  constructor(syscalls: () => Syscalls) {
+  /** @param owners what this process does not see of those of the layers' files */
+  constructor(syscalls: () => Syscalls, owners: Pick<Marks, 'outOfReach'>) {
     this.#syscalls = syscalls;
+    this.#owners = owners;
   }
 
   async provision(request: RootfsRequest): Promise<void> {
@@ -50,6 +54,8 @@ export class BindBackend implements Backend {
   }
 
   probe(prefix: () => string): BackendVerdict {
+    const out = this.#owners.outOfReach();
+    if (out !== undefined) return marksVerdict('show the layers of this store', out);
     return probeIn(prefix, (place) => this.#tryIn(place));
   }
 
@@ -64,7 +70,7 @@ export class BindBackend implements Backend {
       return { usable: false, reason: 'a probe mount was not read-only' };
     } catch (error) {
       if (systemCode(error) !== 'EROFS') throw error;
-      return { usable: true, reason: 'a probe mount worked; for images of one layer, read-only' };
+      return { usable: true, reason: 'a probe mount worked; for images of one layer, read-only', ...caveatOf(place) };
     } finally {
       this.#syscalls().detachMount(target);
     }

@@ -4,9 +4,10 @@ import type { Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { createCopyShares } from '../tree/copy-share.js';
 import { type Marks, marksNeedNativeCalls } from '../tree/marks.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import { caveatOf, probeIn } from './probe.js';
 
 const DEED = 'copy the layers of this store';
 
@@ -65,8 +66,8 @@ export class CopyBackend implements Backend {
     return false;
   }
 
-  probe(): BackendVerdict {
-    if (this.#parts.whiteouts !== 'plain' && this.#parts.syscalls().kind === 'native-free') {
+  probe(prefix: () => string): BackendVerdict {
+    if (isOverlayFormat(this.#parts.whiteouts) && this.#parts.syscalls().kind === 'native-free') {
       return {
         usable: false,
         reason: 'the marks of removed files in this store cannot be seen without native system calls',
@@ -75,8 +76,11 @@ export class CopyBackend implements Backend {
     }
     const out = this.#parts.marks.outOfReach();
     if (out !== undefined) return marksVerdict(DEED, out);
-    return this.#parts.privileged
+    const usable: BackendVerdict = this.#parts.privileged
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
+    const tried = probeIn(prefix, (place) => ({ ...usable, ...caveatOf(place) }));
+    // A directory in which nothing can be tried is told of when something is to be copied to it.
+    return tried.usable ? tried : usable;
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { letGo } from '../mounts/let-go.js';
@@ -8,7 +8,7 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import type { OverlayMount, Syscalls } from '../syscalls/syscalls.js';
 import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
 import { type Marks, markOpaque } from '../tree/marks.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { probeIn } from './probe.js';
 
@@ -85,27 +85,31 @@ export class OverlayBackend implements Backend {
     }
   }
 
-  /** Mounts two layers of which one hides a file and the content of a directory of the other, and writes: what a rootfs is about to do. */
+  /**
+   * Mounts two layers of which one hides a file and the content of a directory of the other, writes, deletes, and lists: what a rootfs is about to do. What is
+   * gone must not be listed either: where a file system does not say of what type the entries of a directory are, overlay takes its own whiteouts for files.
+   */
   probe(prefix: () => string): BackendVerdict {
-    if (this.#format === 'plain') {
+    const format = this.#format;
+    if (!isOverlayFormat(format)) {
       return {
         usable: false,
-        reason: 'the layers of this store have no whiteouts that overlay reads (it was made without root)',
+        reason:
+          'the layers of this store have no whiteouts that overlay reads (where it was made, it could not have them)',
       };
     }
     // An overlay that may not see the marks mounts all the same, and ignores them.
     const out = this.#marks.outOfReach();
     if (out !== undefined) return marksVerdict('mount the layers of this store', out);
-    const format = this.#format;
     return probeIn(prefix, (place) => this.#tryIn(place, format));
   }
 
-  #tryIn(place: string, format: 'trusted' | 'user'): BackendVerdict {
+  #tryIn(place: string, format: OverlayFormat): BackendVerdict {
     const [lower, middle] = [join(place, 'lower'), join(place, 'middle')];
     const [upper, work, target] = [join(place, 'upper'), join(place, 'work'), join(place, 'target')];
     for (const directory of [lower, middle, upper, work, target]) mkdirSync(directory);
     writeFileSync(join(lower, 'hidden'), 'x');
-    writeFileSync(join(lower, 'seen'), 'x');
+    for (const name of ['seen', 'removed']) writeFileSync(join(lower, name), 'x');
     for (const layer of [lower, middle]) mkdirSync(join(layer, 'replaced'));
     writeFileSync(join(lower, 'replaced', 'old'), 'x');
     writeFileSync(join(middle, 'replaced', 'new'), 'x');
@@ -114,10 +118,11 @@ export class OverlayBackend implements Backend {
     this.#syscalls().mountOverlay(this.#overlay([lower, middle], { upper, work }, target));
     try {
       writeFileSync(join(target, 'written'), 'x');
+      rmSync(join(target, 'removed'));
+      const listed = readdirSync(target).toSorted().join();
+      if (listed !== 'replaced,seen,written') return { usable: false, reason: whyListed(listed) };
       const works =
-        readFileSync(join(target, 'seen'), 'utf8') === 'x' &&
-        !existsSync(join(target, 'hidden')) &&
-        readdirSync(join(target, 'replaced')).join() === 'new';
+        readFileSync(join(target, 'seen'), 'utf8') === 'x' && readdirSync(join(target, 'replaced')).join() === 'new';
       return works
         ? { usable: true, reason: 'a probe mount worked' }
         : { usable: false, reason: 'a probe mount did not show what it should' };
@@ -134,4 +139,10 @@ export class OverlayBackend implements Backend {
   ): OverlayMount {
     return { lower: layers.toReversed(), upper, work, target, userXattr: this.#format === 'user' };
   }
+}
+
+/** @see https://docs.kernel.org/filesystems/overlayfs.html, "Upper and Lower": "must provide valid d_type in readdir responses" */
+function whyListed(names: string): string {
+  if (!/hidden|removed/.test(names)) return 'a probe mount did not list what it should';
+  return 'a probe mount lists removed files: the file system of the store does not tell types of directory entries (d_type), as ext4 made with `-O ^filetype` and xfs made with `-n ftype=0` do not';
 }

@@ -1,5 +1,7 @@
+import { accessSync, chmodSync, constants } from 'node:fs';
+import { join } from 'node:path';
 import { isShortage, systemCode } from '../errors.js';
-import { makeOwnPlace } from '../own-files.js';
+import { makeOwnPlace, writeOwnFile } from '../own-files.js';
 import { removeTree } from '../tree/remove-tree.js';
 import type { BackendVerdict } from './backend.js';
 
@@ -22,6 +24,23 @@ export function probeIn(prefix: () => string, attempt: (place: string) => Backen
     };
   } finally {
     if (place !== undefined) removeProbe(place);
+  }
+}
+
+/**
+ * What is to be told of a rootfs whose files are on the store's own mount, when that is noexec. access(2) refuses to execute there what has the permission, to
+ * root too. @param place a directory in which a file may be made @throws like Node's `fs` where that cannot be found out
+ */
+export function caveatOf(place: string): Pick<BackendVerdict, 'caveat'> {
+  const program = join(place, 'program');
+  writeOwnFile(program, '');
+  chmodSync(program, 0o700);
+  try {
+    accessSync(program, constants.X_OK);
+    return {};
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw error;
+    return { caveat: 'no program in it can be run, because the store is on a mount with the option noexec' };
   }
 }
 

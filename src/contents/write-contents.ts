@@ -29,13 +29,15 @@ export function writeContents(
 ): number {
   const rootfs = basename(layerRootfs(layerDirectory));
   const writer = new ContentsWriter(layerDirectory);
+  let disk: number;
   try {
-    const disk = walkTree(layerDirectory, toBytePath(rootfs), writer, { ...known, calls, pause });
+    disk = walkTree(layerDirectory, toBytePath(rootfs), writer, { ...known, calls, pause });
     writer.finish(digestOfFile(layerStacking(layerDirectory)));
-    return disk + bytesBeside(rootfs, layerDirectory);
   } finally {
     writer.close();
   }
+  // A file system in user space may say only of a file that is closed what it takes.
+  return disk + bytesBeside(rootfs, layerDirectory);
 }
 
 /** Disk use of a layer's directory without that of its root filesystem. @param rootfs its name */

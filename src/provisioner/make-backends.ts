@@ -7,6 +7,7 @@ import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import type { StorePaths } from '../paths.js';
 import type { Fidelity } from '../store/fidelity.js';
+import type { OwnerWitness } from '../store/owner-witness.js';
 import type { StoreFormat } from '../store/store-format.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { Marks } from '../tree/marks.js';
@@ -15,6 +16,7 @@ import type { WorkerPool } from '../workers/worker-pool.js';
 export interface BackendParts {
   readonly format: StoreFormat;
   readonly marks: Marks;
+  readonly witness: OwnerWitness;
   readonly pool: WorkerPool;
   readonly privileged: boolean;
   readonly paths: StorePaths;
@@ -24,13 +26,13 @@ export interface BackendParts {
 }
 
 export function makeBackends(parts: BackendParts): Backends {
-  const { format, marks, pool, privileged, paths, liveness, events, fidelity } = parts;
+  const { format, marks, witness, pool, privileged, paths, liveness, events, fidelity } = parts;
   const { whiteouts } = format;
   return new Backends(
     [
       new OverlayBackend(loadSyscalls, whiteouts, marks),
       new CopyBackend({ syscalls: loadSyscalls, pool, whiteouts, marks, privileged }),
-      new BindBackend(loadSyscalls),
+      new BindBackend(loadSyscalls, witness),
     ],
     {
       probeDirectory: paths.staging,
@@ -38,6 +40,10 @@ export function makeBackends(parts: BackendParts): Backends {
       onFallback: (reason) => {
         // Who has heard that the store is degraded has heard what follows from it.
         if (!fidelity.isTold) tellFallback(events, reason);
+      },
+      onCaveat: (backend, caveat) => {
+        const message = `a root filesystem made by the backend ${backend} is of little use here: ${caveat}`;
+        events.emit('warning', { code: 'ROOTFS_NOEXEC', message, details: { backend, reason: caveat } });
       },
     },
   );

@@ -47,7 +47,7 @@ export interface ProvisionerOptions {
    */
   readonly unsafeNoSync?: boolean | undefined;
   /**
-   * Make a store, and add layers to one, also where root on Linux has no native system calls (koffi): its layers lose their owners, devices and extended
+   * Make a store, and add layers to one, also where root on Linux has no native system calls (koffi): its layers lose their devices and extended
    * attributes, for as long as the store lives, and only the copy backend works. Default: false, and that is refused (`ERR_NATIVE_MISSING`).
    */
   readonly allowDegraded?: boolean | undefined;

@@ -23,6 +23,7 @@ import { findImage } from '../store/find-image.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
 import { openStoreDirectoryWhenFree } from '../store/open-store-directory.js';
+import { OwnerWitness } from '../store/owner-witness.js';
 import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
 import type { StoreFormat } from '../store/store-format.js';
@@ -56,6 +57,7 @@ export class Parts {
   readonly liveness: Liveness;
   readonly reserve: Reserve;
   readonly marks: Marks;
+  readonly witness: OwnerWitness;
   readonly fidelity: Fidelity;
   readonly registries: Registries;
   /**
@@ -105,10 +107,13 @@ export class Parts {
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
     const tryIn = () => join(paths.staging, transientName(PROBE, liveness.identity));
-    this.marks = new Marks({ format: format.whiteouts, tryIn, syscalls: loadSyscalls });
+    this.witness = new OwnerWitness(paths.owners, tryIn);
+    const owners = () => this.witness.outOfReach();
+    this.marks = new Marks({ format: format.whiteouts, tryIn, syscalls: loadSyscalls, owners });
     this.fidelity = new Fidelity({
       format,
       marks: this.marks,
+      witness: this.witness,
       tryIn,
       syscalls: loadSyscalls,
       allowDegraded: options.allowDegraded === true,
@@ -122,9 +127,9 @@ export class Parts {
     });
   }
 
-  /** Root in a store whose layers were unpacked by root. */
+  /** Root, who may give files to others and make devices, or at least try. Not a question of what whiteouts the store has. */
   get privileged(): boolean {
-    return this.format.whiteouts !== 'plain' && process.geteuid?.() === 0;
+    return process.geteuid?.() === 0;
   }
 
   images(): Promise<ImageStore> {

@@ -8,7 +8,7 @@ import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
 import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
 import { isWhiteout, statusOf } from '../tree/merged-directory.js';
-import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { type MarkNames, markNames, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, nameOf, parentOf } from '../unpack/entry-path.js';
 import { explainFailure } from '../unpack/explain-failure.js';
 import { malformed } from '../unpack/malformed.js';
@@ -201,6 +201,7 @@ class Seam {
   /** Copies the entries of the layer's directory `from` to where they land in the rootfs, with all that is in them. */
   #moveEntries(from: BytePath, to: BytePath): void {
     const { whiteouts, budget } = this.#options;
+    const marks = markNames(whiteouts);
     const waiting: Move[] = [{ from, to }];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const move = next;
@@ -210,7 +211,7 @@ class Seam {
           if (status === undefined) continue;
           const target = join(move.to, name);
           if (isWhiteout(status, whiteouts)) this.#writer.whiteout(target);
-          else if (whiteouts === 'plain' && name.startsWith(WHITEOUT_PREFIX)) this.#movePlainMark(move.to, name);
+          else if (marks !== undefined && name.startsWith(marks.prefix)) this.#moveMark(move.to, name, marks);
           else if (status.type === DIRECTORY) {
             budget.keep(2 * target.length);
             waiting.push(this.#moveDirectory(directory, join(move.from, name), target));
@@ -236,9 +237,9 @@ class Seam {
     return { from, to };
   }
 
-  #movePlainMark(to: BytePath, mark: BytePath): void {
+  #moveMark(to: BytePath, mark: BytePath, { prefix, opaque }: MarkNames): void {
     // An opaque directory is marked by whoever makes it.
-    if (mark !== OPAQUE_MARKER) this.#writer.whiteout(join(to, mark.slice(WHITEOUT_PREFIX.length)));
+    if (mark !== opaque) this.#writer.whiteout(join(to, mark.slice(prefix.length)));
   }
 
   #copyFrom(view: StackView, found: Found, path: BytePath): void {

@@ -10,7 +10,7 @@ import {
 import { readXattrs } from '../tree/copy-attributes.js';
 import { EntryCopier } from '../tree/copy-entry.js';
 import { statusOf } from '../tree/merged-directory.js';
-import { OPAQUE_MARKER, opaqueXattr, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, markNames, opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { nameOf, parentOf } from '../unpack/entry-path.js';
 import { ENTRY_BYTES, type SpaceWatch } from '../unpack/space-watch.js';
 import type { UnpackBudget } from '../unpack/unpack-budget.js';
@@ -129,11 +129,11 @@ export class SeamWriter {
   whiteout(path: BytePath): void {
     this.#hasWhiteouts = true;
     this.#count(0);
-    const { whiteouts } = this.#options;
+    const marks = markNames(this.#options.whiteouts);
     this.#in(path, (to, name) => {
-      const mark = whiteouts === 'plain' ? WHITEOUT_PREFIX + name : name;
+      const mark = marks === undefined ? name : marks.prefix + name;
       if (this.#exists(to, mark)) return;
-      if (whiteouts === 'plain') this.#empty(to, mark);
+      if (marks !== undefined) this.#empty(to, mark);
       else to.makeNode(mark, 0o020000, { major: 0, minor: 0 });
     });
   }
@@ -164,7 +164,7 @@ export class SeamWriter {
   #makeOpaque(directory: OpenDirectory): void {
     this.#hasWhiteouts = true;
     const { whiteouts } = this.#options;
-    if (whiteouts === 'plain') this.#empty(directory, OPAQUE_MARKER);
+    if (!isOverlayFormat(whiteouts)) this.#empty(directory, markNames(whiteouts).opaque);
     else directory.xattrs('').set(opaqueXattr(whiteouts), Buffer.from('y'));
   }
 

@@ -1,7 +1,7 @@
 import type { BytePath } from '../syscalls/byte-path.js';
 import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
 import { isOpaque, isWhiteout, statusOf } from '../tree/merged-directory.js';
-import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { markNames, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, parentOf } from '../unpack/entry-path.js';
 
 /** Something that a stack of layers shows. */
@@ -160,7 +160,8 @@ export class StackView {
     const { whiteouts } = this.#options;
     const status = statusOf(directory, name);
     if (status === undefined) {
-      const hides = whiteouts === 'plain' && statusOf(directory, WHITEOUT_PREFIX + name) !== undefined;
+      const marks = markNames(whiteouts);
+      const hides = marks !== undefined && statusOf(directory, marks.prefix + name) !== undefined;
       return hides ? 'hidden' : 'nothing';
     }
     if (isWhiteout(status, whiteouts)) return 'hidden';

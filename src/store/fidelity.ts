@@ -2,11 +2,14 @@ import type { ProvisionerEmitter } from '../events.js';
 import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { Marks } from '../tree/marks.js';
+import { isOverlayFormat } from '../tree/whiteouts.js';
+import type { OwnerWitness } from './owner-witness.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import type { StoreFormat } from './store-format.js';
 
-/** What a store gives up that has plain whiteouts. */
-const LOSES = 'layers lose their owners, devices and extended attributes, and only the copy backend works';
+/** What a store gives up that is made without native system calls, and what one that has whiteouts which overlay does not read. */
+const LOSES = 'layers lose their devices and extended attributes, and only the copy backend works';
+const ONLY_COPIES = 'only the copy backend works';
 
 /** Why a store keeps less of its images than this machine could, and what to do about it. */
 export interface Degradation {
@@ -40,6 +43,7 @@ export interface FidelityParts {
   readonly format: StoreFormat;
   /** Of the store. */
   readonly marks: Pick<Marks, 'outOfReach' | 'require'>;
+  readonly witness: Pick<OwnerWitness, 'leave'>;
   /** Begins the path of a directory in which can be tried what works. */
   readonly tryIn: () => string;
   readonly syscalls: () => Syscalls;
@@ -48,7 +52,7 @@ export interface FidelityParts {
 }
 
 /**
- * Knows whether a store is degraded: root's, on Linux, with the plain whiteouts that an ordinary user has. That is decided when a store is made, and stays so
+ * Knows whether a store is degraded: root's, on Linux, with the whiteouts that an ordinary user has. That is decided when a store is made, and stays so
  * for all its layers, so whoever adds some is told. Found out when it is first asked for: a store that is not degraded costs nothing.
  */
 export class Fidelity {
@@ -78,6 +82,7 @@ export class Fidelity {
    */
   beforeLayers(): void {
     this.#parts.marks.require('write layers');
+    this.#parts.witness.leave();
     if (this.#told) return;
     const degradation = this.degradation();
     const { syscalls, allowDegraded, events } = this.#parts;
@@ -92,16 +97,16 @@ export class Fidelity {
     const { format, marks, tryIn, syscalls } = this.#parts;
     const out = marks.outOfReach();
     if (out !== undefined && out.shortage === undefined) return out;
-    if (format.whiteouts !== 'plain' || !isRootOnLinux()) return undefined;
+    if (isOverlayFormat(format.whiteouts) || !isRootOnLinux()) return undefined;
     if (syscalls().kind === 'native-free') {
       return {
         reason: `native system calls are missing (${whyNativeMissing()}), and the store was made without them: ${LOSES}`,
         hint: 'make them work, then convert the store as docs/cli.md tells at `info`',
       };
     }
-    if (probeWhiteouts(tryIn(), syscalls()) === 'plain') return undefined;
+    if (!isOverlayFormat(probeWhiteouts(tryIn(), syscalls()))) return undefined;
     return {
-      reason: `this store was made without native system calls, or by an ordinary user: ${LOSES}, though this machine can do better`,
+      reason: `this store was made without native system calls, or elsewhere: ${ONLY_COPIES}, and layers of then lack devices and extended attributes, though this machine can do better`,
       hint: 'to convert it: destroy its containers, move it away, and pull its images into a new one, as docs/cli.md tells at `info`',
     };
   }

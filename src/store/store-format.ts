@@ -5,7 +5,7 @@ import { ProvisionerError, systemCode } from '../errors.js';
 import { writeOwnFile } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
 import { openOwnFile } from '../syscalls/open-own-file.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { WHITEOUT_FORMATS, type WhiteoutFormat } from '../tree/whiteouts.js';
 
 /** Changes when a store of before can no longer be read. */
 const STORE_VERSION = 1;
@@ -49,8 +49,8 @@ export function readFormat(paths: StorePaths): StoreFormat | undefined {
 function parseFormat(text: string, path: string): StoreFormat {
   try {
     const { version, whiteouts } = JSON.parse(text) as Partial<StoreFormat>;
-    if (typeof version === 'number' && ['trusted', 'user', 'plain'].includes(String(whiteouts))) {
-      return { version, whiteouts: whiteouts as WhiteoutFormat };
+    if (typeof version === 'number' && whiteouts !== undefined && WHITEOUT_FORMATS.includes(whiteouts)) {
+      return { version, whiteouts };
     }
     // A newer format may say other things; its version is all that is needed to refuse it.
     if (typeof version === 'number' && version !== STORE_VERSION) return { version, whiteouts: 'plain' };

@@ -1,7 +1,8 @@
-import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { ProvisionerError } from '../errors.js';
 import { syscallError } from '../syscalls/syscalls.js';
+import { overflowUser } from '../syscalls/user-namespace.js';
 
 /** As many as the kernel follows. @see path_resolution(7) */
 const LINKS_MAX = 40;
@@ -108,40 +109,20 @@ export function octal({ mode }: Pick<Stats, 'mode'>): string {
 
 /** A user as a person may know him. */
 export function userName(uid: number): string {
+  if (uid === overflowUser()) return 'a user who has no id in this user namespace';
   return uid === 0 ? 'root' : `uid ${uid}`;
 }
 
 /** How a command is run with a user's rights, as the end of `run it`. */
 export function asUser(uid: number): string {
+  if (uid === overflowUser()) return 'outside of this user namespace';
   return uid === 0 ? 'as root' : `as that user (\`sudo -u '#${uid}' provisioner …\`)`;
 }
 
-function isTrusted(owner: number): boolean {
-  return owner === 0 || owner === process.geteuid?.() || isOverflow(owner);
-}
-
-let overflow: number | undefined;
-
 /**
- * In a user namespace, whoever has no id there is shown as one and the same user, the machine's root among them: to him belong the directories above. Who
- * is shown so cannot be told apart, so there the owners of directories above prove less.
- * @see user_namespaces(7), "Unmapped user and group IDs"
+ * In a user namespace the directories above belong to who has no id there. Who is shown so cannot be told apart, so there the owners of directories above
+ * prove less.
  */
-function isOverflow(owner: number): boolean {
-  overflow ??= overflowUser() ?? -1;
-  return owner === overflow;
-}
-
-/** Undefined where every user has an id. */
-function overflowUser(): number | undefined {
-  try {
-    const map = readFileSync('/proc/self/uid_map', 'latin1');
-    const mapped = map.split('\n').reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2] ?? 0), 0);
-    // The last number means "no user" and is never mapped.
-    if (mapped >= 0xffffffff) return undefined;
-    return Number(readFileSync('/proc/sys/kernel/overflowuid', 'latin1'));
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return undefined;
-  }
+function isTrusted(owner: number): boolean {
+  return owner === 0 || owner === process.geteuid?.() || owner === overflowUser();
 }

@@ -28,8 +28,15 @@ export type XattrValues = readonly (readonly [name: string, value: Uint8Array])[
 
 const ONLY_FOR_ROOT = /^(trusted|security)\./;
 const NOT_FOR_US: ReadonlySet<string> = new Set(['EPERM', 'EACCES', 'ENOTSUP']);
+/** EINVAL: an owner that this user namespace does not know. EPERM: not with these capabilities, or not on this file system. EOVERFLOW: not on a mount that maps ids. */
+const OWNER_OUT_OF_REACH: ReadonlySet<string> = new Set(['EINVAL', 'EPERM', 'EOVERFLOW']);
 const SETUID_AND_SETGID = 0o6000;
 const OWNER_MAY_WRITE = 0o200;
+
+/** Whether root was refused the change of an owner for what this process or this file system is like, and not for the file. @see chown(2) */
+export function isOwnerOutOfReach(error: unknown): boolean {
+  return OWNER_OUT_OF_REACH.has(systemCode(error) ?? '');
+}
 
 const NO_VALUES: XattrValues = [];
 
@@ -76,16 +83,15 @@ export class AttributeCopier {
 
   copyToFile(from: number, to: number, attributes: Attributes): void {
     const made = this.creationMode(attributes);
-    const chown = this.#changesOwner(attributes);
-    if (chown) this.#calls.setFileOwner(to, attributes.uid, attributes.gid);
+    const owned = this.#own(attributes, () => this.#calls.setFileOwner(to, attributes.uid, attributes.gid));
     const xattrs = readXattrs(this.#calls.fileXattrs(from));
     if (xattrs.length > 0) {
       // An ordinary owner may set xattrs of a file only while he may write it.
       if (!this.#privileged) this.#calls.setFileMode(to, made | OWNER_MAY_WRITE);
       this.#setXattrs(this.#calls.fileXattrs(to), xattrs);
     }
-    const mode = this.#mode(attributes);
-    if (mode !== made || chown || xattrs.length > 0) this.#calls.setFileMode(to, mode);
+    const mode = modeOf(attributes, owned);
+    if (mode !== made || owned === 'changed' || xattrs.length > 0) this.#calls.setFileMode(to, mode);
     this.#calls.setFileTimes(to, attributes.accessed, attributes.modified);
   }
 
@@ -96,23 +102,24 @@ export class AttributeCopier {
     attributes: Attributes,
     { hasMode, xattrs }: { readonly hasMode: boolean; readonly xattrs: XattrValues },
   ): void {
-    if (this.#changesOwner(attributes)) to.setOwner(name, attributes.uid, attributes.gid);
+    const owned = this.#own(attributes, () => to.setOwner(name, attributes.uid, attributes.gid));
     if (xattrs.length > 0) this.#setXattrs(to.xattrs(name), xattrs);
-    if (hasMode) to.setMode(name, this.#mode(attributes));
+    if (hasMode) to.setMode(name, modeOf(attributes, owned));
     to.setTimes(name, attributes.accessed, attributes.modified);
   }
 
-  #changesOwner({ uid, gid }: Attributes): boolean {
-    if (uid === this.#newUid && gid === this.#newGid) return false;
-    if (this.#privileged) return true;
+  #own({ uid, gid }: Attributes, change: () => void): Owned {
+    if (uid === this.#newUid && gid === this.#newGid) return 'from the start';
+    try {
+      if (this.#privileged) {
+        change();
+        return 'changed';
+      }
+    } catch (error) {
+      if (!isOwnerOutOfReach(error)) throw error;
+    }
     this.#skipped.owners++;
-    return false;
-  }
-
-  /** A program that was somebody else's must not become setuid to the user. */
-  #mode({ mode, uid, gid }: Attributes): number {
-    const keeps = this.#privileged || (uid === this.#newUid && gid === this.#newGid);
-    return keeps ? mode : mode & ~SETUID_AND_SETGID;
+    return 'no';
   }
 
   #setXattrs(to: Xattrs, xattrs: XattrValues): void {
@@ -124,9 +131,17 @@ export class AttributeCopier {
       try {
         to.set(name, value);
       } catch (error) {
-        if (this.#privileged || !NOT_FOR_US.has(systemCode(error) ?? '')) throw error;
+        if (!NOT_FOR_US.has(systemCode(error) ?? '')) throw error;
         this.#skipped.xattrs++;
       }
     }
   }
+}
+
+/** Whether a copy belongs to whom it should. */
+type Owned = 'from the start' | 'changed' | 'no';
+
+/** A program that was somebody else's must not become setuid to the user. */
+function modeOf({ mode }: Attributes, owned: Owned): number {
+  return owned === 'no' ? mode & ~SETUID_AND_SETGID : mode;
 }

@@ -107,12 +107,25 @@ export class EntryCopier {
     const status = from.status(name);
     if (this.#madeAsLink(entry, status)) return;
     if (type === SYMLINK) to.makeSymlink(from.readSymlink(name), as);
-    else if (isNode) to.makeNode(as, type | 0o600, status.device);
-    else throw new Error(`a file of unknown type ${type.toString(8)}`);
+    else if (isNode) {
+      if (!this.#madeNode(to, as, type, status)) return;
+    } else throw new Error(`a file of unknown type ${type.toString(8)}`);
     // Only trusted and security attributes can be on any of these.
     const xattrs = this.#privileged ? readXattrs(from.xattrs(name)) : [];
     this.attributes.copyToEntry(to, as, status, { hasMode: type !== SYMLINK, xattrs });
     this.entries++;
+  }
+
+  /** @returns false where this root may make no devices: of a user namespace, or without CAP_MKNOD. @see mknod(2) */
+  #madeNode(to: OpenDirectory, name: BytePath, type: FileType, { device }: FileStatus): boolean {
+    try {
+      to.makeNode(name, type | 0o600, device);
+      return true;
+    } catch (error) {
+      if (systemCode(error) !== 'EPERM') throw error;
+      this.skipped.devices++;
+      return false;
+    }
   }
 
   /** @returns true when the file has been copied under another name, which it now shares */

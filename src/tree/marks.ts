@@ -3,7 +3,7 @@ import { fileError, isShortage, ProvisionerError, systemCode } from '../errors.j
 import { toBytePath } from '../syscalls/byte-path.js';
 import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
-import { opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
+import { isOverlayFormat, type OverlayFormat, opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
 
 export interface MarksParts {
   /** The store's. */
@@ -11,6 +11,8 @@ export interface MarksParts {
   /** Begins the path of a directory in which can be tried what works, on the store's file system. */
   readonly tryIn: () => string;
   readonly syscalls: () => Syscalls;
+  /** What this process does not see of the owners of files. Default: all is well with them. */
+  readonly owners?: () => MarksOutOfReach | undefined;
 }
 
 /** What this process may not do with the marks of a store. */
@@ -25,7 +27,8 @@ export interface MarksOutOfReach {
 /**
  * Knows whether this process can write and see the marks of opaque directories of a store. `trusted.*` attributes are there for CAP_SYS_ADMIN of the initial user
  * namespace only; for anybody else, root in a container or of a user namespace included, it is as if there were none, and a directory that an image has replaced
- * shows its old files. So it is tried, once, when it is first asked for.
+ * shows its old files. So it is tried, once, when it is first asked for. The owners of files are a mark of that kind as well, and whoever sees them with other
+ * ids is told the same.
  * @see xattr(7), "Trusted extended attributes"
  */
 export class Marks {
@@ -38,6 +41,8 @@ export class Marks {
 
   /** Undefined where all is well; also without native system calls, whose absence is told by whoever needs them. */
   outOfReach(): MarksOutOfReach | undefined {
+    const owners = this.#parts.owners?.();
+    if (owners !== undefined) return owners;
     if (this.#known !== undefined) return this.#known.verdict;
     const verdict = this.#find();
     if (verdict?.shortage === undefined) this.#known = { verdict };
@@ -58,7 +63,7 @@ export class Marks {
 
   #find(): MarksOutOfReach | undefined {
     const { format, tryIn, syscalls } = this.#parts;
-    if (format === 'plain' || syscalls().kind === 'native-free') return undefined;
+    if (!isOverlayFormat(format) || syscalls().kind === 'native-free') return undefined;
     const hint = whatToDo(format);
     let place: string | undefined;
     try {
@@ -90,19 +95,20 @@ export function marksNeedNativeCalls(): ProvisionerError {
 }
 
 /** Writes the mark of a directory that hides all that is below it. @param directory absolute */
-export function markOpaque(directory: string, format: 'trusted' | 'user', syscalls: Syscalls): void {
+export function markOpaque(directory: string, format: OverlayFormat, syscalls: Syscalls): void {
   syscalls.setXattr(toBytePath(directory), opaqueXattr(format), Buffer.from('y'));
 }
 
-function isMarkedOpaque(directory: string, format: 'trusted' | 'user', syscalls: Syscalls): boolean {
+/** Whether that mark is to be seen. @param directory absolute */
+export function isMarkedOpaque(directory: string, format: OverlayFormat, syscalls: Syscalls): boolean {
   return syscalls.getXattr(toBytePath(directory), opaqueXattr(format))?.toString('latin1') === 'y';
 }
 
-function outOfReach(format: 'trusted' | 'user', why: string): string {
+function outOfReach(format: OverlayFormat, why: string): string {
   return `this process can neither write nor see the marks that tell what an image has removed (${opaqueXattr(format)}: ${why}), so removed files would show`;
 }
 
-function whatToDo(format: 'trusted' | 'user'): string {
+function whatToDo(format: OverlayFormat): string {
   return format === 'trusted'
     ? 'run it as root with CAP_SYS_ADMIN outside of user namespaces, or use a store of its own here, with --root'
     : 'use a store on a file system that keeps extended attributes, with --root';

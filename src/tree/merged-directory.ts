@@ -8,7 +8,7 @@ import {
   type OpenDirectory,
 } from '../syscalls/tree-calls.js';
 import { NameSet } from './name-set.js';
-import { OPAQUE_MARKER, opaqueXattr, WHITEOUT_PREFIX, type WhiteoutFormat } from './whiteouts.js';
+import { isOverlayFormat, markNames, opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
 
 /** What a directory of the root filesystem shows under one name. */
 export interface MergedEntry {
@@ -30,7 +30,7 @@ export interface DirectoryPart {
 
 /** True when this layer's directory hides the directories of that name in the layers below it. */
 export function isOpaque(directory: OpenDirectory, whiteouts: WhiteoutFormat): boolean {
-  if (whiteouts === 'plain') return statusOf(directory, OPAQUE_MARKER) !== undefined;
+  if (!isOverlayFormat(whiteouts)) return statusOf(directory, markNames(whiteouts).opaque) !== undefined;
   const value = directory.xattrs('').get(opaqueXattr(whiteouts));
   return value?.length === 1 && value[0] === 0x79;
 }
@@ -79,8 +79,9 @@ function partsBelow(
   whiteouts: WhiteoutFormat,
 ): DirectoryPart[] {
   const merged: DirectoryPart[] = [];
+  const marks = markNames(whiteouts);
   const hides = ({ directory }: DirectoryPart): boolean =>
-    whiteouts === 'plain' && statusOf(directory, WHITEOUT_PREFIX + name) !== undefined;
+    marks !== undefined && statusOf(directory, marks.prefix + name) !== undefined;
   if (below.length === 0 || hides(top)) return merged;
   for (const part of below) {
     const status = statusOf(part.directory, name);
@@ -98,13 +99,14 @@ function whiteoutOf(
   type: FileType,
   whiteouts: WhiteoutFormat,
 ): BytePath | undefined {
-  if (whiteouts === 'plain') return name.startsWith(WHITEOUT_PREFIX) ? name.slice(WHITEOUT_PREFIX.length) : undefined;
+  const marks = markNames(whiteouts);
+  if (marks !== undefined) return name.startsWith(marks.prefix) ? name.slice(marks.prefix.length) : undefined;
   return type === CHARACTER_DEVICE && isWhiteout(directory.status(name), whiteouts) ? name : undefined;
 }
 
 /** True for the device that says an entry is gone. */
 export function isWhiteout({ type, device }: FileStatus, whiteouts: WhiteoutFormat): boolean {
-  return whiteouts !== 'plain' && type === CHARACTER_DEVICE && device.major === 0 && device.minor === 0;
+  return isOverlayFormat(whiteouts) && type === CHARACTER_DEVICE && device.major === 0 && device.minor === 0;
 }
 
 /** @returns undefined when nothing of that name is there */

@@ -1,8 +1,11 @@
 import { systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
-import { isOverlayXattr, opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { isInUserNamespace } from '../syscalls/user-namespace.js';
+import { isOwnerOutOfReach } from '../tree/copy-attributes.js';
+import { isOverlayXattr, type OverlayFormat, opaqueXattr } from '../tree/whiteouts.js';
 import { parentOf } from './entry-path.js';
+import { attributeTooLarge } from './explain-failure.js';
 import type { DirectoryAttributes } from './layer-directories.js';
 import { malformed } from './malformed.js';
 import type { TarEntry } from './tar-entry.js';
@@ -22,16 +25,21 @@ const EPOCH = { seconds: 0, nanoseconds: 0 };
 const IMPLIED_MODE = 0o755;
 const SPECIAL_BITS = 0o7000;
 const OWNER_MAY_WRITE = 0o200;
-/** EINVAL: an owner that this user namespace does not know. EPERM: not permitted there. */
-const OWNER_BEYOND_NAMESPACE = new Set(['EINVAL', 'EPERM']);
+const SETUID_AND_SETGID = 0o6000;
 /** Attributes of which only root decides, and those that the kernel keeps from everybody else. */
 const NOT_FOR_US = new Set(['EPERM', 'EACCES', 'EINVAL']);
-/** EINVAL: the kernel sees no sense in the value. EACCES: a default ACL on what is no directory. E2BIG, ERANGE: too long. */
-const SENSELESS = new Set(['EINVAL', 'EACCES', 'E2BIG', 'ERANGE']);
+/** Too much for this file system: ext4 has all attributes of a file in one block, others have limits of their own. Beyond the kernel's own it is senseless. */
+const VALUE_MAX = 65536;
+const NAME_MAX = 255;
+const NO_ROOM = new Set(['ENOSPC', 'E2BIG', 'ERANGE']);
+/** EINVAL: the kernel sees no sense in the value. EACCES: a default ACL on what is no directory. */
+const SENSELESS = new Set(['EINVAL', 'EACCES']);
 
 export interface AttributeOptions {
+  /** Try to give files their owners; else those of others stay with the user. */
   readonly privileged: boolean;
-  readonly format: WhiteoutFormat;
+  /** Whether the file system has room left, as far as it says so itself. */
+  readonly hasRoom: () => boolean;
 }
 
 /**
@@ -44,29 +52,28 @@ export class EntryAttributes {
   readonly directoriesWithXattrs = new Set<BytePath>();
   readonly #tree: FileTree;
   readonly #privileged: boolean;
-  /** Root, but of a user namespace, where some owners and attributes do not exist. */
-  readonly #namespaced: boolean;
+  readonly #hasRoom: () => boolean;
   /** Permission bits that the system takes from new files. */
   readonly #umask = process.umask();
   readonly #uid = process.geteuid?.() ?? -1;
   readonly #gid = process.getegid?.() ?? -1;
 
-  constructor(tree: FileTree, { privileged, format }: AttributeOptions) {
+  constructor(tree: FileTree, { privileged, hasRoom }: AttributeOptions) {
     this.#tree = tree;
     this.#privileged = privileged;
-    this.#namespaced = format === 'user';
+    this.#hasRoom = hasRoom;
   }
 
   /** A regular file that is still open and was created with the permission bits of its entry. */
   applyToFile(descriptor: number, path: BytePath, entry: TarEntry): void {
-    if (this.#mustChown(entry)) this.#chown(() => this.#tree.setFileOwner(descriptor, entry.uid, entry.gid));
+    const mode = this.#own(entry, () => this.#tree.setFileOwner(descriptor, entry.uid, entry.gid));
     if (entry.xattrs !== undefined && !this.#privileged) {
       // Only who may write a file may give it attributes, unless that is root.
-      this.#tree.setFileMode(descriptor, entry.mode | OWNER_MAY_WRITE);
+      this.#tree.setFileMode(descriptor, mode | OWNER_MAY_WRITE);
       this.#setEntryXattrs(path, entry.xattrs);
-      this.#tree.setFileMode(descriptor, entry.mode);
+      this.#tree.setFileMode(descriptor, mode);
     } else {
-      if ((entry.mode & (SPECIAL_BITS | this.#umask)) !== 0) this.#tree.setFileMode(descriptor, entry.mode);
+      if ((mode & (SPECIAL_BITS | this.#umask)) !== 0) this.#tree.setFileMode(descriptor, mode);
       if (entry.xattrs !== undefined) this.#setEntryXattrs(path, entry.xattrs);
     }
     this.#tree.setFileTimes(descriptor, entry.accessed, entry.modified);
@@ -74,8 +81,8 @@ export class EntryAttributes {
 
   /** A symlink, device or FIFO. */
   apply(path: BytePath, entry: TarEntry): void {
-    if (this.#mustChown(entry)) this.#chown(() => this.#tree.setOwner(path, entry.uid, entry.gid));
-    if (entry.type !== 'symlink') this.#tree.setMode(path, entry.mode);
+    const mode = this.#own(entry, () => this.#tree.setOwner(path, entry.uid, entry.gid));
+    if (entry.type !== 'symlink') this.#tree.setMode(path, mode);
     if (entry.xattrs !== undefined) this.#setEntryXattrs(path, entry.xattrs);
     this.#tree.setTimes(path, entry.accessed, entry.modified);
   }
@@ -88,35 +95,40 @@ export class EntryAttributes {
   applyToDirectory(
     path: BytePath,
     attributes: DirectoryAttributes | undefined,
-    opaque: 'trusted' | 'user' | undefined,
+    opaque: OverlayFormat | undefined,
   ): void {
     if (opaque !== undefined) this.#tree.setXattr(path, opaqueXattr(opaque), OPAQUE);
     if (attributes === undefined) {
-      if (this.#privileged && (this.#uid !== 0 || this.#gid !== 0)) this.#tree.setOwner(path, 0, 0);
+      if (this.#privileged && (this.#uid !== 0 || this.#gid !== 0)) this.#chown(() => this.#tree.setOwner(path, 0, 0));
       this.#tree.setMode(path, IMPLIED_MODE);
       this.#tree.setTimes(path, EPOCH, EPOCH);
       return;
     }
-    if (this.#mustChown(attributes)) this.#chown(() => this.#tree.setOwner(path, attributes.uid, attributes.gid));
+    const mode = this.#own(attributes, () => this.#tree.setOwner(path, attributes.uid, attributes.gid));
     if (attributes.xattrs !== undefined) this.#setXattrs(path, attributes.xattrs);
     // An access ACL changes the mode, so the mode has the last word about its own bits.
-    this.#tree.setMode(path, attributes.mode);
+    this.#tree.setMode(path, mode);
     this.#tree.setTimes(path, attributes.accessed, attributes.modified);
   }
 
-  #mustChown({ uid, gid }: DirectoryAttributes): boolean {
-    if (uid === this.#uid && gid === this.#gid) return false;
-    if (this.#privileged) return true;
+  /**
+   * Gives something its owner, where that can be had.
+   * @returns its mode: what runs with the rights of its owner must not run with those of another one, which it is left with
+   */
+  #own({ uid, gid, mode }: DirectoryAttributes, change: () => void): number {
+    if (uid === this.#uid && gid === this.#gid) return mode;
+    if (this.#privileged && this.#chown(change)) return mode;
     this.skipped.owners++;
-    return false;
+    return mode & ~SETUID_AND_SETGID;
   }
 
-  #chown(change: () => void): void {
+  #chown(change: () => void): boolean {
     try {
       change();
+      return true;
     } catch (error) {
-      if (!this.#namespaced || !OWNER_BEYOND_NAMESPACE.has(systemCode(error) ?? '')) throw error;
-      this.skipped.owners++;
+      if (!isOwnerOutOfReach(error)) throw error;
+      return false;
     }
   }
 
@@ -136,22 +148,27 @@ export class EntryAttributes {
       try {
         this.#tree.setXattr(path, name, value);
       } catch (error) {
-        if (!this.#cannotBeHad(name, systemCode(error))) throw this.#explain(error, name);
+        if (!this.#cannotBeHad(systemCode(error))) throw this.#explain(error, path, name, value);
         this.skipped.xattrs++;
       }
     }
   }
 
-  #cannotBeHad(name: string, code: string | undefined): boolean {
+  #cannotBeHad(code: string | undefined): boolean {
     // This file system keeps no such attributes.
     if (code === 'ENOTSUP') return true;
-    // user.* on a symlink or device, which nobody may have.
-    if (code === 'EPERM' && name.startsWith('user.')) return true;
-    return (!this.#privileged || this.#namespaced) && NOT_FOR_US.has(code ?? '');
+    // user.* on a symlink or device, which nobody may have; what a capability is needed for that this root has not.
+    if (code === 'EPERM') return true;
+    return NOT_FOR_US.has(code ?? '') && (!this.#privileged || isInUserNamespace());
   }
 
-  #explain(error: unknown, name: string): unknown {
-    if (!SENSELESS.has(systemCode(error) ?? '')) return error;
-    return malformed(`the extended attribute ${printablePath(name)} has a value that it cannot have`, error);
+  #explain(error: unknown, path: BytePath, name: string, value: Buffer): unknown {
+    const code = systemCode(error) ?? '';
+    const what = `the extended attribute ${printablePath(name)} of ${path === '' ? 'its root' : printablePath(path)}`;
+    const isBeyondKernel = value.length > VALUE_MAX || name.length > NAME_MAX;
+    if (SENSELESS.has(code) || (NO_ROOM.has(code) && isBeyondKernel))
+      return malformed(`${what} has a value that it cannot have`, error);
+    // ENOSPC says of a full disk, too, that something does not fit.
+    return NO_ROOM.has(code) && this.#hasRoom() ? attributeTooLarge(what, value.length, error) : error;
   }
 }

@@ -1,5 +1,6 @@
 import { ProvisionerError } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
+import { markNames, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { limitExceeded, malformed } from './malformed.js';
 
 /** The kernel takes 4096 bytes with the NUL; a little is kept for what stands before the path. */
@@ -40,6 +41,25 @@ export function checkName(path: BytePath): void {
   if (nameOf(path).length > NAME_MAX) {
     throw limitExceeded(`a name of ${nameOf(path).length} bytes`, NAME_MAX);
   }
+}
+
+/**
+ * In an archive the names of whiteouts cannot be anything else; but a store may have to call them by names that can.
+ * @throws ProvisionerError `ERR_UNSAFE_PATH` for an entry that would be taken for a whiteout there
+ */
+export function unlikeMark(path: BytePath, format: WhiteoutFormat): void {
+  const prefix = markNames(format)?.prefix;
+  if (prefix === undefined || prefix === WHITEOUT_PREFIX) return;
+  if (!path.startsWith(prefix) && !path.includes(`/${prefix}`)) return;
+  const shown = printablePath(path);
+  throw new ProvisionerError(
+    'ERR_UNSAFE_PATH',
+    `the layer has ${JSON.stringify(shown)}, but in this store a name that begins with ${prefix} says that something is removed`,
+    {
+      hint: 'use a store on another file system, with --root: this one refuses the names that whiteouts have elsewhere',
+      details: { path: shown },
+    },
+  );
 }
 
 export function unsafe(path: BytePath, why: string): ProvisionerError {

@@ -1,7 +1,7 @@
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
-import { WHITEOUT_PREFIX } from '../tree/whiteouts.js';
-import { checkName, join, nameOf, parentOf } from './entry-path.js';
+import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { checkName, join, nameOf, parentOf, unlikeMark } from './entry-path.js';
 import { malformed } from './malformed.js';
 import { ownCopy } from './own-copy.js';
 import type { TarEntry } from './tar-entry.js';
@@ -44,9 +44,11 @@ export class LayerDirectories {
   /** Where paths through symlinks of this layer lead. Emptied whenever an entry is replaced. */
   readonly #redirected = new Map<BytePath, BytePath>();
   readonly #budget: UnpackBudget;
+  readonly #format: WhiteoutFormat;
 
-  constructor(tree: FileTree, budget: UnpackBudget) {
+  constructor(tree: FileTree, budget: UnpackBudget, format: WhiteoutFormat) {
     this.#tree = tree;
+    this.#format = format;
     this.#budget = budget;
     this.#known.set('', { attributes: undefined, opaque: false, fresh: false, children: undefined });
   }
@@ -181,6 +183,7 @@ export class LayerDirectories {
       // The archive's own names have been looked at, but a symlink may lead anywhere.
       throw malformed(`something lies below the whiteout ${printablePath(path)}`);
     }
+    unlikeMark(path, this.#format);
     this.#budget.impliedDirectory();
     this.#tree.makeDirectory(path, UNFINISHED_MODE);
     this.add(path, undefined);

@@ -1,6 +1,6 @@
 import type { BytePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
-import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { type MarkNames, markNames, OPAQUE_MARKER, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { join, nameOf, parentOf } from './entry-path.js';
 import type { LayerDirectories, LayerDirectory } from './layer-directories.js';
 
@@ -34,8 +34,11 @@ export function writeWhiteouts(
     const directory = placeDirectory(directories, path);
     if (directory !== undefined) directory.opaque = true;
   }
+  const marks = markNames(format);
   const hidden: BytePath[] = [];
   for (const path of whiteouts) {
+    // No layer of the store has anything of such a name.
+    if (marks !== undefined && nameOf(path).startsWith(marks.prefix)) continue;
     const place = isGone(directories.destination(path)) ? undefined : placeBelow(directories, path);
     if (place === undefined) continue;
     const directory = directories.get(place);
@@ -50,11 +53,11 @@ export function writeWhiteouts(
   const isHidden = isBelowSome(directories, (path) => directories.get(path)?.opaque === true);
   for (const path of hidden) {
     if (isHidden(path)) continue;
-    if (hide(tree, path, format)) marked.add(parentOf(path));
+    if (hide(tree, path, marks)) marked.add(parentOf(path));
   }
-  if (format === 'plain') {
+  if (marks !== undefined) {
     for (const [path, directory] of directories.entries()) {
-      if (directory.opaque) tree.closeFile(tree.createFile(join(path, OPAQUE_MARKER), 0o600));
+      if (directory.opaque) tree.closeFile(tree.createFile(join(path, marks.opaque), 0o600));
     }
   }
   return [...marked];
@@ -95,12 +98,12 @@ function isBelowSome(directories: LayerDirectories, is: (path: BytePath) => bool
 }
 
 /** @returns false when the layer has something of that name, which hides by itself */
-function hide(tree: FileTree, path: BytePath, format: WhiteoutFormat): boolean {
+function hide(tree: FileTree, path: BytePath, marks: MarkNames | undefined): boolean {
   try {
-    if (format !== 'plain') {
+    if (marks === undefined) {
       tree.makeNode(path, S_IFCHR, { major: 0, minor: 0 });
     } else if (!exists(tree, path)) {
-      tree.closeFile(tree.createFile(join(parentOf(path), WHITEOUT_PREFIX + nameOf(path)), 0o600));
+      tree.closeFile(tree.createFile(join(parentOf(path), marks.prefix + nameOf(path)), 0o600));
     } else {
       return false;
     }

@@ -4,10 +4,10 @@ import type { KnownContents } from '../contents/write-contents.js';
 import { systemCode } from '../errors.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
-import { OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
 import { AufsLinks } from './aufs-links.js';
 import { EntryAttributes, type Skipped } from './entry-attributes.js';
-import { entryPath, join, unsafe } from './entry-path.js';
+import { entryPath, join, unlikeMark, unsafe } from './entry-path.js';
 import { FileWriter } from './file-writer.js';
 import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
@@ -25,7 +25,7 @@ export interface LayerWriterOptions {
   /** The same directory, for questions about its file system. */
   readonly directory: string;
   readonly format: WhiteoutFormat;
-  /** Apply owners, devices and every attribute, and fail where one cannot be applied; else skip and count those. */
+  /** Try to apply owners and make devices, as root does. What cannot be had is skipped and counted. */
   readonly privileged: boolean;
   readonly limits: UnpackLimits;
   /** Removes a directory of the layer with all that is in it. */
@@ -47,6 +47,7 @@ export interface WrittenLayer {
 const S_IFBLK = 0o060000;
 const S_IFCHR = 0o020000;
 const S_IFIFO = 0o010000;
+const NO_NODES = new Set(['ENOTSUP', 'EPERM']);
 
 /**
  * Writes the entries of a layer below its root. A later entry of a path replaces an earlier one, directories keep what is in them.
@@ -76,8 +77,9 @@ export class LayerWriter implements TarHandler {
     this.#tree = options.tree;
     this.#budget = new UnpackBudget(options.limits);
     this.#space = new SpaceWatch(options.directory, options.limits.freeSpaceReserve);
-    this.#directories = new LayerDirectories(options.tree, this.#budget);
-    this.#attributes = new EntryAttributes(options.tree, options);
+    this.#directories = new LayerDirectories(options.tree, this.#budget, options.format);
+    const hasRoom = () => this.#space.hasRoom();
+    this.#attributes = new EntryAttributes(options.tree, { privileged: options.privileged, hasRoom });
     this.#lowerLinks = new LowerLinks(this.#directories, this.#budget);
     this.#aufsLinks = new AufsLinks(options.tree, this.#directories);
     this.#file = new FileWriter(options.tree, this.#attributes, this.#checksums);
@@ -89,6 +91,7 @@ export class LayerWriter implements TarHandler {
     this.#space.count(ENTRY_BYTES);
     const path = entryPath(entry.path);
     if (path.includes(WHITEOUT_PREFIX) && this.#isWhiteout(path, entry)) return;
+    unlikeMark(path, this.#options.format);
     if (path === '') this.#root(entry);
     else this.#write(entry, this.#directories.place(path));
   }
@@ -118,8 +121,8 @@ export class LayerWriter implements TarHandler {
     // The deepest first: an ordinary user may lose the way to what lies below with the mode of a directory above.
     for (const path of this.#directories.deepestFirst()) {
       const directory = this.#directories.get(path) as LayerDirectory;
-      const isOverlayOpaque = directory.opaque && path !== '' && format !== 'plain';
-      this.#attributes.applyToDirectory(path, directory.attributes, isOverlayOpaque ? format : undefined);
+      const opaque = directory.opaque && path !== '' && isOverlayFormat(format) ? format : undefined;
+      this.#attributes.applyToDirectory(path, directory.attributes, opaque);
       if (directory.attributes === undefined && !directory.fresh && !covered.has(path)) implied.push(path);
     }
     implied.reverse();
@@ -275,10 +278,8 @@ export class LayerWriter implements TarHandler {
     try {
       this.#replacing(path, () => this.#tree.makeNode(path, type | 0o600, entry.device));
     } catch (error) {
-      const { privileged, format } = this.#options;
-      const code = systemCode(error);
-      // ENOTSUP: not with native-free calls. EPERM: root of a user namespace makes no devices.
-      if (!((code === 'ENOTSUP' && !privileged) || (code === 'EPERM' && format === 'user'))) throw error;
+      // ENOTSUP: not with native-free calls. EPERM: not by root of a user namespace, nor without CAP_MKNOD. See mknod(2).
+      if (!NO_NODES.has(systemCode(error) ?? '')) throw error;
       this.#remove(path);
       this.#attributes.skipped.devices++;
       return;

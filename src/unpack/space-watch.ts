@@ -6,6 +6,9 @@ const LOOK_BYTES = 32 * 2 ** 20;
 /** What an entry takes without its data, roughly: an inode, a name, often a block. */
 export const ENTRY_BYTES = 4096;
 
+/** With so much left, what does not fit is refused for another reason: no value of an extended attribute has more than 64 KiB. @see xattr(7) */
+const ROOM_BYTES = 2 ** 20;
+
 /** Keeps the reserve of free space that was promised from what images ask to be written. */
 export class SpaceWatch {
   readonly #directory: string;
@@ -16,6 +19,12 @@ export class SpaceWatch {
   constructor(directory: string, reserve: number) {
     this.#directory = directory;
     this.#reserve = reserve;
+  }
+
+  /** Whether something small would fit, as far as the file system says so. */
+  hasRoom(): boolean {
+    const { bavail, bsize, files, ffree } = statfsSync(this.#directory);
+    return bavail * bsize >= ROOM_BYTES && (files === 0 || ffree > 0);
   }
 
   /** Looks at the free space after every so many bytes. @throws ProvisionerError `ERR_NO_SPACE` */

@@ -1,6 +1,6 @@
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { marksNeedNativeCalls } from '../tree/marks.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
 
 /**
  * Stands before work on layers whose whiteouts are devices and extended attributes. Without native system calls these can neither be written nor all be
@@ -8,6 +8,6 @@ import type { WhiteoutFormat } from '../tree/whiteouts.js';
  * @throws ProvisionerError `ERR_NATIVE_MISSING`
  */
 export function requireMarks(whiteouts: WhiteoutFormat): void {
-  if (whiteouts === 'plain' || loadSyscalls().kind === 'native') return;
+  if (!isOverlayFormat(whiteouts) || loadSyscalls().kind === 'native') return;
   throw marksNeedNativeCalls();
 }
