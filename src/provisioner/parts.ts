@@ -28,6 +28,7 @@ import { openStoreDirectoryReadOnly, openStoreDirectoryWhenFree } from '../store
 import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
 import type { StoreFormat } from '../store/store-format.js';
+import { StorePlace } from '../store/store-place.js';
 import { Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { LockFile } from '../syscalls/lock-file.js';
@@ -57,6 +58,8 @@ export class Parts {
   readonly directories: RootfsDirectories;
   readonly liveness: Liveness;
   readonly reserve: Reserve;
+  /** Whether the root still leads to the store that was opened. */
+  readonly place: StorePlace;
   /** Why nothing can be written to the store. */
   readonly readOnly: ReadOnlyStore | undefined;
   readonly marks: Marks;
@@ -101,6 +104,7 @@ export class Parts {
     this.liveness = liveness;
     this.reserve = reserve;
     this.readOnly = readOnly;
+    this.place = new StorePlace(paths.root);
     this.owner = owner;
     this.pool = new WorkerPool(workers);
     this.sweeper = new Sweeper(paths, this.events);
@@ -156,6 +160,7 @@ export class Parts {
   storeParts(): LayerStoreParts {
     const {
       paths,
+      place,
       metadata,
       sweeper,
       liveness,
@@ -173,6 +178,7 @@ export class Parts {
     const { whiteouts } = format;
     return {
       paths,
+      place,
       metadata,
       sweeper,
       liveness,
@@ -257,7 +263,8 @@ export class Parts {
 
   /** Sets space aside again that was given up, when there is room. */
   restoreReserve(): void {
-    if (this.options.records !== 'memory' && this.readOnly === undefined) this.reserve.ensure();
+    if (this.options.records === 'memory' || this.readOnly !== undefined || !this.place.isInPlace) return;
+    this.reserve.ensure();
   }
 
   /** Gives up the pulls that were requested in the background, and those of requests that have not had their turn yet. */

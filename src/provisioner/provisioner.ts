@@ -3,6 +3,7 @@ import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../check-options.js';
 import { crashPoint } from '../crash-points.js';
+import { machineError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import type { RuntimeConfig } from '../image/image-config.js';
@@ -73,7 +74,7 @@ export class Provisioner {
   readonly root: string;
 
   readonly #parts: Parts;
-  readonly #operations = new Operations();
+  readonly #operations = new Operations(() => this.#parts.place.require());
 
   /**
    * Opens a store, making it when there is none, unless told not to (`create`). It must be this user's own: see `openRoot`. One that fails leaves nothing that
@@ -82,7 +83,11 @@ export class Provisioner {
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
     checkOptions('open', o.PROVISIONER_OPTIONS, options);
-    return new Provisioner(await Parts.open(options));
+    try {
+      return new Provisioner(await Parts.open(options));
+    } catch (error) {
+      throw machineError(error, 'open the store');
+    }
   }
 
   private constructor(parts: Parts) {
