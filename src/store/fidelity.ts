@@ -2,6 +2,7 @@ import type { ProvisionerEmitter } from '../events.js';
 import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { Marks } from '../tree/marks.js';
+import { cutTimes } from './kept-times.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import type { StoreFormat } from './store-format.js';
 
@@ -55,6 +56,7 @@ export class Fidelity {
   readonly #parts: FidelityParts;
   #known: { readonly degradation: Degradation | undefined } | undefined;
   #told = false;
+  #timesTried = false;
 
   constructor(parts: FidelityParts) {
     this.#parts = parts;
@@ -72,12 +74,13 @@ export class Fidelity {
   }
 
   /**
-   * To be called before layers are written: warns, once, that they will be less than they could be.
+   * To be called before layers are written: warns, once, that they will be less than they could be, and of times that the file system cuts.
    * @throws ProvisionerError `ERR_NATIVE_MISSING` where that is so because native system calls are missing, unless that was allowed;
    *   as `Marks.require`
    */
   beforeLayers(): void {
     this.#parts.marks.require('write layers');
+    this.#tellCutTimes();
     if (this.#told) return;
     const degradation = this.degradation();
     const { syscalls, allowDegraded, events } = this.#parts;
@@ -86,6 +89,19 @@ export class Fidelity {
     this.#told = true;
     const code = syscalls().kind === 'native' ? 'STORE_DEGRADED' : 'NATIVE_MISSING';
     events.emit('warning', { code, message: `${degradation.reason}; ${degradation.hint}`, details: {} });
+  }
+
+  #tellCutTimes(): void {
+    if (this.#timesTried) return;
+    this.#timesTried = true;
+    const { tryIn, syscalls, events } = this.#parts;
+    const losses = cutTimes(tryIn(), syscalls());
+    if (losses === undefined) return;
+    events.emit('warning', {
+      code: 'TIMES_CUT',
+      message: `the file system of this store cannot keep the times of files as images have them: ${losses}; one that can is made by \`mkfs.ext4 -I 256\``,
+      details: {},
+    });
   }
 
   #find(): Degradation | undefined {

@@ -17,7 +17,11 @@ describeWith(['root', 'mount'], 'a read-only bind mount', () => {
     ['the calls of Linux 5.12', mountBindReadOnly],
     ['those before', mountBindClassic],
   ] as const)('made with %s forbids what the mount forbids that it shows, and no more', (_, bind) => {
-    for (const flags of [['nosuid', 'nodev', 'noexec', 'noatime'], ['nodev', 'relatime'], ['noexec', 'nosymfollow', 'relatime']]) {
+    for (const flags of [
+      ['nosuid', 'nodev', 'noexec', 'noatime'],
+      ['nodev', 'relatime'],
+      ['noexec', 'nosymfollow', 'relatime'],
+    ]) {
       const system = mountFileSystem('tmpfs');
       system.remount(...flags);
       const [source, target] = ['source', 'target'].map((name) => join(system.path, name)) as [string, string];
