@@ -19,6 +19,8 @@ export type ErrorCode =
   | 'ERR_CONTAINER_GONE'
   | 'ERR_CONTAINER_FOREIGN'
   | 'ERR_CONTAINER_ELSEWHERE'
+  | 'ERR_STORE_NOT_FOUND'
+  | 'ERR_STORE_REPLACED'
   | 'ERR_STORE_FORMAT'
   | 'ERR_STORE_DAMAGED'
   | 'ERR_STORE_BUSY'
@@ -54,7 +56,9 @@ export type ErrorCode =
   | 'ERR_BACKEND_LIMIT'
   | 'ERR_NATIVE_MISSING'
   | 'ERR_PERMISSION'
+  | 'ERR_READ_ONLY'
   | 'ERR_NO_SPACE'
+  | 'ERR_NO_DESCRIPTORS'
   | 'ERR_IO'
   | 'ERR_WORKER_DIED'
   // The caller changed its mind
@@ -127,10 +131,23 @@ export function firstLine(error: unknown): string {
   return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
 }
 
+/** Of an operation that found no descriptor left: this process has as many open as it may (`EMFILE`), or the machine has (`ENFILE`). */
+export function noDescriptors(what: string, code: 'EMFILE' | 'ENFILE', cause: unknown): ProvisionerError {
+  const whose = code === 'EMFILE' ? 'this process has' : 'the machine has';
+  return new ProvisionerError('ERR_NO_DESCRIPTORS', `cannot ${what}: ${whose} as many files open as allowed`, {
+    cause,
+    hint:
+      code === 'EMFILE'
+        ? 'allow the process more (`ulimit -n 4096`, `LimitNOFILE=` of its unit), or fewer `workers`; then try again'
+        : 'allow the machine more (`sysctl fs.file-max`), or look for a program that leaves files open; then try again',
+    details: { errno: code },
+  });
+}
+
 /**
  * Wraps a failed file operation, so that every path of the product tells the same story about it.
  * @param action what was being done, as the middle of a sentence: `read the blob`
- * @returns the error itself when it is already ours; else `ERR_NO_SPACE`, `ERR_PERMISSION` or `ERR_IO`
+ * @returns the error itself when it is already ours; else `ERR_NO_SPACE`, `ERR_NO_DESCRIPTORS`, `ERR_READ_ONLY`, `ERR_PERMISSION` or `ERR_IO`
  */
 export function fileError(error: unknown, action: string, path: string): ProvisionerError {
   if (error instanceof ProvisionerError) return error;
@@ -144,7 +161,15 @@ export function fileError(error: unknown, action: string, path: string): Provisi
       details,
     });
   }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+  if (code === 'EMFILE' || code === 'ENFILE') return noDescriptors(`${action} at ${path}`, code, error);
+  if (code === 'EROFS') {
+    return new ProvisionerError('ERR_READ_ONLY', `cannot ${action} at ${path}: its file system is read-only`, {
+      cause: error,
+      hint: 'mount it for writing (`mount -o remount,rw …`); the kernel also makes it read-only after errors of the disk, see `dmesg`',
+      details,
+    });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
     return new ProvisionerError('ERR_PERMISSION', `not permitted to ${action} at ${path}: ${reason}`, {
       cause: error,
       hint: 'check who owns it, or choose another store with --root',
@@ -152,6 +177,15 @@ export function fileError(error: unknown, action: string, path: string): Provisi
     });
   }
   return new ProvisionerError('ERR_IO', `cannot ${action} at ${path}: ${reason}`, { cause: error, details });
+}
+
+/** Tells what the machine is short of, or does not allow, wherever it came to light; any other error comes back as it is. @param what as an infinitive */
+export function machineError(error: unknown, what: string): unknown {
+  const code = systemCode(error);
+  if (code === 'EMFILE' || code === 'ENFILE') return noDescriptors(what, code, error);
+  const { path } = error as NodeJS.ErrnoException;
+  if (code === 'EROFS' || code === 'ENOSPC' || code === 'EDQUOT') return fileError(error, what, path ?? 'the store');
+  return error;
 }
 
 /** Throws `ERR_ABORTED` when the caller has given up. */

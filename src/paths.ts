@@ -1,7 +1,8 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { directoryFrom, homeDirectory } from './config.js';
 import { ProvisionerError } from './errors.js';
 import { digestHex, isDigest, type LayerId } from './image/digest.js';
+import { absolutePath } from './working-directory.js';
 
 /**
  * The store on disk, drawn once. Every other file asks here, so that a path has one spelling.
@@ -32,8 +33,9 @@ export class StorePaths {
   /** Absolute. */
   readonly root: string;
 
+  /** @throws ProvisionerError `ERR_BAD_OPTION` for a relative path from a working directory that has been deleted */
   constructor(root: string) {
-    this.root = resolve(root);
+    this.root = absolutePath(root);
   }
 
   get format(): string {

@@ -7,7 +7,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
 const BOTTOM =
-  'errors config crash-points unhurried check-document check-options foreign-file own-files native-loading';
+  'errors config crash-points unhurried check-document check-options foreign-file own-files native-loading working-directory';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal zstd`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
@@ -23,6 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'foreign-file': 'errors',
   'own-files': '',
   'native-loading': '',
+  'working-directory': 'errors',
   //
   image: BOTTOM,
   //

@@ -67,8 +67,12 @@ async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): P
     await metadata.releaseLayerClaims(liveness.identity, [id]);
     return false;
   } catch (error) {
-    // Asking writes, for which a full disk has no room.
-    if (isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_STORE_BUSY')) return false;
+    // Asking writes, for which a full disk has no room, and a read-only one none at all. Then the lease of the pull tells as well, unless it stores a seam.
+    if (isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_STORE_BUSY', 'ERR_READ_ONLY')) {
+      return (await metadata.listLeases()).some(
+        ({ layers, process }) => layers.includes(id) && liveness.isAlive(process),
+      );
+    }
     throw error;
   }
 }

@@ -32,14 +32,15 @@ export async function withSession(
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
   const { json = false, quiet = false, debug = false, owner, leaveSweep = false } = flags;
-  const { unsafeNoSync = false, allowDegraded = false } = flags;
+  const { unsafeNoSync = false, allowDegraded = false, allowOtherFiles = false, create = false } = flags;
   const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
   const lockTimeout = flags.lockTimeout === undefined ? undefined : parseAge(flags.lockTimeout, '--lock-timeout');
   const output = new Output({ stdout, stderr, json, quiet, debug });
   const failures = new Failures(output, signal);
   try {
-    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, allowDegraded, lockTimeout });
+    const making = { create, allowDegraded, allowOtherFiles };
+    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, lockTimeout, ...making });
     showEvents(provisioner, { output, stderr, show, signal });
     try {
       const unsuccessful = () => failures.note();

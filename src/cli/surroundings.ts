@@ -20,11 +20,14 @@ export interface GlobalFlags {
   readonly debug?: boolean;
   readonly unsafeNoSync?: boolean;
   readonly allowDegraded?: boolean;
+  readonly allowOtherFiles?: boolean;
   /** An age. */
   readonly lockTimeout?: string;
 }
 
 export interface StoreFlags {
+  /** Make a store where there is none: for commands that put something into one. Default: false, and that is refused. */
+  readonly create?: boolean | undefined;
   /** Leave what is not deleted yet to a later sweep when the store is closed. Default: false. */
   readonly leaveSweep?: boolean | undefined;
   /** How pulls are shown on stderr. Default: `bar` on a terminal, else `plain`; `none` with `--json`. */

@@ -40,7 +40,7 @@ export class KernelLifeLocks implements LifeLocks {
   }
 
   isHeld(path: string): boolean {
-    const file = this.#openExisting(path);
+    const file = this.#openExisting(path, true);
     if (file === undefined) return false;
     if (file === 'unknown') return true;
     try {
@@ -53,7 +53,7 @@ export class KernelLifeLocks implements LifeLocks {
   }
 
   removeUnheld(path: string): boolean {
-    const file = this.#openExisting(path);
+    const file = this.#openExisting(path, false);
     if (file === undefined) return true;
     if (file === 'unknown') return false;
     try {
@@ -68,9 +68,9 @@ export class KernelLifeLocks implements LifeLocks {
   }
 
   /** @returns undefined when it is not there; `unknown` when it may be (another user's, no descriptor left, …) */
-  #openExisting(path: string): LockFile | 'unknown' | undefined {
+  #openExisting(path: string, readOnly: boolean): LockFile | 'unknown' | undefined {
     try {
-      return this.#syscalls().openLockFile(path, { create: false });
+      return this.#syscalls().openLockFile(path, { create: false, readOnly });
     } catch (error) {
       return systemCode(error) === 'ENOENT' ? undefined : 'unknown';
     }

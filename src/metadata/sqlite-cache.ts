@@ -19,6 +19,8 @@ export class SqliteCache {
 
   /** Call it inside `read` or `write`. @param ask whose answer nobody may change; `undefined` is not kept */
   get<Answer>(key: string, ask: () => Answer): Answer {
+    // A database that is read elsewhere may be exchanged for another one, whose versions are counted anew.
+    if (this.#db.isReadOnly) return ask();
     const version = this.#db.statement<[], number>('PRAGMA data_version').pluck().get() ?? -1;
     if (version !== this.#version || this.#entries.size >= MOST_ENTRIES) this.clear();
     this.#version = version;

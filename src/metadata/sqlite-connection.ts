@@ -5,15 +5,18 @@ import type { Database, Statement } from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
 import { makeOwnFile } from '../own-files.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
+import { ReadOnlyDatabase } from './read-only-database.js';
 import { storeClosed } from './record-errors.js';
 import { sqliteDriver } from './sqlite-driver.js';
-import { databaseError, isBusy, storeBusy } from './sqlite-errors.js';
+import { databaseError, isBusy, recordsReadOnly, storeBusy } from './sqlite-errors.js';
 
 export interface SqliteOptions {
   /** How long a call waits for other processes that are writing, in milliseconds. Default: 10 000. */
   readonly busyTimeout?: number;
   /** Whether a commit reaches the device before it is reported. Default: true. */
   readonly durable?: boolean;
+  /** Nothing is made or written, and every `write` fails with `ERR_READ_ONLY`. Default: false. */
+  readonly readOnly?: boolean;
   /** Called within the transaction that makes the tables. */
   readonly onCreated?: (connection: SqliteConnection) => void;
 }
@@ -33,7 +36,7 @@ const LONGEST_PAUSE = 25;
  * loop: a busy database is asked again after a pause.
  */
 export class SqliteConnection {
-  readonly #database: Database;
+  readonly #opened: Database | ReadOnlyDatabase;
   readonly #path: string;
   readonly #busyTimeout: number;
   readonly #durable: boolean;
@@ -42,11 +45,11 @@ export class SqliteConnection {
   #open = true;
 
   private constructor(
-    database: Database,
+    opened: Database | ReadOnlyDatabase,
     path: string,
     { busyTimeout = DEFAULT_BUSY_TIMEOUT, durable = true }: SqliteOptions,
   ) {
-    this.#database = database;
+    this.#opened = opened;
     this.#path = path;
     this.#busyTimeout = busyTimeout;
     this.#durable = durable;
@@ -55,14 +58,24 @@ export class SqliteConnection {
   /** Opens the database, makes it when it is not there, and brings an older one up to date. */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteConnection> {
     const path = resolve(file);
-    const connection = new SqliteConnection(openFile(path), path, options);
+    const opened = options.readOnly ? await openReadOnly(path, options) : openFile(path);
+    const connection = new SqliteConnection(opened, path, options);
     try {
-      await connection.#prepareFile(options);
+      if (!options.readOnly) await connection.#prepareFile(options);
       return connection;
     } catch (error) {
       connection.close();
       throw error;
     }
+  }
+
+  /** Whether nothing can be written by this connection. */
+  get isReadOnly(): boolean {
+    return this.#opened instanceof ReadOnlyDatabase;
+  }
+
+  get #database(): Database {
+    return this.#opened instanceof ReadOnlyDatabase ? this.#opened.database : this.#opened;
   }
 
   /** A statement of this database. Use it only inside `read` or `write`. */
@@ -77,11 +90,15 @@ export class SqliteConnection {
 
   /** Runs `question`, which asks with one statement: SQLite makes that a transaction of its own. */
   async read<Answer>(question: () => Answer): Promise<Answer> {
-    return this.#patiently(question);
+    return this.#patiently(() => {
+      if (this.#opened instanceof ReadOnlyDatabase && this.#opened.renew()) this.#statements.clear();
+      return question();
+    });
   }
 
   /** Runs `change` in one transaction: when it throws, nothing of it has happened. It may run more than once. */
   async write<Result>(change: () => Result): Promise<Result> {
+    if (this.isReadOnly) throw recordsReadOnly(this.#path);
     // At once with the write lock: a transaction that began with a read could be refused at its first write.
     return this.#patiently(() => this.#transaction('BEGIN IMMEDIATE', change));
   }
@@ -91,7 +108,7 @@ export class SqliteConnection {
    * next `write`, and does not wait for the disk.
    */
   async writeForTheLiving<Result>(change: () => Result): Promise<Result> {
-    if (!this.#durable) return this.write(change);
+    if (!this.#durable || this.isReadOnly) return this.write(change);
     return this.#patiently(() => {
       // With a write-ahead log this commit is then not synced; a checkpoint still is. It can be changed between transactions only.
       this.statement('PRAGMA synchronous = NORMAL').run();
@@ -108,7 +125,7 @@ export class SqliteConnection {
     if (!this.#open) return;
     this.#open = false;
     this.#statements.clear();
-    this.#database.close();
+    this.#opened.close();
   }
 
   #transaction<Result>(begin: 'BEGIN IMMEDIATE' | 'BEGIN DEFERRED', body: () => Result): Result {
@@ -124,20 +141,11 @@ export class SqliteConnection {
     }
   }
 
-  async #patiently<Result>(attempt: () => Result): Promise<Result> {
-    let started: number | undefined;
-    for (let tries = 0; ; tries++) {
+  #patiently<Result>(attempt: () => Result): Promise<Result> {
+    return patiently(this.#path, this.#busyTimeout, () => {
       if (!this.#open) throw storeClosed();
-      try {
-        return attempt();
-      } catch (error) {
-        if (!isBusy(error)) throw databaseError(error, this.#path);
-        started ??= performance.now();
-        const waited = performance.now() - started;
-        if (waited >= this.#busyTimeout) throw storeBusy(this.#path, waited, error);
-        await sleep(Math.min(pause(tries), this.#busyTimeout - waited));
-      }
-    }
+      return attempt();
+    });
   }
 
   async #prepareFile({ durable = true, onCreated }: SqliteOptions): Promise<void> {
@@ -153,6 +161,26 @@ export class SqliteConnection {
       if (made) onCreated?.(this);
     });
   }
+}
+
+/** Asks a busy database again after a pause. @throws in this project's words */
+async function patiently<Result>(path: string, busyTimeout: number, attempt: () => Result): Promise<Result> {
+  let started: number | undefined;
+  for (let tries = 0; ; tries++) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!isBusy(error)) throw databaseError(error, path);
+      started ??= performance.now();
+      const waited = performance.now() - started;
+      if (waited >= busyTimeout) throw storeBusy(path, waited, error);
+      await sleep(Math.min(pause(tries), busyTimeout - waited));
+    }
+  }
+}
+
+function openReadOnly(path: string, { busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions): Promise<ReadOnlyDatabase> {
+  return patiently(path, busyTimeout, () => new ReadOnlyDatabase(path));
 }
 
 /** Grows to the longest one, each a little different so that waiting processes do not march in step. */

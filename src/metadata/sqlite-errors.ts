@@ -1,6 +1,6 @@
-import { statfsSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type ErrorDetails, ProvisionerError } from '../errors.js';
+import { type ErrorDetails, noDescriptors, ProvisionerError, systemCode } from '../errors.js';
 
 /** SQLite's extended result code as text (`SQLITE_BUSY_SNAPSHOT`); undefined for any other error. */
 function resultCode(error: unknown): string | undefined {
@@ -17,12 +17,32 @@ export function isBusy(error: unknown): boolean {
   return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL)/.test(code);
 }
 
+/** Of a change to records that were opened for reading only. */
+export function recordsReadOnly(path: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_READ_ONLY', `the records at ${path} can only be read`, {
+    cause,
+    hint: 'mount the store for writing, or give its owner the right to write',
+    details: { path },
+  });
+}
+
 export function storeBusy(path: string, waited: number, cause: unknown): ProvisionerError {
   return new ProvisionerError('ERR_STORE_BUSY', `the records at ${path} were busy for ${Math.round(waited)} ms`, {
     cause,
     hint: 'another process is writing the store without a pause; try again, or look for one that is stopped',
     details: { path, waited: Math.round(waited) },
   });
+}
+
+/** SQLite says neither that there is no descriptor left nor that the file system has become read-only. */
+function machineCode(path: string): string | undefined {
+  try {
+    accessSync(path, constants.W_OK);
+    closeSync(openSync(dirname(path), constants.O_RDONLY));
+    return undefined;
+  } catch (error) {
+    return systemCode(error);
+  }
 }
 
 function hasFreeInodes(path: string): boolean {
@@ -46,6 +66,12 @@ export function databaseError(error: unknown, path: string): unknown {
       hint: 'move the whole store away and start with an empty one, or put the file back from a backup',
       details,
     });
+  }
+  if (/^SQLITE_(?:CANTOPEN|IOERR|READONLY)/.test(code)) {
+    const beneath = machineCode(path);
+    if (beneath === 'EROFS') return recordsReadOnly(path, error);
+    if (beneath === 'EMFILE' || beneath === 'ENFILE')
+      return noDescriptors(`open the records at ${path}`, beneath, error);
   }
   // The shared-memory file of the log cannot grow either when the disk is full, and has a code of its own.
   // Without a free inode the log cannot be made, and SQLite does not say why.

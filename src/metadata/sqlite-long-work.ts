@@ -11,6 +11,8 @@ export interface RecordsPlace {
   readonly path: string;
   /** Whether what has been reported survives a power cut. */
   readonly durable: boolean;
+  /** Default: false. */
+  readonly readOnly?: boolean;
 }
 
 export interface RemovalRequest extends RecordsPlace {
@@ -35,10 +37,10 @@ export async function verifyRecords(place: RecordsPlace): Promise<string[]> {
 }
 
 async function onDatabase<Result>(
-  { path, durable }: RecordsPlace,
+  { path, durable, readOnly = false }: RecordsPlace,
   work: (db: SqliteConnection) => Promise<Result>,
 ): Promise<Result> {
-  const db = await SqliteConnection.open(path, { durable });
+  const db = await SqliteConnection.open(path, { durable, readOnly });
   try {
     return await work(db);
   } finally {

@@ -46,6 +46,8 @@ export interface SqliteMetadataManagerOptions {
   readonly busyTimeout?: number;
   /** Whether what has been reported survives a power cut. Default: true. */
   readonly durable?: boolean;
+  /** Nothing is made or written; whatever would fails with `ERR_READ_ONLY`. Default: false. */
+  readonly readOnly?: boolean;
   /** Asked when the records are made: false when the store has something in it, so that records must have been lost. Default: true. */
   readonly isStoreEmpty?: () => boolean;
   /** Takes what would keep the event loop for long. Default: it is done here. */

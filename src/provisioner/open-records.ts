@@ -30,8 +30,12 @@ export async function checkRecords(paths: StorePaths, kind: RecordsKind): Promis
   sqliteDriver();
 }
 
-/** @param durable whether what has been reported survives a power cut */
-export async function openRecords(paths: StorePaths, kind: RecordsKind, durable: boolean): Promise<MetadataManager> {
+/** @param access `durable`: whether what has been reported survives a power cut; `readOnly`: nothing is made or written */
+export async function openRecords(
+  paths: StorePaths,
+  kind: RecordsKind,
+  access: { readonly durable: boolean; readonly readOnly: boolean },
+): Promise<MetadataManager> {
   if (kind === 'memory') {
     const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
     return new MemoryMetadataManager();
@@ -39,8 +43,8 @@ export async function openRecords(paths: StorePaths, kind: RecordsKind, durable:
   const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
   const isStoreEmpty = () => readdirSync(paths.layers).length === 0 && readdirSync(paths.containers).length === 0;
   return SqliteMetadataManager.open(paths.metadata, {
-    durable,
+    ...access,
     isStoreEmpty,
-    longWork: longWorkOn({ path: paths.metadata, durable }),
+    longWork: longWorkOn({ path: paths.metadata, ...access }),
   });
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { ProvisionerError } from '../errors.js';
+import { machineError, ProvisionerError } from '../errors.js';
 
 /** So many operations are begun before others in the process get a turn, and fewer need not be counted: each works for some tenths of a millisecond before it first waits for anything. */
 const AT_ONCE = 16;
@@ -15,16 +15,24 @@ export class Operations {
   /** Begun since others had a turn, while there are many. */
   #begun = 0;
   #nextTurn: Promise<void> | undefined;
+  readonly #require: () => void;
 
-  /** @throws ProvisionerError `ERR_CLOSED`, and what `work` throws */
+  /** @param require throws where no work can be done now */
+  constructor(require: () => void = () => {}) {
+    this.#require = require;
+  }
+
+  /** @throws ProvisionerError `ERR_CLOSED`, what `require` throws, and what `work` throws, whose failures that are the machine's are told as such */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
     // Those that wait for a turn are among them, so nobody overtakes them.
     const atOnce = this.#running.size < AT_ONCE && this.#nextTurn === undefined;
-    const operation = atOnce ? work() : this.#paced(work);
+    const operation = atOnce ? this.#begin(work) : this.#paced(work);
     this.#running.add(operation);
     try {
       return await operation;
+    } catch (error) {
+      throw this.#told(error);
     } finally {
       this.#running.delete(operation);
     }
@@ -46,7 +54,22 @@ export class Operations {
     while (this.#begun >= AT_ONCE) await this.#turn();
     this.#begun++;
     void this.#turn();
+    return this.#begin(work);
+  }
+
+  async #begin<T>(work: () => Promise<T>): Promise<T> {
+    this.#require();
     return work();
+  }
+
+  /** What was the matter in the end: of work that was begun in its place, that it has lost it meanwhile. */
+  #told(error: unknown): unknown {
+    try {
+      this.#require();
+    } catch (beneath) {
+      return beneath;
+    }
+    return machineError(error, 'do what was asked');
   }
 
   #turn(): Promise<void> {

@@ -22,8 +22,12 @@ import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-opt
 /* Each type of options stands with the table that it is checked by; `PruneOptions`, `RegistryOptions` and `PullLimits` stand where they are used. */
 
 export interface ProvisionerOptions {
-  /** The store's directory, made when missing. Default: `/var/lib/provisioner` for root, else `$XDG_DATA_HOME/provisioner`. */
+  /** The store's directory. Default: `/var/lib/provisioner` for root, else `$XDG_DATA_HOME/provisioner`. */
   readonly root?: string | undefined;
+  /** Make a store where there is none. Default: true; false refuses (`ERR_STORE_NOT_FOUND`) and makes nothing, for programs that only look. */
+  readonly create?: boolean | undefined;
+  /** Make one in a directory that has other things in it, too. Default: false, and that is refused (`ERR_STORE_NOT_FOUND`). */
+  readonly allowOtherFiles?: boolean | undefined;
   /** Who the containers made here belong to, so that agents that share a store recover only their own. Default: `default`. */
   readonly owner?: string | undefined;
   /** How rootfses are made when a call does not say. Default: `auto`, the best that works here. */
@@ -62,6 +66,8 @@ const backend = oneOf('auto', ...BACKEND_NAMES);
 
 export const PROVISIONER_OPTIONS: OptionTable<ProvisionerOptions> = {
   root: path,
+  create: flag,
+  allowOtherFiles: flag,
   owner: textOf(1, 255),
   backend,
   workers: whole(1, 64),

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { CheckParts } from '../check/check-parts.js';
@@ -20,13 +21,15 @@ import type { Pruner } from '../prune/pruner.js';
 import { DiskSync } from '../store/disk-sync.js';
 import { Fidelity } from '../store/fidelity.js';
 import { findImage } from '../store/find-image.js';
+import { findStore, type ReadOnlyStore } from '../store/find-store.js';
 import type { ImageStore } from '../store/image-store.js';
 import type { LayerStoreParts } from '../store/layer-store.js';
-import { openStoreDirectoryWhenFree } from '../store/open-store-directory.js';
+import { openStoreDirectoryReadOnly, openStoreDirectoryWhenFree } from '../store/open-store-directory.js';
 import { OwnerWitness } from '../store/owner-witness.js';
 import { Registries } from '../store/registries.js';
 import { Reserve } from '../store/reserve.js';
 import type { StoreFormat } from '../store/store-format.js';
+import { StorePlace } from '../store/store-place.js';
 import { Sweeper } from '../store/sweeper.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import type { LockFile } from '../syscalls/lock-file.js';
@@ -56,6 +59,10 @@ export class Parts {
   readonly directories: RootfsDirectories;
   readonly liveness: Liveness;
   readonly reserve: Reserve;
+  /** Whether the root still leads to the store that was opened. */
+  readonly place: StorePlace;
+  /** Why nothing can be written to the store. */
+  readonly readOnly: ReadOnlyStore | undefined;
   readonly marks: Marks;
   readonly witness: OwnerWitness;
   readonly fidelity: Fidelity;
@@ -78,35 +85,39 @@ export class Parts {
 
   /**
    * @param options checked
-   * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
+   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions): Promise<Parts> {
     const { workers = defaultWorkers(), owner = 'default' } = options;
     const paths = new StorePaths(options.root ?? defaultRoot());
-    const { format, metadata, liveness, reserve } = await openStore(paths, options);
-    return new Parts(options, { paths, format, metadata, liveness, reserve, owner, workers });
+    const opened = await openStore(paths, options);
+    return new Parts(options, { paths, ...opened, owner, workers });
   }
 
   private constructor(
     options: ProvisionerOptions,
-    opened: Pick<Parts, 'paths' | 'format' | 'metadata' | 'liveness' | 'reserve' | 'owner'> & {
-      readonly workers: number;
-    },
+    opened: Pick<Parts, 'paths' | 'owner' | OpenedParts> & { readonly workers: number },
   ) {
-    const { paths, format, metadata, liveness, reserve, owner, workers } = opened;
+    const { paths, format, metadata, liveness, reserve, readOnly, owner, workers } = opened;
     this.options = options;
     this.paths = paths;
     this.format = format;
     this.metadata = metadata;
     this.liveness = liveness;
     this.reserve = reserve;
+    this.readOnly = readOnly;
+    this.place = new StorePlace(paths.root);
     this.owner = owner;
     this.pool = new WorkerPool(workers);
     this.sweeper = new Sweeper(paths, this.events);
     setMaxListeners(0, this.#givingUp.signal);
     this.disk = new DiskSync(paths.staging, this.pool, options.unsafeNoSync !== true);
     this.registries = new Registries(this.events);
-    const tryIn = () => join(paths.staging, transientName(PROBE, liveness.identity));
+    // What this process may do with marks can be found out on another file system too.
+    const tryIn = () =>
+      readOnly === undefined
+        ? join(paths.staging, transientName(PROBE, liveness.identity))
+        : join(tmpdir(), `provisioner-${PROBE}-`);
     this.witness = new OwnerWitness(paths.owners, tryIn);
     const owners = () => this.witness.outOfReach();
     this.marks = new Marks({ format: format.whiteouts, tryIn, syscalls: loadSyscalls, owners });
@@ -120,7 +131,7 @@ export class Parts {
       events: this.events,
     });
     this.directories = new RootfsDirectories(paths, this.sweeper, loadSyscalls);
-    const lockFile = () => openLockFile(paths, options.records ?? 'sqlite');
+    const lockFile = () => openLockFile(paths, options.records ?? 'sqlite', readOnly !== undefined);
     this.storeLock = new StoreLock(lockFile, {
       onLongWait: warnOfWait(this.events),
       timeout: options.lockTimeout,
@@ -154,6 +165,7 @@ export class Parts {
   storeParts(): LayerStoreParts {
     const {
       paths,
+      place,
       metadata,
       sweeper,
       liveness,
@@ -171,6 +183,7 @@ export class Parts {
     const { whiteouts } = format;
     return {
       paths,
+      place,
       metadata,
       sweeper,
       liveness,
@@ -244,9 +257,20 @@ export class Parts {
     return this.#recovery;
   }
 
+  /** Stands before work that writes. @param deed as an infinitive @throws ProvisionerError `ERR_READ_ONLY` */
+  requireWritable(deed: string): void {
+    if (this.readOnly === undefined) return;
+    const { reason, hint } = this.readOnly;
+    throw new ProvisionerError('ERR_READ_ONLY', `cannot ${deed}: ${reason}`, {
+      hint,
+      details: { path: this.paths.root },
+    });
+  }
+
   /** Sets space aside again that was given up, when there is room. */
   restoreReserve(): void {
-    if (this.options.records !== 'memory') this.reserve.ensure();
+    if (this.options.records === 'memory' || this.readOnly !== undefined || !this.place.isInPlace) return;
+    this.reserve.ensure();
   }
 
   /** Gives up the pulls that were requested in the background, and those of requests that have not had their turn yet. */
@@ -283,23 +307,30 @@ function lifeLocks(records: 'sqlite' | 'memory'): LifeLocks {
   return records === 'memory' ? new InProcessLifeLocks() : new SqliteLifeLocks();
 }
 
+/** What of the parts comes of opening a store. */
+type OpenedParts = 'format' | 'metadata' | 'liveness' | 'reserve' | 'readOnly';
+
 /** What is on disk. A failed opening leaves nothing that it has made, and only one that has all decides what a new store is like. */
-async function openStore(
-  paths: StorePaths,
-  options: ProvisionerOptions,
-): Promise<Pick<Parts, 'format' | 'metadata' | 'liveness' | 'reserve'>> {
-  const { records = 'sqlite', allowDegraded = false } = options;
+async function openStore(paths: StorePaths, options: ProvisionerOptions): Promise<Pick<Parts, OpenedParts>> {
+  const { records = 'sqlite', allowDegraded = false, create = true, allowOtherFiles = false } = options;
+  const readOnly = findStore(paths, { create, allowOtherFiles });
   await checkRecords(paths, records);
   const liveness = Liveness.in(paths.alive, new LazyLifeLocks(() => lifeLocks(records)));
+  const access = { durable: options.unsafeNoSync !== true, readOnly: readOnly !== undefined };
+  if (readOnly !== undefined) {
+    const format = openStoreDirectoryReadOnly(paths);
+    const metadata = await openRecords(paths, records, access);
+    return { format, metadata, liveness, reserve: new Reserve(paths), readOnly };
+  }
   const directory = await openStoreDirectoryWhenFree(paths, loadSyscalls, liveness, { allowDegraded });
   const reserve = new Reserve(paths);
   let metadata: MetadataManager | undefined;
   try {
-    metadata = await reserve.freeing(() => openRecords(paths, records, options.unsafeNoSync !== true));
+    metadata = await reserve.freeing(() => openRecords(paths, records, access));
     crashPoint('open.recordsMade');
     const format = directory.complete();
     if (records === 'sqlite') reserve.ensure();
-    return { format, metadata, liveness, reserve };
+    return { format, metadata, liveness, reserve, readOnly };
   } catch (error) {
     await metadata?.close();
     directory.undo();
@@ -308,12 +339,14 @@ async function openStore(
 }
 
 /** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */
-function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory'): LockFile | undefined {
+function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory', readOnly: boolean): LockFile | undefined {
   if (records === 'memory') return undefined;
   try {
-    return loadSyscalls().openLockFile(paths.lock);
+    return loadSyscalls().openLockFile(paths.lock, { readOnly });
   } catch (error) {
-    if (systemCode(error) === 'ENOTSUP') return undefined;
+    const code = systemCode(error);
+    // A store in which nobody has needed it yet has none, and where nothing can be written nobody makes one.
+    if (code === 'ENOTSUP' || (readOnly && code === 'ENOENT')) return undefined;
     throw fileError(error, 'open the lock', paths.lock);
   }
 }

@@ -3,6 +3,7 @@ import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../check-options.js';
 import { crashPoint } from '../crash-points.js';
+import { machineError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import type { RuntimeConfig } from '../image/image-config.js';
@@ -73,15 +74,20 @@ export class Provisioner {
   readonly root: string;
 
   readonly #parts: Parts;
-  readonly #operations = new Operations();
+  readonly #operations = new Operations(() => this.#parts.place.require());
 
   /**
-   * Opens a store, making it when there is none. It must be this user's own: see `openRoot`. One that fails leaves nothing that it has made.
-   * @throws ProvisionerError `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
+   * Opens a store, making it when there is none, unless told not to (`create`). It must be this user's own: see `openRoot`. One that fails leaves nothing that
+   * it has made. A store on which nothing can be written, on a read-only mount or without the right to, can be looked at; each call that would write fails with `ERR_READ_ONLY`.
+   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
     checkOptions('open', o.PROVISIONER_OPTIONS, options);
-    return new Provisioner(await Parts.open(options));
+    try {
+      return new Provisioner(await Parts.open(options));
+    } catch (error) {
+      throw machineError(error, 'open the store');
+    }
   }
 
   private constructor(parts: Parts) {
@@ -92,7 +98,7 @@ export class Provisioner {
 
   /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
   async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
-    return this.#operations.run(async () => {
+    return this.#writing('pull', async () => {
       checkArgument('pull', 'source', text, source);
       const own = takeOptions('pull', o.PULL_IMAGE_OPTIONS, options);
       return (await this.#parts.requests()).pull(source, own);
@@ -118,7 +124,7 @@ export class Provisioner {
    * @param source as for `pull`
    */
   async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
-    return this.#operations.run(async () => {
+    return this.#writing('request an image', async () => {
       checkArgument('request', 'source', text, source);
       const own = takeOptions('request', o.IMAGE_REQUEST_OPTIONS, options);
       return (await this.#parts.requests()).request(source, own);
@@ -147,7 +153,7 @@ export class Provisioner {
   }
 
   #load(input: string | Readable, options: LoadOptions): Promise<PulledImage[]> {
-    return this.#operations.run(async () => {
+    return this.#writing('load', async () => {
       checkArgument('load', 'input', o.LOAD_INPUT, input);
       const own = takeOptions('load', o.LOAD_OPTIONS, options);
       const { name, platform, maxImageBytes, signal } = own;
@@ -179,7 +185,7 @@ export class Provisioner {
 
   /** Gives an image one more name. @returns the name, normalised @throws `ERR_IMAGE_NOT_FOUND`, `ERR_BAD_REFERENCE` */
   async tag(image: string, name: string): Promise<string> {
-    return this.#operations.run(async () => {
+    return this.#writing('give an image a name', async () => {
       checkArgument('tag', 'image', text, image);
       checkArgument('tag', 'name', text, name);
       const normalised = nameToGive(name);
@@ -194,7 +200,7 @@ export class Provisioner {
    * @returns the names taken @throws `ERR_IMAGE_NOT_FOUND`
    */
   async removeNames(image: string): Promise<string[]> {
-    return this.#operations.run(async () => {
+    return this.#writing('remove names', async () => {
       checkArgument('removeNames', 'image', text, image);
       const { metadata } = this.#parts;
       const found = await this.#find(image);
@@ -212,7 +218,7 @@ export class Provisioner {
    * @throws `ERR_CONTAINER_FOREIGN` when the container is another owner's, and what a pull throws
    */
   async provision(containerId: string, image: string, options: ProvisionOptions = {}): Promise<ProvisionedRootfs> {
-    return this.#operations.run(async () => {
+    return this.#writing('provision', async () => {
       checkArgument('provision', 'containerId', text, containerId);
       checkArgument('provision', 'image', text, image);
       const own = takeOptions('provision', o.PROVISION_OPTIONS, options);
@@ -231,7 +237,7 @@ export class Provisioner {
    * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
    */
   async destroy(containerId: string, options: ChangeOptions = {}): Promise<boolean> {
-    return this.#freeing(async () => {
+    return this.#freeing('destroy', async () => {
       checkArgument('destroy', 'containerId', text, containerId);
       const own = takeOptions('destroy', o.CHANGE_OPTIONS, options);
       checkContainerId(containerId);
@@ -241,7 +247,7 @@ export class Provisioner {
 
   /** Keeps an image from every prune, or no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
   async setPinned(image: string, pinned: boolean): Promise<ImageId> {
-    return this.#operations.run(async () => {
+    return this.#writing('pin or unpin', async () => {
       checkArgument('setPinned', 'image', text, image);
       checkArgument('setPinned', 'pinned', flag, pinned);
       const { id } = await this.#find(image);
@@ -258,7 +264,7 @@ export class Provisioner {
    * @throws `ERR_BAD_REFERENCE`, `ERR_CONTAINER_UNTRUSTED`, `ERR_NATIVE_MISSING`
    */
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
-    return this.#freeing(async () => {
+    return this.#freeing(options?.dryRun ? undefined : 'prune', async () => {
       checkArgument('pruneImages', 'excludedImages', listOf(text), excludedImages);
       const own = takeOptions('pruneImages', PRUNE_OPTIONS, options);
       await requireTrust(this.#parts);
@@ -270,7 +276,7 @@ export class Provisioner {
 
   /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */
   async applyPrunePlan(plan: PrunePlan, options: ApplyPlanOptions = {}): Promise<PruneReport> {
-    return this.#freeing(async () => {
+    return this.#freeing('prune', async () => {
       const own = takeOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
       await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).apply(plan, own.signal);
@@ -281,7 +287,7 @@ export class Provisioner {
 
   /** Resolves when everything that has been removed is deleted, or cannot be for now: what is left is in `info().gc`. */
   async swept(): Promise<void> {
-    return this.#operations.run(async () => {
+    return this.#writing('sweep', async () => {
       await this.#parts.sweeper.sweepAll();
       await this.#parts.sweeper.idle();
       this.#parts.restoreReserve();
@@ -300,7 +306,7 @@ export class Provisioner {
 
   /** Puts the store right after a crash or a reboot: see `RecoveryReport`. The sweep of what it retired goes on. */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    return this.#freeing(async () => {
+    return this.#freeing('recover', async () => {
       const own = takeOptions('recover', o.RECOVER_OPTIONS, options);
       for (const id of own.knownContainerIds ?? []) checkContainerId(id);
       const report = await (await this.#parts.recovery()).run(own);
@@ -327,7 +333,7 @@ export class Provisioner {
    * @throws `ERR_ABORTED`; damage is no error, see `CheckReport.sound`
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
-    return this.#freeing(async () => {
+    return this.#freeing(options?.repair ? 'repair' : undefined, async () => {
       const own = takeOptions('check', o.CHECK_OPTIONS, options);
       const { full = false, repair = false, registry, signal } = own;
       await requireRegistryFiles(registry);
@@ -378,8 +384,16 @@ export class Provisioner {
     return findImage(this.#parts.metadata, image);
   }
 
-  /** Runs what frees space, on a full disk too. */
-  async #freeing<T>(work: () => Promise<T>): Promise<T> {
-    return this.#operations.run(() => this.#parts.reserve.freeing(work));
+  /** Runs what writes. @param deed as an infinitive; undefined for what only looks after all */
+  async #writing<T>(deed: string | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#operations.run(async () => {
+      if (deed !== undefined) this.#parts.requireWritable(deed);
+      return work();
+    });
+  }
+
+  /** Runs what frees space, on a full disk too. @param deed as for `#writing` */
+  async #freeing<T>(deed: string | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#writing(deed, () => this.#parts.reserve.freeing(work));
   }
 }

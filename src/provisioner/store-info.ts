@@ -1,7 +1,9 @@
+import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendReport } from '../backends/backends.js';
 import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
 import type { StoreLockState } from '../locks/store-lock.js';
 import type { Degradation } from '../store/fidelity.js';
+import type { ReadOnlyStore } from '../store/find-store.js';
 import type { StoreFormat } from '../store/store-format.js';
 import type { ParkedEntry } from '../store/sweeper.js';
 import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
@@ -13,6 +15,8 @@ export interface StoreInfo {
   readonly root: string;
   readonly format: StoreFormat;
   readonly owner: string;
+  /** Why nothing can be written to it, and what to do about that; undefined where all is well. */
+  readonly readOnly: ReadOnlyStore | undefined;
   /** `native` with koffi on Linux. */
   readonly syscalls: 'native' | 'native-free';
   /** Why they are not native. */
@@ -39,13 +43,14 @@ export interface StoreInfo {
 }
 
 export async function storeInfo(parts: Parts): Promise<StoreInfo> {
-  const { metadata, format, owner, pool, storeLock, paths, sweeper, fidelity } = parts;
+  const { metadata, format, owner, readOnly, pool, storeLock, paths, sweeper, fidelity } = parts;
   const { chooseZstdDecoder } = await import('../unpack/inflate-zstd.js');
   const decoder = chooseZstdDecoder();
   return {
     root: paths.root,
     format,
     owner,
+    readOnly,
     syscalls: loadSyscalls().kind,
     nativeMissing: nativeMissingReason(),
     degradation: fidelity.degradation(),
@@ -54,9 +59,14 @@ export async function storeInfo(parts: Parts): Promise<StoreInfo> {
     zstd: typeof decoder === 'string' ? decoder : 'libzstd',
     zstdMissing: zstdMissingReason(),
     workers: pool.size,
-    backends: (await parts.backends()).report(),
+    backends: readOnly === undefined ? (await parts.backends()).report() : unusable(readOnly),
     ...(await metadata.count()),
     lock: storeLock.state(),
     gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
   };
+}
+
+/** Whichever works elsewhere, none makes anything in a store that can only be read. */
+function unusable({ reason }: ReadOnlyStore): BackendReport[] {
+  return BACKEND_NAMES.map((name) => ({ name, chosen: false, usable: false, reason }));
 }

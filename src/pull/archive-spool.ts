@@ -19,6 +19,7 @@ import { makeOwnFile } from '../own-files.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../unpack/free-space.js';
 import type { CompressedArchive, InflateArchive } from '../unpack/inflate-archive.js';
+import { absolutePath } from '../working-directory.js';
 import { type ArchiveCompression, detectArchiveCompression, SIGNATURE_LENGTH } from './archive-compression.js';
 import { malformedSource, sourceNotFound, truncatedSource } from './source-errors.js';
 
@@ -55,7 +56,7 @@ export interface PlainArchive {
 export async function openPlainArchive(input: ArchiveInput, options: SpoolOptions): Promise<PlainArchive> {
   throwIfAborted(options.signal);
   if (input.kind === 'stream') return await spoolStream(input.stream, 'the archive from the stream', options);
-  const path = resolve(input.path);
+  const path = absolutePath(input.path);
   const label = `the archive ${path}`;
   const opened = await openInput(path, label);
   if (opened.kind === 'pipe') return await spoolStream(opened.stream, label, options);

@@ -1,9 +1,10 @@
 import { type FileHandle, realpath, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fileError, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
 import { LeadsOutError, NotRegularError, openForeignFile } from '../foreign-file.js';
 import { type Digest, digestAlgorithm, digestHex } from '../image/digest.js';
 import { checkDocumentSize, checkLayoutVersion } from '../image/manifest.js';
+import { absolutePath } from '../working-directory.js';
 import { decodeText, FileBlobs, readLocation } from './blob-access.js';
 import { offerOciImages } from './oci-images.js';
 import type { FileLocation, Offer, Puller, PullOptions } from './puller.js';
@@ -26,7 +27,7 @@ export class OciLayoutPuller implements Puller {
   readonly #label: string;
 
   constructor(directory: string) {
-    this.#directory = resolve(directory);
+    this.#directory = absolutePath(directory);
     this.#label = `the OCI layout ${this.#directory}`;
   }
 

@@ -3,6 +3,7 @@ import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { Marks } from '../tree/marks.js';
 import { isOverlayFormat } from '../tree/whiteouts.js';
+import { cutTimes } from './kept-times.js';
 import type { OwnerWitness } from './owner-witness.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import type { StoreFormat } from './store-format.js';
@@ -59,6 +60,7 @@ export class Fidelity {
   readonly #parts: FidelityParts;
   #known: { readonly degradation: Degradation | undefined } | undefined;
   #told = false;
+  #timesTried = false;
 
   constructor(parts: FidelityParts) {
     this.#parts = parts;
@@ -76,13 +78,14 @@ export class Fidelity {
   }
 
   /**
-   * To be called before layers are written: warns, once, that they will be less than they could be.
+   * To be called before layers are written: warns, once, that they will be less than they could be, and of times that the file system cuts.
    * @throws ProvisionerError `ERR_NATIVE_MISSING` where that is so because native system calls are missing, unless that was allowed;
    *   as `Marks.require`
    */
   beforeLayers(): void {
     this.#parts.marks.require('write layers');
     this.#parts.witness.leave();
+    this.#tellCutTimes();
     if (this.#told) return;
     const degradation = this.degradation();
     const { syscalls, allowDegraded, events } = this.#parts;
@@ -91,6 +94,19 @@ export class Fidelity {
     this.#told = true;
     const code = syscalls().kind === 'native' ? 'STORE_DEGRADED' : 'NATIVE_MISSING';
     events.emit('warning', { code, message: `${degradation.reason}; ${degradation.hint}`, details: {} });
+  }
+
+  #tellCutTimes(): void {
+    if (this.#timesTried) return;
+    this.#timesTried = true;
+    const { tryIn, syscalls, events } = this.#parts;
+    const losses = cutTimes(tryIn(), syscalls());
+    if (losses === undefined) return;
+    events.emit('warning', {
+      code: 'TIMES_CUT',
+      message: `the file system of this store cannot keep the times of files as images have them: ${losses}; one that can is made by \`mkfs.ext4 -I 256\``,
+      details: {},
+    });
   }
 
   #find(): Degradation | undefined {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
 import { isProvisionerError } from '../errors.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
@@ -12,6 +11,7 @@ import type { StoredImage } from '../pull/puller.js';
 import { formatSource, type Source } from '../pull/source.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
+import { absolutePath } from '../working-directory.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { findByReference } from './find-image.js';
 import { type PullTerms, pullKey } from './pull-key.js';
@@ -92,7 +92,7 @@ export class ImageStore {
 
   /** Stores all images of an archive. @param input a file's path, or a stream */
   async load(input: ArchiveInput, request: PullRequest): Promise<PulledImage[]> {
-    const source = input.kind === 'file' ? `archive:${resolve(input.path)}` : 'archive:-';
+    const source = input.kind === 'file' ? `archive:${absolutePath(input.path)}` : 'archive:-';
     const pullId = randomUUID();
     const platform = formatPlatform(request.platform);
     const given = (ofSource: readonly string[]) => request.names ?? ofSource;
@@ -210,5 +210,5 @@ export class ImageStore {
 }
 
 function withAbsolutePath(source: Source): Source {
-  return source.transport === 'docker' ? source : { ...source, path: resolve(source.path) };
+  return source.transport === 'docker' ? source : { ...source, path: absolutePath(source.path) };
 }

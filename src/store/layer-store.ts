@@ -23,11 +23,14 @@ import { LayerFlights } from './layer-flights.js';
 import type { PullTracker } from './pull-tracker.js';
 import { type Registries, reportPassedOver } from './registries.js';
 import type { Reserve } from './reserve.js';
+import type { StorePlace } from './store-place.js';
 import type { Sweeper } from './sweeper.js';
 import { UnrecordedLayers } from './unrecorded-layers.js';
 
 export interface LayerStoreParts {
   readonly paths: StorePaths;
+  /** Asked before something is put in a place of the store: a pull takes long. */
+  readonly place: Pick<StorePlace, 'require'>;
   readonly metadata: MetadataManager;
   readonly pool: WorkerPool;
   readonly sweeper: Sweeper;
@@ -221,6 +224,7 @@ export class LayerStore {
       }
       try {
         throwIfAborted(signal);
+        this.#parts.place.require();
         makeDirectories(directory);
         const record = await make(directory, signal);
         if (record === undefined) {
@@ -277,7 +281,8 @@ export class LayerStore {
 
   /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
   async #publish(staged: readonly StagedLayer[]): Promise<void> {
-    const { paths, disk, metadata } = this.#parts;
+    const { paths, place, disk, metadata } = this.#parts;
+    place.require();
     crashPoint('pull.unpacked');
     await disk.all();
     crashPoint('pull.synced');

@@ -13,13 +13,17 @@ import { basename } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
 import { makeDirectories } from '../tree/make-directories.js';
+import { NEW_FILE_SYSTEM } from './find-store.js';
 import { readFormat } from './store-format.js';
 import { asUser, isWritableByOthers, octal, trustedPath, userName } from './trusted-path.js';
 
 /** Bits of a mode that are not for the owner. */
 const OTHERS = 0o077;
-/** What a file system has in its topmost directory when it is new. */
-const NOT_COUNTED = new Set(['lost+found']);
+
+export interface RootOptions {
+  /** It is only looked at, and stays as it is: what others could read of it they still can. Default: false. */
+  readonly readOnly?: boolean;
+}
 
 /**
  * Opens the root directory of a store, making it when it is missing, and sees to it that it is this user's alone. All that works on the store later goes by
@@ -36,7 +40,7 @@ const NOT_COUNTED = new Set(['lost+found']);
  * @param made is given the directories that are made, outermost first, also when it fails in the end
  * @throws ProvisionerError `ERR_PERMISSION`, `ERR_STORE_DAMAGED`, `ERR_IO`; else like Node's `fs`
  */
-export function openRoot(paths: StorePaths, made: string[]): void {
+export function openRoot(paths: StorePaths, made: string[], { readOnly = false }: RootOptions = {}): void {
   const path = trustedPath(paths.root);
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     makeDirectories(path, made);
@@ -44,13 +48,13 @@ export function openRoot(paths: StorePaths, made: string[]): void {
     trustedPath(paths.root);
   }
   if (process.geteuid === undefined) return;
-  const before = closeRoot(paths, path);
-  for (const directory of paths.ownDirectories) closeEntry(directory, 'directory', before);
-  for (const file of paths.ownFiles) closeEntry(file, 'file', before);
+  const before = closeRoot(paths, path, readOnly);
+  for (const directory of paths.ownDirectories) closeEntry(directory, 'directory', before, readOnly);
+  for (const file of paths.ownFiles) closeEntry(file, 'file', before, readOnly);
 }
 
 /** @returns the root as it was */
-function closeRoot(paths: StorePaths, path: string): Stats {
+function closeRoot(paths: StorePaths, path: string, readOnly: boolean): Stats {
   // Looked at before it is opened too, which somebody else's may not be.
   checkOwner(paths.root, lstatSync(path), `the store ${paths.root}`);
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
@@ -59,7 +63,7 @@ function closeRoot(paths: StorePaths, path: string): Stats {
     checkOwner(paths.root, status, `the store ${paths.root}`);
     if ((status.mode & OTHERS) !== 0) {
       checkContents(paths, path, status);
-      fchmodSync(descriptor, withoutOthers(status));
+      if (!readOnly) fchmodSync(descriptor, withoutOthers(status));
     }
     return status;
   } finally {
@@ -70,7 +74,7 @@ function closeRoot(paths: StorePaths, path: string): Stats {
 /** Before others are shut out of a directory: it must be a store's, or become one, and not be /tmp or a home directory. */
 function checkContents(paths: StorePaths, path: string, status: Stats): void {
   const own = new Set(paths.own.map((entry) => basename(entry)));
-  const names = readdirSync(path).filter((name) => !NOT_COUNTED.has(name));
+  const names = readdirSync(path).filter((name) => !NEW_FILE_SYSTEM.has(name));
   const mode = octal(status);
   const foreign = names.find((name) => !own.has(name));
   // Not any file of that name makes a store.
@@ -97,7 +101,7 @@ function checkContents(paths: StorePaths, path: string, status: Stats): void {
 }
 
 /** Right below the root. @param root as it was when the store was opened */
-function closeEntry(path: string, kind: 'directory' | 'file', root: Stats): void {
+function closeEntry(path: string, kind: 'directory' | 'file', root: Stats, readOnly: boolean): void {
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   checkOwner(path, status, path);
@@ -120,6 +124,7 @@ function closeEntry(path: string, kind: 'directory' | 'file', root: Stats): void
       },
     );
   }
+  if (readOnly) return;
   try {
     // Not opened for that: to close a file of SQLite's would drop the locks that this process has on it.
     chmodSync(path, withoutOthers(status));

@@ -6,7 +6,7 @@ import type { Liveness } from '../locks/liveness.js';
 import { PROBE, transientName } from '../locks/process-identity.js';
 import { makeOwnPlace } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import { type Syscalls, syscallError } from '../syscalls/syscalls.js';
 import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { requireNativeCalls } from './fidelity.js';
@@ -109,6 +109,19 @@ export function openStoreDirectory(
       undo();
       throw error;
     }
+  });
+}
+
+/**
+ * As `openStoreDirectory`, of a store that is to be looked at: changes nothing, not even what others may read.
+ * @throws ProvisionerError as that one
+ */
+export function openStoreDirectoryReadOnly(paths: StorePaths): StoreFormat {
+  return told(paths, () => {
+    openRoot(paths, [], { readOnly: true });
+    const format = readFormat(paths);
+    if (format === undefined) throw syscallError('ENOENT', 'open', paths.format);
+    return format;
   });
 }
 

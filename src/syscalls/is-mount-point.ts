@@ -5,7 +5,7 @@ import { loadTreeCalls } from './load-tree-calls.js';
 export function isMountPoint(path: string): boolean {
   const directory = loadTreeCalls(loadSyscalls()).openDirectory(path);
   try {
-    return directory.usage('').mountPoint;
+    return directory.usage('').mountPoint ?? false;
   } finally {
     directory.close();
   }

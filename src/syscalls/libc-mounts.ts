@@ -24,6 +24,11 @@ export const mountSetattr = (directory: number, path: string, flags: number, att
 /** Linux 6.8. @param request `struct mnt_id_req` @param answer for a `struct statmount` @see statmount(2) */
 export const statmount = (request: BigUint64Array, answer: BigUint64Array): number =>
   rawStatmount(STATMOUNT, request, answer, answer.byteLength, 0);
+/** @param answer for a `struct statvfs`, as 64-bit words @see statvfs(3) */
+export const statvfs = libc.func('int statvfs(const char *, void *)') as (
+  path: string,
+  answer: BigUint64Array,
+) => number;
 /** Of the calling thread alone. @see unshare(2) */
 export const unshare = libc.func('int unshare(int)') as (flags: number) => number;
 

@@ -24,6 +24,16 @@ export interface LockFile {
   close(): void;
 }
 
+export interface LockFileOptions {
+  /** Whether a missing file is made. Default: true. */
+  readonly create?: boolean;
+  /**
+   * Opened for reading only, as it must be where nothing can be written, and never made. Who is there can be seen, and the lock proper taken; but a writer cannot be
+   * announced, so steady readers may keep this one waiting. Default: false.
+   */
+  readonly readOnly?: boolean;
+}
+
 export interface LockHolder {
   readonly pid: number;
   readonly kind: 'shared' | 'exclusive';

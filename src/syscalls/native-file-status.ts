@@ -46,7 +46,7 @@ class NativeFileUsage implements FileUsage {
   readonly type = (halves[14] ?? 0) & FILE_TYPE_MASK;
   readonly links = words[4] ?? 0;
   readonly disk = unsigned64(12) * 512;
-  mountPoint = ((words[2 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  mountPoint: boolean | undefined = ((words[2 + LOW] ?? 0) & STATX_ATTR_MOUNT_ROOT) !== 0;
   readonly inode = words[8 + LOW] ?? 0;
   readonly inodeHigh = words[8 + HIGH] ?? 0;
   readonly #major = words[34] ?? 0;

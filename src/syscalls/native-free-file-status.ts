@@ -18,8 +18,8 @@ export class NativeFreeFileStatus implements FileStatus, FileUsage {
   readonly inode: number;
   readonly inodeHigh: number;
   readonly identity: string;
-  /** Node cannot tell; the device number tells of all but bind mounts. */
-  readonly mountPoint = false;
+  /** Node cannot tell. */
+  readonly mountPoint = undefined;
 
   constructor(stats: BigIntStats) {
     const mode = Number(stats.mode);

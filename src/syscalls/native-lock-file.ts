@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync
 import { constants as os } from 'node:os';
 import { type BytePath, toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
-import type { LockFile, LockHolder } from './lock-file.js';
+import type { LockFile, LockFileOptions, LockHolder } from './lock-file.js';
 import { openOwnFile } from './open-own-file.js';
 import { isStopped } from './process-state.js';
 import { splitDevice } from './syscalls.js';
@@ -29,15 +29,18 @@ export class NativeLockFile implements LockFile {
   readonly #path: string;
   readonly #bytePath: BytePath;
   readonly #descriptor: number;
+  readonly #readOnly: boolean;
   readonly #question = new Uint8Array(FLOCK_SIZE);
   /** Its first field. */
   readonly #type = new Int16Array(this.#question.buffer, 0, 1);
 
-  /** @param create whether a missing file is made @throws as `openOwnFile` */
-  constructor(path: string, create = true) {
+  /** @param create whether a missing file is made @param readOnly see `LockFileOptions` @throws as `openOwnFile` */
+  constructor(path: string, { create = true, readOnly = false }: LockFileOptions = {}) {
     this.#path = path;
     this.#bytePath = toBytePath(path);
-    this.#descriptor = openOwnFile(path, constants.O_RDWR | (create ? constants.O_CREAT : 0));
+    this.#readOnly = readOnly;
+    const flags = constants.O_RDWR | (create ? constants.O_CREAT : 0);
+    this.#descriptor = openOwnFile(path, readOnly ? constants.O_RDONLY : flags);
   }
 
   tryLock(kind: 'shared' | 'exclusive'): boolean {
@@ -49,10 +52,13 @@ export class NativeLockFile implements LockFile {
   }
 
   tryAnnounceWriter(): boolean {
+    // A lock that keeps others from reading takes a file that is open for writing; the lock proper, of flock(2), does not.
+    if (this.#readOnly) return !this.hasForeignWriter();
     return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_WRLCK)), 'fcntl');
   }
 
   withdrawWriter(): void {
+    if (this.#readOnly) return;
     check(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_UNLCK)), 'fcntl', this.#bytePath);
   }
 
@@ -62,6 +68,7 @@ export class NativeLockFile implements LockFile {
   }
 
   writeNote(text: string): void {
+    if (this.#readOnly) return;
     ftruncateSync(this.#descriptor);
     writeSync(this.#descriptor, text, 0);
   }

@@ -26,6 +26,7 @@ import { readlinkat } from './libc-trees.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
+import { makeSubvolumeWritable } from './native-subvolume.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
 import { type DeviceNumber, type FileTime, makeDevice } from './syscalls.js';
 import { timespecs } from './timespecs.js';
@@ -105,6 +106,9 @@ export class NativeOpenDirectory implements OpenDirectory {
     } finally {
       close(descriptor);
     }
+  }
+  makeSubvolumeWritable(): boolean {
+    return makeSubvolumeWritable(this.#descriptor);
   }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = timespecs(accessed, modified);

@@ -18,7 +18,7 @@ import {
   utimensat,
 } from './libc.js';
 import { renameat2 } from './libc-trees.js';
-import type { LockFile } from './lock-file.js';
+import type { LockFile, LockFileOptions } from './lock-file.js';
 import { detachMount, detachMountAside, detachMountInside, leaveMounts } from './native-detach.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
@@ -128,8 +128,8 @@ export class NativeSyscalls implements Syscalls {
     return number === os.errno.ENOSYS || number === os.errno.EPERM ? undefined : false;
   }
 
-  openLockFile(path: string, { create = true }: { readonly create?: boolean } = {}): LockFile {
-    return new NativeLockFile(path, create);
+  openLockFile(path: string, options: LockFileOptions = {}): LockFile {
+    return new NativeLockFile(path, options);
   }
 
   syncFileSystem(path: string): void {

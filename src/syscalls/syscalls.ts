@@ -1,5 +1,5 @@
 import type { BytePath } from './byte-path.js';
-import type { LockFile } from './lock-file.js';
+import type { LockFile, LockFileOptions } from './lock-file.js';
 
 /**
  * The system calls that Node lacks. `native` makes them through koffi on Linux; `native-free` does what plain Node can do on
@@ -70,9 +70,9 @@ export interface Syscalls {
 
   /**
    * Opens a lock file. The caller closes it.
-   * @param options.create whether one that is missing is made. Default: true @throws `ENOTSUP` where there are no such locks, `ENOENT`
+   * @throws `ENOTSUP` where there are no such locks, `ENOENT`
    */
-  openLockFile(path: string, options?: { readonly create?: boolean }): LockFile;
+  openLockFile(path: string, options?: LockFileOptions): LockFile;
 
   /** Returns when all that was written to the file system that holds `path` is on its device. */
   syncFileSystem(path: string): void;

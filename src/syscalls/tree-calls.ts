@@ -65,6 +65,8 @@ export interface OpenDirectory {
   setMode(name: BytePath, mode: number): void;
   /** Of a directory; unlike `setMode` also in a tree that somebody else may be changing. */
   setDirectoryMode(name: BytePath, mode: number): void;
+  /** Lets the read-only subvolume be written of which this is the topmost directory. @returns false for what is none, or may not be */
+  makeSubvolumeWritable(): boolean;
   /** @param name empty for the directory itself */
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param name empty for the directory itself */
@@ -136,8 +138,8 @@ export interface FileUsage {
   readonly disk: number;
   /** Equal on one file system. */
   readonly fileSystem: string;
-  /** True for a mount point, as far as the system tells. */
-  readonly mountPoint: boolean;
+  /** True for a mount point; undefined where the system does not tell. */
+  readonly mountPoint: boolean | undefined;
   /** The low 32 bits of the inode number. */
   readonly inode: number;
   /** Its high 32 bits. */

@@ -45,7 +45,6 @@ export class Descent {
   readonly #last: Level[] = [];
   /** The last one of them: asked for several times for each entry. */
   #lowest: Level | undefined;
-  #fileSystem = '';
 
   /**
    * @param goesOn after the entry that led to a directory which has been left, or before it; the latter for somebody who removes all entries. It is of importance
@@ -79,7 +78,6 @@ export class Descent {
   /** Goes down into an open directory, which is closed on the way back. */
   enter(name: BytePath, directory: OpenDirectory, usage = directory.usage('')): void {
     const level: Level = { name, usage, directory, cursor: undefined, position: undefined, shown: 0 };
-    if (this.depth === 0) this.#fileSystem = usage.fileSystem;
     this.#lowest = level;
     if (this.depth < FIRST_LEVELS) {
       this.#first.push(level);
@@ -91,7 +89,8 @@ export class Descent {
     if (far === undefined) return;
     const { cursor, usage: farUsage } = far;
     const position = cursor === undefined ? (far.position ?? 0n) : cursor[this.#goesOn];
-    this.#far.push({ inode: farUsage.inode, inodeHigh: farUsage.inodeHigh, position });
+    const { inode, inodeHigh, fileSystem } = farUsage;
+    this.#far.push({ inode, inodeHigh, fileSystem, position });
     close(far);
   }
 
@@ -132,8 +131,8 @@ export class Descent {
     if (far === undefined) return false;
     const directory = child.openParent();
     const usage = directory.usage('');
-    const { inode, inodeHigh, position } = far;
-    if (usage.inode === inode && usage.inodeHigh === inodeHigh && usage.fileSystem === this.#fileSystem) {
+    const { inode, inodeHigh, fileSystem, position } = far;
+    if (usage.inode === inode && usage.inodeHigh === inodeHigh && usage.fileSystem === fileSystem) {
       this.#last.push({ name: undefined, usage, directory, cursor: undefined, position, shown: 0 });
       return true;
     }

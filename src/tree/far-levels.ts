@@ -3,28 +3,34 @@ export interface FarLevel {
   /** The halves of its inode number. */
   readonly inode: number;
   readonly inodeHigh: number;
+  /** Equal for nearly all, since few file systems have others in them. */
+  readonly fileSystem: string;
   /** For `OpenDirectory.cursor`. */
   readonly position: bigint;
 }
 
 const FIRST_ROOM = 256;
 
-/** A stack of them in tables of numbers: 16 bytes for each, so that a hundred thousand levels are no more than the buffers of some files. */
+/** A stack of them in tables of numbers: 24 bytes for each, so that a hundred thousand levels are no more than the buffers of some files. */
 export class FarLevels {
   #inodes = new Uint32Array(2 * FIRST_ROOM);
   #positions = new BigInt64Array(FIRST_ROOM);
+  readonly #fileSystems: string[] = [];
   #length = 0;
 
   get length(): number {
     return this.#length;
   }
 
-  push({ inode, inodeHigh, position }: FarLevel): void {
+  push({ inode, inodeHigh, fileSystem, position }: FarLevel): void {
     if (this.#length === this.#positions.length) this.#grow();
     const at = this.#length++;
     this.#inodes[2 * at] = inode;
     this.#inodes[2 * at + 1] = inodeHigh;
     this.#positions[at] = position;
+    // The text of the level above, where that is the same, so that there is one for all.
+    const above = this.#fileSystems[at - 1];
+    this.#fileSystems[at] = above === fileSystem ? above : fileSystem;
   }
 
   pop(): FarLevel | undefined {
@@ -33,12 +39,14 @@ export class FarLevels {
     return {
       inode: this.#inodes[2 * at] ?? 0,
       inodeHigh: this.#inodes[2 * at + 1] ?? 0,
+      fileSystem: this.#fileSystems.pop() ?? '',
       position: this.#positions[at] ?? 0n,
     };
   }
 
   clear(): void {
     this.#length = 0;
+    this.#fileSystems.length = 0;
   }
 
   #grow(): void {

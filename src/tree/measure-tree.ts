@@ -6,9 +6,13 @@ import type { Syscalls } from '../syscalls/syscalls.js';
 import { DIRECTORY, type DirectoryCursor, type FileUsage, type OpenDirectory } from '../syscalls/tree-calls.js';
 import { Descent } from './descent.js';
 import { InodeSet } from './inode-set.js';
+import { isMountedIn } from './is-mounted-in.js';
 
 export interface TreeSize {
-  /** Disk use, as `du --summarize --one-file-system --block-size=1` has it: directories and the root too, each hard-linked file once. */
+  /**
+   * Disk use, as `du --summarize --one-file-system --block-size=1` has it: directories and the root too, each hard-linked file once. Subvolumes of btrfs are part of
+   * the tree, which `du` takes for other file systems.
+   */
   readonly bytes: number;
   /** Names, the root among them, as `find -xdev` lists them. What is mounted in the tree is not part of it. */
   readonly entries: number;
@@ -96,7 +100,7 @@ class Measurement {
       return;
     }
     const usage = opened.usage('');
-    if (usage.mountPoint || usage.fileSystem !== above.fileSystem) opened.close();
+    if (isMountedIn(above, usage)) opened.close();
     else this.#enter(name, opened, usage);
   }
 

@@ -4,6 +4,7 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { mountsBelow } from '../syscalls/mount-table.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import type { OpenDirectory } from '../syscalls/tree-calls.js';
+import { isMountedIn } from './is-mounted-in.js';
 import { removeFrom, removeTree } from './remove-tree.js';
 
 /** A path with mounts upon each other, of which the lower ones are shared. */
@@ -56,8 +57,7 @@ function enter(above: OpenDirectory | undefined, name: BytePath): OpenDirectory 
   if (above === undefined) return undefined;
   try {
     const directory = above.openDirectory(name);
-    const { mountPoint, fileSystem } = directory.usage('');
-    if (!mountPoint && fileSystem === above.usage('').fileSystem) return directory;
+    if (!isMountedIn(above.usage(''), directory.usage(''))) return directory;
     directory.close();
     return undefined;
   } catch (error) {

@@ -6,6 +6,7 @@ import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
 import { type Syscalls, syscallError } from '../syscalls/syscalls.js';
 import { DIRECTORY, type DirectoryCursor, type OpenDirectory } from '../syscalls/tree-calls.js';
 import { Descent } from './descent.js';
+import { isMountedIn } from './is-mounted-in.js';
 
 export interface RemoveTreeOptions {
   /** Asked for every entry. Default: never cancelled. */
@@ -162,10 +163,12 @@ class Removal {
     const directory = this.#open(name);
     if (directory === undefined) return;
     const usage = directory.usage('');
-    if (usage.mountPoint || usage.fileSystem !== above.fileSystem) {
+    if (isMountedIn(above, usage)) {
       directory.close();
       throw syscallError('EBUSY', 'rmdir');
     }
+    // A snapshot, perhaps: it goes like any other directory once it is empty, and must be written for that.
+    if (usage.fileSystem !== above.fileSystem) directory.makeSubvolumeWritable();
     const emptied = this.#emptied;
     this.#emptied = false;
     if (emptied && this.#isGone(name, usage.disk)) {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Transferable, Worker, type WorkerOptions } from 'node:worker_threads';
 import { mayBeEnded, newLoadingState } from '../native-loading.js';
 import { closeNoted, newDescriptorBoard } from '../syscalls/held-descriptors.js';
+import { leaveDeletedDirectory } from '../working-directory.js';
 import type { FromWorker, ToWorker, WorkerData } from './jobs.js';
 
 /**
@@ -32,6 +33,7 @@ export class PoolThread {
 
   /** @param busy see `WorkerData` */
   constructor(busy: Int32Array, { ready, message, ended }: ThreadEvents, program = PROGRAM) {
+    leaveDeletedDirectory();
     this.#worker = new Worker(program, {
       ...workerOptions(process.execArgv),
       workerData: { busy, loading: this.#loading, descriptors: this.#descriptors } satisfies WorkerData,

@@ -1,5 +1,5 @@
 import type { Transferable } from 'node:worker_threads';
-import { abortedError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { abortedError, noDescriptors, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
 import { unpackError } from './error-transport.js';
 import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
 import { MemoryBudget } from './memory-budget.js';
@@ -254,9 +254,18 @@ function closedError(): ProvisionerError {
 }
 
 function deathError(kind: JobKind, cause: unknown): ProvisionerError {
+  const shortage = shortageOf(cause);
+  if (shortage !== undefined) return noDescriptors(`start a thread for the job ${kind}`, shortage, cause);
   return new ProvisionerError('ERR_WORKER_DIED', `a worker thread died during its job ${kind}`, {
     cause,
     hint: 'the machine may be short of memory; the job left nothing behind and can be tried again',
     details: { job: kind },
   });
+}
+
+/** Of a thread that had no descriptors to begin with: Node says so in its message. */
+function shortageOf(cause: unknown): 'EMFILE' | 'ENFILE' | undefined {
+  const text = systemCode(cause) ?? (cause instanceof Error ? cause.message : '');
+  const [code] = /\bE[MN]FILE\b/.exec(text) ?? [];
+  return code as 'EMFILE' | 'ENFILE' | undefined;
 }

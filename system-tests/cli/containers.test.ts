@@ -7,7 +7,7 @@ import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { Driver } from '../metadata/sqlite-files.js';
-import { APP_V1, APP_V2, newStore } from './run-cli.js';
+import { APP_V1, APP_V2, madeStore, newStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -288,7 +288,7 @@ describeWith(['root', 'overlay'], 'provisioner destroy', () => {
 
 describeWith(['root', 'overlay'], 'provisioner info', () => {
   it('shows the store, the versions and which backends work', async () => {
-    const { lines, root } = newStore();
+    const { lines, root } = await madeStore();
     const shown = await lines('info');
     expect(shown[0]?.split(/: +/)).toEqual(['root', root]);
     expect(shown.map((line) => line.split(/: +/)[0])).toEqual(
@@ -314,7 +314,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
   });
 
   it('tells that zstd is left to another decoder when libzstd is turned off', async () => {
-    const { run } = newStore();
+    const { run } = await madeStore();
     const shown = await run(['info'], { env: { PROVISIONER_ZSTD: 'off' } });
     expect(shown.stdout).toMatch(/^zstd: +(JavaScript|Node's own): turned off by PROVISIONER_ZSTD$/m);
     expect((await run(['info'])).stdout).toMatch(/^zstd: +libzstd$/m);
@@ -327,6 +327,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       root,
       format: { version: 1, whiteouts: 'trusted' },
       degraded: null,
+      readOnly: null,
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
       syscalls: 'native',
       gzip: 'isal',

@@ -13,7 +13,7 @@ import {
 import { zstdCommand } from '../../native-free-tests/helpers/zstd-samples.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
-import { APP_V1, newStore } from './run-cli.js';
+import { APP_V1, madeStore, newStore } from './run-cli.js';
 
 function pipeIn(directory: string, name = 'pipe'): string {
   const path = join(directory, name);
@@ -24,7 +24,7 @@ function pipeIn(directory: string, name = 'pipe'): string {
 async function untilOpen(root: string): Promise<void> {
   for (;;) {
     try {
-      if (readdirSync(root).includes('metadata.sqlite')) break;
+      if (readdirSync(root).includes('metadata.sqlite-wal')) break;
     } catch {
       // Not yet.
     }
@@ -41,7 +41,7 @@ describeWith(['root'], 'a command that is given a named pipe', () => {
     ['pull docker-archive:', (pipe: string) => ['pull', `docker-archive:${pipe}`]],
     ['pull --authfile', (pipe: string) => ['pull', '127.0.0.1:1/app', '--authfile', pipe]],
   ])('can be interrupted while nobody is at the other end (%s)', async (_name, args) => {
-    const { startWaiting, root } = newStore();
+    const { startWaiting, root } = await madeStore();
     const command = startWaiting(args(pipeIn(temporaryDirectory())));
     await untilOpen(root);
     command.process.kill('SIGINT');

@@ -11,7 +11,7 @@ import {
 } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
-import { APP_V1, APP_V2, newStore } from './run-cli.js';
+import { APP_V1, APP_V2, madeStore, newStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -214,7 +214,7 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('is empty in a new store: headings for people, an empty array with --json', async () => {
-    const { run } = newStore();
+    const { run } = await madeStore();
     expect(await run(['images'])).toEqual({
       status: 0,
       stdout: 'NAME   DIGEST   PLATFORM   PULLED   SIZE\n',
@@ -316,14 +316,14 @@ describeWith(['root'], 'the catalogue', () => {
 describeWith(['root'], 'the store that a command opens', () => {
   it('is the one of --root, before the one of the environment', async () => {
     const { lines, root } = newStore();
+    const other = await madeStore();
     await lines('pull', APP_V1);
-    expect(await lines('images', '--root', `${root}-other`)).toHaveLength(1);
+    expect(await lines('images', '--root', other.root)).toHaveLength(1);
     expect(await lines('--root', root, 'images')).toHaveLength(2);
   });
 
   it('is refused when a newer version made it', async () => {
-    const { lines, run, root } = newStore();
-    await lines('images');
+    const { run, root } = await madeStore();
     writeFileSync(join(root, 'format'), '{"version":99,"whiteouts":"trusted","more":1}\n');
     const { status, stdout, stderr } = await run(['images']);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -331,8 +331,7 @@ describeWith(['root'], 'the store that a command opens', () => {
   });
 
   it('is refused when its user may not enter it, and says so in one line', async () => {
-    const { lines, run, root } = newStore();
-    await lines('images');
+    const { run, root } = await madeStore();
     const { status, stdout, stderr } = await run(['images'], { uid: 65534 });
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^provisioner: (?:not permitted|the store) .*\nhint: .*\n$/);

@@ -8,7 +8,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { buildImage, buildLayer, type Image, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
-import { APP_V1, newStore } from './run-cli.js';
+import { APP_V1, madeStore, newStore } from './run-cli.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -114,7 +114,7 @@ describeWith(['root'], 'standard output', () => {
   });
 
   it('that cannot be written makes the command fail', async () => {
-    const { root } = newStore();
+    const { root } = await madeStore();
     const full = openSync('/dev/full', 'w');
     const child = spawn(process.execPath, [MAIN, 'images', '--root', root], { stdio: ['ignore', full, 'pipe'] });
     closeSync(full);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
+import { Provisioner } from '#src/index.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -45,7 +46,14 @@ afterEach(async () => {
   }
 });
 
-/** The built command line on a store of its own, as users have it. */
+/** As `newStore`, of a store that is there, and empty. */
+export async function madeStore(): Promise<ReturnType<typeof newStore>> {
+  const store = newStore();
+  await (await Provisioner.open({ root: store.root })).close();
+  return store;
+}
+
+/** The built command line on a store of its own, as users have it, that is not made yet. */
 export function newStore() {
   const root = join(temporaryDirectory(), 'store');
   const start = (args: readonly string[], { input = '', uid, env }: CliOptions = {}): RunningCli => {

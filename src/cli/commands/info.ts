@@ -11,6 +11,11 @@ export function define(command: Command, cli: Cli): void {
       await cli.withStore(async ({ provisioner, output }) => {
         const info = await provisioner.info();
         for (const [label, value] of summary(info)) output.line(`${label}:`.padEnd(LABEL_WIDTH) + value);
+        if (info.readOnly !== undefined) {
+          output.line('');
+          output.line(`read-only: ${info.readOnly.reason}`);
+          output.line(`hint: ${info.readOnly.hint}`);
+        }
         if (info.degradation !== undefined) {
           output.line('');
           output.line(`degraded: ${info.degradation.reason}`);
@@ -71,12 +76,13 @@ function gcText({ entries, parked }: StoreInfo['gc']): string {
 }
 
 function infoDocument(info: StoreInfo) {
-  const { root, format, degradation, syscalls, gzip, zstd, workers, backends, images, layers, containers, lock, gc } =
-    info;
+  const { root, format, degradation, readOnly, syscalls, gzip, zstd, workers, backends } = info;
+  const { images, layers, containers, lock, gc } = info;
   return {
     root,
     format: { version: format.version, whiteouts: format.whiteouts },
     degraded: degradation === undefined ? null : { reason: degradation.reason, hint: degradation.hint },
+    readOnly: readOnly === undefined ? null : { reason: readOnly.reason, hint: readOnly.hint },
     versions: { provisioner: packageVersion(), node: process.versions.node },
     syscalls,
     gzip,

@@ -46,7 +46,7 @@ Examples:
             }
             output.document(() => images.map(imageDocument));
           },
-          { progress },
+          { progress, create: true },
         );
       } finally {
         // A pipe that nobody has read to its end would keep the process alive.

@@ -38,7 +38,7 @@ Examples:
           output.exactLine(made.rootfs);
           output.document(() => rootfsDocument(made));
         },
-        { owner, progress: flags.progress },
+        { owner, progress: flags.progress, create: true },
       );
     });
 }

@@ -41,7 +41,7 @@ Examples:
           });
           output.document(() => images.map(imageDocument));
         },
-        { progress: flags.progress },
+        { progress: flags.progress, create: true },
       );
     });
 }

@@ -1,4 +1,4 @@
-import { isProvisionerError } from '../../errors.js';
+import { isProvisionerError, machineError } from '../../errors.js';
 import { UsageError } from '../usage-error.js';
 import { terminalJson, terminalLines, terminalText } from './terminal-text.js';
 
@@ -40,7 +40,9 @@ function failureParts(error: unknown): {
   readonly details: Readonly<Record<string, unknown>>;
 } {
   if (error instanceof UsageError) return { code: 'ERR_USAGE', message: error.message, hint: error.hint, details: {} };
-  if (isProvisionerError(error)) return error;
+  // Also where it is a part of this program that could not be read.
+  const told = machineError(error, 'do what was asked');
+  if (isProvisionerError(told)) return told;
   const message = error instanceof Error ? error.message : String(error);
   return {
     code: 'ERR_UNEXPECTED',

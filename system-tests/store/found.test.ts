@@ -1,0 +1,123 @@
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { Provisioner } from '#src/index.js';
+import { APP_V1, madeStore, newStore } from '../cli/run-cli.js';
+import { describeWith } from '../helpers/requirements.js';
+import { temporaryDirectory } from '../helpers/test-store.js';
+
+/** Every command that needs something to be stored already. */
+const LOOKING = [
+  ['images'],
+  ['images', '--pulling'],
+  ['inspect', 'app'],
+  ['ps'],
+  ['why', 'app'],
+  ['df'],
+  ['check'],
+  ['check', '--repair'],
+  ['info'],
+  ['tag', 'app', 'other'],
+  ['rmi', 'app'],
+  ['pin', 'app'],
+  ['unpin', 'app'],
+  ['destroy', 'job'],
+  ['prune'],
+  ['prune', '--dry-run'],
+  ['recover'],
+];
+
+function codeOf(stderr: string): string {
+  return (JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '') as { error: { code: string } }).error.code;
+}
+
+describeWith(['root'], 'a store that is not there', () => {
+  it.each(LOOKING)('is not made by %s %s, which says so', async (...args) => {
+    const home = temporaryDirectory();
+    const { run } = newStore();
+    const words = args.filter((word) => word !== undefined);
+    const missing = await run([...words, '--json', '--root', join(home, 'typo/deep')]);
+    expect({ status: missing.status, stdout: missing.stdout, code: codeOf(missing.stderr) }).toEqual({
+      status: 1,
+      stdout: '',
+      code: 'ERR_STORE_NOT_FOUND',
+    });
+    expect(readdirSync(home)).toEqual([]);
+  });
+
+  it('is told in one line with what to do', async () => {
+    const { run, root } = newStore();
+    const { stderr } = await run(['ps']);
+    expect(stderr).toBe(
+      `provisioner: there is no store at ${root}\nhint: check --root and PROVISIONER_ROOT; a store is made by \`pull\`, \`load\` and \`provision\`\n`,
+    );
+  });
+
+  it('is not made of a directory either, be it empty, new, full, or the beginning of one, nor through a symlink', async () => {
+    const home = temporaryDirectory();
+    const { run } = newStore();
+    const contents = { empty: [], new: ['lost+found'], full: ['notes.txt'], begun: ['lock', 'staging'] };
+    for (const [name, files] of Object.entries(contents)) {
+      mkdirSync(join(home, name));
+      for (const file of files) writeFileSync(join(home, name, file), '');
+      const { status, stderr } = await run(['ps', '--json', '--root', join(home, name)]);
+      expect([name, status, codeOf(stderr)]).toEqual([name, 1, 'ERR_STORE_NOT_FOUND']);
+      expect(readdirSync(join(home, name)).sort()).toEqual([...files].sort());
+    }
+    symlinkSync('nowhere', join(home, 'link'));
+    expect((await run(['ps', '--root', join(home, 'link')])).status).toBe(1);
+    expect(existsSync(join(home, 'nowhere'))).toBe(false);
+  });
+
+  it('is made by what puts something into one: where nothing is, in an empty directory and in a new file system', async () => {
+    const { run } = newStore();
+    const home = temporaryDirectory();
+    mkdirSync(join(home, 'empty'));
+    mkdirSync(join(home, 'new/lost+found'), { recursive: true });
+    for (const name of ['deep/er', 'empty', 'new']) {
+      const root = join(home, name);
+      expect(await run(['pull', '--quiet', APP_V1, '--root', root])).toMatchObject({ status: 0, stderr: '' });
+      expect((await run(['ps', '--root', root])).status).toBe(0);
+    }
+  });
+
+  it('is not made among other files, unless that is asked for, and these stay', async () => {
+    const { run } = newStore();
+    const root = temporaryDirectory();
+    writeFileSync(join(root, 'notes.txt'), 'mine');
+    for (const args of [
+      ['pull', APP_V1],
+      ['provision', 'job', APP_V1],
+      ['load', '-i', '/dev/null'],
+    ]) {
+      const { status, stderr } = await run([...args, '--json', '--root', root]);
+      expect([status, codeOf(stderr)]).toEqual([1, 'ERR_STORE_NOT_FOUND']);
+      expect(stderr).toMatch(/notes\.txt.*--allow-other-files/);
+      expect(readdirSync(root)).toEqual(['notes.txt']);
+    }
+    expect((await run(['pull', APP_V1, '--root', root, '--allow-other-files'])).status).toBe(0);
+    // From then on it is a store.
+    expect((await run(['images', '--root', root])).status).toBe(0);
+    expect(readdirSync(root)).toContain('notes.txt');
+  });
+
+  it('is made by the library unless it is told not to', async () => {
+    const home = temporaryDirectory();
+    const root = join(home, 'store');
+    await expect(Provisioner.open({ root, create: false })).rejects.toMatchObject({ code: 'ERR_STORE_NOT_FOUND' });
+    expect(readdirSync(home)).toEqual([]);
+    await (await Provisioner.open({ root })).close();
+    await (await Provisioner.open({ root, create: false })).close();
+    writeFileSync(join(home, 'other'), '');
+    await expect(Provisioner.open({ root: home })).rejects.toMatchObject({ code: 'ERR_STORE_NOT_FOUND' });
+    expect(readdirSync(home).sort()).toEqual(['other', 'store']);
+    await (await Provisioner.open({ root: home, allowOtherFiles: true })).close();
+  });
+
+  it('has other files in it later without ceasing to be one', async () => {
+    const { run, root } = await madeStore();
+    writeFileSync(join(root, 'notes.txt'), '');
+    expect((await run(['ps'])).status).toBe(0);
+    expect((await run(['pull', APP_V1])).status).toBe(0);
+  });
+});
