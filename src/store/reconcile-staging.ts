@@ -1,7 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isProvisionerError, systemCode } from '../errors.js';
+import { isProvisionerError } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { Liveness } from '../locks/liveness.js';
 import { makerOf, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
@@ -16,6 +17,8 @@ export interface ReconciledStaging {
   readonly pulls: readonly string[];
   /** What was retired. */
   readonly retired: readonly string[];
+  /** What could not be, and stays where it is. */
+  readonly failed: readonly FailedEntry[];
 }
 
 /** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
@@ -39,33 +42,31 @@ export async function reconcileStaging(
   });
   const mounted = namesOfMounts(paths.staging);
   const retired: string[] = [];
+  const failed: FailedEntry[] = [];
   for (const name of left) {
     const path = join(paths.staging, name);
     try {
-      if (mounted.has(name)) await letGoOfTree(syscalls, path);
+      if (mounted.has(name)) await letGoOfMounts(path, syscalls);
+      sweeper.retire(path, 'staging');
+      retired.push(path);
     } catch (error) {
-      if (!isProvisionerError(error, 'ERR_PERMISSION')) throw error;
-      // The sweep says what is still mounted, deletes nothing of it, and tries again later; without native calls it would not see all mounts.
-      if (syscalls.kind === 'native-free') continue;
+      failed.push(failedEntry(error, 'remove what a dead process left', path));
     }
-    if (retire(path, sweeper)) retired.push(path);
   }
-  return { pulls: dead, retired };
+  return { pulls: dead, retired, failed };
+}
+
+async function letGoOfMounts(path: string, syscalls: Syscalls): Promise<void> {
+  try {
+    await letGoOfTree(syscalls, path);
+  } catch (error) {
+    // The sweep says what is still mounted, deletes nothing of it, and tries again later; without native calls it would not see all mounts.
+    if (!isProvisionerError(error, 'ERR_PERMISSION') || syscalls.kind === 'native-free') throw error;
+  }
 }
 
 /** What stands in a directory and has something mounted on it, or in it. */
 function namesOfMounts(directory: string): ReadonlySet<string> {
   const real = realpathSync(directory);
   return new Set(mountsBelow(real).map((path) => path.slice(real.length + 1).split('/', 1)[0] ?? ''));
-}
-
-/** @returns false when it is a mount, and stays where it is until somebody takes that away */
-function retire(path: string, sweeper: Sweeper): boolean {
-  try {
-    sweeper.retire(path, 'staging');
-    return true;
-  } catch (error) {
-    if (systemCode(error) !== 'EBUSY') throw error;
-    return false;
-  }
 }

@@ -39,6 +39,12 @@ export const ioctl = libc.func('int ioctl(int, ulong, ulong)') as (
   request: number,
   argument: number,
 ) => number;
+/** The same with memory that the kernel reads or writes. */
+export const ioctlOn = libc.func('int ioctl(int, ulong, void *)') as (
+  descriptor: number,
+  request: number,
+  argument: Uint8Array,
+) => number;
 export const readlinkat = libc.func('long readlinkat(int, const char *, void *, ulong)') as (
   directory: number,
   path: string | Buffer,

@@ -25,6 +25,7 @@ import {
 import { readlinkat } from './libc-trees.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
+import { makeMutable } from './native-inode-flags.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
 import { type DeviceNumber, type FileTime, makeDevice } from './syscalls.js';
@@ -105,6 +106,9 @@ export class NativeOpenDirectory implements OpenDirectory {
     } finally {
       close(descriptor);
     }
+  }
+  makeMutable(name: BytePath): boolean {
+    return makeMutable(this.#descriptor, name);
   }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = timespecs(accessed, modified);

@@ -65,6 +65,11 @@ export interface OpenDirectory {
   setMode(name: BytePath, mode: number): void;
   /** Of a directory; unlike `setMode` also in a tree that somebody else may be changing. */
   setDirectoryMode(name: BytePath, mode: number): void;
+  /**
+   * Takes the immutable and append-only flags off a file or a directory, whose nobody else can be. @param name empty for the directory itself
+   * @returns false when it has none, or they cannot be taken
+   */
+  makeMutable(name: BytePath): boolean;
   /** @param name empty for the directory itself */
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param name empty for the directory itself */
