@@ -17,19 +17,20 @@ export interface FailedEntry {
  * @throws the error itself when it is about more than that: the caller gave up, the disk is full, the records cannot be had; and a fault of the program
  */
 export function failedEntry(error: unknown, action: string, path: string): FailedEntry {
-  const isOurs = isProvisionerError(error);
-  if (!isOurs && systemCode(error) === undefined) throw error;
-  if (isProvisionerError(error, 'ERR_ABORTED', 'ERR_CLOSED', 'ERR_LOCK_TIMEOUT', 'ERR_NO_SPACE', 'ERR_STORE_BUSY')) throw error;
-  const { code, message, hint } = fileError(error, action, path);
-  return { path, code, message, hint: (isOurs ? hint : whatToDo(systemCode(error), path)) ?? null };
+  if (!isProvisionerError(error) && systemCode(error) === undefined) throw error;
+  if (isProvisionerError(error, 'ERR_ABORTED', 'ERR_CLOSED', 'ERR_LOCK_TIMEOUT', 'ERR_NO_SPACE', 'ERR_STORE_BUSY'))
+    throw error;
+  const { code, message, hint, details } = fileError(error, action, path);
+  return { path, code, message, hint: whatToDo(details['errno'], path) ?? hint ?? null };
 }
 
-function whatToDo(code: string | undefined, path: string): string | undefined {
-  switch (code) {
+/** @param errno of a failed file operation */
+function whatToDo(errno: unknown, path: string): string | undefined {
+  switch (errno) {
     case 'EPERM':
       return `\`lsattr -d ${path}\` tells whether somebody has made it immutable, and \`chattr -ia\` undoes that`;
     case 'EACCES':
-      return `look who owns it, and what it lies in`;
+      return 'look who owns it, and what it lies in';
     case 'EBUSY':
       return `something is mounted on it or in it: \`findmnt -R ${path}\` names it; unmount that`;
     case 'EXDEV':

@@ -5,11 +5,11 @@ import { isProvisionerError } from '../errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { layerOfDirectory } from '../paths.js';
 import { type Retirement, UnrecordedLayers } from '../store/unrecorded-layers.js';
-import { readNames } from '../tree/read-names.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
-import { listDirectory, type ParkedLayers } from './parked-layers.js';
+import { listOrTell, namesOrTell } from './list-directory.js';
+import type { ParkedLayers } from './parked-layers.js';
 import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares what stands in the store's own directories with the records. */
@@ -19,11 +19,11 @@ export async function checkDirectories(
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
   const { paths, metadata } = parts;
-  const directories = await readNames(paths.layers);
+  const findings: Finding[] = [];
+  const directories = await namesOrTell(paths.layers, findings);
   const recorded = new Set<string>();
   for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
   const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
-  const findings: Finding[] = [];
   const suspects: Suspect[] = [];
   for await (const name of unhurried(strangers)) {
     const subject = join(paths.layers, name);
@@ -33,13 +33,13 @@ export async function checkDirectories(
   }
   findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
-  for (const name of listDirectory(paths.root)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
-  for (const name of listDirectory(paths.staging)) {
+  for (const name of listOrTell(paths.root, findings)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
+  for (const name of listOrTell(paths.staging, findings)) {
     const subject = join(paths.staging, name);
     const message = `${subject} belongs to a pull under way, or to one that died`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
-  for await (const name of unhurried(await readNames(paths.gc))) {
+  for await (const name of unhurried(await namesOrTell(paths.gc, findings))) {
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }

@@ -6,7 +6,7 @@ import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/met
 import type { LayerStoreParts } from '../store/layer-store.js';
 import { readNames } from '../tree/read-names.js';
 import { mapUnhurried, unhurried } from '../unhurried.js';
-import { listDirectory } from './parked-layers.js';
+import { listDirectory } from './list-directory.js';
 
 /** A number of things and what they take on disk, in bytes as `du` counts them. */
 export interface Share {

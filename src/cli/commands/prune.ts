@@ -25,7 +25,7 @@ export function define(command: Command, cli: Cli): void {
   command
     .description(
       'Removes the images that nobody keeps and the layers that then nobody needs. Kept are excluded and pinned images, images that ' +
-        'containers are made of, what --keep and --older-than spare, and what pulls under way need.',
+        'containers are made of, what --keep and --older-than spare, and what pulls under way need. What cannot be taken away is told and stays; the exit status is then 1.',
     )
     .option(
       '--exclude <image>',
@@ -50,13 +50,15 @@ Examples:
     .action(async (flags: PruneFlags) => {
       const run = parseFlags(flags, () => cli.surroundings.stdin());
       await cli.withStore(
-        async ({ provisioner, output, signal }) => {
+        async ({ provisioner, output, signal, failed }) => {
           const report = await run(provisioner, signal);
           if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
-          if (!report.dryRun && flags.wait) await provisioner.swept();
-          if (flags.plan !== '-') show(report, output);
+          const left = report.dryRun || !flags.wait ? [] : await provisioner.swept();
+          const all = { ...report, failed: [...report.failed, ...left] };
+          if (flags.plan !== '-') show(all, output);
+          failed(all.failed);
         },
-        { leaveSweep: !flags.wait },
+        { leaveSweep: !flags.wait, reportsSweep: flags.wait },
       );
     });
 }
@@ -148,7 +150,7 @@ function because(reasons: JudgedImage['reasons']): string {
   return reasons.length === 0 ? '' : `: ${reasons.map((reason) => formatReason(reason)).join('; ')}`;
 }
 
-function document({ dryRun, images, layers, bytesFreed, lockWaited, lockHeld }: PruneReport) {
+function document({ dryRun, images, layers, failed, bytesFreed, lockWaited, lockHeld }: PruneReport) {
   const isGone = ({ reasons }: { readonly reasons: JudgedImage['reasons'] }) => reasons.length === 0;
   return {
     dryRun,
@@ -162,6 +164,7 @@ function document({ dryRun, images, layers, bytesFreed, lockWaited, lockHeld }: 
       images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
       layers: layers.filter((layer) => !isGone(layer)).map(({ id, bytes, reasons }) => ({ id, bytes, reasons })),
     },
+    failed,
   };
 }
 
