@@ -7,7 +7,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
 const BOTTOM =
-  'errors config crash-points unhurried check-document check-options foreign-file own-files native-loading working-directory';
+  'errors failed-entry config crash-points unhurried check-document check-options foreign-file own-files native-loading working-directory';
 const CONCEPTS = `${BOTTOM} image`;
 const MACHINE = `${CONCEPTS} paths events locks syscalls isal zstd`;
 const LAYERS = `${MACHINE} registry tree contents unpack seams`;
@@ -15,6 +15,7 @@ const PARTS = `${LAYERS} pull metadata workers mounts`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   errors: '',
+  'failed-entry': 'errors',
   'check-options': 'errors',
   config: 'check-options',
   'crash-points': '',
@@ -63,7 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   index: `${PARTS} store backends prune check provisioner`,
   //
   // The library, what its failures are called, and how files of others are opened: `--help` should not have to load the rest.
-  cli: 'index errors foreign-file',
+  cli: 'index errors failed-entry foreign-file',
 };
 
 /** Packages that only these folders may know. */

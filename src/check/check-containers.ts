@@ -6,13 +6,15 @@ import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
-import { listDirectory } from './parked-layers.js';
+import { listOrTell } from './list-directory.js';
 import { confirmed, type HeldRecords, type Suspect } from './suspects.js';
 
 /** What stands below `containers/`: the directories of rootfses, and whatever else. */
 interface ContainerFiles {
   readonly rootfses: RootfsFile[];
   readonly foreign: string[];
+  /** What could not be looked at. */
+  readonly findings: Finding[];
 }
 
 /** A rootfs's directory, or the one beside it with the changes to it. */
@@ -28,12 +30,12 @@ export async function checkContainers(
   signal: AbortSignal | undefined,
 ): Promise<{ findings: Finding[]; containers: number }> {
   const { paths, metadata } = parts;
-  const files: ContainerFiles = { rootfses: [], foreign: [] };
+  const findings: Finding[] = [];
+  const files: ContainerFiles = { rootfses: [], foreign: [], findings };
   await collect(paths.containers, '', files);
   const containers = await metadata.listContainers();
   const mounts = await RootfsMounts.read(paths);
   const expected = new Set<string>();
-  const findings: Finding[] = [];
   const suspects: Suspect[] = [];
   for await (const container of unhurried(containers)) {
     for (const rootfs of container.rootfses) {
@@ -103,7 +105,7 @@ function rootfsNote(
 
 /** @param above the id of the container that those are nested in, and a slash */
 async function collect(containers: string, above: string, files: ContainerFiles): Promise<void> {
-  for await (const name of unhurried(listDirectory(containers))) {
+  for await (const name of unhurried(listOrTell(containers, files.findings))) {
     const directory = join(containers, name);
     const containerId = `${above}${name}`;
     if (!isDirectory(directory)) {
@@ -113,20 +115,21 @@ async function collect(containers: string, above: string, files: ContainerFiles)
     const { nested, backends } = containerParts(directory);
     onlyThese(directory, [nested, backends], files);
     await collect(nested, `${containerId}/`, files);
-    for (const backend of listDirectory(backends)) {
+    for (const backend of listOrTell(backends, files.findings)) {
       const { rootfses, scratches } = backendParts(join(backends, backend));
       onlyThese(join(backends, backend), [rootfses, scratches], files);
       for (const place of [rootfses, scratches]) {
-        for (const id of listDirectory(place)) files.rootfses.push({ path: join(place, id), containerId, id });
+        for (const id of listOrTell(place, files.findings))
+          files.rootfses.push({ path: join(place, id), containerId, id });
       }
     }
   }
 }
 
-function onlyThese(directory: string, wanted: readonly string[], { foreign }: ContainerFiles): void {
+function onlyThese(directory: string, wanted: readonly string[], { foreign, findings }: ContainerFiles): void {
   const names = new Set(wanted.map((path) => basename(path)));
   foreign.push(
-    ...listDirectory(directory)
+    ...listOrTell(directory, findings)
       .filter((name) => !names.has(name))
       .map((name) => join(directory, name)),
   );

@@ -6,11 +6,11 @@ import { digestHex, type LayerId } from '../image/digest.js';
 import { layerOfDirectory } from '../paths.js';
 import { abandonedStaging } from '../store/reconcile-staging.js';
 import { type Retirement, UnrecordedLayers } from '../store/unrecorded-layers.js';
-import { readNames } from '../tree/read-names.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
-import { listDirectory, type ParkedLayers } from './parked-layers.js';
+import { listOrTell, namesOrTell, unreadable } from './list-directory.js';
+import type { ParkedLayers } from './parked-layers.js';
 import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares what stands in the store's own directories with the records. */
@@ -20,11 +20,11 @@ export async function checkDirectories(
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
   const { paths, metadata } = parts;
-  const directories = await readNames(paths.layers);
+  const findings: Finding[] = [];
+  const directories = await namesOrTell(paths.layers, findings);
   const recorded = new Set<string>();
   for await (const { id } of unhurried(await metadata.listLayers())) recorded.add(digestHex(id));
   const strangers = await filterUnhurried(directories, (name) => !recorded.has(name));
-  const findings: Finding[] = [];
   const suspects: Suspect[] = [];
   for await (const name of unhurried(strangers)) {
     const subject = join(paths.layers, name);
@@ -34,12 +34,13 @@ export async function checkDirectories(
   }
   findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
-  for (const name of listDirectory(paths.root)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
-  for (const subject of (await abandonedStaging(parts)).left) {
+  for (const name of listOrTell(paths.root, findings))
+    if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
+  for (const subject of await abandonedOrTell(parts, findings)) {
     const message = `${subject} was left by a pull that died: the next pull, prune or recovery takes it`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
-  for await (const name of unhurried(await readNames(paths.gc))) {
+  for await (const name of unhurried(await namesOrTell(paths.gc, findings))) {
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }
@@ -106,4 +107,14 @@ function parkedFindings(parked: ParkedLayers): Finding[] {
 
 function foreign(subject: string): Finding {
   return finding({ severity: 'leak', code: 'FOREIGN_FILE', subject, message: `${subject} is not the store's` });
+}
+
+/** What dead pulls left; nothing where that cannot be read, which is told. */
+async function abandonedOrTell(parts: CheckParts, findings: Finding[]): Promise<readonly string[]> {
+  try {
+    return (await abandonedStaging(parts)).left;
+  } catch (error) {
+    findings.push(unreadable(parts.paths.staging, error));
+    return [];
+  }
 }

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { type CheckedLayer, directoryIdentity } from '../contents/check-layer.js';
-import { throwIfAborted } from '../errors.js';
+import { systemCode, throwIfAborted } from '../errors.js';
 import type { LayerId } from '../image/digest.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
 import type { CheckParts, CheckRun } from './check-parts.js';
@@ -107,15 +107,25 @@ async function settled(
     // What it was compared with may have been corrected, or be of a layer that was pruned and pulled again.
     const now = await parts.metadata.getLayer(record.id);
     if (now === undefined) return undefined;
-    if (directoryIdentity(parts.paths.layer(record.id)) === checked.identity) return { record: now, checked };
+    if (identityOf(record.id, parts) === checked.identity) return { record: now, checked };
     if (attempt === ATTEMPTS) return undefined;
     checked = await checkLayerOnDisk(record.id, parts, run);
   }
 }
 
+/** Undefined, too, for one that cannot be looked at, which is as it was when it was compared. */
+function identityOf(id: LayerId, { paths }: CheckParts): string | undefined {
+  try {
+    return directoryIdentity(paths.layer(id));
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
 /** A prune forgets layers before it retires them, with the lock held alone. */
 async function stillMissing({ record, checked }: SettledLayer, parts: CheckParts): Promise<Finding | undefined> {
-  if (directoryIdentity(parts.paths.layer(record.id)) !== undefined) return undefined;
+  if (identityOf(record.id, parts) !== undefined) return undefined;
   if ((await parts.metadata.getLayer(record.id)) === undefined) return undefined;
   return layerFinding(record.id, checked);
 }

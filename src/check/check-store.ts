@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
@@ -34,7 +35,7 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
     await parts.reserve.freeing(async () => parts.marks.require('compare every entry of the layers'));
   if (repair) await parts.reserve.freeing(async () => parts.marks.require('repair layers'));
   const parked = new ParkedLayers(parts.paths, parts.metadata, parts.sweeper);
-  await parked.release();
+  const failed = await parked.release();
   throwIfAborted(run.signal);
   // A check of an empty store has nothing else to wait for, and must not keep others from the event loop all the same.
   await setImmediate();
@@ -52,10 +53,11 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
   const { findings: layerFindings, entries } = await checkLayers(parts, run);
   const layers = (await parts.metadata.listLayers()).length;
   const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
-  const findings = repair ? await repairAll(found, images, parts, parked, run) : found;
+  const findings = repair ? await repairAll(found, images, { ...parts, parked, failed }, run) : found;
   return {
     mode: run.mode,
     findings: SEVERITIES.flatMap((severity) => findings.filter((found) => found.severity === severity)),
+    failed,
     sound: findings.every(({ severity, outcome }) => severity !== 'damage' || outcome?.state === 'healed'),
     layers,
     images: images.length,
@@ -68,8 +70,7 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
 async function repairAll(
   findings: readonly Finding[],
   images: readonly ImageRecord[],
-  parts: CheckParts,
-  parked: ParkedLayers,
+  parts: CheckParts & { readonly parked: ParkedLayers; readonly failed: FailedEntry[] },
   { signal }: CheckRun,
 ): Promise<Finding[]> {
   const holders = new Map<LayerId, ImageRecord[]>();
@@ -82,7 +83,7 @@ async function repairAll(
     }
     for (const [position, layer] of image.layers.entries()) order.set(layer, position);
   }
-  const healer = new LayerHealer(parts, parked, holders, signal);
+  const healer = new LayerHealer(parts, parts.parked, holders, signal);
   const isSeam = ({ code, subject }: Finding): boolean =>
     code.startsWith('LAYER_') && healer.isSeam(subject as LayerId);
   // Seams are made of layers, and a seam may be made of seams below it: stacks are in that order.
@@ -96,12 +97,23 @@ async function repairAll(
   try {
     for await (const found of unhurried(sorted)) {
       throwIfAborted(signal);
-      repaired.push(found.repairable ? { ...found, outcome: await repairOne(found, healer, parts, signal) } : found);
+      repaired.push(found.repairable ? { ...found, outcome: await repairOrTell(found, healer, parts, signal) } : found);
     }
   } finally {
-    await healer.close();
+    parts.failed.push(...(await healer.close()));
   }
   return repaired;
+}
+
+/** One that cannot be repaired is told, and the others go on. */
+async function repairOrTell(...repair: Parameters<typeof repairOne>): Promise<RepairOutcome> {
+  const [{ subject }] = repair;
+  try {
+    return await repairOne(...repair);
+  } catch (error) {
+    const { message, hint } = failedEntry(error, 'repair it', subject);
+    return { state: 'failed', message: hint === null ? message : `${message}; ${hint}`, images: [], parkedFor: [] };
+  }
 }
 
 async function repairOne(

@@ -7,7 +7,7 @@ import type { LayerStoreParts } from '../store/layer-store.js';
 import { abandonedStaging } from '../store/reconcile-staging.js';
 import { readNames } from '../tree/read-names.js';
 import { mapUnhurried, unhurried } from '../unhurried.js';
-import { listDirectory } from './parked-layers.js';
+import { listDirectory } from './list-directory.js';
 
 /** A number of things and what they take on disk, in bytes as `du` counts them. */
 export interface Share {

@@ -1,5 +1,6 @@
 import type { CheckMode } from '../contents/check-layer.js';
 import type { LayerDifference } from '../contents/differences.js';
+import type { FailedEntry } from '../failed-entry.js';
 import type { ImageId } from '../image/digest.js';
 
 /**
@@ -36,6 +37,7 @@ export type FindingCode =
   | 'IMAGE_INCOMPLETE'
   | 'IMAGE_DOCUMENT_DAMAGED'
   | 'ROOTFS_MISSING'
+  | 'DIRECTORY_UNREADABLE'
   // Leaks
   | 'LAYER_UNRECORDED'
   | 'LAYER_MISCOUNTED'
@@ -69,6 +71,8 @@ export interface CheckReport {
   readonly mode: CheckMode;
   /** Damage first. */
   readonly findings: readonly Finding[];
+  /** What the check could not take away on its way: healed layers that nothing shows any more, and what a repair had staged. Repairs tell by their `outcome`. */
+  readonly failed: readonly FailedEntry[];
   /** No damage is left: there was none, or it was healed. */
   readonly sound: boolean;
   readonly layers: number;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { Offer, OfferedLayer } from '../pull/puller.js';
@@ -73,7 +74,8 @@ export class LayerHealer {
     return { state: 'failed', message, images: images.map((image) => image.id), parkedFor: [] };
   }
 
-  async close(): Promise<void> {
+  /** @returns what it could not take away; the next recovery does */
+  async close(): Promise<FailedEntry[]> {
     for (const offer of this.#offers.values()) {
       // One that could not be opened has been told as such.
       await offer.then(
@@ -82,9 +84,16 @@ export class LayerHealer {
       );
     }
     const { sweeper, paths, metadata } = this.#parts;
-    sweeper.retire(paths.pullStaging(this.#healId), 'staging');
-    crashPoint('repair.unstaged');
+    const failed: FailedEntry[] = [];
+    const staging = paths.pullStaging(this.#healId);
+    try {
+      sweeper.retire(staging, 'staging');
+      crashPoint('repair.unstaged');
+    } catch (error) {
+      failed.push(failedEntry(error, 'take away what a repair had staged', staging));
+    }
     await metadata.closeLeases([this.#healId]);
+    return failed;
   }
 
   #imagesWith(id: LayerId): readonly ImageRecord[] {

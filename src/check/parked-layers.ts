@@ -1,13 +1,15 @@
-import { readdirSync, readFileSync, renameSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
-import { isProvisionerError, systemCode } from '../errors.js';
+import { systemCode } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { LayerId } from '../image/digest.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { makeOwnDirectory, writeOwnFile } from '../own-files.js';
 import { parkedDraft, parkedParts, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import { makeDirectories } from '../tree/make-directories.js';
+import { listDirectory } from './list-directory.js';
 import { syncDirectories } from './sync-directories.js';
 
 /** What `users.json` says. */
@@ -64,27 +66,25 @@ export class ParkedLayers {
 
   /**
    * Has those swept that no root filesystem shows any more. Safe to call at any time, from any process.
-   * @returns how many
+   * @returns those that could not be taken away, and stay for the next time
    */
-  async release(): Promise<number> {
+  async release(): Promise<FailedEntry[]> {
     const parked = this.list();
     // Lost records name no root filesystem that was there before.
-    if (parked.length === 0 || (await this.#metadata.areRecordsLost())) return 0;
+    if (parked.length === 0 || (await this.#metadata.areRecordsLost())) return [];
     const containers = await this.#metadata.listContainers();
     const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
-    let released = 0;
+    const failed: FailedEntry[] = [];
     for (const { directory, parked: layer } of parked) {
       // Without a list nobody can say that it is not in use.
       if (layer === undefined || layer.rootfses.some((id) => recorded.has(id))) continue;
       try {
         this.#sweeper.retire(directory, basename(directory));
-        released++;
       } catch (error) {
-        if (!isProvisionerError(error) && systemCode(error) === undefined) throw error;
-        // It stays for the next time.
+        failed.push(failedEntry(error, 'take away a layer that nothing shows any more', directory));
       }
     }
-    return released;
+    return failed;
   }
 }
 
@@ -95,17 +95,6 @@ function readUsers(path: string): ParkedLayer | undefined {
     return { layer, rootfses: rootfses.map(String) };
   } catch (error) {
     if (error instanceof SyntaxError || systemCode(error) !== undefined) return undefined;
-    throw error;
-  }
-}
-
-/** @returns nothing for a directory that is not there */
-export function listDirectory(path: string): string[] {
-  try {
-    return readdirSync(path).sort();
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw error;
   }
 }

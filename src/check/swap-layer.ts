@@ -37,7 +37,12 @@ export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): 
     exchange(staged, target, parts.syscalls());
     crashPoint('repair.exchanged');
     syncDirectories(paths.layers);
-    sweeper.retire(staged, digestHex(id));
+    try {
+      sweeper.retire(staged, digestHex(id));
+    } catch (error) {
+      // The fresh copy is in place. The old one goes with the rest of what the repair has staged, or is told then.
+      if (systemCode(error) === undefined) throw error;
+    }
     crashPoint('repair.retired');
     return [];
   }
@@ -80,6 +85,12 @@ function exchange(copy: string, layer: string, syscalls: Syscalls): void {
   }
   const old = `${copy}.${basename(layer)}`;
   if (existsSync(layer)) renameSync(layer, old);
-  renameSync(copy, layer);
+  try {
+    renameSync(copy, layer);
+  } catch (error) {
+    // Better the one that there was than none.
+    if (existsSync(old)) renameSync(old, layer);
+    throw error;
+  }
   if (existsSync(old)) renameSync(old, copy);
 }

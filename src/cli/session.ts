@@ -1,5 +1,5 @@
 import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
-import { Provisioner } from '../index.js';
+import { type FailedEntry, Provisioner } from '../index.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { parseAge } from './output/parse-units.js';
@@ -17,6 +17,8 @@ export interface Session {
   readonly signal: AbortSignal;
   /** The command did its work, and what came of it is no success: the exit status is 1. */
   unsuccessful(): void;
+  /** Something could not be done while all the rest was: reports each, and the exit status is 1. */
+  failed(entries: readonly FailedEntry[]): void;
   /**
    * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
    * others; an interruption does.
@@ -31,7 +33,7 @@ export async function withSession(
   flags: GlobalFlags & StoreFlags,
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
-  const { json = false, quiet = false, debug = false, owner, leaveSweep = false } = flags;
+  const { json = false, quiet = false, debug = false, owner, leaveSweep = false, reportsSweep = false } = flags;
   const { unsafeNoSync = false, allowDegraded = false, allowOtherFiles = false, create = false } = flags;
   const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
@@ -41,10 +43,14 @@ export async function withSession(
   try {
     const making = { create, allowDegraded, allowOtherFiles };
     const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, lockTimeout, ...making });
-    showEvents(provisioner, { output, stderr, show, signal });
+    showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();
-      await work({ provisioner, output, signal, unsuccessful, each: (items, task) => failures.each(items, task) });
+      const failed = (entries: readonly FailedEntry[]) => {
+        for (const entry of entries) failures.report(errorOf(entry));
+      };
+      const each: Session['each'] = (items, task) => failures.each(items, task);
+      await work({ provisioner, output, signal, unsuccessful, failed, each });
     } catch (error) {
       failures.report(error);
     } finally {
@@ -98,6 +104,12 @@ class Failures {
   }
 }
 
+/** As it would have been thrown, had it been the only thing to do. */
+function errorOf({ path, code, message, hint }: FailedEntry): ProvisionerError {
+  const text = message.includes(path) ? message : `${path}: ${message}`;
+  return new ProvisionerError(code, text, { ...(hint === null ? {} : { hint }), details: { path } });
+}
+
 function storeRoot(flag: string | undefined, environment: Surroundings['environment']): string | undefined {
   // Most likely an unset variable in a script; the working directory, which it would name, is nobody's store.
   if (flag === '') throw new UsageError('--root is empty', 'write --root DIR, or leave it out for the default store');
@@ -146,9 +158,18 @@ function showEvents(
     stderr,
     show,
     signal,
-  }: { output: Output; stderr: Surroundings['stderr']; show: ProgressKind; signal: AbortSignal },
+    reportsSweep,
+  }: {
+    output: Output;
+    stderr: Surroundings['stderr'];
+    show: ProgressKind;
+    signal: AbortSignal;
+    reportsSweep: boolean;
+  },
 ): void {
-  events.on('warning', (event) => output.warning(event));
+  events.on('warning', (event) => {
+    if (event.code !== 'SWEEP_FAILED' || !reportsSweep) output.warning(event);
+  });
   events.on('checkProgress', ({ done, total }) => {
     if (!signal.aborted && isNews(done, total)) output.progress(`checked ${done} of ${total} layers`);
   });

@@ -30,6 +30,8 @@ export interface StoreFlags {
   readonly create?: boolean | undefined;
   /** Leave what is not deleted yet to a later sweep when the store is closed. Default: false. */
   readonly leaveSweep?: boolean | undefined;
+  /** The command waits for the sweep and reports what it could not delete, so that this is no warning besides. Default: false. */
+  readonly reportsSweep?: boolean | undefined;
   /** How pulls are shown on stderr. Default: `bar` on a terminal, else `plain`; `none` with `--json`. */
   readonly progress?: 'bar' | 'plain' | 'json' | 'none' | undefined;
   /** Whom new containers belong to. Default: the library's. */

@@ -42,16 +42,23 @@ export interface CheckedLayer {
  * @throws like Node's `fs`, for what makes a check impossible; damage is no error
  */
 export function checkLayer(request: CheckLayerRequest, calls: TreeCalls, pause: () => void): CheckedLayer {
-  const identity = directoryIdentity(request.directory);
-  if (identity === undefined) return missing('', undefined);
+  let identity: string | undefined;
   try {
+    identity = directoryIdentity(request.directory);
+    if (identity === undefined) return missing('', undefined);
     return checkPresent(request, identity, calls, pause);
   } catch (error) {
     // It was retired in the middle of this.
     if (systemCode(error) === 'ENOENT' && directoryIdentity(request.directory) !== identity)
       return missing('', undefined);
-    throw error;
+    return unreadable(error, identity);
   }
+}
+
+function unreadable(error: unknown, identity: string | undefined): CheckedLayer {
+  const differences = new Differences();
+  differences.addFailure('', error);
+  return { identity, ...differences.result(), bytes: 0, entries: 0 };
 }
 
 function missing(path: string, identity: string | undefined): CheckedLayer {

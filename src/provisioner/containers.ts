@@ -156,9 +156,9 @@ export class Containers {
   }
 
   /**
-   * Takes rootfses apart and forgets them, in the order given. When one cannot be taken apart, those before it are gone. With the lock shared, so that no
-   * recovery mounts one of them again in between.
-   * @returns how many were recorded until now
+   * Takes rootfses apart and forgets them, in the order given. One that cannot be taken apart does not stop the others; it stays recorded. With the lock
+   * shared, so that no recovery mounts one of them again in between.
+   * @returns how many were recorded until now @throws for the first that could not be taken apart
    */
   async remove(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<number> {
     // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
@@ -187,16 +187,18 @@ export class Containers {
   async #remove(rootfses: readonly RootfsSummary[]): Promise<number> {
     const { metadata, paths } = this.#parts;
     const gone: RootfsSummary[] = [];
-    try {
-      for (const rootfs of rootfses) {
+    let first: { readonly error: unknown; readonly containerId: string } | undefined;
+    for (const rootfs of rootfses) {
+      try {
         await this.takeApart(rootfs);
         gone.push(rootfs);
+      } catch (error) {
+        first ??= { error, containerId: rootfs.containerId };
       }
-    } catch (error) {
-      await metadata.forgetRootfses(gone);
-      throw fileError(error, 'destroy the container', paths.container(rootfses[gone.length]?.containerId ?? ''));
     }
-    return metadata.forgetRootfses(gone);
+    const forgotten = await metadata.forgetRootfses(gone);
+    if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(first.containerId));
+    return forgotten;
   }
 
   /**
@@ -367,7 +369,13 @@ export class Containers {
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
         const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
-        for (const rootfs of unrecorded) await this.takeApart(rootfs);
+        let first: { readonly error: unknown } | undefined;
+        for (const rootfs of unrecorded) {
+          await this.takeApart(rootfs).catch((error: unknown) => {
+            first ??= { error };
+          });
+        }
+        if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(containerId));
         return unrecorded.length > 0;
       },
       signal,

@@ -9,6 +9,7 @@ import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullL
 import { crashPoint } from '../crash-points.js';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import { ProvisionerEmitter } from '../events.js';
+import type { FailedEntry } from '../failed-entry.js';
 import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../locks/life-locks.js';
 import { Liveness } from '../locks/liveness.js';
 import { blockersOf, describeBlockers, type LockBlocker } from '../locks/lock-blockers.js';
@@ -215,9 +216,9 @@ export class Parts {
     };
   }
 
-  /** Has layers swept that were healed while they were in use, and are not any more. */
-  async releaseParked(): Promise<void> {
-    await new ParkedLayers(this.paths, this.metadata, this.sweeper).release();
+  /** Has layers swept that were healed while they were in use, and are not any more. @returns those that cannot be taken away */
+  async releaseParked(): Promise<FailedEntry[]> {
+    return new ParkedLayers(this.paths, this.metadata, this.sweeper).release();
   }
 
   backends(): Promise<Backends> {

@@ -5,6 +5,7 @@ import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../
 import { crashPoint } from '../crash-points.js';
 import { machineError } from '../errors.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
+import type { FailedEntry } from '../failed-entry.js';
 import type { ImageId } from '../image/digest.js';
 import type { RuntimeConfig } from '../image/image-config.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
@@ -258,7 +259,8 @@ export class Provisioner {
 
   /**
    * Removes the images that nobody keeps and the layers that then nobody needs. Kept are excluded and pinned images, those that containers of any owner
-   * are made of, those that the policy keeps, and what pulls under way need. Resolves when it is decided and out of sight; the sweep that gives
+   * are made of, those that the policy keeps, and what pulls under way need. A layer that cannot be taken away stays, and is told in the report's `failed`.
+   * Resolves when it is decided and out of sight; the sweep that gives
    * the space back goes on (see `swept`).
    * @param excludedImages names, digests, or patterns such as `ghcr.io/me/*`; those of images that are not stored are no error
    * @throws `ERR_BAD_REFERENCE`, `ERR_CONTAINER_UNTRUSTED`, `ERR_NATIVE_MISSING`
@@ -269,8 +271,8 @@ export class Provisioner {
       const own = takeOptions('pruneImages', PRUNE_OPTIONS, options);
       await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).prune(excludedImages, own);
-      if (!report.dryRun) await this.#parts.releaseParked();
-      return report;
+      if (report.dryRun) return report;
+      return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
 
@@ -280,17 +282,20 @@ export class Provisioner {
       const own = takeOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
       await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).apply(plan, own.signal);
-      await this.#parts.releaseParked();
-      return report;
+      return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
 
-  /** Resolves when everything that has been removed is deleted, or cannot be for now: what is left is in `info().gc`. */
-  async swept(): Promise<void> {
+  /**
+   * Resolves when everything that has been removed is deleted, or cannot be for now.
+   * @returns what could not be; it is tried again later, by this process and others, and `info().gc` has it too
+   */
+  async swept(): Promise<FailedEntry[]> {
     return this.#writing('sweep', async () => {
       await this.#parts.sweeper.sweepAll();
       await this.#parts.sweeper.idle();
       this.#parts.restoreReserve();
+      return this.#parts.sweeper.failed;
     });
   }
 
@@ -310,8 +315,7 @@ export class Provisioner {
       const own = takeOptions('recover', o.RECOVER_OPTIONS, options);
       for (const id of own.knownContainerIds ?? []) checkContainerId(id);
       const report = await (await this.#parts.recovery()).run(own);
-      await this.#parts.releaseParked();
-      return report;
+      return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
 

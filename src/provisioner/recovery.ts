@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../crash-points.js';
-import { fileError, firstLine, throwIfAborted } from '../errors.js';
+import { fileError, isProvisionerError, type ProvisionerError, throwIfAborted } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import { pidOf } from '../locks/process-identity.js';
@@ -36,11 +37,13 @@ export interface RecoveryReport {
   readonly destroyed: readonly string[];
   /**
    * Containers that are left alone, and why: the records were lost and they may be in use, in which case no prune runs; they may be mounted where this process
-   * does not see it; or they cannot be put right.
+   * does not see it; or somebody is just making a part of them.
    */
   readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
-  /** Directories that stay, absolute, and why: those of layers without a record that may be in use, and what a dead pull left that cannot be moved. */
+  /** Directories of layers without a record that may be in use, absolute, and why, as a clause: left alone. */
   readonly kept: readonly { readonly path: string; readonly reason: string }[];
+  /** What could not be put right, taken away or read; all the rest was. It is as it was, and another recovery tries again. */
+  readonly failed: readonly FailedEntry[];
   /** Files in the store that are none of its own, absolute: left alone. */
   readonly foreign: readonly string[];
 }
@@ -61,7 +64,8 @@ export interface RecoveryParts {
 const RECORDED_AT_ONCE = 100;
 
 /**
- * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile.
+ * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile. What cannot be done with one thing
+ * is reported, and the others go on.
  *
  *   dead leases and their staging ──► lock alone [ layers: records = directories ──► rootfses on disk without a record ]
  *   ──► this owner's containers: mount again, finish, destroy ──► sweep
@@ -87,7 +91,7 @@ export class Recovery {
       async () => {
         const unrecorded = await this.#unrecorded();
         // What the records do not tell is gone from here on, so they tell everything.
-        if (unrecorded.untrusted.length === 0) await metadata.setRecordsLost(false);
+        if (unrecorded.untrusted.length + unrecorded.failed.length === 0) await metadata.setRecordsLost(false);
         const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock });
         crashPoint('recover.layersReconciled');
         return { ...unrecorded, layers };
@@ -107,7 +111,8 @@ export class Recovery {
       finished: containers.finished,
       destroyed: containers.destroyed,
       untrusted: [...shared.untrusted, ...containers.untrusted],
-      kept: [...staging.kept, ...kept],
+      kept,
+      failed: [...staging.failed, ...shared.failed, ...shared.layers.failed, ...containers.failed],
       foreign,
     };
   }
@@ -116,7 +121,7 @@ export class Recovery {
    * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. When the records were
    * lost, one that is mounted, here or perhaps elsewhere, may be in use, so it is left.
    */
-  async #unrecorded(): Promise<Pick<RecoveryReport, 'retired' | 'untrusted'>> {
+  async #unrecorded(): Promise<Pick<RecoveryReport, 'retired' | 'untrusted' | 'failed'>> {
     const { paths, metadata, containers, directories } = this.#parts;
     const lost = await metadata.areRecordsLost();
     const recorded = new Set<string>();
@@ -125,22 +130,35 @@ export class Recovery {
     }
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
+    const failed: FailedEntry[] = [];
     const hollow: (readonly [containerId: string, backend: string | undefined])[] = [];
-    const onDisk = await rootfsesOnDisk(paths, undefined, (...directory) => hollow.push(directory));
+    const onDisk = await rootfsesOnDisk(paths, undefined, {
+      onHollow: (...directory) => hollow.push(directory),
+      onUnreadable: (error, path) => failed.push(failedEntry(error, 'look for root filesystems', path)),
+    });
     for await (const found of unhurried(onDisk)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       if (lost && (found.mounted || containers.mayBeMountedElsewhere(found))) untrusted.push(lostRecord(found));
       else {
-        const reason = await failureOf(() => containers.takeApart(found));
-        if (reason === undefined) retired.push(path);
-        else untrusted.push({ containerId: found.containerId, reason });
+        try {
+          await containers.takeApart(found);
+          retired.push(path);
+        } catch (error) {
+          if (isLeftAlone(error)) untrusted.push({ containerId: found.containerId, reason: error.message });
+          else failed.push(failedEntry(error, 'take a root filesystem apart that no record names', path));
+        }
       }
     }
     // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
-    for await (const [containerId, backend] of unhurried(hollow.reverse()))
-      directories.removeHollow(containerId, backend);
-    return { untrusted, retired };
+    for await (const [containerId, backend] of unhurried(hollow.reverse())) {
+      try {
+        directories.removeHollow(containerId, backend);
+      } catch (error) {
+        failed.push(failedEntry(error, 'remove the empty directories of a container', paths.container(containerId)));
+      }
+    }
+    return { untrusted, retired, failed };
   }
 
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
@@ -152,16 +170,18 @@ export class Recovery {
     const finished: string[] = [];
     const destroyed: string[] = [];
     const untrusted: { containerId: string; reason: string }[] = [];
+    const failed: FailedEntry[] = [];
     const mountedHere: RootfsRecord[] = [];
     /** What cannot be done for one does not keep the others waiting. @returns whether it was done */
-    const done = async (containerId: string, work: () => Promise<boolean>): Promise<boolean> => {
-      let outcome = false;
-      const reason = await failureOf(async () => {
-        outcome = await work();
-      });
-      throwIfAborted(signal);
-      if (reason !== undefined) untrusted.push({ containerId, reason });
-      return outcome;
+    const done = async (containerId: string, path: string, work: () => Promise<boolean>): Promise<boolean> => {
+      try {
+        return await work();
+      } catch (error) {
+        throwIfAborted(signal);
+        if (isLeftAlone(error)) untrusted.push({ containerId, reason: error.message });
+        else failed.push(failedEntry(error, 'put a container right', path));
+        return false;
+      }
     };
     // From the last id to the first: children come before parents.
     for await (const container of unhurried((await metadata.listContainers(owner)).toReversed())) {
@@ -170,7 +190,8 @@ export class Recovery {
       const beingMade = container.rootfses.find(isBeingMade);
       if (known !== undefined && !known.has(id)) {
         if (beingMade !== undefined) untrusted.push(justBeingMade(id, beingMade));
-        else if (await done(id, () => containers.destroyAlone(container, signal))) destroyed.push(id);
+        else if (await done(id, paths.container(id), () => containers.destroyAlone(container, signal)))
+          destroyed.push(id);
         continue;
       }
       for (const rootfs of container.rootfses) {
@@ -178,11 +199,11 @@ export class Recovery {
         const path = directories.rootfs(rootfs);
         if (isHalf(rootfs, path)) {
           const isStillHalf = (now: RootfsSummary) => isHalf(now, path);
-          if (await done(id, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
+          if (await done(id, path, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
         } else if (isMountedBackend(rootfs.backend)) {
           if (mounts.has(path)) {
             if (containers.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
-          } else if (await done(id, () => this.#remount(rootfs, signal))) {
+          } else if (await done(id, path, () => this.#remount(rootfs, signal))) {
             remounted.push(path);
             mountedHere.push(rootfs);
           }
@@ -191,7 +212,7 @@ export class Recovery {
       if (mountedHere.length >= RECORDED_AT_ONCE) await containers.recordMounts(mountedHere.splice(0));
     }
     await containers.recordMounts(mountedHere);
-    return { remounted, finished, destroyed, untrusted };
+    return { remounted, finished, destroyed, untrusted, failed };
   }
 
   /** @returns false when there was nothing to mount any more */
@@ -207,14 +228,9 @@ export class Recovery {
   }
 }
 
-/** Why something could not be done; undefined when it was. */
-async function failureOf(work: () => Promise<void>): Promise<string | undefined> {
-  try {
-    await work();
-    return undefined;
-  } catch (error) {
-    return firstLine(error);
-  }
+/** It may be in use where this process does not see it, so nobody tried. */
+function isLeftAlone(error: unknown): error is ProvisionerError {
+  return isProvisionerError(error, 'ERR_CONTAINER_ELSEWHERE');
 }
 
 function justBeingMade(containerId: string, { maker = '' }: RootfsRecord): { containerId: string; reason: string } {

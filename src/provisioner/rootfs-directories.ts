@@ -105,12 +105,17 @@ export class RootfsDirectories {
   #remove(place: RootfsPlace): void {
     const rootfs = this.rootfs(place);
     const scratch = this.scratch(place);
-    if (!removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
+    if (!this.#removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
     const { upper, work } = overlayScratch(scratch);
     // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
-    const emptied = removeEmpty(upper) && removeEmpty(`${work}/work`) && removeEmpty(work) && removeEmpty(scratch);
-    if (!emptied) this.#sweeper.retire(scratch, `${place.id}-scratch`);
-    this.removeHollow(place.containerId, place.backend);
+    const within = [upper, `${work}/work`, work, scratch];
+    if (!within.every((path) => this.#removeEmpty(path))) this.#sweeper.retire(scratch, `${place.id}-scratch`);
+    try {
+      this.removeHollow(place.containerId, place.backend);
+    } catch (error) {
+      // The rootfs is gone, and its record shall go. What led to it is for the next recovery, which tells of it.
+      if (systemCode(error) !== 'EPERM') throw error;
+    }
   }
 
   /** Whether a path, not the rootfs's own, has the shape of one that leads to the rootfs through another name of the store. */
@@ -121,19 +126,19 @@ export class RootfsDirectories {
 
   /** Takes away the mount point of a rootfs, when nothing is in it. @throws `EBUSY` when something is mounted on it in this namespace, by whatever path */
   removeMountPoint(place: RootfsPlace): void {
-    removeEmpty(this.rootfs(place));
+    this.#removeEmpty(this.rootfs(place));
   }
 
   /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
   removeHollow(containerId: string, backend: string | undefined): void {
     const backends = this.#paths.backends(containerId);
     if (backend === undefined) {
-      const emptied = [backends, this.#paths.nestedContainers(containerId)].map(removeEmpty);
+      const emptied = [backends, this.#paths.nestedContainers(containerId)].map((path) => this.#removeEmpty(path));
       if (emptied.every(Boolean)) this.#removeEmptyAbove(backends);
       return;
     }
     const rootfses = this.#paths.rootfses(containerId, backend);
-    const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map(removeEmpty);
+    const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map((path) => this.#removeEmpty(path));
     if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
   }
 
@@ -157,7 +162,17 @@ export class RootfsDirectories {
   }
 
   #removeEmptyAbove(path: string): void {
-    for (let at = dirname(path); at !== this.#paths.containers && removeEmpty(at); ) at = dirname(at);
+    for (let at = dirname(path); at !== this.#paths.containers && this.#removeEmpty(at); ) at = dirname(at);
+  }
+
+  /** One that is immutable becomes mutable, as where it is retired. @returns false when there is something in it */
+  #removeEmpty(directory: string): boolean {
+    try {
+      return removeEmpty(directory);
+    } catch (error) {
+      if (systemCode(error) !== 'EPERM' || !this.#sweeper.makeMutable(directory)) throw error;
+      return removeEmpty(directory);
+    }
   }
 }
 

@@ -12,19 +12,36 @@ export interface FoundRootfs extends RootfsPlace {
   readonly mounted: boolean;
 }
 
+export interface FoundListeners {
+  /** Told of containers, and of backends in them, that have directories which lead to nothing; containers come before those in them. */
+  readonly onHollow?: (containerId: string, backend: string | undefined) => void;
+  /** Told of directories that cannot be read; nothing is found in them. */
+  readonly onUnreadable?: (error: unknown, path: string) => void;
+}
+
 /** Directories are read so long before others get a turn, in milliseconds. */
 const SLICE = 10;
 
 /**
  * The rootfses on disk, recorded or not, children before parents.
  * @param top of this container and below; default: all
- * @param onHollow told of containers, and of backends in them, that have directories which lead to nothing; containers come before those in them
+ * @throws like Node's `fs`, for a directory that cannot be read, where nobody is told of those
  */
 export async function rootfsesOnDisk(
   paths: StorePaths,
   top?: string,
-  onHollow: (containerId: string, backend: string | undefined) => void = () => {},
+  listeners: FoundListeners = {},
 ): Promise<FoundRootfs[]> {
+  const { onHollow = () => {}, onUnreadable } = listeners;
+  const directories = (path: string): string[] => {
+    try {
+      return directoriesIn(path);
+    } catch (error) {
+      if (onUnreadable === undefined) throw error;
+      onUnreadable(error, path);
+      return [];
+    }
+  };
   const mounts = await RootfsMounts.read(paths);
   const found: FoundRootfs[] = [];
   const waiting = top === undefined ? directories(paths.containers) : [top];
@@ -32,7 +49,7 @@ export async function rootfsesOnDisk(
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
     const parts = directories(paths.container(container)).map((name) => join(paths.container(container), name));
     if (parts.includes(paths.backends(container))) {
-      for (const rootfs of rootfsesOf(paths, container, mounts, onHollow)) found.push(rootfs);
+      for (const rootfs of rootfsesOf(paths, container, mounts, { directories, onHollow })) found.push(rootfs);
     }
     const nested = parts.includes(paths.nestedContainers(container))
       ? directories(paths.nestedContainers(container))
@@ -52,7 +69,10 @@ function rootfsesOf(
   paths: StorePaths,
   containerId: string,
   mounts: RootfsMounts,
-  onHollow: (containerId: string, backend: string | undefined) => void,
+  {
+    directories,
+    onHollow,
+  }: { readonly directories: (path: string) => string[] } & Required<Pick<FoundListeners, 'onHollow'>>,
 ): FoundRootfs[] {
   const found: FoundRootfs[] = [];
   const backends = directories(paths.backends(containerId));
@@ -70,19 +90,14 @@ function rootfsesOf(
   return found;
 }
 
-/** As `directoriesIn`; none when the directory is not there. */
-function directories(path: string): string[] {
-  return directoriesIn(path) ?? [];
-}
-
-/** The names of the directories in a directory; undefined when it is not there. Symlinks and files are none of ours and left alone. */
-function directoriesIn(path: string): string[] | undefined {
+/** The names of the directories in a directory; none when it is not there. Symlinks and files are none of ours and left alone. */
+function directoriesIn(path: string): string[] {
   let entries: Dirent[];
   try {
     entries = readdirSync(path, { withFileTypes: true });
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw error;
   }
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);

@@ -18,7 +18,9 @@ export type KeepReason =
   /** It fits into the bytes that the policy keeps. */
   | { readonly kind: 'budget' }
   /** Somebody took it up between the decision and the removal. */
-  | { readonly kind: 'changed' };
+  | { readonly kind: 'changed' }
+  /** Its directory could not be taken away, so it is recorded still. */
+  | { readonly kind: 'failed'; readonly path: string; readonly message: string };
 
 /** The records that prune decides on. They need not be of one moment: what goes is looked at again when it goes. */
 export interface StoreRecords {

@@ -1,11 +1,12 @@
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import { type Digest, digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
+import type { LayerRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
-import { abandonedStaging, type RetiredStaging, reconcileStaging } from '../store/reconcile-staging.js';
+import { abandonedStaging, reconcileStaging } from '../store/reconcile-staging.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { filterUnhurried, mapUnhurried, unhurried } from '../unhurried.js';
@@ -22,8 +23,10 @@ export interface PruneReport {
   /** What went has no reasons. */
   readonly images: readonly JudgedImage[];
   readonly layers: readonly JudgedLayer[];
-  /** What dead pulls have left in `staging/`: went or would go, and could not. */
-  readonly staging: RetiredStaging;
+  /** What dead pulls had left in `staging/`, absolute paths. */
+  readonly staging: readonly string[];
+  /** What could not be taken away: layers, which so are recorded still, what dead pulls left, and what was taken away before and could not be deleted now. */
+  readonly failed: readonly FailedEntry[];
   /** Disk space of the layers that went, as `du` counts it. The sweep gives it back. */
   readonly bytesFreed: number;
   /** In milliseconds: waiting for the lock, and holding it. */
@@ -45,12 +48,14 @@ export interface PrunerParts {
 /**
  * Takes images that nobody keeps, layers that nobody needs, and what dead pulls left.
  *
- *   staging of the dead ──► read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► give the claims back ] ──► sweep
+ *   staging of the dead ──► read, decide ──► lock alone [ take out of the records, claim ──► rename into gc/ ──► put back what stayed, give the claims back ] ──► sweep
  *
  * The decision is made before the lock, however long it takes and whoever has turns meanwhile; with the lock held each thing that goes is looked at once more,
  * in the transaction that takes it out of the records, so what was taken up meanwhile stays. That transaction is the one view that counts: it is whole before
  * anything is renamed, and after it nobody can take up what is gone from the records, so that others may have turns between the renames. The claims
  * keep pulls from unpacking a layer to the place that it is just being renamed away from.
+ *
+ * A layer that cannot be renamed is put back into the records before the lock is given back, so that it is as good as before: the others go, and it is told.
  *
  * A crash in between leaves directories that no record names; recovery sweeps them, and a pull of that layer replaces them.
  */
@@ -66,8 +71,8 @@ export class Pruner {
     // What cannot be read is said before anything is done.
     parseExclusions(excluded);
     const dryRun = options.dryRun ?? false;
-    const staging = dryRun
-      ? { retired: (await abandonedStaging(this.#parts)).left, kept: [] }
+    const { retired: staging, failed } = dryRun
+      ? { retired: (await abandonedStaging(this.#parts)).left, failed: [] }
       : await reconcileStaging(this.#parts);
     if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
     const records = await this.records();
@@ -75,21 +80,25 @@ export class Pruner {
     const now = Date.now();
     const decision = await decide(records, exclusion, options, now);
     const plan = await makePlan(decision, now);
-    if (dryRun) return { dryRun, plan, staging, ...decision, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
-    return { dryRun, plan, staging, ...(await this.#carryOut(plan, decision, false, options.signal)) };
+    if (dryRun)
+      return { dryRun, plan, staging, ...decision, failed, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
+    const carriedOut = await this.#carryOut(plan, decision, records.layers, false, options.signal);
+    return { dryRun, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
   }
 
-  /** Takes exactly what the plan says. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
+  /** Takes exactly what the plan says, but for layers that cannot be renamed. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
   async apply(given: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
     const { checkPlan } = await import('./check-plan.js');
     const plan = await checkPlan(given);
-    const staging = await reconcileStaging(this.#parts);
+    const { retired: staging, failed } = await reconcileStaging(this.#parts);
     await this.#parts.metadata.dropUnusedStacks();
     const decision: Decision = {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
       layers: await mapUnhurried(plan.layers, (layer) => ({ ...layer, reasons: [] })),
     };
-    return { dryRun: false, plan, staging, ...(await this.#carryOut(plan, decision, true, signal)) };
+    const layers = await this.#parts.metadata.listLayers();
+    const carriedOut = await this.#carryOut(plan, decision, layers, true, signal);
+    return { dryRun: false, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
   }
 
   /** What is recorded now, without the leases of dead processes. */
@@ -110,11 +119,19 @@ export class Pruner {
     return images;
   }
 
-  async #carryOut(plan: PrunePlan, decision: Decision, exactly: boolean, signal: AbortSignal | undefined) {
+  /** @param recorded the layers as they are recorded, for those that have to be put back */
+  async #carryOut(
+    plan: PrunePlan,
+    decision: Decision,
+    recorded: readonly LayerRecord[],
+    exactly: boolean,
+    signal: AbortSignal | undefined,
+  ) {
     const { storeLock, metadata, sweeper, isShared, liveness } = this.#parts;
     if (isShared && !storeLock.spansProcesses) throw cannotLock();
     const removal = { images: plan.images, layers: await mapUnhurried(plan.layers, (layer) => layer.id) };
     await metadata.prepareRemoval(removal);
+    const stayed = new Map<LayerId, FailedEntry>();
     const retired: string[] = [];
     const asked = performance.now();
     let got = asked;
@@ -124,7 +141,7 @@ export class Pruner {
         'prune',
         () => {
           got = performance.now();
-          return this.#remove(removal, exactly, retired, own);
+          return this.#remove(removal, recorded, exactly, { retired, stayed }, own);
         },
         signal,
       ),
@@ -133,29 +150,51 @@ export class Pruner {
     crashPoint('prune.released');
     for await (const path of unhurried(retired)) sweeper.sweep(path);
     const images = new Set<ImageId>(removed.images);
-    const layers = new Set<LayerId>(removed.layers);
+    const layers = new Set<LayerId>(await filterUnhurried(removed.layers, (layer) => !stayed.has(layer)));
     const judged = {
       images: await mapUnhurried(decision.images, (image) => ({ ...image, reasons: reasonsOf(image, images) })),
-      layers: await mapUnhurried(decision.layers, (layer) => ({ ...layer, reasons: reasonsOf(layer, layers) })),
+      layers: await mapUnhurried(decision.layers, (layer) => ({
+        ...layer,
+        reasons: reasonsOf(layer, layers, stayed.get(layer.id)),
+      })),
     };
     const gone = await filterUnhurried(judged.layers, (layer) => layer.reasons.length === 0);
     const bytesFreed = gone.reduce((sum, layer) => sum + layer.bytes, 0);
-    return { ...judged, bytesFreed, lockWaited: got - asked, lockHeld: released - got };
+    return { ...judged, failed: [...stayed.values()], bytesFreed, lockWaited: got - asked, lockHeld: released - got };
   }
 
-  /** With the lock held. @param retired gets what is to be swept @param own whose claims keep pulls away meanwhile */
-  async #remove(removal: Removal, exactly: boolean, retired: string[], own: Liveness): Promise<Removed> {
+  /**
+   * With the lock held.
+   * @param retired gets what is to be swept @param stayed gets what could not be moved, and why
+   * @param own whose claims keep pulls away meanwhile
+   */
+  async #remove(
+    removal: Removal,
+    recorded: readonly LayerRecord[],
+    exactly: boolean,
+    { retired, stayed }: { readonly retired: string[]; readonly stayed: Map<LayerId, FailedEntry> },
+    own: Liveness,
+  ): Promise<Removed> {
     const { paths, metadata, sweeper } = this.#parts;
     const removed = await metadata.removeUnused(removal, own.identity, exactly);
     crashPoint('prune.decided');
+    let moved = 0;
     try {
       for await (const layer of unhurried(removed.layers)) {
-        const path = sweeper.mark(paths.layer(layer), digestHex(layer));
-        if (path !== undefined) retired.push(path);
+        try {
+          const path = sweeper.mark(paths.layer(layer), digestHex(layer));
+          if (path !== undefined) retired.push(path);
+        } catch (error) {
+          stayed.set(layer, failedEntry(error, 'take the layer away', paths.layer(layer)));
+        }
+        moved++;
         crashPoint('prune.oneMarked');
       }
       crashPoint('prune.marked');
     } finally {
+      // What ended this, were it no fault of one layer, came before the rest of them.
+      const left = new Set([...stayed.keys(), ...removed.layers.slice(moved)]);
+      if (left.size > 0) await metadata.putLayers(recorded.filter(({ id }) => left.has(id)));
       // Where that cannot be written, on a full disk for one, they count for nothing in a moment all the same: this life ends.
       await metadata.releaseLayerClaims(own.identity).catch(() => {});
     }
@@ -167,7 +206,9 @@ export class Pruner {
 function reasonsOf<Id extends string>(
   { id, reasons }: { readonly id: Id; readonly reasons: readonly KeepReason[] },
   gone: ReadonlySet<Id>,
+  failure?: FailedEntry,
 ): readonly KeepReason[] {
+  if (failure !== undefined) return [{ kind: 'failed', path: failure.path, message: failure.message }];
   return reasons.length > 0 || gone.has(id) ? reasons : [{ kind: 'changed' }];
 }
 

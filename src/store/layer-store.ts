@@ -302,7 +302,7 @@ export class LayerStore {
 
   /**
    * A complete layer stands in its place without a record: a crash came between the rename and the record, and this one is as good as that. It stays all the
-   * same when something may show it, or when it has been recorded by now.
+   * same when something may show it, or when it has been recorded by now, and when it cannot be moved but is sound.
    */
   async #replace({ directory, record: { id }, signal }: StagedLayer): Promise<void> {
     const { storeLock, sweeper, paths, metadata } = this.#parts;
@@ -311,11 +311,23 @@ export class LayerStore {
         (await metadata.getLayer(id)) !== undefined ||
         (await new UnrecordedLayers(this.#parts).whyItStays(id)) !== undefined;
       if (stays) return;
-      sweeper.retire(paths.layer(id), digestHex(id));
+      try {
+        const retired = sweeper.mark(paths.layer(id), digestHex(id));
+        if (retired !== undefined) sweeper.sweep(retired);
+      } catch (error) {
+        if (!(await this.#isSound(paths.layer(id)))) throw fileError(error, 'replace a layer', paths.layer(id));
+        return;
+      }
       renameSync(directory, paths.layer(id));
     };
     await storeLock.withExclusive('pull', replace, signal);
     sweeper.retire(directory, 'staged');
+  }
+
+  /** Whether a layer's directory is as it was stored, by its counts and sizes. */
+  async #isSound(directory: string): Promise<boolean> {
+    const [checked] = await this.#parts.pool.run('check-layers', { directories: [directory], mode: 'quick' });
+    return checked?.count === 0;
   }
 
   /** Tells a pull of a layer that another one unpacks, until that has come to its end; unpacks it when that one has failed. */

@@ -11,6 +11,7 @@ import { makeDirectories } from '../tree/make-directories.js';
 import type { WhiteoutFormat } from '../tree/whiteouts.js';
 import { requireNativeCalls } from './fidelity.js';
 import { MakerLock } from './maker-lock.js';
+import { requireOneFileSystem } from './one-file-system.js';
 import { openRoot } from './open-root.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
 import { readFormat, type StoreFormat, stampFormat } from './store-format.js';
@@ -88,6 +89,7 @@ export function openStoreDirectory(
         // Asking is ten times quicker than failing.
         if (!isThere(directory)) makeDirectories(directory, made);
       }
+      requireOneFileSystem(paths, format === undefined);
       if (format !== undefined) {
         lock?.release();
         lock = undefined;

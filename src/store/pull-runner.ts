@@ -178,8 +178,8 @@ export class PullRunner {
         details: { pull: pullId },
       });
     try {
-      const { kept } = await retireAbandoned({ ...this.#parts, syscalls: loadSyscalls }, this.#staging);
-      for (const { path, reason } of kept) told(path, reason);
+      const { failed } = await retireAbandoned({ ...this.#parts, syscalls: loadSyscalls }, this.#staging);
+      for (const { path, message } of failed) told(path, message);
     } catch (error) {
       told('what is left', firstLine(error));
     }

@@ -2,6 +2,7 @@ import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { layerOfDirectory } from '../paths.js';
@@ -16,6 +17,8 @@ export interface ReconciledLayers {
   readonly retired: readonly string[];
   /** Directories without a record that may be in use, and why, as a clause: left alone. */
   readonly kept: readonly { readonly path: string; readonly reason: string }[];
+  /** Directories without a record that could not be retired, and stay where they are. */
+  readonly failed: readonly FailedEntry[];
   /** Names under `layers/` that no store of ours would have made: left alone. */
   readonly foreign: readonly string[];
 }
@@ -49,14 +52,19 @@ export async function reconcileLayers(parts: UnrecordedLayersParts): Promise<Rec
 
   const retired: string[] = [];
   const kept: { path: string; reason: string }[] = [];
+  const failed: FailedEntry[] = [];
   const unrecorded = new UnrecordedLayers(parts);
   for await (const id of unhurried(found.values())) {
     const path = paths.layer(id);
-    const retirement = await unrecorded.retire(id);
-    if (retirement.state === 'retired') retired.push(path);
-    if (retirement.state === 'kept') kept.push({ path, reason: retirement.reason });
+    try {
+      const retirement = await unrecorded.retire(id);
+      if (retirement.state === 'retired') retired.push(path);
+      if (retirement.state === 'kept') kept.push({ path, reason: retirement.reason });
+    } catch (error) {
+      failed.push(failedEntry(error, 'take away a layer that no record names', path));
+    }
   }
-  return { forgottenLayers, forgottenImages, retired, kept, foreign };
+  return { forgottenLayers, forgottenImages, retired, kept, failed, foreign };
 }
 
 /** Each portion by itself leaves no image without its layers, so a crash between two of them is one that came before. */

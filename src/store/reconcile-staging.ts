@@ -1,7 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { firstLine, isProvisionerError, systemCode } from '../errors.js';
+import { isProvisionerError } from '../errors.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { Liveness } from '../locks/liveness.js';
 import { makerOf, PROBE } from '../locks/process-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
@@ -36,8 +37,8 @@ export interface AbandonedStaging {
 export interface RetiredStaging {
   /** Absolute paths. */
   readonly retired: readonly string[];
-  /** What could not be retired, absolute, and why, as a clause. */
-  readonly kept: readonly { readonly path: string; readonly reason: string }[];
+  /** What could not be, and stays where it is. */
+  readonly failed: readonly FailedEntry[];
 }
 
 export type ReconciledStaging = RetiredStaging & Pick<AbandonedStaging, 'pulls'>;
@@ -79,7 +80,7 @@ export async function reconcileStaging(
  */
 export async function retireAbandoned(keeper: StagingKeeper, own: ReadonlySet<string>): Promise<RetiredStaging> {
   const names = await readdir(keeper.paths.staging);
-  if (names.every((name) => own.has(name))) return { retired: [], kept: [] };
+  if (names.every((name) => own.has(name))) return { retired: [], failed: [] };
   const { left } = await abandonedStaging(keeper);
   return retireStaging(left, keeper);
 }
@@ -90,8 +91,8 @@ async function retireStaging(
   { paths, sweeper, syscalls }: Pick<StagingKeeper, 'paths' | 'sweeper' | 'syscalls'>,
 ): Promise<RetiredStaging> {
   const retired: string[] = [];
-  const kept: { path: string; reason: string }[] = [];
-  if (left.length === 0) return { retired, kept };
+  const failed: FailedEntry[] = [];
+  if (left.length === 0) return { retired, failed };
   const mounted = pathsWithMounts(paths.staging);
   for (const path of left) {
     try {
@@ -99,11 +100,10 @@ async function retireStaging(
       sweeper.retire(path, 'staging');
       retired.push(path);
     } catch (error) {
-      if (systemCode(error) === undefined && !isProvisionerError(error)) throw error;
-      kept.push({ path, reason: `it cannot be taken away now: ${firstLine(error)}` });
+      failed.push(failedEntry(error, 'take away what a dead process left', path));
     }
   }
-  return { retired, kept };
+  return { retired, failed };
 }
 
 /** What it cannot let go of, the sweep tells, deletes nothing of it, and tries again later. */

@@ -1,14 +1,18 @@
-import { chmodSync, renameSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, lstatSync, renameSync, rmdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { crashPoint } from '../crash-points.js';
 import { ProvisionerError, systemCode } from '../errors.js';
 import type { ProvisionerEmitter } from '../events.js';
+import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { readNames } from '../tree/read-names.js';
 import { unhurried } from '../unhurried.js';
 import { WorkerPool } from '../workers/worker-pool.js';
+
+const require = createRequire(import.meta.url);
 
 /** What could not be deleted yet. */
 export interface ParkedEntry {
@@ -37,6 +41,8 @@ export class Sweeper {
   /** Goes through them; undefined when there are none. */
   #sweeping: Promise<void> | undefined;
   readonly #parked = new Map<string, ParkedEntry>();
+  /** Of those that are parked. */
+  readonly #failures = new Map<string, FailedEntry>();
   /** One for each that is parked, by path. */
   readonly #retries = new Map<string, NodeJS.Timeout>();
   /** What the name of the last retired directory ends with. */
@@ -48,25 +54,49 @@ export class Sweeper {
     this.#events = events;
   }
 
-  /** Takes a directory out of sight and has it deleted later. Harmless when it is not there. @param name tells what it was, in `gc/` */
+  /**
+   * Takes a directory out of sight and has it deleted later. Harmless when it is not there. One that has been made immutable, as a process in a container
+   * may have done, loses those flags. @param name tells what it was, in `gc/`
+   * @throws like Node's `fs`, when it cannot be moved; then it is where it was
+   */
   retire(directory: string, name: string): void {
     // An empty one, as a pull leaves, is gone at once: that takes no thread.
     if (removeEmpty(directory)) return;
-    const retired = this.mark(directory, name);
+    let retired: string | undefined;
+    try {
+      retired = this.mark(directory, name);
+    } catch (error) {
+      if (systemCode(error) !== 'EPERM' || !this.makeMutable(directory)) throw error;
+      retired = this.mark(directory, name);
+    }
     if (retired !== undefined) this.sweep(retired);
   }
 
-  /** As `retire`, but leaves the deletion to the caller. @returns where it is now; undefined when it was not there */
+  /**
+   * As `retire`, but leaves the deletion to the caller, and flags where they are: those on a layer are of somebody who means it to stay.
+   * @returns where it is now; undefined when it was not there
+   */
   mark(directory: string, name: string): string | undefined {
     const retired = this.#paths.retired(name, this.#stamp());
     try {
       rename(directory, retired);
       return retired;
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined;
+      // Were `gc/` itself not there, it would say so too, and nothing would have moved.
+      if (systemCode(error) === 'ENOENT' && lstatSync(directory, { throwIfNoEntry: false }) === undefined)
+        return undefined;
       // A rename onto an empty directory would succeed and hide a fault; onto anything else it fails, which tells of one.
       throw error;
     }
+  }
+
+  /** Takes the immutable and append-only flags off a directory and what it lies in, except where that is the store's own. @returns whether there were any */
+  makeMutable(directory: string): boolean {
+    // Loaded where it is needed, which is hardly ever.
+    const { makeMutable } = require('../tree/make-mutable.js') as typeof import('../tree/make-mutable.js');
+    const above = dirname(directory);
+    const some = makeMutable(directory);
+    return (!this.#paths.ownDirectories.includes(above) && makeMutable(above)) || some;
   }
 
   /** Has an entry of `gc/` deleted. */
@@ -92,6 +122,11 @@ export class Sweeper {
     return [...this.#parked.values()];
   }
 
+  /** The same, for a report: without what is gone by now, whoever has deleted it. */
+  get failed(): FailedEntry[] {
+    return [...this.#parked.keys()].filter(existsSync).map((path) => this.#failures.get(path) as FailedEntry);
+  }
+
   /** Stops deleting at once; what is left in `gc/` is for a later sweep. Call `idle` first to finish. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -113,6 +148,7 @@ export class Sweeper {
     try {
       await this.#remove(path);
       this.#parked.delete(path);
+      this.#failures.delete(path);
       clearTimeout(this.#retries.get(path));
       this.#retries.delete(path);
       crashPoint('sweep.oneRemoved');
@@ -140,6 +176,7 @@ export class Sweeper {
     const attempts = (this.#parked.get(path)?.attempts ?? 0) + 1;
     const reason = error instanceof ProvisionerError || error instanceof Error ? error.message : String(error);
     this.#parked.set(path, { path, reason, attempts });
+    this.#failures.set(path, failureOf(error, path, reason));
     if (attempts === 1) {
       this.#events.emit('warning', {
         code: 'SWEEP_FAILED',
@@ -165,6 +202,15 @@ export class Sweeper {
     const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
     this.#lastStamp = now > this.#lastStamp ? now : this.#lastStamp + 1n;
     return this.#lastStamp;
+  }
+}
+
+/** Whatever went wrong: an entry that cannot be deleted is reported. */
+function failureOf(error: unknown, path: string, reason: string): FailedEntry {
+  try {
+    return failedEntry(error, 'delete what was removed', path);
+  } catch {
+    return { path, code: 'ERR_IO', message: `cannot delete ${path}: ${reason}`, hint: null };
   }
 }
 

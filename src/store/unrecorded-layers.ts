@@ -42,7 +42,7 @@ export class UnrecordedLayers {
     this.#parts = parts;
   }
 
-  /** Takes one away, if it may go. */
+  /** Takes one away, if it may go. @throws like Node's `fs`, when it cannot be moved; then it is where it was */
   async retire(id: LayerId): Promise<Retirement> {
     const { metadata, liveness, sweeper, paths } = this.#parts;
     const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
@@ -51,7 +51,8 @@ export class UnrecordedLayers {
       if (lstatSync(paths.layer(id), { throwIfNoEntry: false }) === undefined) return { state: 'taken' };
       const reason = await this.whyItStays(id);
       if (reason !== undefined) return { state: 'kept', reason };
-      sweeper.retire(paths.layer(id), digestHex(id));
+      const retired = sweeper.mark(paths.layer(id), digestHex(id));
+      if (retired !== undefined) sweeper.sweep(retired);
       return { state: 'retired' };
     } finally {
       // Where that cannot be written, it ends with this life, and is not the reason of a failure.

@@ -136,6 +136,9 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
   makeSubvolumeWritable(): boolean {
     return false;
   }
+  makeMutable(): boolean {
+    return false;
+  }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = [toSeconds(accessed), toSeconds(modified)] as const;
     if (name === '' && this.#descriptor !== undefined) futimesSync(this.#descriptor, ...times);

@@ -25,6 +25,7 @@ import {
 import { readlinkat } from './libc-trees.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
+import { makeMutable } from './native-inode-flags.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { makeSubvolumeWritable } from './native-subvolume.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
@@ -109,6 +110,9 @@ export class NativeOpenDirectory implements OpenDirectory {
   }
   makeSubvolumeWritable(): boolean {
     return makeSubvolumeWritable(this.#descriptor);
+  }
+  makeMutable(name: BytePath): boolean {
+    return makeMutable(this.#descriptor, name);
   }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = timespecs(accessed, modified);

@@ -67,6 +67,11 @@ export interface OpenDirectory {
   setDirectoryMode(name: BytePath, mode: number): void;
   /** Lets the read-only subvolume be written of which this is the topmost directory. @returns false for what is none, or may not be */
   makeSubvolumeWritable(): boolean;
+  /**
+   * Takes the immutable and append-only flags off a file or a directory, whose nobody else can be. @param name empty for the directory itself
+   * @returns false when it has none, or they cannot be taken
+   */
+  makeMutable(name: BytePath): boolean;
   /** @param name empty for the directory itself */
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param name empty for the directory itself */

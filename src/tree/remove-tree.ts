@@ -33,7 +33,7 @@ const OWNER_MAY_ALL = 0o700;
 /**
  * Removes a file or a directory with all that is in it, in memory that does not grow with it; nothing there is no error. Symlinks are removed, never
  * followed. Nothing that is mounted in the tree, or on it, is touched. Names that vanish meanwhile are fine. An ordinary user's directories are made
- * accessible first where they are not. What has been removed when it fails stays removed, and it can be called again.
+ * accessible first where they are not, and root's lose the flags that make them immutable. What has been removed when it fails stays removed, and it can be called again.
  *
  * Synchronous, for a worker thread.
  * @param path absolute
@@ -251,16 +251,26 @@ class Removal {
 
   /**
    * What to do about a failure in the current directory.
-   * @returns true when that directory is the user's own and has been made writable; false when the entry had gone anyway. Else throws.
+   * @returns true when that directory is the user's own and has been made writable, or it or the entry was immutable and is not any more; false when the
+   *   entry had gone anyway. Else throws.
    */
   #canTryAgain(error: unknown): boolean {
     const code = systemCode(error);
     if (code === 'ENOENT') return false;
+    if (code === 'EPERM' && this.#madeMutable()) return true;
     // The directory that holds the tree is not part of it, and stays as it is.
     const ours = code === 'EACCES' && this.#descent.depth > 1;
     const { directory } = this.#descent;
     if (!ours || !madeAccessible(() => directory.setMode('', OWNER_MAY_ALL))) throw error;
     return true;
+  }
+
+  /** Whether flags kept the entry, or all that is in the current directory, from being removed, and have been taken. */
+  #madeMutable(): boolean {
+    const { directory, depth } = this.#descent;
+    const entry = this.#name !== '' && directory.makeMutable(this.#name);
+    // What holds the tree is not part of it.
+    return (depth > 1 && directory.makeMutable('')) || entry;
   }
 }
 

@@ -44,6 +44,7 @@ const NOTHING: RecoveryReport = {
   destroyed: [],
   untrusted: [],
   kept: [],
+      failed: [],
   foreign: [],
 };
 

@@ -13,7 +13,7 @@ export function define(command: Command, cli: Cli): void {
   command
     .description(
       'Compares the store with its records while it is in use: layers by counts and sizes, or with --full every file by content, mode, owner, ' +
-        'times, links and extended attributes. Prints what it finds. The exit status is 1 when damage is left.',
+        'times, links and extended attributes. Prints what it finds. The exit status is 1 when damage is left, or something was not repaired that should be.',
     )
     .option('--full', 'compare everything in each layer with what was unpacked')
     .option('--repair', 'get damaged layers again from where their images came from, and swap them in');
@@ -30,12 +30,13 @@ Examples:
     )
     .action(async ({ full, repair, ...flags }: CheckFlags) => {
       const registry = registryOptions(flags);
-      await cli.withStore(async ({ provisioner, output, signal, unsuccessful }) => {
+      await cli.withStore(async ({ provisioner, output, signal, unsuccessful, failed }) => {
         const report = await provisioner.check({ full, repair, registry, signal });
         for (const finding of report.findings) for (const line of linesOf(finding)) output.line(line);
         output.line(summaryOf(report));
         output.document(() => report);
-        if (!report.sound) unsuccessful();
+        if (!report.sound || report.findings.some(({ outcome }) => outcome?.state === 'failed')) unsuccessful();
+        failed(report.failed);
       });
     });
 }

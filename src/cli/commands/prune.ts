@@ -25,7 +25,7 @@ export function define(command: Command, cli: Cli): void {
   command
     .description(
       'Removes the images that nobody keeps and the layers that then nobody needs. Kept are excluded and pinned images, images that ' +
-        'containers are made of, what --keep and --older-than spare, and what pulls under way need.',
+        'containers are made of, what --keep and --older-than spare, and what pulls under way need. What cannot be taken away is told and stays; the exit status is then 1.',
     )
     .option(
       '--exclude <image>',
@@ -50,14 +50,15 @@ Examples:
     .action(async (flags: PruneFlags) => {
       const run = parseFlags(flags, () => cli.surroundings.stdin());
       await cli.withStore(
-        async ({ provisioner, output, signal, unsuccessful }) => {
+        async ({ provisioner, output, signal, failed }) => {
           const report = await run(provisioner, signal);
           if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
-          if (!report.dryRun && flags.wait) await provisioner.swept();
-          if (flags.plan !== '-') show(report, output);
-          if (report.staging.kept.length > 0) unsuccessful();
+          const left = report.dryRun || !flags.wait ? [] : await provisioner.swept();
+          const all = { ...report, failed: [...report.failed, ...left] };
+          if (flags.plan !== '-') show(all, output);
+          failed(all.failed);
         },
-        { leaveSweep: !flags.wait },
+        { leaveSweep: !flags.wait, reportsSweep: flags.wait },
       );
     });
 }
@@ -120,8 +121,7 @@ function show(report: PruneReport, output: Output): void {
   for (const image of images) output.line(imageLine(image, dryRun));
   for (const layer of layers)
     if (layer.reasons.length === 0 || isHeldAlone(layer)) output.line(layerLine(layer, dryRun));
-  for (const path of staging.retired) output.line(`${verdict([], dryRun)}  ${path}: of a pull that died`);
-  for (const { path, reason } of staging.kept) output.line(`kept     ${path}: ${reason}`);
+  for (const path of staging) output.line(`${verdict([], dryRun)}  ${path}: of a pull that died`);
   const gone = layers.filter((layer) => layer.reasons.length === 0).length;
   const goneImages = images.filter((image) => image.reasons.length === 0).length;
   const verb = dryRun ? 'would remove' : 'removed';
@@ -151,7 +151,7 @@ function because(reasons: JudgedImage['reasons']): string {
   return reasons.length === 0 ? '' : `: ${reasons.map((reason) => formatReason(reason)).join('; ')}`;
 }
 
-function document({ dryRun, images, layers, staging, bytesFreed, lockWaited, lockHeld }: PruneReport) {
+function document({ dryRun, images, layers, staging, failed, bytesFreed, lockWaited, lockHeld }: PruneReport) {
   const isGone = ({ reasons }: { readonly reasons: JudgedImage['reasons'] }) => reasons.length === 0;
   return {
     dryRun,
@@ -160,13 +160,13 @@ function document({ dryRun, images, layers, staging, bytesFreed, lockWaited, loc
     removed: {
       images: images.filter(isGone).map(({ id, names }) => ({ id, names })),
       layers: layers.filter(isGone).map(({ id, bytes }) => ({ id, bytes })),
-      staging: staging.retired,
+      staging,
     },
     kept: {
       images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
       layers: layers.filter((layer) => !isGone(layer)).map(({ id, bytes, reasons }) => ({ id, bytes, reasons })),
-      staging: staging.kept,
     },
+    failed,
   };
 }
 

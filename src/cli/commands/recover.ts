@@ -23,7 +23,7 @@ export function define(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Without --known and --destroy-unknown all recorded containers are kept.
+Without --known and --destroy-unknown all recorded containers are kept. What cannot be put right is told, and does not stop the rest; the exit status is then 1.
 
 Examples:
   provisioner recover
@@ -32,13 +32,15 @@ Examples:
     .action(async ({ known, destroyUnknown = false, owner }: RecoverFlags) => {
       const knownContainerIds = known.length > 0 || destroyUnknown ? known : undefined;
       await cli.withStore(
-        async ({ provisioner, output, signal }) => {
-          const report = await provisioner.recover({ knownContainerIds, signal });
-          await provisioner.swept();
+        async ({ provisioner, output, signal, failed }) => {
+          const recovered = await provisioner.recover({ knownContainerIds, signal });
+          const left = await provisioner.swept();
+          const report = { ...recovered, failed: [...recovered.failed, ...left] };
           for (const line of lines(report)) output.line(line);
           output.document(() => report);
+          failed(report.failed);
         },
-        { owner },
+        { owner, reportsSweep: true },
       );
     });
 }
@@ -56,7 +58,7 @@ function lines(report: RecoveryReport): string[] {
     ...report.kept.map(({ path, reason }) => `left ${path} alone: no record names it, but ${reason}`),
     ...report.foreign.map((path) => `left ${path} alone: it is no part of a store`),
   ];
-  return told.length === 0 ? ['nothing to put right'] : told;
+  return told.length + report.failed.length === 0 ? ['nothing to put right'] : told;
 }
 
 function collect(value: string, others: readonly string[]): string[] {

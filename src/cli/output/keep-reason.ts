@@ -21,5 +21,7 @@ export function formatReason(reason: KeepReason, now = Date.now()): string {
       return 'fits into the size to keep';
     case 'changed':
       return 'taken up while the prune was deciding';
+    case 'failed':
+      return 'its directory cannot be taken away';
   }
 }
