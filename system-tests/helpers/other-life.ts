@@ -48,7 +48,7 @@ export async function otherLife(
   const code = `
     ${LIFE_LOCKS[kind].code}
     process.stdout.write(Liveness.in(${JSON.stringify(directory)}, locks).identity);
-    setInterval(() => globalThis.gc(), 5);`;
+    setInterval(() => globalThis.gc(), 50);`;
   const [command = '', ...rest] = [...before, process.execPath, '--expose-gc', '--input-type=module', '-e', code];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
   const gone = once(child, 'exit');

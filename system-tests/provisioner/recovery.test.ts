@@ -44,7 +44,7 @@ const NOTHING: RecoveryReport = {
   destroyed: [],
   untrusted: [],
   kept: [],
-      failed: [],
+  failed: [],
   foreign: [],
 };
 
