@@ -91,7 +91,13 @@ describe('recovery, of what dead processes left in the records and in staging', 
       const living = `${transientName(PROBE, process().identity)}abc`;
       const dead = `${transientName(PROBE, DEAD)}abc`;
       for (const name of [living, dead]) mkdirSync(join(paths.staging, name));
-      const { retired } = await reconcileStaging({ paths, metadata, sweeper, syscalls: loadSyscalls, liveness: process() });
+      const { retired } = await reconcileStaging({
+        paths,
+        metadata,
+        sweeper,
+        syscalls: loadSyscalls,
+        liveness: process(),
+      });
       expect(retired).toEqual([join(paths.staging, dead)]);
       expect(readdirSync(paths.staging)).toEqual([living]);
     });
