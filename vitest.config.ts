@@ -19,14 +19,14 @@ const SIDE_BY_SIDE = [
   'system-tests/check/check-store.test.ts',
   'system-tests/cli/{check,containers,images,prune,pull-progress}.test.ts',
   'system-tests/metadata/{sqlite-metadata-manager,sqlite-pulls}.test.ts',
-  'system-tests/provisioner/{degraded-store,hardships,lost-records,owners,prune,real-images}.test.ts',
+  'system-tests/provisioner/{degraded-store,hardships,lost-records,no-layers,owners,prune,real-images}.test.ts',
   'system-tests/mounts/*.test.ts',
   'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
   'system-tests/store/{marks-out-of-reach,other-users}.test.ts',
   'system-tests/survival/{crash-points,hostile-state}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
-  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-users,podman,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
+  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-tools,other-users,podman,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
 ];
 
 export default defineConfig({

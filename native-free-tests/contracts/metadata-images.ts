@@ -159,6 +159,35 @@ export function imageContract(context: MetadataContractContext): void {
       expect((await manager.getImage(two.id))?.names).toEqual(['app:latest', 'app:v1']);
     });
 
+    it('a name moves to an image that takes those of its own platform only from one for the same platform, or from nobody', async () => {
+      const { manager } = context;
+      const [amd64, arm64] = [image('amd64', []), image('arm64', [], { platform: 'linux/arm64' })];
+      const newer = image('newer', [], { platform: 'linux/arm64' });
+      await manager.putImage(amd64, ['app:latest']);
+      expect((await manager.putImage(arm64, ['app:latest', 'app:arm'], undefined, 'own platform')).names).toEqual([
+        'app:arm',
+      ]);
+      await manager.addName('app:latest', arm64.id, 'own platform');
+      expect((await manager.getImage(amd64.id))?.names).toEqual(['app:latest']);
+      expect((await manager.putImage(newer, ['app:arm'], undefined, 'own platform')).names).toEqual(['app:arm']);
+      await manager.addName('app:latest', newer.id);
+      await manager.addName('app:latest', arm64.id, 'own platform');
+      expect((await manager.getImage(arm64.id))?.names).toEqual(['app:latest']);
+    });
+
+    it('an image is found beside another one that was chosen from the same index', async () => {
+      const { manager } = context;
+      const [index, older] = [digestOf('index'), digestOf('older index')];
+      const [amd64, arm64] = [image('amd64', []), image('arm64', [], { platform: 'linux/arm64' })];
+      await manager.putImage(amd64, [], { index: older, platform: 'linux/amd64' });
+      await manager.putImage(arm64, [], { index, platform: 'linux/arm64' });
+      expect(await manager.imageBeside(amd64.id, 'linux/arm64')).toBeUndefined();
+      await manager.putImage(amd64, [], { index, platform: 'linux/amd64' });
+      expect((await manager.imageBeside(amd64.id, 'linux/arm64'))?.id).toBe(arm64.id);
+      expect((await manager.imageBeside(arm64.id, 'linux/amd64'))?.id).toBe(amd64.id);
+      expect(await manager.imageBeside(amd64.id, 'linux/s390x')).toBeUndefined();
+    });
+
     it('a name cannot be moved to an image that is not recorded', async () => {
       const { manager } = context;
       const app = image('app', []);

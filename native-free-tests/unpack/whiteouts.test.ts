@@ -60,8 +60,11 @@ describe('a whiteout', () => {
     ['behind', [file('.wh.d'), file('d/.wh.a'), file('d/e/.wh.b')]],
     ['in front of', [file('d/e/.wh.b'), file('d/.wh.a'), file('.wh.d')]],
     ['amid', [file('d/.wh.a'), file('.wh.d'), file('d/e/.wh.b')]],
-    ['behind, with an opaque mark among them,', [file('.wh.d'), file('d/e/.wh..wh..opq'), file('d/.wh..wh..opq')]],
-    ['in front of, with an opaque mark among them,', [file('d/.wh..wh..opq'), file('d/e/.wh..wh..opq'), file('.wh.d')]],
+    ['behind and with an opaque mark among them', [file('.wh.d'), file('d/e/.wh..wh..opq'), file('d/.wh..wh..opq')]],
+    [
+      'in front of and with an opaque mark among them',
+      [file('d/.wh..wh..opq'), file('d/e/.wh..wh..opq'), file('.wh.d')],
+    ],
   ])('of a directory, with others inside it %s, takes all of it', async (_where, parts) => {
     const unpacked = await layers.unpack(archive(...parts));
     expect(unpacked.tree).toEqual({ '.': 'directory 755', '.wh.d': 'file 600' });

@@ -14,6 +14,7 @@ import type {
   LayerRecord,
   LeaseRecord,
   MetadataManager,
+  Naming,
   NewImage,
   NewRootfs,
   RecordCounts,
@@ -70,14 +71,19 @@ export class MemoryMetadataManager implements MetadataManager {
   #lost = false;
   #open = true;
 
-  async putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord> {
+  async putImage(
+    image: NewImage,
+    names: readonly string[],
+    choice?: IndexChoice,
+    naming: Naming = 'any',
+  ): Promise<ImageRecord> {
     this.#requireLayers(image.layers);
     const now = Date.now();
     const recorded = this.#images.get(image.id);
     const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
     const refreshed = { ...stored, source: image.source, lastUsedAt: now };
     this.#images.set(image.id, refreshed);
-    for (const name of names) this.#names.set(name, image.id);
+    for (const name of names) this.#putName(name, image.id, naming);
     if (choice !== undefined) this.#indexChoices.set(`${choice.index} ${choice.platform}`, image.id);
     return this.#imageRecord(refreshed);
   }
@@ -108,10 +114,16 @@ export class MemoryMetadataManager implements MetadataManager {
     });
   }
 
-  async addName(name: string, id: ImageId): Promise<void> {
+  async addName(name: string, id: ImageId, naming: Naming = 'any'): Promise<void> {
     this.#requireOpen();
     if (!this.#images.has(id)) throw imageNotFound(id);
-    this.#names.set(name, id);
+    this.#putName(name, id, naming);
+  }
+
+  #putName(name: string, id: ImageId, naming: Naming): void {
+    const platformOf = (image: ImageId | undefined) => image && this.#images.get(image)?.platform;
+    const holder = this.#names.get(name);
+    if (naming === 'any' || holder === undefined || platformOf(holder) === platformOf(id)) this.#names.set(name, id);
   }
 
   async markUsed(id: ImageId): Promise<void> {
@@ -144,6 +156,15 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#requireOpen();
     const id = this.#indexChoices.get(`${index} ${platform}`);
     return id === undefined ? undefined : this.getImage(id);
+  }
+
+  async imageBeside(id: ImageId, platform: string): Promise<ImageRecord | undefined> {
+    const indexes = [...this.#indexChoices].flatMap(([choice, image]) =>
+      image === id ? [choice.split(' ', 1)[0]] : [],
+    );
+    const beside = indexes.map((index) => this.#indexChoices.get(`${index} ${platform}`));
+    const last = [...this.#images.keys()].findLast((image) => beside.includes(image));
+    return last === undefined ? undefined : this.getImage(last);
   }
 
   async imagesOfIndex(index: Digest): Promise<ImageId[]> {

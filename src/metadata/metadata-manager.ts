@@ -25,16 +25,20 @@ import type { PullRecords } from './pull-records.js';
  * by all processes that have the store open. A store that another process is writing is waited for without blocking the event loop; after
  * `busyTimeout` the call fails with `ERR_STORE_BUSY`.
  */
+/** Whose names an image may take: those of any other, or only of one for the same platform; a name that nobody has it gets in either case. */
+export type Naming = 'any' | 'own platform';
+
 export interface MetadataManager extends PullRecords {
   // Images and names
 
   /**
    * Records an image, or refreshes its source and last use when it is recorded already, and gives it `names`.
    * @param choice the index that it was chosen from: a fact that is remembered as long as the image is recorded
+   * @param naming whose names it may take. Default: `any`
    * @returns the record as it is then; a prune may take it right away
    * @throws ProvisionerError `ERR_LAYER_NOT_FOUND` when a layer of it is not recorded; then nothing has changed
    */
-  putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord>;
+  putImage(image: NewImage, names: readonly string[], choice?: IndexChoice, naming?: Naming): Promise<ImageRecord>;
   getImage(id: ImageId): Promise<ImageRecord | undefined>;
   /** The image that carries a name, in one step. @param name normalised, see `image/reference.ts` */
   getImageByName(name: string): Promise<ImageRecord | undefined>;
@@ -42,8 +46,8 @@ export interface MetadataManager extends PullRecords {
   findImages(hexPrefix: string, limit: number): Promise<ImageId[]>;
   /** Newest first; ties by id. Gives others a turn on the way when there are many. */
   listImages(): Promise<ImageSummary[]>;
-  /** Gives an image one more name, taking the name from the image that had it. @throws `ERR_IMAGE_NOT_FOUND` */
-  addName(name: string, id: ImageId): Promise<void>;
+  /** Gives an image one more name, taking the name from the image that had it. @param naming as with `putImage` @throws `ERR_IMAGE_NOT_FOUND` */
+  addName(name: string, id: ImageId, naming?: Naming): Promise<void>;
   /** Notes, to a second, that somebody has use for an image now. Passed over for one that is not there. */
   markUsed(id: ImageId): Promise<void>;
   /** Takes a name away; the image stays. @returns false when no image carries it */
@@ -52,6 +56,8 @@ export interface MetadataManager extends PullRecords {
   removeNames(id: ImageId): Promise<string[]>;
   /** The image that was chosen from an index for a platform before. */
   imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined>;
+  /** The image that was chosen for a platform from an index which the given one was chosen from, too. */
+  imageBeside(id: ImageId, platform: string): Promise<ImageRecord | undefined>;
   /** Those that were chosen from an index before, for whichever platforms: each once, sorted. */
   imagesOfIndex(index: Digest): Promise<ImageId[]>;
 

@@ -1,5 +1,5 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
-import type { ImageRecord, ImageSummary, IndexChoice, NewImage } from './metadata-manager.js';
+import type { ImageRecord, ImageSummary, IndexChoice, Naming, NewImage } from './metadata-manager.js';
 import { imageNotFound, layersNotFound } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { missingLayers } from './sqlite-layers.js';
@@ -41,6 +41,12 @@ export const IMAGE_BY_NAME = `${SELECT_IMAGE} WHERE image.key = (SELECT image FR
 export const IMAGE_BY_INDEX = `${SELECT_IMAGE}
   WHERE image.key = (SELECT image FROM index_choice WHERE digest = ? AND platform = ?)`;
 
+/** Of several, the one that was stored last. */
+export const IMAGE_BESIDE = `${SELECT_IMAGE}
+  WHERE image.key = (
+    SELECT max(beside.image) FROM index_choice AS own JOIN index_choice AS beside ON beside.digest = own.digest
+    WHERE own.image = (SELECT key FROM image WHERE id = ?) AND beside.platform = ?)`;
+
 export const IMAGES_OF_INDEX = `
   SELECT DISTINCT image.id FROM index_choice JOIN image ON image.key = index_choice.image
   WHERE index_choice.digest = ? ORDER BY image.id`;
@@ -58,7 +64,7 @@ type Key = number | bigint;
 export function putImage(
   db: SqliteConnection,
   image: NewImage,
-  names: readonly string[],
+  { names, naming }: { readonly names: readonly string[]; readonly naming: Naming },
   choice: IndexChoice | undefined,
   now: number,
 ): ImageRecord {
@@ -70,7 +76,7 @@ export function putImage(
     now,
     key,
   );
-  for (const name of names) putName(db, name, key);
+  for (const name of names) putName(db, name, key, naming);
   if (choice !== undefined) putIndexChoice(db, choice, key);
   return getImage(db, image.id) as ImageRecord;
 }
@@ -147,10 +153,10 @@ export function setPinned(db: SqliteConnection, id: ImageId, pinned: boolean): v
   if (set.changes === 0) throw imageNotFound(id);
 }
 
-export function addName(db: SqliteConnection, name: string, id: ImageId): void {
+export function addName(db: SqliteConnection, name: string, id: ImageId, naming: Naming): void {
   const key = imageKey(db, id);
   if (key === undefined) throw imageNotFound(id);
-  putName(db, name, key);
+  putName(db, name, key, naming);
 }
 
 /** To a second: an image that is used all the time is not written all the time. @returns whether it was written */
@@ -187,6 +193,11 @@ export function imageOfIndex(db: SqliteConnection, index: Digest, platform: stri
   return row && imageRecord(row);
 }
 
+export function imageBeside(db: SqliteConnection, id: ImageId, platform: string): ImageRecord | undefined {
+  const row = db.statement<[ImageId, string], ImageRow>(IMAGE_BESIDE).get(id, platform);
+  return row && imageRecord(row);
+}
+
 export function imagesOfIndex(db: SqliteConnection, index: Digest): ImageId[] {
   return db
     .statement<[Digest], { id: ImageId }>(IMAGES_OF_INDEX)
@@ -198,8 +209,14 @@ function imageKey(db: SqliteConnection, id: ImageId): Key | undefined {
   return db.statement<[ImageId], { key: Key }>('SELECT key FROM image WHERE id = ?').get(id)?.key;
 }
 
-function putName(db: SqliteConnection, name: string, image: Key): void {
-  db.statement<[string, Key]>(
-    'INSERT INTO image_name (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image',
-  ).run(name, image);
+const PUT_NAME =
+  'INSERT INTO image_name (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image';
+const PLATFORM = (key: string) => `(SELECT platform FROM image WHERE key = ${key})`;
+const PUT_NAMES: Readonly<Record<Naming, string>> = {
+  any: PUT_NAME,
+  'own platform': `${PUT_NAME} WHERE ${PLATFORM('image_name.image')} = ${PLATFORM('excluded.image')}`,
+};
+
+function putName(db: SqliteConnection, name: string, image: Key, naming: Naming): void {
+  db.statement<[string, Key]>(PUT_NAMES[naming]).run(name, image);
 }

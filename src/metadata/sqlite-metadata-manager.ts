@@ -13,6 +13,7 @@ import type {
   LayerRecord,
   LeaseRecord,
   MetadataManager,
+  Naming,
   NewImage,
   NewRootfs,
   RecordCounts,
@@ -79,8 +80,13 @@ export class SqliteMetadataManager implements MetadataManager {
     return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }), longWork);
   }
 
-  async putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord> {
-    return this.#change(() => images.putImage(this.#db, image, names, choice, Date.now()));
+  async putImage(
+    image: NewImage,
+    names: readonly string[],
+    choice?: IndexChoice,
+    naming: Naming = 'any',
+  ): Promise<ImageRecord> {
+    return this.#change(() => images.putImage(this.#db, image, { names, naming }, choice, Date.now()));
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {
@@ -106,8 +112,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#change(() => images.setPinned(this.#db, id, pinned));
   }
 
-  async addName(name: string, id: ImageId): Promise<void> {
-    return this.#change(() => images.addName(this.#db, name, id));
+  async addName(name: string, id: ImageId, naming: Naming = 'any'): Promise<void> {
+    return this.#change(() => images.addName(this.#db, name, id, naming));
   }
 
   async markUsed(id: ImageId): Promise<void> {
@@ -124,6 +130,10 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
     return this.#db.read(() => images.imageOfIndex(this.#db, index, platform));
+  }
+
+  async imageBeside(id: ImageId, platform: string): Promise<ImageRecord | undefined> {
+    return this.#db.read(() => images.imageBeside(this.#db, id, platform));
   }
 
   async imagesOfIndex(index: Digest): Promise<ImageId[]> {

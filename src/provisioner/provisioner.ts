@@ -16,6 +16,7 @@ import type { Explanation } from '../prune/why.js';
 import { takeOverStream } from '../pull/take-over-stream.js';
 import type { Availability, PullUnderWay } from '../store/availability.js';
 import { findImage } from '../store/find-image.js';
+import { warnOfForeign } from '../store/foreign-images.js';
 import type { PulledImage } from '../store/image-store.js';
 import { RootfsMounts } from '../store/rootfs-mounts.js';
 import { mapUnhurried } from '../unhurried.js';
@@ -228,6 +229,7 @@ export class Provisioner {
       const find = async (beforePull: () => Promise<void>) =>
         (await this.#parts.requests()).resolve(image, own, beforePull);
       const made = await (await this.#parts.containers()).provision(containerId, find, backend, own);
+      warnOfForeign(this.events, made.image, containerId);
       return { containerId, ...made, runtime: imageRuntime(made.image) };
     });
   }

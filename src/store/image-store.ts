@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isProvisionerError } from '../errors.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
-import type { Reference } from '../image/reference.js';
+import { formatReference, type Reference } from '../image/reference.js';
 import { orAborted } from '../locks/or-aborted.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullKey } from '../metadata/pull-records.js';
@@ -14,6 +14,7 @@ import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { absolutePath } from '../working-directory.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { findByReference } from './find-image.js';
+import { giveNames } from './foreign-images.js';
 import { type PullTerms, pullKey } from './pull-key.js';
 import { type ImageStoreParts, PullRunner, type RunImage } from './pull-runner.js';
 import { announcing, type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
@@ -85,9 +86,8 @@ export class ImageStore {
 
   /** Gives names to an image that is stored. */
   async name(image: ImageRecord, names: readonly string[]): Promise<PulledImage> {
-    const { metadata } = this.#parts;
-    for (const name of names) if (!image.names.includes(name)) await metadata.addName(name, image.id);
-    return { ...((await metadata.getImage(image.id)) ?? image), given: names };
+    const named = (await giveNames(this.#parts, image, names)) ?? image;
+    return { ...named, given: names.filter((name) => named.names.includes(name)) };
   }
 
   /** Stores all images of an archive. @param input a file's path, or a stream */
@@ -118,7 +118,9 @@ export class ImageStore {
         });
       });
     };
-    return orAborted(this.#track(load()), request.signal);
+    const images = await orAborted(this.#track(load()), request.signal);
+    // What it could not be given is told.
+    return Promise.all(images.map((image) => this.name(image, given(image.ofSource))));
   }
 
   /**
@@ -153,7 +155,20 @@ export class ImageStore {
    * @param platform Default: whatever is stored under that name
    */
   async findFor(reference: Reference, platform: Platform | undefined): Promise<ImageRecord | undefined> {
-    return findByReference(this.#parts.metadata, reference, platform);
+    const { metadata } = this.#parts;
+    const found = await findByReference(metadata, reference, platform);
+    if (found !== undefined || platform === undefined || reference.digest !== undefined) return found;
+    const holder = await metadata.getImageByName(formatReference(reference));
+    return holder && this.#findBeside(holder, reference, platform);
+  }
+
+  /** An image for another platform than the one that has the name: from the same index, or what was got last when it was asked for. */
+  async #findBeside(holder: ImageRecord, reference: Reference, platform: Platform): Promise<ImageRecord | undefined> {
+    const { metadata } = this.#parts;
+    const { outcomes } = await metadata.findPulls(this.#key({ transport: 'docker', reference }, platform, {}));
+    const stored = outcomes.find(({ result }) => result.kind === 'stored')?.result;
+    const last = stored?.kind === 'stored' ? await metadata.getImage(stored.image) : undefined;
+    return last ?? metadata.imageBeside(holder.id, formatPlatform(platform));
   }
 
   /** Resolves when no pull is under way. */

@@ -13,6 +13,7 @@ import type { Offer, OfferedImage } from '../pull/puller.js';
 import { loadSyscalls } from '../syscalls/load-syscalls.js';
 import { admit } from './admission.js';
 import { failureOf } from './cool-down.js';
+import { namingOf } from './foreign-images.js';
 import { completeStack } from './image-stack.js';
 import { LayerStore, type LayerStoreParts, type PullContext } from './layer-store.js';
 import { PullTracker } from './pull-tracker.js';
@@ -164,9 +165,10 @@ export class PullRunner {
       },
       names,
       image.chosenFrom && { index: image.chosenFrom, platform: formatPlatform(platform) },
+      namingOf({ platform: formatPlatform(image.platform) }),
     );
     crashPoint('pull.imageRecorded');
-    return { ...record, given: names, ofSource };
+    return { ...record, given: names.filter((name) => record.names.includes(name)), ofSource };
   }
 
   /** Gives back what dead pulls have left. A pull does not fail for what it cannot. */

@@ -9,6 +9,7 @@ import { SingleFlight } from '../locks/single-flight.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
 import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
+import { giveNames } from './foreign-images.js';
 import { PullTracker } from './pull-tracker.js';
 
 export interface SharedPullsParts {
@@ -78,7 +79,7 @@ export class SharedPulls {
       const landed = await this.#fly(flight, key, caller, run);
       const given = caller.names ?? landed.names;
       const record = await this.#named(landed.image, given);
-      if (record !== undefined) return { ...record, given };
+      if (record !== undefined) return { ...record, given: given.filter((name) => record.names.includes(name)) };
       if (attempt === ATTEMPTS) {
         throw new ProvisionerError(
           'ERR_IMAGE_NOT_FOUND',
@@ -161,14 +162,12 @@ export class SharedPulls {
   async #named(id: ImageId, names: readonly string[]): Promise<ImageRecord | undefined> {
     const { metadata } = this.#parts;
     const record = await metadata.getImage(id);
-    const missing = names.filter((name) => record !== undefined && !record.names.includes(name));
-    if (missing.length === 0) return record;
     try {
-      for (const name of missing) await metadata.addName(name, id);
+      return record && (await giveNames(this.#parts, record, names));
     } catch (error) {
-      if (!isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;
+      if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
+      throw error;
     }
-    return metadata.getImage(id);
   }
 
   async #requireCooledDown(key: PullKey): Promise<void> {

@@ -2,8 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { formatPlatform, machinePlatform } from '#src/image/platform.js';
 import {
   buildImage,
+  buildIndex,
   buildLayer,
   writeDockerArchive,
   writeOciArchive,
@@ -345,5 +347,33 @@ describeWith(['root'], 'the store that a command opens', () => {
     const { status, stderr } = await run(['images', '--json', '--root', file]);
     expect(status).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'ERR_IO' } });
+  });
+});
+
+describeWith(['root'], 'an image for another platform', () => {
+  it('is told to be stored without the name that is taken, and warned about in one line when a container is made of it', async () => {
+    const here = formatPlatform(machinePlatform());
+    const foreign = here === 'linux/arm64' ? 'linux/s390x' : 'linux/arm64';
+    const images = [here, foreign].map((platform) => {
+      const [os = '', architecture = ''] = platform.split('/');
+      return buildImage([buildLayer([{ path: 'app', content: platform }])], { platform: { os, architecture } });
+    });
+    const layout = join(temporaryDirectory(), 'layout');
+    await writeOciLayout(layout, [{ image: buildIndex(images), refName: 'it' }]);
+    const { run, lines } = newStore();
+    const [native] = await lines('pull', `oci:${layout}`, '--name', 'app');
+    const pulled = await run(['pull', `oci:${layout}`, '--name', 'app', '--platform', foreign, '--progress', 'none']);
+    const digest = pulled.stdout.trimEnd();
+    expect(pulled).toMatchObject({ status: 0, stdout: expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/) });
+    expect(digest).not.toBe(native);
+    expect(pulled.stderr).toBe(
+      `warning: the image for ${foreign} is stored as ${digest}; the name docker.io/library/app:latest stays with the image for ${here}\n`,
+    );
+    const provision = (...args: string[]) => run(['provision', 'job', ...args, '--policy', 'never']);
+    expect(await provision('app')).toMatchObject({ status: 0, stderr: '' });
+    const made = await provision('app', '--platform', foreign);
+    expect(made).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning: .* is for .*\n$/) });
+    expect(readFileSync(join(made.stdout.trimEnd(), 'app'), 'utf8')).toBe(foreign);
+    await lines('destroy', 'job');
   });
 });
