@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Provisioner, ProvisionerEvents } from '#src/index.js';
@@ -190,7 +190,7 @@ describeWith(needsOf('ext4'), 'an extended attribute on ext4', () => {
   });
 
   test('for which the disk has no room is told as a full disk', async () => {
-    const { path } = mountFileSystem('ext4', { bytes: 64 * 2 ** 20, mkfs: ['-m', '0', '-i', '4096'] });
+    const { path } = mountFileSystem('ext4', { bytes: 64 * 2 ** 20, mkfs: ['-b', '4096', '-m', '0', '-i', '4096'] });
     const store = await openStore({ root: join(path, 'store'), limits: { freeSpaceReserve: 0 } });
     const { bavail, bsize } = statfsSync(path);
     writeFileSync(join(path, 'filler'), Buffer.alloc(bavail * bsize - 2 ** 21));
@@ -198,7 +198,6 @@ describeWith(needsOf('ext4'), 'an extended attribute on ext4', () => {
       code: 'ERR_NO_SPACE',
     });
     rmSync(join(path, 'filler'));
-    chmodSync(path, 0o755);
     await pullImages(store, { many: withAttributes(2000, 3000) });
   });
 });
