@@ -17,6 +17,7 @@ const withOverlay = (...verdicts: (() => BackendVerdict)[]) => backendsOf(verdic
 function backendsOf(verdicts: (() => BackendVerdict)[], copy: BackendVerdict) {
   let probes = 0;
   const told: string[] = [];
+  const caveats: string[] = [];
   const make = (name: BackendName, probe: () => BackendVerdict): Backend => ({
     name,
     mounts: name !== 'copy',
@@ -34,8 +35,9 @@ function backendsOf(verdicts: (() => BackendVerdict)[], copy: BackendVerdict) {
     probeDirectory: '/store/staging',
     probeName: () => 'probe',
     onFallback: (reason) => void told.push(reason),
+    onCaveat: (name, caveat) => void caveats.push(`${name}: ${caveat}`),
   });
-  return { backends, told, probes: () => probes };
+  return { backends, told, caveats, probes: () => probes };
 }
 
 /** The verdict that a probe comes to whose attempt fails so. */
@@ -118,5 +120,26 @@ describe('auto', () => {
     const other = withOverlay(() => works);
     expect(other.backends.choose('auto').name).toBe('overlay');
     expect([...one.told, ...other.told]).toEqual([]);
+  });
+});
+
+describe('what is to be told of a backend that works', () => {
+  const caveat = 'nothing in it can be run';
+
+  it('is told once, when it is chosen, by name or by auto, and stands in the report', () => {
+    for (const choice of ['copy', 'auto'] as const) {
+      const { backends, caveats } = backendsOf([() => cannot], { ...works, caveat });
+      expect(backends.report()[1]).toMatchObject({ name: 'copy', usable: true, reason: `${works.reason}; ${caveat}` });
+      expect(caveats).toEqual([]);
+      for (let round = 0; round < 3; round++) expect(backends.choose(choice).name).toBe('copy');
+      expect(caveats).toEqual([`copy: ${caveat}`]);
+    }
+  });
+
+  it('is not told when another one is chosen', () => {
+    const { backends, caveats } = backendsOf([() => works], { ...works, caveat });
+    expect(backends.choose('auto').name).toBe('overlay');
+    expect(backends.choose('bind').name).toBe('bind');
+    expect(caveats).toEqual([]);
   });
 });

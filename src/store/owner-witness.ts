@@ -1,6 +1,6 @@
-import { chownSync, closeSync, linkSync, lstatSync, rmSync } from 'node:fs';
+import { chownSync, closeSync, linkSync, lstatSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { isShortage, systemCode } from '../errors.js';
+import { fileError, systemCode } from '../errors.js';
 import { makeOwnFile, makeOwnPlace } from '../own-files.js';
 import { overflowUser } from '../syscalls/user-namespace.js';
 import { isOwnerOutOfReach } from '../tree/copy-attributes.js';
@@ -28,10 +28,13 @@ export class OwnerWitness {
     this.#tryIn = tryIn;
   }
 
-  /** Undefined where owners are seen as they were written, and where there is no witness, which is then looked for again. */
+  /**
+   * Undefined where owners are seen as they were written, and where there is no witness, which is then looked for again.
+   * @throws ProvisionerError `ERR_PERMISSION`, `ERR_IO`
+   */
   outOfReach(): MarksOutOfReach | undefined {
     if (this.#isSound) return undefined;
-    const status = lstatSync(this.#path, { throwIfNoEntry: false });
+    const status = this.#status();
     if (status === undefined) return undefined;
     const { uid, gid } = status;
     this.#isSound = uid === WITNESS_ID && gid === WITNESS_ID;
@@ -46,13 +49,21 @@ export class OwnerWitness {
 
   /**
    * To be called before files are given to others. Leaves a witness where there is none and one can be had.
-   * @throws ProvisionerError as `Marks.require`; else like Node's `fs`, when the machine is short of something
+   * @throws ProvisionerError `ERR_PERMISSION` where ids are others here; `ERR_NO_SPACE`, `ERR_IO`
    */
   leave(): void {
     if (this.#isSound || process.geteuid?.() !== 0) return;
-    if (lstatSync(this.#path, { throwIfNoEntry: false }) === undefined) this.#make();
+    if (this.#status() === undefined) this.#make();
     const out = this.outOfReach();
     if (out !== undefined) throw marksRefusal('write layers', out);
+  }
+
+  #status(): Stats | undefined {
+    try {
+      return lstatSync(this.#path, { throwIfNoEntry: false });
+    } catch (error) {
+      throw fileError(error, 'look at the owner', this.#path);
+    }
   }
 
   #make(): void {
@@ -65,7 +76,8 @@ export class OwnerWitness {
       // A link appears whole or not at all, and the first of several processes wins.
       linkSync(draft, this.#path);
     } catch (error) {
-      if (isShortage(error) || !(isOwnerOutOfReach(error) || systemCode(error) === 'EEXIST')) throw error;
+      if (isOwnerOutOfReach(error) || systemCode(error) === 'EEXIST') return;
+      throw fileError(error, 'leave a file of another owner', this.#path);
     } finally {
       if (place !== undefined) rmSync(place, { recursive: true, force: true });
     }

@@ -1,6 +1,7 @@
-import { closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isShortage } from '../errors.js';
+import { makeOwnDirectory, makeOwnFile, makeOwnPlace } from '../own-files.js';
 import { toBytePath } from '../syscalls/byte-path.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
 import { isMarkedOpaque, markOpaque } from '../tree/marks.js';
@@ -22,13 +23,13 @@ type NamedFormat = Exclude<WhiteoutFormat, OverlayFormat>;
 export function probeWhiteouts(prefix: string, syscalls: Syscalls): WhiteoutFormat {
   // An ordinary user could write `user` marks, but not mount them, and a plain store can be copied with any tool.
   const isRoot = process.geteuid?.() === 0;
-  const place = mkdtempSync(prefix);
+  const place = makeOwnPlace(prefix);
   try {
     let failure: unknown;
     for (const format of WHITEOUT_FORMATS) {
       const directory = join(place, format);
       try {
-        mkdirSync(directory);
+        makeOwnDirectory(directory);
         if (!isOverlayFormat(format)) markByNames(directory, format);
         else if (!isRoot || !canMark(directory, format, syscalls)) continue;
         return format;
@@ -47,7 +48,7 @@ export function probeWhiteouts(prefix: string, syscalls: Syscalls): WhiteoutForm
 function markByNames(directory: string, format: NamedFormat): void {
   const { prefix, opaque } = markNames(format);
   const names = [`${prefix}name`, opaque].toSorted();
-  for (const name of names) closeSync(openSync(join(directory, name), 'wx', 0o600));
+  for (const name of names) closeSync(makeOwnFile(join(directory, name), 'wx'));
   for (const name of names) lstatSync(join(directory, name));
   const found = readdirSync(directory).toSorted();
   if (found.join('/') !== names.join('/')) throw new Error(`files of the names ${names.join(' and ')} do not show`);

@@ -41,12 +41,9 @@ export class Marks {
 
   /** Undefined where all is well; also without native system calls, whose absence is told by whoever needs them. */
   outOfReach(): MarksOutOfReach | undefined {
-    const owners = this.#parts.owners?.();
-    if (owners !== undefined) return owners;
-    if (this.#known !== undefined) return this.#known.verdict;
-    const verdict = this.#find();
-    if (verdict?.shortage === undefined) this.#known = { verdict };
-    return verdict;
+    const known = this.#known ?? { verdict: this.#find() };
+    if (known.verdict?.shortage === undefined) this.#known = known;
+    return known.verdict ?? this.#parts.owners?.();
   }
 
   /**

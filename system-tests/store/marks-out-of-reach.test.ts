@@ -3,31 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { APP_V1, APP_V2, newStore } from '../cli/run-cli.js';
+import { runWithin } from '../cli/run-within.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { Driver } from '../metadata/sqlite-files.js';
-
-const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 
 /** Those for whom there are no `trusted.*` attributes, though they are root. */
 const PLACES: readonly (readonly [string, readonly string[]])[] = [
   ['root without CAP_SYS_ADMIN', ['setpriv', '--bounding-set', '-sys_admin', '--inh-caps', '-sys_admin']],
   ['root of a user namespace', ['unshare', '--user', '--map-root-user', '--mount', '--propagation', 'private']],
 ];
-
-/** The program on a store, run by a command that takes something from it. */
-function within(wrapper: readonly string[], root: string) {
-  const [command = '', ...args] = [...wrapper, process.execPath, MAIN, '--root', root];
-  return (...words: string[]) => {
-    const { status, stdout, stderr } = spawnSync(command, [...args, ...words, '--json'], {
-      encoding: 'utf8',
-      env: { PATH: process.env['PATH'] },
-    });
-    const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
-    const errors = lines.map((line) => JSON.parse(line).error).filter((error) => error !== undefined);
-    return { status, errors, document: stdout === '' ? undefined : JSON.parse(stdout) };
-  };
-}
 
 /** As root has it, with an image whose `opt/data` replaces that of a layer below. */
 async function rootsStore() {
@@ -40,7 +25,7 @@ async function rootsStore() {
 describeWith(['root', 'overlay', 'user namespaces'], 'a store whose marks its user cannot see', () => {
   test.each(PLACES)('gives %s no container and takes no layer, and tells what to do', async (_, wrapper) => {
     const { root } = await rootsStore();
-    const run = within(wrapper, root);
+    const run = runWithin(wrapper, root);
     const hint = expect.stringMatching(/CAP_SYS_ADMIN.*user namespaces.*--root/);
     const refused = (code: string) => [{ code, hint, message: expect.stringMatching(/trusted\.overlay\.opaque/) }];
     for (const [code, ...words] of [
@@ -68,7 +53,7 @@ describeWith(['root', 'overlay', 'user namespaces'], 'a store whose marks its us
     async (_, wrapper) => {
       const { root, lines } = await rootsStore();
       await lines('provision', 'job', 'app:v1', '--backend', 'copy');
-      const run = within(wrapper, root);
+      const run = runWithin(wrapper, root);
       expect(run('images').document).toHaveLength(1);
       expect(run('ps').document).toHaveLength(1);
       expect(run('pull', APP_V1)).toMatchObject({ status: 0, errors: [] });
@@ -78,7 +63,7 @@ describeWith(['root', 'overlay', 'user namespaces'], 'a store whose marks its us
 
   test.each(PLACES)('is for %s another one that is made there, which root uses as well', async (_, wrapper) => {
     const { root, lines } = newStore();
-    const run = within(wrapper, root);
+    const run = runWithin(wrapper, root);
     expect(run('pull', APP_V1, '--name', 'app:v1').status).toBe(0);
     expect(run('info').document).toMatchObject({ format: { whiteouts: 'user' }, degraded: null });
     const data = (rootfs: string) => readdirSync(join(rootfs, 'opt/data'));

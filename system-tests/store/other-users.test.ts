@@ -111,7 +111,7 @@ describeWith(['root'], 'a store of root that others could enter', () => {
     spawnSync(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
     expect(modesBelow(root)).toEqual({
       ...Object.fromEntries(['alive', 'containers', 'gc', 'layers', 'reserve', 'staging'].map((name) => [name, '700'])),
-      ...Object.fromEntries(['format', 'lock'].map((name) => [name, '600'])),
+      ...Object.fromEntries(['format', 'lock', 'owners'].map((name) => [name, '600'])),
       ...Object.fromEntries(['', '-shm', '-wal'].map((suffix) => [`metadata.sqlite${suffix}`, '600'])),
     });
   });
@@ -190,7 +190,7 @@ describeWith(['root', 'user namespaces'], 'root of a user namespace', () => {
     mkdirSync(join(home, 'roots'), { mode: 0o755 });
     const refused = inNamespace(join(home, 'roots'));
     expect(refused).toMatchObject({ status: 1, stdout: '' });
-    expect(refused.stderr).toMatch(/belongs to uid 65534, and this process is root/);
+    expect(refused.stderr).toMatch(/belongs to a user who has no id in this user namespace, and this process is root/);
   });
 });
 

@@ -1,35 +1,18 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import { expectOk, type RunWithin, runWithin } from '../cli/run-within.js';
 import { mountFileSystem, needsOf } from '../helpers/file-systems.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { inUserNamespace, USER_NAMESPACES } from '../helpers/user-namespaces.js';
 
-const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-
-type Run = ReturnType<typeof within>;
-
-/** The program on a store, run by a command that takes something from it. */
-function within(wrapper: readonly string[], root: string) {
-  const [command = '', ...args] = [...wrapper, process.execPath, MAIN, '--root', root];
-  return (...words: string[]) => {
-    const env = { PATH: process.env['PATH'] };
-    const { status, stdout, stderr } = spawnSync(command, [...args, ...words, '--json'], { encoding: 'utf8', env });
-    const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
-    const told = lines.map((line) => JSON.parse(line));
-    const errors = told.map(({ error }) => error).filter((error) => error !== undefined);
-    const warnings = told.map(({ warning }) => warning).filter((warning) => warning !== undefined);
-    return { status, errors, warnings, stderr, document: stdout === '' ? undefined : JSON.parse(stdout) };
-  };
-}
-
-const asRoot = (root: string): Run => within([], root);
-const asUser = (uid: number, root: string): Run =>
-  within(['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups'], root);
-const inside = (map: string, root: string): Run => within(inUserNamespace(map), root);
+const asRoot = (root: string): RunWithin => runWithin([], root);
+const asUser = (uid: number, root: string): RunWithin =>
+  runWithin(['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups'], root);
+const inside = (map: string, root: string): RunWithin => runWithin(inUserNamespace(map), root);
 
 /** A directory of that user's, and layouts of two images beside it. The second one is `other`. */
 async function place(owner = 0) {
@@ -37,7 +20,7 @@ async function place(owner = 0) {
   chmodSync(directory, 0o755);
   const root = join(directory, 'of-the-user', 'store');
   mkdirSync(join(directory, 'of-the-user'));
-  spawnSync('chown', [`${owner}:${owner}`, join(directory, 'of-the-user')]);
+  execFileSync('chown', [`${owner}:${owner}`, join(directory, 'of-the-user')]);
   for (const name of ['app', 'other']) await layout(join(directory, name), name);
   return { root, app: `oci:${join(directory, 'app')}`, other: `oci:${join(directory, 'other')}` };
 }
@@ -58,13 +41,8 @@ function seen(...path: string[]): string {
   return `${uid}:${gid} ${(mode & 0o7777).toString(8)}`;
 }
 
-function expectOk(outcome: ReturnType<Run>): ReturnType<Run> {
-  expect(outcome).toMatchObject({ status: 0, errors: [] });
-  return outcome;
-}
-
 /** Nobody can go by the owners of this store, but everybody can look at it and take it apart. */
-function expectRefused(run: Run, { other }: { readonly other: string }): void {
+function expectRefused(run: RunWithin, { other }: { readonly other: string }): void {
   const hint = expect.stringMatching(/user namespace.*--root/);
   for (const [code, ...words] of [
     ['ERR_PERMISSION', 'provision', 'job', 'app'],
@@ -187,5 +165,43 @@ describeWith(['root', 'user namespaces'], 'a store that was made in a user names
       expect(seen(rootfs, 'setuid-of-root')).toBe('0:0 4755');
     }
     expectOk(asRoot(root)('destroy', 'job-app', 'job-other'));
+  });
+});
+
+describeWith(['root', 'overlay'], 'root without a capability', () => {
+  const without = (capability: string, root: string): RunWithin =>
+    runWithin(['setpriv', '--bounding-set', `-${capability}`, '--inh-caps', `-${capability}`], root);
+
+  test('to change owners keeps the files, and no setuid bit of another owner, in layers and copies', async () => {
+    const { root, app, other } = await place();
+    const { warnings } = expectOk(without('chown', root)('pull', app, '--name', 'app'));
+    expect(warnings).toEqual([
+      expect.objectContaining({ details: expect.objectContaining({ owners: 2, devices: 0, xattrs: 0 }) }),
+    ]);
+    // A layer that has all, and only its copy has not.
+    expectOk(asRoot(root)('pull', other, '--name', 'other'));
+    for (const at of ['app', 'other']) {
+      const { rootfs } = expectOk(without('chown', root)('provision', at, at, '--backend', 'copy')).document;
+      expect(seen(rootfs, 'of-1000')).toBe('0:0 600');
+      expect(seen(rootfs, 'setuid-of-1000')).toBe('0:0 755');
+      expect(seen(rootfs, 'setuid-of-root')).toBe('0:0 4755');
+    }
+    const { rootfs } = expectOk(asRoot(root)('provision', 'whole', 'other', '--backend', 'overlay')).document;
+    expect(seen(rootfs, 'setuid-of-1000')).toBe('1000:1000 6755');
+    expectOk(asRoot(root)('destroy', 'app', 'other', 'whole'));
+  });
+
+  test('to make devices leaves these out, in layers and copies, and counts them', async () => {
+    const { root, app, other } = await place();
+    const { warnings } = expectOk(without('mknod', root)('pull', app, '--name', 'app'));
+    expect(warnings).toEqual([
+      expect.objectContaining({ details: expect.objectContaining({ owners: 0, devices: 1, xattrs: 0 }) }),
+    ]);
+    expectOk(asRoot(root)('pull', other, '--name', 'other'));
+    for (const at of ['app', 'other']) {
+      const { rootfs } = expectOk(without('mknod', root)('provision', at, at, '--backend', 'copy')).document;
+      expect(readdirSync(rootfs).toSorted()).toEqual(['of-1000', 'setuid-of-1000', 'setuid-of-root']);
+    }
+    expectOk(asRoot(root)('destroy', 'app', 'other'));
   });
 });
