@@ -88,7 +88,7 @@ function readOnly(paths: StorePaths): ReadOnlyStore | undefined {
       if (code === 'EACCES' || code === 'EPERM') {
         return {
           reason: `this process may read ${path}, but not write it (${code})`,
-          hint: `give its owner the right to write (\`chmod -R u+w ${paths.root}\`), or clear its attribute \`i\` (\`lsattr -d ${path}\`)`,
+          hint: `give its owner the right to write (\`chmod u+w ${path}\`; not what is in its layers), or clear its attribute \`i\` (\`lsattr -d ${path}\`)`,
         };
       }
     }
