@@ -25,6 +25,39 @@ describe('operations', () => {
     expect(steps.length).toBeGreaterThan(15);
   });
 
+  it('do not begin where they must not, and one that has lost its place says so instead of what it stumbled over', async () => {
+    let inPlace = true;
+    const operations = new Operations(() => {
+      if (!inPlace) throw new Error('not in its place');
+    });
+    const stumbles = async () => {
+      inPlace = false;
+      throw new Error('ENOENT');
+    };
+    await expect(operations.run(stumbles)).rejects.toThrow('not in its place');
+    let begun = false;
+    const begins = async () => {
+      begun = true;
+    };
+    await expect(operations.run(begins)).rejects.toThrow('not in its place');
+    expect(begun).toBe(false);
+  });
+
+  it('tell what the machine is short of as that, and faults as they are', async () => {
+    const operations = new Operations();
+    const failing = (code: string) => async () => {
+      throw Object.assign(new Error(`${code}: it failed`), { code });
+    };
+    for (const code of ['EMFILE', 'ENFILE']) {
+      await expect(operations.run(failing(code))).rejects.toMatchObject({
+        code: 'ERR_NO_DESCRIPTORS',
+        details: { errno: code },
+      });
+    }
+    await expect(operations.run(failing('EROFS'))).rejects.toMatchObject({ code: 'ERR_READ_ONLY' });
+    await expect(operations.run(failing('ENOENT'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   it('are waited for until the last, those that fail and those that have not begun too', async () => {
     const operations = new Operations();
     let ended = 0;

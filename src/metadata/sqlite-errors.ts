@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, openSync, statfsSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, constants, openSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ErrorDetails, noDescriptors, ProvisionerError, systemCode } from '../errors.js';
 
@@ -37,8 +37,11 @@ export function storeBusy(path: string, waited: number, cause: unknown): Provisi
 /** SQLite says neither that there is no descriptor left nor that the file system has become read-only. */
 function machineCode(path: string): string | undefined {
   try {
+    const directory = dirname(path);
+    closeSync(openSync(directory, constants.O_RDONLY));
     accessSync(path, constants.W_OK);
-    closeSync(openSync(dirname(path), constants.O_RDONLY));
+    // After an error of the disk some file systems refuse what is written, and do not say so when they are asked.
+    chmodSync(directory, statSync(directory).mode & 0o7777);
     return undefined;
   } catch (error) {
     return systemCode(error);

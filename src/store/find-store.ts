@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { fileError, ProvisionerError, systemCode } from '../errors.js';
 import type { StorePaths } from '../paths.js';
 import { trustedPath } from './trusted-path.js';
 
@@ -32,11 +32,11 @@ export const NEW_FILE_SYSTEM: ReadonlySet<string> = new Set(['lost+found']);
  * | a directory with other things  | to be made where `allowOtherFiles`, else `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
  *
  * @returns why it can only be read; undefined for one that can be written, or is to be made, or whose opening will tell what is the matter with it
- * @throws ProvisionerError `ERR_STORE_NOT_FOUND`; else as `trustedPath`
+ * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_PERMISSION`, `ERR_IO`, `ERR_NO_DESCRIPTORS`
  */
 export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnlyStore | undefined {
-  const path = trustedPath(paths.root);
   try {
+    const path = trustedPath(paths.root);
     if (lstatSync(paths.format, { throwIfNoEntry: false }) !== undefined) return readOnly(paths);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
       if (options.create) return undefined;
@@ -47,7 +47,7 @@ export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnl
   } catch (error) {
     // It is no directory, or not ours to look into: opening it says so.
     if (['EACCES', 'EPERM', 'ENOTDIR', 'ELOOP'].includes(systemCode(error) ?? '')) return undefined;
-    throw error;
+    throw fileError(error, 'look for the store', paths.root);
   }
 }
 
@@ -88,7 +88,7 @@ function readOnly(paths: StorePaths): ReadOnlyStore | undefined {
       if (code === 'EACCES' || code === 'EPERM') {
         return {
           reason: `this process may read ${path}, but not write it (${code})`,
-          hint: `give its owner the right to write (\`chmod -R u+w ${paths.root}\`), or clear its attribute \`i\` (\`lsattr -d ${path}\`)`,
+          hint: `give its owner the right to write (\`chmod u+w ${path}\`; not what is in its layers), or clear its attribute \`i\` (\`lsattr -d ${path}\`)`,
         };
       }
     }

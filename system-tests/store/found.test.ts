@@ -32,18 +32,20 @@ function codeOf(stderr: string): string {
 }
 
 describeWith(['root'], 'a store that is not there', () => {
-  it.each(LOOKING)('is not made by %s %s, which says so', async (...args) => {
-    const home = temporaryDirectory();
-    const { run } = newStore();
-    const words = args.filter((word) => word !== undefined);
-    const missing = await run([...words, '--json', '--root', join(home, 'typo/deep')]);
-    expect({ status: missing.status, stdout: missing.stdout, code: codeOf(missing.stderr) }).toEqual({
-      status: 1,
-      stdout: '',
-      code: 'ERR_STORE_NOT_FOUND',
-    });
-    expect(readdirSync(home)).toEqual([]);
-  });
+  it.each(LOOKING.map((args) => [args.join(' '), args] as const))(
+    'is not made by %s, which says so',
+    async (_, args) => {
+      const home = temporaryDirectory();
+      const { run } = newStore();
+      const missing = await run([...args, '--json', '--root', join(home, 'typo/deep')]);
+      expect({ status: missing.status, stdout: missing.stdout, code: codeOf(missing.stderr) }).toEqual({
+        status: 1,
+        stdout: '',
+        code: 'ERR_STORE_NOT_FOUND',
+      });
+      expect(readdirSync(home)).toEqual([]);
+    },
+  );
 
   it('is told in one line with what to do', async () => {
     const { run, root } = newStore();
