@@ -205,16 +205,16 @@ describe('a prune', () => {
     expect(seen).toEqual(Array(4).fill('busy'));
   });
 
-  test('what could not be renamed is told, holds no claim, and is in nobody’s way', async () => {
+  test('what could not be renamed is told, is recorded as before, and is in nobody’s way', async () => {
     const { pruner, metadata, sweeper, paths, process } = await twoImages();
     const mark = sweeper.mark.bind(sweeper);
     sweeper.mark = () => {
       throw Object.assign(new Error('EBUSY: resource busy'), { code: 'EBUSY' });
     };
-    await expect(pruner.prune([], {})).rejects.toMatchObject({ code: expect.stringMatching(/^E/) });
+    expect((await pruner.prune([], {})).failed).toHaveLength(WORDS.length);
     sweeper.mark = mark;
     for (const word of WORDS) {
-      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'recorded' });
     }
     expect(existsSync(paths.layer(digestOf('base')))).toBe(true);
   });
