@@ -7,8 +7,8 @@ export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/f
 export type { PullLimits, UnpackLimits } from './config.js';
 export type { LayerAspect, LayerDifference } from './contents/differences.js';
 export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './errors.js';
-export type { FailedEntry } from './failed-entry.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
+export type { FailedEntry } from './failed-entry.js';
 export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
 export type { MountPlace } from './locks/mount-place.js';

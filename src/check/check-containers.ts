@@ -119,7 +119,8 @@ async function collect(containers: string, above: string, files: ContainerFiles)
       const { rootfses, scratches } = backendParts(join(backends, backend));
       onlyThese(join(backends, backend), [rootfses, scratches], files);
       for (const place of [rootfses, scratches]) {
-        for (const id of listOrTell(place, files.findings)) files.rootfses.push({ path: join(place, id), containerId, id });
+        for (const id of listOrTell(place, files.findings))
+          files.rootfses.push({ path: join(place, id), containerId, id });
       }
     }
   }

@@ -33,7 +33,8 @@ export async function checkDirectories(
   }
   findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
-  for (const name of listOrTell(paths.root, findings)) if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
+  for (const name of listOrTell(paths.root, findings))
+    if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
   for (const name of listOrTell(paths.staging, findings)) {
     const subject = join(paths.staging, name);
     const message = `${subject} belongs to a pull under way, or to one that died`;

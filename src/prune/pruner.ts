@@ -158,7 +158,10 @@ export class Pruner {
     const layers = new Set<LayerId>(await filterUnhurried(removed.layers, (layer) => !stayed.has(layer)));
     const judged = {
       images: await mapUnhurried(decision.images, (image) => ({ ...image, reasons: reasonsOf(image, images) })),
-      layers: await mapUnhurried(decision.layers, (layer) => ({ ...layer, reasons: reasonsOf(layer, layers, stayed.get(layer.id)) })),
+      layers: await mapUnhurried(decision.layers, (layer) => ({
+        ...layer,
+        reasons: reasonsOf(layer, layers, stayed.get(layer.id)),
+      })),
     };
     const gone = await filterUnhurried(judged.layers, (layer) => layer.reasons.length === 0);
     const bytesFreed = gone.reduce((sum, layer) => sum + layer.bytes, 0);

@@ -42,7 +42,8 @@ function moveThereAndBack(directories: readonly string[], paths: StorePaths): vo
       if (isAcross(place, there) || isAcross(there, place)) throw onAnother(directory, paths);
     }
   } finally {
-    for (const path of [place, ...directories.map((directory) => join(directory, basename(place)))]) removeQuietly(path);
+    for (const path of [place, ...directories.map((directory) => join(directory, basename(place)))])
+      removeQuietly(path);
   }
 }
 

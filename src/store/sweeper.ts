@@ -83,7 +83,8 @@ export class Sweeper {
       return retired;
     } catch (error) {
       // Were `gc/` itself not there, it would say so too, and nothing would have moved.
-      if (systemCode(error) === 'ENOENT' && lstatSync(directory, { throwIfNoEntry: false }) === undefined) return undefined;
+      if (systemCode(error) === 'ENOENT' && lstatSync(directory, { throwIfNoEntry: false }) === undefined)
+        return undefined;
       // A rename onto an empty directory would succeed and hide a fault; onto anything else it fails, which tells of one.
       throw error;
     }

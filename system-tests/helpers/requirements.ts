@@ -7,6 +7,8 @@ export const REQUIREMENTS = [
   'overlay',
   /** File systems in files, in mount namespaces, and the tools to make and freeze them. */
   'loop',
+  /** File systems of btrfs in files. */
+  'btrfs',
   /** For ordinary users. */
   'user namespaces',
   'umoci',

@@ -25,7 +25,8 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
       await p.close();
       console.log(JSON.stringify({ faults, parked: parked.length, left }));`;
     const busy = join(root, 'gc/busy.1/m');
-    for (const directory of [root, join(root, 'gc'), join(root, 'gc/busy.1'), busy]) mkdirSync(directory, { mode: 0o700 });
+    for (const directory of [root, join(root, 'gc'), join(root, 'gc/busy.1'), busy])
+      mkdirSync(directory, { mode: 0o700 });
     spawnSync('chattr', ['+i', busy]);
     // Root without the right to make it mutable again.
     const argv = ['--bounding-set=-linux_immutable', process.execPath, '--input-type=module', '-e', code];

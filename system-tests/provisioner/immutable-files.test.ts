@@ -29,10 +29,13 @@ const FLAGGED: Readonly<Record<string, (rootfs: string) => void>> = {
 
 describeWith(['root', 'overlay'], 'a container in which flags keep things from being deleted', () => {
   test.each(
-    Object.keys(FLAGGED).flatMap((what) => [
-      [what, 'copy'],
-      [what, 'overlay'],
-    ] as const),
+    Object.keys(FLAGGED).flatMap(
+      (what) =>
+        [
+          [what, 'copy'],
+          [what, 'overlay'],
+        ] as const,
+    ),
   )('%s, by the %s backend, is destroyed as any other, and nothing is left', async (what, backend) => {
     const p = await openStore();
     const warnings: string[] = [];

@@ -161,29 +161,40 @@ describeWith(['root', 'mount', 'strace'], 'one layer that cannot be moved', () =
   });
 });
 
-describeWith(['root', 'mount', 'strace'], 'one directory that a dead process left in staging and that cannot be moved', () => {
-  test.each(ERRNOS)('for %s is told by recover, which takes the others', async (errno) => {
-    const { run, lines, root } = newStore();
-    await lines('images');
-    const [before, bad, after] = ['a', 'bad', 'z'].map((name) => join(root, 'staging', name)) as [string, string, string];
-    makeTrees(before, bad, after);
-    const { within, undo } = resisting(errno, bad, MOVES);
-    const recovered = await run(['recover'], { within });
-    expect(recovered.status).toBe(1);
-    expectTold(recovered.stderr, bad);
-    expect(readdirSync(join(root, 'staging'))).toEqual(['bad']);
-    undo();
-    await lines('recover');
-    expect(readdirSync(join(root, 'staging'))).toEqual([]);
-  });
-});
+describeWith(
+  ['root', 'mount', 'strace'],
+  'one directory that a dead process left in staging and that cannot be moved',
+  () => {
+    test.each(ERRNOS)('for %s is told by recover, which takes the others', async (errno) => {
+      const { run, lines, root } = newStore();
+      await lines('images');
+      const [before, bad, after] = ['a', 'bad', 'z'].map((name) => join(root, 'staging', name)) as [
+        string,
+        string,
+        string,
+      ];
+      makeTrees(before, bad, after);
+      const { within, undo } = resisting(errno, bad, MOVES);
+      const recovered = await run(['recover'], { within });
+      expect(recovered.status).toBe(1);
+      expectTold(recovered.stderr, bad);
+      expect(readdirSync(join(root, 'staging'))).toEqual(['bad']);
+      undo();
+      await lines('recover');
+      expect(readdirSync(join(root, 'staging'))).toEqual([]);
+    });
+  },
+);
 
 describeWith(['root', 'mount', 'strace'], 'one root filesystem that cannot be taken apart', () => {
   test.each(
-    ERRNOS.flatMap((errno) => [
-      [errno, ['destroy', 'a', 'bad', 'z']],
-      [errno, ['recover', '--destroy-unknown']],
-    ] as const),
+    ERRNOS.flatMap(
+      (errno) =>
+        [
+          [errno, ['destroy', 'a', 'bad', 'z']],
+          [errno, ['recover', '--destroy-unknown']],
+        ] as const,
+    ),
   )('for %s is told by %j, stays recorded, and the other containers go', async (errno, args) => {
     const { run, lines, json, root } = newStore();
     await lines('pull', APP_V1, '--name', 'app:v1');
@@ -208,14 +219,21 @@ describeWith(['root', 'mount', 'strace'], 'one root filesystem that cannot be ta
 
 describeWith(['root', 'mount', 'strace'], 'one entry of gc that cannot be deleted', () => {
   test.each(
-    ERRNOS.filter((errno) => errno !== 'EXDEV').flatMap((errno) => [
-      [errno, 'prune'],
-      [errno, 'recover'],
-    ] as const),
+    ERRNOS.filter((errno) => errno !== 'EXDEV').flatMap(
+      (errno) =>
+        [
+          [errno, 'prune'],
+          [errno, 'recover'],
+        ] as const,
+    ),
   )('for %s stays there, and %s deletes the others and tells of it', async (errno, command) => {
     const { run, lines, root } = newStore();
     await lines('images');
-    const [before, bad, after] = ['a.1', 'bad.2', 'z.3'].map((name) => join(root, 'gc', name)) as [string, string, string];
+    const [before, bad, after] = ['a.1', 'bad.2', 'z.3'].map((name) => join(root, 'gc', name)) as [
+      string,
+      string,
+      string,
+    ];
     makeTrees(before, bad, after);
     const { within, undo } = resisting(errno, bad, DELETES);
     const done = await run([command], { within });
@@ -226,5 +244,40 @@ describeWith(['root', 'mount', 'strace'], 'one entry of gc that cannot be delete
     undo();
     await lines(command);
     expect(readdirSync(join(root, 'gc'))).toEqual([]);
+  });
+});
+
+describeWith(['root', 'strace'], 'one layer that cannot be read', () => {
+  test('is damage that check tells of, and all others are compared', async () => {
+    const { run, lines, root } = newStore();
+    await lines('pull', APP_V1, '--name', 'app:v1');
+    const [bad = '', ...others] = readdirSync(join(root, 'layers'));
+    const { within } = answering('EIO', 'statx')(join(root, 'layers', bad));
+    const { status, stdout, stderr } = await run(['check'], { within });
+    expect({ status, told: stdout.match(/^damage: .*$/gm) }).toEqual({
+      status: 1,
+      told: [`damage: layer sha256:${bad} differs from what was unpacked in 1 way`],
+    });
+    expect(stdout).toContain('the directory: unreadable: expected readable, found EIO');
+    expect(stdout).toContain(`check of ${others.length + 1} layers`);
+    expect(stderr).not.toContain('unexpected');
+  });
+});
+
+describeWith(['root', 'strace'], 'a damaged layer that cannot be moved', () => {
+  test('is not called repaired, and the other damaged one is', async () => {
+    const { run, lines, root } = newStore();
+    await lines('pull', APP_V1, '--name', 'app:v1');
+    const [bad = '', other = ''] = readdirSync(join(root, 'layers'));
+    for (const name of [bad, other]) writeFileSync(join(root, 'layers', name, 'rootfs/more'), '');
+    const { undo } = resistingLayer('EPERM', join(root, 'layers', bad));
+    const { status, stdout } = await run(['check', '--repair']);
+    expect(status).toBe(1);
+    expect(stdout.match(/^ {2}repaired: /gm)).toHaveLength(1);
+    expect(stdout.match(/^ {2}not repaired: .*EPERM/gm)).toHaveLength(1);
+    expect(stdout).toContain('2 damaged, 1 healed');
+    undo();
+    await lines('check', '--repair');
+    expect(await lines('check', '--full')).toContainEqual(expect.stringContaining('no damage'));
   });
 });

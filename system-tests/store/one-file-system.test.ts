@@ -31,20 +31,21 @@ function refused(root: string, part: string): Promise<void> {
 }
 
 describeWith(['root', 'mount'], 'a root whose directories are not on one file system', () => {
-  test.each(
-    PARTS.flatMap((part) => Object.keys(MOUNTS).map((kind) => [part, kind as keyof typeof MOUNTS] as const)),
-  )('is refused when it is opened, with %s on %s, and is as good as before without that', async (part, kind) => {
-    const p = await openStore();
-    await p.close();
-    const path = join(p.root, part);
-    MOUNTS[kind](path);
-    undo.push(() => existsSync(path) && sh('umount', path));
-    await refused(p.root, part);
-    undo.splice(0).map((step) => step());
-    const again = await openStore({ root: p.root });
-    expect(await again.recover()).toMatchObject({ failed: [], foreign: [], retired: [] });
-    for (const directory of PARTS) expect(readdirSync(join(p.root, directory))).toEqual([]);
-  });
+  test.each(PARTS.flatMap((part) => Object.keys(MOUNTS).map((kind) => [part, kind as keyof typeof MOUNTS] as const)))(
+    'is refused when it is opened, with %s on %s, and is as good as before without that',
+    async (part, kind) => {
+      const p = await openStore();
+      await p.close();
+      const path = join(p.root, part);
+      MOUNTS[kind](path);
+      undo.push(() => existsSync(path) && sh('umount', path));
+      await refused(p.root, part);
+      undo.splice(0).map((step) => step());
+      const again = await openStore({ root: p.root });
+      expect(await again.recover()).toMatchObject({ failed: [], foreign: [], retired: [] });
+      for (const directory of PARTS) expect(readdirSync(join(p.root, directory))).toEqual([]);
+    },
+  );
 
   test('is refused before a store is made there, and nothing of one is left', async () => {
     const root = join(temporaryDirectory(), 'store');
@@ -57,7 +58,7 @@ describeWith(['root', 'mount'], 'a root whose directories are not on one file sy
   });
 });
 
-describeWith(['root', 'loop'], 'a root with a subvolume in it', () => {
+describeWith(['root', 'btrfs'], 'a root with a subvolume in it', () => {
   test('is refused, since nothing can be moved there either, though it is one mount', async () => {
     const place = temporaryDirectory();
     const disk = join(place, 'disk');
