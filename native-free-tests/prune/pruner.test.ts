@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
 import type { Liveness } from '#src/locks/liveness.js';
 import { StoreLock } from '#src/locks/store-lock.js';
@@ -207,16 +207,16 @@ describe('a prune', () => {
     expect(seen).toEqual(Array(4).fill('busy'));
   });
 
-  test('what could not be renamed is told, holds no claim, and is in nobody’s way', async () => {
+  test('what could not be renamed is told, is recorded as before, and is in nobody’s way', async () => {
     const { pruner, metadata, sweeper, paths, process } = await twoImages();
     const mark = sweeper.mark.bind(sweeper);
     sweeper.mark = () => {
       throw Object.assign(new Error('EBUSY: resource busy'), { code: 'EBUSY' });
     };
-    await expect(pruner.prune([], {})).rejects.toMatchObject({ code: expect.stringMatching(/^E/) });
+    expect((await pruner.prune([], {})).failed).toHaveLength(WORDS.length);
     sweeper.mark = mark;
     for (const word of WORDS) {
-      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'claimed' });
+      expect(await metadata.claimLayer(digestOf(word), ...claimant(process))).toEqual({ state: 'recorded' });
     }
     expect(existsSync(paths.layer(digestOf('base')))).toBe(true);
   });
@@ -282,5 +282,60 @@ describe('a plan', () => {
     await metadata.leaseLayers('dead', [digestOf('base')]);
     await pruner.apply(plan, undefined);
     expect(await layersAmong(...WORDS)).toEqual([]);
+  });
+});
+
+describe('a layer that cannot be renamed', () => {
+  /** Renaming this layer fails so; the others can be. */
+  function resist(sweeper: Sweeper, path: string, code: string): () => void {
+    const mark = sweeper.mark.bind(sweeper);
+    const spy = vi.spyOn(sweeper, 'mark').mockImplementation((directory, name) => {
+      if (directory === path) throw Object.assign(new Error(`${code}: rename '${path}'`), { code });
+      return mark(directory, name);
+    });
+    return () => spy.mockRestore();
+  }
+
+  test.each(['EPERM', 'EBUSY', 'EXDEV', 'EROFS', 'EIO'])(
+    'for %s stays as it was, record and all, is told, and goes with the next prune that can take it',
+    async (code) => {
+      const { pruner, paths, metadata, sweeper, layersAmong } = await twoImages();
+      const before = await metadata.getLayer(digestOf('base'));
+      const path = paths.layer(digestOf('base'));
+      const end = resist(sweeper, path, code);
+      const report = await pruner.prune([], {});
+      expect(await layersAmong(...WORDS)).toEqual(['base']);
+      expect(await metadata.getLayer(digestOf('base'))).toEqual(before);
+      expect(report.failed).toMatchObject([{ path, message: expect.stringContaining(code) }]);
+      expect(report.layers.filter(({ reasons }) => reasons.length > 0)).toMatchObject([
+        { id: digestOf('base'), reasons: [{ kind: 'failed', path }] },
+      ]);
+      expect(report.bytesFreed).toBe(report.plan.bytes - 'base'.length);
+      expect(await metadata.claimLayer(digestOf('base'), 'another', () => true)).toEqual({ state: 'recorded' });
+      end();
+      expect((await pruner.prune([], {})).failed).toEqual([]);
+      expect(await layersAmong(...WORDS)).toEqual([]);
+    },
+  );
+
+  test('does not stop what a plan names either', async () => {
+    const { pruner, paths, sweeper, layersAmong } = await twoImages();
+    const { plan } = await pruner.prune([], { dryRun: true });
+    resist(sweeper, paths.layer(digestOf('orphan')), 'EPERM');
+    const { failed } = await pruner.apply(plan, undefined);
+    expect(failed.map(({ path }) => path)).toEqual([paths.layer(digestOf('orphan'))]);
+    expect(await layersAmong(...WORDS)).toEqual(['orphan']);
+  });
+
+  test('for a fault of the program ends the prune, and all that has not been renamed is recorded again', async () => {
+    const { pruner, sweeper, layersAmong } = await twoImages();
+    const mark = sweeper.mark.bind(sweeper);
+    let calls = 0;
+    vi.spyOn(sweeper, 'mark').mockImplementation((directory, name) => {
+      if (++calls === 2) throw new TypeError('a fault');
+      return mark(directory, name);
+    });
+    await expect(pruner.prune([], {})).rejects.toThrow('a fault');
+    expect(await layersAmong(...WORDS)).toHaveLength(3);
   });
 });

@@ -38,7 +38,7 @@ function bench() {
   };
 }
 
-const NOTHING = { forgottenLayers: [], forgottenImages: [], retired: [], kept: [], foreign: [] };
+const NOTHING = { forgottenLayers: [], forgottenImages: [], retired: [], kept: [], failed: [], foreign: [] };
 
 describe('reconciling layers', () => {
   test('has nothing to do where records and directories agree', async () => {
@@ -60,6 +60,7 @@ describe('reconciling layers', () => {
       forgottenImages: [image('app', []).id],
       retired: [paths.layer(digestOf('stray'))],
       kept: [],
+      failed: [],
       foreign: [],
     });
     expect(await run()).toEqual(NOTHING);

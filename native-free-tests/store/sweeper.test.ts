@@ -60,6 +60,15 @@ describe('what is retired', () => {
     expect(sweeper.parked).toEqual([]);
   });
 
+  test('is not called gone when there is no gc to move it to', () => {
+    const { paths, sweeper } = bench();
+    const tree = join(paths.root, 'tree');
+    mkdirSync(tree);
+    rmSync(paths.gc, { recursive: true });
+    expect(() => sweeper.mark(tree, 'x')).toThrow('ENOENT');
+    expect(existsSync(tree)).toBe(true);
+  });
+
   test('never takes the place of something else, however fast one follows the other', () => {
     const { paths, sweeper } = bench();
     const names = Array.from({ length: 500 }, (_, index) => {
@@ -101,6 +110,7 @@ describe('a sweep', () => {
     await sweeper.idle();
     expect(readdirSync(paths.gc)).toEqual(['busy.2']);
     expect(sweeper.parked).toEqual([{ path: busy, reason: `EBUSY: ${busy}`, attempts: 1 }]);
+    expect(sweeper.failed).toMatchObject([{ path: busy, message: expect.stringContaining(`EBUSY: ${busy}`) }]);
 
     // Twice as long each time: after 1, 3 and 7 seconds.
     for (const [seconds, attempts] of [
@@ -147,6 +157,7 @@ describe('a sweep', () => {
     await sweeper.sweepAll();
     await sweeper.idle();
     rmSync(join(paths.gc, 'busy.1'), { recursive: true });
+    expect(sweeper.failed).toEqual([]);
     broken.clear();
     vi.advanceTimersByTime(1000);
     await sweeper.idle();

@@ -229,6 +229,7 @@ describeWith(['root', 'overlay'], 'provisioner recover', () => {
     destroyed: [],
     untrusted: [],
     kept: [],
+    failed: [],
     foreign: [],
   };
 

@@ -25,6 +25,8 @@ export interface CliOptions {
   readonly input?: string | Uint8Array;
   /** Run as this user. Default: as the tests. */
   readonly uid?: number;
+  /** A command that runs another one, such as `unshare`. Default: none. */
+  readonly within?: readonly string[];
   /** Beside PATH and the store. Default: nothing. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -56,8 +58,8 @@ export async function madeStore(): Promise<ReturnType<typeof newStore>> {
 /** The built command line on a store of its own, as users have it, that is not made yet. */
 export function newStore() {
   const root = join(temporaryDirectory(), 'store');
-  const start = (args: readonly string[], { input = '', uid, env }: CliOptions = {}): RunningCli => {
-    const cli = startCli(args, root, uid, env);
+  const start = (args: readonly string[], { input = '', ...options }: CliOptions = {}): RunningCli => {
+    const cli = startCli(args, root, options);
     cli.process.stdin.end(input);
     return cli;
   };
@@ -82,8 +84,13 @@ export function newStore() {
   };
 }
 
-function startCli(args: readonly string[], root: string, uid?: number, env: CliOptions['env'] = {}): RunningCli {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+function startCli(
+  args: readonly string[],
+  root: string,
+  { uid, env, within = [] }: Omit<CliOptions, 'input'> = {},
+): RunningCli {
+  const [command = process.execPath, ...before] = [...within, process.execPath];
+  const child = spawn(command, [...before, MAIN, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], PROVISIONER_ROOT: root, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),

@@ -27,6 +27,7 @@ export default async function setup(project: TestProject): Promise<void> {
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
+  note(missing, 'btrfs', ['mkfs.btrfs', 'btrfs', 'mount']);
   note(missing, 'network', ['ip', 'unshare', 'mount']);
   if (missing.network === undefined && !mayUnshare('--net')) missing.network = 'no network namespace can be made';
   for (const [kind, size] of [

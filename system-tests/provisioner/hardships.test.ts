@@ -11,27 +11,27 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
   test('neither stops the sweep nor leaves close half way, and its author is told', () => {
     const root = join(temporaryDirectory(), 'store');
     const code = `
-      import { execFileSync } from 'node:child_process';
       import { mkdirSync, readdirSync } from 'node:fs';
       import { Provisioner } from '${LIBRARY}';
       const faults = [];
       process.on('uncaughtException', (error) => faults.push(error.message));
       const p = await Provisioner.open({ root: '${root}', unsafeNoSync: true });
-      const busy = p.root + '/gc/busy.1/m';
-      mkdirSync(busy, { recursive: true });
-      execFileSync('chattr', ['+i', busy]);
       p.events.on('warning', () => { throw new Error('a fault in a listener'); });
       await p.swept();
       const { parked } = (await p.info()).gc;
       mkdirSync(p.root + '/gc/other.2');
       await p.swept();
       const left = readdirSync(p.root + '/gc');
-      execFileSync('chattr', ['-i', busy]);
       await p.close();
       console.log(JSON.stringify({ faults, parked: parked.length, left }));`;
-    // Mounts of its own, so that nothing is left on this machine whatever comes of it.
-    const argv = ['-m', process.execPath, '--input-type=module', '-e', code];
-    const { status, stdout, stderr } = spawnSync('unshare', argv, { encoding: 'utf8', timeout: 60_000 });
+    const busy = join(root, 'gc/busy.1/m');
+    for (const directory of [root, join(root, 'gc'), join(root, 'gc/busy.1'), busy])
+      mkdirSync(directory, { mode: 0o700 });
+    spawnSync('chattr', ['+i', busy]);
+    // Root without the right to make it mutable again.
+    const argv = ['--bounding-set=-linux_immutable', process.execPath, '--input-type=module', '-e', code];
+    const { status, stdout, stderr } = spawnSync('setpriv', argv, { encoding: 'utf8', timeout: 60_000 });
+    spawnSync('chattr', ['-i', busy]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(JSON.parse(stdout)).toEqual({ faults: ['a fault in a listener'], parked: 1, left: ['busy.1'] });
   });

@@ -256,8 +256,12 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
       const report = await p.recover({ knownContainerIds: ['job'] });
       expect(report.forgottenLayers).toHaveLength(image ? 1 : 0);
       expect(report.remounted).toEqual([]);
-      expect(report.untrusted).toEqual([
-        { containerId: 'job', reason: expect.stringContaining('not stored any more') },
+      expect(report.failed).toMatchObject([
+        {
+          path: expect.stringContaining('/containers/job/'),
+          code: 'ERR_LAYER_NOT_FOUND',
+          message: expect.stringContaining('not stored any more'),
+        },
       ]);
     }
     // Pulling the image again does not make it whole: another recovery must not pretend that it does.

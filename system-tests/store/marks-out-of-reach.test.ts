@@ -87,13 +87,13 @@ describeWith(['root', 'overlay', 'user namespaces'], 'the recovery of a mount', 
     database.close();
     const { done } = otherProcess(
       root,
-      `const { remounted, untrusted } = await p.recover();
-       say(JSON.stringify([remounted, untrusted.map(({ containerId }) => containerId)]));
-       say(untrusted[0]?.reason ?? ''); await p.close();`,
+      `const { remounted, failed } = await p.recover();
+       say(JSON.stringify([remounted, failed.map(({ path }) => path)]));
+       say(failed[0]?.message ?? ''); await p.close();`,
       { within: PLACES[1]?.[1] ?? [] },
     );
     const [outcome, reason] = await done;
-    expect(outcome).toBe(JSON.stringify([[], ['job']]));
+    expect(outcome).toBe(JSON.stringify([[], [rootfs]]));
     expect(reason).toMatch(/trusted\.overlay\.opaque/);
     expect(await lines('recover')).not.toEqual([]);
     expect(readdirSync(join(rootfs, 'opt/data'))).toEqual(['new.txt']);

@@ -1,0 +1,78 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { Provisioner } from '#src/index.js';
+import { describeWith } from '../helpers/requirements.js';
+import { openStore, temporaryDirectory } from '../helpers/test-store.js';
+
+const undo: (() => unknown)[] = [];
+afterEach(() => {
+  for (const step of undo.splice(0).reverse()) step();
+});
+
+const sh = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: 'pipe' }).toString();
+
+const PARTS = ['staging', 'layers', 'gc', 'containers'] as const;
+
+/** A mount over one of the store's own directories. */
+const MOUNTS = {
+  'another file system': (path: string) => sh('mount', '-t', 'tmpfs', '-o', 'mode=700', 'none', path),
+  'a bind mount of the same one': (path: string) => sh('mount', '--bind', path, path),
+} as const;
+
+function refused(root: string, part: string): Promise<void> {
+  return expect(Provisioner.open({ root })).rejects.toMatchObject({
+    code: 'ERR_STORE_DAMAGED',
+    message: expect.stringMatching(new RegExp(`${root}/.*different file systems`)),
+    hint: expect.stringContaining(root),
+    details: { path: expect.stringContaining(part === 'gc' ? 'staging' : part), other: join(root, 'gc') },
+  });
+}
+
+describeWith(['root', 'mount'], 'a root whose directories are not on one file system', () => {
+  test.each(PARTS.flatMap((part) => Object.keys(MOUNTS).map((kind) => [part, kind as keyof typeof MOUNTS] as const)))(
+    'is refused when it is opened, with %s on %s, and is as good as before without that',
+    async (part, kind) => {
+      const p = await openStore();
+      await p.close();
+      const path = join(p.root, part);
+      MOUNTS[kind](path);
+      undo.push(() => existsSync(path) && sh('umount', path));
+      await refused(p.root, part);
+      undo.splice(0).map((step) => step());
+      const again = await openStore({ root: p.root });
+      expect(await again.recover()).toMatchObject({ failed: [], foreign: [], retired: [] });
+      for (const directory of PARTS) expect(readdirSync(join(p.root, directory))).toEqual([]);
+    },
+  );
+
+  test('is refused before a store is made there, and nothing of one is left', async () => {
+    const root = join(temporaryDirectory(), 'store');
+    for (const directory of [root, join(root, 'layers')]) mkdirSync(directory, { mode: 0o700 });
+    sh('mount', '-t', 'tmpfs', '-o', 'mode=700', 'none', join(root, 'layers'));
+    undo.push(() => sh('umount', join(root, 'layers')));
+    await refused(root, 'layers');
+    expect(readdirSync(root)).toEqual(['layers']);
+    expect(readdirSync(join(root, 'layers'))).toEqual([]);
+  });
+});
+
+describeWith(['root', 'btrfs'], 'a root with a subvolume in it', () => {
+  test('is refused, since nothing can be moved there either, though it is one mount', async () => {
+    const place = temporaryDirectory();
+    const disk = join(place, 'disk');
+    sh('truncate', '-s', '300M', join(place, 'image'));
+    sh('mkfs.btrfs', '-q', join(place, 'image'));
+    mkdirSync(disk);
+    sh('mount', '-o', 'loop', join(place, 'image'), disk);
+    undo.push(() => sh('umount', disk));
+    const root = join(disk, 'store');
+    const p = await openStore({ root });
+    await p.close();
+    execFileSync('rmdir', [join(root, 'layers')]);
+    sh('btrfs', 'subvolume', 'create', join(root, 'layers'));
+    await refused(root, 'layers');
+    expect(readdirSync(join(root, 'gc'))).toEqual([]);
+  });
+});
