@@ -121,8 +121,7 @@ export function forgetRootfses(db: SqliteConnection, rootfses: readonly RootfsKe
 
 export function getContainer(db: SqliteConnection, containerId: string): ContainerRecord | undefined {
   const rows = db
-    .statement<[string], RootfsRow>(`
-  SELECT ${SUMMARY} FROM rootfs WHERE container = ? ORDER BY created_at, id`)
+    .statement<[string], RootfsRow>(`${SELECT_ROOTFS} WHERE container = ? ORDER BY created_at, id`)
     .all(containerId);
   return containersOf(rows.map(rootfsRecord))[0];
 }
