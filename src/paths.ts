@@ -9,6 +9,7 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   <root>/
  *   ├── format                            store format and whiteout format; an unknown one is refused
  *   ├── metadata.sqlite                   records (WAL)
+ *   ├── generation                        how far the records have come, so that older ones put back from a backup are told
  *   ├── lock                              cross-process read-write lock
  *   ├── alive/<life>                      held by a lock for as long as its process lives; made with the first one
  *   ├── reserve/                          space that is given up when the disk is full
@@ -40,6 +41,9 @@ export class StorePaths {
   }
   get metadata(): string {
     return below(this.root, 'metadata.sqlite');
+  }
+  get generation(): string {
+    return below(this.root, 'generation');
   }
   get lock(): string {
     return below(this.root, 'lock');
@@ -87,9 +91,9 @@ export class StorePaths {
   parkedLayer(id: LayerId, nanoseconds: bigint): string {
     return below(this.parked, `${digestHex(id)}.${nanoseconds}`);
   }
-  /** The records, and the companions that SQLite has beside them. */
+  /** The records, the companions that SQLite has beside them, and what tells how far they have come. */
   get records(): readonly string[] {
-    return ['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`);
+    return [...['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`), this.generation];
   }
   /** The directories that belong right below the root. */
   get ownDirectories(): readonly string[] {

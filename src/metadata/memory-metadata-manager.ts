@@ -17,6 +17,7 @@ import type {
   NewImage,
   NewRootfs,
   RecordCounts,
+  RecordsGap,
   Removal,
   Removed,
   RootfsKey,
@@ -46,6 +47,7 @@ import {
 interface StoredImage extends NewImage {
   readonly createdAt: number;
   readonly lastUsedAt: number;
+  readonly useOrder: number;
   readonly pinned: boolean;
 }
 
@@ -67,7 +69,9 @@ export class MemoryMetadataManager implements MetadataManager {
     close: (pull) => this.#leases.delete(pull),
     get: (pull) => this.#leases.get(pull),
   });
-  #lost = false;
+  /** How many uses of images have been noted. */
+  #uses = 0;
+  #gap: RecordsGap | undefined;
   #open = true;
 
   async putImage(image: NewImage, names: readonly string[], choice?: IndexChoice): Promise<ImageRecord> {
@@ -75,7 +79,7 @@ export class MemoryMetadataManager implements MetadataManager {
     const now = Date.now();
     const recorded = this.#images.get(image.id);
     const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
-    const refreshed = { ...stored, source: image.source, lastUsedAt: now };
+    const refreshed = { ...stored, source: image.source, lastUsedAt: now, useOrder: ++this.#uses };
     this.#images.set(image.id, refreshed);
     for (const name of names) this.#names.set(name, image.id);
     if (choice !== undefined) this.#indexChoices.set(`${choice.index} ${choice.platform}`, image.id);
@@ -102,6 +106,9 @@ export class MemoryMetadataManager implements MetadataManager {
 
   async listImages(): Promise<ImageSummary[]> {
     this.#requireOpen();
+    const now = Date.now();
+    for (const [id, image] of this.#images)
+      if (image.lastUsedAt > now) this.#images.set(id, { ...image, lastUsedAt: now });
     return [...this.#images.values()].sort(newestFirst).map((image) => {
       const { manifest: _, config: __, ...summary } = this.#imageRecord(image);
       return summary;
@@ -118,7 +125,8 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#requireOpen();
     const image = this.#images.get(id);
     const now = Date.now();
-    if (image !== undefined && image.lastUsedAt < now - 1000) this.#images.set(id, { ...image, lastUsedAt: now });
+    if (image === undefined || (image.lastUsedAt >= now - 1000 && image.lastUsedAt <= now)) return;
+    this.#images.set(id, { ...image, lastUsedAt: now, useOrder: ++this.#uses });
   }
 
   async removeName(name: string): Promise<boolean> {
@@ -397,14 +405,18 @@ export class MemoryMetadataManager implements MetadataManager {
     return images.map((image) => image.id).sort();
   }
 
-  async areRecordsLost(): Promise<boolean> {
+  async recordsGap(): Promise<RecordsGap | undefined> {
     this.#requireOpen();
-    return this.#lost;
+    return this.#gap;
   }
 
-  async setRecordsLost(lost: boolean): Promise<void> {
+  async setRecordsGap(gap: RecordsGap | undefined): Promise<void> {
     this.#requireOpen();
-    this.#lost = lost;
+    this.#gap = gap;
+  }
+
+  async requireInPlace(): Promise<void> {
+    this.#requireOpen();
   }
 
   async verify(): Promise<string[]> {
@@ -450,7 +462,8 @@ export class MemoryMetadataManager implements MetadataManager {
 
   #imageRecord({ layers, ...image }: StoredImage): ImageRecord {
     const bytes = [...new Set(layers)].reduce((sum, id) => sum + (this.#layers.get(id)?.bytes ?? 0), 0);
-    return { ...image, layers: [...layers], names: this.#namesOf(image.id), bytes };
+    const lastUsedAt = Math.min(image.lastUsedAt, Date.now());
+    return { ...image, lastUsedAt, layers: [...layers], names: this.#namesOf(image.id), bytes };
   }
 }
 

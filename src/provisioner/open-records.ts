@@ -41,6 +41,7 @@ export async function openRecords(paths: StorePaths, kind: RecordsKind, durable:
   return SqliteMetadataManager.open(paths.metadata, {
     durable,
     isStoreEmpty,
+    generationFile: paths.generation,
     longWork: longWorkOn({ path: paths.metadata, durable }),
   });
 }

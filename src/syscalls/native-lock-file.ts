@@ -1,4 +1,14 @@
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync, readSync, writeSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  readFileSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
@@ -26,16 +36,17 @@ const NOTE_MAX = 4096;
  * such a lock can be looked at without being taken. Neither kind sees the other.
  */
 export class NativeLockFile implements LockFile {
-  readonly #path: string;
+  readonly path: string;
   readonly #bytePath: BytePath;
   readonly #descriptor: number;
+  #file: Pick<BigIntStats, 'dev' | 'ino'> | undefined;
   readonly #question = new Uint8Array(FLOCK_SIZE);
   /** Its first field. */
   readonly #type = new Int16Array(this.#question.buffer, 0, 1);
 
   /** @param create whether a missing file is made @throws as `openOwnFile` */
   constructor(path: string, create = true) {
-    this.#path = path;
+    this.path = path;
     this.#bytePath = toBytePath(path);
     this.#descriptor = openOwnFile(path, constants.O_RDWR | (create ? constants.O_CREAT : 0));
   }
@@ -87,9 +98,10 @@ export class NativeLockFile implements LockFile {
   }
 
   isInPlace(): boolean {
-    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
-    const there = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
-    return there?.dev === dev && there.ino === ino;
+    // While it is open no other file gets its number.
+    this.#file ??= fstatSync(this.#descriptor, { bigint: true });
+    const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
+    return there?.dev === this.#file.dev && there.ino === this.#file.ino;
   }
 
   close(): void {
