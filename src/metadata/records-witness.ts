@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { crashPoint } from '../crash-points.js';
 import { isProvisionerError } from '../errors.js';
 import { type Generation, GenerationFile } from './generation-file.js';
 import type { RecordsGap } from './metadata-manager.js';
@@ -87,6 +88,7 @@ export class RecordsWitness {
       const generation = nextGeneration(this.#db);
       return [change(generation), generation] as const;
     });
+    crashPoint('records.committed');
     this.#file?.note(generation);
     return result;
   }
@@ -106,6 +108,7 @@ export class RecordsWitness {
     const isOlder = verdict === 'older';
     const generation = isOlder ? Math.max(witnessed?.generation ?? 0, recorded.generation) + 1 : recorded.generation;
     file.begin({ recordsId, generation: isOlder ? generation : 0 }, durable);
+    crashPoint('open.generationBegun');
     const gap = isOlder && recorded.gap === 0 && !isStoreEmpty() ? GAPS.indexOf('older') : recorded.gap;
     this.#db
       .statement<[string, number, number]>('UPDATE state SET records_id = ?, generation = ?, records_lost = ?')
