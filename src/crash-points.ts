@@ -3,6 +3,7 @@
  * name tells.
  */
 export const CRASH_POINTS = [
+  'open.generationBegun',
   'open.recordsMade',
   'open.formatDrafted',
   'open.formatMade',
@@ -46,6 +47,7 @@ export const CRASH_POINTS = [
   'repair.recorded',
   'repair.unstaged',
   'repair.unrecordedRetired',
+  'records.committed',
   'tag.done',
   'rmi.done',
 ] as const;

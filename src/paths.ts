@@ -10,6 +10,7 @@ import { absolutePath } from './working-directory.js';
  *   <root>/
  *   ├── format                            store format and whiteout format; an unknown one is refused
  *   ├── metadata.sqlite                   records (WAL)
+ *   ├── generation                        how far the records have come, so that older ones put back from a backup are told
  *   ├── lock                              cross-process read-write lock
  *   ├── owners                            belongs to user 1, so that it shows who sees other ids; made with the first layer
  *   ├── alive/<life>                      held by a lock for as long as its process lives; made with the first one
@@ -43,6 +44,9 @@ export class StorePaths {
   }
   get metadata(): string {
     return below(this.root, 'metadata.sqlite');
+  }
+  get generation(): string {
+    return below(this.root, 'generation');
   }
   get lock(): string {
     return below(this.root, 'lock');
@@ -93,9 +97,9 @@ export class StorePaths {
   parkedLayer(id: LayerId, nanoseconds: bigint): string {
     return below(this.parked, `${digestHex(id)}.${nanoseconds}`);
   }
-  /** The records, and the companions that SQLite has beside them. */
+  /** The records, the companions that SQLite has beside them, and what tells how far they have come. */
   get records(): readonly string[] {
-    return ['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`);
+    return [...['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`), this.generation];
   }
   /** The directories that belong right below the root. */
   get ownDirectories(): readonly string[] {

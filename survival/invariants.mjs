@@ -102,7 +102,8 @@ export function readRecords(path) {
   }
 }
 
-const OWN = /^(?:format|metadata\.sqlite(?:-wal|-shm)?|lock|alive|reserve|staging|layers|gc|parked|containers)$/;
+const OWN =
+  /^(?:format|generation|metadata\.sqlite(?:-wal|-shm)?|lock|alive|reserve|staging|layers|gc|parked|containers)$/;
 
 /** What is in the store that nothing accounts for. @param {StorePaths} paths @param {boolean} busy @returns {string[]} */
 function strangers(paths, busy) {

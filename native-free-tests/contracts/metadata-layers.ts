@@ -193,8 +193,9 @@ export function layerContract(context: MetadataContractContext): void {
         () => manager.removeUnused({ images: [], layers: [] }, ours, false),
         () => manager.dropUnusedStacks(),
         () => manager.forgetLayers([id]),
-        () => manager.areRecordsLost(),
-        () => manager.setRecordsLost(true),
+        () => manager.recordsGap(),
+        () => manager.setRecordsGap('lost'),
+        () => manager.requireInPlace(),
       ];
       for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, vi } from 'vitest';
 import type { MetadataManager } from '#src/metadata/metadata-manager.js';
+import { clockContract } from './metadata-clock.js';
 import { containerContract } from './metadata-containers.js';
 import { imageContract } from './metadata-images.js';
 import { layerContract } from './metadata-layers.js';
@@ -34,5 +35,6 @@ export function metadataManagerContract(name: string, open: () => Promise<Metada
     containerContract(context);
     leaseContract(context);
     pruneContract(context);
+    clockContract(context);
   });
 }

@@ -315,14 +315,16 @@ export function pruneContract(context: MetadataContractContext): void {
   });
 
   describe('the records as a whole', () => {
-    it('are not lost in a new store, and lost from when somebody says so until somebody says not', async () => {
+    it('have no gap in a new store, and have one from when somebody says so until somebody says not', async () => {
       const { manager } = context;
-      expect(await manager.areRecordsLost()).toBe(false);
-      await manager.setRecordsLost(true);
-      await manager.setRecordsLost(true);
-      expect(await manager.areRecordsLost()).toBe(true);
-      await manager.setRecordsLost(false);
-      expect(await manager.areRecordsLost()).toBe(false);
+      expect(await manager.recordsGap()).toBeUndefined();
+      for (const gap of ['lost', 'older'] as const) {
+        await manager.setRecordsGap(gap);
+        await manager.setRecordsGap(gap);
+        expect(await manager.recordsGap()).toBe(gap);
+        await manager.setRecordsGap(undefined);
+        expect(await manager.recordsGap()).toBeUndefined();
+      }
     });
 
     it('are counted: images, layers, and containers however many rootfses these have', async () => {

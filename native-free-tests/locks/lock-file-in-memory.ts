@@ -5,6 +5,8 @@ export class SharedLock {
   readonly holders = new Map<LockFileInMemory, LockHolder['kind']>();
   writer: LockFileInMemory | undefined;
   note = '';
+  /** Whether the path leads to this file. */
+  isInPlace = true;
   #pids = 0;
 
   open(): LockFileInMemory {
@@ -19,6 +21,7 @@ export class SharedLock {
 }
 
 export class LockFileInMemory implements LockFile {
+  readonly path = '/store/lock';
   readonly pid: number;
   readonly #shared: SharedLock;
   /** Whether its process is. */
@@ -70,7 +73,7 @@ export class LockFileInMemory implements LockFile {
   }
 
   isInPlace(): boolean {
-    return true;
+    return this.#shared.isInPlace;
   }
 
   /** What the kernel does for a process that ends, however it ends: the note stays. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { ProvisionerError } from '#src/errors.js';
 import { blockersOf, describeBlockers } from '#src/locks/lock-blockers.js';
 import { StoreLock, type StoreLockState } from '#src/locks/store-lock.js';
@@ -334,6 +334,39 @@ describe('a long wait', () => {
     writer.finish();
     await Promise.all([writing, reading]);
     expect(told).toEqual([]);
+  });
+});
+
+describe('a lock whose file was deleted or replaced', () => {
+  const damaged = { code: 'ERR_STORE_DAMAGED', details: { path: '/store/lock' }, hint: expect.any(String) };
+
+  test('lets no writer begin, and is free again', async () => {
+    const { shared, locks } = processes(1);
+    expect(await locks[0].withExclusive('prune', () => 'worked')).toBe('worked');
+    shared.isInPlace = false;
+    const log: string[] = [];
+    await expect(locks[0].withExclusive('prune', () => void log.push('prune'))).rejects.toMatchObject(damaged);
+    expect(log).toEqual([]);
+    expect(shared.isFree).toBe(true);
+  });
+
+  test('lets no reader begin once a second has gone by', async () => {
+    const { shared, locks } = processes(1);
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      expect(await locks[0].withShared(() => 'worked')).toBe('worked');
+      shared.isInPlace = false;
+      now = 999;
+      expect(await locks[0].withShared(() => 'not looked')).toBe('not looked');
+      now = 1000;
+      for (const _ of [1, 2]) await expect(locks[0].withShared(() => 'worked')).rejects.toMatchObject(damaged);
+      expect(shared.isFree).toBe(true);
+      shared.isInPlace = true;
+      expect(await locks[0].withShared(() => 'worked')).toBe('worked');
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 });
 

@@ -122,11 +122,26 @@ describe('a policy', () => {
     expect(kept(await decided(records, [], { keepUsedWithin }), ['app'])).toEqual(stays ? ['app: recent'] : []);
   });
 
+  it('takes an image whose last use is still to come, unless it keeps what was used of late', async () => {
+    const records = storeOf({ images: [imageOf('app', ['base'], { lastUsedAt: NOW + 1000 })] });
+    expect(kept(await decided(records, [], {}), ['app'])).toEqual([]);
+    expect(kept(await decided(records, [], { keepUsedWithin: 1 }), ['app'])).toEqual(['app: recent']);
+  });
+
+  it('that keeps some bytes goes by the order of use, whatever times the clock gave', async () => {
+    const images = [
+      imageOf('first', ['a'], { lastUsedAt: NOW + 1000, useOrder: 1 }),
+      imageOf('last', ['b'], { lastUsedAt: 0, useOrder: 2 }),
+    ];
+    const records = storeOf({ images, layers: [layerOf('a', 10), layerOf('b', 10)] });
+    expect(kept(await decided(records, [], { keepBytes: 10 }), ['first', 'last'])).toEqual(['last: budget']);
+  });
+
   const aged = storeOf({
     images: [
-      imageOf('new', ['shared', 'n'], { lastUsedAt: 300 }),
-      imageOf('big', ['b'], { lastUsedAt: 200 }),
-      imageOf('old', ['shared', 'o'], { lastUsedAt: 100 }),
+      imageOf('new', ['shared', 'n'], { lastUsedAt: 300, useOrder: 3 }),
+      imageOf('big', ['b'], { lastUsedAt: 200, useOrder: 2 }),
+      imageOf('old', ['shared', 'o'], { lastUsedAt: 100, useOrder: 1 }),
     ],
     layers: [layerOf('shared', 50), layerOf('n', 10), layerOf('b', 1000), layerOf('o', 10), layerOf('live', 500)],
   });
@@ -180,7 +195,8 @@ describe('any store', () => {
       fc.record({
         layers: fc.array(layerWord, { maxLength: 6 }),
         pinned: fc.boolean(),
-        lastUsedAt: fc.integer({ min: NOW - 100, max: NOW }),
+        lastUsedAt: fc.integer({ min: NOW - 100, max: NOW + 50 }),
+        useOrder: fc.nat(100),
       }),
       { maxLength: 8 },
     ),
@@ -224,7 +240,7 @@ describe('any store', () => {
           const must =
             image.pinned ||
             parseExclusions(excluded)(image) !== undefined ||
-            NOW - image.lastUsedAt < (policy.keepUsedWithin ?? 0) ||
+            Math.max(0, NOW - image.lastUsedAt) < (policy.keepUsedWithin ?? 0) ||
             records.containers.some(({ rootfses }) => rootfses.some((rootfs) => rootfs.image === image.id));
           if (must) expect(keptIds.has(image.id)).toBe(true);
           else if ((policy.keepBytes ?? 0) === 0) expect(keptIds.has(image.id)).toBe(false);

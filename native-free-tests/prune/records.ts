@@ -17,6 +17,7 @@ export function imageOf(word: string, layers: readonly string[], changes: Partia
     layers: layers.map(digestOf),
     createdAt: 0,
     lastUsedAt: 0,
+    useOrder: 0,
     pinned: false,
     bytes: 0,
     ...changes,

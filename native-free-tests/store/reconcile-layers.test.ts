@@ -107,16 +107,22 @@ describe('reconciling layers', () => {
     expect(existsSync(paths.layer(digestOf('living')))).toBe(true);
   });
 
-  test('keeps directories without a record while the records are lost, and names foreign ones', async () => {
-    const { makeDirectory, run, paths, metadata } = bench();
-    makeDirectory('stray');
-    writeFileSync(join(paths.layers, 'notes'), '');
-    await metadata.setRecordsLost(true);
-    const foreign = [join(paths.layers, 'notes')];
-    const reason = expect.stringContaining('the records were lost');
-    expect(await run()).toEqual({ ...NOTHING, kept: [{ path: paths.layer(digestOf('stray')), reason }], foreign });
-    expect(existsSync(paths.layer(digestOf('stray')))).toBe(true);
-  });
+  test.each([
+    ['lost', 'the records were lost'],
+    ['older', 'the records are older than the store'],
+  ] as const)(
+    'keeps directories without a record while the records are %s, and names foreign ones',
+    async (gap, why) => {
+      const { makeDirectory, run, paths, metadata } = bench();
+      makeDirectory('stray');
+      writeFileSync(join(paths.layers, 'notes'), '');
+      await metadata.setRecordsGap(gap);
+      const foreign = [join(paths.layers, 'notes')];
+      const reason = expect.stringContaining(why);
+      expect(await run()).toEqual({ ...NOTHING, kept: [{ path: paths.layer(digestOf('stray')), reason }], foreign });
+      expect(existsSync(paths.layer(digestOf('stray')))).toBe(true);
+    },
+  );
 
   test('takes layers of either digest for layers, whether they are recorded or not', async () => {
     const { metadata, run, paths } = bench();

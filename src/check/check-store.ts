@@ -2,7 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../errors.js';
 import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import type { LayerId } from '../image/digest.js';
-import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { ImageRecord, RecordsGap } from '../metadata/metadata-manager.js';
+import { describeGap } from '../metadata/record-errors.js';
 import { filterUnhurried, unhurried } from '../unhurried.js';
 import { checkContainers } from './check-containers.js';
 import { checkDirectories, retireUnrecorded } from './check-directories.js';
@@ -47,6 +48,8 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
       message: `the records at ${parts.paths.metadata} are damaged: ${fault}`,
     }),
   );
+  const gap = await parts.metadata.recordsGap();
+  if (gap !== undefined) faults.push(incomplete(parts.paths.metadata, gap));
   const { findings: imageFindings, images } = await checkImages(parts, run.signal);
   const { findings: containerFindings, containers } = await checkContainers(parts, run.signal);
   const directoryFindings = await checkDirectories(parts, parked, run.signal);
@@ -65,6 +68,11 @@ export async function checkStore(parts: CheckParts, run: CheckRun, repair: boole
     entries,
     milliseconds: performance.now() - started,
   };
+}
+
+function incomplete(subject: string, gap: RecordsGap): Finding {
+  const message = `the records at ${subject} ${describeGap(gap)}, so they do not name all that is in it: \`provisioner recover\` sees to that`;
+  return finding({ severity: 'note', code: 'RECORDS_INCOMPLETE', subject, message });
 }
 
 async function repairAll(

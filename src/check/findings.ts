@@ -44,6 +44,7 @@ export type FindingCode =
   | 'ROOTFS_UNRECORDED'
   | 'FOREIGN_FILE'
   // Notes
+  | 'RECORDS_INCOMPLETE'
   | 'ROOTFS_NOT_MOUNTED'
   | 'ROOTFS_UNFINISHED'
   | 'STAGING_LEFT'

@@ -70,8 +70,8 @@ export class ParkedLayers {
    */
   async release(): Promise<FailedEntry[]> {
     const parked = this.list();
-    // Lost records name no root filesystem that was there before.
-    if (parked.length === 0 || (await this.#metadata.areRecordsLost())) return [];
+    // Records with a gap do not name each root filesystem that was there before.
+    if (parked.length === 0 || (await this.#metadata.recordsGap()) !== undefined) return [];
     const containers = await this.#metadata.listContainers();
     const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
     const failed: FailedEntry[] = [];

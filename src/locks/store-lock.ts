@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { throwIfAborted } from '../errors.js';
+import { ProvisionerError, throwIfAborted } from '../errors.js';
 import type { LockFile, LockHolder } from '../syscalls/lock-file.js';
 import { isStopped, pidNamespace } from '../syscalls/process-state.js';
 import { LockWait, type WaitingRoom } from './lock-wait.js';
@@ -32,6 +32,9 @@ export interface StoreLockOptions {
   readonly timeout?: number | undefined;
 }
 
+/** A reader finds out so often whether the file is still in its place, in milliseconds: each time would cost a provision and its destroy 6 µs. */
+const LOOK_FOR_FILE = 1000;
+
 /** Between two looks at a lock that another process holds, in milliseconds. */
 const POLL = [1, 1, 2, 5, 10] as const;
 
@@ -41,6 +44,9 @@ const POLL = [1, 1, 2, 5, 10] as const;
  * Within a process the rules are those of `ReadWriteLock`. Between processes the operating system keeps the lock on a file, and frees it when
  * its holder dies. A process holds it while it has readers; a writer of another process that is waiting keeps new readers out, in this process
  * too, so it waits for no longer than the readers that came before it take.
+ *
+ * Whoever deletes or replaces the file parts those who have the old one open from those who have the new one, and neither sees the other. A writer finds that out
+ * before it begins, a reader within a second; they do nothing then.
  *
  * Waiting is polling, so it can be cancelled, and takes no thread. Where the system has no such locks (`openFile` gives none) only this
  * process is kept in order.
@@ -53,6 +59,7 @@ export class StoreLock {
   #readers = 0;
   #isWriter = false;
   #heldAlone = false;
+  #lookedForFile = Number.NEGATIVE_INFINITY;
 
   /** @param openFile called when the lock is first used; `close` closes the file */
   constructor(openFile: () => LockFile | undefined, options: StoreLockOptions = {}) {
@@ -77,7 +84,7 @@ export class StoreLock {
 
   /**
    * Runs `work` while no writer works.
-   * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
+   * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`, `ERR_STORE_DAMAGED` when the lock's file is not in its place
    */
   async withShared<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#waiting(signal, (wait, begin) => {
@@ -97,7 +104,7 @@ export class StoreLock {
   /**
    * Runs `work` while nobody else works.
    * @param purpose what for, shown to those who wait
-   * @throws ProvisionerError `ERR_ABORTED` when `signal` aborts before it starts, `ERR_LOCK_TIMEOUT`
+   * @throws ProvisionerError as `withShared`
    */
   async withExclusive<T>(purpose: string, work: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#waiting(signal, (wait, begin) => {
@@ -111,6 +118,7 @@ export class StoreLock {
           noteIfPossible(file, writerNote(purpose));
           await this.#until(() => file.tryLock('exclusive'), wait);
           try {
+            requireInPlace(file);
             return await this.#alone(() => begin(work));
           } finally {
             file.unlock();
@@ -154,6 +162,11 @@ export class StoreLock {
   #tryEnter(): boolean {
     const file = this.#file;
     if (file !== undefined) {
+      const now = performance.now();
+      if (now - this.#lookedForFile >= LOOK_FOR_FILE) {
+        requireInPlace(file);
+        this.#lookedForFile = now;
+      }
       if (file.hasForeignWriter()) return false;
       if (this.#readers === 0 && !file.tryLock('shared')) return false;
     }
@@ -188,6 +201,19 @@ export class StoreLock {
       await sleep(POLL[Math.min(tries, POLL.length - 1)]);
     }
   }
+}
+
+function requireInPlace(file: LockFile): void {
+  if (file.isInPlace()) return;
+  const { path } = file;
+  throw new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `the lock ${path} was deleted or replaced while this process had it open`,
+    {
+      hint: 'nothing was changed; end every process that uses this store before it is used again, since they do not see each other any more',
+      details: { path },
+    },
+  );
 }
 
 /** The note is for those who wait; on a full disk the work goes on without it. */

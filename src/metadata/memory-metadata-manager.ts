@@ -18,6 +18,7 @@ import type {
   NewImage,
   NewRootfs,
   RecordCounts,
+  RecordsGap,
   Removal,
   Removed,
   RootfsKey,
@@ -47,6 +48,7 @@ import {
 interface StoredImage extends NewImage {
   readonly createdAt: number;
   readonly lastUsedAt: number;
+  readonly useOrder: number;
   readonly pinned: boolean;
 }
 
@@ -68,7 +70,9 @@ export class MemoryMetadataManager implements MetadataManager {
     close: (pull) => this.#leases.delete(pull),
     get: (pull) => this.#leases.get(pull),
   });
-  #lost = false;
+  /** How many uses of images have been noted. */
+  #uses = 0;
+  #gap: RecordsGap | undefined;
   #open = true;
 
   async putImage(
@@ -81,7 +85,7 @@ export class MemoryMetadataManager implements MetadataManager {
     const now = Date.now();
     const recorded = this.#images.get(image.id);
     const stored = recorded ?? { ...image, layers: [...image.layers], createdAt: now, pinned: false };
-    const refreshed = { ...stored, source: image.source, lastUsedAt: now };
+    const refreshed = { ...stored, source: image.source, lastUsedAt: now, useOrder: ++this.#uses };
     this.#images.set(image.id, refreshed);
     for (const name of names) this.#putName(name, image.id, naming);
     if (choice !== undefined) this.#indexChoices.set(`${choice.index} ${choice.platform}`, image.id);
@@ -108,6 +112,9 @@ export class MemoryMetadataManager implements MetadataManager {
 
   async listImages(): Promise<ImageSummary[]> {
     this.#requireOpen();
+    const now = Date.now();
+    for (const [id, image] of this.#images)
+      if (image.lastUsedAt > now) this.#images.set(id, { ...image, lastUsedAt: now });
     return [...this.#images.values()].sort(newestFirst).map((image) => {
       const { manifest: _, config: __, ...summary } = this.#imageRecord(image);
       return summary;
@@ -130,7 +137,8 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#requireOpen();
     const image = this.#images.get(id);
     const now = Date.now();
-    if (image !== undefined && image.lastUsedAt < now - 1000) this.#images.set(id, { ...image, lastUsedAt: now });
+    if (image === undefined || (image.lastUsedAt >= now - 1000 && image.lastUsedAt <= now)) return;
+    this.#images.set(id, { ...image, lastUsedAt: now, useOrder: ++this.#uses });
   }
 
   async removeName(name: string): Promise<boolean> {
@@ -418,14 +426,18 @@ export class MemoryMetadataManager implements MetadataManager {
     return images.map((image) => image.id).sort();
   }
 
-  async areRecordsLost(): Promise<boolean> {
+  async recordsGap(): Promise<RecordsGap | undefined> {
     this.#requireOpen();
-    return this.#lost;
+    return this.#gap;
   }
 
-  async setRecordsLost(lost: boolean): Promise<void> {
+  async setRecordsGap(gap: RecordsGap | undefined): Promise<void> {
     this.#requireOpen();
-    this.#lost = lost;
+    this.#gap = gap;
+  }
+
+  async requireInPlace(): Promise<void> {
+    this.#requireOpen();
   }
 
   async verify(): Promise<string[]> {
@@ -471,7 +483,8 @@ export class MemoryMetadataManager implements MetadataManager {
 
   #imageRecord({ layers, ...image }: StoredImage): ImageRecord {
     const bytes = [...new Set(layers)].reduce((sum, id) => sum + (this.#layers.get(id)?.bytes ?? 0), 0);
-    return { ...image, layers: [...layers], names: this.#namesOf(image.id), bytes };
+    const lastUsedAt = Math.min(image.lastUsedAt, Date.now());
+    return { ...image, lastUsedAt, layers: [...layers], names: this.#namesOf(image.id), bytes };
   }
 }
 

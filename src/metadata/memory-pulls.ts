@@ -53,7 +53,8 @@ export class MemoryPulls {
     this.#leases.close(pull);
     this.#pulls.delete(pull);
     for (const [key, outcome] of this.#outcomes) {
-      if (outcome.finishedAt < finishedAt - OUTCOME_KEPT) this.#outcomes.delete(key);
+      // Those of a time when the clock was far ahead, too: they would stay until it has come there.
+      if (Math.abs(outcome.finishedAt - finishedAt) > OUTCOME_KEPT) this.#outcomes.delete(key);
     }
     const { source, platform, terms } = known;
     this.#outcomes.set(JSON.stringify([source, platform, terms]), {

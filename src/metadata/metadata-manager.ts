@@ -146,11 +146,16 @@ export interface MetadataManager extends PullRecords {
   // The records themselves
 
   /**
-   * True when the records began anew on a store that had something in it already, until `setRecordsLost(false)`: then what stands on disk without a record
-   * may be in use.
+   * Why the records do not tell of everything in the store, until `setRecordsGap(undefined)`: then what stands on disk without a record may be in use.
+   * @throws ProvisionerError as `requireInPlace`
    */
-  areRecordsLost(): Promise<boolean>;
-  setRecordsLost(lost: boolean): Promise<void>;
+  recordsGap(): Promise<RecordsGap | undefined>;
+  setRecordsGap(gap: RecordsGap | undefined): Promise<void>;
+  /**
+   * To be asked, with the store's lock held, before anything is removed because no record names it.
+   * @throws ProvisionerError `ERR_STORE_DAMAGED` when the records were deleted, or others put in their place, while they were open
+   */
+  requireInPlace(): Promise<void>;
 
   /**
    * Looks for damage in the records' own storage, all of it: a call for when nobody waits.
@@ -161,6 +166,9 @@ export interface MetadataManager extends PullRecords {
   /** Ends every use of the store: calls after it, and those still waiting for another process, fail with `ERR_CLOSED`. Safe to call twice. */
   close(): Promise<void>;
 }
+
+/** The records began anew on a store that had something in it already; or they were put back from a backup, or are those of another store. */
+export type RecordsGap = 'lost' | 'older';
 
 /** Which image an index holds for a platform. */
 export interface IndexChoice {
@@ -190,8 +198,10 @@ export interface ImageRecord extends NewImage {
   readonly names: readonly string[];
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
-  /** Milliseconds since the epoch, to a second: when it was last pulled, asked for or provisioned. */
+  /** Milliseconds since the epoch, to a second: when it was last pulled, asked for or provisioned. Never still to come, wherever the clock was then. */
   readonly lastUsedAt: number;
+  /** Says which of two images was used later, which then has the greater one, wherever the clock was. */
+  readonly useOrder: number;
   /** Kept by every prune. */
   readonly pinned: boolean;
   /** Disk use of its layers in bytes, each counted once, other images' share included. */

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { ProvisionerError } from '../errors.js';
-import { APPLICATION_ID, FIRST_SCHEMA, SECOND_SCHEMA } from './schema.js';
+import { APPLICATION_ID, FIRST_SCHEMA, SECOND_SCHEMA, THIRD_SCHEMA } from './schema.js';
 
 /** One step from a version of the schema to the next. */
 export interface Migration {
@@ -13,6 +13,7 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: FIRST_SCHEMA },
   { version: 2, sql: SECOND_SCHEMA },
+  { version: 3, sql: THIRD_SCHEMA },
 ];
 
 /**

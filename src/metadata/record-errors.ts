@@ -1,5 +1,6 @@
 import { ProvisionerError } from '../errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
+import type { RecordsGap } from './metadata-manager.js';
 
 /** What every metadata manager answers when a record that a call builds on is not there. */
 
@@ -53,6 +54,23 @@ export function removalOutdated(what: string, id: string): ProvisionerError {
     hint: 'nothing was removed; make a new plan',
     details: { id },
   });
+}
+
+/** As the end of a clause that begins with `the records`. */
+export function describeGap(gap: RecordsGap): string {
+  return gap === 'lost' ? 'were lost' : 'are older than the store (put back from a backup, or those of another store)';
+}
+
+/** Nobody can undo that for a process that has them open, so it does nothing with them any more. */
+export function recordsReplaced(path: string, how: 'deleted' | 'replaced'): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `the records at ${path} were ${how} while this process had them open`,
+    {
+      hint: 'nothing else was changed; end every process that uses this store, put the records back if they were moved away, and run `provisioner recover`',
+      details: { path, how },
+    },
+  );
 }
 
 export function storeClosed(): ProvisionerError {

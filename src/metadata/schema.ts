@@ -3,6 +3,7 @@
  * schema is that of the last step there, and stands in `PRAGMA user_version`.
  *
  *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at · pinned · stack → ──┐
+ *   │                  · use_order                                                                                              │
  *   ├── image_document   image → · manifest · config                                                                       │
  *   ├── image_name       name · image →                                                                                    │
  *   └── index_choice     digest · platform · image →     what an index of several platforms holds for one of them          │
@@ -20,7 +21,8 @@
  *       └── pull_layer       pull → · position · layer · phase · bytes · total       how far it is, once a second
  *   pull_outcome     source · platform · terms · pull · finished_at · result         JSON; kept for an hour
  *
- *   state            records_lost           one row: the records began anew on a store that had something in it
+ *   state            records_lost           one row: 1, the records began anew on a store that had something in it; 2, they are older than it; else 0
+ *                      · records_id · generation         what the file beside the records is compared with: see `records-witness.ts`
  *
  * An arrow is a foreign key. Those to `layer` and `stack` refuse to let go what is still used; the others take the lower row away with the
  * upper one. A stack belongs to its image and to the rootfses that were made of it, so a rootfs is one row, whatever the number of its
@@ -31,6 +33,8 @@
  *
  * A container is the rootfses that bear its id: there is no row for it. Where a rootfs was mounted last stands in its three `mount_` columns, which are null
  * for one that is no mount, and for those of version 1.
+ *
+ * `image.use_order` is the generation in which an image was used last: what was used later has a greater one, however the clock jumped.
  *
  * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `newIdentity` gives it, a
  * time in milliseconds since the epoch, a stack from position 0 at the bottom. `image_document` stands apart because the last use of an
@@ -182,4 +186,21 @@ DROP TABLE blob;
 ALTER TABLE rootfs ADD COLUMN mount_boot TEXT;
 ALTER TABLE rootfs ADD COLUMN mount_namespace TEXT;
 ALTER TABLE rootfs ADD COLUMN mount_process TEXT;
+`;
+
+/**
+ * Version 3: how far the records have come, and the order in which images were used, of which only times are known for those recorded before. A time that
+ * is still to come tells nothing of it, so such an image counts as used before the others.
+ */
+export const THIRD_SCHEMA = `
+ALTER TABLE state ADD COLUMN records_id TEXT;
+ALTER TABLE state ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE image ADD COLUMN use_order INTEGER NOT NULL DEFAULT 0;
+UPDATE image SET use_order = ordered.place
+  FROM (
+    SELECT key, row_number() OVER (ORDER BY last_used_at <= unixepoch('now') * 1000, last_used_at, key) AS place FROM image
+  ) AS ordered
+  WHERE ordered.key = image.key;
+UPDATE state SET generation = (SELECT count(*) FROM image);
 `;

@@ -1,4 +1,4 @@
-import { closeSync, constants } from 'node:fs';
+import { closeSync, constants, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
@@ -6,7 +6,7 @@ import { ProvisionerError } from '../errors.js';
 import { makeOwnFile } from '../own-files.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
 import { ReadOnlyDatabase } from './read-only-database.js';
-import { storeClosed } from './record-errors.js';
+import { recordsReplaced, storeClosed } from './record-errors.js';
 import { sqliteDriver } from './sqlite-driver.js';
 import { databaseError, isBusy, recordsReadOnly, storeBusy } from './sqlite-errors.js';
 
@@ -42,6 +42,8 @@ export class SqliteConnection {
   readonly #durable: boolean;
   /** Compiled when first used, by their text. */
   readonly #statements = new Map<string, Statement<unknown[], unknown>>();
+  /** Its file on the disk, which is not given to another one while this has it open. */
+  readonly #file: FileIdentity | undefined;
   #open = true;
 
   private constructor(
@@ -53,6 +55,7 @@ export class SqliteConnection {
     this.#path = path;
     this.#busyTimeout = busyTimeout;
     this.#durable = durable;
+    this.#file = fileAt(path);
   }
 
   /** Opens the database, makes it when it is not there, and brings an older one up to date. */
@@ -120,6 +123,17 @@ export class SqliteConnection {
     });
   }
 
+  /**
+   * Whoever deletes or replaces the file leaves this connection with one that nobody else sees: what is recorded in it is lost, and what others record is not
+   * known here. Costs 3 µs.
+   * @throws ProvisionerError `ERR_STORE_DAMAGED` when the path does not lead to the file that is open any more
+   */
+  requireInPlace(): void {
+    const there = fileAt(this.#path);
+    if (there?.ino === this.#file?.ino && there?.dev === this.#file?.dev) return;
+    throw recordsReplaced(this.#path, there === undefined ? 'deleted' : 'replaced');
+  }
+
   /** Calls that are waiting for another process fail with `ERR_CLOSED`. */
   close(): void {
     if (!this.#open) return;
@@ -181,6 +195,15 @@ async function patiently<Result>(path: string, busyTimeout: number, attempt: () 
 
 function openReadOnly(path: string, { busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions): Promise<ReadOnlyDatabase> {
   return patiently(path, busyTimeout, () => new ReadOnlyDatabase(path));
+}
+
+interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+function fileAt(path: string): FileIdentity | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
 /** Grows to the longest one, each a little different so that waiting processes do not march in step. */

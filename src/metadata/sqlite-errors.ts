@@ -66,7 +66,7 @@ export function databaseError(error: unknown, path: string): unknown {
   if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(code)) {
     return new ProvisionerError('ERR_STORE_DAMAGED', `the records at ${path} are damaged: ${error.message}`, {
       cause: error,
-      hint: 'move the whole store away and start with an empty one, or put the file back from a backup',
+      hint: 'move the whole store away and start with an empty one; or end all that uses it, put the file back from a backup with no -wal and -shm beside it, and run `provisioner recover`',
       details,
     });
   }

@@ -22,7 +22,8 @@ interface ImageRow extends SummaryRow {
 // One statement answers for a whole record, so that no other process can write between its parts.
 const SUMMARY = `
   image.key, image.id, image.media_type AS mediaType, image.config_digest AS configDigest, image.platform, image.source,
-  image.created_at AS createdAt, image.last_used_at AS lastUsedAt, image.pinned,
+  image.created_at AS createdAt, image.last_used_at AS lastUsedAt, image.use_order AS useOrder,
+  image.pinned,
   (SELECT coalesce(sum(layer.bytes), 0) FROM layer
     WHERE layer.key IN (SELECT layer FROM stack_layer WHERE stack_layer.stack = image.stack)) AS bytes,
   (SELECT json_group_array(layer.id ORDER BY stack_layer.position)
@@ -66,19 +67,17 @@ export function putImage(
   image: NewImage,
   { names, naming }: { readonly names: readonly string[]; readonly naming: Naming },
   choice: IndexChoice | undefined,
-  now: number,
+  { now, order }: Use,
 ): ImageRecord {
   const missing = missingLayers(db, image.layers);
   if (missing.length > 0) throw layersNotFound(missing);
   const key = imageKey(db, image.id) ?? insertImage(db, image, now);
-  db.statement<[string, number, Key]>('UPDATE image SET source = ?, last_used_at = ? WHERE key = ?').run(
-    image.source,
-    now,
-    key,
-  );
+  db.statement<[string, number, number, Key]>(
+    'UPDATE image SET source = ?, last_used_at = ?, use_order = ? WHERE key = ?',
+  ).run(image.source, now, order, key);
   for (const name of names) putName(db, name, key, naming);
   if (choice !== undefined) putIndexChoice(db, choice, key);
-  return getImage(db, image.id) as ImageRecord;
+  return getImage(db, image.id, now) as ImageRecord;
 }
 
 function insertImage(db: SqliteConnection, image: NewImage, now: number): Key {
@@ -107,14 +106,15 @@ function insertStack(db: SqliteConnection, layers: readonly LayerId[]): Key {
   return stack;
 }
 
-export function getImage(db: SqliteConnection, id: ImageId): ImageRecord | undefined {
+/** @param now no use is told as later than that, here and below */
+export function getImage(db: SqliteConnection, id: ImageId, now: number): ImageRecord | undefined {
   const row = db.statement<[ImageId], ImageRow>(IMAGE_BY_ID).get(id);
-  return row && imageRecord(row);
+  return row && imageRecord(row, now);
 }
 
-export function getImageByName(db: SqliteConnection, name: string): ImageRecord | undefined {
+export function getImageByName(db: SqliteConnection, name: string, now: number): ImageRecord | undefined {
   const row = db.statement<[string], ImageRow>(IMAGE_BY_NAME).get(name);
-  return row && imageRecord(row);
+  return row && imageRecord(row, now);
 }
 
 export function findImages(db: SqliteConnection, prefix: string, limit: number): ImageId[] {
@@ -124,7 +124,7 @@ export function findImages(db: SqliteConnection, prefix: string, limit: number):
     .map((row) => row.id);
 }
 
-/** In the order in which they were recorded. @param after the key of the last one before, 0 to begin */
+/** In the order in which they were recorded, with their last uses as they are recorded. @param after the key of the last one before, 0 to begin */
 export function imagePage(db: SqliteConnection, after: number, limit: number): (ImageSummary & { key: number })[] {
   return db
     .statement<[number, number], SummaryRow>(
@@ -134,9 +134,9 @@ export function imagePage(db: SqliteConnection, after: number, limit: number): (
     .map((row) => lists(row));
 }
 
-function imageRecord(row: ImageRow): ImageRecord {
+function imageRecord(row: ImageRow, now: number): ImageRecord {
   const { key: _, ...record } = row;
-  return lists(record);
+  return lists({ ...record, lastUsedAt: Math.min(record.lastUsedAt, now) });
 }
 
 function lists<Row extends Pick<SummaryRow, 'pinned' | 'layers' | 'names'>>(row: Row) {
@@ -159,12 +159,27 @@ export function addName(db: SqliteConnection, name: string, id: ImageId, naming:
   putName(db, name, key, naming);
 }
 
+/** When something is used. */
+export interface Use {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Greater than that of each use before. */
+  readonly order: number;
+}
+
 /** To a second: an image that is used all the time is not written all the time. @returns whether it was written */
-export function markUsed(db: SqliteConnection, id: ImageId, now: number): boolean {
+export function markUsed(db: SqliteConnection, id: ImageId, { now, order }: Use): boolean {
   const used = db
-    .statement<[number, ImageId, number]>('UPDATE image SET last_used_at = ? WHERE id = ? AND last_used_at < ?')
-    .run(now, id, now - 1000);
+    .statement<[number, number, ImageId, number, number]>(
+      'UPDATE image SET last_used_at = ?, use_order = ? WHERE id = ? AND (last_used_at < ? OR last_used_at > ?)',
+    )
+    .run(now, order, id, now - 1000, now);
   return used.changes > 0;
+}
+
+/** Uses that were written while the clock was ahead count as made now: else nothing would ever be said of their age until the clock has come there. */
+export function endFutureUses(db: SqliteConnection, now: number): void {
+  db.statement<[number, number]>('UPDATE image SET last_used_at = ? WHERE last_used_at > ?').run(now, now);
 }
 
 export function removeName(db: SqliteConnection, name: string): boolean {
@@ -188,14 +203,19 @@ function putIndexChoice(db: SqliteConnection, { index, platform }: IndexChoice, 
   ).run(index, platform, key);
 }
 
-export function imageOfIndex(db: SqliteConnection, index: Digest, platform: string): ImageRecord | undefined {
+export function imageOfIndex(
+  db: SqliteConnection,
+  index: Digest,
+  platform: string,
+  now: number,
+): ImageRecord | undefined {
   const row = db.statement<[Digest, string], ImageRow>(IMAGE_BY_INDEX).get(index, platform);
-  return row && imageRecord(row);
+  return row && imageRecord(row, now);
 }
 
-export function imageBeside(db: SqliteConnection, id: ImageId, platform: string): ImageRecord | undefined {
+export function imageBeside(db: SqliteConnection, id: ImageId, platform: string, now: number): ImageRecord | undefined {
   const row = db.statement<[ImageId, string], ImageRow>(IMAGE_BESIDE).get(id, platform);
-  return row && imageRecord(row);
+  return row && imageRecord(row, now);
 }
 
 export function imagesOfIndex(db: SqliteConnection, index: Digest): ImageId[] {

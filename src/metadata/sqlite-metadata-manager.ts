@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { isProvisionerError } from '../errors.js';
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
 import type { MountPlace } from '../locks/mount-place.js';
 import type { ProcessIdentity } from '../locks/process-identity.js';
@@ -17,6 +18,7 @@ import type {
   NewImage,
   NewRootfs,
   RecordCounts,
+  RecordsGap,
   Removal,
   Removed,
   RootfsKey,
@@ -32,6 +34,7 @@ import type {
   PullReport,
   PullResult,
 } from './pull-records.js';
+import { RecordsWitness, writeGap } from './records-witness.js';
 import { SqliteCache } from './sqlite-cache.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import * as images from './sqlite-images.js';
@@ -49,8 +52,10 @@ export interface SqliteMetadataManagerOptions {
   readonly durable?: boolean;
   /** Nothing is made or written; whatever would fails with `ERR_READ_ONLY`. Default: false. */
   readonly readOnly?: boolean;
-  /** Asked when the records are made: false when the store has something in it, so that records must have been lost. Default: true. */
+  /** Asked when the records are made, or are older: false when the store has something in it, which they then do not tell of. Default: true. */
   readonly isStoreEmpty?: () => boolean;
+  /** The file that says how far they have come: see `RecordsWitness`. Default: none, so that older records are not told. */
+  readonly generationFile?: string;
   /** Takes what would keep the event loop for long. Default: it is done here. */
   readonly longWork?: LongWork;
 }
@@ -59,10 +64,12 @@ export interface SqliteMetadataManagerOptions {
 export class SqliteMetadataManager implements MetadataManager {
   readonly #db: SqliteConnection;
   readonly #cache: SqliteCache;
+  readonly #witness: RecordsWitness;
   readonly #longWork: LongWork | undefined;
 
-  private constructor(db: SqliteConnection, longWork: LongWork | undefined) {
+  private constructor(db: SqliteConnection, witness: RecordsWitness, longWork: LongWork | undefined) {
     this.#db = db;
+    this.#witness = witness;
     this.#longWork = longWork;
     this.#cache = new SqliteCache(db);
   }
@@ -73,11 +80,21 @@ export class SqliteMetadataManager implements MetadataManager {
    *   database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
    */
   static async open(path: string, options: SqliteMetadataManagerOptions = {}): Promise<SqliteMetadataManager> {
-    const { isStoreEmpty = () => true, longWork, ...others } = options;
+    const { isStoreEmpty = () => true, generationFile, longWork, ...others } = options;
     const onCreated = (db: SqliteConnection) => {
-      if (!isStoreEmpty()) setRecordsLost(db, true);
+      if (!isStoreEmpty()) writeGap(db, 'lost');
     };
-    return new SqliteMetadataManager(await SqliteConnection.open(path, { ...others, onCreated }), longWork);
+    const db = await SqliteConnection.open(path, { ...others, onCreated });
+    const { durable = true } = options;
+    const witness = new RecordsWitness(db, { path: generationFile, durable, isStoreEmpty });
+    const manager = new SqliteMetadataManager(db, witness, longWork);
+    try {
+      await witness.compare();
+      return manager;
+    } catch (error) {
+      await manager.close();
+      throw error;
+    }
   }
 
   async putImage(
@@ -86,15 +103,16 @@ export class SqliteMetadataManager implements MetadataManager {
     choice?: IndexChoice,
     naming: Naming = 'any',
   ): Promise<ImageRecord> {
-    return this.#change(() => images.putImage(this.#db, image, { names, naming }, choice, Date.now()));
+    return this.#addition((use) => images.putImage(this.#db, image, { names, naming }, choice, use));
   }
 
   async getImage(id: ImageId): Promise<ImageRecord | undefined> {
-    return this.#db.read(() => images.getImage(this.#db, id));
+    return this.#db.read(() => images.getImage(this.#db, id, Date.now()));
   }
 
   async getImageByName(name: string): Promise<ImageRecord | undefined> {
-    return this.#db.read(() => this.#cache.get(`image ${name}`, () => frozen(images.getImageByName(this.#db, name))));
+    const ask = () => frozen(images.getImageByName(this.#db, name, Date.now()));
+    return this.#db.read(() => this.#cache.get(`image ${name}`, ask));
   }
 
   async findImages(hexPrefix: string, limit: number): Promise<ImageId[]> {
@@ -105,19 +123,23 @@ export class SqliteMetadataManager implements MetadataManager {
     const records = await this.#pages<ImageSummary & { key: number }>(STACKS_PER_PAGE, (last, limit) =>
       images.imagePage(this.#db, last?.key ?? 0, limit),
     );
-    return records.map(({ key: _, ...image }) => image).sort(newestFirst);
+    const now = Date.now();
+    if (records.some(({ lastUsedAt }) => lastUsedAt > now)) await this.#endFutureUses(now);
+    return records
+      .map(({ key: _, ...image }) => ({ ...image, lastUsedAt: Math.min(image.lastUsedAt, now) }))
+      .sort(newestFirst);
   }
 
   async setPinned(id: ImageId, pinned: boolean): Promise<void> {
-    return this.#change(() => images.setPinned(this.#db, id, pinned));
+    return this.#addition(() => images.setPinned(this.#db, id, pinned));
   }
 
   async addName(name: string, id: ImageId, naming: Naming = 'any'): Promise<void> {
-    return this.#change(() => images.addName(this.#db, name, id, naming));
+    return this.#addition(() => images.addName(this.#db, name, id, naming));
   }
 
   async markUsed(id: ImageId): Promise<void> {
-    if (await this.#db.write(() => images.markUsed(this.#db, id, Date.now()))) this.#cache.clear();
+    return this.#addition((use) => void images.markUsed(this.#db, id, use));
   }
 
   async removeName(name: string): Promise<boolean> {
@@ -129,11 +151,11 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {
-    return this.#db.read(() => images.imageOfIndex(this.#db, index, platform));
+    return this.#db.read(() => images.imageOfIndex(this.#db, index, platform, Date.now()));
   }
 
   async imageBeside(id: ImageId, platform: string): Promise<ImageRecord | undefined> {
-    return this.#db.read(() => images.imageBeside(this.#db, id, platform));
+    return this.#db.read(() => images.imageBeside(this.#db, id, platform, Date.now()));
   }
 
   async imagesOfIndex(index: Digest): Promise<ImageId[]> {
@@ -155,7 +177,7 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async putLayers(records: readonly LayerRecord[]): Promise<void> {
     if (records.length === 0) return;
-    return this.#db.write(() => layers.putLayers(this.#db, records));
+    return this.#witness.write(() => layers.putLayers(this.#db, records));
   }
 
   async listLayers(): Promise<LayerRecord[]> {
@@ -190,7 +212,8 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
-    const used = await this.#db.write(() => rootfses.putRootfs(this.#db, rootfs, maker, Date.now()));
+    const put = (order: number) => rootfses.putRootfs(this.#db, rootfs, maker, { now: Date.now(), order });
+    const used = await this.#witness.write(put);
     if (used) this.#cache.clear();
   }
 
@@ -203,7 +226,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async finishRootfs(rootfs: RootfsKey): Promise<void> {
-    return this.#db.write(() => rootfses.finishRootfs(this.#db, rootfs));
+    return this.#witness.write(() => rootfses.finishRootfs(this.#db, rootfs));
   }
 
   async rootfsesIn(containerId: string): Promise<RootfsSummary[]> {
@@ -270,6 +293,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
+    await this.requireInPlace();
     // For this connection that is another process's change, which `SqliteCache` notices.
     if (this.#longWork !== undefined && isLong(removal)) return this.#longWork.removeUnused(removal, process, exactly);
     return this.#change(() => prune.removeUnused(this.#db, removal, process, exactly));
@@ -284,15 +308,16 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#change(() => prune.forgetLayers(this.#db, ids));
   }
 
-  async areRecordsLost(): Promise<boolean> {
-    const state = this.#db.read(() =>
-      this.#db.statement<[], { lost: number }>('SELECT records_lost AS lost FROM state').get(),
-    );
-    return (await state)?.lost === 1;
+  async recordsGap(): Promise<RecordsGap | undefined> {
+    return this.#witness.gap();
   }
 
-  async setRecordsLost(lost: boolean): Promise<void> {
-    return this.#db.write(() => setRecordsLost(this.#db, lost));
+  async setRecordsGap(gap: RecordsGap | undefined): Promise<void> {
+    return this.#db.write(() => writeGap(this.#db, gap));
+  }
+
+  async requireInPlace(): Promise<void> {
+    return this.#db.read(() => this.#db.requireInPlace());
   }
 
   async verify(): Promise<string[]> {
@@ -303,7 +328,25 @@ export class SqliteMetadataManager implements MetadataManager {
 
   async close(): Promise<void> {
     await this.#longWork?.close();
+    this.#witness.close();
     this.#db.close();
+  }
+
+  /** A write of what is kept of images and stacks, and would be missed. @param change is given when it is, should it be a use */
+  async #addition<Result>(change: (use: images.Use) => Result): Promise<Result> {
+    return this.#witness.write((order) => {
+      this.#cache.clear();
+      return change({ now: Date.now(), order });
+    });
+  }
+
+  /** Where that cannot be written, the next one who looks does it. */
+  async #endFutureUses(now: number): Promise<void> {
+    try {
+      await this.#change(() => images.endFutureUses(this.#db, now));
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_PERMISSION', 'ERR_READ_ONLY', 'ERR_STORE_BUSY')) throw error;
+    }
   }
 
   /** A write that changes what is kept of images and stacks. */
@@ -351,10 +394,6 @@ function frozen(image: ImageRecord | undefined): ImageRecord | undefined {
   Object.freeze(image.layers);
   Object.freeze(image.names);
   return Object.freeze(image);
-}
-
-function setRecordsLost(db: SqliteConnection, lost: boolean): void {
-  db.statement<[number]>('UPDATE state SET records_lost = ?').run(Number(lost));
 }
 
 function countRecords(db: SqliteConnection): RecordCounts {

@@ -75,7 +75,11 @@ export function finishPull(db: SqliteConnection, pull: string, result: PullResul
   const key = db.statement<[string], PullKey>('SELECT source, platform, terms FROM pull WHERE pull = ?').get(pull);
   if (key === undefined) return;
   closeLeases(db, [pull]);
-  db.statement<[number]>('DELETE FROM pull_outcome WHERE finished_at < ?').run(at - OUTCOME_KEPT);
+  // Those of a time when the clock was far ahead, too: they would stay until it has come there.
+  db.statement<[number, number]>('DELETE FROM pull_outcome WHERE finished_at < ? OR finished_at > ?').run(
+    at - OUTCOME_KEPT,
+    at + OUTCOME_KEPT,
+  );
   db.statement<[string, string, string, string, number, string]>(
     'INSERT OR REPLACE INTO pull_outcome (source, platform, terms, pull, finished_at, result) VALUES (?, ?, ?, ?, ?, ?)',
   ).run(key.source, key.platform, key.terms, pull, at, JSON.stringify(result));

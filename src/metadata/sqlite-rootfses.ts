@@ -6,7 +6,7 @@ import { type ContainerRecord, containersOf } from './containers.js';
 import type { NewRootfs, RootfsKey, RootfsRecord, RootfsSummary } from './metadata-manager.js';
 import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from './record-errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { markUsed } from './sqlite-images.js';
+import { markUsed, type Use } from './sqlite-images.js';
 
 /** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
 
@@ -50,7 +50,7 @@ export function putRootfs(
   db: SqliteConnection,
   rootfs: NewRootfs,
   maker: ProcessIdentity | undefined,
-  now: number,
+  use: Use,
 ): boolean {
   const { containerId, id, owner, anyOwner, image, backend, mount } = rootfs;
   const { boot = null, namespace = null, process = null } = mount ?? {};
@@ -72,12 +72,12 @@ export function putRootfs(
       boot,
       namespace,
       process,
-      now,
+      now: use.now,
       maker: maker ?? null,
       anyOwner: anyOwner ? 1 : 0,
     });
   if (inserted.changes === 0) throw reasonNotRecorded(db, rootfs);
-  return markUsed(db, image, now);
+  return markUsed(db, image, use);
 }
 
 export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKey): void {

@@ -28,7 +28,7 @@ import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
-import { rootfsesOnDisk } from './rootfses-on-disk.js';
+import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
 
 export interface ContainersParts {
   readonly paths: StorePaths;
@@ -343,9 +343,9 @@ export class Containers {
     return this.#remover.takeApart(rootfs, this.#atWork > 1);
   }
 
-  /** As `RootfsRemover.mayBeMountedElsewhere`. */
-  mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
-    return this.#remover.mayBeMountedElsewhere(rootfs);
+  /** As `RootfsRemover.possibleUse`. */
+  possibleUse(rootfs: FoundRootfs): string | undefined {
+    return this.#remover.possibleUse(rootfs);
   }
 
   /** The layers of an image with what the records say of them, bottom first. */
@@ -366,6 +366,8 @@ export class Containers {
     return storeLock.withExclusive(
       'destroy',
       async () => {
+        // Records that others have put in the place of ours may name it.
+        await metadata.requireInPlace();
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
         const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));

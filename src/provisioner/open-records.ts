@@ -45,6 +45,7 @@ export async function openRecords(
   return SqliteMetadataManager.open(paths.metadata, {
     ...access,
     isStoreEmpty,
+    generationFile: paths.generation,
     longWork: longWorkOn({ path: paths.metadata, ...access }),
   });
 }

@@ -7,7 +7,8 @@ import type { ImageId, LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
+import type { MetadataManager, RecordsGap, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
+import { describeGap } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import { reconcileLayers } from '../store/reconcile-layers.js';
 import { reconcileStaging } from '../store/reconcile-staging.js';
@@ -22,6 +23,8 @@ import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
 
 /** What a recovery put right. */
 export interface RecoveryReport {
+  /** Why the records did not tell of everything in the store when it began: `lost` or `older` ones; null when they did. */
+  readonly recordsGap: RecordsGap | null;
   /** Pulls of dead processes whose leases were dropped. */
   readonly droppedLeases: readonly string[];
   /** Layers recorded without a directory, and the images that needed them: forgotten, to be pulled again. */
@@ -36,7 +39,7 @@ export interface RecoveryReport {
   /** Containers that nobody knows any more. */
   readonly destroyed: readonly string[];
   /**
-   * Containers that are left alone, and why: the records were lost and they may be in use, in which case no prune runs; they may be mounted where this process
+   * Containers that are left alone, and why: the records have a gap and they may be in use, in which case no prune runs; they may be mounted where this process
    * does not see it; or somebody is just making a part of them.
    */
   readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
@@ -83,6 +86,8 @@ export class Recovery {
 
   async #run(options: RecoverOptions, liveness: Liveness): Promise<RecoveryReport> {
     const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
+    // Before leases are dropped that others may have, in records of which this process knows nothing.
+    await metadata.requireInPlace();
     const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
     liveness.tidy();
     crashPoint('recover.leasesDropped');
@@ -91,7 +96,7 @@ export class Recovery {
       async () => {
         const unrecorded = await this.#unrecorded();
         // What the records do not tell is gone from here on, so they tell everything.
-        if (unrecorded.untrusted.length + unrecorded.failed.length === 0) await metadata.setRecordsLost(false);
+        if (unrecorded.untrusted.length + unrecorded.failed.length === 0) await metadata.setRecordsGap(undefined);
         const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock });
         crashPoint('recover.layersReconciled');
         return { ...unrecorded, layers };
@@ -103,6 +108,7 @@ export class Recovery {
     await sweeper.sweepAll();
     const { forgottenLayers, forgottenImages, kept, foreign } = shared.layers;
     return {
+      recordsGap: shared.gap ?? null,
       droppedLeases: staging.pulls,
       forgottenLayers,
       forgottenImages,
@@ -118,12 +124,14 @@ export class Recovery {
   }
 
   /**
-   * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. When the records were
-   * lost, one that is mounted, here or perhaps elsewhere, may be in use, so it is left.
+   * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. Not so when the records have
+   * a gap: then one that is mounted, here or perhaps elsewhere, or that is a copy, may be in use, so it is left.
    */
-  async #unrecorded(): Promise<Pick<RecoveryReport, 'retired' | 'untrusted' | 'failed'>> {
+  async #unrecorded(): Promise<
+    Pick<RecoveryReport, 'retired' | 'untrusted' | 'failed'> & { gap: RecordsGap | undefined }
+  > {
     const { paths, metadata, containers, directories } = this.#parts;
-    const lost = await metadata.areRecordsLost();
+    const gap = await metadata.recordsGap();
     const recorded = new Set<string>();
     for await (const container of unhurried(await metadata.listContainers())) {
       for (const rootfs of container.rootfses) recorded.add(directories.rootfs(rootfs));
@@ -139,7 +147,8 @@ export class Recovery {
     for await (const found of unhurried(onDisk)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
-      if (lost && (found.mounted || containers.mayBeMountedElsewhere(found))) untrusted.push(lostRecord(found));
+      const use = gap && containers.possibleUse(found);
+      if (gap !== undefined && use !== undefined) untrusted.push(unknownToRecords(found, gap, use));
       else {
         try {
           await containers.takeApart(found);
@@ -158,7 +167,7 @@ export class Recovery {
         failed.push(failedEntry(error, 'remove the empty directories of a container', paths.container(containerId)));
       }
     }
-    return { untrusted, retired, failed };
+    return { untrusted, retired, failed, gap };
   }
 
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
@@ -247,7 +256,8 @@ function withAncestors(ids: readonly string[]): ReadonlySet<string> {
   return new Set(parts.flatMap((names) => names.map((_, index) => names.slice(0, index + 1).join('/'))));
 }
 
-function lostRecord({ containerId, mounted }: FoundRootfs): { containerId: string; reason: string } {
-  const is = mounted ? 'is mounted' : 'may be mounted elsewhere';
-  return { containerId, reason: `the records were lost and it ${is}, so it may be in use; destroy it when it is not` };
+/** @param use see `Containers.possibleUse` */
+function unknownToRecords({ containerId }: FoundRootfs, gap: RecordsGap, use: string) {
+  const reason = `the records ${describeGap(gap)} and it ${use}, so it may be in use; destroy it when it is not`;
+  return { containerId, reason };
 }

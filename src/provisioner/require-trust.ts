@@ -1,16 +1,20 @@
+import { isMountedBackend } from '../backends/backend.js';
 import { ProvisionerError } from '../errors.js';
+import { describeGap } from '../metadata/record-errors.js';
 import type { Parts } from './parts.js';
 
 /** Prune decides by the records, so it stays away while these do not tell everything. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` */
 export async function requireTrust({ metadata, paths }: Pick<Parts, 'metadata' | 'paths'>): Promise<void> {
-  if (!(await metadata.areRecordsLost())) return;
+  const gap = await metadata.recordsGap();
+  if (gap === undefined) return;
   const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
   const containers = await metadata.listContainers();
   const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
-  const mounted = (await rootfsesOnDisk(paths)).filter(({ id, mounted }) => mounted && !recorded.has(id));
-  const names = [...new Set(mounted.map((rootfs) => rootfs.containerId))].sort();
+  const unknown = (await rootfsesOnDisk(paths)).filter(({ id }) => !recorded.has(id));
+  const usable = unknown.filter(({ mounted, backend }) => mounted || !isMountedBackend(backend));
+  const names = [...new Set(usable.map((rootfs) => rootfs.containerId))].sort();
   const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;
-  throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store have been lost${whose}`, {
+  throw new ProvisionerError('ERR_CONTAINER_UNTRUSTED', `the records of this store ${describeGap(gap)}${whose}`, {
     hint:
       names.length === 0
         ? 'run `provisioner recover` first'

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Backend } from '../backends/backend.js';
+import { type Backend, isMountedBackend } from '../backends/backend.js';
 import type { Backends } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
 import { systemCode } from '../errors.js';
@@ -10,6 +10,7 @@ import { isMountPoint } from '../syscalls/is-mount-point.js';
 import { readMountPoints } from '../syscalls/mount-table.js';
 import { mayBeInUse, stillInUse } from './mounted-elsewhere.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import type { FoundRootfs } from './rootfses-on-disk.js';
 
 /** A rootfs, and where it was mounted as far as that is known. */
 export type PlacedRootfs = RootfsPlace & Partial<Pick<RootfsSummary, 'mount'>>;
@@ -55,8 +56,17 @@ export class RootfsRemover {
     crashPoint('destroy.removed');
   }
 
-  /** Whether a rootfs that no record names, and that is not mounted here, may be mounted elsewhere. Ask with the lock held alone. */
-  mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
+  /**
+   * How a rootfs that no record names may be in use, as the end of a clause: of a copy nothing tells, since a process in it needs no mount. Ask with the lock
+   * held alone. @returns undefined when it is certain that nobody uses it
+   */
+  possibleUse(rootfs: FoundRootfs): string | undefined {
+    if (rootfs.mounted) return 'is mounted';
+    if (this.#mayBeMountedElsewhere(rootfs)) return 'may be mounted elsewhere';
+    return isMountedBackend(rootfs.backend) || !existsSync(this.#directories.rootfs(rootfs)) ? undefined : 'is a copy';
+  }
+
+  #mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
     const backend = this.#backends.named(rootfs.backend);
     if (!backend?.mounts) return false;
     // A bind mount leaves no trace that could be asked for.

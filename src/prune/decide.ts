@@ -51,7 +51,8 @@ export async function decide(
     const pattern = exclusion(image);
     if (pattern !== undefined) keepers.add(image.id, { kind: 'excluded', pattern });
     const { lastUsedAt } = image;
-    if (now - lastUsedAt < (policy.keepUsedWithin ?? 0)) keepers.add(image.id, { kind: 'recent', lastUsedAt });
+    const age = Math.max(0, now - lastUsedAt);
+    if (age < (policy.keepUsedWithin ?? 0)) keepers.add(image.id, { kind: 'recent', lastUsedAt });
   }
   const isKept = (image: ImageSummary) => keepers.has(image.id);
   if (policy.keepBytes !== undefined && policy.keepBytes > 0) {
@@ -88,7 +89,7 @@ async function fitting(
     }
   }
   const fit: ImageSummary[] = [];
-  for await (const image of unhurried([...others].sort((one, other) => other.lastUsedAt - one.lastUsedAt))) {
+  for await (const image of unhurried([...others].sort((one, other) => other.useOrder - one.useOrder))) {
     const added = new Set(image.layers.filter((layer) => !held.has(layer)));
     const more = [...added].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
     if (bytes + more > budget) continue;

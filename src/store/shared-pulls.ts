@@ -145,7 +145,8 @@ export class SharedPulls {
         const { running, outcomes } = await metadata.findPulls(other);
         const now = running.find((pull) => pull.pull === pullId);
         if (now === undefined || !liveness.isAlive(now.process)) {
-          return outcomes.find((outcome) => outcome.terms === other.terms && isAnswer(outcome, pullId, asked));
+          const isOurs = (one: PullOutcome) => one.terms === other.terms && isAnswer(one, pullId, asked, Date.now());
+          return outcomes.find(isOurs);
         }
         if (now.image !== image) {
           image = now.image;
@@ -184,9 +185,12 @@ export class SharedPulls {
   }
 }
 
-/** A failure that was known before this caller asked is none of its own, though the pull may have gone on for others since. */
-function isAnswer({ pull, result, finishedAt }: PullOutcome, awaited: string, asked: number): boolean {
-  return finishedAt > asked || (pull === awaited && result.kind === 'stored');
+/**
+ * A failure that was known before this caller asked is none of its own, though the pull may have gone on for others since. One that is still to come was
+ * stamped before the clock was set back, and is none of its own either.
+ */
+function isAnswer({ pull, result, finishedAt }: PullOutcome, awaited: string, asked: number, now: number): boolean {
+  return (finishedAt > asked && finishedAt <= now) || (pull === awaited && result.kind === 'stored');
 }
 
 /** Another process's progress, as this one sees it. What has not changed is left to the tracker's own clock. */

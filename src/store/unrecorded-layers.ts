@@ -4,6 +4,7 @@ import { digestHex, type LayerId } from '../image/digest.js';
 import type { Liveness } from '../locks/liveness.js';
 import type { StoreLock } from '../locks/store-lock.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { describeGap } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import { ShownLayers } from './shown-layers.js';
 import type { Sweeper } from './sweeper.js';
@@ -28,7 +29,7 @@ export type Retirement =
  * belongs all ask here. (Prune takes layers out of the records, and asks those.) It may go when
  *
  *   - the store's lock is held alone: nobody is between a mount and its record,
- *   - the records tell everything: they have not been lost,
+ *   - the records tell everything: they have not been lost, and are not older than the store,
  *   - nobody else is just storing it: his claim tells,
  *   - no mount of this machine shows it.
  *
@@ -64,8 +65,8 @@ export class UnrecordedLayers {
   async whyItStays(id: LayerId): Promise<string | undefined> {
     const { metadata, storeLock } = this.#parts;
     if (!storeLock.isHeldAlone) throw new Error(`whether layer ${id} may go was asked without the lock`);
-    if (await metadata.areRecordsLost())
-      return 'the records were lost, so containers may be in use that they do not name';
+    const gap = await metadata.recordsGap();
+    if (gap !== undefined) return `the records ${describeGap(gap)}, so containers may be in use that they do not name`;
     this.#shown ??= this.#readShown();
     return (await this.#shown).whyInUse(digestHex(id));
   }

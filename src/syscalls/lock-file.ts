@@ -6,6 +6,7 @@
  * writer from getting it, and with it the next free moment.
  */
 export interface LockFile {
+  readonly path: string;
   /** @returns false when it is held by somebody else in a way that excludes this one */
   tryLock(kind: 'shared' | 'exclusive'): boolean;
   unlock(): void;

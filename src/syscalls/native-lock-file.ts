@@ -1,4 +1,14 @@
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readFileSync, readSync, writeSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  readFileSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, toBytePath } from './byte-path.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
@@ -26,17 +36,18 @@ const NOTE_MAX = 4096;
  * such a lock can be looked at without being taken. Neither kind sees the other.
  */
 export class NativeLockFile implements LockFile {
-  readonly #path: string;
+  readonly path: string;
   readonly #bytePath: BytePath;
   readonly #descriptor: number;
   readonly #readOnly: boolean;
+  #file: Pick<BigIntStats, 'dev' | 'ino'> | undefined;
   readonly #question = new Uint8Array(FLOCK_SIZE);
   /** Its first field. */
   readonly #type = new Int16Array(this.#question.buffer, 0, 1);
 
   /** @param create whether a missing file is made @param readOnly see `LockFileOptions` @throws as `openOwnFile` */
   constructor(path: string, { create = true, readOnly = false }: LockFileOptions = {}) {
-    this.#path = path;
+    this.path = path;
     this.#bytePath = toBytePath(path);
     this.#readOnly = readOnly;
     const flags = constants.O_RDWR | (create ? constants.O_CREAT : 0);
@@ -94,9 +105,10 @@ export class NativeLockFile implements LockFile {
   }
 
   isInPlace(): boolean {
-    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
-    const there = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
-    return there?.dev === dev && there.ino === ino;
+    // While it is open no other file gets its number.
+    this.#file ??= fstatSync(this.#descriptor, { bigint: true });
+    const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
+    return there?.dev === this.#file.dev && there.ino === this.#file.ino;
   }
 
   close(): void {

@@ -24,6 +24,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'docker-registry',
     'script',
     'strace',
+    'faketime',
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);

@@ -26,6 +26,8 @@ export const REQUIREMENTS = [
   'strace',
   /** A network namespace, with addresses that the test chooses. */
   'network',
+  /** Runs a command with another clock. */
+  'faketime',
   /** Runs a command on a terminal. */
   'script',
   /** What `real-images.ts` makes images with. */

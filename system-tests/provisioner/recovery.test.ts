@@ -35,6 +35,7 @@ async function storeWith(...containers: string[]): Promise<Provisioner> {
 }
 
 const NOTHING: RecoveryReport = {
+  recordsGap: null,
   droppedLeases: [],
   forgottenLayers: [],
   forgottenImages: [],

@@ -111,7 +111,7 @@ describeWith(['root'], 'a store of root that others could enter', () => {
     spawnSync(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
     expect(modesBelow(root)).toEqual({
       ...Object.fromEntries(['alive', 'containers', 'gc', 'layers', 'reserve', 'staging'].map((name) => [name, '700'])),
-      ...Object.fromEntries(['format', 'lock', 'owners'].map((name) => [name, '600'])),
+      ...Object.fromEntries(['format', 'generation', 'lock', 'owners'].map((name) => [name, '600'])),
       ...Object.fromEntries(['', '-shm', '-wal'].map((suffix) => [`metadata.sqlite${suffix}`, '600'])),
     });
   });

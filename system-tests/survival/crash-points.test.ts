@@ -67,13 +67,13 @@ const seams = (images: Surroundings['images']) => images['loose/seams:1']?.sourc
 const CASES: readonly Case[] = [
   {
     operation: 'the first opening of a store',
-    points: ['open.formatDrafted', 'open.formatMade', 'open.recordsMade'],
+    points: ['open.generationBegun', 'open.formatDrafted', 'open.formatMade', 'open.recordsMade'],
     calls: () => [['images']],
     onNewStore: true,
   },
   {
     operation: 'a pull',
-    points: [...PULL, ...RECORD, ...SEAM],
+    points: [...PULL, ...RECORD, ...SEAM, 'records.committed', 'records.committed:2'],
     calls: (images) => [['pull', seams(images), { name: 'loose/seams:1' }]],
   },
   {
@@ -83,13 +83,13 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a provision by overlay',
-    points: ['provision.directoriesMade', 'provision.made', 'provision.finished'],
+    points: ['provision.directoriesMade', 'provision.made', 'records.committed', 'provision.finished'],
     calls: () => [['provision', 'doubt', KEPT, { backend: 'overlay' }]],
     inDoubt: 'doubt',
   },
   {
     operation: 'a provision by overlay of a container that is still known',
-    points: ['provision.directoriesMade', 'provision.made', 'provision.finished'],
+    points: ['provision.directoriesMade', 'provision.made', 'records.committed', 'provision.finished'],
     calls: () => [['provision', 'told-copy/doubt', KEPT, { backend: 'overlay' }]],
     inDoubt: 'told-copy/doubt',
     stillKnown: true,

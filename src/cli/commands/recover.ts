@@ -46,7 +46,13 @@ Examples:
 }
 
 function lines(report: RecoveryReport): string[] {
+  const gap = {
+    lost: 'the records were lost: what they told of images, names and containers is not known any more',
+    older:
+      'the records are older than the store: what was pulled, named or provisioned after them is not known any more',
+  };
   const told = [
+    ...(report.recordsGap === null ? [] : [gap[report.recordsGap]]),
     ...report.droppedLeases.map((pull) => `dropped the lease of pull ${pull}, whose process is dead`),
     ...report.forgottenImages.map((id) => `forgot image ${id}: a layer of it is gone; pull it again`),
     ...report.forgottenLayers.map((id) => `forgot layer ${id}: its directory is gone`),
