@@ -209,7 +209,7 @@ describe('recover', () => {
     await p.provision('job', 'app:v1');
     const nothing = Object.values(await p.recover({ knownContainerIds: ['job'] }));
     expect(nothing.every((list) => list.length === 0)).toBe(true);
-    expect(nothing).toHaveLength(10);
+    expect(nothing).toHaveLength(11);
     await expectTidy(p);
   });
 
