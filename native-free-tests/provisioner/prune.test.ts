@@ -211,7 +211,7 @@ describe('recover', () => {
     expect(recordsGap).toBeNull();
     const nothing = Object.values(lists);
     expect(nothing.every((list) => list.length === 0)).toBe(true);
-    expect(nothing).toHaveLength(10);
+    expect(nothing).toHaveLength(11);
     await expectTidy(p);
   });
 
