@@ -265,7 +265,8 @@ describe('a long wait', () => {
     writer.finish();
     await Promise.all([writing, reading]);
     expect(told).toHaveLength(1);
-    expect(told[0]?.waited).toBeGreaterThanOrEqual(30);
+    // A timer may come a fraction of a millisecond early.
+    expect(told[0]?.waited).toBeGreaterThanOrEqual(29);
     expect(told[0]?.state).toMatchObject({
       holders: [{ pid: 1, kind: 'exclusive' }],
       writer: { pid: process.pid, purpose: 'prune' },
