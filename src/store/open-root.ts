@@ -47,6 +47,9 @@ export function openRoot(paths: StorePaths, made: string[]): void {
   const before = closeRoot(paths, path);
   for (const directory of paths.ownDirectories) closeEntry(directory, 'directory', before);
   for (const file of paths.ownFiles) closeEntry(file, 'file', before);
+  // Somebody else's on purpose, who cannot get at it, and never written.
+  const witness = lstatSync(paths.owners, { throwIfNoEntry: false });
+  if (witness !== undefined) checkKind(paths.owners, witness, 'file');
 }
 
 /** @returns the root as it was */
@@ -101,13 +104,7 @@ function closeEntry(path: string, kind: 'directory' | 'file', root: Stats): void
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   checkOwner(path, status, path);
-  if (kind === 'directory' ? !status.isDirectory() : !status.isFile()) {
-    const what = status.isSymbolicLink() ? 'a symlink' : status.isDirectory() ? 'a directory' : 'something else';
-    throw new ProvisionerError('ERR_STORE_DAMAGED', `${path} is ${what}, where the store has a ${kind} of its own`, {
-      hint: 'put it back as it was; to have a store elsewhere, move the whole of it, and leave a symlink in its place or name it with --root',
-      details: { path },
-    });
-  }
+  checkKind(path, status, kind);
   if ((status.mode & OTHERS) === 0) return;
   if ((root.mode & 0o011) !== 0 && isWritableByOthers(status)) {
     const mode = octal(status);
@@ -127,6 +124,15 @@ function closeEntry(path: string, kind: 'directory' | 'file', root: Stats): void
     // SQLite's companions go with the last process that has the records open.
     if (systemCode(error) !== 'ENOENT') throw error;
   }
+}
+
+function checkKind(path: string, status: Stats, kind: 'directory' | 'file'): void {
+  if (kind === 'directory' ? status.isDirectory() : status.isFile()) return;
+  const what = status.isSymbolicLink() ? 'a symlink' : status.isDirectory() ? 'a directory' : 'something else';
+  throw new ProvisionerError('ERR_STORE_DAMAGED', `${path} is ${what}, where the store has a ${kind} of its own`, {
+    hint: 'put it back as it was; to have a store elsewhere, move the whole of it, and leave a symlink in its place or name it with --root',
+    details: { path },
+  });
 }
 
 function checkOwner(path: string, { uid }: Stats, what: string): void {
