@@ -90,7 +90,7 @@ function madeStore(root: string): StorePaths {
   const paths = new StorePaths(root);
   open(root);
   for (const own of paths.ownDirectories) mkdirSync(own, { recursive: true, mode: 0o700 });
-  for (const file of paths.ownFiles) writeFileSync(file, '', { flag: 'a', mode: 0o600 });
+  for (const file of [...paths.ownFiles, paths.owners]) writeFileSync(file, '', { flag: 'a', mode: 0o600 });
   return paths;
 }
 
@@ -190,7 +190,8 @@ describe.skipIf(!hasUsers)('the root of a store', () => {
   });
 
   it.skipIf(!isRoot)('is refused when one of its parts belongs to another user', () => {
-    for (const part of new StorePaths('/').own.map((path) => basename(path))) {
+    const { ownDirectories, ownFiles } = new StorePaths('/');
+    for (const part of [...ownDirectories, ...ownFiles].map((path) => basename(path))) {
       const { root } = madeStore(join(temporaryDirectory(), 'store'));
       chownSync(join(root, part), OTHER, OTHER);
       expect(refusal(() => open(root))).toMatchObject({
@@ -198,6 +199,12 @@ describe.skipIf(!hasUsers)('the root of a store', () => {
         details: { path: join(root, part), owner: OTHER },
       });
     }
+  });
+
+  it.skipIf(!isRoot)('is not refused for the one that belongs to another user on purpose', () => {
+    const paths = madeStore(join(temporaryDirectory(), 'store'));
+    chownSync(paths.owners, 1, 1);
+    open(paths.root);
   });
 });
 

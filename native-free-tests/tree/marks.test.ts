@@ -50,7 +50,7 @@ test.each(['EPERM', 'EOPNOTSUPP', false])('marks that end in %s are out of reach
 test('a shortage is told as such, and the marks are tried again', () => {
   const { marks, tries, left } = marksOn('trusted', 'ENOSPC', 'EMFILE', true);
   expect(() => marks.require('copy')).toThrow(expect.objectContaining({ code: 'ERR_NO_SPACE' }));
-  expect(() => marks.require('copy')).toThrow(expect.objectContaining({ code: 'ERR_IO' }));
+  expect(() => marks.require('copy')).toThrow(expect.objectContaining({ code: 'ERR_NO_DESCRIPTORS' }));
   expect(marks.outOfReach()).toBeUndefined();
   expect([tries(), left()]).toEqual([3, []]);
 });

@@ -51,6 +51,9 @@ export function openRoot(paths: StorePaths, made: string[], { readOnly = false }
   const before = closeRoot(paths, path, readOnly);
   for (const directory of paths.ownDirectories) closeEntry(directory, 'directory', before, readOnly);
   for (const file of paths.ownFiles) closeEntry(file, 'file', before, readOnly);
+  // Somebody else's on purpose, who cannot get at it, and never written.
+  const witness = lstatSync(paths.owners, { throwIfNoEntry: false });
+  if (witness !== undefined) checkKind(paths.owners, witness, 'file');
 }
 
 /** @returns the root as it was */
@@ -105,13 +108,7 @@ function closeEntry(path: string, kind: 'directory' | 'file', root: Stats, readO
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   checkOwner(path, status, path);
-  if (kind === 'directory' ? !status.isDirectory() : !status.isFile()) {
-    const what = status.isSymbolicLink() ? 'a symlink' : status.isDirectory() ? 'a directory' : 'something else';
-    throw new ProvisionerError('ERR_STORE_DAMAGED', `${path} is ${what}, where the store has a ${kind} of its own`, {
-      hint: 'put it back as it was; to have a store elsewhere, move the whole of it, and leave a symlink in its place or name it with --root',
-      details: { path },
-    });
-  }
+  checkKind(path, status, kind);
   if ((status.mode & OTHERS) === 0) return;
   if ((root.mode & 0o011) !== 0 && isWritableByOthers(status)) {
     const mode = octal(status);
@@ -132,6 +129,15 @@ function closeEntry(path: string, kind: 'directory' | 'file', root: Stats, readO
     // SQLite's companions go with the last process that has the records open.
     if (systemCode(error) !== 'ENOENT') throw error;
   }
+}
+
+function checkKind(path: string, status: Stats, kind: 'directory' | 'file'): void {
+  if (kind === 'directory' ? status.isDirectory() : status.isFile()) return;
+  const what = status.isSymbolicLink() ? 'a symlink' : status.isDirectory() ? 'a directory' : 'something else';
+  throw new ProvisionerError('ERR_STORE_DAMAGED', `${path} is ${what}, where the store has a ${kind} of its own`, {
+    hint: 'put it back as it was; to have a store elsewhere, move the whole of it, and leave a symlink in its place or name it with --root',
+    details: { path },
+  });
 }
 
 function checkOwner(path: string, { uid }: Stats, what: string): void {
