@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { StoreLock } from '#src/locks/store-lock.js';
 import { NativeLockFile } from '#src/syscalls/native-lock-file.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
-import { APP_V2, newStore } from '../cli/run-cli.js';
+import { APP_V2, madeStore, newStore } from '../cli/run-cli.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
@@ -229,7 +229,7 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
   });
 
   test('is shown by `provisioner info`: who, what for, for how long', async () => {
-    const { lines, json, root } = newStore();
+    const { lines, json, root } = await madeStore();
     expect(await lines('info')).toContain('lock:         free');
     const other = otherProcess(root, HOLD_FOR_EVER.exclusive);
     await other.says('holding');

@@ -54,7 +54,7 @@ async function failing(root: string, stop: keyof typeof STOPS) {
     hook,
     `import fs from 'node:fs'; import Module, { syncBuiltinESMExports } from 'node:module';\n${steps.join('\n')}`,
   );
-  const child = spawn(process.execPath, ['--import', hook, CLI, '--root', root, 'images'], {
+  const child = spawn(process.execPath, ['--import', hook, CLI, '--root', root, 'load', '-i', '/dev/null'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   children.push(child);
