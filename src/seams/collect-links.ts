@@ -46,13 +46,14 @@ export function collectLinks(
     forgetCovered(shown, whole.slice(seen, layer));
     const below = whole.slice(0, layer);
     const upTo = whole.slice(0, end);
+    // Without a seam of its own nothing of the layer lands elsewhere than where its archive says.
+    const hasSeam = end > layer + 1;
     const byName = new Map<BytePath, LinkedFile>();
     const own = new Map<BytePath, LinkedFile>();
     for (const { path, target } of links) {
       const file =
         byName.get(target) ??
-        linkedAt(target, upTo, own) ??
-        movedTo(target, upTo, layer) ??
+        (hasSeam ? (linkedAt(target, upTo, own) ?? movedTo(target, upTo, layer)) : undefined) ??
         linkedAt(target, below, shown) ??
         fileAt(path, target, below);
       byName.set(path, file);
