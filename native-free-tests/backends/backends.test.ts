@@ -58,7 +58,10 @@ describe('a verdict', () => {
     'that could not be come to for %s is asked for again, and is none of the backend',
     (code) => {
       const { backends, told, probes } = withOverlay(shortOf(code), shortOf(code), () => works);
-      const expected = { ENOSPC: 'ERR_NO_SPACE', EDQUOT: 'ERR_NO_SPACE', EMFILE: 'ERR_NO_DESCRIPTORS', ENFILE: 'ERR_NO_DESCRIPTORS' }[code] ?? 'ERR_IO';
+      const expected =
+        { ENOSPC: 'ERR_NO_SPACE', EDQUOT: 'ERR_NO_SPACE', EMFILE: 'ERR_NO_DESCRIPTORS', ENFILE: 'ERR_NO_DESCRIPTORS' }[
+          code
+        ] ?? 'ERR_IO';
       expect(() => backends.choose('auto')).toThrow(expect.objectContaining({ code: expected }));
       expect(() => backends.choose('overlay')).toThrow(expect.objectContaining({ code: expected }));
       expect(backends.choose('auto').name).toBe('overlay');

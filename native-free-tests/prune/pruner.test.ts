@@ -306,7 +306,9 @@ describe('a layer that cannot be renamed', () => {
       const report = await pruner.prune([], {});
       expect(await layersAmong(...WORDS)).toEqual(['base']);
       expect(await metadata.getLayer(digestOf('base'))).toEqual(before);
-      expect(report.failed).toMatchObject([{ path, message: expect.stringContaining(code === 'EROFS' ? 'read-only' : code) }]);
+      expect(report.failed).toMatchObject([
+        { path, message: expect.stringContaining(code === 'EROFS' ? 'read-only' : code) },
+      ]);
       expect(report.layers.filter(({ reasons }) => reasons.length > 0)).toMatchObject([
         { id: digestOf('base'), reasons: [{ kind: 'failed', path }] },
       ]);

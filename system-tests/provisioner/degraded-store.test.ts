@@ -81,7 +81,11 @@ function ownerOfNotes(root: string): number {
 describeWith(['root', 'overlay'], 'root on Linux without native system calls', () => {
   test('makes no store, and leaves nothing of one', () => {
     const { root, lacking } = stores();
-    for (const args of [['load', '-i', '/dev/null'], ['pull', APP_V1], ['provision', 'job', APP_V1]]) {
+    for (const args of [
+      ['load', '-i', '/dev/null'],
+      ['pull', APP_V1],
+      ['provision', 'job', APP_V1],
+    ]) {
       expect(lacking(...args)).toEqual({ status: 1, stdout: '', codes: ['ERR_NATIVE_MISSING'] });
       expect(existsSync(root)).toBe(false);
     }
