@@ -20,6 +20,7 @@ const SIDE_BY_SIDE = [
   'system-tests/cli/{check,clock,containers,images,prune,pull-progress}.test.ts',
   'system-tests/metadata/{older-records,sqlite-metadata-manager,sqlite-pulls}.test.ts',
   'system-tests/provisioner/{degraded-store,hardships,immutable-files,lost-records,no-layers,older-records,owners,prune,real-images}.test.ts',
+  'system-tests/file-systems/matrix.test.ts',
   'system-tests/mounts/*.test.ts',
   'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',

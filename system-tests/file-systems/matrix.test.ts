@@ -9,6 +9,7 @@ import { writeImages } from './image.mjs';
 import { STORE_USERS, type StoreUser } from './users.js';
 
 const SCENARIO = fileURLToPath(new URL('scenario.mjs', import.meta.url));
+const LOOK = fileURLToPath(new URL('look.mjs', import.meta.url));
 const LIBRARY = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 const DOCUMENT = fileURLToPath(new URL('../../docs/file-systems.md', import.meta.url));
 
@@ -80,6 +81,21 @@ describeWith(everyNeed(), 'a store', () => {
     }
   }
 
+  for (const user of STORE_USERS) {
+    test(`on a read-only mount can be looked at by ${user.title}, and is changed by nothing`, async () => {
+      const { path, remount } = mountFileSystem('tmpfs');
+      const root = join(homeOn(path, user), 'store');
+      await user.run(SCENARIO, root, layout, LIBRARY, 'leave');
+      remount('ro');
+      const seen = JSON.parse(await user.run(LOOK, root, LIBRARY)) as Outcome;
+      const looks = { images: 2, containers: 1, info: 3, 'disk usage': 2, check: true, why: true };
+      const changes = Object.fromEntries(
+        ['prune', 'provision', 'destroy', 'recover', 'tag'].map((call) => [call, 'ERR_READ_ONLY']),
+      );
+      expect(seen).toEqual({ ...looks, ...changes });
+    });
+  }
+
   test('is told of in docs/file-systems.md as these tests have seen it', () => {
     const [, table = ''] = readFileSync(DOCUMENT, 'utf8').split(/<!-- (?:table|end) -->\n/);
     const header = ['file system', 'as', ...COLUMNS.map(({ title }) => title)];
@@ -94,10 +110,15 @@ function everyNeed(): Requirement[] {
 
 async function runOn(kind: FileSystemKind, user: StoreUser, layout: string): Promise<Outcome> {
   const { path } = mountFileSystem(kind);
+  const root = join(homeOn(path, user), 'store');
+  return JSON.parse(await user.run(SCENARIO, root, layout, LIBRARY)) as Outcome;
+}
+
+function homeOn(path: string, user: StoreUser): string {
   const home = join(path, 'home');
   mkdirSync(home);
   chownSync(home, user.uid, user.uid);
-  return JSON.parse(await user.run(SCENARIO, join(home, 'store'), layout, LIBRARY)) as Outcome;
+  return home;
 }
 
 function kept(outcome: Outcome, what: string): string {

@@ -1,7 +1,9 @@
 // @ts-check
 /*
- * node scenario.mjs ROOT LAYOUT LIBRARY: all that a store is for, once, on whatever file system and as whatever user this runs; prints as JSON how each
+ * node scenario.mjs ROOT LAYOUT LIBRARY [leave]: all that a store is for, once, on whatever file system and as whatever user this runs; prints as JSON how each
  * step ended, and what of the image arrived in the rootfses. It decides nothing.
+ *
+ * With `leave` it ends with both images and a container of them there.
  *
  * The layout has two images: `whole`, with all that an image can ask for, and `plain`, of one layer without whiteouts, which the bind backend can show.
  */
@@ -9,7 +11,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const [root = '', layout = '', library = ''] = process.argv.slice(2);
+const [root = '', layout = '', library = '', leave] = process.argv.slice(2);
 const { Provisioner } = await import(library);
 
 /** @type {Record<string, unknown>} */
@@ -41,6 +43,11 @@ async function run(p) {
     await p.pull(`oci:${layout}:plain`, { name: 'plain' });
   });
   outcome['format'] = (await p.info()).format;
+  if (leave !== undefined) {
+    await step('provision', () => p.provision('kept', 'whole', { backend: 'copy' }).then(() => undefined));
+    await step('close', () => p.close());
+    return;
+  }
   for (const [backend, image] of [
     ['overlay', 'whole'],
     ['copy', 'whole'],
