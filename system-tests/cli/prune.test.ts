@@ -42,7 +42,9 @@ describeWith(['root', 'overlay'], 'provisioner prune', () => {
       removed: {
         images: [{ id: v1, names: [V1] }],
         layers: [{ id: expect.stringMatching(DIGEST), bytes: expect.any(Number) }],
+        staging: [],
       },
+      failed: [],
       kept: {
         images: [
           { id: v2, names: [V2], reasons: [{ kind: 'pinned' }, { kind: 'container', container: 'job', owner: 'ci' }] },
@@ -220,6 +222,7 @@ describeWith(['root', 'overlay'], 'provisioner why', () => {
 
 describeWith(['root', 'overlay'], 'provisioner recover', () => {
   const nothing = {
+    recordsGap: null,
     droppedLeases: [],
     forgottenLayers: [],
     forgottenImages: [],
