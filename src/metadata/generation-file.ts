@@ -1,4 +1,4 @@
-import { closeSync, constants, fsyncSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, lstatSync, readSync, writeSync } from 'node:fs';
 import { fileError, systemCode } from '../errors.js';
 import { openOwnFile } from '../syscalls/open-own-file.js';
 
@@ -15,6 +15,9 @@ const SIZE = 4096;
 /** Hex digits of the id. */
 const ID_LENGTH = 32;
 const SLOT_SIZE = 8;
+const MAYBE = { bigint: true, throwIfNoEntry: false } as const;
+/** EPERM: it is immutable. */
+const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
 const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
 
 /**
@@ -32,7 +35,8 @@ const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
  */
 export class GenerationFile {
   readonly #path: string;
-  #descriptor: number | undefined;
+  /** Open for writing. */
+  #noting: { readonly descriptor: number; readonly inode: bigint } | undefined;
   readonly #slot = Buffer.alloc(SLOT_SIZE);
 
   constructor(path: string) {
@@ -42,9 +46,14 @@ export class GenerationFile {
   /** @returns undefined when it is not there, or was never finished @throws ProvisionerError as `openOwnFile`, `ERR_IO` */
   read(): Generation | undefined {
     return this.#told('read how far the records have come', () => {
-      if (!this.#open(constants.O_RDWR) && !this.#open(constants.O_RDONLY)) return undefined;
       const page = Buffer.alloc(SIZE);
-      if (readSync(this.#descriptor as number, page, 0, SIZE, 0) < SIZE) return undefined;
+      const descriptor = openOrNone(this.#path, constants.O_RDONLY);
+      if (descriptor === undefined) return undefined;
+      try {
+        if (readSync(descriptor, page, 0, SIZE, 0) < SIZE) return undefined;
+      } finally {
+        closeSync(descriptor);
+      }
       let generation = 0;
       for (let at = ID_LENGTH; at < SIZE; at += SLOT_SIZE) generation = Math.max(generation, page.readDoubleLE(at));
       return { recordsId: page.toString('latin1', 0, ID_LENGTH), generation };
@@ -57,37 +66,38 @@ export class GenerationFile {
       const page = Buffer.alloc(SIZE);
       page.write(recordsId, 'latin1');
       page.writeDoubleLE(generation, slotOf(generation));
-      this.close();
-      this.#open(constants.O_RDWR | constants.O_CREAT);
-      writeSync(this.#descriptor as number, page, 0, SIZE, 0);
-      if (durable) fsyncSync(this.#descriptor as number);
+      const descriptor = openOwnFile(this.#path, constants.O_RDWR | constants.O_CREAT);
+      try {
+        writeSync(descriptor, page, 0, SIZE, 0);
+        if (durable) fsyncSync(descriptor);
+      } finally {
+        closeSync(descriptor);
+      }
     });
   }
 
-  /** Notes a commit. Does nothing where there is no file, which the next one who opens the store finds out. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO` */
+  /**
+   * Notes a commit. Does nothing where there is no file, which the next one who opens the store finds out, and where it can only be read: then it lags behind the records, which tells of
+   * nothing. One that has been put in its place meanwhile is the one that counts. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_IO`
+   */
   note(generation: number): void {
     this.#told('note how far the records have come', () => {
-      if (!this.#open(constants.O_RDWR)) return;
+      if (this.#noting !== undefined && lstatSync(this.#path, MAYBE)?.ino !== this.#noting.inode) this.close();
+      this.#noting ??= this.#open();
+      if (this.#noting === undefined) return;
       this.#slot.writeDoubleLE(generation);
-      writeSync(this.#descriptor as number, this.#slot, 0, SLOT_SIZE, slotOf(generation));
+      writeSync(this.#noting.descriptor, this.#slot, 0, SLOT_SIZE, slotOf(generation));
     });
   }
 
   close(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
-    this.#descriptor = undefined;
+    if (this.#noting !== undefined) closeSync(this.#noting.descriptor);
+    this.#noting = undefined;
   }
 
-  /** @returns false when it is not there, or may not be opened so */
-  #open(flags: number): boolean {
-    try {
-      this.#descriptor ??= openOwnFile(this.#path, flags);
-      return true;
-    } catch (error) {
-      const isReadOnly = ['EROFS', 'EACCES'].includes(systemCode(error) ?? '') && flags === constants.O_RDWR;
-      if (systemCode(error) === 'ENOENT' || isReadOnly) return false;
-      throw error;
-    }
+  #open(): { readonly descriptor: number; readonly inode: bigint } | undefined {
+    const descriptor = openOrNone(this.#path, constants.O_RDWR);
+    return descriptor === undefined ? undefined : { descriptor, inode: fstatSync(descriptor, { bigint: true }).ino };
   }
 
   #told<T>(action: string, work: () => T): T {
@@ -96,6 +106,17 @@ export class GenerationFile {
     } catch (error) {
       throw fileError(error, action, this.#path);
     }
+  }
+}
+
+/** @returns undefined when it is not there, or, to be written, can only be read */
+function openOrNone(path: string, flags: number): number | undefined {
+  try {
+    return openOwnFile(path, flags);
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    if (code === 'ENOENT' || (flags === constants.O_RDWR && READ_ONLY.has(code))) return undefined;
+    throw error;
   }
 }
 

@@ -14,7 +14,7 @@ function resultCode(error: unknown): string | undefined {
  */
 export function isBusy(error: unknown): boolean {
   const code = resultCode(error);
-  return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL)/.test(code);
+  return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL|READONLY_RECOVERY|READONLY_CANTLOCK)/.test(code);
 }
 
 /** Of a change to records that were opened for reading only. */

@@ -41,7 +41,9 @@ export async function openRecords(
     return new MemoryMetadataManager();
   }
   const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
-  const isStoreEmpty = () => readdirSync(paths.layers).length === 0 && readdirSync(paths.containers).length === 0;
+  // Neither a layer nor a container has a name that begins with a dot; what has is somebody's who is just making the store.
+  const isEmpty = (directory: string) => readdirSync(directory).every((name) => name.startsWith('.'));
+  const isStoreEmpty = () => isEmpty(paths.layers) && isEmpty(paths.containers);
   return SqliteMetadataManager.open(paths.metadata, {
     ...access,
     isStoreEmpty,

@@ -10,6 +10,7 @@ import type { StoreLock } from '../locks/store-lock.js';
 import type { MetadataManager, RecordsGap, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
 import { describeGap } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
+import { removeTried } from '../store/one-file-system.js';
 import { reconcileLayers } from '../store/reconcile-layers.js';
 import { reconcileStaging } from '../store/reconcile-staging.js';
 import { RootfsMounts } from '../store/rootfs-mounts.js';
@@ -94,6 +95,7 @@ export class Recovery {
     const shared = await storeLock.withExclusive(
       'recover',
       async () => {
+        removeTried(paths);
         const unrecorded = await this.#unrecorded();
         // What the records do not tell is gone from here on, so they tell everything.
         if (unrecorded.untrusted.length + unrecorded.failed.length === 0) await metadata.setRecordsGap(undefined);

@@ -1,4 +1,4 @@
-import { renameSync, rmdirSync, statSync } from 'node:fs';
+import { readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
 import { makeOwnPlace } from '../own-files.js';
@@ -6,6 +6,8 @@ import type { StorePaths } from '../paths.js';
 
 /** A name that nobody gives. */
 const NOTHING = '.no-such-name';
+/** Begins the name of a directory that is moved there and back: no layer and no container is called so. */
+const TRIED = '.rename.';
 
 /**
  * Sees to it that what a store does by rename can be done so: a pull moves layers out of `staging/`, and all that is removed goes into `gc/`.
@@ -26,11 +28,11 @@ export function requireOneFileSystem(paths: StorePaths, isNew: boolean): void {
   if (untold.length > 0) moveThereAndBack(untold, paths);
 }
 
-/** A crash in between leaves an empty directory, which recovery takes, or tells of. */
+/** A crash in between leaves an empty directory: see `removeTried`. */
 function moveThereAndBack(directories: readonly string[], paths: StorePaths): void {
   let place: string;
   try {
-    place = makeOwnPlace(join(paths.gc, 'rename.'));
+    place = makeOwnPlace(join(paths.gc, TRIED));
   } catch (error) {
     // What cannot be written cannot be tried; whoever has to write says so.
     if (systemCode(error) === undefined) throw error;
@@ -44,6 +46,13 @@ function moveThereAndBack(directories: readonly string[], paths: StorePaths): vo
   } finally {
     for (const path of [place, ...directories.map((directory) => join(directory, basename(place)))])
       removeQuietly(path);
+  }
+}
+
+/** Removes what a crash left of the trial. Another process that is just at it goes on all the same. */
+export function removeTried({ staging, layers, containers, gc }: StorePaths): void {
+  for (const directory of [staging, layers, containers, gc]) {
+    for (const name of readdirSync(directory)) if (name.startsWith(TRIED)) removeQuietly(join(directory, name));
   }
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -59,6 +60,39 @@ describe('records that were put back from a backup', () => {
     expect(await gap()).toBeUndefined();
     restore();
     expect(await gap()).toBe('older');
+  });
+
+  it.each(['deleted', 'replaced'])(
+    'are older, too, when the file that says how far they have come was %s under a living process',
+    async (how) => {
+      await using(fill);
+      const living = await open();
+      await living.putRootfs(rootfs('r3', 'c3'));
+      rmSync(generationFile());
+      if (how === 'replaced') writeFileSync(generationFile(), Buffer.alloc(4096), { mode: 0o600 });
+      await using((manager) => manager.setRecordsGap(undefined));
+      await living.putRootfs(rootfs('r4', 'c4'));
+      const restore = backUp();
+      await living.putRootfs(rootfs('r5', 'c5'));
+      expect(await living.recordsGap()).toBeUndefined();
+      await living.close();
+      restore();
+      expect(await gap()).toBe('older');
+    },
+  );
+
+  it('are whole where their file lags behind and can only be read', async () => {
+    await using(fill);
+    const file = new GenerationFile(generationFile());
+    const { recordsId, generation } = file.read() as { recordsId: string; generation: number };
+    file.begin({ recordsId, generation: generation - 1 }, false);
+    execFileSync('chattr', ['+i', generationFile()]);
+    try {
+      expect(await gap()).toBeUndefined();
+    } finally {
+      execFileSync('chattr', ['-i', generationFile()]);
+    }
+    expect(await gap()).toBeUndefined();
   });
 
   it('are older when they were copied while others had them open, and hundreds of rootfses came and went since', async () => {
