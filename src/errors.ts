@@ -157,7 +157,7 @@ export function fileError(error: unknown, action: string, path: string): Provisi
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new ProvisionerError('ERR_NO_SPACE', `no space left to ${action} at ${path}`, {
       cause: error,
-      hint: 'free some space, or prune images that nothing uses',
+      hint: 'free some space, or prune images that nothing uses; `df -i` tells whether it is files that there are too many of',
       details,
     });
   }
@@ -172,7 +172,10 @@ export function fileError(error: unknown, action: string, path: string): Provisi
   if (code === 'EACCES' || code === 'EPERM') {
     return new ProvisionerError('ERR_PERMISSION', `not permitted to ${action} at ${path}: ${reason}`, {
       cause: error,
-      hint: 'check who owns it, or choose another store with --root',
+      hint:
+        code === 'EPERM'
+          ? `check who owns it, and whether it is immutable or lies in what is (\`lsattr -d ${path}\`); or choose another store with --root`
+          : 'check who owns it, or choose another store with --root',
       details,
     });
   }

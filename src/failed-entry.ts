@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { type ErrorCode, fileError, isProvisionerError, systemCode } from './errors.js';
 
 /** Something in the store with which its work could not be done, while all the rest of it was: in the reports of what goes through many things. */
@@ -28,7 +29,7 @@ export function failedEntry(error: unknown, action: string, path: string): Faile
 function whatToDo(errno: unknown, path: string): string | undefined {
   switch (errno) {
     case 'EPERM':
-      return `\`lsattr -d ${path}\` tells whether somebody has made it immutable, and \`chattr -ia\` undoes that`;
+      return `\`lsattr -d ${path} ${dirname(path)}\` tells whether somebody has made it immutable, or what it lies in, or else the store's gc/; \`chattr -ia\` undoes that`;
     case 'EACCES':
       return 'look who owns it, and what it lies in';
     case 'EBUSY':

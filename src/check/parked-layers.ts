@@ -90,8 +90,9 @@ export class ParkedLayers {
 
 function readUsers(path: string): ParkedLayer | undefined {
   try {
-    const { layer, rootfses } = JSON.parse(readFileSync(path, 'utf8')) as Partial<ParkedLayer>;
-    if (typeof layer !== 'string' || !Array.isArray(rootfses)) return undefined;
+    const { layer, rootfses } = Object(JSON.parse(readFileSync(path, 'utf8'))) as Partial<ParkedLayer>;
+    // One that nothing shows is not parked, so a list without names is nobody's.
+    if (typeof layer !== 'string' || !Array.isArray(rootfses) || rootfses.length === 0) return undefined;
     return { layer, rootfses: rootfses.map(String) };
   } catch (error) {
     if (error instanceof SyntaxError || systemCode(error) !== undefined) return undefined;

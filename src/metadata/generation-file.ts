@@ -43,7 +43,7 @@ export class GenerationFile {
     this.#path = path;
   }
 
-  /** @returns undefined when it is not there, or was never finished @throws ProvisionerError as `openOwnFile`, `ERR_IO` */
+  /** @returns undefined when it is not there, was never finished, or holds what cannot be @throws ProvisionerError as `openOwnFile`, `ERR_IO` */
   read(): Generation | undefined {
     return this.#told('read how far the records have come', () => {
       const page = Buffer.alloc(SIZE);
@@ -55,7 +55,12 @@ export class GenerationFile {
         closeSync(descriptor);
       }
       let generation = 0;
-      for (let at = ID_LENGTH; at < SIZE; at += SLOT_SIZE) generation = Math.max(generation, page.readDoubleLE(at));
+      for (let at = ID_LENGTH; at < SIZE; at += SLOT_SIZE) {
+        const slot = page.readDoubleLE(at);
+        // Nobody wrote that: it vouches for nothing any more.
+        if (!Number.isSafeInteger(slot) || slot < 0) return undefined;
+        generation = Math.max(generation, slot);
+      }
       return { recordsId: page.toString('latin1', 0, ID_LENGTH), generation };
     });
   }

@@ -106,7 +106,7 @@ export interface MetadataManager extends PullRecords {
   setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void>;
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
   finishRootfs(rootfs: RootfsKey): Promise<void>;
-  /** The rootfses of a container and of all below it, children before parents, the newest first. */
+  /** The rootfses of a container and of all below it, children before parents, the newest first. @throws ProvisionerError as `requireInPlace` */
   rootfsesIn(containerId: string): Promise<RootfsSummary[]>;
   /** Nothing of these stands on disk any more. A container goes with its last rootfs. @returns how many were recorded until now */
   forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number>;

@@ -84,7 +84,6 @@ export class RecordsWitness {
    */
   async write<Result>(change: (generation: number) => Result): Promise<Result> {
     const [result, generation] = await this.#db.write(() => {
-      this.#db.requireInPlace();
       const generation = nextGeneration(this.#db);
       return [change(generation), generation] as const;
     });

@@ -99,11 +99,14 @@ export class SqliteConnection {
     });
   }
 
-  /** Runs `change` in one transaction: when it throws, nothing of it has happened. It may run more than once. */
+  /** Runs `change` in one transaction: when it throws, nothing of it has happened. It may run more than once. @throws ProvisionerError as `requireInPlace`; `ERR_READ_ONLY` */
   async write<Result>(change: () => Result): Promise<Result> {
     if (this.isReadOnly) throw recordsReadOnly(this.#path);
     // At once with the write lock: a transaction that began with a read could be refused at its first write.
-    return this.#patiently(() => this.#transaction('BEGIN IMMEDIATE', change));
+    return this.#patiently(() => {
+      this.requireInPlace();
+      return this.#transaction('BEGIN IMMEDIATE', change);
+    });
   }
 
   /**

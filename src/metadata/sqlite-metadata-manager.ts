@@ -230,7 +230,11 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async rootfsesIn(containerId: string): Promise<RootfsSummary[]> {
-    return this.#db.read(() => rootfses.rootfsesIn(this.#db, containerId));
+    return this.#db.read(() => {
+      // Whoever asks is about to take them apart.
+      this.#db.requireInPlace();
+      return rootfses.rootfsesIn(this.#db, containerId);
+    });
   }
 
   async forgetRootfses(keys: readonly RootfsKey[]): Promise<number> {

@@ -1,7 +1,7 @@
 import { accessSync, constants, lstatSync, readdirSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../errors.js';
-import type { StorePaths } from '../paths.js';
+import { StorePaths } from '../paths.js';
 import { trustedPath } from './trusted-path.js';
 
 export interface FindStoreOptions {
@@ -28,16 +28,20 @@ export const NEW_FILE_SYSTEM: ReadonlySet<string> = new Set(['lost+found']);
  * | at the root                    | `create`          | else                   |
  * |--------------------------------|-------------------|------------------------|
  * | a store                        | found             | found                  |
+ * | one without its `format`       | `ERR_STORE_DAMAGED` | `ERR_STORE_DAMAGED`  |
+ * | inside of another store        | `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
  * | nothing, or an empty directory | to be made        | `ERR_STORE_NOT_FOUND`  |
  * | a directory with other things  | to be made where `allowOtherFiles`, else `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
  *
  * @returns why it can only be read; undefined for one that can be written, or is to be made, or whose opening will tell what is the matter with it
- * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_PERMISSION`, `ERR_IO`, `ERR_NO_DESCRIPTORS`
+ * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_DAMAGED`, `ERR_PERMISSION`, `ERR_IO`, `ERR_NO_DESCRIPTORS`
  */
 export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnlyStore | undefined {
   try {
     const path = trustedPath(paths.root);
     if (lstatSync(paths.format, { throwIfNoEntry: false }) !== undefined) return readOnly(paths);
+    requireNoLayers(paths);
+    if (options.create) requireOutsideOfStores(paths);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
       if (options.create) return undefined;
       throw notFound(paths, `there is no store at ${paths.root}`);
@@ -48,6 +52,42 @@ export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnl
     // It is no directory, or not ours to look into: opening it says so.
     if (['EACCES', 'EPERM', 'ENOTDIR', 'ELOOP'].includes(systemCode(error) ?? '')) return undefined;
     throw fileError(error, 'look for the store', paths.root);
+  }
+}
+
+/** A store gets its first layer after its format: without it nobody knows how its layers say that a file is gone, and one found out anew would show removed files. */
+function requireNoLayers({ root, format, layers, containers }: StorePaths): void {
+  const found = [layers, containers].find((directory) => namesIn(directory).some((name) => !name.startsWith('.')));
+  if (found === undefined) return;
+  throw new ProvisionerError('ERR_STORE_DAMAGED', `${format} is missing, and there is something in ${found}`, {
+    hint: `put that file back from a backup; or move what is at ${root} away, and pull the images again`,
+    details: { path: format, found },
+  });
+}
+
+/** What is inside of a store is that store's: what it does not know it takes away. */
+function requireOutsideOfStores(paths: StorePaths): void {
+  for (let at = dirname(paths.root); at !== dirname(at); at = dirname(at)) {
+    const { format, metadata, layers } = new StorePaths(at);
+    if ([format, metadata, layers].every(isThere))
+      throw notFound(paths, `there is no store at ${paths.root}, and none can be made inside of the store ${at}`);
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return [];
+    throw error;
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
   }
 }
 

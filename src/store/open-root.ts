@@ -86,7 +86,7 @@ function checkContents(paths: StorePaths, path: string, status: Stats): void {
       'ERR_PERMISSION',
       `${paths.root} is no store, has other things in it (${foreign}), and others may use it (mode ${mode})`,
       {
-        hint: `a store has a directory of its own, which only its user may enter: choose one with --root, such as ${paths.root === '/' ? '' : paths.root}/provisioner`,
+        hint: `a store has a directory of its own, which only its user may enter: choose one with --root, such as ${paths.root === '/' ? '' : paths.root}/provisioner; or close this one to others (\`chmod 700 ${paths.root}\`)`,
         details: { path: paths.root, mode, found: foreign },
       },
     );

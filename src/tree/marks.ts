@@ -70,7 +70,9 @@ export class Marks {
       return { reason: outOfReach(format, 'not to be seen once written'), hint };
     } catch (error) {
       const code = systemCode(error) ?? String(error);
-      if (isShortage(error)) return { reason: `it cannot be found out now (${code})`, hint, shortage: error };
+      // That no directory can be made says nothing of the marks.
+      if (place === undefined || isShortage(error))
+        return { reason: `it cannot be found out now (${code})`, hint, shortage: error };
       return { reason: outOfReach(format, code), hint };
     } finally {
       if (place !== undefined) rmdirSync(place);
