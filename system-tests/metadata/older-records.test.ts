@@ -81,6 +81,23 @@ describe('records that were put back from a backup', () => {
     },
   );
 
+  it.each([
+    ['beyond all numbers', Number.POSITIVE_INFINITY],
+    ['no number', Number.NaN],
+    ['no whole number', 12.5],
+    ['below zero', -1],
+    ['too large', 1e300],
+  ])('are older when their file says %s, and records go on', async (_, number) => {
+    await using(fill);
+    const page = readFileSync(generationFile());
+    page.writeDoubleLE(number, 4088);
+    writeFileSync(generationFile(), page);
+    expect(await gap()).toBe('older');
+    await using((manager) => manager.setRecordsGap(undefined));
+    await using((manager) => manager.putRootfs(rootfs('r9', 'c9')));
+    expect(await gap()).toBeUndefined();
+  });
+
   it('are whole where their file lags behind and can only be read', async () => {
     await using(fill);
     const file = new GenerationFile(generationFile());

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -66,6 +67,33 @@ function records<T>(p: Provisioner, work: (database: InstanceType<typeof Driver>
     database.close();
   }
 }
+
+describeWith(['root', 'overlay'], 'a directory of the host that is mounted below the containers', () => {
+  test.each(['foo', 'foo/backends', 'foo/backends/copy', 'foo/backends/copy/rootfses', 'job/containers'])(
+    'at %s keeps all that is in it, is told by recover, and the others go on',
+    async (place) => {
+      const p = await storeWith('job');
+      const host = temporaryDirectory();
+      for (const name of ['backends', 'containers/child', 'copy/rootfses', 'empty']) {
+        mkdirSync(join(host, name), { recursive: true });
+      }
+      const before = readdirSync(host, { recursive: true });
+      const target = join(p.root, 'containers', place);
+      mkdirSync(target, { recursive: true });
+      execFileSync('mount', ['--bind', host, target]);
+      try {
+        const { failed } = await p.recover({ knownContainerIds: [] });
+        expect(failed.map(({ path }) => path)).toContain(target);
+        expect(readdirSync(host, { recursive: true })).toEqual(before);
+      } finally {
+        execFileSync('umount', ['--lazy', target]);
+      }
+      await p.recover({ knownContainerIds: [] });
+      await p.destroy('foo').catch(() => {});
+      expect(readdirSync(host, { recursive: true })).toEqual(before);
+    },
+  );
+});
 
 describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
   test('mounts the known containers again with their changes, and destroys the others, children first', async () => {

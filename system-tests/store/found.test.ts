@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Provisioner } from '#src/index.js';
@@ -46,6 +46,31 @@ describeWith(['root'], 'a store that is not there', () => {
       expect(readdirSync(home)).toEqual([]);
     },
   );
+
+  it('is not made inside of another one, whose prune would take it away', async () => {
+    const { run, lines, root } = newStore();
+    await lines('pull', APP_V1, '--name', 'app:v1');
+    for (const place of ['gc', 'staging', 'containers', 'alive', 'gc/deeper/still']) {
+      const { status, stderr } = await run(['pull', APP_V1, '--json', '--root', join(root, place)]);
+      expect({ place, status, code: codeOf(stderr) }).toEqual({ place, status: 1, code: 'ERR_STORE_NOT_FOUND' });
+      expect(stderr).toContain('inside of the store');
+    }
+    expect(await lines('check', '--full')).toEqual([expect.stringContaining('no damage')]);
+  });
+
+  it('is not what has lost its format: how its layers say that a file is gone is not found out anew', async () => {
+    const { run, lines, root } = newStore();
+    await lines('pull', APP_V1, '--name', 'app:v1');
+    const format = readFileSync(join(root, 'format'));
+    rmSync(join(root, 'format'));
+    for (const args of [['images'], ['pull', APP_V1], ['provision', 'job', 'app:v1'], ['recover'], ['check']]) {
+      const { status, stderr } = await run([...args, '--json']);
+      expect({ args, status, code: codeOf(stderr) }).toEqual({ args, status: 1, code: 'ERR_STORE_DAMAGED' });
+    }
+    expect(existsSync(join(root, 'format'))).toBe(false);
+    writeFileSync(join(root, 'format'), format, { mode: 0o600 });
+    expect(await lines('check', '--full')).toEqual([expect.stringContaining('no damage')]);
+  });
 
   it('is told in one line with what to do', async () => {
     const { run, root } = newStore();
