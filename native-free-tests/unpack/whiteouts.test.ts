@@ -91,6 +91,13 @@ describe('a whiteout', () => {
     expect(await tree(file('a', 'new'), file('a/.wh.gone'))).toEqual({ '.': 'directory 755', a: 'file 644 new' });
   });
 
+  it.each(['c/.wh.b', 'c/b/.wh.b', 'c/b/a/.wh.b', 'c/b/.wh..wh..opq'])(
+    'below a file says nothing, however far: %s',
+    async (path) => {
+      expect(await tree(file('c', 'x'), file(path))).toEqual({ '.': 'directory 755', c: 'file 644 x' });
+    },
+  );
+
   it('through a symlink of the same layer stands where the link leads', async () => {
     expect(
       await tree(directory('usr'), directory('usr/lib'), symlink('lib', 'usr/lib'), file('lib/.wh.gone')),

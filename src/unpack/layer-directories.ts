@@ -199,7 +199,9 @@ export class LayerDirectories {
       const symlink = this.#tree.readLink(path);
       if (symlink !== undefined) return { symlink };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'missing';
+      const { code } = error as NodeJS.ErrnoException;
+      // Nothing is below a file.
+      if (code === 'ENOENT' || (code === 'ENOTDIR' && !create)) return 'missing';
       throw error;
     }
     if (!create) return 'missing';
