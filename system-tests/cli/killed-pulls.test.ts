@@ -43,7 +43,7 @@ async function afterKilledPull() {
   return store;
 }
 
-describeWith(['root'], 'what a killed pull has left in staging', () => {
+describeWith(['root', 'strace'], 'what a killed pull has left in staging', () => {
   test('is told by df, with the bytes, and by check, as what the next prune gives back', async () => {
     const { root, run, json } = await afterKilledPull();
     const { staging } = (await json('df')) as { staging: { count: number; bytes: number; abandoned: object } };
@@ -80,21 +80,38 @@ describeWith(['root'], 'what a killed pull has left in staging', () => {
     expect([...namesIn(root, 'staging'), ...namesIn(root, 'gc')]).toEqual([]);
   });
 
+  test('is given back, too, when somebody has made it immutable', async () => {
+    const { root, lines } = await afterKilledPull();
+    execFileSync('chattr', ['+i', join(root, 'staging', namesIn(root, 'staging')[0] as string)]);
+    await lines('pull', APP_V1);
+    expect(namesIn(root, 'staging')).toEqual([]);
+    expect(namesIn(root, 'gc')).toEqual([]);
+  });
+
   test('does not keep the next pull from its work when it cannot be taken away; prune says so, and fails', async () => {
     const { root, run } = await afterKilledPull();
     const left = join(root, 'staging', namesIn(root, 'staging')[0] as string);
-    execFileSync('chattr', ['+i', left]);
-    try {
-      const pull = await run(['pull', APP_V1]);
-      expect(pull.status).toBe(0);
-      expect(pull.stderr).toContain(`warning: ${left} of a pull that died cannot be taken away`);
-      const prune = await run(['prune']);
-      expect(prune).toMatchObject({ status: 1, stdout: expect.stringContaining(`kept     ${left}: it cannot`) });
-      // The rest is done.
-      expect(prune.stdout).toContain('removed 1 images');
-    } finally {
-      execFileSync('chattr', ['-i', left]);
-    }
+    const strace = [
+      'strace',
+      '-f',
+      '-qq',
+      '-o',
+      '/dev/null',
+      '-P',
+      left,
+      '-e',
+      'trace=rename',
+      '-e',
+      'inject=rename:error=EIO',
+    ];
+    const pull = await run(['pull', APP_V1], { within: strace });
+    expect(pull.status).toBe(0);
+    expect(pull.stderr).toContain(`warning: ${left} of a pull that died cannot be taken away`);
+    const prune = await run(['prune'], { within: strace });
+    expect(prune.status).toBe(1);
+    expect(prune.stderr).toContain(left);
+    // The rest is done.
+    expect(prune.stdout).toContain('removed 1 images');
     expect((await run(['prune'])).status).toBe(0);
     expect(namesIn(root, 'staging')).toEqual([]);
   });
