@@ -1,13 +1,13 @@
-import { readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { renameSync, rmdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../errors.js';
-import { makeOwnPlace } from '../own-files.js';
+import { makeOwnDirectory } from '../own-files.js';
 import type { StorePaths } from '../paths.js';
 
 /** A name that nobody gives. */
 const NOTHING = '.no-such-name';
-/** Begins the name of a directory that is moved there and back: no layer and no container is called so. */
-const TRIED = '.rename.';
+/** The name of a directory that is moved there and back: no layer and no container is called so. Several processes may be at it, and each comes to its answer. */
+const TRIED = '.rename';
 
 /**
  * Sees to it that what a store does by rename can be done so: a pull moves layers out of `staging/`, and all that is removed goes into `gc/`.
@@ -30,30 +30,27 @@ export function requireOneFileSystem(paths: StorePaths, isNew: boolean): void {
 
 /** A crash in between leaves an empty directory: see `removeTried`. */
 function moveThereAndBack(directories: readonly string[], paths: StorePaths): void {
-  let place: string;
+  const place = join(paths.gc, TRIED);
   try {
-    place = makeOwnPlace(join(paths.gc, TRIED));
+    makeOwnDirectory(place);
   } catch (error) {
-    // What cannot be written cannot be tried; whoever has to write says so.
     if (systemCode(error) === undefined) throw error;
-    return;
+    // What cannot be written cannot be tried; whoever has to write says so.
+    if (systemCode(error) !== 'EEXIST') return;
   }
   try {
     for (const directory of directories) {
-      const there = join(directory, basename(place));
+      const there = join(directory, TRIED);
       if (isAcross(place, there) || isAcross(there, place)) throw onAnother(directory, paths);
     }
   } finally {
-    for (const path of [place, ...directories.map((directory) => join(directory, basename(place)))])
-      removeQuietly(path);
+    removeTried(paths);
   }
 }
 
 /** Removes what a crash left of the trial. Another process that is just at it goes on all the same. */
 export function removeTried({ staging, layers, containers, gc }: StorePaths): void {
-  for (const directory of [staging, layers, containers, gc]) {
-    for (const name of readdirSync(directory)) if (name.startsWith(TRIED)) removeQuietly(join(directory, name));
-  }
+  for (const directory of [staging, layers, containers, gc]) removeQuietly(join(directory, TRIED));
 }
 
 /** Whether a rename fails because one place is on another file system, or another mount of it. */

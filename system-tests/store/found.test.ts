@@ -72,6 +72,17 @@ describeWith(['root'], 'a store that is not there', () => {
     expect(await lines('check', '--full')).toEqual([expect.stringContaining('no damage')]);
   });
 
+  it.each(['layers', 'containers', 'staging', 'gc'])(
+    'is made where one who died has left in %s what he tried to rename, and nobody takes that for something that was lost',
+    async (place) => {
+      const { lines, json, root } = newStore();
+      mkdirSync(join(root, place, '.rename'), { recursive: true, mode: 0o700 });
+      await lines('pull', APP_V1);
+      expect(await json('recover')).toMatchObject({ recordsGap: null, foreign: [], untrusted: [] });
+      expect(readdirSync(join(root, place))).not.toContain('.rename');
+    },
+  );
+
   it('is told in one line with what to do', async () => {
     const { run, root } = newStore();
     const { stderr } = await run(['ps']);
