@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { Provisioner } from '#src/index.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
@@ -19,7 +20,7 @@ describeWith(['root', 'strace'], 'a pull of twenty layers', () => {
     ];
     const layers = Array.from({ length: 20 }, (_, index) => buildLayer([{ path: `f${index}`, content: `${index}` }]));
     await writeOciLayout(layout, [{ image: buildImage(layers), refName: 'app' }]);
-    execFileSync(process.execPath, [MAIN, '--root', root, 'images']);
+    await (await Provisioner.open({ root })).close();
     const command = [process.execPath, MAIN, '--root', root, 'pull', `oci:${layout}`, '--name', 'app:v1'];
     execFileSync('strace', ['-f', '-y', '-e', 'trace=fsync,fdatasync,syncfs', '-o', trace, ...command]);
     const syncs = readFileSync(trace, 'utf8')
