@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
@@ -45,6 +45,23 @@ test.each(['EPERM', 'EOPNOTSUPP', false])('marks that end in %s are out of reach
     }
     expect([tries(), left()]).toEqual([1, []]);
   }
+});
+
+test('where nothing can be tried it is that place which is told, not the marks, and they are tried again', () => {
+  const directory = temporaryDirectory();
+  let place = join(directory, 'file', 'probe-');
+  const kernel = {
+    kind: 'native',
+    setXattr: () => {},
+    getXattr: () => Buffer.from('y'),
+  } as Partial<Syscalls> as Syscalls;
+  const marks = new Marks({ format: 'trusted', tryIn: () => place, syscalls: () => kernel });
+  writeFileSync(join(directory, 'file'), '');
+  expect(() => marks.require('copy')).toThrow(
+    expect.objectContaining({ code: 'ERR_IO', message: expect.stringContaining(place) }),
+  );
+  place = join(directory, 'probe-');
+  expect(marks.outOfReach()).toBeUndefined();
 });
 
 test('a shortage is told as such, and the marks are tried again', () => {

@@ -65,11 +65,11 @@ function requireNoLayers({ root, format, layers, containers }: StorePaths): void
   });
 }
 
-/** What is inside of a store is that store's: what it does not know it takes away. */
+/** What is in the directories of a store is that store's: what it does not know it takes away. */
 function requireOutsideOfStores(paths: StorePaths): void {
-  for (let at = dirname(paths.root); at !== dirname(at); at = dirname(at)) {
-    const { format, metadata, layers } = new StorePaths(at);
-    if ([format, metadata, layers].every(isThere))
+  for (let below = paths.root, at = dirname(below); at !== below; below = at, at = dirname(at)) {
+    const { format, metadata, own } = new StorePaths(at);
+    if (own.includes(below) && [format, metadata].every(isThere))
       throw notFound(paths, `there is no store at ${paths.root}, and none can be made inside of the store ${at}`);
   }
 }

@@ -56,6 +56,8 @@ describeWith(['root'], 'a store that is not there', () => {
       expect(stderr).toContain('inside of the store');
     }
     expect(await lines('check', '--full')).toEqual([expect.stringContaining('no damage')]);
+    // Beside its own things there may be another one.
+    await lines('pull', APP_V1, '--root', join(root, 'beside'));
   });
 
   it('is not what has lost its format: how its layers say that a file is gone is not found out anew', async () => {
