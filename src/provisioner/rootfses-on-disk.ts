@@ -1,4 +1,4 @@
-import { type Dirent, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { systemCode } from '../errors.js';
@@ -98,13 +98,23 @@ function rootfsesOf(
 
 /** The names of the directories in a directory; none when it is not there. Symlinks and files are none of ours and left alone. */
 function directoriesIn(path: string): string[] {
-  let entries: Dirent[];
   try {
-    entries = readdirSync(path, { withFileTypes: true });
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    if (code === 'ENOTDIR') return [];
+    if (code !== 'ENOENT') throw error;
+  }
+  // It is not there; or, on a file system without d_type, where Node looks at each entry, one of them has gone meanwhile.
+  return namesOf(path).filter((name) => lstatSync(join(path, name), { throwIfNoEntry: false })?.isDirectory());
+}
+
+function namesOf(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
     throw error;
   }
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }

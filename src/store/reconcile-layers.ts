@@ -1,4 +1,4 @@
-import { opendir } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../crash-points.js';
@@ -6,6 +6,7 @@ import { type FailedEntry, failedEntry } from '../failed-entry.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { layerOfDirectory } from '../paths.js';
+import { readNames } from '../tree/read-names.js';
 import { unhurried } from '../unhurried.js';
 import { UnrecordedLayers, type UnrecordedLayersParts } from './unrecorded-layers.js';
 
@@ -23,8 +24,7 @@ export interface ReconciledLayers {
   readonly foreign: readonly string[];
 }
 
-/** Names that are read at a time, and layers that are forgotten at a time: some milliseconds each. */
-const NAMES_AT_ONCE = 1000;
+/** Layers that are forgotten at a time: some milliseconds. */
 const FORGOTTEN_AT_ONCE = 100;
 
 /**
@@ -39,10 +39,11 @@ export async function reconcileLayers(parts: UnrecordedLayersParts): Promise<Rec
   const recorded = await metadata.listLayers();
   const found = new Map<string, LayerId>();
   const foreign: string[] = [];
-  for await (const entry of await opendir(paths.layers, { bufferSize: NAMES_AT_ONCE })) {
-    const id = layerOfDirectory(entry.name);
-    if (entry.isDirectory() && id !== undefined) found.set(entry.name, id);
-    else foreign.push(join(paths.layers, entry.name));
+  for await (const name of unhurried(await readNames(paths.layers))) {
+    const id = layerOfDirectory(name);
+    const status = id === undefined ? undefined : lstatSync(join(paths.layers, name), { throwIfNoEntry: false });
+    if (id !== undefined && status?.isDirectory()) found.set(name, id);
+    else if (id === undefined || status !== undefined) foreign.push(join(paths.layers, name));
   }
   // What is left then has no record.
   const forgottenLayers: LayerId[] = [];

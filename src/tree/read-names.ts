@@ -1,5 +1,5 @@
 import type { Dir } from 'node:fs';
-import { opendir } from 'node:fs/promises';
+import { opendir, readdir } from 'node:fs/promises';
 import { systemCode } from '../errors.js';
 
 /** Some milliseconds' worth. */
@@ -19,6 +19,21 @@ export async function readNames(path: string): Promise<string[]> {
     throw error;
   }
   const names: string[] = [];
-  for await (const { name } of directory) names.push(name);
+  try {
+    for await (const { name } of directory) names.push(name);
+  } catch (error) {
+    // On a file system without d_type Node looks at each entry, and fails for all of them when somebody has removed one meanwhile.
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return await namesAtOnce(path);
+  }
   return names;
+}
+
+async function namesAtOnce(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
 }
