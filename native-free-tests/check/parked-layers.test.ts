@@ -4,7 +4,6 @@ import { expect, test } from 'vitest';
 import { ParkedLayers } from '#src/check/parked-layers.js';
 import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
 import { parkedParts, StorePaths } from '#src/paths.js';
-import type { Sweeper } from '#src/store/sweeper.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
 const layer = `sha256:${'a'.repeat(64)}`;
@@ -15,7 +14,7 @@ function parkedWith(users: string) {
   mkdirSync(parkedParts(directory).layer, { recursive: true });
   writeFileSync(parkedParts(directory).users, users);
   const retired: string[] = [];
-  const sweeper = { retire: (path: string) => void retired.push(path) } as unknown as Sweeper;
+  const sweeper = { retire: (path: string) => void retired.push(path) };
   return { parked: new ParkedLayers(paths, new MemoryMetadataManager(), sweeper), directory, retired, paths };
 }
 

@@ -180,32 +180,41 @@ describe.skipIf(!hasUsers)('the root of a store', () => {
     expect({ mode: modeOf(root), names: readdirSync(root) }).toEqual({ mode: '755', names: ['format', 'notes.txt'] });
   });
 
-  it.skipIf(!isRoot)('is refused when it belongs to another user, also to root', () => {
-    const { root } = madeStore(join(temporaryDirectory(), 'store'));
-    chownSync(root, OTHER, OTHER);
-    const error = refusal(() => open(root));
-    expect(error).toMatchObject({ code: 'ERR_PERMISSION', details: { path: root, owner: OTHER, user: 0 } });
-    expect(error.message).toMatch(/belongs to uid 65534, and this process is root$/);
-    expect(error.hint).toMatch(/sudo -u '#65534' provisioner/);
-  });
-
-  it.skipIf(!isRoot)('is refused when one of its parts belongs to another user', () => {
-    const { ownDirectories, ownFiles } = new StorePaths('/');
-    for (const part of [...ownDirectories, ...ownFiles].map((path) => basename(path))) {
+  it.skipIf(!isRoot)(
+    'is refused when it belongs to another user, also to root (needs root, to give files away)',
+    () => {
       const { root } = madeStore(join(temporaryDirectory(), 'store'));
-      chownSync(join(root, part), OTHER, OTHER);
-      expect(refusal(() => open(root))).toMatchObject({
-        code: 'ERR_PERMISSION',
-        details: { path: join(root, part), owner: OTHER },
-      });
-    }
-  });
+      chownSync(root, OTHER, OTHER);
+      const error = refusal(() => open(root));
+      expect(error).toMatchObject({ code: 'ERR_PERMISSION', details: { path: root, owner: OTHER, user: 0 } });
+      expect(error.message).toMatch(/belongs to uid 65534, and this process is root$/);
+      expect(error.hint).toMatch(/sudo -u '#65534' provisioner/);
+    },
+  );
 
-  it.skipIf(!isRoot)('is not refused for the one that belongs to another user on purpose', () => {
-    const paths = madeStore(join(temporaryDirectory(), 'store'));
-    chownSync(paths.owners, 1, 1);
-    open(paths.root);
-  });
+  it.skipIf(!isRoot)(
+    'is refused when one of its parts belongs to another user (needs root, to give files away)',
+    () => {
+      const { ownDirectories, ownFiles } = new StorePaths('/');
+      for (const part of [...ownDirectories, ...ownFiles].map((path) => basename(path))) {
+        const { root } = madeStore(join(temporaryDirectory(), 'store'));
+        chownSync(join(root, part), OTHER, OTHER);
+        expect(refusal(() => open(root))).toMatchObject({
+          code: 'ERR_PERMISSION',
+          details: { path: join(root, part), owner: OTHER },
+        });
+      }
+    },
+  );
+
+  it.skipIf(!isRoot)(
+    'is not refused for the one that belongs to another user on purpose (needs root, to give files away)',
+    () => {
+      const paths = madeStore(join(temporaryDirectory(), 'store'));
+      chownSync(paths.owners, 1, 1);
+      open(paths.root);
+    },
+  );
 });
 
 describe.skipIf(!hasUsers)('what is right below the root', () => {
@@ -276,7 +285,7 @@ describe.skipIf(!hasUsers)('the way to a store', () => {
     open(join(shared, 'store'));
   });
 
-  it.skipIf(!isRoot)('is refused where a group could, be it that of root', () => {
+  it.skipIf(!isRoot)('is refused where a group could, be it that of root (needs root, to give files away)', () => {
     const shared = directory(join(temporaryDirectory(), 'shared'), 0o775);
     for (const group of [0, 50]) {
       chownSync(shared, 0, group);
@@ -294,26 +303,32 @@ describe.skipIf(!hasUsers)('the way to a store', () => {
     expect(isWritableByOthers(status)).toBe(isWritable);
   });
 
-  it.skipIf(!isRoot)('is refused where a directory on it belongs to another user, to root too', () => {
-    const home = directory(join(temporaryDirectory(), 'home'), 0o755);
-    chownSync(home, OTHER, OTHER);
-    const error = refusal(() => open(join(home, 'store')));
-    expect(error).toMatchObject({ code: 'ERR_PERMISSION', details: { owner: OTHER, user: 0 } });
-    expect(error.message).toContain(`lies in ${home}, which belongs to uid ${OTHER}`);
-    expect(readdirSync(home)).toEqual([]);
-  });
+  it.skipIf(!isRoot)(
+    'is refused where a directory on it belongs to another user, to root too (needs root, to give files away)',
+    () => {
+      const home = directory(join(temporaryDirectory(), 'home'), 0o755);
+      chownSync(home, OTHER, OTHER);
+      const error = refusal(() => open(join(home, 'store')));
+      expect(error).toMatchObject({ code: 'ERR_PERMISSION', details: { owner: OTHER, user: 0 } });
+      expect(error.message).toContain(`lies in ${home}, which belongs to uid ${OTHER}`);
+      expect(readdirSync(home)).toEqual([]);
+    },
+  );
 
-  it.skipIf(!isRoot)('is refused where a symlink on it belongs to another user', () => {
-    const shared = directory(join(temporaryDirectory(), 'shared'), 0o1777);
-    mkdirSync(join(shared, 'elsewhere'));
-    symlinkSync('elsewhere', join(shared, 'store'));
-    lchownSync(join(shared, 'store'), OTHER, OTHER);
-    expect(refusal(() => open(join(shared, 'store')))).toMatchObject({
-      code: 'ERR_PERMISSION',
-      details: { owner: OTHER },
-    });
-    expect(readdirSync(join(shared, 'elsewhere'))).toEqual([]);
-  });
+  it.skipIf(!isRoot)(
+    'is refused where a symlink on it belongs to another user (needs root, to give files away)',
+    () => {
+      const shared = directory(join(temporaryDirectory(), 'shared'), 0o1777);
+      mkdirSync(join(shared, 'elsewhere'));
+      symlinkSync('elsewhere', join(shared, 'store'));
+      lchownSync(join(shared, 'store'), OTHER, OTHER);
+      expect(refusal(() => open(join(shared, 'store')))).toMatchObject({
+        code: 'ERR_PERMISSION',
+        details: { owner: OTHER },
+      });
+      expect(readdirSync(join(shared, 'elsewhere'))).toEqual([]);
+    },
+  );
 });
 
 describe('an opening that is given up', () => {

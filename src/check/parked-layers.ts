@@ -28,9 +28,9 @@ export interface ParkedLayer {
 export class ParkedLayers {
   readonly #paths: StorePaths;
   readonly #metadata: MetadataManager;
-  readonly #sweeper: Sweeper;
+  readonly #sweeper: Pick<Sweeper, 'retire'>;
 
-  constructor(paths: StorePaths, metadata: MetadataManager, sweeper: Sweeper) {
+  constructor(paths: StorePaths, metadata: MetadataManager, sweeper: Pick<Sweeper, 'retire'>) {
     this.#paths = paths;
     this.#metadata = metadata;
     this.#sweeper = sweeper;

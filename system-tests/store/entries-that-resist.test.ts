@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { APP_V1, newStore } from '../cli/run-cli.js';
@@ -76,12 +76,13 @@ function expectTold(stderr: string, path: string): void {
   expect(stderr).not.toContain('unexpected');
 }
 
-function makeTrees(...directories: string[]): void {
-  for (const directory of directories) {
-    mkdirSync(directory, { recursive: true });
-    chmodSync(directory, 0o700);
-    writeFileSync(join(directory, 'file'), 'x');
+function makeThree(directory: string, suffix: string): string {
+  for (const name of ['a', 'bad', 'z']) {
+    const tree = join(directory, name + suffix);
+    mkdirSync(tree, { mode: 0o700 });
+    writeFileSync(join(tree, 'file'), 'x');
   }
+  return join(directory, `bad${suffix}`);
 }
 
 describeWith(['root', 'mount', 'strace'], 'one layer that cannot be moved', () => {
@@ -168,12 +169,7 @@ describeWith(
     test.each(ERRNOS)('for %s is told by recover, which takes the others', async (errno) => {
       const { run, lines, root } = newStore();
       await lines('pull', APP_V1);
-      const [before, bad, after] = ['a', 'bad', 'z'].map((name) => join(root, 'staging', name)) as [
-        string,
-        string,
-        string,
-      ];
-      makeTrees(before, bad, after);
+      const bad = makeThree(join(root, 'staging'), '');
       const { within, undo } = resisting(errno, bad, MOVES);
       const recovered = await run(['recover'], { within });
       expect(recovered.status).toBe(1);
@@ -229,12 +225,7 @@ describeWith(['root', 'mount', 'strace'], 'one entry of gc that cannot be delete
   )('for %s stays there, and %s deletes the others and tells of it', async (errno, command) => {
     const { run, lines, root } = newStore();
     await lines('pull', APP_V1);
-    const [before, bad, after] = ['a.1', 'bad.2', 'z.3'].map((name) => join(root, 'gc', name)) as [
-      string,
-      string,
-      string,
-    ];
-    makeTrees(before, bad, after);
+    const bad = makeThree(join(root, 'gc'), '.2');
     const { within, undo } = resisting(errno, bad, DELETES);
     const done = await run([command], { within });
     expect(done.status).toBe(1);
