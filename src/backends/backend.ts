@@ -81,6 +81,12 @@ export function marksVerdict(deed: string, out: MarksOutOfReach): BackendVerdict
     : { usable: false, reason, shortage };
 }
 
+/** See `RootfsRequest.rootAttributes`. @param layers at least one */
+export function rootAttributesOf(layers: readonly StackedLayer[]): string {
+  const root = layers.findLast((layer) => layer.describesRoot) ?? (layers[0] as StackedLayer);
+  return root.rootfs;
+}
+
 /**
  * The layers that matter, bottom first: a layer that hides everything below is the lowest, and of a layer that stands in the stack more than
  * once only the topmost copy counts, since the lower ones are under it. The kernel refuses a directory that is there twice (ELOOP), and

@@ -1,30 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Backend, StackedLayer } from '../backends/backend.js';
+import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
 import { crashPoint } from '../crash-points.js';
 import { fileError, isProvisionerError, throwIfAborted } from '../errors.js';
 import { ContainerLocks } from '../locks/container-locks.js';
 import type { Liveness } from '../locks/liveness.js';
-import { type MountNamespace, type MountPlace, mountNamespaceHere, whereabouts } from '../locks/mount-place.js';
+import { type MountNamespace, type MountPlace, mountNamespaceHere } from '../locks/mount-place.js';
 import { pidOf } from '../locks/process-identity.js';
 import type { StoreLock } from '../locks/store-lock.js';
-import type {
-  ContainerRecord,
-  ImageRecord,
-  MetadataManager,
-  RootfsRecord,
-  RootfsSummary,
-} from '../metadata/metadata-manager.js';
+import type { ContainerRecord, ImageRecord, MetadataManager, RootfsSummary } from '../metadata/metadata-manager.js';
 import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Reserve } from '../store/reserve.js';
-import { isMountPoint } from '../syscalls/is-mount-point.js';
 import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
-import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
 import type { ChangeOptions } from './options.js';
 import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
 import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
@@ -66,7 +58,6 @@ const FIND_ATTEMPTS = 3;
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
  *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
- *   mount again:            lock alone [ look whether it is still wanted and mounted nowhere ──► mount ] ──► record where
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
@@ -201,56 +192,6 @@ export class Containers {
     return forgotten;
   }
 
-  /**
-   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. With the lock held alone, since it may have been recorded as a
-   * mount, mounted again by another recovery, or destroyed since it was looked at.
-   * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
-   *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
-   */
-  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { backends, directories, storeLock, metadata, paths, liveness } = this.#parts;
-    if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
-    const remount = async () => {
-      const container = await metadata.getContainer(rootfs.containerId);
-      const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
-      if (recorded === undefined) return false;
-      directories.requireOwn(rootfs);
-      const target = directories.rootfs(rootfs);
-      if (!existsSync(target) || isMountPoint(target)) return false;
-      const stack: StackedLayer[] = [];
-      for (const id of rootfs.layers) {
-        const layer = await metadata.getLayer(id);
-        if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
-        stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
-      }
-      const backend = backends.named(rootfs.backend);
-      const places = { rootfs: target, scratch: directories.scratch(rootfs) };
-      const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
-      if (why !== undefined) throw mountedElsewhere(rootfs, why);
-      if (backend !== undefined) backends.requireUsable(backend.name);
-      const layers = layersToShow(stack, places.scratch);
-      const request = { layers, rootAttributes: rootOf(layers), ...places, signal };
-      await tellingLostLayers(layers, async () => backend?.restore(request));
-      return true;
-    };
-    return storeLock.withExclusive('recover', remount, signal);
-  }
-
-  /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */
-  isPlaceOutdated({ mount }: RootfsSummary): boolean {
-    return mount === undefined || whereabouts(mount, this.#here) === 'before';
-  }
-
-  /**
-   * Records that rootfses are mounted in this namespace. Many at once, since each time waits for the disk: until then others go by what the kernel says,
-   * so a crash in between breaks nothing.
-   */
-  async recordMounts(rootfses: readonly RootfsSummary[]): Promise<void> {
-    if (rootfses.length === 0) return;
-    await this.#parts.metadata.setRootfsMounts(rootfses, this.#place);
-    crashPoint('recover.mountsRecorded');
-  }
-
   /** Where this provisioner mounts. */
   get #place(): MountPlace {
     return { ...this.#here, process: this.#parts.liveness.identity };
@@ -318,7 +259,7 @@ export class Containers {
     crashPoint('provision.directoriesMade');
     const layers = layersToShow(stack, scratch);
     const others = this.#atWork > 1;
-    const request = { layers, rootAttributes: rootOf(layers), rootfs, scratch, signal, others };
+    const request = { layers, rootAttributes: rootAttributesOf(layers), rootfs, scratch, signal, others };
     await tellingLostLayers(layers, () => backend.provision(request));
     throwIfAborted(signal);
     crashPoint('provision.made');
@@ -366,8 +307,6 @@ export class Containers {
     return storeLock.withExclusive(
       'destroy',
       async () => {
-        // Records that others have put in the place of ours may name it.
-        await metadata.requireInPlace();
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
         const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
@@ -411,10 +350,4 @@ export class Containers {
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
     }
   }
-}
-
-/** See `RootfsRequest.rootAttributes`. */
-function rootOf(layers: readonly StackedLayer[]): string {
-  const root = layers.findLast((layer) => layer.describesRoot) ?? layers[0];
-  return root?.rootfs ?? '';
 }

@@ -250,10 +250,16 @@ export class Parts {
   }
 
   recovery(): Promise<Recovery> {
-    this.#recovery ??= Promise.all([import('./recovery.js'), this.containers()]).then(([{ Recovery }, containers]) => {
-      const { paths, metadata, storeLock, sweeper, directories, owner } = this;
-      const shared = { paths, metadata, liveness: this.liveness, storeLock, sweeper };
-      return new Recovery({ ...shared, directories, owner, containers, syscalls: loadSyscalls });
+    this.#recovery ??= Promise.all([
+      import('./recovery.js'),
+      import('./remounter.js'),
+      this.containers(),
+      this.backends(),
+    ]).then(([{ Recovery }, { Remounter }, containers, backends]) => {
+      const { paths, metadata, storeLock, sweeper, directories, owner, liveness } = this;
+      const shared = { paths, metadata, liveness, storeLock, directories };
+      const remounter = new Remounter({ ...shared, backends });
+      return new Recovery({ ...shared, sweeper, owner, containers, remounter, syscalls: loadSyscalls });
     });
     return this.#recovery;
   }

@@ -19,6 +19,7 @@ import type { Syscalls } from '../syscalls/syscalls.js';
 import { unhurried } from '../unhurried.js';
 import type { Containers } from './containers.js';
 import type { RecoverOptions } from './options.js';
+import type { Remounter } from './remounter.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
 import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
 
@@ -60,6 +61,7 @@ export interface RecoveryParts {
   readonly sweeper: Sweeper;
   readonly syscalls: () => Syscalls;
   readonly containers: Containers;
+  readonly remounter: Remounter;
   readonly directories: RootfsDirectories;
   readonly owner: string;
 }
@@ -173,7 +175,7 @@ export class Recovery {
   }
 
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
-    const { paths, metadata, containers, directories, owner, liveness } = this.#parts;
+    const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
     const mounts = await RootfsMounts.read(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
@@ -213,24 +215,24 @@ export class Recovery {
           if (await done(id, path, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
         } else if (isMountedBackend(rootfs.backend)) {
           if (mounts.has(path)) {
-            if (containers.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
+            if (remounter.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
           } else if (await done(id, path, () => this.#remount(rootfs, signal))) {
             remounted.push(path);
             mountedHere.push(rootfs);
           }
         }
       }
-      if (mountedHere.length >= RECORDED_AT_ONCE) await containers.recordMounts(mountedHere.splice(0));
+      if (mountedHere.length >= RECORDED_AT_ONCE) await remounter.recordMounts(mountedHere.splice(0));
     }
-    await containers.recordMounts(mountedHere);
+    await remounter.recordMounts(mountedHere);
     return { remounted, finished, destroyed, untrusted, failed };
   }
 
   /** @returns false when there was nothing to mount any more */
   async #remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { containers, directories } = this.#parts;
+    const { remounter, directories } = this.#parts;
     try {
-      const remounted = await containers.remount(rootfs, signal);
+      const remounted = await remounter.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');
       return remounted;
     } catch (error) {
