@@ -299,9 +299,12 @@ export class Containers {
     throw layersGone(image.id, image.source);
   }
 
-  /** What is on disk without a record: a provision was killed before it wrote one, or the records were lost. @returns false when nothing is */
+  /**
+   * What is on disk without a record: a provision was killed before it wrote one, or the records were lost.
+   * @returns false when there is none; directories that lead to none go all the same
+   */
   async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const { paths, storeLock, metadata } = this.#parts;
+    const { paths, storeLock, metadata, directories } = this.#parts;
     if (!existsSync(paths.container(containerId))) return false;
     // Alone: what is being mounted just now has no record yet.
     return storeLock.withExclusive(
@@ -309,13 +312,17 @@ export class Containers {
       async () => {
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
-        const unrecorded = found.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
+        const unrecorded = found.rootfses.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
         let first: { readonly error: unknown } | undefined;
-        for (const rootfs of unrecorded) {
-          await this.takeApart(rootfs).catch((error: unknown) => {
+        const told = async (work: () => void | Promise<void>) => {
+          try {
+            await work();
+          } catch (error) {
             first ??= { error };
-          });
-        }
+          }
+        };
+        for (const rootfs of unrecorded) await told(() => this.takeApart(rootfs));
+        for (const hollow of found.hollow) await told(() => directories.removeHollow(hollow));
         if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(containerId));
         return unrecorded.length > 0;
       },

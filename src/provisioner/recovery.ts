@@ -143,12 +143,10 @@ export class Recovery {
     const untrusted: { containerId: string; reason: string }[] = [];
     const retired: string[] = [];
     const failed: FailedEntry[] = [];
-    const hollow: (readonly [containerId: string, backend: string | undefined])[] = [];
-    const onDisk = await rootfsesOnDisk(paths, undefined, {
-      onHollow: (...directory) => hollow.push(directory),
-      onUnreadable: (error, path) => failed.push(failedEntry(error, 'look for root filesystems', path)),
-    });
-    for await (const found of unhurried(onDisk)) {
+    const onDisk = await rootfsesOnDisk(paths, undefined, (error, path) =>
+      failed.push(failedEntry(error, 'look for root filesystems', path)),
+    );
+    for await (const found of unhurried(onDisk.rootfses)) {
       const path = directories.rootfs(found);
       if (recorded.has(path)) continue;
       const use = gap && containers.possibleUse(found);
@@ -163,12 +161,12 @@ export class Recovery {
         }
       }
     }
-    // Children before parents. A crash came while the way to a rootfs was made, or while it was taken down.
-    for await (const [containerId, backend] of unhurried(hollow.reverse())) {
+    for await (const hollow of unhurried(onDisk.hollow)) {
       try {
-        directories.removeHollow(containerId, backend);
+        directories.removeHollow(hollow);
       } catch (error) {
-        failed.push(failedEntry(error, 'remove the empty directories of a container', paths.container(containerId)));
+        const path = paths.container(hollow.containerId);
+        failed.push(failedEntry(error, 'remove the empty directories of a container', path));
       }
     }
     return { untrusted, retired, failed, gap };

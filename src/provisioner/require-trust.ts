@@ -10,7 +10,7 @@ export async function requireTrust({ metadata, paths }: Pick<Parts, 'metadata' |
   const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
   const containers = await metadata.listContainers();
   const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
-  const unknown = (await rootfsesOnDisk(paths)).filter(({ id }) => !recorded.has(id));
+  const unknown = (await rootfsesOnDisk(paths)).rootfses.filter(({ id }) => !recorded.has(id));
   const usable = unknown.filter(({ mounted, backend }) => mounted || !isMountedBackend(backend));
   const names = [...new Set(usable.map((rootfs) => rootfs.containerId))].sort();
   const whose = names.length === 0 ? '' : `, and containers may be in use that they do not name: ${names.join(', ')}`;

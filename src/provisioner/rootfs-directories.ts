@@ -6,6 +6,7 @@ import { makeOwnDirectory, umaskTakesFromOwner } from '../own-files.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Sweeper } from '../store/sweeper.js';
 import type { Syscalls } from '../syscalls/syscalls.js';
+import type { HollowDirectories } from './rootfses-on-disk.js';
 
 export interface RootfsPlace {
   readonly id: string;
@@ -111,7 +112,7 @@ export class RootfsDirectories {
     const within = [upper, `${work}/work`, work, scratch];
     if (!within.every((path) => this.#removeEmpty(path))) this.#sweeper.retire(scratch, `${place.id}-scratch`);
     try {
-      this.removeHollow(place.containerId, place.backend);
+      this.removeHollow(place);
     } catch (error) {
       // The rootfs is gone, and its record shall go. What led to it is for the next recovery, which tells of it.
       if (systemCode(error) !== 'EPERM') throw error;
@@ -130,7 +131,7 @@ export class RootfsDirectories {
   }
 
   /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
-  removeHollow(containerId: string, backend: string | undefined): void {
+  removeHollow({ containerId, backend }: HollowDirectories): void {
     const backends = this.#paths.backends(containerId);
     if (backend === undefined) {
       const emptied = [backends, this.#paths.nestedContainers(containerId)].map((path) => this.#removeEmpty(path));

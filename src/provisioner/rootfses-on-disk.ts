@@ -13,11 +13,18 @@ export interface FoundRootfs extends RootfsPlace {
   readonly mounted: boolean;
 }
 
-export interface FoundListeners {
-  /** Told of containers, and of backends in them, that have directories which lead to nothing; containers come before those in them. */
-  readonly onHollow?: (containerId: string, backend: string | undefined) => void;
-  /** Told of directories that cannot be read, or on which something is mounted that is no rootfs: what is in them is somebody else's. Nothing is found in them. */
-  readonly onUnreadable?: (error: unknown, path: string) => void;
+/** The directories of a container, or of one backend in it, that lead to no rootfs: a crash came while the way to one was made, or taken down. */
+export interface HollowDirectories {
+  readonly containerId: string;
+  /** Undefined: the container's own. */
+  readonly backend: string | undefined;
+}
+
+export interface FoundOnDisk {
+  /** Recorded or not, children before parents. */
+  readonly rootfses: readonly FoundRootfs[];
+  /** Children before parents. */
+  readonly hollow: readonly HollowDirectories[];
 }
 
 /** The names of the directories in one; undefined for one that is to be left alone, of which somebody has been told. */
@@ -27,16 +34,17 @@ type ReadDirectories = (path: string) => string[] | undefined;
 const SLICE = 10;
 
 /**
- * The rootfses on disk, recorded or not, children before parents.
+ * What containers have on disk.
  * @param top of this container and below; default: all
+ * @param onUnreadable told of directories that cannot be read, or on which something is mounted that is no rootfs: what is in them is somebody else's. Nothing
+ *   is found in them
  * @throws like Node's `fs`, for a directory that cannot be read, where nobody is told of those
  */
 export async function rootfsesOnDisk(
   paths: StorePaths,
   top?: string,
-  listeners: FoundListeners = {},
-): Promise<FoundRootfs[]> {
-  const { onHollow = () => {}, onUnreadable } = listeners;
+  onUnreadable?: (error: unknown, path: string) => void,
+): Promise<FoundOnDisk> {
   const mounts = await RootfsMounts.read(paths);
   const directories: ReadDirectories = (path) => {
     try {
@@ -48,37 +56,38 @@ export async function rootfsesOnDisk(
       return undefined;
     }
   };
-  const found: FoundRootfs[] = [];
+  const rootfses: FoundRootfs[] = [];
+  const hollow: HollowDirectories[] = [];
   const waiting = top === undefined ? (directories(paths.containers) ?? []) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
     const parts = directories(paths.container(container))?.map((name) => join(paths.container(container), name));
     if (parts === undefined) continue;
     if (parts.includes(paths.backends(container))) {
-      for (const rootfs of rootfsesOf(paths, container, mounts, { directories, onHollow })) found.push(rootfs);
+      const found = rootfsesOf(paths, container, mounts, directories);
+      for (const rootfs of found.rootfses) rootfses.push(rootfs);
+      for (const one of found.hollow) hollow.push(one);
     }
     const hasNested = parts.includes(paths.nestedContainers(container));
     const nested = hasNested ? directories(paths.nestedContainers(container)) : undefined;
-    if (nested?.length === 0 || parts.length === 0) onHollow(container, undefined);
+    if (nested?.length === 0 || parts.length === 0) hollow.push({ containerId: container, backend: undefined });
     for (const name of nested ?? []) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
     await setImmediate();
     sliceEnds = performance.now() + SLICE;
   }
-  return found.sort(
-    (one, other) => Number(one.containerId < other.containerId) - Number(one.containerId > other.containerId),
-  );
+  return { rootfses: rootfses.sort(childrenFirst), hollow: hollow.sort(childrenFirst) };
 }
 
 function rootfsesOf(
   paths: StorePaths,
   containerId: string,
   mounts: RootfsMounts,
-  { directories, onHollow }: { readonly directories: ReadDirectories } & Required<Pick<FoundListeners, 'onHollow'>>,
-): FoundRootfs[] {
+  directories: ReadDirectories,
+): FoundOnDisk {
   const found: FoundRootfs[] = [];
+  const hollow: HollowDirectories[] = [];
   const backends = directories(paths.backends(containerId));
-  if (backends?.length === 0) onHollow(containerId, undefined);
   for (const backend of backends ?? []) {
     if (mounts.has(join(paths.backends(containerId), backend))) {
       directories(join(paths.backends(containerId), backend));
@@ -87,13 +96,18 @@ function rootfsesOf(
     const rootfses = directories(paths.rootfses(containerId, backend));
     const scratches = directories(paths.scratches(containerId, backend));
     const ids = new Set([...(rootfses ?? []), ...(scratches ?? [])]);
-    if (rootfses?.length === 0 && scratches?.length === 0) onHollow(containerId, backend);
+    if (rootfses?.length === 0 && scratches?.length === 0) hollow.push({ containerId, backend });
     for (const id of ids) {
       const mounted = mounts.has(paths.rootfs(containerId, backend, id));
       found.push({ containerId, backend, id, mounted });
     }
   }
-  return found;
+  if (backends?.length === 0) hollow.push({ containerId, backend: undefined });
+  return { rootfses: found, hollow };
+}
+
+function childrenFirst(one: { readonly containerId: string }, other: { readonly containerId: string }): number {
+  return Number(one.containerId < other.containerId) - Number(one.containerId > other.containerId);
 }
 
 /** The names of the directories in a directory; none when it is not there. Symlinks and files are none of ours and left alone. */

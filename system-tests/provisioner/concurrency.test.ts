@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -208,6 +208,25 @@ describeWith(['root', 'overlay'], 'a store that is opened again', () => {
     await expectNoContainers(p);
     await p.close();
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
+  });
+
+  test('destroys the way to a root filesystem, wherever a process was killed that made it', async () => {
+    const p = await openStore();
+    await p.pull(V2, { name: 'app' });
+    await p.provision('job', 'app');
+    await p.provision('job/0', 'app', { backend: 'copy' });
+    const backend = ['job', 'containers', '1', 'backends', 'overlay'];
+    const ways = [...backend.keys()].map((last) => backend.slice(0, last + 1));
+    for (const way of [...ways, [...backend, 'rootfses'], [...backend, 'scratch']]) {
+      mkdirSync(join(p.root, 'containers', ...way), { recursive: true });
+      expect(await p.destroy('job')).toBe(true);
+      await expectNoContainers(p);
+      mkdirSync(join(p.root, 'containers', ...way), { recursive: true });
+      expect(await p.destroy('job')).toBe(false);
+      await expectNoContainers(p);
+      await p.provision('job', 'app');
+    }
+    await p.destroy('job');
   });
 
   test('a pull whose process was killed is done again by the next one that asks', async () => {
