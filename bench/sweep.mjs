@@ -4,8 +4,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import { WorkerPool } from '../build/workers/worker-pool.js';
 import { Provisioner } from '../dist/index.js';
-import { WorkerPool } from '../dist/workers/worker-pool.js';
 import { makeLayout } from './layouts.mjs';
 import { describeMachine, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
 

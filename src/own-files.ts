@@ -20,7 +20,7 @@ const FILE_MODE = 0o600;
 
 /**
  * Whether what is made has to be given its mode once more: for who makes so many directories that it is not done each time. Found out once in each thread, since
- * asking takes as long as making ten directories, and hardly any process changes its umask. Where the system does not tell, it is taken to be so. Node is not asked: that sets the umask to nothing, for an instant, for all threads. @see umask(2); proc(5), /proc/pid/status, "Umask" (Linux 4.7)
+ * asking takes as long as making ten directories, and hardly any process changes its umask.
  */
 export function umaskTakesFromOwner(): boolean {
   takesFromOwner ??= (umask() & DIRECTORY_MODE) !== 0;
@@ -29,7 +29,11 @@ export function umaskTakesFromOwner(): boolean {
 
 let takesFromOwner: boolean | undefined;
 
-function umask(): number {
+/**
+ * The bits that this process's umask takes from the modes of new files; all of them where the system does not tell. Node is not asked: that sets the umask to
+ * nothing, for an instant, for all threads. @see umask(2); proc(5), /proc/pid/status, "Umask" (Linux 4.7)
+ */
+export function umask(): number {
   try {
     const [, octal = '777'] = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
     return Number.parseInt(octal, 8);

@@ -24,15 +24,16 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'foreign-file': 'errors',
   'own-files': '',
   'native-loading': '',
+  koffi: '',
   'working-directory': 'errors',
   //
   image: BOTTOM,
   //
   paths: CONCEPTS,
   events: CONCEPTS,
-  syscalls: CONCEPTS,
-  isal: CONCEPTS,
-  zstd: CONCEPTS,
+  syscalls: `${CONCEPTS} koffi`,
+  isal: `${CONCEPTS} koffi`,
+  zstd: `${CONCEPTS} koffi`,
   //
   locks: `${CONCEPTS} syscalls`,
   //
@@ -69,7 +70,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
 /** Packages that only these folders may know. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
-  koffi: 'syscalls isal zstd',
+  koffi: 'koffi syscalls',
   fzstd: 'unpack',
   'better-sqlite3': 'metadata',
   commander: 'cli',
@@ -170,7 +171,7 @@ describe('the rule about imports', () => {
       'koffi elsewhere',
       'src/backends/a.ts',
       `import koffi from 'koffi';`,
-      'koffi is for src/syscalls and src/isal and src/zstd only',
+      'koffi is for src/koffi and src/syscalls only',
     ],
     [
       'better-sqlite3 elsewhere',

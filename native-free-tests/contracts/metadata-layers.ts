@@ -195,7 +195,7 @@ export function layerContract(context: MetadataContractContext): void {
         () => manager.forgetLayers([id]),
         () => manager.recordsGap(),
         () => manager.setRecordsGap('lost'),
-        () => manager.requireInPlace(),
+        async () => manager.requireInPlace(),
       ];
       for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     });

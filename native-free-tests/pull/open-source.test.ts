@@ -61,7 +61,7 @@ it('a source is understood, and a puller made, without loading a single package'
     }
   };
   for (const name of ['source', 'open-source', 'puller']) {
-    await visit(new URL(`../../dist/pull/${name}.js`, import.meta.url));
+    await visit(new URL(`../../build/pull/${name}.js`, import.meta.url));
   }
   expect(seen.size).toBeGreaterThan(4);
   expect([...packages]).toEqual([]);

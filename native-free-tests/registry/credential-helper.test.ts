@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { askCredentialHelper } from '#src/registry/credential-helper.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
-const MODULE = new URL('../../dist/registry/credential-helper.js', import.meta.url).href;
+const MODULE = new URL('../../build/registry/credential-helper.js', import.meta.url).href;
 const ANSWER = `echo '{"Username":"me","Secret":"pw"}'`;
 const CREDENTIALS = { kind: 'password', username: 'me', password: 'pw' };
 const path = process.env['PATH'];

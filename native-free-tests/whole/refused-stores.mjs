@@ -3,7 +3,7 @@
 //   node refused-stores.mjs DIRECTORY
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Provisioner } from '#src/index.js';
+import { Provisioner } from 'provisioner';
 
 const [directory] = process.argv.slice(2);
 

@@ -3,7 +3,7 @@
 //   node whole-job.mjs ROOT FIXTURES
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { Provisioner } from '#src/index.js';
+import { Provisioner } from 'provisioner';
 
 const [root, fixtures] = process.argv.slice(2);
 

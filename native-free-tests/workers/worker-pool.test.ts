@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
-const POOL = fileURLToPath(new URL('../../dist/workers/worker-pool.js', import.meta.url));
+const POOL = fileURLToPath(new URL('../../build/workers/worker-pool.js', import.meta.url));
 
 let directory = '';
 beforeEach(() => {

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
-/** This program's version, as its `package.json` says. */
+/** This program's version, as its `package.json` says, which is found by the package's name, wherever this file has come to. */
 export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  const { version } = createRequire(import.meta.url)('provisioner/package.json') as { readonly version: string };
+  return version;
 }

@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 import type { GzipInflater, Isal } from './isal.js';
 
 /** The number is that of the binary interface: another one may have another state. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, fsyncSync, lstatSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, readSync, writeSync } from 'node:fs';
 import { fileError, systemCode } from '../errors.js';
 import { openOwnFile } from '../syscalls/open-own-file.js';
 
@@ -15,7 +15,6 @@ const SIZE = 4096;
 /** Hex digits of the id. */
 const ID_LENGTH = 32;
 const SLOT_SIZE = 8;
-const MAYBE = { bigint: true, throwIfNoEntry: false } as const;
 /** EPERM: it is immutable. */
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
 const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
@@ -36,7 +35,7 @@ const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
 export class GenerationFile {
   readonly #path: string;
   /** Open for writing. */
-  #noting: { readonly descriptor: number; readonly inode: bigint } | undefined;
+  #noting: number | undefined;
   readonly #slot = Buffer.alloc(SLOT_SIZE);
 
   constructor(path: string) {
@@ -83,26 +82,21 @@ export class GenerationFile {
 
   /**
    * Notes a commit. Does nothing where there is no file, which the next one who opens the store finds out, and where it can only be read: then it lags behind the records, which tells of
-   * nothing. One that has been put in its place meanwhile is the one that counts. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_IO`
+   * nothing. One that has been deleted or replaced meanwhile is let go of: what is there now counts. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_IO`
    */
   note(generation: number): void {
     this.#told('note how far the records have come', () => {
-      if (this.#noting !== undefined && lstatSync(this.#path, MAYBE)?.ino !== this.#noting.inode) this.close();
-      this.#noting ??= this.#open();
+      if (this.#noting !== undefined && fstatSync(this.#noting).nlink === 0) this.close();
+      this.#noting ??= openOrNone(this.#path, constants.O_RDWR);
       if (this.#noting === undefined) return;
       this.#slot.writeDoubleLE(generation);
-      writeSync(this.#noting.descriptor, this.#slot, 0, SLOT_SIZE, slotOf(generation));
+      writeSync(this.#noting, this.#slot, 0, SLOT_SIZE, slotOf(generation));
     });
   }
 
   close(): void {
-    if (this.#noting !== undefined) closeSync(this.#noting.descriptor);
+    if (this.#noting !== undefined) closeSync(this.#noting);
     this.#noting = undefined;
-  }
-
-  #open(): { readonly descriptor: number; readonly inode: bigint } | undefined {
-    const descriptor = openOrNone(this.#path, constants.O_RDWR);
-    return descriptor === undefined ? undefined : { descriptor, inode: fstatSync(descriptor, { bigint: true }).ino };
   }
 
   #told<T>(action: string, work: () => T): T {

@@ -436,7 +436,7 @@ export class MemoryMetadataManager implements MetadataManager {
     this.#gap = gap;
   }
 
-  async requireInPlace(): Promise<void> {
+  requireInPlace(): void {
     this.#requireOpen();
   }
 

@@ -106,7 +106,7 @@ export interface MetadataManager extends PullRecords {
   setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void>;
   /** The rootfs is made: it is `ready`. @throws ProvisionerError `ERR_CONTAINER_GONE` when it has been forgotten */
   finishRootfs(rootfs: RootfsKey): Promise<void>;
-  /** The rootfses of a container and of all below it, children before parents, the newest first. @throws ProvisionerError as `requireInPlace` */
+  /** The rootfses of a container and of all below it, children before parents, the newest first. */
   rootfsesIn(containerId: string): Promise<RootfsSummary[]>;
   /** Nothing of these stands on disk any more. A container goes with its last rootfs. @returns how many were recorded until now */
   forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number>;
@@ -152,10 +152,10 @@ export interface MetadataManager extends PullRecords {
   recordsGap(): Promise<RecordsGap | undefined>;
   setRecordsGap(gap: RecordsGap | undefined): Promise<void>;
   /**
-   * To be asked, with the store's lock held, before anything is removed because no record names it.
+   * To be asked before work, and, with the store's lock held, before anything is removed because no record names it. Costs one look at a path.
    * @throws ProvisionerError `ERR_STORE_DAMAGED` when the records were deleted, or others put in their place, while they were open
    */
-  requireInPlace(): Promise<void>;
+  requireInPlace(): void;
 
   /**
    * Looks for damage in the records' own storage, all of it: a call for when nobody waits.

@@ -230,11 +230,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async rootfsesIn(containerId: string): Promise<RootfsSummary[]> {
-    return this.#db.read(() => {
-      // Whoever asks is about to take them apart.
-      this.#db.requireInPlace();
-      return rootfses.rootfsesIn(this.#db, containerId);
-    });
+    return this.#db.read(() => rootfses.rootfsesIn(this.#db, containerId));
   }
 
   async forgetRootfses(keys: readonly RootfsKey[]): Promise<number> {
@@ -297,7 +293,7 @@ export class SqliteMetadataManager implements MetadataManager {
   }
 
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
-    await this.requireInPlace();
+    this.requireInPlace();
     // For this connection that is another process's change, which `SqliteCache` notices.
     if (this.#longWork !== undefined && isLong(removal)) return this.#longWork.removeUnused(removal, process, exactly);
     return this.#change(() => prune.removeUnused(this.#db, removal, process, exactly));
@@ -320,8 +316,8 @@ export class SqliteMetadataManager implements MetadataManager {
     return this.#db.write(() => writeGap(this.#db, gap));
   }
 
-  async requireInPlace(): Promise<void> {
-    return this.#db.read(() => this.#db.requireInPlace());
+  requireInPlace(): void {
+    this.#db.requireInPlace();
   }
 
   async verify(): Promise<string[]> {

@@ -45,6 +45,16 @@ export function containerOwner(db: SqliteConnection, containerId: string): strin
   return select.get(containerId)?.owner;
 }
 
+/** Places instead of names for what is given: that many names take SQLite's binding longer than the row. */
+const insertRootfs = (owner: string, condition: string) => `
+  INSERT INTO rootfs (container, id, owner, backend, state, maker, created_at, mount_boot, mount_namespace, mount_process, image, stack)
+  SELECT ?, ?, ${owner}, ?, ?, ?, ?, ?, ?, ?, image.id, image.stack FROM image
+  WHERE image.id = ? ${condition}
+  ON CONFLICT DO NOTHING`;
+const INSERT_FOR_OWNER = insertRootfs('?', 'AND NOT EXISTS (SELECT 1 FROM rootfs WHERE container = ? AND owner <> ?)');
+/** A container that is there goes on belonging to whom it does. */
+const INSERT_FOR_ANY_OWNER = insertRootfs('coalesce((SELECT owner FROM rootfs WHERE container = ? LIMIT 1), ?)', '');
+
 /** @returns whether the image's last use has been written */
 export function putRootfs(
   db: SqliteConnection,
@@ -54,28 +64,11 @@ export function putRootfs(
 ): boolean {
   const { containerId, id, owner, anyOwner, image, backend, mount } = rootfs;
   const { boot = null, namespace = null, process = null } = mount ?? {};
-  const inserted = db
-    .statement<unknown[]>(
-      `INSERT INTO rootfs (container, id, owner, image, backend, state, maker, created_at, stack, mount_boot, mount_namespace, mount_process)
-       SELECT @containerId, @id, coalesce((SELECT owner FROM rootfs WHERE container = @containerId LIMIT 1), @owner), @image, @backend,
-         iif(@maker IS NULL, 'ready', 'provisioning'), @maker, @now, image.stack, @boot, @namespace, @process
-       FROM image WHERE image.id = @image
-         AND (@anyOwner OR NOT EXISTS (SELECT 1 FROM rootfs WHERE container = @containerId AND owner <> @owner))
-       ON CONFLICT DO NOTHING`,
-    )
-    .run({
-      containerId,
-      id,
-      owner,
-      image,
-      backend,
-      boot,
-      namespace,
-      process,
-      now: use.now,
-      maker: maker ?? null,
-      anyOwner: anyOwner ? 1 : 0,
-    });
+  const state = maker === undefined ? 'ready' : 'provisioning';
+  const columns = [backend, state, maker ?? null, use.now, boot, namespace, process, image];
+  const inserted = anyOwner
+    ? db.statement<unknown[]>(INSERT_FOR_ANY_OWNER).run(containerId, id, containerId, owner, ...columns)
+    : db.statement<unknown[]>(INSERT_FOR_OWNER).run(containerId, id, owner, ...columns, containerId, owner);
   if (inserted.changes === 0) throw reasonNotRecorded(db, rootfs);
   return markUsed(db, image, use);
 }

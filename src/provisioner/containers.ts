@@ -47,6 +47,15 @@ export interface MadeRootfs {
   readonly backend: string;
 }
 
+interface Removed {
+  /** How many rootfses were recorded until now. */
+  readonly forgotten: number;
+  /** Whether it is known that nothing is left of the container whose rootfs was the last one. */
+  readonly clearedLast: boolean;
+}
+
+const NOTHING_REMOVED: Removed = { forgotten: 0, clearedLast: false };
+
 /** How long to wait before asking again for a container that another process works on, in milliseconds. */
 const MAKER_POLL = [2, 5, 10, 20, 50] as const;
 /** How often an image is found again that a prune took between finding it and using it. */
@@ -121,8 +130,9 @@ export class Containers {
       async () => {
         const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
         // When several destroy it at once, each does all of it, and one says so.
-        const removed = rootfses.length > 0 && (await this.remove(rootfses, signal)) > 0;
-        return (await this.#destroyUnrecorded(containerId, signal)) || removed;
+        const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
+        const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
+        return (!isCleared && (await this.#destroyUnrecorded(containerId, signal))) || forgotten > 0;
       },
       signal,
     );
@@ -136,11 +146,12 @@ export class Containers {
     return this.#withContainer(
       id,
       async () => {
+        this.#parts.metadata.requireInPlace();
         const rootfses = await this.#parts.metadata.rootfsesIn(id);
         const { owner } = this.#parts;
         const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
         const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
-        return (await this.remove(own, signal)) > 0;
+        return (await this.#removeShared(own, signal)).forgotten > 0;
       },
       signal,
     );
@@ -149,13 +160,14 @@ export class Containers {
   /**
    * Takes rootfses apart and forgets them, in the order given. One that cannot be taken apart does not stop the others; it stays recorded. With the lock
    * shared, so that no recovery mounts one of them again in between.
-   * @returns how many were recorded until now @throws for the first that could not be taken apart
+   * @throws for the first that could not be taken apart
    */
-  async remove(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<number> {
+  async #removeShared(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<Removed> {
+    if (rootfses.length === 0) return NOTHING_REMOVED;
     // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
-    const forgotten = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
+    const removed = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
     crashPoint('destroy.forgotten');
-    return forgotten;
+    return removed;
   }
 
   /**
@@ -169,19 +181,21 @@ export class Containers {
   ): Promise<boolean> {
     const { metadata, storeLock } = this.#parts;
     const work = async () => {
+      metadata.requireInPlace();
       const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
-      return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])) > 0;
+      return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])).forgotten > 0;
     };
     return storeLock.withExclusive('recover', work, signal);
   }
 
-  async #remove(rootfses: readonly RootfsSummary[]): Promise<number> {
+  async #remove(rootfses: readonly RootfsSummary[]): Promise<Removed> {
     const { metadata, paths } = this.#parts;
     const gone: RootfsSummary[] = [];
+    let clearedLast = false;
     let first: { readonly error: unknown; readonly containerId: string } | undefined;
     for (const rootfs of rootfses) {
       try {
-        await this.takeApart(rootfs);
+        clearedLast = await this.takeApart(rootfs);
         gone.push(rootfs);
       } catch (error) {
         first ??= { error, containerId: rootfs.containerId };
@@ -189,7 +203,7 @@ export class Containers {
     }
     const forgotten = await metadata.forgetRootfses(gone);
     if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(first.containerId));
-    return forgotten;
+    return { forgotten, clearedLast };
   }
 
   /** Where this provisioner mounts. */
@@ -280,7 +294,7 @@ export class Containers {
   }
 
   /** As `RootfsRemover.takeApart`. */
-  takeApart(rootfs: PlacedRootfs): Promise<void> {
+  takeApart(rootfs: PlacedRootfs): Promise<boolean> {
     return this.#remover.takeApart(rootfs, this.#atWork > 1);
   }
 
@@ -310,11 +324,12 @@ export class Containers {
     return storeLock.withExclusive(
       'destroy',
       async () => {
+        metadata.requireInPlace();
         const recorded = await metadata.rootfsesIn(containerId);
         const found = await rootfsesOnDisk(paths, containerId);
         const unrecorded = found.rootfses.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
         let first: { readonly error: unknown } | undefined;
-        const told = async (work: () => void | Promise<void>) => {
+        const told = async (work: () => unknown) => {
           try {
             await work();
           } catch (error) {
@@ -355,6 +370,7 @@ export class Containers {
       if (maker === undefined) return rootfses;
       wait.goOn(pidOf(maker));
       await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
+      metadata.requireInPlace();
     }
   }
 }

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { ProvisionerError } from '../errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import { sqliteDriver } from '../metadata/sqlite-driver.js';
 import type { StorePaths } from '../paths.js';
 import { longWorkOn } from './long-work.js';
 
@@ -26,7 +27,6 @@ export async function checkRecords(paths: StorePaths, kind: RecordsKind): Promis
       },
     );
   }
-  const { sqliteDriver } = await import('../metadata/sqlite-driver.js');
   sqliteDriver();
 }
 

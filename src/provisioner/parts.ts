@@ -107,7 +107,8 @@ export class Parts {
     this.liveness = liveness;
     this.reserve = reserve;
     this.readOnly = readOnly;
-    this.place = new StorePlace(paths.root);
+    const isFile = options.records !== 'memory' && readOnly === undefined;
+    this.place = new StorePlace(paths.root, isFile ? metadata : undefined);
     this.owner = owner;
     this.pool = new WorkerPool(workers);
     this.sweeper = new Sweeper(paths, this.events);

@@ -90,7 +90,7 @@ export class Recovery {
   async #run(options: RecoverOptions, liveness: Liveness): Promise<RecoveryReport> {
     const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
     // Before leases are dropped that others may have, in records of which this process knows nothing.
-    await metadata.requireInPlace();
+    metadata.requireInPlace();
     const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
     liveness.tidy();
     crashPoint('recover.leasesDropped');

@@ -2,12 +2,12 @@ import { isMountedBackend } from '../backends/backend.js';
 import { ProvisionerError } from '../errors.js';
 import { describeGap } from '../metadata/record-errors.js';
 import type { Parts } from './parts.js';
+import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 /** Prune decides by the records, so it stays away while these do not tell everything. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` */
 export async function requireTrust({ metadata, paths }: Pick<Parts, 'metadata' | 'paths'>): Promise<void> {
   const gap = await metadata.recordsGap();
   if (gap === undefined) return;
-  const { rootfsesOnDisk } = await import('./rootfses-on-disk.js');
   const containers = await metadata.listContainers();
   const recorded = new Set(containers.flatMap(({ rootfses }) => rootfses.map(({ id }) => id)));
   const unknown = (await rootfsesOnDisk(paths)).rootfses.filter(({ id }) => !recorded.has(id));

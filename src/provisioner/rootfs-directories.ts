@@ -41,10 +41,8 @@ export class RootfsDirectories {
    */
   symlinkTo(place: RootfsPlace): string | undefined {
     const paths = [this.rootfs(place), this.scratch(place)];
-    // Two calls say for most that there is none: of one that is as it was made, and of a new container.
-    if (paths.every((path) => this.#isPlain(path))) return undefined;
-    const top = `${this.#paths.containers}/${place.containerId.split('/', 1)[0]}`;
-    if (lstatSync(top, { throwIfNoEntry: false }) === undefined) return undefined;
+    // Most are as they were made.
+    if (paths.every((path) => this.#isPlain(path)) || this.#isNew(place)) return undefined;
     for (const path of paths) {
       const link = this.#symlinkOn(path);
       if (link !== undefined) return link;
@@ -54,6 +52,8 @@ export class RootfsDirectories {
 
   /** @throws ProvisionerError `ERR_STORE_DAMAGED` when a symlink is in the way */
   requireOwn(place: RootfsPlace): void {
+    // Most containers are new.
+    if (this.#isNew(place)) return;
     const link = this.symlinkTo(place);
     if (link === undefined) return;
     throw new ProvisionerError('ERR_STORE_DAMAGED', `${link} is a symlink, and this store made none there`, {
@@ -63,9 +63,9 @@ export class RootfsDirectories {
   }
 
   /** Removes a symlink that `symlinkTo` found, and nothing behind it. */
-  removeSymlink(link: string, { id }: RootfsPlace): void {
+  removeSymlink(link: string, { id, containerId }: RootfsPlace): void {
     this.#sweeper.retire(link, id);
-    this.#removeEmptyAbove(link);
+    this.#removeEmptyAbove(link, containerId);
   }
 
   /** Two empty directories, and whatever leads to them. */
@@ -88,22 +88,23 @@ export class RootfsDirectories {
   /**
    * Takes away what a rootfs has on disk; nothing of it is mounted any more. Empty directories go at once, which is all there is after most
    * overlay containers; the rest is retired into `gc/`. Then the container's own directories go, as far as they are empty.
+   * @returns whether it is known that nothing of the container is left
    * @throws ProvisionerError `ERR_PERMISSION` when something is mounted on one of them that cannot be let go of
    */
-  async remove(place: RootfsPlace): Promise<void> {
+  async remove(place: RootfsPlace): Promise<boolean> {
     try {
-      this.#remove(place);
+      return this.#remove(place);
     } catch (error) {
       if (systemCode(error) !== 'EBUSY') throw error;
       // On what was let go of just now something has been mounted again, or on a directory beside it, which is none of the backend's.
       for (const directory of [this.rootfs(place), this.scratch(place)]) {
         await letGoOfTree(this.#syscalls(), directory);
       }
-      this.#remove(place);
+      return this.#remove(place);
     }
   }
 
-  #remove(place: RootfsPlace): void {
+  #remove(place: RootfsPlace): boolean {
     const rootfs = this.rootfs(place);
     const scratch = this.scratch(place);
     if (!this.#removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
@@ -112,10 +113,11 @@ export class RootfsDirectories {
     const within = [upper, `${work}/work`, work, scratch];
     if (!within.every((path) => this.#removeEmpty(path))) this.#sweeper.retire(scratch, `${place.id}-scratch`);
     try {
-      this.removeHollow(place);
+      return this.removeHollow(place);
     } catch (error) {
       // The rootfs is gone, and its record shall go. What led to it is for the next recovery, which tells of it.
-      if (systemCode(error) !== 'EPERM') throw error;
+      if (systemCode(error) === 'EPERM') return false;
+      throw error;
     }
   }
 
@@ -130,17 +132,25 @@ export class RootfsDirectories {
     this.#removeEmpty(this.rootfs(place));
   }
 
-  /** The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there. */
-  removeHollow({ containerId, backend }: HollowDirectories): void {
+  /**
+   * The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there.
+   * @returns whether nothing of the container is left
+   */
+  removeHollow({ containerId, backend }: HollowDirectories): boolean {
     const backends = this.#paths.backends(containerId);
     if (backend === undefined) {
       const emptied = [backends, this.#paths.nestedContainers(containerId)].map((path) => this.#removeEmpty(path));
-      if (emptied.every(Boolean)) this.#removeEmptyAbove(backends);
-      return;
+      return emptied.every(Boolean) && this.#removeEmptyAbove(backends, containerId);
     }
     const rootfses = this.#paths.rootfses(containerId, backend);
     const emptied = [rootfses, this.#paths.scratches(containerId, backend)].map((path) => this.#removeEmpty(path));
-    if (emptied.every(Boolean)) this.#removeEmptyAbove(rootfses);
+    return emptied.every(Boolean) && this.#removeEmptyAbove(rootfses, containerId);
+  }
+
+  /** Whether nothing of the topmost container is there. */
+  #isNew({ containerId }: RootfsPlace): boolean {
+    const [top = ''] = containerId.split('/', 1);
+    return lstatSync(`${this.#paths.containers}/${top}`, { throwIfNoEntry: false }) === undefined;
   }
 
   /** Whether the system knows that all of a path is there, without a symlink. */
@@ -162,8 +172,11 @@ export class RootfsDirectories {
     return way.reverse();
   }
 
-  #removeEmptyAbove(path: string): void {
-    for (let at = dirname(path); at !== this.#paths.containers && this.#removeEmpty(at); ) at = dirname(at);
+  /** @returns whether the directory of the container itself has gone */
+  #removeEmptyAbove(path: string, containerId: string): boolean {
+    let at = dirname(path);
+    while (at !== this.#paths.containers && this.#removeEmpty(at)) at = dirname(at);
+    return at.length < this.#paths.container(containerId).length;
   }
 
   /** One that is immutable becomes mutable, as where it is retired. @returns false when there is something in it */

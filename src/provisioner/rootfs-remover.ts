@@ -35,25 +35,31 @@ export class RootfsRemover {
   /**
    * Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched.
    * @param others as in `RootfsRequest`
+   * @returns whether it is known that nothing of the container is left on disk
    * @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is in use where this process does not see it; then what is in use is left;
    *   when it was mounted elsewhere and the kernel does not tell whether it is in use: then nothing is touched
    */
-  async takeApart(rootfs: PlacedRootfs, others: boolean): Promise<void> {
+  async takeApart(rootfs: PlacedRootfs, others: boolean): Promise<boolean> {
     const link = this.#directories.symlinkTo(rootfs);
     if (link !== undefined) {
       this.#directories.removeSymlink(link, rootfs);
-      return;
+      return false;
     }
     const backend = this.#backends.named(rootfs.backend);
     const isElsewhere = backend?.mounts && this.#mayBeElsewhere(rootfs);
     await backend?.destroy(this.#directories.rootfs(rootfs), others);
     crashPoint('destroy.letGo');
     if (isElsewhere) await this.#detachElsewhere(rootfs, backend);
-    if (!(await freed(() => this.#directories.remove(rootfs)))) {
+    let isCleared = false;
+    const remove = async () => {
+      isCleared = await this.#directories.remove(rootfs);
+    };
+    if (!(await freed(remove))) {
       await this.#detachOtherPaths(rootfs, backend);
-      await this.#directories.remove(rootfs);
+      await remove();
     }
     crashPoint('destroy.removed');
+    return isCleared;
   }
 
   /**

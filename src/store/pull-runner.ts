@@ -91,7 +91,7 @@ export class PullRunner {
       crashPoint('pull.leased');
       this.#staging.add(pullId);
       // Before something is taken for dead that others may have, in records of which this process knows nothing.
-      await this.#parts.metadata.requireInPlace();
+      this.#parts.metadata.requireInPlace();
       await this.#takeAbandoned(pullId);
       offer = await open(paths.pullStaging(pullId), pull.signal);
       const images: RunImage[] = [];

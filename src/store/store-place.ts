@@ -1,17 +1,20 @@
 import { type Stats, statSync } from 'node:fs';
 import { ProvisionerError } from '../errors.js';
+import type { MetadataManager } from '../metadata/metadata-manager.js';
 
 /**
  * The directory that the path of an open store led to when it was opened. All work goes by that path, so when a volume is mounted over it, or another directory put
- * in its place, this process would go on in what is there now, with the records of what was there before.
+ * in its place, this process would go on in what is there now, with the records of what was there before. The same goes for the records alone.
  */
 export class StorePlace {
   readonly #root: string;
+  readonly #records: Pick<MetadataManager, 'requireInPlace'> | undefined;
   readonly #opened: Stats | undefined;
 
-  /** @param root absolute, and there */
-  constructor(root: string) {
+  /** @param root absolute, and there @param records those that are kept in it, and are not to be replaced either */
+  constructor(root: string, records?: Pick<MetadataManager, 'requireInPlace'>) {
     this.#root = root;
+    this.#records = records;
     this.#opened = this.#look();
   }
 
@@ -20,8 +23,22 @@ export class StorePlace {
     return now !== undefined && now.ino === this.#opened?.ino && now.dev === this.#opened.dev;
   }
 
-  /** Stands before work on the store. @throws ProvisionerError `ERR_STORE_REPLACED` */
+  /** Stands before work on the store. @throws ProvisionerError `ERR_STORE_REPLACED`; `ERR_STORE_DAMAGED` as `requireInPlace` of the records */
   require(): void {
+    if (this.#records === undefined) {
+      this.#requireRoot();
+      return;
+    }
+    try {
+      // The way to them is by the root, so this is one look at both.
+      this.#records.requireInPlace();
+    } catch (error) {
+      this.#requireRoot();
+      throw error;
+    }
+  }
+
+  #requireRoot(): void {
     if (this.isInPlace) return;
     const isThere = this.#look() !== undefined;
     throw new ProvisionerError(

@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 
 /** Calls on mounts by number, the same on every architecture, because C libraries wrap them late or never. @see syscall(2) */
 const OPEN_TREE = 428;

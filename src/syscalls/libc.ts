@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 import type { Turn } from './aside.js';
 import { type BytePath, printablePath } from './byte-path.js';
 import { noteClosing, noteOpened } from './held-descriptors.js';

@@ -1,5 +1,5 @@
 import { constants, endianness } from 'node:os';
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 import type { BytePath } from './byte-path.js';
 import { check, lastErrno, lastError } from './libc.js';
 import { getdents64At, lseekFar, SEEK_SET, unlinkNameAt } from './libc-trees.js';

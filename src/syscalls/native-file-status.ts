@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 import { type BytePath, cPath } from './byte-path.js';
 import { AT_SYMLINK_NOFOLLOW, check } from './libc.js';
 import { AT_EMPTY_PATH, statx, statxAt } from './libc-trees.js';

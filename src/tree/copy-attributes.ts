@@ -1,4 +1,5 @@
 import { systemCode } from '../errors.js';
+import { umask } from '../own-files.js';
 import type { BytePath } from '../syscalls/byte-path.js';
 import type { FileTime } from '../syscalls/syscalls.js';
 import type { OpenDirectory, TreeCalls, Xattrs } from '../syscalls/tree-calls.js';
@@ -58,7 +59,8 @@ export class AttributeCopier {
   readonly #calls: TreeCalls;
   readonly #privileged: boolean;
   readonly #skipped: Skipped;
-  readonly #umask = process.umask();
+  /** Asked for when the first file is copied. */
+  #umask: number | undefined;
   /** Of files made below the target; undefined when some rule of its file system or directory decides. */
   readonly #newUid: number | undefined;
   readonly #newGid: number | undefined;
@@ -78,6 +80,7 @@ export class AttributeCopier {
 
   /** The mode to make a file with: its own where that can be had at once. */
   creationMode({ mode }: Attributes): number {
+    this.#umask ??= umask();
     return mode & 0o777 & ~this.#umask;
   }
 

@@ -1,4 +1,5 @@
 import { systemCode } from '../errors.js';
+import { umask } from '../own-files.js';
 import { type BytePath, printablePath } from '../syscalls/byte-path.js';
 import type { FileTree } from '../syscalls/syscalls.js';
 import { isInUserNamespace } from '../syscalls/user-namespace.js';
@@ -54,7 +55,7 @@ export class EntryAttributes {
   readonly #privileged: boolean;
   readonly #hasRoom: () => boolean;
   /** Permission bits that the system takes from new files. */
-  readonly #umask = process.umask();
+  readonly #umask = umask();
   readonly #uid = process.geteuid?.() ?? -1;
   readonly #gid = process.getegid?.() ?? -1;
 

@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { koffi } from '../koffi.js';
 import type { FrameInflater, Zstd } from './zstd.js';
 
 /** The number is that of the binary interface. */

@@ -1,0 +1,45 @@
+// Makes dist/, which is installed, of the modules in build/: to find, read and compile some hundred of them takes a worker thread longer than to unpack a small
+// layer, and a command longer than its work. A thread gets a bundle of its own, since it shares nothing with the one that starts it.
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+
+/** Modules of ours that are loaded when they are needed, by `require` because that waits for nothing, become part of the bundle. */
+const ownRequires = {
+  name: 'own-requires',
+  /** @param {string} code */
+  transform(code) {
+    const changed = code.replace(/^const require = createRequire\(import\.meta\.url\);$/m, '');
+    return changed === code ? undefined : { code: changed };
+  },
+};
+
+/** @param {Record<string, string>} input modules in build/ by the names of their bundles */
+async function bundle(input) {
+  const bundled = await rolldown({
+    cwd: repository,
+    input: Object.fromEntries(Object.entries(input).map(([name, module]) => [name, `build/${module}`])),
+    platform: 'node',
+    external: /^[^./]/,
+    plugins: [ownRequires],
+  });
+  const { output } = await bundled.write({
+    dir: 'dist',
+    format: 'esm',
+    entryFileNames: '[name].js',
+    // All in one directory: what finds a file by its own place finds it from whichever of them it has come to.
+    chunkFileNames: `${Object.keys(input)[0]}-[name]-[hash].js`,
+  });
+  for (const file of output) {
+    if (file.type === 'chunk' && /require\(["']\./.test(file.code))
+      throw new Error(`${file.fileName} requires a module of ours that is not in it`);
+  }
+}
+
+await bundle({ worker: 'workers/worker.js' });
+await bundle({ index: 'index.js', cli: 'cli/main.js' });
+mkdirSync(`${repository}dist/cli`, { recursive: true });
+writeFileSync(`${repository}dist/cli/main.js`, "#!/usr/bin/env node\nimport '../cli.js';\n");
+chmodSync(`${repository}dist/cli/main.js`, 0o755);
