@@ -5,10 +5,10 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ProvisionerError } from '#src/errors.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import { removeTree } from '#src/tree/remove-tree.js';
+import { ProvisionerError } from '#src/base/errors.js';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { unpackLayer } from '#src/unpack/unpack-layer.js';
 import { loadFinding, makeCase } from './case.mjs';
 import { readCorpus } from './corpus.mjs';

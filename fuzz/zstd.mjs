@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import koffi from 'koffi';
-import { inflateZstd, nodeHasZstd } from '#src/unpack/inflate-zstd.js';
-import { inflateZstdInJavaScript } from '#src/unpack/inflate-zstd-in-javascript.js';
-import { takeFreely } from '#src/unpack/window-memory.js';
-import { zstdFrames } from '#src/unpack/zstd-frames.js';
-import { loadZstd } from '#src/zstd/load-zstd.js';
+import { inflateZstd, nodeHasZstd } from '#src/system/compression/inflate-zstd.js';
+import { inflateZstdInJavaScript } from '#src/system/compression/inflate-zstd-in-javascript.js';
+import { takeFreely } from '#src/system/compression/window-memory.js';
+import { loadZstd } from '#src/system/compression/zstd/load-zstd.js';
+import { zstdFrames } from '#src/system/compression/zstd-frames.js';
 
 /** @typedef {import('./random.mjs').Random} Random */
 

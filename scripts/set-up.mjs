@@ -21,7 +21,7 @@ const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 /** Written by npm when an installation is complete. */
 const INSTALLED = join(repository, 'node_modules', '.package-lock.json');
 const BUILT = join(repository, 'dist', 'index.js');
-const BUILT_FROM = ['src', 'tsconfig.json', 'tsconfig.build.json'];
+const BUILT_FROM = ['src', 'scripts/bundle.mjs', 'tsconfig.json', 'tsconfig.build.json'];
 
 /** @throws Told when something could not be done */
 export async function setUp() {

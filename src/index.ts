@@ -2,23 +2,24 @@
 
 export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
+export type { PullLimits, UnpackLimits } from './base/config.js';
+export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
+export type { FailedEntry } from './base/failed-entry.js';
 export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
-export type { PullLimits, UnpackLimits } from './config.js';
-export type { LayerAspect, LayerDifference } from './contents/differences.js';
-export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './errors.js';
+export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
+export type { ChangeOptions, RecoverOptions } from './containers/container-options.js';
+export type { RecoveryReport } from './containers/recovery.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
-export type { FailedEntry } from './failed-entry.js';
+export type { LayerAspect, LayerDifference } from './files/contents/differences.js';
 export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
-export type { MountPlace } from './locks/mount-place.js';
-export type { LockWriter, StoreLockState } from './locks/store-lock.js';
+export type { MountState } from './layer-store/rootfs-mounts.js';
+export type { ParkedEntry } from './layer-store/sweeper.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
-export type { ContainerInfo, RootfsInfo } from './provisioner/container-info.js';
 export type {
   ApplyPlanOptions,
-  ChangeOptions,
   CheckOptions,
   CloseOptions,
   ContainersOptions,
@@ -29,10 +30,8 @@ export type {
   ProvisionOptions,
   PullImageOptions,
   PullPolicy,
-  RecoverOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
-export type { RecoveryReport } from './provisioner/recovery.js';
 export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
 export type { KeepReason } from './prune/keepers.js';
@@ -40,9 +39,9 @@ export type { PrunePlan } from './prune/plan.js';
 export type { PruneOptions } from './prune/prune-options.js';
 export type { PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
+export type { Availability, LayerUnderWay, PullUnderWay } from './pulls/availability.js';
+export type { PulledImage } from './pulls/image-store.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
-export type { Availability, LayerUnderWay, PullUnderWay } from './store/availability.js';
-export type { Degradation } from './store/fidelity.js';
-export type { PulledImage } from './store/image-store.js';
-export type { MountState } from './store/rootfs-mounts.js';
-export type { ParkedEntry } from './store/sweeper.js';
+export type { Degradation } from './store-directory/fidelity.js';
+export type { MountPlace } from './system/locks/mount-place.js';
+export type { LockWriter, StoreLockState } from './system/locks/store-lock.js';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { directoryFrom, homeDirectory } from './config.js';
-import { ProvisionerError } from './errors.js';
+import { directoryFrom, homeDirectory } from './base/config.js';
+import { ProvisionerError } from './base/errors.js';
+import { absolutePath } from './base/working-directory.js';
 import { digestHex, isDigest, type LayerId } from './image/digest.js';
-import { absolutePath } from './working-directory.js';
 
 /**
  * The store on disk, drawn once. Every other file asks here, so that a path has one spelling.

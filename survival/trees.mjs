@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { layerContents } from '#src/paths.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 
 /**
  * One line for each entry, by its path; `.` is the tree itself. The modification time stands last, so that it can be left out.

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { CRASH_POINTS } from '#src/crash-points.js';
+import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { scan, sourceFiles } from './source-files.js';
 
-const CRASH_POINTS_MODULE = import.meta.resolve('#src/crash-points.js');
+const CRASH_POINTS_MODULE = import.meta.resolve('#src/base/crash-points.js');
 
 /** Passes every crash point in a process of its own. @returns how that ended, and what it had passed by then */
 function passAll(environment: Readonly<Record<string, string>>): { signal: string | null; passed: string[] } {
@@ -38,7 +38,7 @@ describe('a crash point', () => {
   it('is named once in the list, and passed somewhere in the library', () => {
     expect(new Set(CRASH_POINTS).size).toBe(CRASH_POINTS.length);
     const passed = sourceFiles().flatMap(({ path, text }) => {
-      if (path === 'src/crash-points.ts') return [];
+      if (path === 'src/base/crash-points.ts') return [];
       const { code, literals } = scan(text);
       return literals.filter(({ start }) => code.slice(0, start).endsWith('crashPoint(')).map(({ value }) => value);
     });

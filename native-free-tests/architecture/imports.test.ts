@@ -3,75 +3,64 @@ import { describe, expect, it } from 'vitest';
 import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-files.js';
 
 /**
- * Imports point down. Each row is a folder of `src`, or a file beside the folders, and what it may import, from the bottom up: only rows
- * above it, and of those only the ones of a lower rank. Types count as much as values do.
+ * Imports point down. Each row is a room of `src`: a folder, a folder in `system` or `files`, or a file beside the folders; and what it may import, from the bottom
+ * up: only rows above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const BOTTOM =
-  'errors failed-entry config crash-points unhurried check-document check-options foreign-file own-files native-loading working-directory';
-const CONCEPTS = `${BOTTOM} image`;
-const MACHINE = `${CONCEPTS} paths events locks syscalls isal zstd`;
-const LAYERS = `${MACHINE} registry tree contents unpack seams`;
-const PARTS = `${LAYERS} pull metadata workers mounts`;
+const SYSTEM = 'base image system/koffi system/native-loading system/compression system/syscalls';
+const MACHINE = `${SYSTEM} events paths system/locks files/space`;
+const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack seams sources`;
+const DISK = `${LAYERS} workers mounts store-directory layer-store`;
+const WHOLE = `${DISK} pulls backends containers prune check`;
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
-  errors: '',
-  'failed-entry': 'errors',
-  'check-options': 'errors',
-  config: 'check-options',
-  'crash-points': '',
-  unhurried: '',
-  'check-document': '',
-  'foreign-file': 'errors',
-  'own-files': '',
-  'native-loading': '',
-  koffi: '',
-  'working-directory': 'errors',
+  base: '',
+  image: 'base',
   //
-  image: BOTTOM,
+  'system/koffi': '',
+  'system/native-loading': 'base',
+  'system/compression': 'base system/koffi system/native-loading',
+  'system/syscalls': 'base image system/koffi system/native-loading',
   //
-  paths: CONCEPTS,
-  events: CONCEPTS,
-  syscalls: `${CONCEPTS} koffi`,
-  isal: `${CONCEPTS} koffi`,
-  zstd: `${CONCEPTS} koffi`,
+  events: 'base image',
+  paths: 'base image',
+  'system/locks': 'base image system/syscalls',
+  'files/space': 'base',
   //
-  locks: `${CONCEPTS} syscalls`,
+  'files/tree': MACHINE,
+  'files/contents': `${MACHINE} files/tree`,
   //
-  registry: `${CONCEPTS} locks`,
+  registry: `${SYSTEM} events system/locks`,
+  metadata: MACHINE,
   //
-  tree: MACHINE,
+  unpack: `${MACHINE} files/tree files/contents`,
+  seams: `${MACHINE} files/tree files/contents unpack`,
+  sources: `${MACHINE} files/tree files/contents registry unpack`,
   //
-  contents: `${MACHINE} tree`,
-  //
-  unpack: `${MACHINE} tree contents`,
-  //
-  seams: `${MACHINE} tree contents unpack`,
-  //
-  pull: LAYERS,
-  metadata: LAYERS,
   // Threads work on the records too.
-  workers: `${LAYERS} metadata`,
-  mounts: `${LAYERS} metadata workers`,
+  workers: LAYERS,
+  mounts: `${LAYERS} workers`,
   //
-  store: PARTS,
-  backends: PARTS,
+  'store-directory': `${LAYERS} workers mounts`,
+  'layer-store': `${LAYERS} workers mounts store-directory`,
   //
-  prune: `${PARTS} store`,
+  pulls: DISK,
+  backends: DISK,
+  containers: `${DISK} backends`,
   //
-  check: `${PARTS} store`,
+  prune: `${DISK} pulls backends containers`,
+  check: `${DISK} pulls backends containers`,
   //
-  provisioner: `${PARTS} store backends prune check`,
+  provisioner: WHOLE,
+  index: `${WHOLE} provisioner`,
   //
-  index: `${PARTS} store backends prune check provisioner`,
-  //
-  // The library, what its failures are called, and how files of others are opened: `--help` should not have to load the rest.
-  cli: 'index errors failed-entry foreign-file',
+  // The library, and what its failures are called: `--help` should not have to load the rest.
+  cli: 'index base',
 };
 
-/** Packages that only these folders may know. */
+/** Packages that only these rooms may know. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
-  koffi: 'koffi syscalls',
-  fzstd: 'unpack',
+  koffi: 'system/koffi system/syscalls',
+  fzstd: 'system/compression',
   'better-sqlite3': 'metadata',
   commander: 'cli',
   'cli-progress': 'cli',
@@ -126,27 +115,48 @@ describe('the table of what may import what', () => {
 
 describe('the rule about imports', () => {
   it.each([
-    ['an import of a higher rank', 'src/pull/a.ts', `import { b } from '../store/b.js';`, 'pull may not import store'],
+    [
+      'an import of a higher rank',
+      'src/sources/a.ts',
+      `import { b } from '../pulls/b.js';`,
+      'sources may not import pulls',
+    ],
     [
       'an import of the same rank',
-      'src/store/a.ts',
+      'src/pulls/a.ts',
       `import { b } from '../backends/b.js';`,
-      'store may not import backends',
+      'pulls may not import backends',
     ],
     [
       'a type of a higher rank',
-      'src/tree/a.ts',
-      `import type { B } from '../unpack/b.js';`,
-      'tree may not import unpack',
+      'src/files/tree/a.ts',
+      `import type { B } from '../../unpack/b.js';`,
+      'files/tree may not import unpack',
     ],
     ['an export of a higher rank', 'src/image/a.ts', `export * from '../paths.js';`, 'image may not import paths'],
-    ['a lazy import', 'src/locks/a.ts', `const b = await import('../store/b.js');`, 'locks may not import store'],
-    ['a required module', 'src/syscalls/a.ts', `require('../metadata/b.js');`, 'syscalls may not import metadata'],
+    [
+      'a lazy import',
+      'src/system/locks/a.ts',
+      `const b = await import('../../metadata/b.js');`,
+      'system/locks may not import metadata',
+    ],
+    [
+      'a required module',
+      'src/system/syscalls/native/a.ts',
+      `require('../../../metadata/b.js');`,
+      'system/syscalls may not import metadata',
+    ],
+    [
+      'a room beside it in the same house',
+      'src/files/tree/a.ts',
+      `import '../contents/b.js';`,
+      'files/tree may not import files/contents',
+    ],
     [
       'a worker of another folder',
-      'src/store/a.ts',
+      'src/pulls/a.ts',
       `new URL('../backends/b.js', import.meta.url);`,
-      'store may not import backends',
+      'pulls may not import backends',
     ],
     [
       'the command line reaching inside',
@@ -157,8 +167,8 @@ describe('the rule about imports', () => {
     [
       'the command line reaching for a type',
       'src/cli/a.ts',
-      `import type { B } from '../store/b.js';`,
-      'cli may not import store',
+      `import type { B } from '../pulls/b.js';`,
+      'cli may not import pulls',
     ],
     [
       'the library reaching for the command line',
@@ -166,39 +176,39 @@ describe('the rule about imports', () => {
       `import './cli/main.js';`,
       'index may not import cli',
     ],
-    ['a folder without a row', 'src/utils/a.ts', `import '../errors.js';`, 'utils may not import errors'],
+    ['a folder without a row', 'src/utils/a.ts', `import '../base/errors.js';`, 'utils may not import base'],
     [
       'koffi elsewhere',
       'src/backends/a.ts',
       `import koffi from 'koffi';`,
-      'koffi is for src/koffi and src/syscalls only',
+      'koffi is for src/system/koffi and src/system/syscalls only',
     ],
     [
       'better-sqlite3 elsewhere',
-      'src/store/a.ts',
+      'src/pulls/a.ts',
       `createRequire(url)('better-sqlite3');`,
       'better-sqlite3 is for src/metadata only',
     ],
     [
       'a way round through the package',
-      'src/tree/a.ts',
-      `import '#src/store/b.js';`,
+      'src/unpack/a.ts',
+      `import '#src/pulls/b.js';`,
       'inside src, imports are relative',
     ],
-    ['a way out of the sources', 'src/tree/a.ts', `import '../../scripts/b.mjs';`, 'leads out of src'],
+    ['a way out of the sources', 'src/unpack/a.ts', `import '../../scripts/b.mjs';`, 'leads out of src'],
   ])('finds %s', (_, path, text, fault) => {
     expect(violations([{ path, text: `\n${text}\n` }])).toEqual([expect.stringMatching(`^${path}:2: .*${fault}$`)]);
   });
 
   it.each([
-    ['a lower rank', 'src/pull/a.ts', `import { b } from '../image/b.js';`],
-    ['its own folder', 'src/pull/a.ts', `import { b } from './b.js';`],
+    ['a lower rank', 'src/sources/a.ts', `import { b } from '../image/b.js';`],
+    ['its own folder', 'src/sources/archives/a.ts', `import { b } from '../b.js';`],
     [
       'the public surface, for the command line',
       'src/cli/commands/a.ts',
       `import { Provisioner } from '../../index.js';`,
     ],
-    ['what a comment mentions', 'src/pull/a.ts', `// import { b } from '../store/b.js';`],
+    ['what a comment mentions', 'src/sources/a.ts', `// import { b } from '../pulls/b.js';`],
   ])('allows %s', (_, path, text) => {
     expect(violations([{ path, text }])).toEqual([]);
   });

@@ -66,7 +66,7 @@ describe('the rule about layout names', () => {
     [`open('metadata.sqlite')`],
     [`\`\${layer}/stacking.json\``],
   ])('finds %s', (text) => {
-    expect(violations([{ path: 'src/store/a.ts', text }])).toHaveLength(1);
+    expect(violations([{ path: 'src/pulls/a.ts', text }])).toHaveLength(1);
   });
 
   it.each([
@@ -77,6 +77,6 @@ describe('the rule about layout names', () => {
     [`// join(root, 'layers')`],
     [`names.join(', ')`],
   ])('allows %s', (text) => {
-    expect(violations([{ path: 'src/store/a.ts', text }])).toEqual([]);
+    expect(violations([{ path: 'src/pulls/a.ts', text }])).toEqual([]);
   });
 });

@@ -6,7 +6,7 @@ const PROGRAM_ONLY =
   /\bconsole\b|\bprocess\s*(?:\?\.|\.)\s*(?:exit|exitCode|abort|stdout|stderr|stdin|chdir|on|once|addListener|setuid|setgid|title)\b|\bprocess\.umask\b|\bprocess\.kill\((?![^()]*, 0\))|\bglobalThis\s*\.\s*\w+\s*=[^=]/g;
 
 /** The one exception: a process that a test wants dead at a certain step. What guards it is proven in `crash-points.test.ts`. */
-const MAY_KILL_ITSELF = { path: 'src/crash-points.ts', text: "process.kill(process.pid, 'SIGKILL')" } as const;
+const MAY_KILL_ITSELF = { path: 'src/base/crash-points.ts', text: "process.kill(process.pid, 'SIGKILL')" } as const;
 
 /** True for the one place where the exception stands; a second one is none. */
 function isException({ path, text }: SourceFile, index: number): boolean {
@@ -43,7 +43,7 @@ describe('the rule about what only a program may do', () => {
     [`\`\${console.log(1)}\``],
     [`process.kill(process.pid, 'SIGKILL')`],
   ])('finds %s', (text) => {
-    expect(violations([{ path: 'src/store/a.ts', text }])).toHaveLength(1);
+    expect(violations([{ path: 'src/pulls/a.ts', text }])).toHaveLength(1);
   });
 
   it.each([
@@ -52,16 +52,16 @@ describe('the rule about what only a program may do', () => {
     [`process.exit(1)`],
     [`process.kill(process.pid, 'SIGKILL'); process.kill(process.pid, 'SIGKILL')`],
   ])('finds in the file that may kill its own process, once, %s', (text) => {
-    expect(violations([{ path: 'src/crash-points.ts', text }])).toHaveLength(1);
+    expect(violations([{ path: 'src/base/crash-points.ts', text }])).toHaveLength(1);
   });
 
   it.each([
     ['src/cli/main.ts', `process.exitCode = 1`],
-    ['src/store/a.ts', `// console.log('x')`],
-    ['src/store/a.ts', `hint: 'see the console'`],
-    ['src/store/a.ts', `process.getuid?.() + process.geteuid?.()`],
-    ['src/store/a.ts', `process.kill(pid, 0)`],
-    ['src/crash-points.ts', `process.kill(process.pid, 'SIGKILL')`],
+    ['src/pulls/a.ts', `// console.log('x')`],
+    ['src/pulls/a.ts', `hint: 'see the console'`],
+    ['src/pulls/a.ts', `process.getuid?.() + process.geteuid?.()`],
+    ['src/pulls/a.ts', `process.kill(pid, 0)`],
+    ['src/base/crash-points.ts', `process.kill(process.pid, 'SIGKILL')`],
   ])('allows, in %s, %s', (path, text) => {
     expect(violations([{ path, text }])).toEqual([]);
   });

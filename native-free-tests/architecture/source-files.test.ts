@@ -34,8 +34,10 @@ describe('the scanner that the rules about source files rest on', () => {
     for (const file of files) expect(() => scan(file.text), file.path).not.toThrow();
   });
 
-  it('knows the unit of a file', () => {
-    expect(unitOf('src/errors.ts')).toBe('errors');
+  it('knows the room of a file', () => {
+    expect(unitOf('src/base/errors.ts')).toBe('base');
     expect(unitOf('src/cli/commands/pull.ts')).toBe('cli');
+    expect(unitOf('src/system/syscalls/native/libc.ts')).toBe('system/syscalls');
+    expect(unitOf('src/paths.ts')).toBe('paths');
   });
 });

@@ -20,10 +20,13 @@ export function sourceFiles(): SourceFile[] {
     }));
 }
 
-/** The folder below `src` that a file belongs to; a file that lies in none is a unit of its own: `src/errors.ts` is `errors`. */
+/** Folders that hold nothing but rooms. */
+const HOUSES = new Set(['system', 'files']);
+
+/** The room that a file belongs to: the folder below `src`, or below one that holds rooms; a file that lies in none is a room of its own: `src/paths.ts` is `paths`. */
 export function unitOf(path: string): string {
-  const [, first = ''] = path.split('/');
-  return first.replace(/\.ts$/, '');
+  const [, first = '', second = ''] = path.split('/');
+  return (HOUSES.has(first) ? `${first}/${second}` : first).replace(/\.ts$/, '');
 }
 
 /** A text between quotes. */

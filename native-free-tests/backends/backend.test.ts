@@ -3,8 +3,8 @@ import { BACKEND_NAMES, isMountedBackend } from '#src/backends/backend.js';
 import { BindBackend } from '#src/backends/bind-backend.js';
 import { CopyBackend } from '#src/backends/copy-backend.js';
 import { OverlayBackend } from '#src/backends/overlay-backend.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import { Marks } from '#src/tree/marks.js';
+import { Marks } from '#src/files/tree/marks.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 
 test('the name of a backend tells whether its rootfses are mounts, as the backend itself does', async () => {

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ParkedLayers } from '#src/check/parked-layers.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { parkedParts, StorePaths } from '#src/paths.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 

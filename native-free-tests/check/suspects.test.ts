@@ -4,8 +4,8 @@ import { retireUnrecorded } from '#src/check/check-directories.js';
 import type { CheckParts } from '#src/check/check-parts.js';
 import { finding } from '#src/check/findings.js';
 import { confirmed } from '#src/check/suspects.js';
-import { StoreLock } from '#src/locks/store-lock.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
+import { StoreLock } from '#src/system/locks/store-lock.js';
 
 const fault = finding({ severity: 'damage', code: 'ROOTFS_MISSING', subject: 'job', message: 'is missing' });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ProvisionerError } from '#src/base/errors.js';
 import { failureJson, failureText } from '#src/cli/output/failure-report.js';
 import { UsageError } from '#src/cli/usage-error.js';
-import { ProvisionerError } from '#src/errors.js';
 
 const beneath = new Error('EIO: i/o error');
 const error = new ProvisionerError('ERR_IO', 'cannot read the blob', {

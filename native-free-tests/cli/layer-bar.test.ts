@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ProvisionerError } from '#src/base/errors.js';
 import { formatLayerBar } from '#src/cli/output/layer-bar.js';
 import { PullNdjson } from '#src/cli/output/pull-ndjson.js';
-import { ProvisionerError } from '#src/errors.js';
 import type { LayerProgress } from '#src/events.js';
 
 const progress: LayerProgress = {

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { LifeLocks } from '#src/locks/life-locks.js';
-import { Liveness } from '#src/locks/liveness.js';
-import { lifeOf } from '#src/locks/process-identity.js';
+import type { LifeLocks } from '#src/system/locks/life-locks.js';
+import { Liveness } from '#src/system/locks/liveness.js';
+import { lifeOf } from '#src/system/locks/process-identity.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
 
 /** What every kind of lock promises of those who live and those who have died. @param locks new ones, as each process makes them */

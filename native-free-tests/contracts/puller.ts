@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parsePlatform } from '#src/image/platform.js';
-import type { FileLocation, Puller } from '#src/pull/puller.js';
+import type { FileLocation, Puller } from '#src/sources/puller.js';
 import { buildImage, buildLayer, type Image } from '../helpers/image-builder.js';
 
 /** A source with these images, for `linux/amd64` or `linux/arm64`, each under its own name. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TakeMemory } from '#src/unpack/window-memory.js';
+import type { TakeMemory } from '#src/system/compression/window-memory.js';
 import { buildTar, zstd } from '../helpers/image-builder.js';
 import { failureOf, inflated, text } from '../helpers/pieces.js';
 import {

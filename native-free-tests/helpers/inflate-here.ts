@@ -1,6 +1,6 @@
+import { takeFreely } from '#src/system/compression/window-memory.js';
 import { type InflateArchive, inflateArchive } from '#src/unpack/inflate-archive.js';
 import { readStoredFile } from '#src/unpack/stored-file.js';
-import { takeFreely } from '#src/unpack/window-memory.js';
 
 /** What a worker thread does with a compressed archive, on this one. */
 export const inflateHere: InflateArchive = (from, target, signal) => {

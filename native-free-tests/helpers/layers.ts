@@ -12,14 +12,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/config.js';
-import { isProvisionerError, type ProvisionerError } from '#src/errors.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import type { Syscalls } from '#src/syscalls/syscalls.js';
-import { removeTree } from '#src/tree/remove-tree.js';
+import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/base/config.js';
+import { isProvisionerError, type ProvisionerError } from '#src/base/errors.js';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
+import type { Syscalls } from '#src/system/syscalls/syscalls.js';
 import { readStacking, type Stacking } from '#src/unpack/stacking.js';
-import type { TarEntry } from '#src/unpack/tar-entry.js';
-import { TarReader } from '#src/unpack/tar-reader.js';
+import type { TarEntry } from '#src/unpack/tar/tar-entry.js';
+import { TarReader } from '#src/unpack/tar/tar-reader.js';
 import { type UnpackedLayer, type UnpackRequest, unpackLayer } from '#src/unpack/unpack-layer.js';
 import { sha256 } from './image-builder.js';
 

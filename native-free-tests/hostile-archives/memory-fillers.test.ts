@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_UNPACK_LIMITS } from '#src/config.js';
+import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
 import { UnpackBudget } from '#src/unpack/unpack-budget.js';
 import { thrownBy, useLayers } from '../helpers/layers.js';
 import { archive, entry, header, pax } from '../helpers/raw-tar.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import type { FileTree } from '#src/syscalls/syscalls.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
+import type { FileTree } from '#src/system/syscalls/syscalls.js';
 import { useLayers } from '../helpers/layers.js';
 import { archive, base256, entry, header, pax } from '../helpers/raw-tar.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isProvisionerError } from '#src/errors.js';
+import { isProvisionerError } from '#src/base/errors.js';
 import { checkDocumentValues, LAYERS_LIMIT, VALUES_LIMIT } from '#src/image/document-limits.js';
 import { runtimeConfig } from '#src/image/image-config.js';
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isProvisionerError } from '#src/errors.js';
+import { isProvisionerError } from '#src/base/errors.js';
 import { formatReference, normaliseReference, parseReference } from '#src/image/reference.js';
 
 const HEX = '0123456789abcdef'.repeat(4);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { letGo } from '#src/mounts/let-go.js';
-import { type MountState, type Syscalls, syscallError } from '#src/syscalls/syscalls.js';
+import { type MountState, type Syscalls, syscallError } from '#src/system/syscalls/syscalls.js';
 
 /** A directory with so many mounts upon each other. */
 class Stack implements Pick<Syscalls, 'detachMount' | 'detachMountAside' | 'mountState'> {

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { ProvisionerError } from '#src/errors.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { ProvisionerError } from '#src/base/errors.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { buildImage, buildLayer, writeOciLayout } from '../helpers/image-builder.js';
 import { layoutOf, namesIn, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it, test, vi } from 'vitest';
 import type { Provisioner } from '#src/index.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import {
   buildImage,
   buildIndex,

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { ProvisionerError } from '#src/errors.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { ProvisionerError } from '#src/base/errors.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { buildImage, buildLayer } from '../helpers/image-builder.js';
 import { layoutOf, namesIn, openMemoryStore } from '../helpers/memory-store.js';
 

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkOptions, type OptionTable, type Rule } from '#src/check-options.js';
-import { PULL_LIMITS } from '#src/config.js';
+import { checkOptions, type OptionTable, type Rule } from '#src/base/check-options.js';
+import { PULL_LIMITS } from '#src/base/config.js';
 import { Provisioner, type ProvisionerError } from '#src/index.js';
 import * as o from '#src/provisioner/options.js';
 import { PRUNE_OPTIONS } from '#src/prune/prune-options.js';

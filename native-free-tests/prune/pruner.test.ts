@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
-import type { Liveness } from '#src/locks/liveness.js';
-import { StoreLock } from '#src/locks/store-lock.js';
-import { MemoryMetadataManager } from '#src/metadata/memory-metadata-manager.js';
+import { Sweeper } from '#src/layer-store/sweeper.js';
+import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
 import { Pruner } from '#src/prune/pruner.js';
-import { Sweeper } from '#src/store/sweeper.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import type { Liveness } from '#src/system/locks/liveness.js';
+import { StoreLock } from '#src/system/locks/store-lock.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { dead, digestOf, image, layer, rootfs } from '../contracts/metadata-records.js';
 import { processesOf } from '../helpers/liveness.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';
-import { SharedLock } from '../locks/lock-file-in-memory.js';
+import { SharedLock } from '../system/locks/lock-file-in-memory.js';
 
 const opened: { sweeper: Sweeper }[] = [];
 afterEach(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ProvisionerError } from '#src/errors.js';
+import { ProvisionerError } from '#src/base/errors.js';
 import { explain } from '#src/prune/why.js';
 import { digestOf } from '../contracts/metadata-records.js';
 import { containerOf, imageId, imageOf, layerOf, storeOf, wholeImage } from './records.js';

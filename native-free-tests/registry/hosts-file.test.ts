@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
 import { chooseEndpoints } from '#src/registry/choose-endpoints.js';
-import { CredentialLookup } from '#src/registry/credentials.js';
+import { CredentialLookup } from '#src/registry/credentials/credentials.js';
 import { parseHostsFile } from '#src/registry/hosts-file.js';
 import type { RegistryOptions } from '#src/registry/registry-options.js';
 import { temporaryDirectory } from '../helpers/memory-store.js';

@@ -157,7 +157,7 @@ it('a manifest that is longer than its HEAD said is not read to its end', async 
 });
 
 it('a registry behind TLS cannot make us send a password to a token server in the open', async () => {
-  const { Authentication } = await import('#src/registry/authentication.js');
+  const { Authentication } = await import('#src/registry/credentials/authentication.js');
   const endpoint = {
     host: 'r.example',
     scheme: 'https',

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ProvisionerError } from '#src/errors.js';
+import { ProvisionerError } from '#src/base/errors.js';
 import { mayPass, parseRetryAfter, pauseBefore, withRetries } from '#src/registry/retry.js';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');

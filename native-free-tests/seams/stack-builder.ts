@@ -1,11 +1,11 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/config.js';
+import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/base/config.js';
+import { copyLayers } from '#src/files/tree/copy-layers.js';
 import type { LinkingLayer } from '#src/seams/collect-links.js';
 import { type MadeSeam, makeSeam, type SeamRequest } from '#src/seams/make-seam.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import { NativeFreeTreeCalls } from '#src/syscalls/native-free-tree-calls.js';
-import { copyLayers } from '#src/tree/copy-layers.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
+import { NativeFreeTreeCalls } from '#src/system/syscalls/native-free/native-free-tree-calls.js';
 import { dependenceOf } from '#src/unpack/stacking.js';
 import { buildLayer } from '../helpers/image-builder.js';
 import { describeTree, type Layers } from '../helpers/layers.js';

@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_UNPACK_LIMITS } from '#src/config.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
+import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { LayerWriter } from '#src/unpack/layer-writer.js';
-import { TarReader } from '#src/unpack/tar-reader.js';
+import { TarReader } from '#src/unpack/tar/tar-reader.js';
 import { describeTree, readTar, useLayers } from '../helpers/layers.js';
 import { archive, entry, GNU, gnuLong, header, oldSparse, pax, sparseMapBlocks } from '../helpers/raw-tar.js';
 

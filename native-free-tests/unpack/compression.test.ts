@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { decompress } from '#src/unpack/decompress.js';
-import { inflateGzip } from '#src/unpack/inflate-gzip.js';
+import { decompress } from '#src/system/compression/decompress.js';
+import { inflateGzip } from '#src/system/compression/inflate-gzip.js';
 import { describeGzip } from '../contracts/gzip.js';
 import { buildTar, sha256, zstd } from '../helpers/image-builder.js';
 import { useLayers } from '../helpers/layers.js';

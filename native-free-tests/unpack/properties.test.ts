@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isProvisionerError } from '#src/errors.js';
+import { isProvisionerError } from '#src/base/errors.js';
 import { buildTar, type Entry, zstd } from '../helpers/image-builder.js';
 import { readTar, useLayers } from '../helpers/layers.js';
 import { archive, entry, fixChecksum, header, pax } from '../helpers/raw-tar.js';

@@ -1,6 +1,6 @@
-import type { ProvisionerError } from '../errors.js';
+import type { ProvisionerError } from '../base/errors.js';
+import { type MarksOutOfReach, marksRefusal } from '../files/tree/marks.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
-import { type MarksOutOfReach, marksRefusal } from '../tree/marks.js';
 
 /** The kinds of backend there are, best first: the order in which `auto` tries them. */
 export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { fileError, ProvisionerError } from '../errors.js';
+import { fileError, ProvisionerError } from '../base/errors.js';
 import { BACKEND_NAMES, type Backend, type BackendName, type BackendVerdict } from './backend.js';
 
 /** What the caller asks for: a backend, or the best that works here. */

@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { ProvisionerError, systemCode } from '../base/errors.js';
+import type { Marks } from '../files/tree/marks.js';
 import { letGo } from '../mounts/let-go.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
-import type { Marks } from '../tree/marks.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { caveatOf, probeIn } from './probe.js';
 

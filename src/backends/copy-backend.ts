@@ -1,10 +1,10 @@
+import { copyDirectoryAttributes } from '../files/tree/copy-directory-attributes.js';
+import { createCopyShares } from '../files/tree/copy-share.js';
+import { type Marks, marksNeedNativeCalls } from '../files/tree/marks.js';
+import { isOverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
-import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
-import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
-import { createCopyShares } from '../tree/copy-share.js';
-import { type Marks, marksNeedNativeCalls } from '../tree/marks.js';
-import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { caveatOf, probeIn } from './probe.js';

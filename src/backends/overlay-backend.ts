@@ -1,14 +1,14 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { ProvisionerError, systemCode } from '../base/errors.js';
+import { copyDirectoryAttributes } from '../files/tree/copy-directory-attributes.js';
+import { type Marks, markOpaque } from '../files/tree/marks.js';
+import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGo } from '../mounts/let-go.js';
 import { overlayScratch } from '../paths.js';
-import { toBytePath } from '../syscalls/byte-path.js';
-import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import type { OverlayMount, Syscalls } from '../syscalls/syscalls.js';
-import { copyDirectoryAttributes } from '../tree/copy-directory-attributes.js';
-import { type Marks, markOpaque } from '../tree/marks.js';
-import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { toBytePath } from '../system/syscalls/byte-path.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
+import type { OverlayMount, Syscalls } from '../system/syscalls/syscalls.js';
 import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
 import { probeIn } from './probe.js';
 

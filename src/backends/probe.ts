@@ -1,8 +1,8 @@
 import { accessSync, chmodSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { isShortage, systemCode } from '../errors.js';
-import { makeOwnPlace, writeOwnFile } from '../own-files.js';
-import { removeTree } from '../tree/remove-tree.js';
+import { isShortage, systemCode } from '../base/errors.js';
+import { makeOwnPlace, writeOwnFile } from '../base/own-files.js';
+import { removeTree } from '../files/tree/removal/remove-tree.js';
 import type { BackendVerdict } from './backend.js';
 
 /** Tries something in a directory of its own, which goes again whatever comes of it. A failed try is a verdict, not an error. @param prefix of its path */

@@ -1,9 +1,9 @@
 import { existsSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { filterUnhurried, unhurried } from '../base/unhurried.js';
+import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
 import { backendParts, containerParts } from '../paths.js';
-import { RootfsMounts } from '../store/rootfs-mounts.js';
-import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listOrTell } from './list-directory.js';

@@ -1,12 +1,12 @@
 import { lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { crashPoint } from '../crash-points.js';
-import { isProvisionerError } from '../errors.js';
+import { crashPoint } from '../base/crash-points.js';
+import { isProvisionerError } from '../base/errors.js';
+import { filterUnhurried, unhurried } from '../base/unhurried.js';
 import { digestHex, type LayerId } from '../image/digest.js';
+import { abandonedStaging } from '../layer-store/reconcile-staging.js';
+import { type Retirement, UnrecordedLayers } from '../layer-store/unrecorded-layers.js';
 import { layerOfDirectory } from '../paths.js';
-import { abandonedStaging } from '../store/reconcile-staging.js';
-import { type Retirement, UnrecordedLayers } from '../store/unrecorded-layers.js';
-import { filterUnhurried, unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listOrTell, namesOrTell, unreadable } from './list-directory.js';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
+import { unhurried } from '../base/unhurried.js';
 import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
 import type { ImageConfig } from '../image/image-config.js';
+import { SeamIds } from '../layer-store/seam-ids.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import { SeamIds } from '../store/seam-ids.js';
-import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { confirmed, type Suspect } from './suspects.js';

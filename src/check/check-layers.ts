@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { type CheckedLayer, directoryIdentity } from '../contents/check-layer.js';
-import { systemCode, throwIfAborted } from '../errors.js';
+import { systemCode, throwIfAborted } from '../base/errors.js';
+import { type CheckedLayer, directoryIdentity } from '../files/contents/check-layer.js';
 import type { LayerId } from '../image/digest.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
 import type { CheckParts, CheckRun } from './check-parts.js';

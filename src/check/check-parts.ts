@@ -1,12 +1,14 @@
-import type { CheckMode } from '../contents/check-layer.js';
+import type { CheckMode } from '../files/contents/check-layer.js';
+import type { Marks } from '../files/tree/marks.js';
 import type { LayerId } from '../image/digest.js';
+import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import type { Registries } from '../pulls/registries.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
-import type { LayerStoreParts } from '../store/layer-store.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
-import type { Marks } from '../tree/marks.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 
 export interface CheckParts extends LayerStoreParts {
   readonly marks: Pick<Marks, 'require'>;
+  readonly registries: Registries;
   /** How registries are reached, to get damaged layers again. */
   readonly registry: RegistryOptions;
   readonly syscalls: () => Syscalls;

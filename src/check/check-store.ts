@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import { throwIfAborted } from '../errors.js';
-import { type FailedEntry, failedEntry } from '../failed-entry.js';
+import { throwIfAborted } from '../base/errors.js';
+import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
+import { filterUnhurried, unhurried } from '../base/unhurried.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageRecord, RecordsGap } from '../metadata/metadata-manager.js';
 import { describeGap } from '../metadata/record-errors.js';
-import { filterUnhurried, unhurried } from '../unhurried.js';
 import { checkContainers } from './check-containers.js';
 import { checkDirectories, retireUnrecorded } from './check-directories.js';
 import { checkImages } from './check-images.js';

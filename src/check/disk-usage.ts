@@ -1,12 +1,12 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemCode } from '../errors.js';
+import { systemCode } from '../base/errors.js';
+import { mapUnhurried, unhurried } from '../base/unhurried.js';
+import { readNames } from '../files/tree/read-names.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
+import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import { abandonedStaging } from '../layer-store/reconcile-staging.js';
 import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
-import type { LayerStoreParts } from '../store/layer-store.js';
-import { abandonedStaging } from '../store/reconcile-staging.js';
-import { readNames } from '../tree/read-names.js';
-import { mapUnhurried, unhurried } from '../unhurried.js';
 import { listDirectory } from './list-directory.js';
 
 /** A number of things and what they take on disk, in bytes as `du` counts them. */

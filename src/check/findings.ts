@@ -1,6 +1,6 @@
-import type { CheckMode } from '../contents/check-layer.js';
-import type { LayerDifference } from '../contents/differences.js';
-import type { FailedEntry } from '../failed-entry.js';
+import type { FailedEntry } from '../base/failed-entry.js';
+import type { CheckMode } from '../files/contents/check-layer.js';
+import type { LayerDifference } from '../files/contents/differences.js';
 import type { ImageId } from '../image/digest.js';
 
 /**

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
-import { crashPoint } from '../crash-points.js';
-import { fileError, ProvisionerError, throwIfAborted } from '../errors.js';
-import { type FailedEntry, failedEntry } from '../failed-entry.js';
+import { crashPoint } from '../base/crash-points.js';
+import { fileError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
+import { makeDirectories } from '../files/tree/make-directories.js';
 import type { ImageId, LayerId } from '../image/digest.js';
+import { plannedSeam } from '../layer-store/image-stack.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import type { Offer, OfferedLayer } from '../pull/puller.js';
-import { plannedSeam } from '../store/image-stack.js';
-import { reopenSource } from '../store/reopen-source.js';
-import { makeDirectories } from '../tree/make-directories.js';
+import type { Offer, OfferedLayer } from '../sources/puller.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { diffIdsOf } from './check-images.js';
 import type { CheckParts } from './check-parts.js';
 import type { RepairOutcome } from './findings.js';
 import type { ParkedLayers } from './parked-layers.js';
+import { reopenSource } from './reopen-source.js';
 import { swapLayer } from './swap-layer.js';
 
 /** A fresh copy of a layer. */

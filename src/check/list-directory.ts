@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
-import { firstLine, systemCode } from '../errors.js';
-import { readNames } from '../tree/read-names.js';
+import { firstLine, systemCode } from '../base/errors.js';
+import { readNames } from '../files/tree/read-names.js';
 import { type Finding, finding } from './findings.js';
 
 /** The names in a directory, sorted. @returns nothing for a directory that is not there */

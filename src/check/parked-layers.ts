@@ -1,14 +1,14 @@
 import { readFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { crashPoint } from '../crash-points.js';
-import { systemCode } from '../errors.js';
-import { type FailedEntry, failedEntry } from '../failed-entry.js';
+import { crashPoint } from '../base/crash-points.js';
+import { systemCode } from '../base/errors.js';
+import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
+import { makeOwnDirectory, writeOwnFile } from '../base/own-files.js';
+import { makeDirectories } from '../files/tree/make-directories.js';
 import type { LayerId } from '../image/digest.js';
+import type { Sweeper } from '../layer-store/sweeper.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import { makeOwnDirectory, writeOwnFile } from '../own-files.js';
 import { parkedDraft, parkedParts, type StorePaths } from '../paths.js';
-import type { Sweeper } from '../store/sweeper.js';
-import { makeDirectories } from '../tree/make-directories.js';
 import { listDirectory } from './list-directory.js';
 import { syncDirectories } from './sync-directories.js';
 

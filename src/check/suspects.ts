@@ -1,5 +1,5 @@
+import { unhurried } from '../base/unhurried.js';
 import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import { unhurried } from '../unhurried.js';
 import type { CheckParts } from './check-parts.js';
 import type { Finding } from './findings.js';
 

@@ -1,11 +1,11 @@
 import { existsSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { crashPoint } from '../crash-points.js';
-import { ProvisionerError, systemCode } from '../errors.js';
+import { crashPoint } from '../base/crash-points.js';
+import { ProvisionerError, systemCode } from '../base/errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
+import { UnrecordedLayers, type UnrecordedLayersParts } from '../layer-store/unrecorded-layers.js';
 import type { ContainerRecord } from '../metadata/metadata-manager.js';
-import { UnrecordedLayers, type UnrecordedLayersParts } from '../store/unrecorded-layers.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { ParkedLayers } from './parked-layers.js';
 import { syncDirectories } from './sync-directories.js';
 

@@ -1,4 +1,4 @@
-import { isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
 import { type FailedEntry, Provisioner } from '../index.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';

@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 
 /**
  * Values in one document: objects, lists, and what is in them. Three bytes are enough for an object, and four million bytes of them would hold the event loop for a quarter of a

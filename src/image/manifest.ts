@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
-import { ProvisionerError } from '../errors.js';
+import { checkDocument, describeFault, objectOf, recordOf } from '../base/check-document.js';
+import { ProvisionerError } from '../base/errors.js';
 import { type Digest, isDigest } from './digest.js';
 import { checkDocumentValues, checkLayerCount } from './document-limits.js';
 import type { ImageConfig } from './image-config.js';

@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 
 /** Where an image runs, in Go's words (`linux/arm64/v8`). @see OCI image-spec, image-index.md, "platform" */
 export interface Platform {

@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import { type Digest, isDigest } from './digest.js';
 
 /**

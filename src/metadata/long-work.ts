@@ -1,4 +1,4 @@
-import type { ProcessIdentity } from '../locks/process-identity.js';
+import type { ProcessIdentity } from '../system/locks/process-identity.js';
 import type { Removal, Removed } from './metadata-manager.js';
 
 /**

@@ -1,6 +1,6 @@
 import type { Digest, ImageId, LayerId } from '../image/digest.js';
-import type { MountPlace } from '../locks/mount-place.js';
-import type { ProcessIdentity } from '../locks/process-identity.js';
+import type { MountPlace } from '../system/locks/mount-place.js';
+import type { ProcessIdentity } from '../system/locks/process-identity.js';
 import type { PullRecords } from './pull-records.js';
 
 /**

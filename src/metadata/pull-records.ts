@@ -1,6 +1,6 @@
 import type { LayerProgress } from '../events.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import type { ProcessIdentity } from '../locks/process-identity.js';
+import type { ProcessIdentity } from '../system/locks/process-identity.js';
 
 /**
  * The records of pulls, by which processes find each other's.

@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { RecordsGap } from './metadata-manager.js';
 

@@ -1,9 +1,9 @@
 import { realpathSync } from 'node:fs';
-import { ProvisionerError, systemCode } from '../errors.js';
-import type { BytePath } from '../syscalls/byte-path.js';
-import { readMountPoints } from '../syscalls/mount-table.js';
-import { nativeMissing, whyNativeMissing } from '../syscalls/native-missing.js';
-import type { Syscalls } from '../syscalls/syscalls.js';
+import { ProvisionerError, systemCode } from '../base/errors.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
+import { readMountPoints } from '../system/syscalls/mount-table.js';
+import { nativeMissing, whyNativeMissing } from '../system/syscalls/native-missing.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 
 /** So many mounts upon each other are let go of; more are still being made by somebody. */
@@ -69,7 +69,7 @@ async function requireNoMount(directory: string): Promise<void> {
 /** Somebody is still at work there; whether the mounts are gone is for the next look. */
 const DISTURBED = new Set(['EBUSY', 'ENOTEMPTY', 'EEXIST', 'ESTALE', 'ENOENT']);
 
-/** Deletes what mounts lie upon each other on, so that the kernel detaches them: see `removeCovered` in `tree/`. */
+/** Deletes what mounts lie upon each other on, so that the kernel detaches them: see `removeCovered` in `files/tree/`. */
 export async function removeCovered(directory: string, path: BytePath): Promise<void> {
   const pool = new WorkerPool(1);
   try {

@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import { machinePlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { normaliseReference, parseReference } from '../image/reference.js';
 

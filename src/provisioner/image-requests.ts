@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
-import { overridden } from '../check-options.js';
-import { isProvisionerError, ProvisionerError } from '../errors.js';
+import { overridden } from '../base/check-options.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { parsePlatform, platformFit } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import { parseSource, type Source } from '../pull/source.js';
+import type { Availability } from '../pulls/availability.js';
+import type { ImageStore, PulledImage, PullRequest } from '../pulls/image-store.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
-import type { Availability } from '../store/availability.js';
-import type { ImageStore, PulledImage, PullRequest } from '../store/image-store.js';
+import { parseSource, type Source } from '../sources/source.js';
 import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import type { ImageRequestOptions, ProvisionOptions, PullImageOptions } from './options.js';
 import { requireRegistryFiles } from './require-registry-files.js';

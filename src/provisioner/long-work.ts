@@ -1,5 +1,5 @@
 import type { LongWork } from '../metadata/long-work.js';
-import type { RecordsPlace } from '../metadata/sqlite-long-work.js';
+import type { RecordsPlace } from '../metadata/sqlite/sqlite-long-work.js';
 import type { JobKind, Jobs } from '../workers/jobs.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import { sqliteDriver } from '../metadata/sqlite-driver.js';
+import { sqliteDriver } from '../metadata/sqlite/sqlite-driver.js';
 import type { StorePaths } from '../paths.js';
 import { longWorkOn } from './long-work.js';
 
@@ -37,10 +37,10 @@ export async function openRecords(
   access: { readonly durable: boolean; readonly readOnly: boolean },
 ): Promise<MetadataManager> {
   if (kind === 'memory') {
-    const { MemoryMetadataManager } = await import('../metadata/memory-metadata-manager.js');
+    const { MemoryMetadataManager } = await import('../metadata/memory/memory-metadata-manager.js');
     return new MemoryMetadataManager();
   }
-  const { SqliteMetadataManager } = await import('../metadata/sqlite-metadata-manager.js');
+  const { SqliteMetadataManager } = await import('../metadata/sqlite/sqlite-metadata-manager.js');
   // Neither a layer nor a container has a name that begins with a dot; what has is somebody's who is just making the store.
   const isEmpty = (directory: string) => readdirSync(directory).every((name) => name.startsWith('.'));
   const isStoreEmpty = () => isEmpty(paths.layers) && isEmpty(paths.containers);

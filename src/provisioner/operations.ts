@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { machineError, ProvisionerError } from '../errors.js';
+import { machineError, ProvisionerError } from '../base/errors.js';
 
 /** So many operations are begun before others in the process get a turn, and fewer need not be counted: each works for some tenths of a millisecond before it first waits for anything. */
 const AT_ONCE = 16;

@@ -5,7 +5,6 @@ import {
   abortSignal,
   flag,
   limit,
-  listOf,
   milliseconds,
   type OptionTable,
   oneOf,
@@ -15,9 +14,12 @@ import {
   text,
   textOf,
   whole,
-} from '../check-options.js';
-import { PULL_LIMITS, type PullLimits } from '../config.js';
+} from '../base/check-options.js';
+import { PULL_LIMITS, type PullLimits } from '../base/config.js';
+import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-options.js';
 import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-options.js';
+
+export { CHANGE_OPTIONS, RECOVER_OPTIONS } from '../containers/container-options.js';
 
 /* Each type of options stands with the table that it is checked by; `PruneOptions`, `RegistryOptions` and `PullLimits` stand where they are used. */
 
@@ -159,15 +161,6 @@ export const CHECK_OPTIONS: OptionTable<CheckOptions> = {
   signal: abortSignal,
 };
 
-/** Of a call that changes a container. */
-export interface ChangeOptions {
-  /** Change it whoever its owner is, who stays its owner. Default: false, and another owner's container is left alone. */
-  readonly anyOwner?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export const CHANGE_OPTIONS: OptionTable<ChangeOptions> = { anyOwner: flag, signal: abortSignal };
-
 export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'>, ChangeOptions {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;
@@ -189,17 +182,6 @@ export interface ApplyPlanOptions {
 }
 
 export const APPLY_PLAN_OPTIONS: OptionTable<ApplyPlanOptions> = { signal: abortSignal };
-
-export interface RecoverOptions {
-  /**
-   * The containers that go on living. The others of this provisioner's owner are destroyed, children before parents; a container above a known
-   * one is known too. Default: all that are recorded.
-   */
-  readonly knownContainerIds?: readonly string[] | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export const RECOVER_OPTIONS: OptionTable<RecoverOptions> = { knownContainerIds: listOf(text), signal: abortSignal };
 
 export interface ContainersOptions {
   /** Only those of this owner. Default: those of all. */

@@ -2,46 +2,46 @@ import { setMaxListeners } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
+import { overridden } from '../base/check-options.js';
+import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../base/config.js';
+import { crashPoint } from '../base/crash-points.js';
+import { fileError, ProvisionerError, systemCode } from '../base/errors.js';
+import type { FailedEntry } from '../base/failed-entry.js';
 import type { CheckParts } from '../check/check-parts.js';
 import { ParkedLayers } from '../check/parked-layers.js';
-import { overridden } from '../check-options.js';
-import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../config.js';
-import { crashPoint } from '../crash-points.js';
-import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import type { Containers } from '../containers/containers.js';
+import type { Recovery } from '../containers/recovery.js';
+import { RootfsDirectories } from '../containers/rootfs-directories.js';
 import { ProvisionerEmitter } from '../events.js';
-import type { FailedEntry } from '../failed-entry.js';
-import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../locks/life-locks.js';
-import { Liveness } from '../locks/liveness.js';
-import { blockersOf, describeBlockers, type LockBlocker } from '../locks/lock-blockers.js';
-import { PROBE, transientName } from '../locks/process-identity.js';
-import { StoreLock, type StoreLockState } from '../locks/store-lock.js';
+import { Marks } from '../files/tree/marks.js';
+import { DiskSync } from '../layer-store/disk-sync.js';
+import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import { Reserve } from '../layer-store/reserve.js';
+import { Sweeper } from '../layer-store/sweeper.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import { SqliteLifeLocks } from '../metadata/sqlite-life-locks.js';
+import { SqliteLifeLocks } from '../metadata/sqlite/sqlite-life-locks.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
-import { DiskSync } from '../store/disk-sync.js';
-import { Fidelity } from '../store/fidelity.js';
-import { findImage } from '../store/find-image.js';
-import { findStore, type ReadOnlyStore } from '../store/find-store.js';
-import type { ImageStore } from '../store/image-store.js';
-import type { LayerStoreParts } from '../store/layer-store.js';
-import { openStoreDirectoryReadOnly, openStoreDirectoryWhenFree } from '../store/open-store-directory.js';
-import { OwnerWitness } from '../store/owner-witness.js';
-import { Registries } from '../store/registries.js';
-import { Reserve } from '../store/reserve.js';
-import type { StoreFormat } from '../store/store-format.js';
-import { StorePlace } from '../store/store-place.js';
-import { Sweeper } from '../store/sweeper.js';
-import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import type { LockFile } from '../syscalls/lock-file.js';
-import { Marks } from '../tree/marks.js';
+import { findImage } from '../pulls/find-image.js';
+import type { ImageStore } from '../pulls/image-store.js';
+import { Registries } from '../pulls/registries.js';
+import { Fidelity } from '../store-directory/fidelity.js';
+import { findStore, type ReadOnlyStore } from '../store-directory/find-store.js';
+import { openStoreDirectoryReadOnly, openStoreDirectoryWhenFree } from '../store-directory/open-store-directory.js';
+import { OwnerWitness } from '../store-directory/owner-witness.js';
+import type { StoreFormat } from '../store-directory/store-format.js';
+import { StorePlace } from '../store-directory/store-place.js';
+import { InProcessLifeLocks, KernelLifeLocks, LazyLifeLocks, type LifeLocks } from '../system/locks/life-locks.js';
+import { Liveness } from '../system/locks/liveness.js';
+import { blockersOf, describeBlockers, type LockBlocker } from '../system/locks/lock-blockers.js';
+import { PROBE, transientName } from '../system/locks/process-identity.js';
+import { StoreLock, type StoreLockState } from '../system/locks/store-lock.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import type { LockFile } from '../system/syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
-import type { Containers } from './containers.js';
 import type { ImageRequests } from './image-requests.js';
 import { checkRecords, openRecords } from './open-records.js';
 import type { ProvisionerOptions } from './options.js';
-import type { Recovery } from './recovery.js';
-import { RootfsDirectories } from './rootfs-directories.js';
 
 /**
  * What a provisioner is made of. Parts that not every command needs are loaded when they are first asked for: a list of the images should not wait for
@@ -146,9 +146,9 @@ export class Parts {
   }
 
   images(): Promise<ImageStore> {
-    this.#images ??= import('../store/image-store.js').then(({ ImageStore }) => {
+    this.#images ??= import('../pulls/image-store.js').then(({ ImageStore }) => {
       const coolDown = this.options.pullCoolDown ?? DEFAULT_PULL_COOL_DOWN;
-      return new ImageStore({ ...this.storeParts(), limits: this.#limits(), coolDown });
+      return new ImageStore({ ...this.storeParts(), registries: this.registries, limits: this.#limits(), coolDown });
     });
     return this.#images;
   }
@@ -175,7 +175,6 @@ export class Parts {
       pool,
       disk,
       reserve,
-      registries,
       events,
       privileged,
       format,
@@ -193,7 +192,6 @@ export class Parts {
       pool,
       disk,
       reserve,
-      registries,
       events,
       privileged,
       whiteouts,
@@ -210,6 +208,7 @@ export class Parts {
   checkParts(liveness = this.liveness): CheckParts {
     return {
       ...this.storeParts(),
+      registries: this.registries,
       marks: this.marks,
       liveness,
       registry: this.options.registry ?? {},
@@ -223,12 +222,12 @@ export class Parts {
   }
 
   backends(): Promise<Backends> {
-    this.#backends ??= import('./make-backends.js').then(({ makeBackends }) => makeBackends(this));
+    this.#backends ??= import('../backends/make-backends.js').then(({ makeBackends }) => makeBackends(this));
     return this.#backends;
   }
 
   containers(): Promise<Containers> {
-    this.#containers ??= Promise.all([import('./containers.js'), this.backends()]).then(
+    this.#containers ??= Promise.all([import('../containers/containers.js'), this.backends()]).then(
       ([{ Containers }, backends]) => {
         const { paths, metadata, directories, storeLock, owner, liveness, disk, reserve } = this;
         const sync = () => disk.all();
@@ -252,8 +251,8 @@ export class Parts {
 
   recovery(): Promise<Recovery> {
     this.#recovery ??= Promise.all([
-      import('./recovery.js'),
-      import('./remounter.js'),
+      import('../containers/recovery.js'),
+      import('../containers/remounter.js'),
       this.containers(),
       this.backends(),
     ]).then(([{ Recovery }, { Remounter }, containers, backends]) => {

@@ -1,33 +1,34 @@
 import type { Readable } from 'node:stream';
+import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../base/check-options.js';
+import { crashPoint } from '../base/crash-points.js';
+import { machineError } from '../base/errors.js';
+import type { FailedEntry } from '../base/failed-entry.js';
+import { mapUnhurried } from '../base/unhurried.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
-import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../check-options.js';
-import { crashPoint } from '../crash-points.js';
-import { machineError } from '../errors.js';
+import { checkContainerId } from '../containers/container-id.js';
+import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
+import type { ChangeOptions, RecoverOptions } from '../containers/container-options.js';
+import type { RecoveryReport } from '../containers/recovery.js';
 import type { ProvisionerEmitter, ProvisionerEvents } from '../events.js';
-import type { FailedEntry } from '../failed-entry.js';
 import type { ImageId } from '../image/digest.js';
 import type { RuntimeConfig } from '../image/image-config.js';
+import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { PrunePlan } from '../prune/plan.js';
 import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
 import type { PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
-import { takeOverStream } from '../pull/take-over-stream.js';
-import type { Availability, PullUnderWay } from '../store/availability.js';
-import { findImage } from '../store/find-image.js';
-import { warnOfForeign } from '../store/foreign-images.js';
-import type { PulledImage } from '../store/image-store.js';
-import { RootfsMounts } from '../store/rootfs-mounts.js';
-import { mapUnhurried } from '../unhurried.js';
-import { checkContainerId } from './container-id.js';
-import { type ContainerInfo, containerInfo } from './container-info.js';
+import type { Availability, PullUnderWay } from '../pulls/availability.js';
+import { findImage } from '../pulls/find-image.js';
+import { warnOfForeign } from '../pulls/foreign-images.js';
+import type { PulledImage } from '../pulls/image-store.js';
+import { takeOverStream } from '../sources/archives/take-over-stream.js';
 import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import { imageRuntime } from './image-runtime.js';
 import { Operations, takeAll } from './operations.js';
 import type {
   ApplyPlanOptions,
-  ChangeOptions,
   CheckOptions,
   CloseOptions,
   ContainersOptions,
@@ -37,11 +38,9 @@ import type {
   ProvisionerOptions,
   ProvisionOptions,
   PullImageOptions,
-  RecoverOptions,
 } from './options.js';
 import * as o from './options.js';
 import { Parts } from './parts.js';
-import type { RecoveryReport } from './recovery.js';
 import { requireRegistryFiles } from './require-registry-files.js';
 import { requireTrust } from './require-trust.js';
 import { type StoreInfo, storeInfo } from './store-info.js';

@@ -1,8 +1,8 @@
 import { isMountedBackend } from '../backends/backend.js';
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
+import { rootfsesOnDisk } from '../containers/rootfses-on-disk.js';
 import { describeGap } from '../metadata/record-errors.js';
 import type { Parts } from './parts.js';
-import { rootfsesOnDisk } from './rootfses-on-disk.js';
 
 /** Prune decides by the records, so it stays away while these do not tell everything. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` */
 export async function requireTrust({ metadata, paths }: Pick<Parts, 'metadata' | 'paths'>): Promise<void> {

@@ -1,14 +1,14 @@
 import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendReport } from '../backends/backends.js';
-import { isalMissingReason, loadIsal } from '../isal/load-isal.js';
-import type { StoreLockState } from '../locks/store-lock.js';
-import type { Degradation } from '../store/fidelity.js';
-import type { ReadOnlyStore } from '../store/find-store.js';
-import type { StoreFormat } from '../store/store-format.js';
-import type { ParkedEntry } from '../store/sweeper.js';
-import { loadSyscalls, nativeMissingReason } from '../syscalls/load-syscalls.js';
-import { readNames } from '../tree/read-names.js';
-import { zstdMissingReason } from '../zstd/load-zstd.js';
+import { readNames } from '../files/tree/read-names.js';
+import type { ParkedEntry } from '../layer-store/sweeper.js';
+import type { Degradation } from '../store-directory/fidelity.js';
+import type { ReadOnlyStore } from '../store-directory/find-store.js';
+import type { StoreFormat } from '../store-directory/store-format.js';
+import { isalMissingReason, loadIsal } from '../system/compression/isal/load-isal.js';
+import { zstdMissingReason } from '../system/compression/zstd/load-zstd.js';
+import type { StoreLockState } from '../system/locks/store-lock.js';
+import { loadSyscalls, nativeMissingReason } from '../system/syscalls/load-syscalls.js';
 import type { Parts } from './parts.js';
 
 export interface StoreInfo {
@@ -44,7 +44,7 @@ export interface StoreInfo {
 
 export async function storeInfo(parts: Parts): Promise<StoreInfo> {
   const { metadata, format, owner, readOnly, pool, storeLock, paths, sweeper, fidelity } = parts;
-  const { chooseZstdDecoder } = await import('../unpack/inflate-zstd.js');
+  const { chooseZstdDecoder } = await import('../system/compression/inflate-zstd.js');
   const decoder = chooseZstdDecoder();
   return {
     root: paths.root,

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { checkDocument } from '../check-document.js';
-import { ProvisionerError } from '../errors.js';
+import { checkDocument } from '../base/check-document.js';
+import { ProvisionerError } from '../base/errors.js';
+import { mapUnhurried } from '../base/unhurried.js';
 import { type ImageId, isDigest, type LayerId } from '../image/digest.js';
-import { mapUnhurried } from '../unhurried.js';
 import type { PrunePlan } from './plan.js';
 
 const digest = v.custom<ImageId & LayerId>((value) => typeof value === 'string' && isDigest(value), 'is no digest');

@@ -1,6 +1,6 @@
+import { mapUnhurried, unhurried } from '../base/unhurried.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageSummary } from '../metadata/metadata-manager.js';
-import { mapUnhurried, unhurried } from '../unhurried.js';
 import type { Exclusion } from './exclusion.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
 

@@ -1,5 +1,5 @@
 import picomatch from 'picomatch';
-import { ProvisionerError } from '../errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import { beginsWith, type Digest, digestPrefix, type ImageId, isDigest } from '../image/digest.js';
 import { formatReference, parseReference } from '../image/reference.js';
 

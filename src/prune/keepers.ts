@@ -1,6 +1,6 @@
+import { unhurried } from '../base/unhurried.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord, LeaseRecord } from '../metadata/metadata-manager.js';
-import { unhurried } from '../unhurried.js';
 
 /** Why something stays. */
 export type KeepReason =

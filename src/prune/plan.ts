@@ -1,5 +1,5 @@
+import { filterUnhurried, mapUnhurried } from '../base/unhurried.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import { filterUnhurried, mapUnhurried } from '../unhurried.js';
 import type { Decision } from './decide.js';
 
 /** What a prune would take, to be looked at, kept in a file, and carried out later. */

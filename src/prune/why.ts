@@ -1,7 +1,7 @@
-import { isProvisionerError, ProvisionerError } from '../errors.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { filterUnhurried, mapUnhurried } from '../base/unhurried.js';
 import { beginsWith, type Digest, digestHex, digestPrefix } from '../image/digest.js';
 import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
-import { filterUnhurried, mapUnhurried } from '../unhurried.js';
 import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
 
 /** What keeps an image or a layer. */

@@ -1,11 +1,11 @@
-import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../errors.js';
+import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { Pace } from './connection/pace.js';
+import type { Answer } from './connection/send-request.js';
 import type { Endpoint } from './endpoint.js';
-import { Pace } from './pace.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient } from './registry-client.js';
 import { type Asked, failed, transportError } from './registry-errors.js';
 import { mayPass, pause, pauseBefore, TOO_SLOW } from './retry.js';
-import type { Answer } from './send-request.js';
 
 /** Before a connection is made anew that had brought bytes, in milliseconds. */
 const RESUME_PAUSE = 50;

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileError, systemCode } from '../errors.js';
-import { readForeignText } from '../foreign-file.js';
-import { readCertificateDirectory, readCertificates } from './certificates.js';
-import type { CredentialLookup } from './credentials.js';
+import { fileError, systemCode } from '../base/errors.js';
+import { readForeignText } from '../base/foreign-file.js';
+import { readCertificateDirectory, readCertificates } from './connection/certificates.js';
+import { isLoopback } from './connection/zones.js';
+import type { CredentialLookup } from './credentials/credentials.js';
 import type { Credentials, Endpoint } from './endpoint.js';
 import { type HostEntry, parseHostsFile } from './hosts-file.js';
 import { badSetting } from './registry-errors.js';
 import { DEFAULT_HOSTS_DIR, type RegistryOptions } from './registry-options.js';
-import { isLoopback } from './zones.js';
 
 /** Docker Hub answers under another name than the one that references have. */
 const SERVED_BY: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' };

@@ -1,4 +1,4 @@
-import { abortedError, throwIfAborted } from '../errors.js';
+import { abortedError, throwIfAborted } from '../base/errors.js';
 import type { RegistryBlob } from './registry-blob.js';
 
 interface Host {

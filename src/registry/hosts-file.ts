@@ -1,9 +1,9 @@
 import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
-import { checkDocument, describeFault, objectOf, recordOf } from '../check-document.js';
+import { checkDocument, describeFault, objectOf, recordOf } from '../base/check-document.js';
+import { parseProxy } from './connection/proxies.js';
 import type { Endpoint } from './endpoint.js';
-import { parseProxy } from './proxies.js';
 import { badSetting } from './registry-errors.js';
 
 /** A host of a `hosts.toml`, its certificates still in their files. */

@@ -1,6 +1,6 @@
 import type { Reference } from '../image/reference.js';
 import { chooseEndpoints } from './choose-endpoints.js';
-import { CredentialLookup } from './credentials.js';
+import { CredentialLookup } from './credentials/credentials.js';
 import type { PassedOver } from './registry-blob.js';
 import { RegistryClient } from './registry-client.js';
 import {

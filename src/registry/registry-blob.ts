@@ -1,7 +1,7 @@
 import type { Digest } from '../image/digest.js';
-import type { Authorization } from './authentication.js';
+import type { Patience } from './connection/pace.js';
+import type { Authorization } from './credentials/authentication.js';
 import type { Endpoint } from './endpoint.js';
-import type { Patience } from './pace.js';
 
 /** A blob in a registry, with all that another thread needs to fetch it. It can be cloned; it holds secrets and is never printed. */
 export interface RegistryBlob extends Patience {

@@ -1,15 +1,15 @@
-import { throwIfAborted } from '../errors.js';
-import type { SendTokenRequest } from './access-tokens.js';
-import { Authentication, type Authorization } from './authentication.js';
-import { Dispatchers } from './dispatchers.js';
+import { throwIfAborted } from '../base/errors.js';
+import { Dispatchers } from './connection/dispatchers.js';
+import { redirectTarget, requireDistance } from './connection/onward.js';
+import { Pace, type Patience } from './connection/pace.js';
+import { ProxyFailure } from './connection/proxy-failure.js';
+import type { ResponseBody } from './connection/response-body.js';
+import { type Answer, sendRequest } from './connection/send-request.js';
+import { maySend, WrongZone, type Zone, zoneOfHost } from './connection/zones.js';
+import type { SendTokenRequest } from './credentials/access-tokens.js';
+import { Authentication, type Authorization } from './credentials/authentication.js';
 import { CONNECT_TIMEOUT, type Endpoint } from './endpoint.js';
-import { redirectTarget, requireDistance } from './onward.js';
-import { Pace, type Patience } from './pace.js';
-import { ProxyFailure } from './proxy-failure.js';
 import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
-import type { ResponseBody } from './response-body.js';
-import { type Answer, sendRequest } from './send-request.js';
-import { maySend, WrongZone, type Zone, zoneOfHost } from './zones.js';
 
 export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';

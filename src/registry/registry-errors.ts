@@ -1,8 +1,8 @@
-import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
-import { TooSlow } from './pace.js';
-import { ProxyFailure } from './proxy-failure.js';
+import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../base/errors.js';
+import { TooSlow } from './connection/pace.js';
+import { ProxyFailure } from './connection/proxy-failure.js';
+import { WrongZone } from './connection/zones.js';
 import { parseRetryAfter, TOO_SLOW } from './retry.js';
-import { WrongZone } from './zones.js';
 
 /** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
 

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js';
+import { abortedError, isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
 import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
+import { Pace, type Patience } from './connection/pace.js';
+import type { Answer } from './connection/send-request.js';
 import type { Endpoint } from './endpoint.js';
-import { Pace, type Patience } from './pace.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { withRetries } from './retry.js';
-import type { Answer } from './send-request.js';
 
 export interface RepositoryParts extends Patience {
   readonly client: RegistryClient;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortedError, isProvisionerError, throwIfAborted } from '../errors.js';
+import { abortedError, isProvisionerError, throwIfAborted } from '../base/errors.js';
 
 /** The first pause before another attempt, in milliseconds; each further one is twice as long. */
 const FIRST_PAUSE = 250;

@@ -1,7 +1,7 @@
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import { DIRECTORY, type FileStatus } from '../syscalls/tree-calls.js';
+import { malformed } from '../base/malformed.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
+import { DIRECTORY, type FileStatus } from '../system/syscalls/tree-calls.js';
 import { join, nameOf, parentOf } from '../unpack/entry-path.js';
-import { malformed } from '../unpack/malformed.js';
 import type { LowerLink } from '../unpack/stacking.js';
 import type { StackView } from './stack-view.js';
 

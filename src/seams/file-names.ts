@@ -1,6 +1,6 @@
-import type { TreeEntry, TreeVisitor } from '../contents/contents.js';
-import { ContentsReader, ContentsRecordError } from '../contents/contents-file.js';
-import type { BytePath } from '../syscalls/byte-path.js';
+import type { TreeEntry, TreeVisitor } from '../files/contents/contents.js';
+import { ContentsReader, ContentsRecordError } from '../files/contents/contents-file.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
 import { join } from '../unpack/entry-path.js';
 
 export interface FileNamesOptions {

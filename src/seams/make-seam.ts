@@ -1,18 +1,24 @@
 import { rmdirSync } from 'node:fs';
-import type { UnpackLimits } from '../config.js';
-import { writeContents } from '../contents/write-contents.js';
-import { ProvisionerError } from '../errors.js';
-import { makeOwnDirectory } from '../own-files.js';
+import type { UnpackLimits } from '../base/config.js';
+import { ProvisionerError } from '../base/errors.js';
+import { malformed } from '../base/malformed.js';
+import { makeOwnDirectory } from '../base/own-files.js';
+import { writeContents } from '../files/contents/write-contents.js';
+import { SpaceWatch } from '../files/space/space-watch.js';
+import { isWhiteout, statusOf } from '../files/tree/merged-directory.js';
+import { type MarkNames, markNames, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { layerRootfs } from '../paths.js';
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import type { FileTime } from '../syscalls/syscalls.js';
-import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
-import { isWhiteout, statusOf } from '../tree/merged-directory.js';
-import { type MarkNames, markNames, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
+import type { FileTime } from '../system/syscalls/syscalls.js';
+import {
+  DIRECTORY,
+  type FileStatus,
+  type OpenDirectory,
+  SYMLINK,
+  type TreeCalls,
+} from '../system/syscalls/tree-calls.js';
 import { join, nameOf, parentOf } from '../unpack/entry-path.js';
 import { explainFailure } from '../unpack/explain-failure.js';
-import { malformed } from '../unpack/malformed.js';
-import { SpaceWatch } from '../unpack/space-watch.js';
 import { NO_STACKING, readStacking, type Stacking } from '../unpack/stacking.js';
 import { UnpackBudget } from '../unpack/unpack-budget.js';
 import { collectLinks, type LayerLinks, type LinkedFile, type LinkingLayer } from './collect-links.js';

@@ -1,18 +1,18 @@
-import { umaskTakesFromOwner } from '../own-files.js';
-import type { BytePath } from '../syscalls/byte-path.js';
+import { umaskTakesFromOwner } from '../base/own-files.js';
+import { ENTRY_BYTES, type SpaceWatch } from '../files/space/space-watch.js';
+import { readXattrs } from '../files/tree/copy-attributes.js';
+import { EntryCopier } from '../files/tree/copy-entry.js';
+import { statusOf } from '../files/tree/merged-directory.js';
+import { isOverlayFormat, markNames, opaqueXattr, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
 import {
   DIRECTORY,
   type FileStatus,
   type OpenDirectory,
   REGULAR_FILE,
   type TreeCalls,
-} from '../syscalls/tree-calls.js';
-import { readXattrs } from '../tree/copy-attributes.js';
-import { EntryCopier } from '../tree/copy-entry.js';
-import { statusOf } from '../tree/merged-directory.js';
-import { isOverlayFormat, markNames, opaqueXattr, type WhiteoutFormat } from '../tree/whiteouts.js';
+} from '../system/syscalls/tree-calls.js';
 import { nameOf, parentOf } from '../unpack/entry-path.js';
-import { ENTRY_BYTES, type SpaceWatch } from '../unpack/space-watch.js';
 import type { UnpackBudget } from '../unpack/unpack-budget.js';
 import type { StackView } from './stack-view.js';
 

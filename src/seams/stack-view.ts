@@ -1,7 +1,13 @@
-import type { BytePath } from '../syscalls/byte-path.js';
-import { DIRECTORY, type FileStatus, type OpenDirectory, SYMLINK, type TreeCalls } from '../syscalls/tree-calls.js';
-import { isOpaque, isWhiteout, statusOf } from '../tree/merged-directory.js';
-import { markNames, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { isOpaque, isWhiteout, statusOf } from '../files/tree/merged-directory.js';
+import { markNames, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
+import {
+  DIRECTORY,
+  type FileStatus,
+  type OpenDirectory,
+  SYMLINK,
+  type TreeCalls,
+} from '../system/syscalls/tree-calls.js';
 import { join, parentOf } from '../unpack/entry-path.js';
 
 /** Something that a stack of layers shows. */

@@ -1,4 +1,4 @@
-import type { BytePath } from '../syscalls/byte-path.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
 import { nameOf, parentOf } from '../unpack/entry-path.js';
 import type { LinkedFile } from './collect-links.js';
 import type { SeamWriter } from './seam-writer.js';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { BytePath } from '../syscalls/byte-path.js';
-import type { FileTree } from '../syscalls/syscalls.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
+import type { FileTree } from '../system/syscalls/syscalls.js';
 import { nameOf, parentOf } from './entry-path.js';
 import type { LayerDirectories } from './layer-directories.js';
 

@@ -1,15 +1,15 @@
-import { systemCode } from '../errors.js';
-import { umask } from '../own-files.js';
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import type { FileTree } from '../syscalls/syscalls.js';
-import { isInUserNamespace } from '../syscalls/user-namespace.js';
-import { isOwnerOutOfReach } from '../tree/copy-attributes.js';
-import { isOverlayXattr, type OverlayFormat, opaqueXattr } from '../tree/whiteouts.js';
+import { systemCode } from '../base/errors.js';
+import { malformed } from '../base/malformed.js';
+import { umask } from '../base/own-files.js';
+import { isOwnerOutOfReach } from '../files/tree/copy-attributes.js';
+import { isOverlayXattr, type OverlayFormat, opaqueXattr } from '../files/tree/whiteouts.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
+import type { FileTree } from '../system/syscalls/syscalls.js';
+import { isInUserNamespace } from '../system/syscalls/user-namespace.js';
 import { parentOf } from './entry-path.js';
 import { attributeTooLarge } from './explain-failure.js';
 import type { DirectoryAttributes } from './layer-directories.js';
-import { malformed } from './malformed.js';
-import type { TarEntry } from './tar-entry.js';
+import type { TarEntry } from './tar/tar-entry.js';
 
 /** What could not be applied, or must not be. */
 export interface Skipped {

@@ -1,7 +1,7 @@
-import { ProvisionerError } from '../errors.js';
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import { markNames, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
-import { limitExceeded, malformed } from './malformed.js';
+import { ProvisionerError } from '../base/errors.js';
+import { limitExceeded, malformed } from '../base/malformed.js';
+import { markNames, WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 
 /** The kernel takes 4096 bytes with the NUL; a little is kept for what stands before the path. */
 const PATH_MAX = 4040;

@@ -1,4 +1,4 @@
-import { fileError, ProvisionerError, systemCode } from '../errors.js';
+import { fileError, ProvisionerError, systemCode } from '../base/errors.js';
 
 /** What the archive asks for and this file system does not have: ENAMETOOLONG, EMLINK (ext4: 65 000 names of a file), EFBIG (ext4: 16 TiB). */
 const BEYOND_FILE_SYSTEM: Readonly<Record<string, string>> = {

@@ -1,13 +1,13 @@
 import { closeSync, statfsSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
-import { abortedError, fileError, isProvisionerError } from '../errors.js';
-import { makeOwnFile } from '../own-files.js';
-import { decompress } from './decompress.js';
-import { assertFreeSpace, SPACE_CHECK_INTERVAL } from './free-space.js';
-import type { Chunks } from './inflate.js';
-import { BLOCK_SIZE, parseTarHeader } from './tar-header.js';
-import type { TakeMemory } from './window-memory.js';
+import { abortedError, fileError, isProvisionerError } from '../base/errors.js';
+import { makeOwnFile } from '../base/own-files.js';
+import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../files/space/free-space.js';
+import { decompress } from '../system/compression/decompress.js';
+import type { Chunks } from '../system/compression/inflate.js';
+import type { TakeMemory } from '../system/compression/window-memory.js';
+import { BLOCK_SIZE, parseTarHeader } from './tar/tar-header.js';
 
 /** Where an archive is inflated to. */
 export interface InflateTarget {

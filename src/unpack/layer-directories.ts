@@ -1,10 +1,10 @@
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import type { FileTree } from '../syscalls/syscalls.js';
-import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { malformed } from '../base/malformed.js';
+import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import { ownCopy } from '../system/compression/own-copy.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
+import type { FileTree } from '../system/syscalls/syscalls.js';
 import { checkName, join, nameOf, parentOf, unlikeMark } from './entry-path.js';
-import { malformed } from './malformed.js';
-import { ownCopy } from './own-copy.js';
-import type { TarEntry } from './tar-entry.js';
+import type { TarEntry } from './tar/tar-entry.js';
 import { type UnpackBudget, xattrBytes } from './unpack-budget.js';
 
 /** What is kept of a directory's entry until the end. */

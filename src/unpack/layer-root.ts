@@ -1,7 +1,7 @@
 import { chmodSync, lchownSync, mkdirSync } from 'node:fs';
-import { fileError, systemCode } from '../errors.js';
-import { toBytePath } from '../syscalls/byte-path.js';
-import type { FileTree, Syscalls } from '../syscalls/syscalls.js';
+import { fileError, systemCode } from '../base/errors.js';
+import { toBytePath } from '../system/syscalls/byte-path.js';
+import type { FileTree, Syscalls } from '../system/syscalls/syscalls.js';
 
 const ROOT_MODE = 0o700;
 /** An ACL without entries, which takes away the one there is: `struct posix_acl_xattr_header` with version 2. @see acl(5) */

@@ -1,6 +1,6 @@
-import type { BytePath } from '../syscalls/byte-path.js';
-import type { FileTree } from '../syscalls/syscalls.js';
-import { type MarkNames, markNames, OPAQUE_MARKER, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { type MarkNames, markNames, OPAQUE_MARKER, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
+import type { FileTree } from '../system/syscalls/syscalls.js';
 import { join, nameOf, parentOf } from './entry-path.js';
 import type { LayerDirectories, LayerDirectory } from './layer-directories.js';
 

@@ -1,10 +1,12 @@
-import type { UnpackLimits } from '../config.js';
-import { InodeNumbers } from '../contents/inode-numbers.js';
-import type { KnownContents } from '../contents/write-contents.js';
-import { systemCode } from '../errors.js';
-import { type BytePath, printablePath } from '../syscalls/byte-path.js';
-import type { FileTree } from '../syscalls/syscalls.js';
-import { isOverlayFormat, OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../tree/whiteouts.js';
+import type { UnpackLimits } from '../base/config.js';
+import { systemCode } from '../base/errors.js';
+import { malformed } from '../base/malformed.js';
+import { InodeNumbers } from '../files/contents/inode-numbers.js';
+import type { KnownContents } from '../files/contents/write-contents.js';
+import { ENTRY_BYTES, SpaceWatch } from '../files/space/space-watch.js';
+import { isOverlayFormat, OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
+import type { FileTree } from '../system/syscalls/syscalls.js';
 import { AufsLinks } from './aufs-links.js';
 import { EntryAttributes, type Skipped } from './entry-attributes.js';
 import { entryPath, join, unlikeMark, unsafe } from './entry-path.js';
@@ -12,11 +14,9 @@ import { FileWriter } from './file-writer.js';
 import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
 import { LowerLinks } from './lower-links.js';
-import { malformed } from './malformed.js';
-import { ENTRY_BYTES, SpaceWatch } from './space-watch.js';
 import type { Stacking } from './stacking.js';
-import type { TarEntry } from './tar-entry.js';
-import type { TarHandler } from './tar-reader.js';
+import type { TarEntry } from './tar/tar-entry.js';
+import type { TarHandler } from './tar/tar-reader.js';
 import { UnpackBudget } from './unpack-budget.js';
 
 export interface LayerWriterOptions {

@@ -1,4 +1,4 @@
-import type { BytePath } from '../syscalls/byte-path.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
 import { parentOf } from './entry-path.js';
 import type { LayerDirectories, LayerDirectory } from './layer-directories.js';
 import type { LowerLink } from './stacking.js';

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
-import { writeOwnFile } from '../own-files.js';
+import { malformed } from '../base/malformed.js';
+import { writeOwnFile } from '../base/own-files.js';
 import { layerStacking } from '../paths.js';
-import type { BytePath } from '../syscalls/byte-path.js';
-import { malformed } from './malformed.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
 
 /**
  * What a layer says about the layers below it, beyond its whiteouts and opaque directories on disk. A layer is unpacked without

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
-import { abortedError, fileError, ProvisionerError } from '../errors.js';
-import { LeadsOutError, NotRegularError, openForeignFile } from '../foreign-file.js';
-import { truncated } from './malformed.js';
+import { abortedError, fileError, ProvisionerError } from '../base/errors.js';
+import { LeadsOutError, NotRegularError, openForeignFile } from '../base/foreign-file.js';
+import { truncated } from '../base/malformed.js';
 
 export interface FileBlob {
   readonly path: string;

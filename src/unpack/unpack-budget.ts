@@ -1,5 +1,5 @@
-import type { UnpackLimits } from '../config.js';
-import { limitExceeded } from './malformed.js';
+import type { UnpackLimits } from '../base/config.js';
+import { limitExceeded } from '../base/malformed.js';
 
 /**
  * Bytes of names and attributes that are kept until the whole layer is there: paths of directories, whiteouts and links. The largest image we know

@@ -1,26 +1,26 @@
 import { createHash, type Hash } from 'node:crypto';
 import { join } from 'node:path';
-import type { UnpackLimits } from '../config.js';
-import { writeContents } from '../contents/write-contents.js';
-import { abortedError, isProvisionerError, ProvisionerError } from '../errors.js';
+import type { UnpackLimits } from '../base/config.js';
+import { abortedError, isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { limitExceeded } from '../base/malformed.js';
+import { writeContents } from '../files/contents/write-contents.js';
+import { removeTree } from '../files/tree/removal/remove-tree.js';
+import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
-import type { BytePath } from '../syscalls/byte-path.js';
-import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
-import type { FileTree, Syscalls } from '../syscalls/syscalls.js';
-import { removeTree } from '../tree/remove-tree.js';
-import type { WhiteoutFormat } from '../tree/whiteouts.js';
-import { decompress } from './decompress.js';
+import { decompress } from '../system/compression/decompress.js';
+import type { Chunks } from '../system/compression/inflate.js';
+import type { TakeMemory } from '../system/compression/window-memory.js';
+import type { BytePath } from '../system/syscalls/byte-path.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
+import type { FileTree, Syscalls } from '../system/syscalls/syscalls.js';
 import type { Skipped } from './entry-attributes.js';
 import { explainFailure } from './explain-failure.js';
-import type { Chunks } from './inflate.js';
 import { openLayerRoot } from './layer-root.js';
 import { LayerWriter } from './layer-writer.js';
-import { limitExceeded } from './malformed.js';
 import { writeStacking } from './stacking.js';
 import { type FileBlob, readStoredFile, type StoredBytes } from './stored-file.js';
-import { TarReader } from './tar-reader.js';
-import type { TakeMemory } from './window-memory.js';
+import { TarReader } from './tar/tar-reader.js';
 
 export interface UnpackRequest extends LayerTarget {
   /** Where the stored bytes lie. */

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { MessagePort } from 'node:worker_threads';
-import { ownCopy } from '../unpack/own-copy.js';
+import { ownCopy } from '../system/compression/own-copy.js';
 import { packError, unpackError } from './error-transport.js';
 
 /**

@@ -1,4 +1,4 @@
-import { type ErrorCode, type ErrorDetails, ProvisionerError } from '../errors.js';
+import { type ErrorCode, type ErrorDetails, ProvisionerError } from '../base/errors.js';
 
 /** An error in a form that crosses threads: a cloned Error would lose its class and our fields. */
 interface PackedError {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Transferable, Worker, type WorkerOptions } from 'node:worker_threads';
-import { mayBeEnded, newLoadingState } from '../native-loading.js';
-import { closeNoted, newDescriptorBoard } from '../syscalls/held-descriptors.js';
-import { leaveDeletedDirectory } from '../working-directory.js';
+import { leaveDeletedDirectory } from '../base/working-directory.js';
+import { mayBeEnded, newLoadingState } from '../system/native-loading.js';
+import { closeNoted, newDescriptorBoard } from '../system/syscalls/held-descriptors.js';
 import type { FromWorker, ToWorker, WorkerData } from './jobs.js';
 
 /**

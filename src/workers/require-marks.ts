@@ -1,6 +1,6 @@
-import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import { marksNeedNativeCalls } from '../tree/marks.js';
-import { isOverlayFormat, type WhiteoutFormat } from '../tree/whiteouts.js';
+import { marksNeedNativeCalls } from '../files/tree/marks.js';
+import { isOverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 
 /**
  * Stands before work on layers whose whiteouts are devices and extended attributes. Without native system calls these can neither be written nor all be

@@ -1,4 +1,4 @@
-import { abortedError, throwIfAborted } from '../errors.js';
+import { abortedError, throwIfAborted } from '../base/errors.js';
 import type { FromWorker } from './jobs.js';
 
 /** A thread's side of the memory that all threads share: asks its pool, for one use at a time. */

@@ -1,8 +1,8 @@
-import { isProvisionerError } from '../errors.js';
-import { makeOwnDirectory } from '../own-files.js';
+import { isProvisionerError } from '../base/errors.js';
+import { makeOwnDirectory } from '../base/own-files.js';
+import { removeTree } from '../files/tree/removal/remove-tree.js';
 import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
 import type { RegistryClient } from '../registry/registry-client.js';
-import { removeTree } from '../tree/remove-tree.js';
 import { type UnpackContext, type UnpackedLayer, unpackLayer, unpackStoredBytes } from '../unpack/unpack-layer.js';
 import type { UnpackedJob, UnpackJob } from './jobs.js';
 
@@ -18,7 +18,7 @@ export async function loadFetching() {
   const [{ RegistryClient }, { BlobReader }, { loadUndici }] = await Promise.all([
     import('../registry/registry-client.js'),
     import('../registry/blob-reader.js'),
-    import('../registry/load-undici.js'),
+    import('../registry/connection/load-undici.js'),
   ]);
   await loadUndici();
   return { RegistryClient, BlobReader };

@@ -1,5 +1,5 @@
 import type { Transferable } from 'node:worker_threads';
-import { abortedError, noDescriptors, ProvisionerError, systemCode, throwIfAborted } from '../errors.js';
+import { abortedError, noDescriptors, ProvisionerError, systemCode, throwIfAborted } from '../base/errors.js';
 import { unpackError } from './error-transport.js';
 import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
 import { MemoryBudget } from './memory-budget.js';

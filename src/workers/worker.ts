@@ -1,12 +1,12 @@
 import { availableParallelism, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { abortedError, systemCode } from '../errors.js';
-import { tellNativeLoading } from '../native-loading.js';
-import { noteDescriptorsOn } from '../syscalls/held-descriptors.js';
-import { loadSyscalls } from '../syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../syscalls/load-tree-calls.js';
+import { abortedError, systemCode } from '../base/errors.js';
+import type { TakeMemory } from '../system/compression/window-memory.js';
+import { tellNativeLoading } from '../system/native-loading.js';
+import { noteDescriptorsOn } from '../system/syscalls/held-descriptors.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { StackDependence } from '../unpack/stacking.js';
-import type { TakeMemory } from '../unpack/window-memory.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 import { requireMarks } from './require-marks.js';
@@ -67,22 +67,22 @@ const handlers: Handlers = {
     return dependences;
   },
   'check-layers': async ({ directories, mode }, context) => {
-    const { checkLayer } = await import('../contents/check-layer.js');
+    const { checkLayer } = await import('../files/contents/check-layer.js');
     const calls = loadTreeCalls(loadSyscalls());
     return directories.map((directory) => checkLayer({ directory, mode }, calls, () => throwIfCancelled(context)));
   },
   'copy-layers': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
-    const { copyLayers } = await import('../tree/copy-layers.js');
+    const { copyLayers } = await import('../files/tree/copy-layers.js');
     return copyLayers({ ...request, isCancelled });
   },
   'remove-tree': async ({ path, gentle }, { isCancelled }) => {
-    const { removeTree } = await import('../tree/remove-tree.js');
+    const { removeTree } = await import('../files/tree/removal/remove-tree.js');
     if (gentle) beGentle();
     return removeTree(path, { isCancelled });
   },
   'remove-covered': async (request, { isCancelled }) => {
-    const { removeCovered } = await import('../tree/remove-covered.js');
+    const { removeCovered } = await import('../files/tree/removal/remove-covered.js');
     removeCovered(request, loadSyscalls(), isCancelled);
   },
   'sync-file-system': ({ path }) => syncFileSystem(path),
@@ -90,7 +90,7 @@ const handlers: Handlers = {
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
   'verify-records': async (request) => (await onRecords()).verifyRecords(request),
   'measure-tree': async ({ path, ...options }, context) => {
-    const { measureTree } = await import('../tree/measure-tree.js');
+    const { measureTree } = await import('../files/tree/measure-tree.js');
     return measureTree(path, { ...options, pause: () => throwIfCancelled(context) });
   },
 };
@@ -99,7 +99,7 @@ function throwIfCancelled({ isCancelled, signal }: JobContext): void {
   if (isCancelled()) throw abortedError(signal);
 }
 
-const onRecords = () => import('../metadata/sqlite-long-work.js');
+const onRecords = () => import('../metadata/sqlite/sqlite-long-work.js');
 
 /** A tenth of an ordinary thread's share when the processors are busy: the lowest priority would all but stop it, and somebody waits for the space. */
 const GENTLE_PRIORITY = 10;

@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { mountClassic } from '#src/syscalls/overlay-mount.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { mountClassic } from '#src/system/syscalls/native/mounts/overlay-mount.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach } from 'vitest';
-import { KernelLifeLocks, type LifeLocks } from '#src/locks/life-locks.js';
-import { SqliteLifeLocks } from '#src/metadata/sqlite-life-locks.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { SqliteLifeLocks } from '#src/metadata/sqlite/sqlite-life-locks.js';
+import { KernelLifeLocks, type LifeLocks } from '#src/system/locks/life-locks.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 
 const DIST = new URL('../../dist/', import.meta.url).href;
 

@@ -25,7 +25,7 @@ afterEach(async () => {
 
 /**
  * Another process with a provisioner `p` on the store.
- * @param options of the provisioner; `crashAt` is where the process dies, see `src/crash-points.ts`; `within` is a command that runs another one, such as `unshare`
+ * @param options of the provisioner; `crashAt` is where the process dies, see `src/base/crash-points.ts`; `within` is a command that runs another one, such as `unshare`
  * @param body of a module; `say(text)` tells this process a line, `sleep(ms)` waits
  */
 export function otherProcess(

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/system/syscalls/mount-table.js';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
-import { nodePath, printablePath, toBytePath } from '#src/syscalls/byte-path.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { nodePath, printablePath, toBytePath } from '#src/system/syscalls/byte-path.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 
 /** One entry of a tree with all that a copy of it must keep. Only what an entry of its type has is there. */
 export interface TreeEntry {

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { GenerationFile } from '#src/metadata/generation-file.js';
-import { MIGRATIONS, migrate } from '#src/metadata/migrations.js';
-import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { GenerationFile } from '#src/metadata/sqlite/generation-file.js';
+import { MIGRATIONS, migrate } from '#src/metadata/sqlite/migrations.js';
+import { SqliteMetadataManager } from '#src/metadata/sqlite/sqlite-metadata-manager.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { databasePath, inspect } from './sqlite-files.js';
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { SqliteMetadataManager } from '#src/metadata/sqlite/sqlite-metadata-manager.js';
 import { metadataManagerContract } from '../../native-free-tests/contracts/metadata-manager.js';
 
 let directory: string;

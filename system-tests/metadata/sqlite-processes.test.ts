@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
+import { SqliteMetadataManager } from '#src/metadata/sqlite/sqlite-metadata-manager.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults } from './sqlite-files.js';
 
@@ -14,10 +14,10 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 const PREAMBLE = `
 import { writeSync, openSync, closeSync, unlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SqliteMetadataManager } from '#src/metadata/sqlite-metadata-manager.js';
-import { KernelLifeLocks } from '#src/locks/life-locks.js';
-import { Liveness } from '#src/locks/liveness.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { SqliteMetadataManager } from '#src/metadata/sqlite/sqlite-metadata-manager.js';
+import { KernelLifeLocks } from '#src/system/locks/life-locks.js';
+import { Liveness } from '#src/system/locks/liveness.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 const [path, name, layer, image] = process.argv.slice(1);
 const { identity: me, isAlive } = Liveness.in(path + '.alive', new KernelLifeLocks(loadSyscalls));
 const rootfs = (id, containerId) => ({ id, containerId, owner: name, image, backend: 'overlay' });

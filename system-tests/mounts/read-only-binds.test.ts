@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { mountBindClassic, mountBindReadOnly } from '#src/syscalls/bind-mount.js';
+import { mountBindClassic, mountBindReadOnly } from '#src/system/syscalls/native/mounts/bind-mount.js';
 import { mountFileSystem } from '../helpers/file-systems.js';
 import { describeWith } from '../helpers/requirements.js';
 

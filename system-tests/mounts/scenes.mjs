@@ -16,11 +16,11 @@ import { fileURLToPath } from 'node:url';
 import { Provisioner } from '#src/index.js';
 import { letGo } from '#src/mounts/let-go.js';
 import { letGoOfTree } from '#src/mounts/let-go-of-tree.js';
-import { mountBindClassic } from '#src/syscalls/bind-mount.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/syscalls/mount-table.js';
-import { makePrivateClassic } from '#src/syscalls/native-detach.js';
-import { nativeDirectoryUsage } from '#src/syscalls/native-file-status.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountBindClassic } from '#src/system/syscalls/native/mounts/bind-mount.js';
+import { makePrivateClassic } from '#src/system/syscalls/native/mounts/native-detach.js';
+import { nativeDirectoryUsage } from '#src/system/syscalls/native/native-file-status.js';
 
 const [directory, layout, scene] = process.argv.slice(2);
 const sh = (...command) => execFileSync(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, copyFileSync, cpSync, lstatSync, mkdirSync, readd
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Provisioner } from '#src/index.js';
-import { sqliteDriver } from '#src/metadata/sqlite-driver.js';
+import { sqliteDriver } from '#src/metadata/sqlite/sqlite-driver.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { APP_V1, newStore } from '../cli/run-cli.js';
 import { mountFileSystem, needsOf } from '../helpers/file-systems.js';
@@ -180,7 +180,7 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       await p.close();
       const Driver = sqliteDriver();
       const file = join(p.root, 'metadata.sqlite');
-      const { FIRST_SCHEMA, APPLICATION_ID } = await import('#src/metadata/schema.js');
+      const { FIRST_SCHEMA, APPLICATION_ID } = await import('#src/metadata/sqlite/schema.js');
       rmSync(file);
       const old = new Driver(file);
       old.exec(FIRST_SCHEMA);

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
-import { isStopped } from '#src/syscalls/process-state.js';
+import { isStopped } from '#src/system/syscalls/process-state.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { pullImages, temporaryDirectory } from '../helpers/test-store.js';

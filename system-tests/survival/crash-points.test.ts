@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CRASH_POINTS } from '#src/crash-points.js';
+import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { Provisioner } from '#src/index.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/system/syscalls/mount-table.js';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
 import { describeWith } from '../helpers/requirements.js';

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, wr
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/syscalls/mount-table.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { mountsBelow } from '#src/system/syscalls/mount-table.js';
 import { KEPT, makeImages } from '../../survival/images.mjs';
 import { readTree, type Tree } from '../../survival/trees.mjs';
 import { describeWith } from '../helpers/requirements.js';

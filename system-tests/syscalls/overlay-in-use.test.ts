@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';

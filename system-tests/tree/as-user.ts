@@ -26,17 +26,17 @@ export function asUser<A, R>(action: (args: A, modules: Modules) => R, args: A):
 }
 
 const MODULES = [
-  '#src/tree/copy-layers.js',
-  '#src/tree/copy-share.js',
-  '#src/tree/remove-tree.js',
-  '#src/tree/measure-tree.js',
-  '#src/syscalls/native-free-syscalls.js',
-  '#src/syscalls/load-syscalls.js',
+  '#src/files/tree/copy-layers.js',
+  '#src/files/tree/copy-share.js',
+  '#src/files/tree/removal/remove-tree.js',
+  '#src/files/tree/measure-tree.js',
+  '#src/system/syscalls/native-free/native-free-syscalls.js',
+  '#src/system/syscalls/load-syscalls.js',
 ];
 
-export type Modules = typeof import('#src/tree/copy-layers.js') &
-  typeof import('#src/tree/copy-share.js') &
-  typeof import('#src/tree/remove-tree.js') &
-  typeof import('#src/tree/measure-tree.js') &
-  typeof import('#src/syscalls/native-free-syscalls.js') &
-  typeof import('#src/syscalls/load-syscalls.js');
+export type Modules = typeof import('#src/files/tree/copy-layers.js') &
+  typeof import('#src/files/tree/copy-share.js') &
+  typeof import('#src/files/tree/removal/remove-tree.js') &
+  typeof import('#src/files/tree/measure-tree.js') &
+  typeof import('#src/system/syscalls/native-free/native-free-syscalls.js') &
+  typeof import('#src/system/syscalls/load-syscalls.js');

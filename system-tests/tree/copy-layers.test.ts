@@ -2,9 +2,9 @@ import fs, { constants, lstatSync, mkdirSync, mkdtempSync, readFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { type CopyLayersOptions, copyLayers } from '#src/tree/copy-layers.js';
-import { removeTree } from '#src/tree/remove-tree.js';
+import { type CopyLayersOptions, copyLayers } from '#src/files/tree/copy-layers.js';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { snapshotTree, treeDifferences } from '../helpers/tree-snapshot.js';
 import { copyInThreads } from './in-threads.js';
 import { aclWithUser, CAP_NET_RAW, LayerBuilder } from './layer-builder.js';

@@ -1,7 +1,7 @@
 import { chmodSync, lchownSync, linkSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { nodePath, toBytePath } from '#src/syscalls/byte-path.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { nodePath, toBytePath } from '#src/system/syscalls/byte-path.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 
 /** Builds a layer's files as root. Names have one character per byte; parents come by themselves, mode 0755. */
 export class LayerBuilder {

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, constants, existsSync, mkdirSync, mkdtempSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeTree } from '#src/tree/remove-tree.js';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { snapshotTree, type TreeEntry, treeDifferences } from '../helpers/tree-snapshot.js';
 import { asUser, USER } from './as-user.js';
 import { CAP_NET_RAW, LayerBuilder } from './layer-builder.js';

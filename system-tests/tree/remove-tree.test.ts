@@ -14,11 +14,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '#src/syscalls/load-tree-calls.js';
-import { NativeFreeSyscalls } from '#src/syscalls/native-free-syscalls.js';
-import { measureTree } from '#src/tree/measure-tree.js';
-import { removeTree } from '#src/tree/remove-tree.js';
+import { measureTree } from '#src/files/tree/measure-tree.js';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '#src/system/syscalls/load-tree-calls.js';
+import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { LayerBuilder } from './layer-builder.js';
 
 describe.each([

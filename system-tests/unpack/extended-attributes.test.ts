@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { toBytePath } from '#src/syscalls/byte-path.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { toBytePath } from '#src/system/syscalls/byte-path.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { archive, entry, header, pax } from '../../native-free-tests/helpers/raw-tar.js';
 import { describeWith } from '../helpers/requirements.js';
 import { shown, useRootedLayers } from './workbench.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { useLayers } from '../../native-free-tests/helpers/layers.js';
 import { archive, entry, header } from '../../native-free-tests/helpers/raw-tar.js';
 import { describeWith } from '../helpers/requirements.js';

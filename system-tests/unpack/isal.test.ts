@@ -3,10 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { constants, crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { crc32OfZeros } from '#src/contents/crc32.js';
-import type { Isal } from '#src/isal/isal.js';
-import { loadIsal } from '#src/isal/load-isal.js';
-import { inflateGzip } from '#src/unpack/inflate-gzip.js';
+import { crc32OfZeros } from '#src/files/contents/crc32.js';
+import { inflateGzip } from '#src/system/compression/inflate-gzip.js';
+import type { Isal } from '#src/system/compression/isal/isal.js';
+import { loadIsal } from '#src/system/compression/isal/load-isal.js';
 import { describeGzip } from '../../native-free-tests/contracts/gzip.js';
 import { inPieces, text } from '../../native-free-tests/helpers/pieces.js';
 

@@ -1,8 +1,8 @@
 import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { NativeFileTree } from '#src/syscalls/native-file-tree.js';
-import type { FileTree } from '#src/syscalls/syscalls.js';
+import { NativeFileTree } from '#src/system/syscalls/native/native-file-tree.js';
+import type { FileTree } from '#src/system/syscalls/syscalls.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { snapshotTree, treeDifferences } from '../helpers/tree-snapshot.js';

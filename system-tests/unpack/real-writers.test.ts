@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { toBytePath } from '#src/syscalls/byte-path.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { toBytePath } from '#src/system/syscalls/byte-path.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { describeWith } from '../helpers/requirements.js';
 import { snapshotTree, type TreeEntry, treeDifferences } from '../helpers/tree-snapshot.js';
 import { useRootedLayers } from './workbench.js';

@@ -2,7 +2,7 @@
  * Unpacks one layer in a process of its own, for tests that need another user: node unpack-once.mjs REQUEST, both in JSON. It prints the result, or
  * the error's code.
  */
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { unpackLayer } from '#src/unpack/unpack-layer.js';
 
 const request = JSON.parse(process.argv[2] ?? '{}');

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { nodePath, toBytePath } from '#src/syscalls/byte-path.js';
-import { loadSyscalls } from '#src/syscalls/load-syscalls.js';
+import { nodePath, toBytePath } from '#src/system/syscalls/byte-path.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { type Layers, type Unpacked, type UnpackOptions, useLayers } from '../../native-free-tests/helpers/layers.js';
 import { snapshotTree, type TreeEntry } from '../helpers/tree-snapshot.js';
 

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { inflateZstd, nodeHasZstd, type ZstdDecoder } from '#src/unpack/inflate-zstd.js';
-import { inflateZstdInJavaScript } from '#src/unpack/inflate-zstd-in-javascript.js';
-import { takeFreely } from '#src/unpack/window-memory.js';
-import { zstdFrames } from '#src/unpack/zstd-frames.js';
-import { loadZstd } from '#src/zstd/load-zstd.js';
-import type { Zstd } from '#src/zstd/zstd.js';
+import { inflateZstd, nodeHasZstd, type ZstdDecoder } from '#src/system/compression/inflate-zstd.js';
+import { inflateZstdInJavaScript } from '#src/system/compression/inflate-zstd-in-javascript.js';
+import { takeFreely } from '#src/system/compression/window-memory.js';
+import { loadZstd } from '#src/system/compression/zstd/load-zstd.js';
+import type { Zstd } from '#src/system/compression/zstd/zstd.js';
+import { zstdFrames } from '#src/system/compression/zstd-frames.js';
 import { describeZstd } from '../../native-free-tests/contracts/zstd.js';
 import { inPieces, text } from '../../native-free-tests/helpers/pieces.js';
 import {

@@ -2,7 +2,7 @@ import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, w
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DEFAULT_UNPACK_LIMITS } from '#src/config.js';
+import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
 import { Provisioner } from '#src/index.js';
 import type { JobKind, Jobs } from '#src/workers/jobs.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';

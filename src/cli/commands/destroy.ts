@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ProvisionerError } from '../../errors.js';
+import { ProvisionerError } from '../../base/errors.js';
 import type { Cli } from '../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
 

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import { fileError, ProvisionerError, throwIfAborted } from '../../errors.js';
-import { readForeignText, readToEnd, writeForeignText } from '../../foreign-file.js';
+import { fileError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { readForeignText, readToEnd, writeForeignText } from '../../base/foreign-file.js';
 import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../index.js';
 import type { Cli } from '../cli.js';
 import { formatSize } from '../output/human-units.js';

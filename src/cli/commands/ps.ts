@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isProvisionerError } from '../../errors.js';
+import { isProvisionerError } from '../../base/errors.js';
 import type { ContainerInfo, Provisioner } from '../../index.js';
 import type { Cli } from '../cli.js';
 import { formatAge } from '../output/human-units.js';

@@ -1,4 +1,4 @@
-import { isProvisionerError, machineError } from '../../errors.js';
+import { isProvisionerError, machineError } from '../../base/errors.js';
 import { UsageError } from '../usage-error.js';
 import { terminalJson, terminalLines, terminalText } from './terminal-text.js';
 

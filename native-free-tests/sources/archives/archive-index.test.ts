@@ -1,0 +1,263 @@
+import { execFileSync } from 'node:child_process';
+import { link, mkdir, truncate, writeFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { ArchiveIndex } from '#src/sources/archives/archive-index.js';
+import { buildTar, type Entry } from '../../helpers/image-builder.js';
+import { failure, useDirectory } from '../workbench.js';
+
+const directory = useDirectory();
+
+const read = async (content: Buffer | readonly Entry[], signal?: AbortSignal): Promise<ArchiveIndex> => {
+  const bytes = Buffer.isBuffer(content) ? content : buildTar(content as readonly Entry[]);
+  await writeFile(directory.join('a.tar'), bytes);
+  return await ArchiveIndex.read(directory.join('a.tar'), 'the archive', signal);
+};
+
+describe('the index of an archive', () => {
+  it('says where the bytes of each file lie', async () => {
+    const tar = buildTar([
+      { path: 'a.txt', content: 'first' },
+      { path: 'dir/' },
+      { path: 'dir/b.txt', content: 'x'.repeat(1000) },
+      { path: 'empty' },
+      { path: 'c.txt', content: 'last' },
+    ]);
+    const index = await read(tar);
+    const content = (name: string) => {
+      const location = index.find(name);
+      return location && tar.toString('utf8', location.offset, location.offset + location.size);
+    };
+    expect(['a.txt', 'dir/b.txt', 'empty', 'c.txt', 'nothing'].map(content)).toEqual([
+      'first',
+      'x'.repeat(1000),
+      '',
+      'last',
+      undefined,
+    ]);
+  });
+
+  it.each(['./a/b', 'a//b', '/a/b', 'a/./b'])('knows %s as a/b', async (path) => {
+    const index = await read([{ path, content: 'x' }]);
+    expect(index.has('a/b')).toBe(true);
+    expect(index.find('./a/b')?.size).toBe(1);
+  });
+
+  it('keeps the last of two members with one name', async () => {
+    const index = await read([
+      { path: 'a', content: 'old' },
+      { path: './a', content: 'newer' },
+    ]);
+    expect(index.find('a')?.size).toBe(5);
+  });
+
+  it('knows long names and names beyond ASCII', async () => {
+    const long = `${'directory/'.repeat(40)}file`;
+    const index = await read([
+      { path: long, content: '1' },
+      { path: 'ünïcode', content: '22' },
+    ]);
+    expect([index.find(long)?.size, index.find('ünïcode')?.size]).toEqual([1, 2]);
+  });
+
+  it.each(['gnu', 'pax', 'ustar'])('reads what tar --format=%s writes', async (format) => {
+    const directoryName = 'n'.repeat(80);
+    // Old headers have room for 100 characters of a link.
+    const name = `${directoryName}/${'m'.repeat(format === 'ustar' ? 19 : 90)}`;
+    const second = `${directoryName}/${'o'.repeat(90)}`;
+    await mkdir(directory.join(directoryName));
+    await writeFile(directory.join(name), 'content');
+    await writeFile(directory.join(second), 'second');
+    await link(directory.join(name), directory.join('hard'));
+    const create = ['-C', directory.path, `--format=${format}`, '-cf', directory.join('t.tar')];
+    execFileSync('tar', [...create, name, second, 'hard']);
+    const index = await ArchiveIndex.read(directory.join('t.tar'), 'the archive');
+    expect([name, second, 'hard'].map((wanted) => index.find(wanted)?.size)).toEqual([7, 6, 7]);
+  });
+
+  it('takes names from the extended header alone when there is one', async () => {
+    const tar = buildTar([
+      { path: 'real', content: 'x' },
+      { path: 'short', type: 'hardlink', target: 'wrong', pax: { path: 'long', linkpath: 'real' } },
+    ]);
+    // An old prefix, such as some programs leave beside the extended header.
+    const header = tar.subarray(2048, 2560);
+    header.write('prefix', 345);
+    fixChecksum(header);
+    const index = await read(tar);
+    expect([index.has('long'), index.has('prefix/long'), index.find('long')?.size]).toEqual([true, false, 1]);
+  });
+
+  it('reads sizes that an extended header states', async () => {
+    const index = await read([
+      { path: 'a', content: '12345', pax: { size: '5' } },
+      { path: 'b', content: 'x' },
+    ]);
+    expect(index.find('b')?.size).toBe(1);
+  });
+});
+
+describe('links in an archive', () => {
+  it('lead to the file, hard ones from the top and symbolic ones from where they are', async () => {
+    const index = await read([
+      { path: 'one/layer.tar', content: 'layer' },
+      { path: 'two/layer.tar', type: 'symlink', target: '../one/layer.tar' },
+      { path: 'three/layer.tar', type: 'hardlink', target: 'one/layer.tar' },
+      { path: 'four/layer.tar', type: 'symlink', target: '../two/./layer.tar' },
+    ]);
+    const offsets = ['one', 'two', 'three', 'four'].map((name) => index.find(`${name}/layer.tar`)?.offset);
+    expect(offsets).toEqual([512, 512, 512, 512]);
+  });
+
+  it('to nothing are nothing', async () => {
+    expect((await read([{ path: 'a', type: 'symlink', target: 'b' }])).find('a')).toBeUndefined();
+  });
+
+  it.each([
+    ['symlink', '../../etc/passwd'],
+    ['symlink', '/etc/passwd'],
+    ['hardlink', '../etc/passwd'],
+  ] as const)('that lead out (%s %s) are refused', async (type, target) => {
+    const index = await read([{ path: 'dir/a', type, target }]);
+    expect(await failure(() => index.find('dir/a'))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining('leads out'),
+    });
+  });
+
+  it('that lead round in circles are refused', async () => {
+    const index = await read([
+      { path: 'a', type: 'symlink', target: 'b' },
+      { path: 'b', type: 'hardlink', target: 'a' },
+    ]);
+    expect((await failure(() => index.find('a'))).message).toContain('circles');
+  });
+
+  it('to a directory are no file', async () => {
+    const index = await read([{ path: 'dir/' }, { path: 'a', type: 'symlink', target: 'dir' }]);
+    expect((await failure(() => index.find('a'))).message).toContain('not a file');
+  });
+});
+
+describe('what cannot be indexed is refused', () => {
+  it.each(['../a', 'a/../b', 'a/..', '/../a'])('a member called %s', async (path) => {
+    expect(await failure(read([{ path }]))).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining('leads out'),
+    });
+  });
+
+  it('and a caller who asks for such a name', async () => {
+    const index = await read([{ path: 'a' }]);
+    expect((await failure(() => index.find('../a'))).code).toBe('ERR_SOURCE_MALFORMED');
+  });
+
+  it('an archive cut at any block, up to its end mark', async () => {
+    const whole = buildTar([
+      { path: 'a.txt', content: 'a'.repeat(1200) },
+      { path: `${'long/'.repeat(40)}b.txt`, content: 'b' },
+      { path: 'dir/' },
+      { path: 'c.txt', content: 'c'.repeat(511) },
+    ]);
+    for (let length = whole.length - 1024; length > 0; length -= 512) {
+      const error = await failure(read(whole.subarray(0, length)));
+      expect(error, `cut at ${length}`).toMatchObject({
+        code: 'ERR_SOURCE_MALFORMED',
+        message: expect.stringContaining('truncated'),
+        hint: expect.stringContaining('again'),
+      });
+    }
+    for (const length of [whole.length - 512, whole.length]) {
+      expect((await read(whole.subarray(0, length))).find('c.txt')?.size).toBe(511);
+    }
+  });
+
+  it('an archive cut in the middle of a block', async () => {
+    const whole = buildTar([{ path: 'a.txt', content: 'a'.repeat(1200) }]);
+    for (const length of [1, 511, 513, 1000, 1711, 2047, 2049]) {
+      expect((await failure(read(whole.subarray(0, length)))).message, `cut at ${length}`).toMatch(
+        /truncated|malformed/,
+      );
+    }
+  });
+
+  it('an empty file', async () => {
+    expect(await failure(read(Buffer.alloc(0)))).toMatchObject({ code: 'ERR_SOURCE_MALFORMED' });
+  });
+
+  it('a file that is something else', async () => {
+    expect((await failure(read(Buffer.alloc(2048, 'text ')))).message).toContain('not a tar file');
+  });
+
+  it('a header with a changed bit', async () => {
+    const tar = buildTar([{ path: 'a' }, { path: 'b' }]);
+    tar[512] = (tar[512] ?? 0) ^ 1;
+    expect((await failure(read(tar))).message).toContain('byte 512');
+  });
+
+  it('a member behind a single block of zeros, which other programs would not see', async () => {
+    const tar = Buffer.concat([buildTar([{ path: 'a' }], { endBlocks: 1 }), buildTar([{ path: 'hidden' }])]);
+    expect((await failure(read(tar))).message).toContain('block of zeros');
+  });
+
+  it('a size that no file can have', async () => {
+    for (const size of ['9007199254740993', '1e300', '0.5', '4e9']) {
+      const tar = buildTar([{ path: 'a', content: '12345', pax: { size } }]);
+      expect((await failure(read(tar))).code, size).toBe('ERR_SOURCE_MALFORMED');
+    }
+  });
+
+  it('a number that is out of range', async () => {
+    const tar = buildTar([{ path: 'a' }]);
+    tar.fill(0xff, 124, 136);
+    tar[124] = 0x80;
+    fixChecksum(tar);
+    expect((await failure(read(tar))).code).toBe('ERR_SOURCE_MALFORMED');
+  });
+
+  it('a sparse member, whose size is not the bytes that follow', async () => {
+    const tar = buildTar([{ path: 'a' }]);
+    tar.write('S', 156);
+    fixChecksum(tar);
+    expect(await failure(read(tar))).toMatchObject({
+      code: 'ERR_SOURCE_UNSUPPORTED',
+      hint: expect.stringContaining('--sparse'),
+    });
+  });
+
+  it('an extended header of two megabytes', async () => {
+    const error = await failure(read([{ path: 'a', pax: { comment: 'x'.repeat(2 * 1024 * 1024) } }]));
+    expect(error.code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+
+  it('a name of a thousand characters and more', async () => {
+    expect((await failure(read([{ path: 'a'.repeat(1025) }]))).code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+
+  it('more members than any archive of images has', async () => {
+    const [header] = [buildTar([{ path: 'a' }], { endBlocks: 0 })];
+    const tar = Buffer.concat([
+      ...Array.from({ length: 100_001 }, () => header ?? Buffer.alloc(0)),
+      Buffer.alloc(1024),
+    ]);
+    expect((await failure(read(tar))).code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+});
+
+it('a caller who gives up is heard between headers', async () => {
+  expect((await failure(read([{ path: 'a' }], AbortSignal.abort()))).code).toBe('ERR_ABORTED');
+});
+
+it('bodies are not read: an archive of a terabyte is indexed at once', async () => {
+  const size = 2 ** 40;
+  const head = buildTar([{ path: 'huge', pax: { size: String(size) } }], { endBlocks: 0 });
+  await writeFile(directory.join('a.tar'), head);
+  await truncate(directory.join('a.tar'), head.length + size + 1024);
+  const index = await ArchiveIndex.read(directory.join('a.tar'), 'the archive');
+  expect(index.find('huge')).toMatchObject({ offset: head.length, size });
+});
+
+function fixChecksum(block: Buffer): void {
+  block.fill(' ', 148, 156);
+  const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+}

@@ -1,0 +1,34 @@
+import { isMountedBackend } from '../backends/backend.js';
+import type { MountState, RootfsMounts } from '../layer-store/rootfs-mounts.js';
+import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+
+/** A rootfs as its users see it. */
+export interface RootfsInfo extends Omit<RootfsRecord, 'state'> {
+  /** Absolute. */
+  readonly rootfs: string;
+  /** `provisioning` while a copy is under way, or after a crash until recovery; `ready` to be used at its path; else where its mount is instead. */
+  readonly state: RootfsRecord['state'] | Exclude<MountState, 'mounted'>;
+  /** Undefined for a copy, which needs no mount. */
+  readonly mountState: MountState | undefined;
+}
+
+/** A container and where its rootfses are. */
+export interface ContainerInfo extends Omit<ContainerRecord, 'rootfses'> {
+  readonly rootfses: readonly RootfsInfo[];
+}
+
+export function containerInfo(
+  container: ContainerRecord,
+  directories: RootfsDirectories,
+  mounts: RootfsMounts,
+): ContainerInfo {
+  const rootfses = container.rootfses.map((rootfs) => rootfsInfo(rootfs, directories.rootfs(rootfs), mounts));
+  return { ...container, rootfses };
+}
+
+function rootfsInfo(record: RootfsRecord, path: string, mounts: RootfsMounts): RootfsInfo {
+  const mountState = isMountedBackend(record.backend) ? mounts.stateOf(path, record) : undefined;
+  const isUsable = mountState === undefined || mountState === 'mounted' || record.state !== 'ready';
+  return { ...record, rootfs: path, state: isUsable ? record.state : mountState, mountState };
+}

@@ -1,0 +1,376 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/backend.js';
+import type { BackendChoice, Backends } from '../backends/backends.js';
+import { crashPoint } from '../base/crash-points.js';
+import { fileError, isProvisionerError, throwIfAborted } from '../base/errors.js';
+import type { Reserve } from '../layer-store/reserve.js';
+import type { ContainerRecord, ImageRecord, MetadataManager, RootfsSummary } from '../metadata/metadata-manager.js';
+import { containerForeign } from '../metadata/record-errors.js';
+import type { StorePaths } from '../paths.js';
+import { ContainerLocks } from '../system/locks/container-locks.js';
+import type { Liveness } from '../system/locks/liveness.js';
+import { type MountNamespace, type MountPlace, mountNamespaceHere } from '../system/locks/mount-place.js';
+import { pidOf } from '../system/locks/process-identity.js';
+import type { StoreLock } from '../system/locks/store-lock.js';
+import type { ChangeOptions } from './container-options.js';
+import { layersToShow } from './empty-layer.js';
+import { layersGone, tellingLostLayers } from './lost-layers.js';
+import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
+import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
+import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
+
+export interface ContainersParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly backends: Backends;
+  readonly directories: RootfsDirectories;
+  /** Guards which directories under `layers/` may disappear; see `Provisioner`. */
+  readonly storeLock: StoreLock;
+  readonly owner: string;
+  readonly liveness: Liveness;
+  /** How long a container that another process is making is waited for. */
+  readonly makerWaits: MakerWaitOptions;
+  /** Returns when all that was written to the store's file system would survive a power cut. */
+  readonly sync: () => Promise<void>;
+  /** Given up so that a provision that fails on a full disk can be forgotten. */
+  readonly reserve: Reserve;
+}
+
+export interface MadeRootfs {
+  readonly image: ImageRecord;
+  /** Absolute. */
+  readonly rootfs: string;
+  readonly rootfsId: string;
+  readonly backend: string;
+}
+
+interface Removed {
+  /** How many rootfses were recorded until now. */
+  readonly forgotten: number;
+  /** Whether it is known that nothing is left of the container whose rootfs was the last one. */
+  readonly clearedLast: boolean;
+}
+
+const NOTHING_REMOVED: Removed = { forgotten: 0, clearedLast: false };
+
+/** How long to wait before asking again for a container that another process works on, in milliseconds. */
+const MAKER_POLL = [2, 5, 10, 20, 50] as const;
+/** How often an image is found again that a prune took between finding it and using it. */
+const FIND_ATTEMPTS = 3;
+
+/**
+ * Provisions and destroys the rootfses of containers.
+ *
+ *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
+ *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
+ *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
+ *
+ * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
+ * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
+ * recovery, or destroy, puts it right.
+ *
+ * The lock keeps the layers until the record does.
+ *
+ * A container belongs to the owner of its rootfses; one that is nested in it, to whoever made that. Whether another one may add to it is decided in the
+ * transaction that records the rootfs; whether it may be destroyed, by the records of just those rootfses that then go: a rootfs never changes its owner.
+ */
+export class Containers {
+  readonly #parts: ContainersParts;
+  readonly #locks = new ContainerLocks();
+  readonly #here: MountNamespace = mountNamespaceHere();
+  readonly #remover: RootfsRemover;
+  /** Provisions and destroys under way. */
+  #atWork = 0;
+
+  constructor(parts: ContainersParts) {
+    this.#parts = parts;
+    this.#remover = new RootfsRemover(parts.backends, parts.directories, this.#here);
+  }
+
+  /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it; it calls `beforePull` before it pulls */
+  async provision(
+    containerId: string,
+    findImage: (beforePull: () => Promise<void>) => Promise<ImageRecord>,
+    choice: BackendChoice,
+    { signal, anyOwner }: ChangeOptions,
+  ): Promise<MadeRootfs> {
+    return this.#withContainer(
+      containerId,
+      async () => {
+        const backend = this.#parts.backends.choose(choice);
+        for (let attempt = 1; ; attempt++) {
+          // Before an image is pulled for nothing. What counts is asked when the rootfs is recorded.
+          const image = await findImage(async () => {
+            if (!anyOwner) await this.#requireOwner(containerId);
+          });
+          const place = { id: randomUUID(), containerId, backend: backend.name };
+          this.#parts.directories.requireOwn(place);
+          try {
+            await (backend.mounts
+              ? this.#mount(place, image, backend, { signal, anyOwner })
+              : this.#copy(place, image, backend, { signal, anyOwner }));
+            return { image, rootfs: this.#parts.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
+          } catch (error) {
+            const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
+            if (!pruned || attempt === FIND_ATTEMPTS) throw error;
+          }
+        }
+      },
+      signal,
+    );
+  }
+
+  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_ELSEWHERE` */
+  async destroy(containerId: string, { signal, anyOwner }: ChangeOptions): Promise<boolean> {
+    return this.#withContainer(
+      containerId,
+      async () => {
+        const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
+        // When several destroy it at once, each does all of it, and one says so.
+        const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
+        const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
+        return (!isCleared && (await this.#destroyUnrecorded(containerId, signal))) || forgotten > 0;
+      },
+      signal,
+    );
+  }
+
+  /**
+   * Destroys the rootfses of a container that were seen, as far as they are recorded still; those nested in it may be another owner's, and those made since are
+   * somebody's who goes on. @returns false when there were none
+   */
+  async destroyAlone({ id, rootfses: seen }: ContainerRecord, signal: AbortSignal | undefined): Promise<boolean> {
+    return this.#withContainer(
+      id,
+      async () => {
+        this.#parts.metadata.requireInPlace();
+        const rootfses = await this.#parts.metadata.rootfsesIn(id);
+        const { owner } = this.#parts;
+        const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
+        const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
+        return (await this.#removeShared(own, signal)).forgotten > 0;
+      },
+      signal,
+    );
+  }
+
+  /**
+   * Takes rootfses apart and forgets them, in the order given. One that cannot be taken apart does not stop the others; it stays recorded. With the lock
+   * shared, so that no recovery mounts one of them again in between.
+   * @throws for the first that could not be taken apart
+   */
+  async #removeShared(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<Removed> {
+    if (rootfses.length === 0) return NOTHING_REMOVED;
+    // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
+    const removed = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
+    crashPoint('destroy.forgotten');
+    return removed;
+  }
+
+  /**
+   * Removes what a crash left half made or half destroyed; with the lock held alone, so nobody is at it.
+   * @param isHalf asked of its record as it is then @returns false when it is not half any more
+   */
+  async removeHalf(
+    { containerId, id }: RootfsSummary,
+    isHalf: (rootfs: RootfsSummary) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const { metadata, storeLock } = this.#parts;
+    const work = async () => {
+      metadata.requireInPlace();
+      const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
+      return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])).forgotten > 0;
+    };
+    return storeLock.withExclusive('recover', work, signal);
+  }
+
+  async #remove(rootfses: readonly RootfsSummary[]): Promise<Removed> {
+    const { metadata, paths } = this.#parts;
+    const gone: RootfsSummary[] = [];
+    let clearedLast = false;
+    let first: { readonly error: unknown; readonly containerId: string } | undefined;
+    for (const rootfs of rootfses) {
+      try {
+        clearedLast = await this.takeApart(rootfs);
+        gone.push(rootfs);
+      } catch (error) {
+        first ??= { error, containerId: rootfs.containerId };
+      }
+    }
+    const forgotten = await metadata.forgetRootfses(gone);
+    if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(first.containerId));
+    return { forgotten, clearedLast };
+  }
+
+  /** Where this provisioner mounts. */
+  get #place(): MountPlace {
+    return { ...this.#here, process: this.#parts.liveness.identity };
+  }
+
+  async #withContainer<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    this.#atWork++;
+    try {
+      return await this.#locks.withContainer(containerId, work, signal);
+    } finally {
+      this.#atWork--;
+    }
+  }
+
+  async #mount(
+    place: RootfsPlace,
+    image: ImageRecord,
+    backend: Backend,
+    { signal, anyOwner }: ChangeOptions,
+  ): Promise<void> {
+    const { metadata, owner, storeLock } = this.#parts;
+    const mount = this.#place;
+    await storeLock.withShared(async () => {
+      const stack = await this.#stack(image);
+      await this.#undoing({ ...place, mount }, async () => {
+        await this.#make(place, stack, backend, signal);
+        // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
+        await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id, mount });
+      });
+    }, signal);
+    crashPoint('provision.finished');
+  }
+
+  async #copy(
+    place: RootfsPlace,
+    image: ImageRecord,
+    backend: Backend,
+    { signal, anyOwner }: ChangeOptions,
+  ): Promise<void> {
+    const { metadata, owner, storeLock, liveness, sync } = this.#parts;
+    await liveness.during(async (maker) => {
+      const stack = await storeLock.withShared(async () => {
+        const layers = await this.#stack(image);
+        await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id }, maker.identity);
+        return layers;
+      }, signal);
+      crashPoint('provision.recorded');
+      await this.#undoing(place, async () => {
+        await this.#make(place, stack, backend, signal);
+        await sync();
+        crashPoint('provision.synced');
+        await metadata.finishRootfs(place);
+      });
+    });
+    crashPoint('provision.finished');
+  }
+
+  async #make(
+    place: RootfsPlace,
+    stack: readonly StackedLayer[],
+    backend: Backend,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { rootfs, scratch } = this.#parts.directories.create(place);
+    crashPoint('provision.directoriesMade');
+    const layers = layersToShow(stack, scratch);
+    const others = this.#atWork > 1;
+    const request = { layers, rootAttributes: rootAttributesOf(layers), rootfs, scratch, signal, others };
+    await tellingLostLayers(layers, () => backend.provision(request));
+    throwIfAborted(signal);
+    crashPoint('provision.made');
+  }
+
+  async #undoing(place: PlacedRootfs, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const { metadata, reserve } = this.#parts;
+      const forget = () => reserve.freeing(() => metadata.forgetRootfses([place]));
+      // Why it failed is what is told; what cannot be taken away now, the next destroy or recovery takes.
+      await this.takeApart(place)
+        .then(forget)
+        .catch(() => {});
+      throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
+    }
+  }
+
+  /** As `RootfsRemover.takeApart`. */
+  takeApart(rootfs: PlacedRootfs): Promise<boolean> {
+    return this.#remover.takeApart(rootfs, this.#atWork > 1);
+  }
+
+  /** As `RootfsRemover.possibleUse`. */
+  possibleUse(rootfs: FoundRootfs): string | undefined {
+    return this.#remover.possibleUse(rootfs);
+  }
+
+  /** The layers of an image with what the records say of them, bottom first. */
+  async #stack(image: ImageRecord): Promise<StackedLayer[]> {
+    const { metadata, paths } = this.#parts;
+    const stack = await metadata.getStack(image.id);
+    if (stack.length === image.layers.length) {
+      return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
+    }
+    throw layersGone(image.id, image.source);
+  }
+
+  /**
+   * What is on disk without a record: a provision was killed before it wrote one, or the records were lost.
+   * @returns false when there is none; directories that lead to none go all the same
+   */
+  async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const { paths, storeLock, metadata, directories } = this.#parts;
+    if (!existsSync(paths.container(containerId))) return false;
+    // Alone: what is being mounted just now has no record yet.
+    return storeLock.withExclusive(
+      'destroy',
+      async () => {
+        metadata.requireInPlace();
+        const recorded = await metadata.rootfsesIn(containerId);
+        const found = await rootfsesOnDisk(paths, containerId);
+        const unrecorded = found.rootfses.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
+        let first: { readonly error: unknown } | undefined;
+        const told = async (work: () => unknown) => {
+          try {
+            await work();
+          } catch (error) {
+            first ??= { error };
+          }
+        };
+        for (const rootfs of unrecorded) await told(() => this.takeApart(rootfs));
+        for (const hollow of found.hollow) await told(() => directories.removeHollow(hollow));
+        if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(containerId));
+        return unrecorded.length > 0;
+      },
+      signal,
+    );
+  }
+
+  async #requireOwner(containerId: string): Promise<void> {
+    const { metadata, owner } = this.#parts;
+    const recorded = await metadata.containerOwner(containerId);
+    if (recorded !== undefined && recorded !== owner) throw containerForeign(containerId, recorded);
+  }
+
+  /**
+   * What is recorded in the tree of a container, once no living process is making a part of it any more.
+   * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
+   */
+  async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsSummary[]> {
+    const { metadata, liveness, owner, makerWaits } = this.#parts;
+    // What this provisioner has under way comes before or after, by the container's own lock; what has failed is not alive any more.
+    const isBeingMade = ({ maker }: RootfsSummary) => maker !== undefined && liveness.isAlive(maker);
+    const wait = new MakerWait(containerId, makerWaits);
+    for (let attempt = 0; ; attempt++) {
+      throwIfAborted(signal);
+      const rootfses = await metadata.rootfsesIn(containerId);
+      // The container itself rather than one in it: children come first.
+      const foreign = anyOwner ? undefined : rootfses.findLast((rootfs) => rootfs.owner !== owner);
+      if (foreign !== undefined) throw containerForeign(foreign.containerId, foreign.owner);
+      const { maker } = rootfses.find(isBeingMade) ?? {};
+      if (maker === undefined) return rootfses;
+      wait.goOn(pidOf(maker));
+      await sleep(MAKER_POLL[Math.min(attempt, MAKER_POLL.length - 1)]);
+      metadata.requireInPlace();
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { existsSync } from 'node:fs';
+import { rootAttributesOf, type StackedLayer } from '../backends/backend.js';
+import type { Backends } from '../backends/backends.js';
+import { crashPoint } from '../base/crash-points.js';
+import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
+import type { StorePaths } from '../paths.js';
+import type { Liveness } from '../system/locks/liveness.js';
+import { type MountNamespace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
+import type { StoreLock } from '../system/locks/store-lock.js';
+import { isMountPoint } from '../system/syscalls/is-mount-point.js';
+import { layersToShow } from './empty-layer.js';
+import { layersGone, tellingLostLayers } from './lost-layers.js';
+import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+
+export interface RemounterParts {
+  readonly paths: StorePaths;
+  readonly metadata: MetadataManager;
+  readonly backends: Backends;
+  readonly directories: RootfsDirectories;
+  readonly storeLock: StoreLock;
+  /** Of the process in whose mount namespace they are mounted. */
+  readonly liveness: Liveness;
+}
+
+/**
+ * Mounts rootfses again after a reboot.
+ *
+ *   lock alone [ look whether it is still wanted and mounted nowhere ──► mount ] ──► record where
+ */
+export class Remounter {
+  readonly #parts: RemounterParts;
+  readonly #here: MountNamespace = mountNamespaceHere();
+
+  constructor(parts: RemounterParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. With the lock held alone, since it may have been recorded as a
+   * mount, mounted again by another recovery, or destroyed since it was looked at.
+   * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
+   *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
+   */
+  async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
+    const { backends, directories, storeLock, metadata, paths, liveness } = this.#parts;
+    if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
+    const remount = async () => {
+      const container = await metadata.getContainer(rootfs.containerId);
+      const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
+      if (recorded === undefined) return false;
+      directories.requireOwn(rootfs);
+      const target = directories.rootfs(rootfs);
+      if (!existsSync(target) || isMountPoint(target)) return false;
+      const stack: StackedLayer[] = [];
+      for (const id of rootfs.layers) {
+        const layer = await metadata.getLayer(id);
+        if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
+        stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
+      }
+      const backend = backends.named(rootfs.backend);
+      const places = { rootfs: target, scratch: directories.scratch(rootfs) };
+      const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
+      if (why !== undefined) throw mountedElsewhere(rootfs, why);
+      if (backend !== undefined) backends.requireUsable(backend.name);
+      const layers = layersToShow(stack, places.scratch);
+      const request = { layers, rootAttributes: rootAttributesOf(layers), ...places, signal };
+      await tellingLostLayers(layers, async () => backend?.restore(request));
+      return true;
+    };
+    return storeLock.withExclusive('recover', remount, signal);
+  }
+
+  /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */
+  isPlaceOutdated({ mount }: RootfsSummary): boolean {
+    return mount === undefined || whereabouts(mount, this.#here) === 'before';
+  }
+
+  /**
+   * Records that rootfses are mounted in this namespace. Many at once, since each time waits for the disk: until then others go by what the kernel says,
+   * so a crash in between breaks nothing.
+   */
+  async recordMounts(rootfses: readonly RootfsSummary[]): Promise<void> {
+    if (rootfses.length === 0) return;
+    const { metadata, liveness } = this.#parts;
+    await metadata.setRootfsMounts(rootfses, { ...this.#here, process: liveness.identity });
+    crashPoint('recover.mountsRecorded');
+  }
+}

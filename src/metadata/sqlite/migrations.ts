@@ -1,0 +1,67 @@
+import type { Database } from 'better-sqlite3';
+import { ProvisionerError } from '../../base/errors.js';
+import { APPLICATION_ID, FIRST_SCHEMA, SECOND_SCHEMA, THIRD_SCHEMA } from './schema.js';
+
+/** One step from a version of the schema to the next. */
+export interface Migration {
+  /** The version it leads to. */
+  readonly version: number;
+  readonly sql: string;
+}
+
+/** In order, without gaps. A released step never changes; each has a test that starts from the version before it. */
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, sql: FIRST_SCHEMA },
+  { version: 2, sql: SECOND_SCHEMA },
+  { version: 3, sql: THIRD_SCHEMA },
+];
+
+/**
+ * True when `migrate` has something to do. Writes nothing. Call it inside one transaction, so that it sees one state.
+ * @throws ProvisionerError `ERR_STORE_FORMAT` for a database of a newer version, or of another program
+ */
+export function needsMigration(database: Database, path: string, migrations = MIGRATIONS): boolean {
+  const newest = migrations.at(-1)?.version ?? 0;
+  const version = headerNumber(database, 'user_version');
+  if (headerNumber(database, 'application_id') !== APPLICATION_ID && !isEmpty(database)) {
+    throw new ProvisionerError('ERR_STORE_FORMAT', `${path} is a database of another program`, {
+      hint: 'choose another store with --root',
+      details: { path },
+    });
+  }
+  if (version > newest) {
+    throw new ProvisionerError(
+      'ERR_STORE_FORMAT',
+      `the records at ${path} have format version ${version}, and this release reads versions up to ${newest}`,
+      {
+        hint: 'use the release of provisioner that wrote them, or a later one',
+        details: { path, version, newest },
+      },
+    );
+  }
+  return version < newest;
+}
+
+/**
+ * Brings the database to the newest version. Call it inside one write transaction, so that a crash between two steps
+ * leaves the version before; another process may have done it meanwhile, so it looks again.
+ */
+export function migrate(database: Database, path: string, migrations = MIGRATIONS): void {
+  if (!needsMigration(database, path, migrations)) return;
+  const version = headerNumber(database, 'user_version');
+  for (const migration of migrations) {
+    if (migration.version <= version) continue;
+    database.exec(migration.sql);
+    database.pragma(`user_version = ${migration.version}`);
+  }
+  database.pragma(`application_id = ${APPLICATION_ID}`);
+}
+
+function headerNumber(database: Database, name: 'user_version' | 'application_id'): number {
+  return Number(database.pragma(name, { simple: true }));
+}
+
+/** True for a file that SQLite has just made. */
+export function isEmpty(database: Database): boolean {
+  return database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+}

@@ -1,0 +1,101 @@
+import { accessSync, chmodSync, closeSync, constants, openSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type ErrorDetails, noDescriptors, ProvisionerError, systemCode } from '../../base/errors.js';
+
+/** SQLite's extended result code as text (`SQLITE_BUSY_SNAPSHOT`); undefined for any other error. */
+function resultCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code?.startsWith('SQLITE_') ? code : undefined;
+}
+
+/**
+ * True when another process has the database for the moment: asking again can succeed. SQLITE_PROTOCOL is the same
+ * story told by the start-up of the write-ahead log.
+ */
+export function isBusy(error: unknown): boolean {
+  const code = resultCode(error);
+  return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL|READONLY_RECOVERY|READONLY_CANTLOCK)/.test(code);
+}
+
+/** Of a change to records that were opened for reading only. */
+export function recordsReadOnly(path: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_READ_ONLY', `the records at ${path} can only be read`, {
+    cause,
+    hint: 'mount the store for writing, or give its owner the right to write',
+    details: { path },
+  });
+}
+
+export function storeBusy(path: string, waited: number, cause: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_STORE_BUSY', `the records at ${path} were busy for ${Math.round(waited)} ms`, {
+    cause,
+    hint: 'another process is writing the store without a pause; try again, or look for one that is stopped',
+    details: { path, waited: Math.round(waited) },
+  });
+}
+
+/** SQLite says neither that there is no descriptor left nor that the file system has become read-only. */
+function machineCode(path: string): string | undefined {
+  try {
+    const directory = dirname(path);
+    closeSync(openSync(directory, constants.O_RDONLY));
+    accessSync(path, constants.W_OK);
+    // After an error of the disk some file systems refuse what is written, and do not say so when they are asked.
+    chmodSync(directory, statSync(directory).mode & 0o7777);
+    return undefined;
+  } catch (error) {
+    return systemCode(error);
+  }
+}
+
+function hasFreeInodes(path: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(dirname(path));
+    // File systems that have as many as they like say that they have none in all.
+    return files === 0 || ffree > 0;
+  } catch {
+    return true;
+  }
+}
+
+/** Tells what SQLite answered in this project's words. Errors of other origin come back as they are. */
+export function databaseError(error: unknown, path: string): unknown {
+  const code = resultCode(error);
+  if (code === undefined || !(error instanceof Error)) return error;
+  const details: ErrorDetails = { path, sqlite: code };
+  if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(code)) {
+    return new ProvisionerError('ERR_STORE_DAMAGED', `the records at ${path} are damaged: ${error.message}`, {
+      cause: error,
+      hint: 'move the whole store away and start with an empty one; or end all that uses it, put the file back from a backup with no -wal and -shm beside it, and run `provisioner recover`',
+      details,
+    });
+  }
+  if (/^SQLITE_(?:CANTOPEN|IOERR|READONLY)/.test(code)) {
+    const beneath = machineCode(path);
+    if (beneath === 'EROFS') return recordsReadOnly(path, error);
+    if (beneath === 'EMFILE' || beneath === 'ENFILE')
+      return noDescriptors(`open the records at ${path}`, beneath, error);
+  }
+  // The shared-memory file of the log cannot grow either when the disk is full, and has a code of its own.
+  // Without a free inode the log cannot be made, and SQLite does not say why.
+  const full = code.startsWith('SQLITE_CANTOPEN') && !hasFreeInodes(path);
+  if (full || code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
+    return new ProvisionerError('ERR_NO_SPACE', `no space left to write the records at ${path}`, {
+      cause: error,
+      hint: 'free some space, or prune images that nothing uses',
+      details,
+    });
+  }
+  if (/^SQLITE_(?:READONLY|PERM|AUTH)/.test(code)) {
+    return new ProvisionerError('ERR_PERMISSION', `not permitted to write the records at ${path}: ${error.message}`, {
+      cause: error,
+      hint: 'check who owns the store, or choose another one with --root',
+      details,
+    });
+  }
+  return new ProvisionerError('ERR_IO', `cannot use the records at ${path}: ${error.message}`, {
+    cause: error,
+    hint: code.startsWith('SQLITE_CANTOPEN') ? 'check that its directory exists and may be written' : 'check the disk',
+    details,
+  });
+}

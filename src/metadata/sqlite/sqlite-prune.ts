@@ -1,0 +1,113 @@
+import type { ImageId, LayerId } from '../../image/digest.js';
+import type { ProcessIdentity } from '../../system/locks/process-identity.js';
+import type { Removal, Removed } from '../metadata-manager.js';
+import { removalOutdated } from '../record-errors.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** What prune and recovery take out of the records. Each function runs inside a transaction of its caller. */
+
+interface DoomedImage {
+  readonly key: number;
+  readonly stack: number;
+}
+
+/** An image that is as it was looked at. */
+export const UNCHANGED_IMAGE = `
+  SELECT key, stack FROM image
+  WHERE id = ? AND pinned = 0 AND last_used_at = ?
+    AND (SELECT json_group_array(name ORDER BY name) FROM image_name WHERE image_name.image = image.key) = ?`;
+
+export const DELETE_UNUSED_LAYER = `
+  DELETE FROM layer WHERE id = @id
+    AND NOT EXISTS (SELECT 1 FROM stack_layer WHERE stack_layer.layer = layer.key)
+    AND NOT EXISTS (SELECT 1 FROM lease_layer WHERE lease_layer.layer = @id)`;
+
+export function removeUnused(
+  db: SqliteConnection,
+  removal: Removal,
+  process: ProcessIdentity,
+  exactly: boolean,
+): Removed {
+  const images: ImageId[] = [];
+  // Once for all of them: an index would cost each provision and destroy more than this costs a prune.
+  const used = removal.images.length === 0 ? new Set() : new Set(usedImages(db));
+  for (const { id, names, lastUsedAt } of removal.images) {
+    const image = used.has(id)
+      ? undefined
+      : db
+          .statement<[ImageId, number, string], DoomedImage>(UNCHANGED_IMAGE)
+          .get(id, lastUsedAt, JSON.stringify(names));
+    if (image === undefined) {
+      if (exactly) throw removalOutdated(`image ${id} is in use, has changed, or is gone`, id);
+      continue;
+    }
+    deleteImage(db, image);
+    images.push(id);
+  }
+  const layers: LayerId[] = [];
+  const claim = claimStatement(db);
+  for (const id of removal.layers) {
+    const deleted = db.statement<[{ id: LayerId }]>(DELETE_UNUSED_LAYER).run({ id });
+    if (deleted.changes === 0) {
+      if (exactly) throw removalOutdated(`layer ${id} is needed now, or is gone`, id);
+      continue;
+    }
+    claim.run(id, process);
+    layers.push(id);
+  }
+  return { images, layers };
+}
+
+/** Those that rootfses name, be it an earlier record of the image that they were made of. */
+function usedImages(db: SqliteConnection): ImageId[] {
+  return db
+    .statement<[], { image: ImageId }>('SELECT DISTINCT image FROM rootfs')
+    .all()
+    .map(({ image }) => image);
+}
+
+function claimStatement(db: SqliteConnection) {
+  return db.statement<[LayerId, ProcessIdentity]>(
+    'INSERT INTO layer_claim (layer, process) VALUES (?, ?) ON CONFLICT (layer) DO UPDATE SET process = excluded.process',
+  );
+}
+
+/** With its stack, unless a rootfs still stands on that. */
+function deleteImage(db: SqliteConnection, { key, stack }: DoomedImage): void {
+  db.statement<[number]>('DELETE FROM image WHERE key = ?').run(key);
+  db.statement<[{ stack: number }]>(
+    `DELETE FROM stack WHERE key = @stack AND NOT EXISTS (SELECT 1 FROM rootfs WHERE stack = @stack)
+       AND NOT EXISTS (SELECT 1 FROM image WHERE stack = @stack)`,
+  ).run({ stack });
+}
+
+/** @returns how many; there are no more when it is less than `limit` */
+export function dropSomeUnusedStacks(db: SqliteConnection, limit: number): number {
+  return db
+    .statement<[number]>(
+      `DELETE FROM stack WHERE key IN (
+         SELECT key FROM stack WHERE NOT EXISTS (SELECT 1 FROM image WHERE image.stack = stack.key)
+           AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.stack = stack.key) LIMIT ?)`,
+    )
+    .run(limit).changes;
+}
+
+export function forgetLayers(db: SqliteConnection, layers: readonly LayerId[]): ImageId[] {
+  const images: ImageId[] = [];
+  for (const id of layers) {
+    const needing = db
+      .statement<[LayerId], DoomedImage & { id: ImageId }>(
+        `SELECT DISTINCT image.key, image.stack, image.id FROM image JOIN stack_layer ON stack_layer.stack = image.stack
+         WHERE stack_layer.layer = (SELECT key FROM layer WHERE id = ?) ORDER BY image.id`,
+      )
+      .all(id);
+    for (const image of needing) {
+      deleteImage(db, image);
+      images.push(image.id);
+    }
+    // A rootfs that stands on it keeps a stack without that layer: what it shows is as broken as before, and destroying it stays possible.
+    db.statement<[LayerId]>('DELETE FROM stack_layer WHERE layer = (SELECT key FROM layer WHERE id = ?)').run(id);
+    db.statement<[LayerId]>('DELETE FROM layer WHERE id = ?').run(id);
+  }
+  return images;
+}

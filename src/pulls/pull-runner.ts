@@ -1,0 +1,271 @@
+import { setMaxListeners } from 'node:events';
+import { statfs } from 'node:fs/promises';
+import type { PullLimits } from '../base/config.js';
+import { crashPoint } from '../base/crash-points.js';
+import { firstLine, isProvisionerError } from '../base/errors.js';
+import { formatPlatform, type Platform } from '../image/platform.js';
+import { parseReference } from '../image/reference.js';
+import { completeStack } from '../layer-store/image-stack.js';
+import { LayerStore, type LayerStoreParts, type PullContext } from '../layer-store/layer-store.js';
+import { retireAbandoned } from '../layer-store/reconcile-staging.js';
+import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { PullResult } from '../metadata/pull-records.js';
+import type { Offer, OfferedImage } from '../sources/puller.js';
+import type { Liveness } from '../system/locks/liveness.js';
+import { orAborted } from '../system/locks/or-aborted.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import { admit } from './admission.js';
+import { failureOf } from './cool-down.js';
+import { namingOf } from './foreign-images.js';
+import { PullTracker } from './pull-tracker.js';
+import type { Registries } from './registries.js';
+
+export interface ImageStoreParts extends LayerStoreParts {
+  readonly registries: Registries;
+  readonly limits: PullLimits;
+  /** Milliseconds for which a failed pull is not repeated unless forced. */
+  readonly coolDown: number;
+}
+
+interface RunningPull extends PullContext {
+  readonly tracker: PullTracker;
+}
+
+export interface RunContext {
+  /** Announced. */
+  readonly pullId: string;
+  readonly signal: AbortSignal | undefined;
+  /** Its life, which ends with it. */
+  readonly liveness: Liveness;
+  /** The names that the image is to be given, when the source calls it `ofSource`. */
+  readonly given: (ofSource: readonly string[]) => readonly string[];
+}
+
+export interface RunOptions {
+  readonly platform: Platform;
+  readonly maxImageBytes?: number | undefined;
+}
+
+/** What became of one image. */
+export interface RunImage extends ImageRecord {
+  /** Names that this run gave it. */
+  readonly given: readonly string[];
+  readonly ofSource: readonly string[];
+}
+
+/**
+ * Runs one announced pull, and leaves its outcome in the records:
+ *
+ *   staging of the dead ──► open the source ──► for each image: lease its layers ──► admit ──► layers ──► seams ──► image and names
+ *
+ * Whatever comes of it, nothing is left in staging and no lease stays open. A pull that has failed keeps both while it unpacks a layer that another pull waits for; its caller is told at once.
+ */
+export class PullRunner {
+  readonly #parts: ImageStoreParts;
+  readonly #layers: LayerStore;
+  /** Pulls that have failed and go on for others. */
+  readonly #goingOn = new Set<Promise<void>>();
+  /** Pulls that have something in staging. */
+  readonly #staging = new Set<string>();
+
+  constructor(parts: ImageStoreParts) {
+    this.#parts = parts;
+    this.#layers = new LayerStore(parts);
+  }
+
+  /** @param open reads what the source offers @throws what it throws, and what `unpackLayer` and `admit` throw */
+  async run(
+    { pullId, signal, given, liveness }: RunContext,
+    source: string,
+    options: RunOptions,
+    open: (staging: string, signal: AbortSignal) => Promise<Offer>,
+  ): Promise<RunImage[]> {
+    const { paths, events, metadata } = this.#parts;
+    const started = performance.now();
+    let current: OfferedImage['id'] | undefined;
+    const tracker = new PullTracker({
+      pullId,
+      emit: (progress) => events.emit('layerProgress', progress),
+      save: async (layers) => {
+        if (current !== undefined) await metadata.reportPull(pullId, { image: current, layers });
+      },
+    });
+    const pull: RunningPull = { pullId, liveness, tracker, ...pullSignal(signal), atWork: new Set() };
+    let offer: Offer | undefined;
+    let ending: Ending | undefined;
+    try {
+      crashPoint('pull.leased');
+      this.#staging.add(pullId);
+      // Before something is taken for dead that others may have, in records of which this process knows nothing.
+      this.#parts.metadata.requireInPlace();
+      await this.#takeAbandoned(pullId);
+      offer = await open(paths.pullStaging(pullId), pull.signal);
+      const images: RunImage[] = [];
+      for (const image of offer.images) {
+        current = image.id;
+        const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
+        events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
+        images.push(await this.#storeImage(image, source, options, pull, given));
+        const milliseconds = performance.now() - started;
+        events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
+      }
+      const [first] = images;
+      if (first !== undefined) ending = { result: { kind: 'stored', image: first.id, names: first.ofSource } };
+      return images;
+    } catch (error) {
+      const failure = signal?.aborted ? undefined : failureOf(error);
+      if (failure !== undefined) ending = { result: { kind: 'failed', failure }, at: Date.now() };
+      events.emit('pullFailed', { pullId, source, error });
+      throw error;
+    } finally {
+      const ended = this.#end(pull, offer, ending);
+      if (pull.atWork.size === 0) await ended;
+      else this.#goOn(ended);
+    }
+  }
+
+  /** Resolves when no pull that has failed goes on for others. */
+  async idle(): Promise<void> {
+    while (this.#goingOn.size > 0) await Promise.all(this.#goingOn);
+  }
+
+  async #storeImage(
+    image: OfferedImage,
+    source: string,
+    { platform, maxImageBytes }: RunOptions,
+    pull: RunningPull,
+    given: RunContext['given'],
+  ): Promise<RunImage> {
+    const { metadata, limits, paths, sweeper } = this.#parts;
+    const layers = image.layers.map((layer) => layer.diffId);
+    pull.tracker.begin(image.layers);
+    // Before it is asked which of them are stored: those that are must stay until the image names them.
+    await metadata.leaseLayers(pull.pullId, layers);
+    const missing = await metadata.missingLayers(layers);
+    const own = { ...limits, maxImageBytes: maxImageBytes ?? limits.maxImageBytes };
+    const look = async () => {
+      const { bavail, bsize } = await statfs(paths.staging);
+      admit(image, { missing, free: bavail * bsize }, own);
+    };
+    try {
+      await look();
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_NO_SPACE')) throw error;
+      // What dead pulls left may be what fills the disk, and is on its way out.
+      await orAborted(sweeper.idle(), pull.signal);
+      await look();
+    }
+    await this.#layers.ensure(image.layers, pull);
+    const stack = await completeStack(layers, this.#layers, this.#parts, pull);
+    crashPoint('pull.stackCompleted');
+    const ofSource = this.#trueNames(image, pull.pullId);
+    const names = given(ofSource);
+    const record = await metadata.putImage(
+      {
+        id: image.id,
+        mediaType: image.mediaType,
+        manifest: image.manifest,
+        configDigest: image.configDigest,
+        config: image.config,
+        platform: formatPlatform(image.platform),
+        layers: stack,
+        source,
+      },
+      names,
+      image.chosenFrom && { index: image.chosenFrom, platform: formatPlatform(platform) },
+      namingOf({ platform: formatPlatform(image.platform) }),
+    );
+    crashPoint('pull.imageRecorded');
+    return { ...record, given: names.filter((name) => record.names.includes(name)), ofSource };
+  }
+
+  /** Gives back what dead pulls have left. A pull does not fail for what it cannot. */
+  async #takeAbandoned(pullId: string): Promise<void> {
+    const told = (left: string, reason: string) =>
+      this.#parts.events.emit('warning', {
+        code: 'STAGING_LEFT',
+        message: `${left} of a pull that died cannot be taken away: ${reason}`,
+        details: { pull: pullId },
+      });
+    try {
+      const { failed } = await retireAbandoned({ ...this.#parts, syscalls: loadSyscalls }, this.#staging);
+      for (const { path, message } of failed) told(path, message);
+    } catch (error) {
+      told('what is left', firstLine(error));
+    }
+  }
+
+  /** Without those that state another digest than the image or its index has, which anybody can write into a layout or an archive. */
+  #trueNames({ id, chosenFrom, names }: OfferedImage, pullId: string): string[] {
+    return names.filter((name) => {
+      const { digest } = parseReference(name);
+      if (digest === undefined || digest === id || digest === chosenFrom) return true;
+      this.#parts.events.emit('warning', {
+        code: 'NAME_NOT_GIVEN',
+        message: `the image ${id} is not given the name ${name} that its source has for it: it has another digest`,
+        details: { pull: pullId, image: id, name },
+      });
+      return false;
+    });
+  }
+
+  #goOn(ended: Promise<void>): void {
+    this.#goingOn.add(ended);
+    void ended.then(() => this.#goingOn.delete(ended));
+  }
+
+  /** Takes everything away. What goes wrong with that is told as a warning: it makes no failure of a success, and is not the reason of a failure. */
+  async #end({ pullId, tracker, atWork, liveness }: RunningPull, offer: Offer | undefined, ending: Ending | undefined) {
+    await this.#warning(pullId, () => tracker.close());
+    await Promise.allSettled(atWork);
+    await this.#warning(pullId, async () => offer?.close());
+    await this.#warning(pullId, () => this.#unstage(pullId, ending));
+    // What it could not give back counts for nothing from here on.
+    liveness.close();
+  }
+
+  async #warning(pullId: string, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      this.#parts.events.emit('warning', {
+        code: 'PULL_NOT_CLEARED',
+        message: `pull ${pullId} has ended and left something behind, which the next pull, prune or recovery takes away: ${firstLine(error)}`,
+        details: { pull: pullId, ...(isProvisionerError(error) ? { reason: error.code } : {}) },
+      });
+    }
+  }
+
+  /** On a full disk the records can be written when what was staged is gone. */
+  async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
+    const { paths, sweeper, metadata, reserve } = this.#parts;
+    sweeper.retire(paths.pullStaging(pullId), 'staging');
+    this.#staging.delete(pullId);
+    crashPoint('pull.unstaged');
+    const finish = () =>
+      reserve.freeing(() =>
+        ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at),
+      );
+    try {
+      await finish();
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_NO_SPACE')) throw error;
+      await sweeper.idle();
+      await finish();
+    }
+  }
+}
+
+/** What a pull came to; and when, if that was before its end. */
+interface Ending {
+  readonly result: PullResult;
+  readonly at?: number;
+}
+
+/** A signal of the pull's own, which may have a listener for each layer; Node would warn the embedder about the eleventh. */
+function pullSignal(caller: AbortSignal | undefined): Pick<PullContext, 'signal' | 'giveUp'> {
+  const own = new AbortController();
+  const signal = AbortSignal.any(caller === undefined ? [own.signal] : [caller, own.signal]);
+  setMaxListeners(0, signal);
+  return { signal, giveUp: (reason) => own.abort(reason) };
+}

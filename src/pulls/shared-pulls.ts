@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import type { ProvisionerEmitter } from '../events.js';
+import type { ImageId } from '../image/digest.js';
+import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
+import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
+import type { Liveness } from '../system/locks/liveness.js';
+import { pidOf } from '../system/locks/process-identity.js';
+import { SingleFlight } from '../system/locks/single-flight.js';
+import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
+import { giveNames } from './foreign-images.js';
+import { PullTracker } from './pull-tracker.js';
+
+export interface SharedPullsParts {
+  readonly metadata: MetadataManager;
+  readonly events: ProvisionerEmitter;
+  readonly liveness: Liveness;
+  /** Milliseconds for which a failure holds back those who do not insist. */
+  readonly coolDown: number;
+}
+
+/** One caller. */
+export interface PullCaller {
+  /** Names to give the image. Default: those that the source itself gives it. */
+  readonly names: readonly string[] | undefined;
+  /** Pull even when that has just failed. */
+  readonly force: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A pull that came to its end. */
+export interface LandedPull {
+  readonly image: ImageId;
+  /** As the source calls it. */
+  readonly names: readonly string[];
+}
+
+/** Runs a pull that has been announced, and leaves its outcome in the records. `given` says which names its callers want by now; `liveness` is its life, which ends with it. */
+export type RunPull = (
+  pullId: string,
+  signal: AbortSignal,
+  given: (ofSource: readonly string[]) => readonly string[],
+  liveness: Liveness,
+) => Promise<LandedPull>;
+
+/** Between two looks at what another process pulls, in milliseconds. */
+const POLL = [10, 20, 50, 100] as const;
+/** How often an image is pulled again that a prune took before this caller had named it. */
+const ATTEMPTS = 3;
+
+/**
+ * One pull for all who ask for the same: in this process they share a flight, across processes they find each other's pulls in the records. It is
+ * cancelled when its last caller has given up; a caller that gives up is free at once.
+ *
+ * Whoever waited for another process's pull uses what that stored. When it died or was given up, one of those who wait takes its place; when it
+ * failed, they fail with it: that is as fresh as a failure of their own would be.
+ */
+export class SharedPulls {
+  readonly #parts: SharedPullsParts;
+  readonly #flights = new SingleFlight<LandedPull>();
+  /** Who waits for each flight. */
+  readonly #callers = new Map<string, Set<PullCaller>>();
+
+  constructor(parts: SharedPullsParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws what `run` throws, or what it threw in another process; a failure that was not long ago unless the caller insists */
+  async get(
+    key: PullKey,
+    caller: PullCaller,
+    run: RunPull,
+  ): Promise<ImageRecord & { readonly given: readonly string[] }> {
+    throwIfAborted(caller.signal);
+    if (!caller.force) await this.#requireCooledDown(key);
+    const flight = JSON.stringify([key.source, key.platform, key.terms]);
+    for (let attempt = 1; ; attempt++) {
+      const landed = await this.#fly(flight, key, caller, run);
+      const given = caller.names ?? landed.names;
+      const record = await this.#named(landed.image, given);
+      if (record !== undefined) return { ...record, given: given.filter((name) => record.names.includes(name)) };
+      if (attempt === ATTEMPTS) {
+        throw new ProvisionerError(
+          'ERR_IMAGE_NOT_FOUND',
+          `the image ${landed.image} was removed right after its pull`,
+          {
+            hint: 'another process prunes; exclude the image there, or pin it',
+            details: { image: landed.image, source: key.source },
+          },
+        );
+      }
+    }
+  }
+
+  async #fly(flight: string, key: PullKey, caller: PullCaller, run: RunPull): Promise<LandedPull> {
+    const callers = this.#callers.get(flight) ?? new Set();
+    this.#callers.set(flight, callers.add(caller));
+    const given = (ofSource: readonly string[]) => [...new Set([...callers].flatMap((one) => one.names ?? ofSource))];
+    const work = (signal: AbortSignal) => this.#land(key, (pullId, own) => run(pullId, signal, given, own), signal);
+    try {
+      return await this.#flights.run(flight, work, caller.signal);
+    } finally {
+      callers.delete(caller);
+      if (callers.size === 0 && this.#callers.get(flight) === callers) this.#callers.delete(flight);
+    }
+  }
+
+  async #land(
+    key: PullKey,
+    run: (pullId: string, liveness: Liveness) => Promise<LandedPull>,
+    signal: AbortSignal,
+  ): Promise<LandedPull> {
+    const { metadata, liveness } = this.#parts;
+    const asked = Date.now();
+    for (;;) {
+      throwIfAborted(signal);
+      const pull = randomUUID();
+      const own = liveness.another();
+      const announced = await announcing(own, () =>
+        metadata.announcePull({ ...key, pull, process: own.identity }, liveness.isAlive),
+      );
+      if (announced.state === 'announced') {
+        return run(pull, own);
+      }
+      const outcome = await this.#outcomeOf(announced.pull, asked, signal);
+      if (outcome?.result.kind === 'stored') return outcome.result;
+      const failed = outcome && failedPull(outcome);
+      if (failed !== undefined && isSharedFailure(failed.failure)) throw repeatedFailure(failed);
+    }
+  }
+
+  /** @returns undefined for a pull that was given up, or whose process has died */
+  async #outcomeOf(other: PullRecord, asked: number, signal: AbortSignal): Promise<PullOutcome | undefined> {
+    const { metadata, events, liveness } = this.#parts;
+    const { pull: pullId, source, since } = other;
+    events.emit('pullWaiting', { pullId, source, pid: pidOf(other.process), since });
+    const tracker = new PullTracker({ pullId, emit: (progress) => events.emit('layerProgress', progress) });
+    let image: ImageId | undefined;
+    try {
+      for (let attempt = 0; ; attempt++) {
+        await sleep(POLL[Math.min(attempt, POLL.length - 1)], undefined, { signal }).catch(() =>
+          throwIfAborted(signal),
+        );
+        const { running, outcomes } = await metadata.findPulls(other);
+        const now = running.find((pull) => pull.pull === pullId);
+        if (now === undefined || !liveness.isAlive(now.process)) {
+          const isOurs = (one: PullOutcome) => one.terms === other.terms && isAnswer(one, pullId, asked, Date.now());
+          return outcomes.find(isOurs);
+        }
+        if (now.image !== image) {
+          image = now.image;
+          tracker.begin(now.layers.map(({ layer, total }) => ({ diffId: layer, size: total })));
+        }
+        follow(tracker, now);
+      }
+    } finally {
+      await tracker.close();
+    }
+  }
+
+  /** @returns undefined when the image is gone again */
+  async #named(id: ImageId, names: readonly string[]): Promise<ImageRecord | undefined> {
+    const { metadata } = this.#parts;
+    const record = await metadata.getImage(id);
+    try {
+      return record && (await giveNames(this.#parts, record, names));
+    } catch (error) {
+      if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
+      throw error;
+    }
+  }
+
+  async #requireCooledDown(key: PullKey): Promise<void> {
+    const { metadata, coolDown, liveness } = this.#parts;
+    const { running, outcomes } = await metadata.findPulls(key);
+    const same = (one: PullKey) => one.terms === key.terms;
+    if (running.some((pull) => same(pull) && liveness.isAlive(pull.process))) return;
+    const outcome = outcomes.find(same);
+    const failed = outcome && failedPull(outcome);
+    if (failed === undefined) return;
+    const now = Date.now();
+    const again = retryAt(failed, now, coolDown);
+    if (now < again) throw repeatedFailure(failed, again);
+  }
+}
+
+/**
+ * A failure that was known before this caller asked is none of its own, though the pull may have gone on for others since. One that is still to come was
+ * stamped before the clock was set back, and is none of its own either.
+ */
+function isAnswer({ pull, result, finishedAt }: PullOutcome, awaited: string, asked: number, now: number): boolean {
+  return (finishedAt > asked && finishedAt <= now) || (pull === awaited && result.kind === 'stored');
+}
+
+/** Another process's progress, as this one sees it. What has not changed is left to the tracker's own clock. */
+function follow(tracker: PullTracker, { layers }: PullRecord): void {
+  for (const { layer, phase, bytes } of layers) {
+    const over = phase === 'done' || phase === 'stored';
+    tracker.updateIfChanged(layer, over || phase === 'waiting' ? phase : 'shared', bytes);
+  }
+}
+
+/** A life for a pull, which goes on when that is announced; whoever runs the pull ends it. */
+export async function announcing(own: Liveness, announce: () => Promise<PullAnnouncement>): Promise<PullAnnouncement> {
+  try {
+    const announced = await announce();
+    if (announced.state !== 'announced') own.close();
+    return announced;
+  } catch (error) {
+    own.close();
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+import * as v from 'valibot';
+import { checkDocument, describeFault, objectOf, recordOf } from '../../base/check-document.js';
+import type { Credentials } from '../endpoint.js';
+import { badSetting } from '../registry-errors.js';
+
+const text = v.optional(v.string());
+const entrySchema = objectOf({
+  auth: text,
+  username: text,
+  password: text,
+  identitytoken: text,
+  registrytoken: text,
+});
+
+const fileSchema = objectOf({
+  auths: v.nullish(recordOf(v.nullable(entrySchema))),
+  credHelpers: v.nullish(recordOf(v.string())),
+  credsStore: v.nullish(v.string()),
+});
+
+/** What a `config.json` of Docker or an `auth.json` of podman says. @see docker login, "Credential stores"; containers-auth.json(5) */
+export type AuthFile = v.InferOutput<typeof fileSchema>;
+
+/** What Docker Hub is called in such files, by whom ever wrote them. */
+const DOCKER_HUB = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
+const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
+
+/** @throws ProvisionerError `ERR_REGISTRY_CONFIG`; the message quotes nothing of the file */
+export function parseAuthFile(text: string, path: string): AuthFile {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    // The parser's error quotes the text, and with it a password: it is left out even as a cause.
+    throw malformed(path, 'it is not JSON');
+  }
+  const checked = checkDocument(fileSchema, document);
+  if (checked.sound) return checked.value;
+  throw malformed(path, describeFault(checked.faults[0]));
+}
+
+/** The helper for a registry, as the part of its program's name after `docker-credential-`. */
+export function helperFor(file: AuthFile, registry: string): string | undefined {
+  const names = namesOf(registry);
+  const own = Object.entries(file.credHelpers ?? {}).find(([key]) => names.includes(hostOfKey(key)));
+  return own?.[1] || file.credsStore || undefined;
+}
+
+/** What a helper is asked for. */
+export function helperKey(registry: string): string {
+  return DOCKER_HUB.includes(registry) ? DOCKER_HUB_KEY : registry;
+}
+
+/**
+ * The credentials that stand in the file itself: those for the longest part of `registry/repository` win, as podman has it.
+ * @throws ProvisionerError `ERR_REGISTRY_CONFIG`
+ */
+export function storedCredentials(
+  file: AuthFile,
+  registry: string,
+  repository: string,
+  path: string,
+): Credentials | undefined {
+  const auths = Object.entries(file.auths ?? {});
+  const parts = repository.split('/');
+  for (let length = parts.length; length > 0; length--) {
+    const below = parts.slice(0, length).join('/');
+    const wanted = namesOf(registry).map((name) => `${name}/${below}`);
+    const found = auths.find(([key]) => wanted.includes(key));
+    const credentials = found?.[1] && credentialsOf(found[1], path);
+    if (credentials) return credentials;
+  }
+  const names = namesOf(registry);
+  for (const [key, entry] of auths) {
+    // A key with a path speaks of a part of the registry only; `https://HOST/v1/` is an old way to write the whole of it.
+    if (!names.includes(hostOfKey(key)) || entry === null) continue;
+    const credentials = credentialsOf(entry, path);
+    if (credentials !== undefined) return credentials;
+  }
+  return undefined;
+}
+
+function namesOf(registry: string): readonly string[] {
+  return DOCKER_HUB.includes(registry) ? DOCKER_HUB : [registry];
+}
+
+function hostOfKey(key: string): string {
+  return key.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '');
+}
+
+function credentialsOf(entry: v.InferOutput<typeof entrySchema>, path: string): Credentials | undefined {
+  if (entry.registrytoken) return { kind: 'bearer', token: entry.registrytoken };
+  if (entry.identitytoken) return { kind: 'identity-token', token: entry.identitytoken };
+  if (entry.auth) {
+    // Docker pads what it encodes with NULs.
+    const text = Buffer.from(entry.auth, 'base64').toString('utf8').replace(/\0+$/, '');
+    const colon = text.indexOf(':');
+    if (colon < 1) throw malformed(path, 'an auth is not the base64 of NAME:PASSWORD');
+    return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
+  }
+  if (!entry.username || entry.password === undefined) return undefined;
+  return { kind: 'password', username: entry.username, password: entry.password };
+}
+
+function malformed(path: string, problem: string) {
+  return badSetting(`${path} is malformed: ${problem}`, 'log in again with `docker login` or `skopeo login`', { path });
+}

@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { type DiffId, type Digest, type ImageId, isDigest } from '../../image/digest.js';
+import { configPlatform } from '../../image/image-config.js';
+import { type DockerSaveEntry, parseDockerSave, parseImageConfig } from '../../image/manifest.js';
+import { OCI_CONFIG, OCI_LAYER_TAR, OCI_MANIFEST } from '../../image/media-types.js';
+import { type Platform, platformFit } from '../../image/platform.js';
+import { matchByName, type NamedEntry, namesOf, offeredNames } from '../image-names.js';
+import { OfferBudget } from '../offer-budget.js';
+import type { Offer, OfferedImage, OfferedLayer, Puller, PullOptions } from '../puller.js';
+import { imageNotOffered, malformedSource, platformNotOffered, severalImages } from '../source-errors.js';
+import { Archive } from './archive.js';
+import type { ArchivePullerOptions } from './oci-archive.js';
+
+/**
+ * Images in an archive of `docker save`, and of the tools that write the same:
+ *
+ *   manifest.json             [{ Config, RepoTags, Layers }], one element for each image
+ *   <hex>.json                a config; `blobs/sha256/<hex>` since Docker 25
+ *   <any>/layer.tar           a layer; `blobs/sha256/<hex>` since Docker 25
+ *
+ * Such an archive has no manifests, and an image's id is the digest of one: we write it, always the same bytes for the same
+ * archive. It names each layer by its diff ID, the only digest that is known before the layer is read, and by its stored size.
+ * So the id differs from the one that the image has in a registry, whose manifest names compressed layers: those cannot be made
+ * again from here. The layers themselves are shared all the same, because what names a stored layer is its diff ID.
+ * @see Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format"
+ */
+export class DockerArchivePuller implements Puller {
+  readonly #file: string;
+  readonly #options: ArchivePullerOptions;
+
+  constructor(file: string, options: ArchivePullerOptions) {
+    this.#file = file;
+    this.#options = options;
+  }
+
+  open(options: PullOptions): Promise<Offer> {
+    const spool = { ...this.#options, signal: options.signal };
+    return Archive.offer({ kind: 'file', path: this.#file }, spool, (archive) =>
+      offerDockerArchive(archive, 'one', options),
+    );
+  }
+}
+
+interface SavedImage extends NamedEntry {
+  readonly entry: DockerSaveEntry;
+  /** In `manifest.json`, from 0. */
+  readonly position: number;
+}
+
+/** @param wanted `one` picks by `options.reference`, or takes the only one; `all` takes every image for the platform */
+export async function offerDockerArchive(
+  archive: Archive,
+  wanted: 'one' | 'all',
+  options: PullOptions,
+): Promise<OfferedImage[]> {
+  const saved = (await readSaved(archive)).map((entry, position) => ({ entry, position, ...namesOf(entry.RepoTags) }));
+  const images = new Map<ImageId, OfferedImage>();
+  const labels = new Map<ImageId, string>();
+  const offered: Platform[] = [];
+  const budget = new OfferBudget(archive.label);
+  for (const choice of choose(archive, saved, options.reference)) {
+    throwIfAborted(options.signal);
+    const image = await offerSaved(archive, choice);
+    budget.add(image);
+    offered.push(image.platform);
+    if (platformFit(options.platform, image.platform) === 0) continue;
+    // One image may stand here twice, under different names.
+    const names = new Set([...(images.get(image.id)?.names ?? []), ...image.names]);
+    images.set(image.id, { ...image, names: [...names] });
+    labels.set(image.id, image.names[0] ?? `@${choice.position}`);
+  }
+  if (images.size === 0) throw platformNotOffered(archive.label, options.platform, offered);
+  if (wanted === 'one' && images.size > 1) throw severalImages(archive.label, [...labels.values()]);
+  return [...images.values()];
+}
+
+/** What `manifest.json` says of each image. */
+export async function readSaved(archive: Archive): Promise<DockerSaveEntry[]> {
+  if (archive.has('manifest.json')) {
+    const entries = parseDockerSave(await archive.readDocument('manifest.json'), `manifest.json of ${archive.label}`);
+    if (entries.length === 0) throw malformedSource(archive.label, 'manifest.json names no image');
+    return entries;
+  }
+  if (archive.has('repositories')) {
+    throw new ProvisionerError('ERR_SOURCE_UNSUPPORTED', `${archive.label} was saved by a Docker older than 1.10`, {
+      hint: 'load and save it again with a current Docker',
+    });
+  }
+  const hint = 'it is an archive of an OCI layout; write oci-archive:FILE';
+  throw malformedSource(archive.label, 'manifest.json is missing', archive.has('oci-layout') ? { hint } : {});
+}
+
+function choose(archive: Archive, saved: readonly SavedImage[], reference: string | undefined): readonly SavedImage[] {
+  if (reference === undefined) return saved;
+  const digest = reference.slice(reference.lastIndexOf('@') + 1);
+  // Docker calls the config's digest the image id; it shows in the config's name.
+  const matches = isDigest(digest)
+    ? saved.filter(({ entry }) => claimedDigest(entry.Config) === digest)
+    : matchByName(saved, reference);
+  if (matches.length === 0) throw imageNotOffered(archive.label, reference, offeredNames(saved));
+  return matches;
+}
+
+async function offerSaved(archive: Archive, { entry, names }: SavedImage): Promise<OfferedImage> {
+  const configText = await archive.readDocument(entry.Config);
+  const configDigest = sha256(configText);
+  const claimed = claimedDigest(entry.Config);
+  if (claimed !== undefined && claimed !== configDigest) {
+    throw new ProvisionerError(
+      'ERR_DIGEST_MISMATCH',
+      `the config ${entry.Config} of ${archive.label} has the digest ${configDigest}`,
+      {
+        hint: 'the archive is damaged, or was edited; make it again',
+        details: { expected: claimed, found: configDigest },
+      },
+    );
+  }
+  const config = parseImageConfig(configText, entry.Layers.length, `the config ${configDigest} of ${archive.label}`);
+  const layers = entry.Layers.map((name, position): OfferedLayer => {
+    const location = archive.find(name);
+    // Stored as a plain tar or compressed, and nothing says which: the diff ID alone is known.
+    return { diffId: config.diffIds[position] as DiffId, digest: undefined, size: location.size, location };
+  });
+  const manifest = writeManifest(configDigest, Buffer.byteLength(configText), layers);
+  return {
+    id: sha256(manifest) as ImageId,
+    mediaType: OCI_MANIFEST,
+    manifest,
+    configDigest,
+    config: configText,
+    platform: configPlatform(config),
+    layers,
+    names,
+  };
+}
+
+/** Deterministic: the order of the keys is the order written here. */
+function writeManifest(configDigest: Digest, configSize: number, layers: readonly OfferedLayer[]): string {
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: { mediaType: OCI_CONFIG, digest: configDigest, size: configSize },
+    layers: layers.map(({ diffId, size }) => ({ mediaType: OCI_LAYER_TAR, digest: diffId, size })),
+  });
+}
+
+/** The digest that a config's name states: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`. Some tools state none. */
+export function claimedDigest(name: string): Digest | undefined {
+  const hex = /(?:^|\/|sha256:)([0-9a-f]{64})(?:\.json)?$/.exec(name)?.[1];
+  return hex === undefined ? undefined : (`sha256:${hex}` as Digest);
+}
+
+function sha256(text: string): Digest {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}` as Digest;
+}

@@ -1,0 +1,146 @@
+import { throwIfAborted } from '../base/errors.js';
+import type { DiffId, Digest } from '../image/digest.js';
+import {
+  checkDocumentSize,
+  type Descriptor,
+  DOCUMENT_LIMIT,
+  parseImageConfig,
+  parseManifest,
+} from '../image/manifest.js';
+import { mediaKind, OCI_INDEX, OCI_MANIFEST } from '../image/media-types.js';
+import { platformFit } from '../image/platform.js';
+import { DEFAULT_TAG, formatReference, type Reference } from '../image/reference.js';
+import type { Repository, ResolvedTag } from '../registry/repository.js';
+import { type BlobAccess, decodeText } from './blob-access.js';
+import { ManifestChooser } from './choose-manifest.js';
+import { offerImage } from './offer-image.js';
+import type { BlobLocation, Offer, OfferedImage, Puller, PullOptions, StoredImage } from './puller.js';
+
+/** Documents kept for being read twice: an index, and the manifest and the config of what is chosen from it. */
+const KEPT_DOCUMENTS = 4;
+/** A document whose size nobody has stated. */
+const UNKNOWN_SIZE = -1;
+/** Docker's retired manifest says so in its own text only. */
+const SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
+
+/**
+ * One image of a registry. Where its tag points is asked anew each time, by one small request; everything else is named by a digest, and what the
+ * store has of it is not asked for again.
+ * @see OCI distribution-spec, "Pull"
+ */
+export class RegistryPuller implements Puller {
+  readonly #reference: Reference;
+  readonly #openRepository: (signal: AbortSignal | undefined) => Promise<Repository>;
+
+  constructor(reference: Reference, openRepository: (signal: AbortSignal | undefined) => Promise<Repository>) {
+    this.#reference = reference;
+    this.#openRepository = openRepository;
+  }
+
+  async open(options: PullOptions): Promise<Offer> {
+    throwIfAborted(options.signal);
+    const repository = await this.#openRepository(options.signal);
+    return { images: [await this.#offer(repository, options)], close: async () => undefined };
+  }
+
+  async #offer(repository: Repository, { platform, stored }: PullOptions): Promise<OfferedImage> {
+    const name = formatReference(this.#reference);
+    const root = await this.#resolve(repository, name);
+    const found = await stored?.(root.digest);
+    if (found !== undefined && platformFit(platform, found.platform) > 0) {
+      const image = offerStored(found, repository, [name]);
+      return found.id === root.digest ? image : { ...image, chosenFrom: root.digest };
+    }
+
+    const blobs = new RegistryBlobs(`the image ${name}`, repository);
+    const descriptor = await blobs.describe(root);
+    const chooser = new ManifestChooser(blobs, platform);
+    const [candidate] = chooser.best(await chooser.survey([descriptor]));
+    const isIndex = candidate.descriptor.digest !== root.digest;
+    const known = isIndex ? await stored?.(candidate.descriptor.digest as Digest) : undefined;
+    const image =
+      known === undefined
+        ? await offerImage(blobs, candidate, [name])
+        : offerStored({ ...known, platform: candidate.platform ?? known.platform }, repository, [name]);
+    return isIndex ? { ...image, chosenFrom: root.digest } : image;
+  }
+
+  async #resolve(repository: Repository, name: string): Promise<ResolvedTag> {
+    const { tag = DEFAULT_TAG, digest } = this.#reference;
+    if (digest !== undefined) return { digest, mediaType: '', size: UNKNOWN_SIZE };
+    return repository.resolve(tag, DOCUMENT_LIMIT, `the image ${name}`);
+  }
+}
+
+/** An image whose documents are here: not even its layers are asked for, unless one of them has gone. */
+function offerStored(stored: StoredImage, repository: Repository, names: readonly string[]): OfferedImage {
+  const manifest = parseManifest(stored.manifest, `the manifest ${stored.id}`);
+  const config = parseImageConfig(stored.config, manifest.layers.length, `the config ${stored.configDigest}`);
+  const layers = manifest.layers.map(({ digest, size }, position) => ({
+    diffId: config.diffIds[position] as DiffId,
+    digest,
+    size,
+    location: repository.blob(digest, size),
+  }));
+  return { ...stored, layers, names };
+}
+
+class RegistryBlobs implements BlobAccess {
+  readonly label: string;
+  readonly #repository: Repository;
+  readonly #kept = new Map<Digest, string>();
+
+  constructor(label: string, repository: Repository) {
+    this.label = label;
+    this.#repository = repository;
+  }
+
+  /** Makes a descriptor of what a tag or a digest names. A document without a stated type is read to see what it is. */
+  async describe({ digest, mediaType, size, bytes }: ResolvedTag): Promise<Descriptor> {
+    const subject = `the manifest ${digest}`;
+    if (bytes !== undefined) this.#keep(digest, decodeText(bytes, subject));
+    if (size !== UNKNOWN_SIZE && mediaKind(mediaType) !== undefined) return { digest, mediaType, size };
+    const text = await this.#read(digest, UNKNOWN_SIZE, 'manifest', subject);
+    return { digest, mediaType: documentType(text), size: Buffer.byteLength(text) };
+  }
+
+  async readDocument({ digest, mediaType, size }: Descriptor, role: string): Promise<string> {
+    const subject = `${role} ${digest}`;
+    checkDocumentSize(size, subject);
+    const kind = mediaKind(mediaType);
+    return this.#read(digest, size, kind === 'manifest' || kind === 'index' ? 'manifest' : 'blob', subject);
+  }
+
+  async locateLayer({ digest, size }: Descriptor): Promise<BlobLocation> {
+    return this.#repository.blob(digest, size);
+  }
+
+  async #read(digest: Digest, size: number, kind: 'manifest' | 'blob', subject: string): Promise<string> {
+    const kept = this.#kept.get(digest);
+    // A descriptor that states another size than the document has is found out like any other.
+    if (kept !== undefined && (size < 0 || Buffer.byteLength(kept) === size)) return kept;
+    const bytes = await this.#repository.read({ digest, size, kind, subject }, DOCUMENT_LIMIT);
+    const text = decodeText(bytes, subject);
+    this.#keep(digest, text);
+    return text;
+  }
+
+  #keep(digest: Digest, text: string): void {
+    this.#kept.set(digest, text);
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size > KEPT_DOCUMENTS && oldest !== undefined) this.#kept.delete(oldest);
+  }
+}
+
+/** What a document says of itself. One that makes no sense passes for a manifest: whoever reads it as one says what is wrong. */
+function documentType(text: string): string {
+  let document: { schemaVersion?: unknown; mediaType?: unknown; manifests?: unknown };
+  try {
+    document = Object(JSON.parse(text));
+  } catch {
+    return OCI_MANIFEST;
+  }
+  if (document.schemaVersion === 1) return SCHEMA1;
+  if (typeof document.mediaType === 'string') return document.mediaType;
+  return document.manifests === undefined ? OCI_MANIFEST : OCI_INDEX;
+}

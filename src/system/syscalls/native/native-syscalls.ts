@@ -1,0 +1,143 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { constants as os } from 'node:os';
+import { type BytePath, cPath, toBytePath } from '../byte-path.js';
+import type { LockFile, LockFileOptions } from '../lock-file.js';
+import { isOverlayInUse } from '../overlay-in-use.js';
+import {
+  type DeviceNumber,
+  type FileTime,
+  type FileTree,
+  type MountState,
+  makeDevice,
+  type OverlayMount,
+  type Syscalls,
+} from '../syscalls.js';
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  check,
+  close,
+  lastErrno,
+  lastError,
+  lgetxattr,
+  llistxattr,
+  lsetxattr,
+  mknodat,
+  openWithoutSymlinks,
+  syncfs,
+  utimensat,
+} from './libc.js';
+import { renameat2 } from './libc-trees.js';
+import { mountBindReadOnly } from './mounts/bind-mount.js';
+import { detachMount, detachMountAside, detachMountInside, leaveMounts } from './mounts/native-detach.js';
+import { mountState } from './mounts/native-mount-state.js';
+import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
+import { NativeFileTree } from './native-file-tree.js';
+import { NativeLockFile } from './native-lock-file.js';
+import { timespecs } from './timespecs.js';
+
+/** @see rename(2) */
+const RENAME_EXCHANGE = 2;
+/** The kernel's limits for a list of names and for a value. @see xattr(7) */
+const XATTR_LIST_MAX = 65536;
+const XATTR_SIZE_MAX = 65536;
+
+/** Linux, through koffi. */
+export class NativeSyscalls implements Syscalls {
+  readonly kind = 'native';
+  readonly #names = Buffer.alloc(XATTR_LIST_MAX);
+  readonly #value = Buffer.alloc(XATTR_SIZE_MAX);
+
+  openTree(directory: string): FileTree {
+    return new NativeFileTree(directory);
+  }
+
+  mountOverlay(overlay: OverlayMount): void {
+    mountOverlay(overlay);
+  }
+
+  mountOverlayAside(overlay: OverlayMount): Promise<void> {
+    return mountOverlayAside(overlay);
+  }
+
+  isOverlayInUse(directories: Omit<OverlayMount, 'lower' | 'target'>): boolean | undefined {
+    return isOverlayInUse(directories);
+  }
+
+  mountBindReadOnly(source: string, target: string): void {
+    mountBindReadOnly(source, target);
+  }
+
+  detachMount(target: string): boolean {
+    return detachMount(target);
+  }
+
+  detachMountAside(target: string): Promise<boolean> {
+    return detachMountAside(target);
+  }
+
+  detachMountInside(directory: string, path: BytePath, id: number): Promise<boolean> {
+    return detachMountInside(directory, path, id);
+  }
+
+  mountState(path: string): MountState {
+    return mountState(path);
+  }
+
+  leaveMounts(): void {
+    leaveMounts();
+  }
+
+  exchange(one: string, other: string): void {
+    check(renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE), 'renameat2', toBytePath(one));
+  }
+
+  listXattrs(path: BytePath): string[] {
+    const length = check(llistxattr(cPath(path), this.#names, XATTR_LIST_MAX), 'listxattr', path);
+    return length === 0 ? [] : this.#names.toString('latin1', 0, length - 1).split('\0');
+  }
+
+  getXattr(path: BytePath, name: string): Buffer | undefined {
+    const length = lgetxattr(cPath(path), cPath(name), this.#value, XATTR_SIZE_MAX);
+    if (length >= 0) return Buffer.from(this.#value.subarray(0, length));
+    const number = lastErrno();
+    if (number === os.errno.ENODATA || number === os.errno.ENOTSUP || number === os.errno.EINVAL) return undefined;
+    throw lastError('getxattr', path);
+  }
+
+  setXattr(path: BytePath, name: string, value: Uint8Array): void {
+    check(lsetxattr(cPath(path), cPath(name), value, value.length, 0), 'setxattr', path);
+  }
+
+  setTimes(path: BytePath, accessed: FileTime, modified: FileTime): void {
+    const times = timespecs(accessed, modified);
+    check(utimensat(AT_FDCWD, cPath(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+  }
+
+  makeNode(path: BytePath, mode: number, device: DeviceNumber): void {
+    check(mknodat(AT_FDCWD, cPath(path), mode, makeDevice(device)), 'mknod', path);
+  }
+
+  isPlainPath(path: string): boolean | undefined {
+    const descriptor = openWithoutSymlinks(path);
+    if (descriptor >= 0) {
+      close(descriptor);
+      return true;
+    }
+    const number = lastErrno();
+    return number === os.errno.ENOSYS || number === os.errno.EPERM ? undefined : false;
+  }
+
+  openLockFile(path: string, options: LockFileOptions = {}): LockFile {
+    return new NativeLockFile(path, options);
+  }
+
+  syncFileSystem(path: string): void {
+    const descriptor = openSync(path, constants.O_RDONLY);
+    try {
+      check(syncfs(descriptor), 'syncfs', toBytePath(path));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}
