@@ -12,7 +12,7 @@ export async function run(options) {
   const source = layout === '' ? await makeLayout(scratch, shape) : resolve(layout);
   const provisioner = await Provisioner.open({ root: join(scratch, 'store') });
   try {
-    const { bytes, layers } = await provisioner.pull(`oci:${source}`, { name: 'bench' });
+    const { bytes, layers } = await provisioner.images.pull(`oci:${source}`, { name: 'bench' });
     const { rootfs } = await provisioner.provision('original', 'bench', { backend: 'copy' });
     console.log(
       `${describeMachine()}\n${source}: ${layers.length} layers with seams, ${(bytes / 1e6).toFixed(0)} MB unpacked\n`,

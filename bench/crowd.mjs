@@ -44,7 +44,7 @@ export async function run(options) {
 
 async function fill(root, image) {
   const provisioner = await Provisioner.open({ root });
-  await provisioner.pull(image, { name: 'bench' });
+  await provisioner.images.pull(image, { name: 'bench' });
   await provisioner.close();
 }
 

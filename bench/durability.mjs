@@ -43,7 +43,7 @@ async function measure(directory, image, rounds, pairs) {
         root: join(directory, `${round}-${kind}`),
         unsafeNoSync: kind === 'unsafe',
       });
-      await take('pull', kind, () => provisioner.pull(image, { name: 'bench' }));
+      await take('pull', kind, () => provisioner.images.pull(image, { name: 'bench' }));
       stores.push({ kind, provisioner });
     }
     for (let n = 0; n < pairs / rounds; n++) {

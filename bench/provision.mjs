@@ -11,7 +11,7 @@ export async function run(options) {
   const { image, count, backend } = parseOptions(options, { image: `oci:${FIXTURE}`, count: '3000', backend: 'auto' });
   const provisioner = await Provisioner.open({ root: scratchDirectory('provision'), backend });
   try {
-    const { id, layers } = await provisioner.pull(image, { name: 'bench' });
+    const { id, layers } = await provisioner.images.pull(image, { name: 'bench' });
     console.log(`${describeMachine()}\n${id.slice(0, 19)}, ${layers.length} layers with seams\n`);
     await measure(provisioner, WARM_UP, 1);
     const rows = [];

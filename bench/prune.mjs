@@ -29,7 +29,7 @@ async function measure(root, image) {
   await makeStore(root, { images: IMAGES, ownLayers: LAYERS, files: 20 });
   const provisioner = await Provisioner.open({ root });
   try {
-    await provisioner.pull(image, { name: 'bench' });
+    await provisioner.images.pull(image, { name: 'bench' });
     const provisions = new Provisions(provisioner);
     await provisions.during(new Promise((resolve) => setTimeout(resolve, 1000)));
     const idle = provisions.take();
@@ -37,7 +37,7 @@ async function measure(root, image) {
     const pruned = provisioner.pruneImages(['bench', ...kept]);
     await provisions.during(pruned);
     const inPrune = provisions.take();
-    await provisions.during(provisioner.swept());
+    await provisions.during(provisioner.store.swept());
     const inSweep = provisions.take();
     const { layers, lockHeld } = await pruned;
     const gone = layers.filter(({ reasons }) => reasons.length === 0).length;

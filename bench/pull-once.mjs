@@ -4,6 +4,6 @@ import { peakMemory } from './measure.mjs';
 
 const [source, root] = process.argv.slice(2);
 const provisioner = await Provisioner.open({ root });
-await provisioner.pull(source, { name: 'bench' });
+await provisioner.images.pull(source, { name: 'bench' });
 console.log(peakMemory());
 await provisioner.close();

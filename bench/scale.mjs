@@ -27,15 +27,15 @@ export async function run(options) {
 async function readAndChangeNothing(root, figures) {
   await figures.of('open', async () => (await Provisioner.open({ root })).close());
   const provisioner = await Provisioner.open({ root });
-  await figures.of('images', () => provisioner.images());
-  await figures.of('containers', () => provisioner.containers());
-  await figures.of('info', () => provisioner.info());
-  await figures.of('why IMAGE', () => provisioner.why('image-0'));
-  const { layers } = await provisioner.image('image-0');
-  await figures.of('why LAYER', () => provisioner.why(layers[0]));
+  await figures.of('images', () => provisioner.images.list());
+  await figures.of('containers', () => provisioner.containers.list());
+  await figures.of('info', () => provisioner.store.info());
+  await figures.of('why IMAGE', () => provisioner.store.why('image-0'));
+  const { layers } = await provisioner.images.get('image-0');
+  await figures.of('why LAYER', () => provisioner.store.why(layers[0]));
   await figures.of('provision', () => provisioner.provision('bench', 'image-0', { backend: 'copy' }));
   await figures.of('destroy', () => provisioner.destroy('bench'));
-  await figures.of('df', () => provisioner.diskUsage());
+  await figures.of('df', () => provisioner.store.usage());
   await figures.of('recover', () => provisioner.recover());
   await figures.of('prune, dry run', () => provisioner.pruneImages([], { dryRun: true }));
   await figures.of('prune, dry run, by size', () => provisioner.pruneImages([], { dryRun: true, keepBytes: 1e6 }));
@@ -46,7 +46,7 @@ async function readAndChangeNothing(root, figures) {
 
 async function check(root, figures) {
   const provisioner = await Provisioner.open({ root });
-  await figures.of('check', () => provisioner.check());
+  await figures.of('check', () => provisioner.store.check());
   await provisioner.close();
 }
 
@@ -57,10 +57,12 @@ async function remove(root, figures) {
   const { plan } = await provisioner.pruneImages([], { dryRun: true });
   const images = plan.images.slice(0, plan.images.length / 2);
   const goes = new Set(images.map(({ id }) => id));
-  const layersOfThem = (await provisioner.images()).filter(({ id }) => goes.has(id)).flatMap(({ layers }) => layers);
+  const layersOfThem = (await provisioner.images.list())
+    .filter(({ id }) => goes.has(id))
+    .flatMap(({ layers }) => layers);
   const gone = new Set(layersOfThem);
   const half = { ...plan, images, layers: plan.layers.filter(({ id }) => gone.has(id)) };
-  const applied = await figures.of('apply a plan', () => provisioner.applyPrunePlan(half));
+  const applied = await figures.of('apply a plan', () => provisioner.store.applyPlan(half));
   figures.addLock(applied, half.layers.length);
   const pruned = await figures.of('prune', () => provisioner.pruneImages());
   figures.addLock(pruned, plan.layers.length - half.layers.length);

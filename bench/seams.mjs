@@ -2,11 +2,11 @@
 // once more. Goal: at most 1 s of processor time for 8000. Half as many are told too: what is in proportion takes half the time.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEFAULT_UNPACK_LIMITS } from '../dist/config.js';
-import { makeSeam } from '../dist/seams/make-seam.js';
-import { loadSyscalls } from '../dist/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../dist/syscalls/load-tree-calls.js';
-import { unpackLayer } from '../dist/unpack/unpack-layer.js';
+import { DEFAULT_UNPACK_LIMITS } from '../build/base/config.js';
+import { makeSeam } from '../build/seams/make-seam.js';
+import { loadSyscalls } from '../build/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../build/system/syscalls/load-tree-calls.js';
+import { unpackLayer } from '../build/unpack/unpack-layer.js';
 import { buildLayer } from '../fixtures/image-builder.mjs';
 import { describeMachine, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
 

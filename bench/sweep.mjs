@@ -50,7 +50,7 @@ export async function run(options) {
 async function unpacked(source, root) {
   const provisioner = await Provisioner.open({ root });
   try {
-    await provisioner.pull(`oci:${source}`, { name: 'bench' });
+    await provisioner.images.pull(`oci:${source}`, { name: 'bench' });
     const { rootfs } = await provisioner.provision('tree', 'bench', { backend: 'copy' });
     return { layers: join(root, 'layers'), rootfs };
   } finally {

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeContents } from '../dist/contents/write-contents.js';
+import { writeContents } from '../build/files/contents/write-contents.js';
+import { SqliteMetadataManager } from '../build/metadata/sqlite/sqlite-metadata-manager.js';
+import { StorePaths } from '../build/paths.js';
+import { loadSyscalls } from '../build/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../build/system/syscalls/load-tree-calls.js';
 import { Provisioner } from '../dist/index.js';
-import { SqliteMetadataManager } from '../dist/metadata/sqlite-metadata-manager.js';
-import { StorePaths } from '../dist/paths.js';
-import { loadSyscalls } from '../dist/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../dist/syscalls/load-tree-calls.js';
 
 const digest = (text) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 

@@ -3,10 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSyscalls } from '../dist/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../dist/syscalls/load-tree-calls.js';
-import { measureTree } from '../dist/tree/measure-tree.js';
-import { removeTree } from '../dist/tree/remove-tree.js';
+import { measureTree } from '../build/files/tree/measure-tree.js';
+import { removeTree } from '../build/files/tree/removal/remove-tree.js';
+import { loadSyscalls } from '../build/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../build/system/syscalls/load-tree-calls.js';
 import { describeMachine, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
 
 export async function run(options) {

@@ -24,7 +24,7 @@ async function main() {
     try {
       await showMainJob(provisioner);
     } finally {
-      for (const { id } of await provisioner.containers()) await provisioner.destroy(id);
+      for (const { id } of await provisioner.containers.list()) await provisioner.destroy(id);
       await provisioner.close();
     }
   } finally {
@@ -45,7 +45,7 @@ What next
 /** @param {Provisioner} provisioner */
 async function showMainJob(provisioner) {
   title(`A store in ${provisioner.root}`);
-  const { backends } = await provisioner.info();
+  const { backends } = await provisioner.store.info();
   for (const { name, usable, reason, chosen } of backends) {
     say(`${name}: ${usable ? 'works' : 'does not work'} (${reason})${chosen ? ' ◄ used here' : ''}`);
   }
@@ -95,7 +95,7 @@ async function showMainJob(provisioner) {
       () => `${id} is gone`,
     );
   expect(
-    (await provisioner.containers()).length === 0 && mountsBelow(provisioner.root).length === 0,
+    (await provisioner.containers.list()).length === 0 && mountsBelow(provisioner.root).length === 0,
     'no container and no mount is left',
   );
   expect(
@@ -111,7 +111,7 @@ async function pull(provisioner, version) {
   provisioner.events.on('layerProgress', count);
   const source = `oci:${join(repository, 'fixtures', `app-${version}`)}`;
   await timed(
-    () => provisioner.pull(source, { name: `app:${version}` }),
+    () => provisioner.images.pull(source, { name: `app:${version}` }),
     () => {
       const stored = [...phases.values()].filter((phase) => phase === 'stored').length;
       const unpacked = [...phases.values()].filter((phase) => phase === 'done').length;

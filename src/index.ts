@@ -2,6 +2,7 @@
 
 export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
+export type { Get, Service } from './base/assembly.js';
 export type { PullLimits, UnpackLimits } from './base/config.js';
 export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
 export type { FailedEntry } from './base/failed-entry.js';
@@ -18,6 +19,8 @@ export type { MountState } from './layer-store/rootfs-mounts.js';
 export type { ParkedEntry } from './layer-store/sweeper.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
+export type { ContainerCalls } from './provisioner/container-calls.js';
+export type { ImageCalls } from './provisioner/image-calls.js';
 export type {
   ApplyPlanOptions,
   CheckOptions,
@@ -32,6 +35,7 @@ export type {
   PullPolicy,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
+export type { StoreCalls } from './provisioner/store-calls.js';
 export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
 export type { KeepReason } from './prune/keepers.js';

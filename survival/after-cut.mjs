@@ -26,7 +26,7 @@ try {
   for (const [owner, knownContainerIds] of known) {
     const provisioner = await Provisioner.open({ root, owner, workers: 1 });
     const { untrusted, foreign } = await provisioner.recover({ knownContainerIds });
-    await provisioner.swept();
+    await provisioner.store.swept();
     await provisioner.close();
     problems.push(...untrusted.map(({ containerId, reason }) => `${containerId}: ${reason}`), ...foreign);
   }

@@ -134,7 +134,7 @@ export async function recoverAll(crew, { root, ledger }, random) {
     const provisioner = await Provisioner.open({ root, owner, workers: 1 });
     try {
       const { untrusted, foreign } = await provisioner.recover({ knownContainerIds: ledger.known(owner) });
-      await provisioner.swept();
+      await provisioner.store.swept();
       return [...untrusted.map(({ containerId, reason }) => `${containerId}: ${reason}`), ...foreign];
     } finally {
       await provisioner.close();

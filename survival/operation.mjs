@@ -6,12 +6,13 @@
  * on the way.
  */
 import { Provisioner } from '#src/index.js';
+import { callMethod } from './call-method.mjs';
 
 const [root = '', owner = '', calls = '[]'] = process.argv.slice(2);
 const provisioner = await Provisioner.open({ root, owner, workers: 2 });
 const results = [];
 for (const [method, ...args] of JSON.parse(calls)) {
-  results.push((await /** @type {any} */ (provisioner)[method](...args)) ?? null);
+  results.push((await callMethod(provisioner, method, args)) ?? null);
 }
 await provisioner.close();
 console.log(JSON.stringify(results));

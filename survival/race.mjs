@@ -66,7 +66,7 @@ export async function race({
     problems.push(...(await Promise.all(workers.map((worker) => worker.stop()))).flat());
     // What those that left their sweep to others left.
     const provisioner = await Provisioner.open({ root });
-    await provisioner.swept();
+    await provisioner.store.swept();
     await provisioner.close();
     if (problems.length === 0) problems.push(...look(workers, ledger, root, crew));
     const { summary, longestPrune } = ledger;

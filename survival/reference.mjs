@@ -49,7 +49,7 @@ async function cleanPull(directory, images, backend) {
   const provisioner = await Provisioner.open({ root });
   try {
     for (const { name, source } of Object.values(images)) {
-      await provisioner.pull(source, { name });
+      await provisioner.images.pull(source, { name });
       const { rootfs, image } = await provisioner.provision('reference', name, { backend });
       reference.images.set(name, { id: image.id, stack: image.layers, rootfs: readTree(rootfs) });
       await provisioner.destroy('reference');

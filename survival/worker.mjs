@@ -87,10 +87,10 @@ async function answer({ order, known }) {
     await attempt('recover', { known }, () => provisioner.recover({ knownContainerIds: known ?? [] }));
   if (order === 'pause') {
     while (active > 0) await sleep(2);
-    await provisioner.swept();
+    await provisioner.store.swept();
     // What belongs to this process must be as it was made, whatever the others did meanwhile.
     for (const id of containers.keys()) look(id);
-    await provisioner.swept();
+    await provisioner.store.swept();
   }
   process.send?.({ done: order, containers: [...containers.keys()] });
 }
@@ -133,7 +133,7 @@ async function step(random) {
 /** @param {Random} random */
 async function mountOrDestroy(random) {
   if (!safe.has(KEPT)) {
-    await attempt('pull', { image: KEPT }, () => provisioner.pull(images[KEPT]?.source ?? '', { name: KEPT }));
+    await attempt('pull', { image: KEPT }, () => provisioner.images.pull(images[KEPT]?.source ?? '', { name: KEPT }));
     safe.add(KEPT);
   }
   if (containers.size > random.below(20)) return destroy(random);
@@ -172,12 +172,14 @@ function cause(error) {
 /** @param {Random} random */
 async function pull(random) {
   const image = random.pick([KEPT, PINNED, ...LOOSE]);
-  const pulled = await attempt('pull', { image }, () => provisioner.pull(images[image]?.source ?? '', { name: image }));
+  const pulled = await attempt('pull', { image }, () =>
+    provisioner.images.pull(images[image]?.source ?? '', { name: image }),
+  );
   if (pulled === undefined) return;
   if (pulled.id !== reference.get(image)?.id) fault(`the pull of ${image} reported ${JSON.stringify(pulled.id)}`);
   if (image === KEPT) safe.add(image);
   if (image !== PINNED) return;
-  const pinned = await attempt('pin', { image }, () => provisioner.setPinned(image, true), isGone);
+  const pinned = await attempt('pin', { image }, () => provisioner.images.pin(image), isGone);
   if (pinned !== undefined) safe.add(image);
 }
 
@@ -280,7 +282,7 @@ async function tag() {
   const tagged = await attempt(
     'tag',
     { name: text },
-    () => provisioner.tag(KEPT, text),
+    () => provisioner.images.tag(KEPT, text),
     (code) => isGone(code) && !safe.has(KEPT),
   );
   if (tagged !== undefined) tags.push(text);
@@ -290,6 +292,6 @@ async function tag() {
 async function untag(random) {
   const [text] = tags.splice(random.below(tags.length), 1);
   if (text === undefined) return;
-  const removed = await attempt('rmi', { name: text }, () => provisioner.removeNames(text));
+  const removed = await attempt('rmi', { name: text }, () => provisioner.images.remove(text));
   if (removed?.length !== 1) fault(`the rmi of ${text} removed ${removed}`);
 }

@@ -15,16 +15,22 @@ const image = buildImage([
 describe('the check of a store', () => {
   it('finds nothing in a healthy one, tells its progress, and adds up its disk use', async () => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(image), { name: 'app' });
+    await p.images.pull(await layoutOf(image), { name: 'app' });
     await p.provision('job', 'app', { backend: 'copy' });
-    await p.swept();
+    await p.store.swept();
     const progress: string[] = [];
     p.events.on('checkProgress', ({ done, total }) => progress.push(`${done}/${total}`));
     for (const full of [false, true]) {
-      expect(await p.check({ full })).toMatchObject({ findings: [], sound: true, layers: 2, images: 1, containers: 1 });
+      expect(await p.store.check({ full })).toMatchObject({
+        findings: [],
+        sound: true,
+        layers: 2,
+        images: 1,
+        containers: 1,
+      });
     }
     expect(progress).toEqual(['1/2', '2/2', '1/2', '2/2']);
-    const usage = await p.diskUsage();
+    const usage = await p.store.usage();
     expect(usage.layers).toMatchObject({ count: 2, unused: { count: 0 } });
     expect(usage.unaccounted).toEqual({ count: 0, bytes: 0 });
   });
@@ -32,13 +38,13 @@ describe('the check of a store', () => {
   it('finds the damaged one among more layers than a thread is asked for together, and tells of each', async () => {
     const many = Array.from({ length: 150 }, (_, n) => buildLayer([{ path: `file-${n}`, content: String(n) }]));
     const p = await openMemoryStore();
-    const { layers } = await p.pull(await layoutOf(buildImage(many)), { name: 'app' });
+    const { layers } = await p.images.pull(await layoutOf(buildImage(many)), { name: 'app' });
     const damaged = [layers[0], layers[77], layers[149]] as string[];
     for (const id of damaged) writeFileSync(join(p.root, 'layers', id.slice('sha256:'.length), 'rootfs/more'), '');
     const told: string[] = [];
     p.events.on('checkProgress', ({ layer }) => told.push(layer));
     for (const full of [false, true]) {
-      const { findings } = await p.check({ full });
+      const { findings } = await p.store.check({ full });
       expect(findings.map(({ code, subject }) => `${code} ${subject}`).sort()).toEqual(
         damaged.map((id) => `LAYER_DAMAGED ${id}`).sort(),
       );
@@ -48,17 +54,17 @@ describe('the check of a store', () => {
 
   it('heals what is damaged and what is missing, from the source', async () => {
     const p = await openMemoryStore();
-    const { layers } = await p.pull(await layoutOf(image), { name: 'app' });
+    const { layers } = await p.images.pull(await layoutOf(image), { name: 'app' });
     const directories = layers.map((id) => join(p.root, 'layers', id.slice('sha256:'.length)));
     appendFileSync(join(directories[0] as string, 'rootfs/a'), '!');
     rmSync(directories[1] as string, { recursive: true });
-    expect((await p.check()).sound).toBe(false);
-    await p.swept();
-    const healed = await p.check({ repair: true });
+    expect((await p.store.check()).sound).toBe(false);
+    await p.store.swept();
+    const healed = await p.store.check({ repair: true });
     expect(healed.sound).toBe(true);
     expect(healed.findings.map(({ outcome }) => outcome?.state)).toEqual(['healed', 'healed']);
     expect(readFileSync(join(directories[0] as string, 'rootfs/a'), 'utf8')).toBe('one');
-    expect((await p.check({ full: true })).findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
+    expect((await p.store.check({ full: true })).findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
     await p.close();
     expect(readdirSync(join(p.root, 'staging'))).toEqual([]);
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);

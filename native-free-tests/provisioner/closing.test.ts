@@ -4,6 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Provisioner, type ProvisionerError } from '#src/index.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
+import { ContainerCalls } from '#src/provisioner/container-calls.js';
+import { ImageCalls } from '#src/provisioner/image-calls.js';
+import { StoreCalls } from '#src/provisioner/store-calls.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 import { buildImage, buildLayer, writeDockerArchive } from '../helpers/image-builder.js';
@@ -19,34 +22,36 @@ interface Prepared {
   readonly archive: string;
 }
 
-/** Every public method but `close`, each with arguments that it succeeds with. */
+/** Every public method but `close` and `use`, each with arguments that it succeeds with. */
 const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> = {
-  pull: ({ p, source }) => p.pull(source, { name: 'other' }),
-  availability: ({ p, source }) => p.availability(source),
-  request: ({ p, source }) => p.request(source),
-  pulls: ({ p }) => p.pulls(),
-  load: ({ p, archive }) => p.load(archive),
-  images: ({ p }) => p.images(),
-  image: ({ p }) => p.image('app'),
-  tag: ({ p }) => p.tag('app', 'second'),
-  removeNames: ({ p }) => p.removeNames('app'),
+  'images.pull': ({ p, source }) => p.images.pull(source, { name: 'other' }),
+  'images.availability': ({ p, source }) => p.images.availability(source),
+  'images.request': ({ p, source }) => p.images.request(source),
+  'images.pulls': ({ p }) => p.images.pulls(),
+  'images.load': ({ p, archive }) => p.images.load(archive),
+  'images.list': ({ p }) => p.images.list(),
+  'images.get': ({ p }) => p.images.get('app'),
+  'images.tag': ({ p }) => p.images.tag('app', 'second'),
+  'images.remove': ({ p }) => p.images.remove('app'),
   provision: ({ p }) => p.provision('new', 'app'),
   destroy: ({ p }) => p.destroy('old'),
-  setPinned: ({ p }) => p.setPinned('app', true),
+  'images.pin': ({ p }) => p.images.pin('app'),
+  'images.unpin': ({ p }) => p.images.unpin('app'),
   pruneImages: ({ p }) => p.pruneImages([], { dryRun: true }),
-  applyPrunePlan: ({ p }) => p.applyPrunePlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }),
-  swept: ({ p }) => p.swept(),
-  why: ({ p }) => p.why('app'),
+  'store.applyPlan': ({ p }) => p.store.applyPlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }),
+  'store.swept': ({ p }) => p.store.swept(),
+  'store.why': ({ p }) => p.store.why('app'),
   recover: ({ p }) => p.recover(),
-  containers: ({ p }) => p.containers(),
-  check: ({ p }) => p.check(),
-  diskUsage: ({ p }) => p.diskUsage(),
-  info: ({ p }) => p.info(),
+  'containers.list': ({ p }) => p.containers.list(),
+  'containers.get': ({ p }) => p.containers.get('old'),
+  'store.check': ({ p }) => p.store.check(),
+  'store.usage': ({ p }) => p.store.usage(),
+  'store.info': ({ p }) => p.store.info(),
 };
 
 async function prepare(): Promise<Prepared> {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(app), { name: 'app' });
+  await p.images.pull(await layoutOf(app), { name: 'app' });
   await p.provision('old', 'app');
   mkdirSync(join(p.root, 'gc/left.1'));
   const archive = join(temporaryDirectory(), 'archive.tar');
@@ -71,8 +76,15 @@ afterEach(() => vi.restoreAllMocks());
 
 describe('a provisioner', () => {
   it('has no public method that these tests do not know', () => {
-    const methods = Object.getOwnPropertyNames(Provisioner.prototype).filter((name) => name !== 'constructor');
-    expect(methods.sort()).toEqual([...Object.keys(CALLS), 'close'].sort());
+    const methodsOf = ({ prototype }: { readonly prototype: object }, noun = '') =>
+      Object.getOwnPropertyNames(prototype).flatMap((name) => (name === 'constructor' ? [] : [`${noun}${name}`]));
+    const methods = [
+      ...methodsOf(Provisioner),
+      ...methodsOf(ImageCalls, 'images.'),
+      ...methodsOf(ContainerCalls, 'containers.'),
+      ...methodsOf(StoreCalls, 'store.'),
+    ];
+    expect(methods.sort()).toEqual([...Object.keys(CALLS), 'close', 'use'].sort());
   });
 
   it.each(Object.entries(CALLS))('waits in close for a call of %s that came before it', async (_, call) => {
@@ -90,8 +102,8 @@ describe('a provisioner', () => {
     const registry = await serveImages({ app });
     registry.instead = () => 'done';
     const p = await openMemoryStore();
-    const before = Array.from({ length: 40 }, () => p.images());
-    const requested = p.request(`${registry.host}/app:v1`);
+    const before = Array.from({ length: 40 }, () => p.images.list());
+    const requested = p.images.request(`${registry.host}/app:v1`);
     const closed = p.close();
     await Promise.all([...before, closed]);
     expect(registry.asked).toEqual([]);
@@ -112,6 +124,8 @@ describe('a provisioner', () => {
 
   it('lets go of everything when one thing cannot be let go, says what that was, and stays closed', async () => {
     const p = await Provisioner.open({ root: join(temporaryDirectory(), 'store'), records: 'memory' });
+    // Opens them all.
+    await p.store.info();
     const fault = new Error('the records cannot be closed');
     vi.spyOn(WorkerPool.prototype, 'close').mockRejectedValue(new Error('nor can the threads'));
     vi.spyOn(MemoryMetadataManager.prototype, 'close').mockRejectedValueOnce(fault);
@@ -124,6 +138,6 @@ describe('a provisioner', () => {
     expect(MemoryMetadataManager.prototype.close).toHaveBeenCalledTimes(1);
     expect(lock).toHaveBeenCalledTimes(1);
     expect(await p.close().catch((error: unknown) => error)).toBe(first);
-    await expect(p.images()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await expect(p.images.list()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 });

@@ -26,9 +26,9 @@ async function recordName(p: Provisioner, image: string, name: string): Promise<
   spy.mockImplementationOnce(function (this: MemoryMetadataManager, _, id) {
     return addName.call(this, name, id);
   });
-  await p.tag(image, 'by-the-way');
+  await p.images.tag(image, 'by-the-way');
   spy.mockRestore();
-  expect((await p.image(image)).names).toContain(name);
+  expect((await p.images.get(image)).names).toContain(name);
 }
 
 /** What `pin` means to each call that takes an image; `undefined` for nothing. */
@@ -43,16 +43,16 @@ async function meant(p: Provisioner): Promise<Record<string, string | undefined>
   };
   const never = { pullPolicy: 'never' } as const;
   const { plan } = await p.pruneImages([pin], { dryRun: true });
-  const images = (await p.images()).map(({ id }) => id);
+  const images = (await p.images.list()).map(({ id }) => id);
   const kept = images.filter((id) => plan.images.every((gone) => gone.id !== id));
   expect(kept.length).toBeLessThanOrEqual(1);
-  const availability = await p.availability(pin);
+  const availability = await p.images.availability(pin);
   const answers = {
-    image: await here(async () => (await p.image(pin)).id),
-    why: await here(async () => (await p.why(pin)).id),
-    pull: await here(async () => (await p.pull(pin, never)).id),
+    image: await here(async () => (await p.images.get(pin)).id),
+    why: await here(async () => (await p.store.why(pin)).id),
+    pull: await here(async () => (await p.images.pull(pin, never)).id),
     provision: await here(async () => (await p.provision('job', pin, never)).image.id),
-    setPinned: await here(() => p.setPinned(pin, false)),
+    unpin: await here(() => p.images.unpin(pin)),
     availability: availability.state === 'ready' ? availability.image : undefined,
     excluded: kept[0],
   };
@@ -62,36 +62,36 @@ async function meant(p: Provisioner): Promise<Record<string, string | undefined>
 
 const everywhere = (id: string | undefined) =>
   Object.fromEntries(
-    ['image', 'why', 'pull', 'provision', 'setPinned', 'availability', 'excluded'].map((call) => [call, id]),
+    ['image', 'why', 'pull', 'provision', 'unpin', 'availability', 'excluded'].map((call) => [call, id]),
   );
 
 describe('a reference with a digest', () => {
   it('means the image of that digest, whichever image carries it as its name in an older store', async () => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(v1), { name: 'app:v1' });
-    await p.pull(await layoutOf(v2), { name: 'app:v2' });
+    await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
+    await p.images.pull(await layoutOf(v2), { name: 'app:v2' });
     await recordName(p, 'app:v2', fullPin);
     expect(await meant(p)).toEqual(everywhere(id1));
   });
 
   it('means nothing when the image of that digest is not here, whichever image carries it as its name', async () => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(v2), { name: 'app:v2' });
+    await p.images.pull(await layoutOf(v2), { name: 'app:v2' });
     await recordName(p, 'app:v2', fullPin);
     expect(await meant(p)).toEqual(everywhere(undefined));
-    await expect(p.removeNames(pin)).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
-    expect((await p.image('app:v2')).names).toContain(fullPin);
+    await expect(p.images.remove(pin)).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    expect((await p.images.get('app:v2')).names).toContain(fullPin);
     await expect(p.provision('job', pin, { registry: { retries: 0 } })).rejects.not.toMatchObject({ image: id2 });
   });
 
   it('takes no name from an image of another digest', async () => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(v1), { name: 'app:v1' });
-    await p.pull(await layoutOf(v2), { name: 'app:v2' });
+    await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
+    await p.images.pull(await layoutOf(v2), { name: 'app:v2' });
     await recordName(p, 'app:v2', fullPin);
-    expect(await p.removeNames(pin)).toEqual(['docker.io/library/app:v1']);
-    expect((await p.image('app:v2')).names).toContain(fullPin);
-    expect(await p.removeNames(id2)).toContain(fullPin);
+    expect(await p.images.remove(pin)).toEqual(['docker.io/library/app:v1']);
+    expect((await p.images.get('app:v2')).names).toContain(fullPin);
+    expect(await p.images.remove(id2)).toContain(fullPin);
   });
 
   it('means what was chosen from the index of that digest, for the platform that is asked for', async () => {
@@ -103,14 +103,14 @@ describe('a reference with a digest', () => {
     const layout = join(temporaryDirectory(), 'layout');
     await writeOciLayout(layout, [{ image: index, refName: `app@${digest}` }]);
     const p = await openMemoryStore();
-    const other = await p.pull(await layoutOf(v2), { name: 'app:v2' });
-    const onArm = await p.pull(`oci:${layout}`, { platform: 'linux/arm64' });
+    const other = await p.images.pull(await layoutOf(v2), { name: 'app:v2' });
+    const onArm = await p.images.pull(`oci:${layout}`, { platform: 'linux/arm64' });
     expect(onArm.names).toEqual([`docker.io/library/app@${digest}`]);
-    expect((await p.image(`app@${digest}`)).id).toBe(onArm.id);
-    const onAmd = await p.pull(`oci:${layout}`, { platform: 'linux/amd64' });
+    expect((await p.images.get(`app@${digest}`)).id).toBe(onArm.id);
+    const onAmd = await p.images.pull(`oci:${layout}`, { platform: 'linux/amd64' });
     const never = { pullPolicy: 'never' } as const;
     for (const [wanted, { id }] of [['linux/arm64', onArm] as const, ['linux/amd64', onAmd] as const]) {
-      expect((await p.pull(`app@${digest}`, { platform: wanted, ...never })).id).toBe(id);
+      expect((await p.images.pull(`app@${digest}`, { platform: wanted, ...never })).id).toBe(id);
       const { plan } = await p.pruneImages([`elsewhere@${digest}`], { dryRun: true });
       expect(plan.images.map((image) => image.id)).toEqual([other.id]);
     }
@@ -124,16 +124,16 @@ describe('a name with a digest', () => {
     const source = await layoutOf(v1);
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image: v1, tags: ['app:v1'] }]);
-    await p.pull(source, { name: 'app:v1' });
+    await p.images.pull(source, { name: 'app:v1' });
     const refused = { code: 'ERR_BAD_REFERENCE', hint: expect.stringContaining('digest') };
     for (const name of [pin, `app@${id2}`, `app:v1@${id1}`]) {
-      await expect(p.tag('app:v1', name)).rejects.toMatchObject(refused);
-      await expect(p.pull(source, { name })).rejects.toMatchObject(refused);
-      await expect(p.load(archive, { name })).rejects.toMatchObject(refused);
-      await expect(p.request(source, { name })).rejects.toMatchObject(refused);
-      await expect(p.availability(source, { name })).rejects.toMatchObject(refused);
+      await expect(p.images.tag('app:v1', name)).rejects.toMatchObject(refused);
+      await expect(p.images.pull(source, { name })).rejects.toMatchObject(refused);
+      await expect(p.images.load(archive, { name })).rejects.toMatchObject(refused);
+      await expect(p.images.request(source, { name })).rejects.toMatchObject(refused);
+      await expect(p.images.availability(source, { name })).rejects.toMatchObject(refused);
     }
-    expect((await p.images()).map(({ names }) => names)).toEqual([['docker.io/library/app:v1']]);
+    expect((await p.images.list()).map(({ names }) => names)).toEqual([['docker.io/library/app:v1']]);
   });
 
   it.each([
@@ -149,9 +149,9 @@ describe('a name with a digest', () => {
       const p = await openMemoryStore();
       const told: unknown[] = [];
       p.events.on('warning', (warning) => told.push(warning));
-      const { id } = await p.pull(await layoutOf(v1), { name: 'app:v1' });
-      const pulled = await p.pull(`${at}${file}`);
-      const loaded = at === 'oci:' ? [] : await p.load(file);
+      const { id } = await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
+      const pulled = await p.images.pull(`${at}${file}`);
+      const loaded = at === 'oci:' ? [] : await p.images.load(file);
       for (const image of [pulled, ...loaded]) expect(image).toMatchObject({ names: [], given: [] });
       expect(told).toEqual(
         [pulled, ...loaded].map((image) =>
@@ -161,9 +161,9 @@ describe('a name with a digest', () => {
           }),
         ),
       );
-      expect((await p.image(pin)).id).toBe(id);
+      expect((await p.images.get(pin)).id).toBe(id);
       // What a digest chooses from a source is the image of that digest, too.
-      await expect(p.pull(`${at}${file}:${pin}`)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
+      await expect(p.images.pull(`${at}${file}:${pin}`)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
     },
   );
 
@@ -171,10 +171,10 @@ describe('a name with a digest', () => {
     const layout = join(temporaryDirectory(), 'layout');
     await writeOciLayout(layout, [{ image: v1, refName: pin }]);
     const p = await openMemoryStore();
-    expect((await p.pull(`oci:${layout}`)).names).toEqual([fullPin]);
-    expect((await p.pull(`oci:${layout}:${pin}`)).id).toBe(id1);
+    expect((await p.images.pull(`oci:${layout}`)).names).toEqual([fullPin]);
+    expect((await p.images.pull(`oci:${layout}:${pin}`)).id).toBe(id1);
     expect(await meant(p)).toEqual(everywhere(id1));
-    expect(await p.removeNames(pin)).toEqual([fullPin]);
+    expect(await p.images.remove(pin)).toEqual([fullPin]);
   });
 });
 
@@ -182,7 +182,7 @@ test('an image that is loaded beside the one whose digest it claims is not provi
   const layout = join(temporaryDirectory(), 'layout');
   await writeOciLayout(layout, [{ image: v2, refName: pin }]);
   const p = await openMemoryStore({ registry: { retries: 0 } });
-  await p.pull(await layoutOf(v1), { name: 'app:v1' });
-  await p.pull(`oci:${layout}`);
+  await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
+  await p.images.pull(`oci:${layout}`);
   expect((await p.provision('job', pin)).image.id).toBe(id1);
 });

@@ -72,7 +72,7 @@ describe('a stream that fails', () => {
   ])('%s rejects the load, leaves nothing, and ends no process', async (_, make) => {
     const p = await openMemoryStore();
     const stream = make();
-    const error = await p.load(stream).catch((failure) => failure);
+    const error = await p.images.load(stream).catch((failure) => failure);
     expect(isProvisionerError(error)).toBe(true);
     expect(error.message).toMatch(/the source broke|ENOENT/);
     await expectNothing(p);
@@ -83,7 +83,7 @@ describe('a stream that fails', () => {
     const p = await openMemoryStore();
     for (const pieces of [[], start(70_000)]) {
       const stream = oldStream();
-      const load = p.load(stream).catch((failure) => failure);
+      const load = p.images.load(stream).catch((failure) => failure);
       for (const piece of pieces) stream.emit('data', piece);
       stream.emit('error', broken());
       expect(await load).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('the source broke') });
@@ -94,7 +94,7 @@ describe('a stream that fails', () => {
   test('while it waits for its turn among many rejects its own load only', async () => {
     const p = await openMemoryStore();
     const loads = Array.from({ length: 40 }, (_, index) =>
-      p.load(index % 2 === 0 ? Readable.from([archive]) : failingAfter([], raised).resume()),
+      p.images.load(index % 2 === 0 ? Readable.from([archive]) : failingAfter([], raised).resume()),
     );
     const outcomes = await Promise.allSettled(loads);
     expect(outcomes.map(({ status }) => status)).toEqual(
@@ -107,10 +107,10 @@ describe('a stream that fails', () => {
 test('a stream that is refused unread fails without a word, and is let go', async () => {
   const p = await openMemoryStore();
   const refused = createReadStream(join(temporaryDirectory(), 'missing'));
-  await expect(p.load(refused, { platform: 7 } as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+  await expect(p.images.load(refused, { platform: 7 } as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
   const open = Readable.from([archive]);
   await p.close();
-  await expect(p.load(open)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  await expect(p.images.load(open)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   for (let index = 0; index < 5; index++) await turn();
   expect([refused.destroyed, open.destroyed]).toEqual([true, true]);
   expect(uncaught).toEqual([]);
@@ -119,7 +119,7 @@ test('a stream that is refused unread fails without a word, and is let go', asyn
 test('a stream of another library is loaded', async () => {
   const p = await openMemoryStore();
   const stream = oldStream();
-  const load = p.load(stream);
+  const load = p.images.load(stream);
   for (let at = 0; at < archive.length; at += 50_000) stream.emit('data', archive.subarray(at, at + 50_000));
   stream.emit('end');
   expect((await load)[0]?.names).toEqual(['docker.io/library/app:v1']);
@@ -128,9 +128,9 @@ test('a stream of another library is loaded', async () => {
 async function expectNothing(p: Provisioner): Promise<void> {
   for (let index = 0; index < 5; index++) await turn();
   expect(uncaught).toEqual([]);
-  await p.swept();
+  await p.store.swept();
   expect(existsSync(p.root)).toBe(true);
-  expect({ images: await p.images(), layers: namesIn(p, 'layers'), staging: namesIn(p, 'staging') }).toEqual({
+  expect({ images: await p.images.list(), layers: namesIn(p, 'layers'), staging: namesIn(p, 'staging') }).toEqual({
     images: [],
     layers: [],
     staging: [],

@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Operations, takeAll } from '#src/provisioner/operations.js';
+import { Operations } from '#src/provisioner/operations.js';
 
 describe('operations', () => {
   it('begin at once, in the same turn, while they are few', () => {
@@ -72,25 +72,5 @@ describe('operations', () => {
     expect(ended).toBe(100);
     expect((await settled).filter(({ status }) => status === 'rejected')).toHaveLength(50);
     await expect(operations.run(work)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-  });
-});
-
-describe('steps', () => {
-  it('are all taken in their order, whatever fails, and the first failure is told at the end', async () => {
-    const taken: string[] = [];
-    const step =
-      (name: string, fails = false) =>
-      async () => {
-        await sleep(1);
-        taken.push(name);
-        if (fails) throw new Error(name);
-      };
-    const thrown = () => {
-      taken.push('at once');
-      throw new Error('at once');
-    };
-    await expect(takeAll([step('a'), step('b', true), thrown, step('c', true), step('d')])).rejects.toThrow('b');
-    expect(taken).toEqual(['a', 'b', 'at once', 'c', 'd']);
-    await takeAll([step('e')]);
   });
 });

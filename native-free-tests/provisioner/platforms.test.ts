@@ -37,19 +37,19 @@ async function store() {
   return { p, told: () => warnings.splice(0) };
 }
 
-const holder = async (p: Provisioner) => (await p.image('app:v1')).platform;
+const holder = async (p: Provisioner) => (await p.images.get('app:v1')).platform;
 const name = 'app:v1';
 
 describe('a pull for another platform', () => {
   it('leaves the name to the image for this machine, and says under which digest it has stored what it got', async () => {
     const { p, told } = await store();
     const source = await multi();
-    const native = await p.pull(source, { name });
+    const native = await p.images.pull(source, { name });
     expect(told()).toEqual([]);
-    const pulled = await p.pull(source, { name, platform: FOREIGN });
+    const pulled = await p.images.pull(source, { name, platform: FOREIGN });
     expect(pulled).toMatchObject({ platform: FOREIGN, names: [], given: [] });
-    expect((await p.image(name)).id).toBe(native.id);
-    expect((await p.image(pulled.id)).platform).toBe(FOREIGN);
+    expect((await p.images.get(name)).id).toBe(native.id);
+    expect((await p.images.get(pulled.id)).platform).toBe(FOREIGN);
     expect(told()).toEqual([
       {
         code: 'NAME_NOT_GIVEN',
@@ -60,59 +60,59 @@ describe('a pull for another platform', () => {
 
   it('takes a name that nobody has, and keeps it up to date, until there is an image for this machine', async () => {
     const { p, told } = await store();
-    await p.pull(await multi(), { name, platform: FOREIGN });
+    await p.images.pull(await multi(), { name, platform: FOREIGN });
     expect(await holder(p)).toBe(FOREIGN);
-    const newer = await p.pull(await multi(imageFor(FOREIGN, 'newer')), { name, platform: FOREIGN });
-    expect((await p.image(name)).id).toBe(newer.id);
+    const newer = await p.images.pull(await multi(imageFor(FOREIGN, 'newer')), { name, platform: FOREIGN });
+    expect((await p.images.get(name)).id).toBe(newer.id);
     expect(told()).toEqual([]);
     // Nor does one for a third platform take it.
-    await p.pull(await multi(), { name, platform: OTHER });
+    await p.images.pull(await multi(), { name, platform: OTHER });
     expect(await holder(p)).toBe(FOREIGN);
     expect(told()).toMatchObject([{ code: 'NAME_NOT_GIVEN' }]);
-    await p.pull(await multi(), { name });
+    await p.images.pull(await multi(), { name });
     expect(await holder(p)).toBe(formatPlatform(HERE));
     expect(told()).toEqual([]);
   });
 
   it('is given the name all the same by who says so', async () => {
     const { p } = await store();
-    await p.pull(await multi(), { name });
-    const { id } = await p.pull(await multi(), { name, platform: FOREIGN });
-    await p.tag(id, name);
+    await p.images.pull(await multi(), { name });
+    const { id } = await p.images.pull(await multi(), { name, platform: FOREIGN });
+    await p.images.tag(id, name);
     expect(await holder(p)).toBe(FOREIGN);
   });
 
   it('can be had by the name together with the platform, without asking anybody', async () => {
     const { p } = await store();
     const source = await multi();
-    await p.pull(source, { name });
-    const { id } = await p.pull(source, { name, platform: FOREIGN });
+    await p.images.pull(source, { name });
+    const { id } = await p.images.pull(source, { name, platform: FOREIGN });
     const never = { platform: FOREIGN, pullPolicy: 'never' } as const;
-    expect((await p.pull(name, never)).id).toBe(id);
+    expect((await p.images.pull(name, never)).id).toBe(id);
     expect((await p.provision('job', name, never)).image.id).toBe(id);
-    expect(await p.availability(name, { platform: FOREIGN })).toEqual({ state: 'ready', image: id });
-    expect(await p.availability(name, { platform: OTHER })).toEqual({ state: 'missing' });
-    await p.removeNames(name);
-    expect(await p.availability(name, { platform: FOREIGN })).toEqual({ state: 'missing' });
+    expect(await p.images.availability(name, { platform: FOREIGN })).toEqual({ state: 'ready', image: id });
+    expect(await p.images.availability(name, { platform: OTHER })).toEqual({ state: 'missing' });
+    await p.images.remove(name);
+    expect(await p.images.availability(name, { platform: FOREIGN })).toEqual({ state: 'missing' });
   });
 
   it('from a registry whose name means something else by now is ready for who requests it again', async () => {
     const images = { app: here };
     const { host } = await serveImages(images);
     const { p } = await store();
-    await p.pull(`${host}/app`);
+    await p.images.pull(`${host}/app`);
     images.app = foreign;
-    const { id } = await p.pull(`${host}/app`, { platform: FOREIGN });
-    expect((await p.image(`${host}/app`)).platform).toBe(formatPlatform(HERE));
-    expect(await p.request(`${host}/app`, { platform: FOREIGN })).toEqual({ state: 'ready', image: id });
+    const { id } = await p.images.pull(`${host}/app`, { platform: FOREIGN });
+    expect((await p.images.get(`${host}/app`)).platform).toBe(formatPlatform(HERE));
+    expect(await p.images.request(`${host}/app`, { platform: FOREIGN })).toEqual({ state: 'ready', image: id });
   });
 
   it('has the same manners when it loads an archive', async () => {
     const { p, told } = await store();
-    await p.pull(await multi(), { name });
+    await p.images.pull(await multi(), { name });
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image: foreign, tags: [name, 'app:arm'] }]);
-    const [loaded] = await p.load(createReadStream(archive), { platform: FOREIGN });
+    const [loaded] = await p.images.load(createReadStream(archive), { platform: FOREIGN });
     expect(loaded?.given).toEqual(['docker.io/library/app:arm']);
     expect(await holder(p)).toBe(formatPlatform(HERE));
     expect(told()).toMatchObject([{ code: 'NAME_NOT_GIVEN' }]);

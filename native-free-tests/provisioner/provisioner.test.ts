@@ -22,14 +22,14 @@ const v2 = buildImage([base, second, buildLayer([{ path: 'app', content: 'v2' }]
 
 test('an image is pulled, provisioned, changed apart from its sibling, and destroyed', async () => {
   const p = await openMemoryStore();
-  const image = await p.pull(await layoutOf(v1), { name: 'app:v1' });
+  const image = await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
   expect(image.names).toEqual(['docker.io/library/app:v1']);
   const [one, two] = [await p.provision('one', 'app:v1'), await p.provision('two', 'app:v1')];
   expect(one.runtime).toMatchObject({ env: ['A=1'], cmd: ['/app'], workingDir: '/' });
   expect(readdirSync(join(one.rootfs, 'etc'))).toEqual(['name']);
   writeFileSync(join(one.rootfs, 'app'), 'changed');
   expect(readFileSync(join(two.rootfs, 'app'), 'utf8')).toBe('v1');
-  expect((await p.containers()).map(({ id }) => id)).toEqual(['one', 'two']);
+  expect((await p.containers.list()).map(({ id }) => id)).toEqual(['one', 'two']);
   expect(await p.destroy('one')).toBe(true);
   expect(await p.destroy('two')).toBe(true);
   expect(namesIn(p, 'containers')).toEqual([]);
@@ -43,14 +43,14 @@ test('images that share layers store each once and unpack each once, also when p
     if (phase === 'unpacking') unpackings.set(`${layer} by ${pullId}`, layer);
   });
   await Promise.all([
-    p.pull(await layoutOf(v1), { name: 'v1' }),
-    p.pull(await layoutOf(v2), { name: 'v2' }),
-    p.pull(await layoutOf(v2), { name: 'again' }),
+    p.images.pull(await layoutOf(v1), { name: 'v1' }),
+    p.images.pull(await layoutOf(v2), { name: 'v2' }),
+    p.images.pull(await layoutOf(v2), { name: 'again' }),
   ]);
   expect(unpackings.size).toBe(4);
   expect(new Set(unpackings.values()).size).toBe(4);
   expect(namesIn(p, 'staging')).toEqual([]);
-  expect((await p.image('again')).id).toBe((await p.image('v2')).id);
+  expect((await p.images.get('again')).id).toBe((await p.images.get('v2')).id);
 });
 
 test.each([
@@ -63,17 +63,17 @@ test.each([
     const archive = join(temporaryDirectory(), 'archive.tar');
     await write(archive, [{ image: v1, ...named } as never]);
     for (const input of [archive, createReadStream(archive)]) {
-      await expect(p.load(input, { maxImageBytes: 100 })).rejects.toMatchObject({
+      await expect(p.images.load(input, { maxImageBytes: 100 })).rejects.toMatchObject({
         code: 'ERR_LIMIT_EXCEEDED',
         details: { limit: 100, option: 'maxImageBytes' },
       });
     }
-    expect({ images: await p.images(), layers: namesIn(p, 'layers'), staging: namesIn(p, 'staging') }).toEqual({
+    expect({ images: await p.images.list(), layers: namesIn(p, 'layers'), staging: namesIn(p, 'staging') }).toEqual({
       images: [],
       layers: [],
       staging: [],
     });
-    expect(await p.load(archive, { maxImageBytes: 100_000 })).toHaveLength(1);
+    expect(await p.images.load(archive, { maxImageBytes: 100_000 })).toHaveLength(1);
   },
 );
 
@@ -83,20 +83,20 @@ test('one image as layout, OCI archive and docker archive unpacks its layers onc
   const [oci, docker] = [join(directory, 'oci.tar'), join(directory, 'docker.tar')];
   await writeOciArchive(oci, [{ image: v1, refName: 'v1' }]);
   await writeDockerArchive(docker, [{ image: v1, tags: ['app:v1'] }]);
-  const first = await p.pull(await layoutOf(v1));
+  const first = await p.images.pull(await layoutOf(v1));
   let unpacked = 0;
   p.events.on('layerProgress', ({ phase }) => void (phase === 'unpacking' && unpacked++));
-  expect((await p.pull(`oci-archive:${oci}`)).id).toBe(first.id);
-  expect((await p.pull(`docker-archive:${docker}`)).layers).toEqual(first.layers);
-  const [loaded] = await p.load(createReadStream(docker));
+  expect((await p.images.pull(`oci-archive:${oci}`)).id).toBe(first.id);
+  expect((await p.images.pull(`docker-archive:${docker}`)).layers).toEqual(first.layers);
+  const [loaded] = await p.images.load(createReadStream(docker));
   expect(loaded?.names).toEqual(['docker.io/library/app:v1']);
-  expect((await p.load(oci))[0]?.id).toBe(first.id);
+  expect((await p.images.load(oci))[0]?.id).toBe(first.id);
   expect(unpacked).toBe(0);
 });
 
 test('an image is found by name, by digest, by its first digits, and by name with digest', async () => {
   const p = await openMemoryStore();
-  const { id } = await p.pull(await layoutOf(v1), { name: 'app' });
+  const { id } = await p.images.pull(await layoutOf(v1), { name: 'app' });
   const hex = id.slice('sha256:'.length);
   for (const text of [
     'app',
@@ -108,7 +108,7 @@ test('an image is found by name, by digest, by its first digits, and by name wit
     `sha256:${hex.slice(0, 5)}`,
     `app@${id}`,
   ]) {
-    expect((await p.image(text)).id, text).toBe(id);
+    expect((await p.images.get(text)).id, text).toBe(id);
   }
 });
 
@@ -116,12 +116,12 @@ test.each(['nothing', 'app:other', 'abcdef', `sha256:${'0'.repeat(64)}`])(
   'the unknown image %j is not found, with a hint',
   async (text) => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(v1), { name: 'app' });
+    await p.images.pull(await layoutOf(v1), { name: 'app' });
     await expect(p.provision('job', text, { pullPolicy: 'never' })).rejects.toMatchObject({
       code: 'ERR_IMAGE_NOT_FOUND',
       hint: expect.stringContaining('pull'),
     });
-    expect(await p.containers()).toEqual([]);
+    expect(await p.containers.list()).toEqual([]);
   },
 );
 
@@ -129,45 +129,45 @@ test('a name that is not stored is looked for in its registry, but digits of a d
   const p = await openMemoryStore({ registry: { retries: 0 } });
   await expect(p.provision('job', 'localhost:1/app')).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNREACHABLE' });
   await expect(p.provision('job', `sha256:${'0'.repeat(64)}`)).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
-  expect(await p.containers()).toEqual([]);
+  expect(await p.containers.list()).toEqual([]);
 });
 
 test('names move, are added and are taken away, and the image stays', async () => {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'app:stable' });
-  const { id } = await p.pull(await layoutOf(v2), { name: 'app:next' });
-  expect(await p.tag('app:next', 'app:stable')).toBe('docker.io/library/app:stable');
-  expect((await p.image('app:stable')).id).toBe(id);
-  expect(await p.removeNames('app:next')).toEqual(['docker.io/library/app:next']);
-  expect((await p.image(id)).names).toEqual(['docker.io/library/app:stable']);
-  expect(await p.removeNames(id)).toEqual(['docker.io/library/app:stable']);
-  expect((await p.images()).map(({ names }) => names)).toEqual([[], []]);
+  await p.images.pull(await layoutOf(v1), { name: 'app:stable' });
+  const { id } = await p.images.pull(await layoutOf(v2), { name: 'app:next' });
+  expect(await p.images.tag('app:next', 'app:stable')).toBe('docker.io/library/app:stable');
+  expect((await p.images.get('app:stable')).id).toBe(id);
+  expect(await p.images.remove('app:next')).toEqual(['docker.io/library/app:next']);
+  expect((await p.images.get(id)).names).toEqual(['docker.io/library/app:stable']);
+  expect(await p.images.remove(id)).toEqual(['docker.io/library/app:stable']);
+  expect((await p.images.list()).map(({ names }) => names)).toEqual([[], []]);
 });
 
 test('a container holds several rootfses and destroy removes them all', async () => {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'v1' });
-  await p.pull(await layoutOf(v2), { name: 'v2' });
+  await p.images.pull(await layoutOf(v1), { name: 'v1' });
+  await p.images.pull(await layoutOf(v2), { name: 'v2' });
   const made = [await p.provision('job', 'v1'), await p.provision('job', 'v2')];
   expect(made.map(({ rootfs }) => readFileSync(join(rootfs, 'app'), 'utf8'))).toEqual(['v1', 'v2']);
-  expect((await p.containers())[0]?.rootfses).toHaveLength(2);
+  expect((await p.containers.list())[0]?.rootfses).toHaveLength(2);
   expect(await p.destroy('job')).toBe(true);
   expect(made.some(({ rootfs }) => existsSync(rootfs))).toBe(false);
 });
 
 test('destroying a container destroys what is nested in it, and leaves its siblings', async () => {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'v1' });
+  await p.images.pull(await layoutOf(v1), { name: 'v1' });
   for (const id of ['pod', 'pod/a', 'pod/a/b', 'pod/c', 'pod2', 'pod.x']) await p.provision(id, 'v1');
   expect(await p.destroy('pod/a')).toBe(true);
-  expect((await p.containers()).map(({ id }) => id)).toEqual(['pod', 'pod.x', 'pod/c', 'pod2']);
+  expect((await p.containers.list()).map(({ id }) => id)).toEqual(['pod', 'pod.x', 'pod/c', 'pod2']);
   expect(await p.destroy('pod')).toBe(true);
-  expect((await p.containers()).map(({ id }) => id)).toEqual(['pod.x', 'pod2']);
+  expect((await p.containers.list()).map(({ id }) => id)).toEqual(['pod.x', 'pod2']);
 });
 
 test('destroy answers false for a container that is unknown, or gone already', async () => {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'v1' });
+  await p.images.pull(await layoutOf(v1), { name: 'v1' });
   await p.provision('job', 'v1');
   expect(await p.destroy('other')).toBe(false);
   expect(await p.destroy('job')).toBe(true);
@@ -176,7 +176,7 @@ test('destroy answers false for a container that is unknown, or gone already', a
 
 test('destroy waits for a provision of the same container under way, and leaves nothing of it', async () => {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'v1' });
+  await p.images.pull(await layoutOf(v1), { name: 'v1' });
   const provisioning = p.provision('job', 'v1');
   const nested = p.provision('job/nested', 'v1');
   expect(await p.destroy('job')).toBe(true);
@@ -188,12 +188,12 @@ test('destroy waits for a provision of the same container under way, and leaves 
 test('a provision that is cancelled leaves nothing', async () => {
   const p = await openMemoryStore();
   const big = Array.from({ length: 2000 }, (_, index) => ({ path: `f${index}`, content: 'x' }));
-  await p.pull(await layoutOf(buildImage([buildLayer(big)])), { name: 'big' });
+  await p.images.pull(await layoutOf(buildImage([buildLayer(big)])), { name: 'big' });
   const abort = new AbortController();
   const provisioning = p.provision('job', 'big', { signal: abort.signal });
   setTimeout(() => abort.abort(), 30);
   await expect(provisioning).rejects.toMatchObject({ code: 'ERR_ABORTED' });
-  expect(await p.containers()).toEqual([]);
+  expect(await p.containers.list()).toEqual([]);
   expect(namesIn(p, 'containers')).toEqual([]);
 });
 
@@ -204,9 +204,11 @@ test('a pull that is cancelled frees its caller at once, leaves nothing, and can
   );
   const abort = new AbortController();
   p.events.on('layerProgress', ({ phase }) => void (phase === 'unpacking' && abort.abort()));
-  await expect(p.pull(source, { name: 'big', signal: abort.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+  await expect(p.images.pull(source, { name: 'big', signal: abort.signal })).rejects.toMatchObject({
+    code: 'ERR_ABORTED',
+  });
   p.events.removeAllListeners('layerProgress');
-  await p.pull(source, { name: 'big' });
+  await p.images.pull(source, { name: 'big' });
   await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')], { timeout: 10_000 }).toEqual([]);
 });
 
@@ -217,7 +219,10 @@ test('two callers share one pull, and one that gives up does not take it from th
   );
   const abort = new AbortController();
   p.events.once('layerProgress', () => setTimeout(() => abort.abort(), 5));
-  const [impatient, patient] = [p.pull(source, { signal: abort.signal }), p.pull(source, { name: 'kept' })];
+  const [impatient, patient] = [
+    p.images.pull(source, { signal: abort.signal }),
+    p.images.pull(source, { name: 'kept' }),
+  ];
   await expect(impatient).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   expect((await patient).names).toEqual(['docker.io/library/kept:latest']);
 });
@@ -232,26 +237,26 @@ test.each([
     const name = `blobs/${base.digest.replace(':', '/')}`;
     files.set(name, damage(files.get(name) as Buffer));
   });
-  await expect(p.pull(`oci:${layout}`)).rejects.toMatchObject({ code });
-  expect(await p.images()).toEqual([]);
+  await expect(p.images.pull(`oci:${layout}`)).rejects.toMatchObject({ code });
+  expect(await p.images.list()).toEqual([]);
   await expect.poll(() => [...namesIn(p, 'staging'), ...namesIn(p, 'gc')], { timeout: 10_000 }).toEqual([]);
 });
 
 test('a layer that is not what the config says fails with both diff IDs, and the other layers are kept for the next try', async () => {
   const p = await openMemoryStore();
   const wrong = { ...base, diffId: `sha256:${'1'.repeat(64)}` };
-  await expect(p.pull(await layoutOf(buildImage([wrong, second])))).rejects.toMatchObject({
+  await expect(p.images.pull(await layoutOf(buildImage([wrong, second])))).rejects.toMatchObject({
     code: 'ERR_DIFF_ID_MISMATCH',
     details: { expected: wrong.diffId, found: base.diffId },
   });
-  expect(await p.images()).toEqual([]);
+  expect(await p.images.list()).toEqual([]);
 });
 
 test('a closed provisioner says so', async () => {
   const p = await openMemoryStore();
   await p.close();
   await p.close();
-  await expect(p.images()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  await expect(p.images.list()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   await expect(p.destroy('x')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
 });
 
@@ -304,18 +309,18 @@ test('loading says which names it gave, not those of before', async () => {
   const p = await openMemoryStore();
   const docker = join(temporaryDirectory(), 'docker.tar');
   await writeDockerArchive(docker, [{ image: v1, tags: ['app:one'] }]);
-  await p.load(docker);
+  await p.images.load(docker);
   await writeDockerArchive(docker, [{ image: v1, tags: ['app:two'] }]);
-  const [loaded] = await p.load(docker);
+  const [loaded] = await p.images.load(docker);
   expect(loaded?.given).toEqual(['docker.io/library/app:two']);
   expect(loaded?.names).toEqual(['docker.io/library/app:one', 'docker.io/library/app:two']);
 });
 
 test('two provisioners in one process share nothing but what is on disk', async () => {
   const [a, b] = [await openMemoryStore(), await openMemoryStore()];
-  await a.pull(await layoutOf(v1), { name: 'v1' });
-  expect(await b.images()).toEqual([]);
+  await a.images.pull(await layoutOf(v1), { name: 'v1' });
+  expect(await b.images.list()).toEqual([]);
   await a.close();
-  await b.pull(await layoutOf(v1), { name: 'v1' });
-  expect(await b.images()).toHaveLength(1);
+  await b.images.pull(await layoutOf(v1), { name: 'v1' });
+  expect(await b.images.list()).toHaveLength(1);
 });

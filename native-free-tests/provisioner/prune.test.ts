@@ -14,21 +14,21 @@ const other = buildImage([buildLayer([{ path: 'other', content: 'other' }])]);
 
 async function threeImages(): Promise<Provisioner> {
   const p = await openMemoryStore();
-  await p.pull(await layoutOf(v1), { name: 'app:v1' });
-  await p.pull(await layoutOf(v2), { name: 'app:v2' });
-  await p.pull(await layoutOf(other), { name: 'ghcr.io/me/other:stable' });
+  await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
+  await p.images.pull(await layoutOf(v2), { name: 'app:v2' });
+  await p.images.pull(await layoutOf(other), { name: 'ghcr.io/me/other:stable' });
   return p;
 }
 
 async function names(p: Provisioner): Promise<string[]> {
-  return (await p.images()).flatMap((image) => image.names).sort();
+  return (await p.images.list()).flatMap((image) => image.names).sort();
 }
 
 /** What is below the store accounts for the records. */
 async function expectTidy(p: Provisioner): Promise<void> {
-  await p.swept();
-  const layers = new Set((await p.images()).flatMap((image) => image.layers));
-  const active = (await p.containers()).flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers));
+  await p.store.swept();
+  const layers = new Set((await p.images.list()).flatMap((image) => image.layers));
+  const active = (await p.containers.list()).flatMap(({ rootfses }) => rootfses.flatMap((rootfs) => rootfs.layers));
   expect(namesIn(p, 'layers').sort()).toEqual([...new Set([...layers, ...active])].map((id) => id.slice(7)).sort());
   expect([...namesIn(p, 'gc'), ...namesIn(p, 'staging')]).toEqual([]);
 }
@@ -42,21 +42,21 @@ describe('pruneImages', () => {
   test('keeps excluded, pinned and used images, and frees exactly what it says', async () => {
     const p = await threeImages();
     await p.provision('job', 'app:v1');
-    const before = await p.info();
+    const before = await p.store.info();
     const report = await p.pruneImages(['ghcr.io/me/*', 'none:v9']);
     expect(await names(p)).toEqual(['docker.io/library/app:v1', 'ghcr.io/me/other:stable']);
     expect(report.layers.filter(({ reasons }) => reasons.length === 0)).toHaveLength(1);
-    expect((await p.info()).layers).toBe(before.layers - 1);
+    expect((await p.store.info()).layers).toBe(before.layers - 1);
     await expectTidy(p);
     expect(readFileSync(join((await p.provision('job-2', 'app:v1')).rootfs, 'app'), 'utf8')).toBe('v1');
 
-    const id = await p.setPinned('app:v1', true);
+    const id = await p.images.pin('app:v1');
     for (const container of ['job', 'job-2']) await p.destroy(container);
     await p.pruneImages();
-    expect((await p.images()).map((image) => image.id)).toEqual([id]);
-    await p.setPinned(id, false);
+    expect((await p.images.list()).map((image) => image.id)).toEqual([id]);
+    await p.images.unpin(id);
     await p.pruneImages();
-    expect(await p.images()).toEqual([]);
+    expect(await p.images.list()).toEqual([]);
     await expectTidy(p);
     expect(namesIn(p, 'layers')).toEqual([]);
   });
@@ -64,7 +64,7 @@ describe('pruneImages', () => {
   test('keeps what a container uses though its image has lost all names, until the container is destroyed', async () => {
     const p = await threeImages();
     const { rootfs, image } = await p.provision('job/nested', 'app:v1');
-    await p.removeNames(image.id);
+    await p.images.remove(image.id);
     await p.pruneImages();
     expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
     expect((await p.provision('another', image.id)).image.id).toBe(image.id);
@@ -80,7 +80,7 @@ describe('pruneImages', () => {
     expect(
       (await p.pruneImages([], { keepUsedWithin: 60_000 })).layers.every(({ reasons }) => reasons.length > 0),
     ).toBe(true);
-    const newest = await p.image('ghcr.io/me/other:stable');
+    const newest = await p.images.get('ghcr.io/me/other:stable');
     await p.pruneImages([], { keepBytes: newest.bytes });
     expect(await names(p)).toEqual(['ghcr.io/me/other:stable']);
     await expectTidy(p);
@@ -92,7 +92,7 @@ describe('pruneImages', () => {
     await expect(p.provision('job', 'app:v1', { pullPolicy: 'never' })).rejects.toMatchObject({
       code: 'ERR_IMAGE_NOT_FOUND',
     });
-    await p.pull(await layoutOf(v1), { name: 'app:v1' });
+    await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
     expect(readFileSync(join((await p.provision('job', 'app:v1')).rootfs, 'app'), 'utf8')).toBe('v1');
     await expectTidy(p);
   });
@@ -100,7 +100,7 @@ describe('pruneImages', () => {
   test('returns while a pull is stalled that never ends, and provisions go on meanwhile', async () => {
     const p = await threeImages();
     const abort = new AbortController();
-    const stalled = p.load(new Readable({ read() {} }), { signal: abort.signal });
+    const stalled = p.images.load(new Readable({ read() {} }), { signal: abort.signal });
     stalled.catch(() => {});
     await sleep(50);
     const started = performance.now();
@@ -138,32 +138,33 @@ describe('pruneImages', () => {
     const p = await openMemoryStore();
     await p.close();
     await expect(p.pruneImages()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-    await expect(p.swept()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await expect(p.store.swept()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
     await expect(p.recover()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-    await expect(p.why('app')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await expect(p.store.why('app')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 });
 
-describe('applyPrunePlan', () => {
+describe('applying a plan', () => {
   test('takes what the dry run said, after a way through a file', async () => {
     const p = await threeImages();
     const { plan } = await p.pruneImages(['app:v1'], { dryRun: true });
-    expect(await p.images()).toHaveLength(3);
-    const report = await p.applyPrunePlan(JSON.parse(JSON.stringify(plan)));
+    expect(await p.images.list()).toHaveLength(3);
+    const report = await p.store.applyPlan(JSON.parse(JSON.stringify(plan)));
     expect(report.bytesFreed).toBe(plan.bytes);
     expect(await names(p)).toEqual(['docker.io/library/app:v1']);
     await expectTidy(p);
   });
 
   test.each<[string, (p: Provisioner) => Promise<unknown>]>([
-    ['tagged', (p) => p.tag('app:v2', 'app:again')],
-    ['deprived of its name', (p) => p.removeNames('app:v2')],
+    ['tagged', (p) => p.images.tag('app:v2', 'app:again')],
+    ['deprived of its name', (p) => p.images.remove('app:v2')],
     ['provisioned', (p) => p.provision('job', 'app:v2')],
-    ['pinned', (p) => p.setPinned('app:v2', true)],
-    ['pulled again', async (p) => p.pull(await layoutOf(v2), { name: 'app:v2' })],
+    ['pinned', (p) => p.images.pin('app:v2')],
+    ['pulled again', async (p) => p.images.pull(await layoutOf(v2), { name: 'app:v2' })],
     [
       'stacked upon by a new image',
-      async (p) => p.pull(await layoutOf(buildImage([...v2.layers, buildLayer([{ path: 'new' }])])), { name: 'new' }),
+      async (p) =>
+        p.images.pull(await layoutOf(buildImage([...v2.layers, buildLayer([{ path: 'new' }])])), { name: 'new' }),
     ],
     ['pruned already', (p) => p.pruneImages(['app:v1'])],
   ])('refuses, and takes nothing, when an image in it has been %s since', async (_, change) => {
@@ -171,19 +172,19 @@ describe('applyPrunePlan', () => {
     const { plan } = await p.pruneImages(['app:v1'], { dryRun: true });
     await sleep(2);
     await change(p);
-    const before = [await p.images(), namesIn(p, 'layers')];
-    await expect(p.applyPrunePlan(plan)).rejects.toMatchObject({
+    const before = [await p.images.list(), namesIn(p, 'layers')];
+    await expect(p.store.applyPlan(plan)).rejects.toMatchObject({
       code: 'ERR_PLAN_OUTDATED',
       hint: expect.stringContaining('new plan'),
     });
-    expect([await p.images(), namesIn(p, 'layers')]).toEqual(before);
-    await p.swept();
+    expect([await p.images.list(), namesIn(p, 'layers')]).toEqual(before);
+    await p.store.swept();
     expect(namesIn(p, 'gc')).toEqual([]);
   });
 
   test('refuses what is no plan', async () => {
     const p = await openMemoryStore();
-    await expect(p.applyPrunePlan({} as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await expect(p.store.applyPlan({} as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
   });
 });
 
@@ -192,14 +193,14 @@ describe('why', () => {
     const p = await threeImages();
     await p.provision('job', 'app:v1');
     const container = { kind: 'container', container: 'job', owner: 'default' };
-    expect(await p.why('app:v1')).toMatchObject({ kind: 'image', reasons: [container] });
-    expect(await p.why('app:v2')).toMatchObject({ kind: 'image', reasons: [] });
-    const shared = (await p.image('app:v2')).layers[0] as string;
-    const { reasons } = await p.why(shared);
+    expect(await p.store.why('app:v1')).toMatchObject({ kind: 'image', reasons: [container] });
+    expect(await p.store.why('app:v2')).toMatchObject({ kind: 'image', reasons: [] });
+    const shared = (await p.images.get('app:v2')).layers[0] as string;
+    const { reasons } = await p.store.why(shared);
     expect(reasons).toHaveLength(3);
     expect(reasons).toContainEqual(container);
-    await expect(p.why('app:v9')).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
-    await expect(p.why('a b')).rejects.toMatchObject({ code: 'ERR_BAD_REFERENCE' });
+    await expect(p.store.why('app:v9')).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    await expect(p.store.why('a b')).rejects.toMatchObject({ code: 'ERR_BAD_REFERENCE' });
   });
 });
 
@@ -220,9 +221,9 @@ describe('recover', () => {
     for (const id of ['a', 'a/b', 'a/b/c', 'a/d', 'e', 'e/f']) await p.provision(id, 'app:v1');
     const { destroyed } = await p.recover({ knownContainerIds: ['a/b', 'not-here'] });
     expect(destroyed).toEqual(['e/f', 'e', 'a/d', 'a/b/c']);
-    expect((await p.containers()).map(({ id }) => id)).toEqual(['a', 'a/b']);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['a', 'a/b']);
     expect((await p.recover({ knownContainerIds: [] })).destroyed).toEqual(['a/b', 'a']);
-    await p.swept();
+    await p.store.swept();
     expect(namesIn(p, 'containers')).toEqual([]);
   });
 
@@ -230,7 +231,7 @@ describe('recover', () => {
     const p = await threeImages();
     await p.provision('a', 'app:v1');
     await expect(p.recover({ knownContainerIds: ['../a'] })).rejects.toMatchObject({ code: 'ERR_BAD_CONTAINER_ID' });
-    expect(await p.containers()).toHaveLength(1);
+    expect(await p.containers.list()).toHaveLength(1);
   });
 
   test('while pulls and provisions go on, takes nothing of theirs', async () => {

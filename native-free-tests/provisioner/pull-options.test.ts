@@ -13,9 +13,9 @@ describe('the largest image that is allowed', () => {
     const { host } = await serveImages({ app: image });
     const p = await openMemoryStore();
     for (const source of [`${host}/app:v1`, await layoutOf(image)]) {
-      await p.pull(source);
+      await p.images.pull(source);
       const refused = { code: 'ERR_LIMIT_EXCEEDED', details: { option: 'maxImageBytes' } };
-      await expect(p.pull(source, { maxImageBytes: 1 })).rejects.toMatchObject(refused);
+      await expect(p.images.pull(source, { maxImageBytes: 1 })).rejects.toMatchObject(refused);
       await expect(p.provision('job', source, { maxImageBytes: 1, pullPolicy: 'always' })).rejects.toMatchObject(
         refused,
       );
@@ -27,30 +27,30 @@ describe('the largest image that is allowed', () => {
     const p = await openMemoryStore();
     const source = `${host}/app:v1`;
     const missing = { maxImageBytes: 1, pullPolicy: 'missing' } as const;
-    await expect(p.pull(source, missing)).rejects.toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
-    const { id } = await p.pull(source);
-    expect((await p.pull(source, missing)).id).toBe(id);
-    expect((await p.pull(source, { maxImageBytes: 1, pullPolicy: 'never' })).id).toBe(id);
+    await expect(p.images.pull(source, missing)).rejects.toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
+    const { id } = await p.images.pull(source);
+    expect((await p.images.pull(source, missing)).id).toBe(id);
+    expect((await p.images.pull(source, { maxImageBytes: 1, pullPolicy: 'never' })).id).toBe(id);
     expect((await p.provision('job', source, missing)).image.id).toBe(id);
-    expect(await p.request(source, { maxImageBytes: 1 })).toEqual({ state: 'ready', image: id });
+    expect(await p.images.request(source, { maxImageBytes: 1 })).toEqual({ state: 'ready', image: id });
   });
 });
 
 describe('a file or directory that a call names for registries', () => {
   const calls: Readonly<Record<string, (p: Provisioner, source: string, registry: object) => Promise<unknown>>> = {
-    pull: (p, source, registry) => p.pull(source, { registry }),
-    'pull what is stored': (p, _, registry) => p.pull('app', { registry, pullPolicy: 'missing' }),
+    pull: (p, source, registry) => p.images.pull(source, { registry }),
+    'pull what is stored': (p, _, registry) => p.images.pull('app', { registry, pullPolicy: 'missing' }),
     provision: (p, source, registry) => p.provision('job', source, { registry }),
     'provision what is stored': (p, _, registry) => p.provision('job', 'app', { registry }),
-    request: (p, source, registry) => p.request(source, { registry }),
-    availability: (p, source, registry) => p.availability(source, { registry }),
-    check: (p, _, registry) => p.check({ registry }),
+    request: (p, source, registry) => p.images.request(source, { registry }),
+    availability: (p, source, registry) => p.images.availability(source, { registry }),
+    check: (p, _, registry) => p.store.check({ registry }),
   };
 
   it.each(Object.entries(calls))('has to be there for %s, though no registry is asked', async (_, call) => {
     const p = await openMemoryStore();
     const source = await layoutOf(image);
-    await p.pull(source, { name: 'app' });
+    await p.images.pull(source, { name: 'app' });
     const file = join(temporaryDirectory(), 'file');
     writeFileSync(file, '{}');
     for (const option of ['authFile', 'certDir', 'hostsDir']) {
@@ -63,13 +63,13 @@ describe('a file or directory that a call names for registries', () => {
         });
       }
     }
-    expect(await p.containers()).toEqual([]);
+    expect(await p.containers.list()).toEqual([]);
   });
 
   it('has to be there when a registry is asked', async () => {
     const { host } = await serveImages({ app: image });
     const p = await openMemoryStore();
-    await expect(p.pull(`${host}/app:v1`, { registry: { hostsDir: '/nonexistent/x' } })).rejects.toMatchObject({
+    await expect(p.images.pull(`${host}/app:v1`, { registry: { hostsDir: '/nonexistent/x' } })).rejects.toMatchObject({
       code: 'ERR_REGISTRY_CONFIG',
     });
   });
@@ -77,7 +77,7 @@ describe('a file or directory that a call names for registries', () => {
   it.each(Object.entries(calls))('is in nobody’s way in %s when it is there', async (_, call) => {
     const p = await openMemoryStore();
     const source = await layoutOf(image);
-    await p.pull(source, { name: 'app' });
+    await p.images.pull(source, { name: 'app' });
     const directory = temporaryDirectory();
     const authFile = join(directory, 'auth.json');
     writeFileSync(authFile, '{}');
@@ -87,7 +87,7 @@ describe('a file or directory that a call names for registries', () => {
 
   it('may be missing where it was named for all calls, and no registry is asked', async () => {
     const p = await openMemoryStore({ registry: { authFile: '/nonexistent/x', hostsDir: '/nonexistent/y' } });
-    await p.pull(await layoutOf(image), { name: 'app' });
+    await p.images.pull(await layoutOf(image), { name: 'app' });
     await p.provision('job', 'app');
   });
 });

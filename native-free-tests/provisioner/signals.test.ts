@@ -20,16 +20,16 @@ interface Given {
 
 /** Every method that takes a signal. */
 const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
-  pull: ({ p, source, n, signal }) => p.pull(source, { name: `app:v${n}`, signal }),
-  load: ({ p, archive, signal }) => p.load(archive, { signal }),
+  'images.pull': ({ p, source, n, signal }) => p.images.pull(source, { name: `app:v${n}`, signal }),
+  'images.load': ({ p, archive, signal }) => p.images.load(archive, { signal }),
   provision: ({ p, n, signal }) => p.provision(`new-${n}`, 'app', { signal }),
   destroy: ({ p, n, signal }) => p.destroy(`old-${n}`, { signal }),
   pruneImages: ({ p, signal }) => p.pruneImages(['*'], { signal }),
-  applyPrunePlan: ({ p, signal }) =>
-    p.applyPrunePlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }, { signal }),
+  'store.applyPlan': ({ p, signal }) =>
+    p.store.applyPlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }, { signal }),
   recover: ({ p, signal }) => p.recover({ signal }),
-  check: ({ p, signal }) => p.check({ signal }),
-  diskUsage: ({ p, signal }) => p.diskUsage({ signal }),
+  'store.check': ({ p, signal }) => p.store.check({ signal }),
+  'store.usage': ({ p, signal }) => p.store.usage({ signal }),
 };
 
 /** More than Node lets pass without a warning. */
@@ -51,7 +51,7 @@ describe('one signal for many calls', () => {
 
   it.each(Object.entries(CALLS))('makes Node print nothing, and is not listened to by %s', async (_, call) => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(image), { name: 'app' });
+    await p.images.pull(await layoutOf(image), { name: 'app' });
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image, tags: ['other:v1'] }]);
     const source = await layoutOf(image);
@@ -68,7 +68,7 @@ describe('one signal for many calls', () => {
 
   it.each(Object.entries(CALLS))('still ends %s when it aborts, with its reason', async (_, call) => {
     const p = await openMemoryStore();
-    await p.pull(await layoutOf(image), { name: 'app' });
+    await p.images.pull(await layoutOf(image), { name: 'app' });
     await p.provision('old-0', 'app');
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image, tags: ['other:v1'] }]);
@@ -80,7 +80,7 @@ describe('one signal for many calls', () => {
   it('is not what requests in the background have, of which there may be as many', async () => {
     const p = await openMemoryStore();
     const sources = await Promise.all(Array.from({ length: MANY }, () => layoutOf(image)));
-    await Promise.all(sources.map((source) => p.request(source)));
+    await Promise.all(sources.map((source) => p.images.request(source)));
     await p.close();
     expect(warnings).toEqual([]);
   });

@@ -61,10 +61,10 @@ it.each([
       return 'done';
     };
     const wait = waiters(p, 2);
-    const first = p.pull(`${registry.host}/a:v1`);
+    const first = p.images.pull(`${registry.host}/a:v1`);
     const outcome = Promise.allSettled([first]);
     await expect.poll(() => asksFor(registry, shared), PATIENTLY).toEqual(['a']);
-    const others = ['b', 'c'].map((name) => p.pull(`${registry.host}/${name}:v1`, { name }));
+    const others = ['b', 'c'].map((name) => p.images.pull(`${registry.host}/${name}:v1`, { name }));
     await wait;
     failing.open();
     expect(await outcome).toMatchObject([{ reason: { code } }]);
@@ -86,9 +86,9 @@ it('a pull goes on with its own source when the one that it waits for fails agai
     return 'done';
   };
   const wait = waiters(p, 3);
-  const pulls = [p.pull(`${registry.host}/a:v1`)];
+  const pulls = [p.images.pull(`${registry.host}/a:v1`)];
   await expect.poll(() => asksFor(registry, shared), PATIENTLY).toEqual(['a']);
-  pulls.push(...['b', 'c', 'd'].map((name) => p.pull(`${registry.host}/${name}:v1`)));
+  pulls.push(...['b', 'c', 'd'].map((name) => p.images.pull(`${registry.host}/${name}:v1`)));
   const outcomes = Promise.allSettled(pulls);
   await wait;
   failing.open();
@@ -119,7 +119,7 @@ it('the first failure of a pull is told at once, ends what it has under way, and
   // One whose bytes have all been read is not yet complete: its checksum may be wrong.
   const complete = vi.spyOn(CommitBatch.prototype, 'arrive');
   onTestFinished(() => complete.mockRestore());
-  const pull = p.pull(`${registry.host}/a:v1`, { registry: { stallTimeout: 60_000 } });
+  const pull = p.images.pull(`${registry.host}/a:v1`, { registry: { stallTimeout: 60_000 } });
   const outcome = Promise.allSettled([pull]);
   await expect.poll(() => hung, PATIENTLY).toBe(2);
   await expect.poll(() => complete.mock.calls.length, PATIENTLY).toBe(1);
@@ -127,10 +127,10 @@ it('the first failure of a pull is told at once, ends what it has under way, and
   expect(await outcome).toMatchObject([{ reason: { code: 'ERR_DIGEST_MISMATCH' } }]);
   await expect.poll(() => closed, PATIENTLY).toBe(2);
   expect(namesIn(p, 'staging')).toEqual([]);
-  expect(await p.pulls()).toEqual([]);
+  expect(await p.images.pulls()).toEqual([]);
   // The one that was complete is not asked for again.
   registry.instead = () => undefined;
-  await p.pull(`${registry.host}/a:v1`);
+  await p.images.pull(`${registry.host}/a:v1`);
   expect(asksFor(registry, own)).toEqual(['a']);
 });
 
@@ -145,21 +145,21 @@ it('a pull that fails is told at once, while its layer that another pull waits f
     return 'done';
   };
   const wait = waiters(p, 1);
-  const first = p.pull(`${registry.host}/a:v1`);
+  const first = p.images.pull(`${registry.host}/a:v1`);
   const outcome = Promise.allSettled([first]);
   await expect.poll(() => asksFor(registry, shared), PATIENTLY).toEqual(['a']);
-  const second = p.pull(`${registry.host}/b:v1`);
+  const second = p.images.pull(`${registry.host}/b:v1`);
   await wait;
   failing.open();
   expect(await outcome).toMatchObject([{ reason: { code: 'ERR_BLOB_NOT_FOUND' } }]);
   // Who tries again does not get the failure of before.
   registry.instead = (repository, digest) => (repository === 'a' && digest === shared.digest ? slow.opened : undefined);
-  const again = p.pull(`${registry.host}/a:v1`);
+  const again = p.images.pull(`${registry.host}/a:v1`);
   slow.open();
   await Promise.all([second, again]);
   expect(asksFor(registry, shared)).toEqual(['a']);
   await expect.poll(() => namesIn(p, 'staging'), PATIENTLY).toEqual([]);
-  expect(await p.pulls()).toEqual([]);
+  expect(await p.images.pulls()).toEqual([]);
 });
 
 it('closing waits for what a pull that has failed does for another one', async () => {
@@ -173,9 +173,9 @@ it('closing waits for what a pull that has failed does for another one', async (
     return 'done';
   };
   const wait = waiters(p, 1);
-  const first = Promise.allSettled([p.pull(`${registry.host}/a:v1`)]);
+  const first = Promise.allSettled([p.images.pull(`${registry.host}/a:v1`)]);
   await expect.poll(() => asksFor(registry, shared), PATIENTLY).toEqual(['a']);
-  const second = p.pull(`${registry.host}/b:v1`);
+  const second = p.images.pull(`${registry.host}/b:v1`);
   await wait;
   failing.open();
   await first;
@@ -196,16 +196,16 @@ it('what goes wrong when a pull is over makes no failure of a success, and is no
       .mockRejectedValueOnce(new ProvisionerError('ERR_IO', 'the records cannot be written'));
   broken();
   const source = await layoutOf(IMAGES.a);
-  expect(await p.pull(source, { name: 'a' })).toMatchObject({ id: IMAGES.a.manifest.descriptor.digest });
+  expect(await p.images.pull(source, { name: 'a' })).toMatchObject({ id: IMAGES.a.manifest.descriptor.digest });
   expect(warnings).toEqual([expect.stringMatching(/^PULL_NOT_CLEARED .*the records cannot be written$/)]);
   // Nobody waits for what is over, though its records are still there and its process lives.
-  expect(await p.pulls()).toEqual([]);
-  await p.pull(source, { name: 'again' });
+  expect(await p.images.pulls()).toEqual([]);
+  await p.images.pull(source, { name: 'again' });
   broken();
   const missing = 'oci:/does/not/exist';
-  await expect(p.pull(missing)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
+  await expect(p.images.pull(missing)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
   expect(warnings).toHaveLength(2);
-  await expect(p.pull(missing)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
-  expect(await p.pulls()).toEqual([]);
+  await expect(p.images.pull(missing)).rejects.toMatchObject({ code: 'ERR_SOURCE_NOT_FOUND' });
+  expect(await p.images.pulls()).toEqual([]);
   vi.restoreAllMocks();
 });

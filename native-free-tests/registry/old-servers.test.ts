@@ -61,7 +61,7 @@ it.each([
     }),
   );
   const p = await openStore();
-  expect((await p.pull(`${host}/app:v1`)).id).toBe(descriptor.digest);
+  expect((await p.images.pull(`${host}/app:v1`)).id).toBe(descriptor.digest);
 });
 
 it('an image comes from a server that sends a body with its answer to HEAD', async () => {
@@ -85,7 +85,7 @@ it('an image comes from a server that sends a body with its answer to HEAD', asy
   try {
     const p = await openMemoryStore({ registry: { hostsDir: temporaryDirectory(), retries: 3 } });
     const { port } = server.address() as AddressInfo;
-    expect((await p.pull(`localhost:${port}/app:v1`)).id).toBe(descriptor.digest);
+    expect((await p.images.pull(`localhost:${port}/app:v1`)).id).toBe(descriptor.digest);
   } finally {
     for (const socket of sockets) socket.destroy();
     server.close();
@@ -108,7 +108,7 @@ it('the documents of an image are asked for over one connection', async () => {
     listener(request, response);
   });
   const p = await openStore();
-  await p.pull(`${host}/app:v1`);
+  await p.images.pull(`${host}/app:v1`);
   const [head, manifest, config, layer] = asked;
   expect([head?.[0], manifest?.[0], config?.[0], layer?.[0]]).toEqual([
     'HEAD manifests',
@@ -131,7 +131,7 @@ it("Docker's schema 1 is refused by name, before anything of it is fetched", asy
     response.end();
   });
   const p = await openStore();
-  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({
+  await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({
     code: 'ERR_UNSUPPORTED_MEDIA_TYPE',
     message: expect.stringContaining('schema 1'),
     hint: expect.stringContaining('push the image again'),
@@ -153,7 +153,7 @@ it('a manifest that is longer than its HEAD said is not read to its end', async 
     else setInterval(() => response.write('x'.repeat(10_000)), 1).unref();
   });
   const p = await openStore();
-  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' });
+  await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({ code: 'ERR_SIZE_MISMATCH' });
 });
 
 it('a registry behind TLS cannot make us send a password to a token server in the open', async () => {
@@ -188,7 +188,7 @@ it.each([
       answer.end(request.method === 'HEAD' ? undefined : image.manifest.bytes);
     })(request, response);
   });
-  const pulled = (await openStore()).pull(`${host}/app:v1`);
+  const pulled = (await openStore()).images.pull(`${host}/app:v1`);
   expect(
     await pulled.then(
       () => 'pulled',

@@ -57,7 +57,7 @@ it('a layer that comes a byte now and then is asked for once more, and then give
     (url, response) => url.endsWith(LAYER.digest) && trickle(response, LAYER.blob),
   );
   const p = await openStore();
-  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({
+  await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({
     code: 'ERR_REGISTRY_UNREACHABLE',
     message: expect.stringMatching(/it sends too slowly: \d+ bytes came in \d s, and 2000 a second are the least$/),
     hint: expect.stringContaining('registry.minBytesPerSecond'),
@@ -80,7 +80,7 @@ it('so is one of which each connection brings a byte and no more', async () => {
     return true;
   });
   const p = await openStore();
-  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({
+  await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({
     code: 'ERR_REGISTRY_UNREACHABLE',
     message: expect.stringContaining('too slowly'),
   });
@@ -91,7 +91,9 @@ it('a manifest that comes like that is given up at once', async () => {
   const { host } = await serve((url, response) => url.includes('/manifests/') && trickle(response, manifest));
   const p = await openStore();
   const started = performance.now();
-  await expect(p.pull(`${host}/app:v1`)).rejects.toMatchObject({ message: expect.stringContaining('too slowly') });
+  await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({
+    message: expect.stringContaining('too slowly'),
+  });
   expect(performance.now() - started).toBeLessThan(5000);
 });
 
@@ -111,7 +113,7 @@ it('a registry may be as slow as it likes when it is allowed to, and one that do
     return true;
   });
   const p = await openStore();
-  expect(await p.pull(`${host}/app:v1`, { registry: { minBytesPerSecond: 0 } })).toMatchObject({
+  expect(await p.images.pull(`${host}/app:v1`, { registry: { minBytesPerSecond: 0 } })).toMatchObject({
     id: descriptor.digest,
   });
   expect(layerRequests).toEqual([undefined]);
@@ -127,13 +129,13 @@ it('a registry that holds all threads holds up nobody who wants nothing from one
   const p = await openStore({ workers: 1 });
   const other = await layoutOf(buildImage([buildLayer([{ path: 'other', content: 'x' }])]));
   const cancel = new AbortController();
-  const slow = p.pull(`${host}/app:v1`, { signal: cancel.signal, registry: { minBytesPerSecond: 0 } });
+  const slow = p.images.pull(`${host}/app:v1`, { signal: cancel.signal, registry: { minBytesPerSecond: 0 } });
   const outcome = Promise.allSettled([slow]);
   await expect.poll(() => begun, { timeout: 15_000 }).toBe(1);
-  await p.pull(other, { name: 'other' });
+  await p.images.pull(other, { name: 'other' });
   await p.provision('job', 'other');
-  expect((await p.check()).sound).toBe(true);
-  await p.diskUsage();
+  expect((await p.store.check()).sound).toBe(true);
+  await p.store.usage();
   await p.destroy('job');
   cancel.abort();
   expect(await outcome).toMatchObject([{ reason: { code: 'ERR_ABORTED' } }]);

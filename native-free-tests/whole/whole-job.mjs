@@ -36,9 +36,9 @@ const inode = (...path) => lstatSync(join(...path)).ino;
 const phases = [];
 const provisioner = await Provisioner.open({ root, records: 'memory', allowDegraded: true });
 provisioner.events.on('layerProgress', ({ phase }) => ['stored', 'done'].includes(phase) && phases.push(phase));
-const { syscalls, backends } = await provisioner.info();
+const { syscalls, backends } = await provisioner.store.info();
 for (const version of ['v1', 'v2']) {
-  await provisioner.pull(`oci:${join(fixtures, `app-${version}`)}`, {
+  await provisioner.images.pull(`oci:${join(fixtures, `app-${version}`)}`, {
     name: `app:${version}`,
     platform: 'linux/amd64',
   });
@@ -63,7 +63,7 @@ const destroyed = [
   await provisioner.destroy('two'),
   await provisioner.destroy('one'),
 ];
-const containers = await provisioner.containers();
+const containers = await provisioner.containers.list();
 await provisioner.close();
 const left = ['containers', 'staging', 'gc'].flatMap((name) => readdirSync(join(root, name)));
 process.stdout.write(JSON.stringify({ ...saw, destroyed, containers, left }));

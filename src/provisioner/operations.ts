@@ -24,7 +24,7 @@ export class Operations {
 
   /** @throws ProvisionerError `ERR_CLOSED`, what `require` throws, and what `work` throws, whose failures that are the machine's are told as such */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
+    this.requireOpen();
     // Those that wait for a turn are among them, so nobody overtakes them.
     const atOnce = this.#running.size < AT_ONCE && this.#nextTurn === undefined;
     const operation = atOnce ? this.#begin(work) : this.#paced(work);
@@ -36,6 +36,11 @@ export class Operations {
     } finally {
       this.#running.delete(operation);
     }
+  }
+
+  /** @throws ProvisionerError `ERR_CLOSED` when nobody may begin any more */
+  requireOpen(): void {
+    if (this.#closing !== undefined) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
   }
 
   /** Resolves when nothing is under way. */
@@ -79,20 +84,4 @@ export class Operations {
     });
     return this.#nextTurn;
   }
-}
-
-/**
- * Takes steps one after the other, each whatever became of those before it.
- * @throws what the first one that failed threw, when all have been taken
- */
-export async function takeAll(steps: readonly (() => unknown)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const step of steps) {
-    try {
-      await step();
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (failures.length > 0) throw failures[0];
 }

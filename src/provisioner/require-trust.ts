@@ -2,10 +2,10 @@ import { isMountedBackend } from '../backends/backend.js';
 import { ProvisionerError } from '../base/errors.js';
 import { rootfsesOnDisk } from '../containers/rootfses-on-disk.js';
 import { describeGap } from '../metadata/record-errors.js';
-import type { Parts } from './parts.js';
+import type { OpenStore } from './open-store.js';
 
 /** Prune decides by the records, so it stays away while these do not tell everything. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` */
-export async function requireTrust({ metadata, paths }: Pick<Parts, 'metadata' | 'paths'>): Promise<void> {
+export async function requireTrust({ metadata, paths }: Pick<OpenStore, 'metadata' | 'paths'>): Promise<void> {
   const gap = await metadata.recordsGap();
   if (gap === undefined) return;
   const containers = await metadata.listContainers();

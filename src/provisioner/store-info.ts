@@ -1,5 +1,6 @@
 import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendReport } from '../backends/backends.js';
+import type { Get } from '../base/assembly.js';
 import { readNames } from '../files/tree/read-names.js';
 import type { ParkedEntry } from '../layer-store/sweeper.js';
 import type { Degradation } from '../store-directory/fidelity.js';
@@ -9,7 +10,8 @@ import { isalMissingReason, loadIsal } from '../system/compression/isal/load-isa
 import { zstdMissingReason } from '../system/compression/zstd/load-zstd.js';
 import type { StoreLockState } from '../system/locks/store-lock.js';
 import { loadSyscalls, nativeMissingReason } from '../system/syscalls/load-syscalls.js';
-import type { Parts } from './parts.js';
+import type { OpenStore } from './open-store.js';
+import { BACKENDS, FIDELITY, POOL, STORE_LOCK, SWEEPER } from './services.js';
 
 export interface StoreInfo {
   readonly root: string;
@@ -42,8 +44,8 @@ export interface StoreInfo {
   readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
 }
 
-export async function storeInfo(parts: Parts): Promise<StoreInfo> {
-  const { metadata, format, owner, readOnly, pool, storeLock, paths, sweeper, fidelity } = parts;
+export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<StoreInfo> {
+  const { metadata, format, owner, readOnly, paths } = store;
   const { chooseZstdDecoder } = await import('../system/compression/inflate-zstd.js');
   const decoder = chooseZstdDecoder();
   return {
@@ -53,16 +55,16 @@ export async function storeInfo(parts: Parts): Promise<StoreInfo> {
     readOnly,
     syscalls: loadSyscalls().kind,
     nativeMissing: nativeMissingReason(),
-    degradation: fidelity.degradation(),
+    degradation: get(FIDELITY).degradation(),
     gzip: loadIsal() === null ? 'zlib' : 'isal',
     isalMissing: isalMissingReason(),
     zstd: typeof decoder === 'string' ? decoder : 'libzstd',
     zstdMissing: zstdMissingReason(),
-    workers: pool.size,
-    backends: readOnly === undefined ? (await parts.backends()).report() : unusable(readOnly),
+    workers: get(POOL).size,
+    backends: readOnly === undefined ? (await get(BACKENDS)).report() : unusable(readOnly),
     ...(await metadata.count()),
-    lock: storeLock.state(),
-    gc: { entries: (await readNames(paths.gc)).length, parked: sweeper.parked },
+    lock: get(STORE_LOCK).state(),
+    gc: { entries: (await readNames(paths.gc)).length, parked: get(SWEEPER).parked },
   };
 }
 

@@ -52,7 +52,7 @@ describeWith(['root', 'overlay'], 'the overlay backend', () => {
       code: 'ERR_BACKEND_LIMIT',
       details: { layers: 501, limit: 500 },
     });
-    expect(await provisioner.containers()).toHaveLength(1);
+    expect(await provisioner.containers.list()).toHaveLength(1);
   });
 
   test('a container that keeps a file open in its rootfs does not keep it from being destroyed', async () => {
@@ -112,6 +112,6 @@ describeWith(['root', 'overlay'], 'the bind backend', () => {
       code: 'ERR_BACKEND_LIMIT',
     });
     expect(readdirSync(join(provisioner.root, 'containers'))).toEqual([]);
-    expect(await provisioner.containers()).toEqual([]);
+    expect(await provisioner.containers.list()).toEqual([]);
   });
 });

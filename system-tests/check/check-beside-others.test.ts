@@ -35,7 +35,7 @@ async function checkUntilDone(
   const found: string[] = [];
   let checks = 0;
   while (!ended) {
-    const { findings }: CheckReport = await p.check({ repair });
+    const { findings }: CheckReport = await p.store.check({ repair });
     checks++;
     found.push(
       ...findings.filter(({ severity }) => severity !== 'note').map(({ code, message }) => `${code}: ${message}`),
@@ -55,10 +55,10 @@ describeWith(['root', 'overlay'], 'a check of a store that others use', () => {
     const other = otherProcess(
       p.root,
       `for (let round = 0; round < 60; round++) {
-        await p.pull('${source}', { name: 'app' });
+        await p.images.pull('${source}', { name: 'app' });
         for (const backend of ['overlay', 'copy']) await p.provision('job', 'app', { backend });
         await p.destroy('job');
-        await p.removeNames('app');
+        await p.images.remove('app');
         await p.pruneImages([]);
       }
       await p.close();`,
@@ -71,9 +71,9 @@ describeWith(['root', 'overlay'], 'a check of a store that others use', () => {
 
   test('misses none of the root filesystems that a long destroy has taken away and not forgotten yet', async () => {
     const p = await openStore({ unsafeNoSync: true });
-    await p.pull(await layout(), { name: 'app' });
+    await p.images.pull(await layout(), { name: 'app' });
     for (let n = 0; n < 50; n++) await p.provision('big', 'app', { backend: 'copy' });
-    await p.check();
+    await p.store.check();
     const other = otherProcess(
       p.root,
       `import fs from 'node:fs';
@@ -94,12 +94,12 @@ describeWith(['root', 'overlay'], 'a check of a store that others use', () => {
 
   test('still tells of what is wrong when all is quiet', async () => {
     const p = await openStore();
-    await p.pull(await layout(), { name: 'app' });
+    await p.images.pull(await layout(), { name: 'app' });
     const stray = join(p.root, 'layers', 'ab'.repeat(32));
     mkdirSync(join(stray, 'rootfs'), { recursive: true });
     const rootfs = join(p.root, 'containers/pod/containers/job/backends/copy/rootfses/none');
     mkdirSync(rootfs, { recursive: true });
-    const { findings } = await p.check();
+    const { findings } = await p.store.check();
     expect(findings.map(({ code, subject }) => [code, subject])).toEqual([
       ['ROOTFS_UNRECORDED', rootfs],
       ['LAYER_UNRECORDED', stray],
@@ -140,7 +140,7 @@ describeWith(['root'], 'a check that waits for the lock', () => {
 
   test('to put a fresh copy in the place of a damaged layer ends within a second of Ctrl-C, and leaves nothing', async () => {
     const p = await openStore();
-    const { layers } = await p.pull(await layout(), { name: 'app' });
+    const { layers } = await p.images.pull(await layout(), { name: 'app' });
     const directory = join(p.root, 'layers', (layers[0] as string).slice('sha256:'.length));
     appendFileSync(join(directory, 'rootfs/etc/motd'), '!');
     const { status, took } = await interrupted(p.root);
@@ -150,7 +150,7 @@ describeWith(['root'], 'a check that waits for the lock', () => {
       lock.close();
     });
     await p.recover();
-    const { findings } = await p.check();
+    const { findings } = await p.store.check();
     expect(findings.filter(({ severity }) => severity !== 'note').map(({ code }) => code)).toEqual(['LAYER_DAMAGED']);
     expect(findings.map(({ code }) => code)).not.toContain('STAGING_LEFT');
   });
@@ -161,6 +161,6 @@ describeWith(['root'], 'a check that waits for the lock', () => {
     const lock = loadSyscalls().openLockFile(join(p.root, 'lock'));
     held.push(lock);
     expect(lock.tryLock('shared')).toBe(true);
-    await expect(p.check()).rejects.toMatchObject({ code: 'ERR_LOCK_TIMEOUT' });
+    await expect(p.store.check()).rejects.toMatchObject({ code: 'ERR_LOCK_TIMEOUT' });
   });
 });

@@ -51,7 +51,7 @@ async function layoutOf(image: Built): Promise<string> {
 async function pulled(): Promise<{ p: Provisioner; layout: string; layers: readonly string[] }> {
   const p = await openStore();
   const layout = await layoutOf(buildImage([...LAYERS]));
-  const { layers } = await p.pull(`oci:${layout}`, { name: 'app' });
+  const { layers } = await p.images.pull(`oci:${layout}`, { name: 'app' });
   expect(layers).toHaveLength(4);
   return { p, layout, layers };
 }
@@ -76,7 +76,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     await p.provision('a', 'app', { backend: 'overlay' });
     await p.provision('a/b', 'app', { backend: 'copy' });
     for (const full of [false, true]) {
-      const report = await p.check({ full });
+      const report = await p.store.check({ full });
       expect(report.findings).toEqual([]);
       expect(report).toMatchObject({ sound: true, layers: 4, images: 1, containers: 2 });
     }
@@ -86,8 +86,8 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     const { p, layers } = await pulled();
     const path = join(directoryOf(p, layers[0] as string), 'rootfs/etc/motd');
     flipBit(path);
-    expect((await p.check({ full: true })).sound).toBe(false);
-    const { findings, sound } = await p.check({ full: true, repair: true });
+    expect((await p.store.check({ full: true })).sound).toBe(false);
+    const { findings, sound } = await p.store.check({ full: true, repair: true });
     expect(sound).toBe(true);
     expect(findings).toMatchObject([
       {
@@ -97,7 +97,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
       },
     ]);
     expect(readFileSync(path, 'utf8')).toBe('welcome');
-    expect((await p.check({ full: true })).findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
+    expect((await p.store.check({ full: true })).findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
     expect(existsSync(join(p.root, 'parked'))).toBe(false);
   });
 
@@ -108,7 +108,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     flipBit(join(directoryOf(p, layers[0] as string), 'rootfs/etc/motd'));
     writeFileSync(join(old.rootfs, 'written'), 'mine');
     const before = snapshotTree(old.rootfs);
-    const { sound, findings } = await p.check({ full: true, repair: true });
+    const { sound, findings } = await p.store.check({ full: true, repair: true });
     expect(treeDifferences(before, snapshotTree(old.rootfs))).toEqual([]);
     expect(sound).toBe(true);
     expect(findings.find(({ subject }) => subject === layers[0])?.outcome?.parkedFor).toEqual(['old']);
@@ -117,9 +117,9 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     expect(readFileSync(join(old.rootfs, 'etc/hosts'), 'utf8')).toBe('localhost');
     const fresh = await p.provision('new', 'app', { backend: 'overlay' });
     expect(readFileSync(join(fresh.rootfs, 'etc/motd'), 'utf8')).toBe('welcome');
-    expect(codes((await p.check({ full: true })).findings)).toEqual(['note LAYER_PARKED']);
+    expect(codes((await p.store.check({ full: true })).findings)).toEqual(['note LAYER_PARKED']);
     await p.destroy('old');
-    expect(codes((await p.check()).findings).filter((code) => code !== 'note GC_LEFT')).toEqual([]);
+    expect(codes((await p.store.check()).findings).filter((code) => code !== 'note GC_LEFT')).toEqual([]);
     expect(readdirSync(join(p.root, 'parked'))).toEqual([]);
   });
 
@@ -131,11 +131,11 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     flipBit(join(directoryOf(p, top), 'contents'));
     chmodSync(join(directoryOf(p, seam), 'rootfs/etc'), 0o777);
     rmSync(join(directoryOf(p, links), 'rootfs/bin/again'));
-    const { findings, sound } = await p.check({ full: true, repair: true });
+    const { findings, sound } = await p.store.check({ full: true, repair: true });
     expect(codes(findings).sort()).toEqual([...Array(3).fill('damage LAYER_DAMAGED'), 'damage LAYER_MISSING']);
     expect(findings.map(({ outcome }) => outcome?.state)).toEqual(Array(4).fill('healed'));
     expect(sound).toBe(true);
-    expect((await p.check({ full: true })).sound).toBe(true);
+    expect((await p.store.check({ full: true })).sound).toBe(true);
     const after = snapshotTree((await p.provision('after', 'app', { backend: 'overlay' })).rootfs);
     expect(treeDifferences(before, after)).toEqual([]);
   });
@@ -144,11 +144,11 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     const { p, layout, layers } = await pulled();
     flipBit(join(directoryOf(p, layers[0] as string), 'rootfs/etc/motd'));
     renameSync(layout, `${layout}.away`);
-    const { findings, sound } = await p.check({ full: true, repair: true });
+    const { findings, sound } = await p.store.check({ full: true, repair: true });
     expect(sound).toBe(false);
     expect(findings[0]?.outcome).toMatchObject({ state: 'failed', message: expect.stringContaining(layout) });
-    await p.pull(`oci:${await layoutOf(buildImage([LAYERS[0]]))}`, { name: 'other' });
-    const second = await p.check({ full: true, repair: true });
+    await p.images.pull(`oci:${await layoutOf(buildImage([LAYERS[0]]))}`, { name: 'other' });
+    const second = await p.store.check({ full: true, repair: true });
     expect(second.sound).toBe(true);
     expect(second.findings[0]?.outcome?.message).toContain('other');
   });
@@ -161,9 +161,9 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
       [createReadStream(archive), false],
     ] as const) {
       const p = await openStore();
-      const [image] = await p.load(input);
+      const [image] = await p.images.load(input);
       rmSync(directoryOf(p, image?.layers[1] as string), { recursive: true });
-      const report = await p.check({ repair: true });
+      const report = await p.store.check({ repair: true });
       expect(report.sound).toBe(sound);
       if (!sound) expect(report.findings[0]?.outcome?.message).toContain('stream');
     }
@@ -174,7 +174,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     rmSync(layout, { recursive: true });
     await writeOciLayout(layout, [{ image: buildImage([buildLayer([{ path: 'x' }])]), refName: 'app' }]);
     rmSync(directoryOf(p, layers[0] as string), { recursive: true });
-    const { findings } = await p.check({ repair: true });
+    const { findings } = await p.store.check({ repair: true });
     expect(findings[0]?.outcome?.message).toMatch(/the source now offers sha256:[0-9a-f]{64}, which does not have/);
   });
 
@@ -186,7 +186,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     mkdirSync(join(p.root, 'containers', 'ghost', 'backends', 'copy', 'rootfses', 'x'), { recursive: true });
     mkdirSync(join(p.root, 'containers', 'ghost', 'other'));
     mkdirSync(join(p.root, 'staging', 'left'));
-    const { findings, sound } = await p.check({ repair: true });
+    const { findings, sound } = await p.store.check({ repair: true });
     expect(sound).toBe(true);
     // The pull may still be sweeping its staging directory.
     expect(codes(findings.filter(({ code }) => code !== 'GC_LEFT')).sort()).toEqual([
@@ -206,7 +206,7 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     const bare = await p.provision('bare', 'app', { backend: 'overlay' });
     rmSync(gone.rootfs, { recursive: true });
     execFileSync('umount', [bare.rootfs]);
-    expect(codes((await p.check()).findings)).toEqual(['damage ROOTFS_MISSING', 'note ROOTFS_NOT_MOUNTED']);
+    expect(codes((await p.store.check()).findings)).toEqual(['damage ROOTFS_MISSING', 'note ROOTFS_NOT_MOUNTED']);
   });
 
   test('a layer that takes other space than its record says is counted again', async () => {
@@ -217,14 +217,14 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     const { mtimeMs } = lstatSync(join(directory, 'rootfs/etc/motd'));
     expect(mtimeMs).toBeGreaterThan(0);
     utimesSync(join(directory, 'rootfs/etc/motd'), mtimeMs / 1000, 1704067200);
-    expect(codes((await p.check({ full: true })).findings)).toEqual(['leak LAYER_MISCOUNTED']);
-    await p.check({ repair: true });
-    expect((await p.check({ full: true })).findings).toEqual([]);
+    expect(codes((await p.store.check({ full: true })).findings)).toEqual(['leak LAYER_MISCOUNTED']);
+    await p.store.check({ repair: true });
+    expect((await p.store.check({ full: true })).findings).toEqual([]);
   });
 
   test('is cancelled', async () => {
     const { p } = await pulled();
-    await expect(p.check({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    await expect(p.store.check({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   });
 
   test('leaves pulls alone that go on meanwhile', async () => {
@@ -236,15 +236,17 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     );
     const layouts = await Promise.all(images.map(layoutOf));
     let pulling = true;
-    const pulls = Promise.all(layouts.map((layout, n) => p.pull(`oci:${layout}`, { name: `i${n}` }))).finally(() => {
-      pulling = false;
-    });
+    const pulls = Promise.all(layouts.map((layout, n) => p.images.pull(`oci:${layout}`, { name: `i${n}` }))).finally(
+      () => {
+        pulling = false;
+      },
+    );
     while (pulling) {
-      const { findings } = await p.check({ full: true });
+      const { findings } = await p.store.check({ full: true });
       expect(findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
     }
     await pulls;
-    expect((await p.check({ full: true })).layers).toBe(8);
+    expect((await p.store.check({ full: true })).layers).toBe(8);
   });
 
   test('the disk usage adds up to what du says', async () => {
@@ -253,10 +255,10 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     await p.provision('b', 'app', { backend: 'copy' });
     writeFileSync(join(rootfs, 'written'), Buffer.alloc(100_000));
     flipBit(join(directoryOf(p, layers[0] as string), 'rootfs/etc/motd'));
-    await p.check({ full: true, repair: true });
+    await p.store.check({ full: true, repair: true });
     mkdirSync(join(p.root, 'staging', 'left'));
     writeFileSync(join(p.root, 'foreign'), Buffer.alloc(5000));
-    const usage = await p.diskUsage();
+    const usage = await p.store.usage();
     expect(usage.total).toBe(du(p.root));
     expect(usage.layers).toMatchObject({ count: 4, active: { count: 4 }, shared: { count: 0 }, unused: { count: 0 } });
     expect(usage.containers.bytes).toBe(du(join(p.root, 'containers')));
@@ -274,19 +276,19 @@ describeWith(['root', 'overlay', 'skopeo', 'umoci'], 'the check of real images',
   test('finds nothing when they are healthy, and one flipped bit in the middle of a large file', async () => {
     const p = await openStore();
     for (const name of ['debian', 'appV1', 'appV2', 'mixed', 'mixedZstd'] as const) {
-      await p.pull(`oci:${images[name]}`, { name: name.toLowerCase() });
+      await p.images.pull(`oci:${images[name]}`, { name: name.toLowerCase() });
     }
-    for (const full of [false, true]) expect((await p.check({ full })).findings).toEqual([]);
-    expect((await p.diskUsage()).total).toBe(du(p.root));
+    for (const full of [false, true]) expect((await p.store.check({ full })).findings).toEqual([]);
+    expect((await p.store.usage()).total).toBe(du(p.root));
     const largest = execFileSync(
       'sh',
       ['-c', 'find "$0"/layers/*/rootfs -type f -size +100k -printf "%s %p\\n" | sort -n | tail -1', p.root],
       { encoding: 'utf8' },
     );
     flipBit(largest.trim().replace(/^[0-9]+ /, ''));
-    expect((await p.check()).sound).toBe(true);
-    const { findings } = await p.check({ full: true, repair: true });
+    expect((await p.store.check()).sound).toBe(true);
+    const { findings } = await p.store.check({ full: true, repair: true });
     expect(findings[0]).toMatchObject({ code: 'LAYER_DAMAGED', outcome: { state: 'healed' } });
-    expect((await p.check({ full: true })).sound).toBe(true);
+    expect((await p.store.check({ full: true })).sound).toBe(true);
   });
 });

@@ -62,7 +62,7 @@ describeWith(['root', 'overlay'], 'a command whose working directory has been de
       import { readdirSync, writeFileSync } from 'node:fs';
       import { Provisioner } from '${LIBRARY}';
       const p = await Provisioner.open({ root: '${join(home, 'store')}' });
-      await p.pull('${APP_V1}');
+      await p.images.pull('${APP_V1}');
       let written;
       try { writeFileSync('written', ''); } catch (error) { written = error.code; }
       const another = await Provisioner.open({ root: 'other' }).catch((error) => error.code);

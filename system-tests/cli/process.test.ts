@@ -132,7 +132,7 @@ describeWith(['root'], 'standard output', () => {
     await lines('pull', APP_V1);
     const { Provisioner } = await import('#src/index.js');
     await using provisioner = await Provisioner.open({ root });
-    for (let index = 0; index < 3000; index += 1) await provisioner.tag('app:v1', `app:tag-${index}`);
+    for (let index = 0; index < 3000; index += 1) await provisioner.images.tag('app:v1', `app:tag-${index}`);
     const images = start(['images']);
     images.process.stdout.pause();
     await sleep(500);

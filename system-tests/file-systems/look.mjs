@@ -7,17 +7,17 @@ const p = await Provisioner.open({ root });
 const outcome = {};
 /** @type {Record<string, () => Promise<unknown>>} */
 const calls = {
-  images: async () => (await p.images()).length,
-  containers: async () => (await p.containers()).length,
-  info: async () => (await p.info()).layers,
-  'disk usage': async () => (await p.diskUsage()).images.length,
-  check: async () => (await p.check({ full: true })).sound,
-  why: async () => (await p.why('whole')).kind !== '',
+  images: async () => (await p.images.list()).length,
+  containers: async () => (await p.containers.list()).length,
+  info: async () => (await p.store.info()).layers,
+  'disk usage': async () => (await p.store.usage()).images.length,
+  check: async () => (await p.store.check({ full: true })).sound,
+  why: async () => (await p.store.why('whole')).kind !== '',
   prune: () => p.pruneImages(),
   provision: () => p.provision('new', 'whole', { backend: 'copy' }),
   destroy: () => p.destroy('kept'),
   recover: () => p.recover(),
-  tag: () => p.tag('whole', 'again'),
+  tag: () => p.images.tag('whole', 'again'),
 };
 for (const [name, call] of Object.entries(calls)) {
   try {

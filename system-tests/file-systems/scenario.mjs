@@ -39,10 +39,10 @@ console.log(JSON.stringify(outcome));
 /** @param {import('../../dist/index.js').Provisioner} p */
 async function run(p) {
   await step('pull', async () => {
-    await p.pull(`oci:${layout}:whole`, { name: 'whole' });
-    await p.pull(`oci:${layout}:plain`, { name: 'plain' });
+    await p.images.pull(`oci:${layout}:whole`, { name: 'whole' });
+    await p.images.pull(`oci:${layout}:plain`, { name: 'plain' });
   });
-  outcome['format'] = (await p.info()).format;
+  outcome['format'] = (await p.store.info()).format;
   if (leave !== undefined) {
     await step('provision', () => p.provision('kept', 'whole', { backend: 'copy' }).then(() => undefined));
     await step('close', () => p.close());
@@ -63,8 +63,8 @@ async function run(p) {
     if (made) await step(`${backend}: destroy`, () => p.destroy(`c-${backend}`).then((was) => void was));
   }
   await step('check', async () => {
-    await p.swept();
-    const { findings } = await p.check({ full: true });
+    await p.store.swept();
+    const { findings } = await p.store.check({ full: true });
     return findings.map(({ code }) => code).join(' ') || undefined;
   });
   await step('provision again', async () => {
@@ -73,7 +73,7 @@ async function run(p) {
   await step('prune', async () => {
     const { images } = await p.pruneImages();
     const gone = images.filter(({ reasons }) => reasons.length === 0).length;
-    await p.swept();
+    await p.store.swept();
     return gone === 1 ? undefined : `took ${gone} of 2 images`;
   });
   await step('recover', async () => {
@@ -83,7 +83,7 @@ async function run(p) {
   await step('destroy', () => p.destroy('kept').then((was) => (was ? undefined : 'was not there')));
   await step('prune all', async () => {
     await p.pruneImages();
-    await p.swept();
+    await p.store.swept();
     const left = ['layers', 'containers', 'staging', 'gc'].flatMap((name) => readdirSync(join(root, name)));
     return left.length > 0 ? `left ${left.join(' ')}` : undefined;
   });

@@ -110,7 +110,7 @@ async function whyNoOverlay(): Promise<string | undefined> {
   const root = mkdtempSync(join(tmpdir(), 'provisioner-probe-'));
   try {
     await using provisioner = await Provisioner.open({ root, records: 'memory', allowDegraded: true });
-    const overlay = (await provisioner.info()).backends.find(({ name }) => name === 'overlay');
+    const overlay = (await provisioner.store.info()).backends.find(({ name }) => name === 'overlay');
     return overlay?.usable ? undefined : overlay?.reason;
   } finally {
     rmSync(root, { recursive: true, force: true });

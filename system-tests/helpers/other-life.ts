@@ -5,23 +5,26 @@ import { SqliteLifeLocks } from '#src/metadata/sqlite/sqlite-life-locks.js';
 import { KernelLifeLocks, type LifeLocks } from '#src/system/locks/life-locks.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 
-const DIST = new URL('../../dist/', import.meta.url).href;
+const LIVENESS = import.meta.resolve('#src/system/locks/liveness.js');
+const LIFE_LOCKS_MODULE = import.meta.resolve('#src/system/locks/life-locks.js');
+const LOAD_SYSCALLS = import.meta.resolve('#src/system/syscalls/load-syscalls.js');
+const SQLITE_LIFE_LOCKS = import.meta.resolve('#src/metadata/sqlite/sqlite-life-locks.js');
 
 /** The kinds of locks that show who is alive: here, and as code of a module that another process runs, after which it has `locks` and `Liveness`. */
 export const LIFE_LOCKS: Readonly<Record<'kernel' | 'sqlite', { locks(): LifeLocks; readonly code: string }>> = {
   kernel: {
     locks: () => new KernelLifeLocks(loadSyscalls),
     code: `
-      const { Liveness } = await import('${DIST}locks/liveness.js');
-      const { KernelLifeLocks } = await import('${DIST}locks/life-locks.js');
-      const { loadSyscalls } = await import('${DIST}syscalls/load-syscalls.js');
+      const { Liveness } = await import('${LIVENESS}');
+      const { KernelLifeLocks } = await import('${LIFE_LOCKS_MODULE}');
+      const { loadSyscalls } = await import('${LOAD_SYSCALLS}');
       const locks = new KernelLifeLocks(loadSyscalls);`,
   },
   sqlite: {
     locks: () => new SqliteLifeLocks(),
     code: `
-      const { Liveness } = await import('${DIST}locks/liveness.js');
-      const { SqliteLifeLocks } = await import('${DIST}metadata/sqlite-life-locks.js');
+      const { Liveness } = await import('${LIVENESS}');
+      const { SqliteLifeLocks } = await import('${SQLITE_LIFE_LOCKS}');
       const locks = new SqliteLifeLocks();`,
   },
 };
@@ -57,6 +60,10 @@ export async function otherLife(
     await gone;
   };
   ended.push(kill);
-  const [identity] = (await once(child.stdout.setEncoding('utf8'), 'data')) as [string];
+  const died = gone.then(() => {
+    throw new Error('the other process has ended before it had begun a life');
+  });
+  died.catch(() => {});
+  const [identity] = (await Promise.race([once(child.stdout.setEncoding('utf8'), 'data'), died])) as [string];
   return { identity, pid: child.pid as number, kill };
 }

@@ -34,7 +34,7 @@ export async function pullImages(
   for (const [name, image] of Object.entries(images)) {
     const layout = join(temporaryDirectory(), 'layout');
     await writeOciLayout(layout, [{ image, refName: name }]);
-    await provisioner.pull(`oci:${layout}`, { name });
+    await provisioner.images.pull(`oci:${layout}`, { name });
   }
 }
 
@@ -43,13 +43,13 @@ export async function expectNoContainers(provisioner: Provisioner): Promise<void
   expect(mountsBelow(provisioner.root)).toEqual([]);
   expect(readdirSync(join(provisioner.root, 'containers'))).toEqual([]);
   expect(readdirSync(join(provisioner.root, 'staging'))).toEqual([]);
-  expect(await provisioner.containers()).toEqual([]);
+  expect(await provisioner.containers.list()).toEqual([]);
 }
 
 afterEach(async () => {
   for (const provisioner of opened.splice(0)) {
     try {
-      for (const { id } of await provisioner.containers()) await provisioner.destroy(id, { anyOwner: true });
+      for (const { id } of await provisioner.containers.list()) await provisioner.destroy(id, { anyOwner: true });
     } catch {
       // A test that closed it has nothing more to clean here.
     }

@@ -12,8 +12,8 @@ import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store
 
 /** What another process begins with to hold the lock of the store, not just use it. */
 const LOCK = `
-  const { StoreLock } = await import('${new URL('../../dist/locks/store-lock.js', import.meta.url).href}');
-  const { NativeLockFile } = await import('${new URL('../../dist/syscalls/native-lock-file.js', import.meta.url).href}');
+  const { StoreLock } = await import('${new URL('../../build/system/locks/store-lock.js', import.meta.url).href}');
+  const { NativeLockFile } = await import('${new URL('../../build/system/syscalls/native/native-lock-file.js', import.meta.url).href}');
   const lock = new StoreLock(() => new NativeLockFile(p.root + '/lock'));
 `;
 const HOLD_FOR_EVER = {
@@ -111,15 +111,15 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
       p.destroy('before').then(() => done.push('destroy')),
     ];
     await pullImages(p, { again: app, new: buildImage([buildLayer([{ path: 'new' }])]) });
-    expect((await p.images()).length).toBe(2);
+    expect((await p.images.list()).length).toBe(2);
     expect(done).toEqual([]);
-    expect((await p.info()).lock).toMatchObject({
+    expect((await p.store.info()).lock).toMatchObject({
       holders: [{ pid: other.pid, kind: 'exclusive' }],
       writer: { pid: other.pid, purpose: 'prune' },
     });
     await other.kill();
     await Promise.all(waiting);
-    expect((await p.info()).lock).toEqual({ holders: [], writer: undefined });
+    expect((await p.store.info()).lock).toEqual({ holders: [], writer: undefined });
   });
 
   test.each(['shared', 'exclusive'] as const)('%s: is free within a second when its holder is killed', async (kind) => {
@@ -128,7 +128,7 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     await other.says('holding');
     const waiting = Promise.all([p.pruneImages(['app']), p.provision('job', 'app')]);
     await sleep(100);
-    expect((await p.info()).lock.holders).toEqual([{ pid: other.pid, kind, stopped: false }]);
+    expect((await p.store.info()).lock.holders).toEqual([{ pid: other.pid, kind, stopped: false }]);
     await other.kill();
     const killed = performance.now();
     await waiting;
@@ -144,12 +144,12 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     const pruning = p.pruneImages([], { signal: abort.signal });
     pruning.catch(() => {});
     await sleep(100);
-    const { lock } = await p.info();
+    const { lock } = await p.store.info();
     expect(lock.writer).toMatchObject({ pid: process.pid, purpose: 'prune' });
     expect(Date.now() - (lock.writer?.since ?? 0)).toBeLessThan(10_000);
     abort.abort();
     await expect(pruning).rejects.toMatchObject({ code: 'ERR_ABORTED' });
-    expect((await p.info()).lock.writer).toBeUndefined();
+    expect((await p.store.info()).lock.writer).toBeUndefined();
     await p.provision('job-2', 'app');
   });
 
@@ -308,6 +308,6 @@ describeWith(['root', 'overlay'], 'two provisioners of one process', () => {
     expect(holder.state()).toEqual({ holders: [], writer: undefined });
     holder.close();
     await one.pruneImages(['app']);
-    expect((await one.containers()).map(({ id }) => id)).toEqual(['a', 'b', 'job-0', 'job-1']);
+    expect((await one.containers.list()).map(({ id }) => id)).toEqual(['a', 'b', 'job-0', 'job-1']);
   });
 });

@@ -47,7 +47,7 @@ function makeHost() {
 async function withApp(work, options = {}) {
   const p = await Provisioner.open({ root: store, ...options });
   try {
-    if ((await p.images()).length === 0) await p.pull(`oci:${layout}`, { name: 'app' });
+    if ((await p.images.list()).length === 0) await p.images.pull(`oci:${layout}`, { name: 'app' });
     return await work(p);
   } finally {
     await p.close();
@@ -64,7 +64,7 @@ const SCENES = {
       symlinkSync(host, join(store, 'staging/link'));
       const before = mounted(host);
       const { retired } = await p.recover();
-      await p.swept();
+      await p.store.swept();
       const left = ['staging', 'gc'].flatMap((name) => readdirSync(join(store, name)));
       return { retired: retired.length, left, store: mounted(store), lost: before - mounted(host) };
     });
@@ -77,7 +77,7 @@ const SCENES = {
       const scratch = rootfs.replace('/rootfses/', '/scratch/');
       sh('mount', '--rbind', host, scratch);
       const destroyed = await p.destroy('job');
-      await p.swept();
+      await p.store.swept();
       const left = ['containers', 'gc'].flatMap((name) => readdirSync(join(store, name)));
       return { destroyed, left, store: mounted(store), host: mounted(host) };
     });
@@ -188,8 +188,8 @@ const SCENES = {
       sh('mount', '-t', 'tmpfs', 'tmpfs', '/proc');
       const outcomes = [];
       for (const id of ['overlay', 'copy']) outcomes.push(await p.destroy(id).catch(({ code }) => code));
-      await p.swept();
-      const { gc } = await p.info();
+      await p.store.swept();
+      const { gc } = await p.store.info();
       sh('umount', '/proc');
       return {
         outcomes,

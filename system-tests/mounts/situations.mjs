@@ -14,7 +14,7 @@ const tmpfs = (at) => sh('mount', '-t', 'tmpfs', 'tmpfs', at);
 
 sh('mount', '--make-rshared', '/');
 const p = await Provisioner.open({ root: join(directory, 'store'), backend });
-await p.pull(`oci:${layout}`, { name: 'app' });
+await p.images.pull(`oci:${layout}`, { name: 'app' });
 
 /** What is mounted below a directory, by the kernel's own account. */
 const mounted = (below, pid = 'self') =>
@@ -104,12 +104,12 @@ for (const [situation, arrange] of Object.entries(SITUATIONS)) {
   const destroyed = await p.destroy('job').catch((cause) => {
     error = `${cause.code} ${cause.message}`;
   });
-  await p.swept();
+  await p.store.swept();
   const elsewhere = ask();
   const lost = before.length - mounted(host).length;
   const neighbour = mounted(join(p.root, 'containers')).length;
   await p.destroy('neighbour');
-  await p.swept();
+  await p.store.swept();
   outcomes[situation] = {
     error,
     destroyed,

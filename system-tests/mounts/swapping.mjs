@@ -63,7 +63,7 @@ async function destroyWhileSwapping(directory, layout, rounds, how) {
     sh('mount', '-t', 'tmpfs', 'tmpfs', join(victim, name));
   }
   const p = await Provisioner.open({ root: join(directory, 'store'), backend: 'copy' });
-  await p.pull(`oci:${layout}`, { name: 'app' });
+  await p.images.pull(`oci:${layout}`, { name: 'app' });
   const outcome = { moves: 0, lost: 0, errors: [], store: 0, left: [] };
   for (let round = 0; round < Number(rounds); round++) {
     const { rootfs } = await p.provision('job', 'app');
@@ -90,7 +90,7 @@ async function destroyWhileSwapping(directory, layout, rounds, how) {
     await once(swapper, 'close');
     // Nobody moves anything any more.
     if (outcome.errors.length > 0) await p.destroy('job');
-    await p.swept();
+    await p.store.swept();
     outcome.lost += MOUNTS.length - mounted(victim).length;
     outcome.store += mounted(p.root).length;
     outcome.left.push(...readdirSync(join(p.root, 'gc')), ...(existsSync(rootfs) ? [rootfs] : []));

@@ -28,7 +28,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
     '100 provisions and destroys at once by %s leave no mount, no directory, no row',
     async (backend) => {
       const p = await openStore();
-      await p.pull(V2, { name: 'app' });
+      await p.images.pull(V2, { name: 'app' });
       const made = await Promise.all(
         Array.from({ length: 100 }, (_, index) => p.provision(`job-${index}`, 'app', { backend })),
       );
@@ -44,7 +44,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
 
   test('2 000 provisions at once and 2 000 destroys at once wait for their turn: none fails, and nothing is left', async () => {
     const p = await openStore({ unsafeNoSync: true });
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const ids = Array.from({ length: 2000 }, (_, index) => `job-${index}`);
     const made = await Promise.all(ids.map((id) => p.provision(id, 'app', { backend: 'overlay' })));
     expect(new Set(made.map(({ rootfs }) => rootfs)).size).toBe(2000);
@@ -55,7 +55,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
 
   test('600 provisions at once with few descriptors to spare wait for their turn without holding any', async () => {
     const p = await openStore({ unsafeNoSync: true });
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const body = `await Promise.all(Array.from({ length: 600 }, (_, n) => p.provision('job-' + n, 'app', { backend: 'overlay' }))); await p.close();`;
     await run('sh', ['-c', 'ulimit -n 200; exec "$@"', 'sh', ...script(p.root, body).flat()]);
     expect(mountsBelow(p.root).length).toBe(600);
@@ -66,7 +66,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
 
   test('100 provisions and destroys from 4 processes leave no mount, no directory, no row', async () => {
     const p = await openStore();
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const work = `for (let n = 0; n < 25; n++) {
       const id = 'w' + process.pid + '-' + n;
       console.log((await p.provision(id, 'app')).rootfs);
@@ -81,7 +81,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
 
   test('28 provisions and destroys by command lines, 4 at a time, leave no mount, no directory, no row', async () => {
     const p = await openStore();
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const cli = (...args: string[]) => run(process.execPath, [CLI, '--root', p.root, ...args]);
     await Promise.all(
       Array.from({ length: 4 }, async (_, worker) => {
@@ -99,12 +99,12 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
 
   test('two provisions of one container from two processes both succeed, and one destroy removes both', async () => {
     const p = await openStore();
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const once_ = () =>
       run(...script(p.root, `console.log((await p.provision('job', 'app')).rootfs); await p.close();`));
     const [one, two] = await Promise.all([once_(), once_()]);
     expect(one.stdout).not.toBe(two.stdout);
-    expect((await p.containers())[0]?.rootfses).toHaveLength(2);
+    expect((await p.containers.list())[0]?.rootfses).toHaveLength(2);
     expect(await p.destroy('job')).toBe(true);
     await expectNoContainers(p);
   });
@@ -117,7 +117,7 @@ describeWith(['root', 'overlay'], 'many containers at once', () => {
           p.root,
           `
         p.events.on('layerProgress', ({ phase, layer, bytes }) => { if (phase === 'unpacking' && bytes === 0) console.log(layer); });
-        await p.pull('${source}', { name: 'app' }); await p.close();`,
+        await p.images.pull('${source}', { name: 'app' }); await p.close();`,
         ),
       );
     const outputs = await Promise.all([pull(V1), pull(V2), pull(V1), pull(V2)]);
@@ -133,7 +133,7 @@ describeWith(['root', 'overlay'], 'destroying a container', () => {
     'by %s lets go of what is mounted in its rootfs and keeps what was mounted',
     async (backend) => {
       const p = await openStore();
-      await p.pull(V2, { name: 'app' });
+      await p.images.pull(V2, { name: 'app' });
       const { rootfs } = await p.provision('job', 'app', { backend });
       const volume = temporaryDirectory();
       writeFileSync(join(volume, 'precious'), 'data');
@@ -159,7 +159,12 @@ describeWith(['root', 'overlay'], 'two provisioners of one process on one store'
         if (phase === 'unpacking' && bytes === 0) unpacked.push(layer);
       });
     }
-    await Promise.all([one.pull(V1, { name: 'a' }), two.pull(V1, { name: 'b' }), one.pull(V2), two.pull(V2)]);
+    await Promise.all([
+      one.images.pull(V1, { name: 'a' }),
+      two.images.pull(V1, { name: 'b' }),
+      one.images.pull(V2),
+      two.images.pull(V2),
+    ]);
     expect(new Set(unpacked).size).toBe(unpacked.length);
     const ids = Array.from({ length: 20 }, (_, index) => `job/${index % 5}`);
     await Promise.all(ids.map((id, index) => (index % 2 ? one : two).provision(id, 'a')));
@@ -173,14 +178,14 @@ describeWith(['root', 'overlay'], 'a store that is opened again', () => {
   test('has its images, names and containers, and the changes in their rootfses', async () => {
     const root = join(temporaryDirectory(), 'store');
     const first = await Provisioner.open({ root });
-    await first.pull(V2, { name: 'app:v2' });
+    await first.images.pull(V2, { name: 'app:v2' });
     const { rootfs } = await first.provision('job', 'app:v2');
     writeFileSync(join(rootfs, 'mine'), 'changed');
     await first.close();
 
     const second = await openStore({ root });
-    expect((await second.image('app:v2')).names).toEqual(['docker.io/library/app:v2']);
-    const [container] = await second.containers();
+    expect((await second.images.get('app:v2')).names).toEqual(['docker.io/library/app:v2']);
+    const [container] = await second.containers.list();
     expect(container).toMatchObject({
       id: 'job',
       owner: 'default',
@@ -193,7 +198,7 @@ describeWith(['root', 'overlay'], 'a store that is opened again', () => {
 
   test('destroys what a process that was killed in the middle of provisioning left', async () => {
     const p = await openStore();
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     const child = spawn(
       ...script(
         p.root,
@@ -212,7 +217,7 @@ describeWith(['root', 'overlay'], 'a store that is opened again', () => {
 
   test('destroys the way to a root filesystem, wherever a process was killed that made it', async () => {
     const p = await openStore();
-    await p.pull(V2, { name: 'app' });
+    await p.images.pull(V2, { name: 'app' });
     await p.provision('job', 'app');
     await p.provision('job/0', 'app', { backend: 'copy' });
     const backend = ['job', 'containers', '1', 'backends', 'overlay'];
@@ -236,12 +241,12 @@ describeWith(['root', 'overlay'], 'a store that is opened again', () => {
         p.root,
         `
       p.events.on('layerProgress', ({ phase }) => { if (phase === 'unpacking') process.kill(process.pid, 'SIGKILL'); });
-      await p.pull('${V2}', { name: 'app' });`,
+      await p.images.pull('${V2}', { name: 'app' });`,
       ),
     );
     await once(child, 'exit');
-    expect(await p.images()).toEqual([]);
-    await p.pull(V2, { name: 'app' });
+    expect(await p.images.list()).toEqual([]);
+    await p.images.pull(V2, { name: 'app' });
     const { rootfs } = await p.provision('job', 'app');
     expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
   });

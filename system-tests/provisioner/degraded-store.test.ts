@@ -169,8 +169,8 @@ describeWith(['root', 'overlay'], 'a degraded store', () => {
       for (const id of ['one', 'two']) await p.destroy(id);
       return codes;
     };
-    expect(await codesOf((p) => p.pull(APP_V2))).toEqual(['STORE_DEGRADED']);
-    expect(await codesOf((p) => p.images())).toEqual(['BACKEND_FALLBACK']);
+    expect(await codesOf((p) => p.images.pull(APP_V2))).toEqual(['STORE_DEGRADED']);
+    expect(await codesOf((p) => p.images.list())).toEqual(['BACKEND_FALLBACK']);
   });
 
   test('is converted by the steps that docs/cli.md tells', () => {

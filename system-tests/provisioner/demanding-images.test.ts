@@ -35,10 +35,10 @@ const images: Record<string, () => Layers> = {
 };
 
 const OPERATIONS: Operation[] = [
-  ['pull', (provisioner, source) => provisioner.pull(source, { name: 'app' })],
+  ['pull', (provisioner, source) => provisioner.images.pull(source, { name: 'app' })],
   ['provision', (provisioner) => provisioner.provision('job', 'app', { backend: 'copy' })],
-  ['df', (provisioner) => provisioner.diskUsage()],
-  ['check', (provisioner) => provisioner.check({ full: true })],
+  ['df', (provisioner) => provisioner.store.usage()],
+  ['check', (provisioner) => provisioner.store.check({ full: true })],
   ['recover', (provisioner) => provisioner.recover({ knownContainerIds: ['job'] })],
   ['destroy', (provisioner) => provisioner.destroy('job')],
   ['prune', (provisioner) => provisioner.pruneImages([])],
@@ -59,7 +59,7 @@ describeWith(['root'], 'an image made to ask much of whoever handles it', () => 
           const stretch = await longestStretch(() => work(provisioner, `oci:${layout}`));
           stretches[operation] = round === 1 ? stretch : Math.min(stretch, stretches[operation] ?? stretch);
         }
-        await provisioner.swept();
+        await provisioner.store.swept();
       }
       expect(Object.entries(stretches).filter(([, stretch]) => stretch > LONGEST)).toEqual([]);
     },
@@ -72,7 +72,7 @@ describeWith(['root'], 'an image made to ask much of whoever handles it', () => 
     await writeOciLayout(layout, [{ image: buildImage(many), refName: 'app' }]);
     const provisioner = await openStore();
     const stretch = await longestStretch(async () => {
-      const pull = provisioner.pull(`oci:${layout}`, { name: 'app' });
+      const pull = provisioner.images.pull(`oci:${layout}`, { name: 'app' });
       await expect(pull).rejects.toMatchObject({ code: 'ERR_LIMIT_EXCEEDED', details: { layers: 1001, limit: 1000 } });
     });
     expect(stretch).toBeLessThan(LONGEST);

@@ -31,13 +31,13 @@ async function checkBeforeLayers(provisioner: Provisioner): Promise<void> {
   const enough = new AbortController();
   const stop = () => enough.abort();
   provisioner.events.on('checkProgress', stop);
-  await expect(provisioner.check({ signal: enough.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+  await expect(provisioner.store.check({ signal: enough.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   provisioner.events.off('checkProgress', stop);
 }
 
 /** The first half of the images of a plan, with the layers that only they have. */
 async function halfOf(provisioner: Provisioner, plan: PrunePlan): Promise<PrunePlan> {
-  const stacks = new Map((await provisioner.images()).map(({ id, layers }) => [id, layers]));
+  const stacks = new Map((await provisioner.images.list()).map(({ id, layers }) => [id, layers]));
   const images = plan.images.slice(0, plan.images.length / 2);
   const layers = new Set(images.flatMap(({ id }) => stacks.get(id) ?? []));
   return { ...plan, images, layers: plan.layers.filter(({ id }) => layers.has(id)) };
@@ -59,16 +59,16 @@ describeWith(['root'], `a store of ${IMAGES} images with ${OWN_LAYERS} layers ea
         });
         return result as Result;
       };
-      const { layers } = await provisioner.image('image-1');
+      const { layers } = await provisioner.images.get('image-1');
       await measured('open', async () => (await Provisioner.open({ root })).close());
-      await measured('images', () => provisioner.images());
-      await measured('containers', () => provisioner.containers());
-      await measured('info', () => provisioner.info());
-      await measured('why an image', () => provisioner.why('image-1'));
-      await measured('why a layer', () => provisioner.why(layers[0] as string));
+      await measured('images', () => provisioner.images.list());
+      await measured('containers', () => provisioner.containers.list());
+      await measured('info', () => provisioner.store.info());
+      await measured('why an image', () => provisioner.store.why('image-1'));
+      await measured('why a layer', () => provisioner.store.why(layers[0] as string));
       await measured('provision', () => provisioner.provision('job', 'image-1', { backend: 'copy' }));
       await measured('destroy', () => provisioner.destroy('job'));
-      await measured('df', () => provisioner.diskUsage());
+      await measured('df', () => provisioner.store.usage());
       await measured('check', () => checkBeforeLayers(provisioner));
       await measured('recover', () => provisioner.recover());
       await measured('prune of nothing', () => provisioner.pruneImages(['*']));
@@ -78,14 +78,14 @@ describeWith(['root'], `a store of ${IMAGES} images with ${OWN_LAYERS} layers ea
 
       const half = await halfOf(provisioner, plan);
       const last = half.images.at(-1)?.id ?? '';
-      await provisioner.setPinned(last, true);
-      const outdated = () => provisioner.applyPrunePlan(half).catch((error: ProvisionerError) => error.code);
+      await provisioner.images.pin(last);
+      const outdated = () => provisioner.store.applyPlan(half).catch((error: ProvisionerError) => error.code);
       expect(await measured('plan that is outdated', outdated)).toBe('ERR_PLAN_OUTDATED');
-      expect(await provisioner.info()).toMatchObject({ images: IMAGES, layers: IMAGES * OWN_LAYERS });
-      await provisioner.setPinned(last, false);
-      await measured('plan', () => provisioner.applyPrunePlan(half));
+      expect(await provisioner.store.info()).toMatchObject({ images: IMAGES, layers: IMAGES * OWN_LAYERS });
+      await provisioner.images.unpin(last);
+      await measured('plan', () => provisioner.store.applyPlan(half));
       await measured('prune', () => provisioner.pruneImages());
-      expect(await provisioner.info()).toMatchObject({ images: IMAGES / 2, layers: (IMAGES / 2) * OWN_LAYERS });
+      expect(await provisioner.store.info()).toMatchObject({ images: IMAGES / 2, layers: (IMAGES / 2) * OWN_LAYERS });
       expect(readdirSync(join(root, 'layers'))).toHaveLength((IMAGES / 2) * OWN_LAYERS);
       await measured('close', () => provisioner.close({ sweep: 'leave' }));
       expect(Object.entries(stretches).filter(([, stretch]) => stretch > limit)).toEqual([]);

@@ -21,24 +21,24 @@ function agent(root: string): string {
       provision: () => p.provision('job', 'app:v1', { backend: 'overlay' }),
       copy: () => p.provision('job', 'app:v1', { backend: 'copy' }),
       destroy: () => p.destroy('kept'),
-      pull: () => p.pull('${APP_V2}', { name: 'app:v2' }),
+      pull: () => p.images.pull('${APP_V2}', { name: 'app:v2' }),
       prune: () => p.pruneImages(['app:v1']),
       recover: () => p.recover(),
-      check: () => p.check({ full: true }),
-      df: () => p.diskUsage(),
-      info: () => p.info(),
-      containers: () => p.containers(),
+      check: () => p.store.check({ full: true }),
+      df: () => p.store.usage(),
+      info: () => p.store.info(),
+      containers: () => p.containers.list(),
     };
-    await p.pull('${APP_V1}', { name: 'app:v1' });
+    await p.images.pull('${APP_V1}', { name: 'app:v1' });
     const cleanUp = async () => {
-      for (const { id } of await p.containers()) await p.destroy(id);
-      await p.removeNames('app:v2').catch(() => {});
+      for (const { id } of await p.containers.list()) await p.destroy(id);
+      await p.images.remove('app:v2').catch(() => {});
       await p.pruneImages(['app:v1']);
-      await p.swept();
+      await p.store.swept();
     };
     await p.provision('kept', 'app:v1');
     for (const work of Object.values(works)) await work().catch(() => {});
-    await p.why('app:v1');
+    await p.store.why('app:v1');
     await cleanUp();
     const outcomes = [];
     for (const [name, work] of Object.entries(works)) {
@@ -50,12 +50,12 @@ function agent(root: string): string {
         let outcome = 'done';
         try { await work(); } catch (error) { outcome = error.code + (error.hint ? '' : ' without a hint'); }
         for (const descriptor of taken) closeSync(descriptor);
-        await p.swept();
+        await p.store.swept();
         // To make sure that nothing is mounted in a copy takes descriptors too: then its remains are recorded, for the next recovery or destroy.
         await p.recover();
-        await p.swept();
+        await p.store.swept();
         const staged = readdirSync(p.root + '/staging');
-        const found = (await p.check()).findings.map(({ message }) => message);
+        const found = (await p.store.check()).findings.map(({ message }) => message);
         outcomes.push({ name, free, outcome, left: [...staged, ...found] });
         await cleanUp();
       }

@@ -117,8 +117,8 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
       async (when) => {
         const disk = smallDisk();
         let p = await open(disk.root);
-        await p.pull(await sourceOf(v1), { name: 'app:v1' });
-        await p.pull(await sourceOf(v2), { name: 'app:v2' });
+        await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
+        await p.images.pull(await sourceOf(v2), { name: 'app:v2' });
         const { rootfs } = await p.provision('job', 'app:v2');
         const copied = await p.provision('copied', 'app:v2', { backend: 'copy' });
         writeFileSync(join(rootfs, 'mine'), 'mine');
@@ -127,15 +127,15 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
         disk[fill]();
         if (when === 'when it is opened') p = await open(disk.root);
 
-        expect((await p.containers()).map(({ id }) => id)).toEqual(['copied', 'job']);
-        expect((await p.info()).images).toBe(2);
+        expect((await p.containers.list()).map(({ id }) => id)).toEqual(['copied', 'job']);
+        expect((await p.store.info()).images).toBe(2);
         expect((await p.recover()).untrusted).toEqual([]);
         const report = await p.pruneImages();
         expect(report.images.filter(({ reasons }) => reasons.length === 0)).toHaveLength(1);
         expect(report.bytesFreed).toBeGreaterThan(500_000);
         expect(await p.destroy('copied')).toBe(true);
         expect(existsSync(copied.rootfs)).toBe(false);
-        await p.swept();
+        await p.store.swept();
         expect(readdirSync(join(disk.root, 'gc'))).toEqual([]);
         expect(readFileSync(join(rootfs, 'mine'), 'utf8')).toBe('mine');
         expect(await p.destroy('job')).toBe(true);
@@ -143,9 +143,9 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
         expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
 
         disk.empty();
-        await p.swept();
+        await p.store.swept();
         expect(hasReserve(disk.root)).toBe(true);
-        await p.pull(await sourceOf(v1), { name: 'app:v1' });
+        await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
         expect(readFileSync(join((await p.provision('job', 'app:v1')).rootfs, 'app'), 'utf8')).toBe('v1');
         await p.destroy('job');
       },
@@ -154,39 +154,39 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     test('a pull fails with ERR_NO_SPACE, leaves nothing, and works when there is room', async () => {
       const disk = smallDisk();
       const p = await open(disk.root);
-      await p.pull(await sourceOf(v2), { name: 'app:v2' });
+      await p.images.pull(await sourceOf(v2), { name: 'app:v2' });
       const before = readdirSync(join(disk.root, 'layers'));
       disk[fill]();
-      await expect(p.pull(await sourceOf(v1), { name: 'app:v1' })).rejects.toMatchObject({
+      await expect(p.images.pull(await sourceOf(v1), { name: 'app:v1' })).rejects.toMatchObject({
         code: 'ERR_NO_SPACE',
         hint: expect.any(String),
       });
       disk.empty();
-      await p.swept();
+      await p.store.swept();
       expect(readdirSync(join(disk.root, 'layers'))).toEqual(before);
       expect([...readdirSync(join(disk.root, 'staging')), ...readdirSync(join(disk.root, 'gc'))]).toEqual([]);
       for (const table of ['lease', 'layer_claim']) expect([table, rows(disk.root, table)]).toEqual([table, 0]);
-      await p.pull(await sourceOf(v1), { name: 'app:v1' });
+      await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
     });
   });
 
   test('a copy that runs out of bytes on the way fails, is forgotten, and keeps no destroy waiting', async () => {
     const disk = smallDisk();
     const p = await open(disk.root);
-    await p.pull(await sourceOf(v1), { name: 'app:v1' });
+    await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
     disk.fillBytes();
     disk.spare(200_000);
     await expect(p.provision('job', 'app:v1', { backend: 'copy' })).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
-    expect(await p.containers()).toEqual([]);
+    expect(await p.containers.list()).toEqual([]);
     expect(await p.destroy('job')).toBe(false);
-    await p.swept();
+    await p.store.swept();
     expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
   });
 
   test('that is read again and again keeps its reserve, and can be pruned after that', async () => {
     const disk = smallDisk();
     const p = await open(disk.root);
-    await p.pull(await sourceOf(v1), { name: 'app:v1' });
+    await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
     await p.close();
     const pieces = () =>
       readdirSync(join(disk.root, 'reserve')).map((name) => [name, statSync(join(disk.root, 'reserve', name)).size]);
@@ -195,15 +195,15 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     disk.fillBytes();
     for (let round = 0; round < 10; round++) {
       const reader = await open(disk.root);
-      expect(await reader.images()).toHaveLength(1);
-      expect(await reader.containers()).toEqual([]);
-      expect((await reader.info()).images).toBe(1);
+      expect(await reader.images.list()).toHaveLength(1);
+      expect(await reader.containers.list()).toEqual([]);
+      expect((await reader.store.info()).images).toBe(1);
       await reader.close();
       expect(pieces()).toEqual(whole);
     }
     const pruning = await open(disk.root);
     expect((await pruning.pruneImages()).bytesFreed).toBeGreaterThan(500_000);
-    expect(await pruning.images()).toEqual([]);
+    expect(await pruning.images.list()).toEqual([]);
   });
 
   test.each([
@@ -214,18 +214,18 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     async (_, image) => {
       const disk = smallDisk();
       const p = await open(disk.root);
-      await p.pull(await sourceOf(v2), { name: 'app:v2' });
+      await p.images.pull(await sourceOf(v2), { name: 'app:v2' });
       const before = readdirSync(join(disk.root, 'layers'));
       const source = await sourceOf(image);
       const other = await open(disk.root);
-      const outcomes = await Promise.allSettled([p.pull(source), other.pull(source)]);
+      const outcomes = await Promise.allSettled([p.images.pull(source), other.images.pull(source)]);
       for (const outcome of outcomes)
         expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_NO_SPACE' } });
-      await other.swept();
+      await other.store.swept();
       // Each took the reserve from the other; what they could not give back goes with the next thing they do.
       for (const one of [p, other]) await one.pruneImages(['app:*']);
-      await p.swept();
-      await other.swept();
+      await p.store.swept();
+      await other.store.swept();
       expect(readdirSync(join(disk.root, 'layers'))).toEqual(before);
       expect([...readdirSync(join(disk.root, 'staging')), ...readdirSync(join(disk.root, 'gc'))]).toEqual([]);
       for (const table of ['lease', 'layer_claim']) expect([table, rows(disk.root, table)]).toEqual([table, 0]);
@@ -240,11 +240,11 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     async (backend) => {
       const disk = smallDisk();
       const p = await open(disk.root);
-      await p.pull(await sourceOf(v1), { name: 'app:v1' });
-      await p.info();
+      await p.images.pull(await sourceOf(v1), { name: 'app:v1' });
+      await p.store.info();
       disk.fillInodes();
       await expect(p.provision('job', 'app:v1', { backend })).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
-      expect(await p.containers()).toEqual([]);
+      expect(await p.containers.list()).toEqual([]);
       expect(mountsBelow(disk.root)).toEqual([]);
       expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
       disk.empty();

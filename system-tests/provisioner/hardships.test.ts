@@ -17,10 +17,10 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
       process.on('uncaughtException', (error) => faults.push(error.message));
       const p = await Provisioner.open({ root: '${root}', unsafeNoSync: true });
       p.events.on('warning', () => { throw new Error('a fault in a listener'); });
-      await p.swept();
-      const { parked } = (await p.info()).gc;
+      await p.store.swept();
+      const { parked } = (await p.store.info()).gc;
       mkdirSync(p.root + '/gc/other.2');
-      await p.swept();
+      await p.store.swept();
       const left = readdirSync(p.root + '/gc');
       await p.close();
       console.log(JSON.stringify({ faults, parked: parked.length, left }));`;
@@ -48,15 +48,15 @@ describeWith(['root', 'overlay'], 'a backend that is first asked for while the d
       const p = await Provisioner.open({ root: small + '/store', limits: { freeSpaceReserve: 0 }, unsafeNoSync: true });
       const warnings = [];
       p.events.on('warning', ({ code }) => warnings.push(code));
-      await p.pull('${new URL('../../fixtures/app-v2', import.meta.url).pathname.replace(/^/, 'oci:')}', { name: 'app' });
+      await p.images.pull('${new URL('../../fixtures/app-v2', import.meta.url).pathname.replace(/^/, 'oci:')}', { name: 'app' });
       await p.recover();
       mkdirSync(small + '/fill');
       try { for (let n = 0; ; n++) writeFileSync(small + '/fill/' + n, ''); } catch {}
       const full = await p.provision('one', 'app').catch((error) => error.code);
-      const told = (await p.info()).backends.find(({ name }) => name === 'overlay');
+      const told = (await p.store.info()).backends.find(({ name }) => name === 'overlay');
       rmSync(small + '/fill', { recursive: true });
       const made = await p.provision('two', 'app');
-      const { findings } = await p.check();
+      const { findings } = await p.store.check();
       await p.destroy('two');
       await p.close();
       console.log(JSON.stringify({ full, told, backend: made.backend, warnings, findings }));`;

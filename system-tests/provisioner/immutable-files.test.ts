@@ -44,7 +44,7 @@ describeWith(['root', 'overlay'], 'a container in which flags keep things from b
     const { rootfs } = await p.provision('job', 'app:v1', { backend });
     FLAGGED[what]?.(rootfs);
     expect(await p.destroy('job')).toBe(true);
-    expect(await p.swept()).toEqual([]);
+    expect(await p.store.swept()).toEqual([]);
     await expectNoContainers(p);
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
     expect(warnings).toEqual([]);

@@ -35,7 +35,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
       const { root, rootfses } = await closedStore('job', 'pod/nested');
       lose(root, how);
       const p = await openStore({ root });
-      expect(await p.images()).toEqual([]);
+      expect(await p.images.list()).toEqual([]);
       for (const attempt of [() => p.pruneImages(), () => p.pruneImages([], { dryRun: true })]) {
         await expect(attempt()).rejects.toMatchObject({
           code: 'ERR_CONTAINER_UNTRUSTED',
@@ -45,7 +45,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
         });
       }
       const plan = { version: 1 as const, madeAt: 0, images: [], layers: [], bytes: 0 };
-      await expect(p.applyPrunePlan(plan)).rejects.toMatchObject({ code: 'ERR_CONTAINER_UNTRUSTED' });
+      await expect(p.store.applyPlan(plan)).rejects.toMatchObject({ code: 'ERR_CONTAINER_UNTRUSTED' });
 
       // A recovery does not take them for dead, since they may be in use.
       const first = await p.recover({ knownContainerIds: [] });
@@ -64,7 +64,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
       expect(last.untrusted).toEqual([]);
       expect(last.retired).toHaveLength(2);
       expect(await p.pruneImages()).toMatchObject({ layers: [] });
-      await p.swept();
+      await p.store.swept();
       expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
     },
   );
@@ -74,7 +74,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
     lose(root);
     const p = await openStore({ root });
     await pullImages(p, { 'app:v1': v1, 'app:v2': v2 });
-    await p.swept();
+    await p.store.swept();
     const rootfs = rootfses[0] as string;
     expect(readdirSync(join(rootfs, 'etc'))).toEqual(['name']);
     expect(readFileSync(join(rootfs, 'etc/name'), 'utf8')).toBe('base');
@@ -120,7 +120,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
     expect(report.untrusted).toEqual([]);
     await expectNoContainers(p);
     await p.pruneImages();
-    await p.swept();
+    await p.store.swept();
     expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
   });
 });

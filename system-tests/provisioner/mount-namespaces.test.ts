@@ -55,7 +55,7 @@ function agent(p: Provisioner, within: readonly string[], more = '') {
 }
 
 async function only(p: Provisioner) {
-  const [container] = await p.containers();
+  const [container] = await p.containers.list();
   const [rootfs] = container?.rootfses ?? [];
   if (rootfs === undefined) throw new Error('there is no rootfs');
   return rootfs;
@@ -121,7 +121,7 @@ describeWith(['root', 'overlay'], 'a container that is mounted in another mount 
       ]);
     }
     expect(mountsBelow(realpathSync(p.root))).toEqual([]);
-    const { findings } = await p.check();
+    const { findings } = await p.store.check();
     expect(findings.map(({ code, message }) => [code, message])).toEqual([
       ['ROOTFS_NOT_MOUNTED', expect.stringContaining('mounted elsewhere')],
     ]);
@@ -227,8 +227,8 @@ describeWith(['root', 'overlay'], 'a container of a service that is shown a boot
     const inside = otherProcess(
       p.root,
       `const { execFileSync } = await import('node:child_process');
-       execFileSync('umount', [(await p.containers())[1].rootfses[0].rootfs]);
-       say((await p.containers()).map(({ id, rootfses }) => id + ' ' + rootfses[0].state).join());
+       execFileSync('umount', [(await p.containers.list())[1].rootfses[0].rootfs]);
+       say((await p.containers.list()).map(({ id, rootfses }) => id + ' ' + rootfses[0].state).join());
        say('' + (await p.recover()).remounted.length); await p.close();`,
       { within: masked },
     );
@@ -310,7 +310,7 @@ describeWith(['root', 'overlay'], 'a store with two paths', () => {
     const other = otherProcess(
       alias,
       `const report = await p.recover();
-       const [{ rootfses: [{ mountState }] }] = await p.containers();
+       const [{ rootfses: [{ mountState }] }] = await p.containers.list();
        say(JSON.stringify([report.remounted, report.untrusted.map(({ containerId }) => containerId), mountState]));
        say('destroyed ' + await p.destroy('job')); await p.close();`,
       { within },

@@ -38,7 +38,7 @@ describeWith(['root', 'overlay'], 'an image without layers', () => {
       if (backend === 'bind') expect(() => writeFileSync(join(rootfs, 'x'), '')).toThrow('EROFS');
       else writeFileSync(join(rootfs, 'x'), 'x');
       expect(await p.destroy('job')).toBe(true);
-      await p.swept();
+      await p.store.swept();
       await expectNoContainers(p);
       expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
     },
@@ -59,15 +59,17 @@ describeWith(['root', 'overlay'], 'an image without layers', () => {
   test('is an image like any other for all that looks at the store', async () => {
     const p = await stored();
     const { rootfs } = await p.provision('job', 'nothing');
-    expect(await p.images()).toMatchObject([{ names: ['docker.io/library/nothing:latest'], layers: [], bytes: 0 }]);
-    expect(await p.image('nothing')).toMatchObject({ layers: [] });
-    expect(await p.check({ full: true, repair: true })).toMatchObject({ sound: true, findings: [] });
+    expect(await p.images.list()).toMatchObject([
+      { names: ['docker.io/library/nothing:latest'], layers: [], bytes: 0 },
+    ]);
+    expect(await p.images.get('nothing')).toMatchObject({ layers: [] });
+    expect(await p.store.check({ full: true, repair: true })).toMatchObject({ sound: true, findings: [] });
     expect(await p.recover()).toMatchObject({ forgottenImages: [], retired: [], destroyed: [], remounted: [] });
-    expect(await p.containers()).toMatchObject([{ id: 'job', rootfses: [{ layers: [], state: 'ready' }] }]);
-    expect((await p.diskUsage()).images).toMatchObject([{ bytes: 0 }]);
+    expect(await p.containers.list()).toMatchObject([{ id: 'job', rootfses: [{ layers: [], state: 'ready' }] }]);
+    expect((await p.store.usage()).images).toMatchObject([{ bytes: 0 }]);
     const du = execFileSync('du', ['-sx', '--block-size=1', p.root], { encoding: 'utf8' });
-    expect((await p.diskUsage()).total).toBe(Number(du.split('\t')[0]));
-    expect((await p.why('nothing')).reasons).toMatchObject([{ kind: 'container', container: 'job' }]);
+    expect((await p.store.usage()).total).toBe(Number(du.split('\t')[0]));
+    expect((await p.store.why('nothing')).reasons).toMatchObject([{ kind: 'container', container: 'job' }]);
     expect(readdirSync(rootfs)).toEqual([]);
   });
 
@@ -75,11 +77,11 @@ describeWith(['root', 'overlay'], 'an image without layers', () => {
     const p = await stored();
     await p.provision('job', 'nothing');
     await p.pruneImages([]);
-    expect(await p.images()).toHaveLength(1);
+    expect(await p.images.list()).toHaveLength(1);
     await p.destroy('job');
     const { images } = await p.pruneImages([]);
     expect(images).toMatchObject([{ reasons: [] }]);
-    expect(await p.images()).toEqual([]);
+    expect(await p.images.list()).toEqual([]);
     await expect(p.provision('job', 'nothing', { pullPolicy: 'never' })).rejects.toMatchObject({
       code: 'ERR_IMAGE_NOT_FOUND',
     });
@@ -91,7 +93,7 @@ describeWith(['root', 'overlay'], 'an image without layers', () => {
     expect(readdirSync((await p.provision('one', 'none')).rootfs)).toEqual([]);
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image: nothing, tags: ['saved:v1'] }]);
-    await p.load(archive);
+    await p.images.load(archive);
     expect(readdirSync((await p.provision('two', 'saved:v1')).rootfs)).toEqual([]);
   });
 });

@@ -48,7 +48,7 @@ describeWith(['root', 'overlay'], 'records that were put back from a backup whil
     const untrusted = { code: 'ERR_CONTAINER_UNTRUSTED', message: expect.stringMatching(/older than the store.*live/) };
     await expect(p.pruneImages()).rejects.toMatchObject(untrusted);
     isWhole();
-    const { findings } = await p.check({ repair: true });
+    const { findings } = await p.store.check({ repair: true });
     expect(findings).toContainEqual(expect.objectContaining({ code: 'RECORDS_INCOMPLETE', severity: 'note' }));
     const kept = findings.find(({ code }) => code === 'LAYER_UNRECORDED');
     expect(kept?.outcome).toMatchObject({ state: 'failed', message: expect.stringContaining('older than the store') });
@@ -58,19 +58,19 @@ describeWith(['root', 'overlay'], 'records that were put back from a backup whil
       expect(report).toMatchObject({ recordsGap: 'older', retired: [], destroyed: [] });
       expect(report.untrusted).toEqual([{ containerId: 'live', reason: expect.stringContaining(use) }]);
       expect(report.kept).toMatchObject([{ reason: expect.stringContaining('older than the store') }]);
-      await p.swept();
+      await p.store.swept();
       isWhole();
     }
     // What is pulled again takes no layer from under it.
     await pullImages(p, { 'live:2': live });
-    await p.swept();
+    await p.store.swept();
     expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('live');
     expect(await p.destroy('live')).toBe(true);
     await expectNoContainers(p);
     expect(await p.recover()).toMatchObject({ recordsGap: 'older', untrusted: [] });
     expect(await p.recover()).toMatchObject({ recordsGap: null, untrusted: [] });
     await p.pruneImages();
-    await p.swept();
+    await p.store.swept();
     expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
   });
 
@@ -119,9 +119,9 @@ describeWith(['root', 'overlay'], 'an agent whose records or lock go while it li
       () => agent.recover({ knownContainerIds: [] }),
       () => agent.pruneImages(),
       () => agent.pruneImages([], { dryRun: true }),
-      () => agent.check({ repair: true }),
+      () => agent.store.check({ repair: true }),
       () => agent.destroy('mine'),
-      () => agent.removeNames('old:1'),
+      () => agent.images.remove('old:1'),
       () => agent.provision('new', 'old:1'),
       () => agent.recover(),
     ]) {
@@ -153,7 +153,7 @@ describeWith(['root', 'overlay'], 'an agent whose records or lock go while it li
     await expect(agent.recover({ knownContainerIds: [] })).rejects.toMatchObject(damaged('lock'));
     await expect(agent.pruneImages()).rejects.toMatchObject(damaged('lock'));
     expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('old');
-    expect(await agent.images()).toHaveLength(1);
+    expect(await agent.images.list()).toHaveLength(1);
     await agent.close();
     const p = await openStore({ root: agent.root });
     expect(await p.destroy('job')).toBe(true);

@@ -12,16 +12,16 @@ const [root, operation, id = ''] = process.argv.slice(2);
 const provisioner = await Provisioner.open({ root, workers: 1 });
 // Threads and what they load are there before and after.
 await provisioner.provision('small', 'app', { backend: 'copy' });
-await provisioner.diskUsage();
+await provisioner.store.usage();
 await provisioner.destroy('small');
-if (operation !== 'recover') await provisioner.swept();
+if (operation !== 'recover') await provisioner.store.swept();
 const idle = peak();
 let result;
-if (operation === 'df') result = (await provisioner.diskUsage()).containers;
+if (operation === 'df') result = (await provisioner.store.usage()).containers;
 if (operation === 'destroy') result = await provisioner.destroy(id);
 if (operation === 'recover') {
   await provisioner.recover({ knownContainerIds: [] });
-  await provisioner.swept();
+  await provisioner.store.swept();
 }
 const grown = peak() - idle;
 await provisioner.close({ sweep: 'leave' });

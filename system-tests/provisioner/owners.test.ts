@@ -26,7 +26,7 @@ const foreign = (containerId: string, owner: string) => ({
 /** What stands on disk and in the records of a store, and what is mounted. */
 async function everything(p: Provisioner) {
   const files = readdirSync(join(p.root, 'containers'), { recursive: true, encoding: 'utf8' }).sort();
-  return { files, mounts: mountsBelow(p.root), containers: await p.containers(), images: await p.images() };
+  return { files, mounts: mountsBelow(p.root), containers: await p.containers.list(), images: await p.images.list() };
 }
 
 describeWith(['root', 'overlay'], 'a container of another owner', () => {
@@ -44,7 +44,7 @@ describeWith(['root', 'overlay'], 'a container of another owner', () => {
       }
       await expect(other.destroy('job')).rejects.toMatchObject(foreign('job', 'one'));
       expect(await everything(one)).toEqual(before);
-      expect((await other.containers()).map(({ id, owner }) => [id, owner])).toEqual([['job', 'one']]);
+      expect((await other.containers.list()).map(({ id, owner }) => [id, owner])).toEqual([['job', 'one']]);
       expect((await other.recover({ knownContainerIds: [] })).destroyed).toEqual([]);
       expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
       expect(await one.destroy('job')).toBe(true);
@@ -60,11 +60,11 @@ describeWith(['root', 'overlay'], 'a container of another owner', () => {
       const [one, other] = await two();
       await one.provision('job', 'app', { backend });
       await other.provision('job', 'app', { backend, anyOwner: true });
-      expect((await one.containers()).map(({ id, owner, rootfses }) => [id, owner, rootfses.length])).toEqual([
+      expect((await one.containers.list()).map(({ id, owner, rootfses }) => [id, owner, rootfses.length])).toEqual([
         ['job', 'one', 2],
       ]);
       expect(await other.destroy('job', { anyOwner: true })).toBe(true);
-      expect(await one.containers()).toEqual([]);
+      expect(await one.containers.list()).toEqual([]);
     },
   );
 
@@ -82,7 +82,7 @@ describeWith(['root', 'overlay'], 'a container of another owner', () => {
     for (const id of ['pod', 'pod/mine']) await one.provision(id, 'app');
     await other.provision('pod/theirs', 'app');
     expect(await one.destroy('pod', { anyOwner: true })).toBe(true);
-    expect(await one.containers()).toEqual([]);
+    expect(await one.containers.list()).toEqual([]);
   });
 
   test('goes to one of two owners in two processes that want a new one of the same name at the same time', async () => {
@@ -103,12 +103,12 @@ describeWith(['root', 'overlay'], 'a container of another owner', () => {
     const made = outcomes.flatMap(([numbers]) => numbers);
     expect(made.sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n));
     for (const [, errors] of outcomes) expect(errors.every((code) => code === 'ERR_CONTAINER_FOREIGN')).toBe(true);
-    const containers = await one.containers();
+    const containers = await one.containers.list();
     expect(containers.map(({ rootfses }) => rootfses.length)).toEqual(Array(40).fill(1));
     const rootfses = containers.flatMap((container) => container.rootfses.map(({ rootfs }) => rootfs));
     expect(rootfses.filter((rootfs) => !existsSync(join(rootfs, 'app')))).toEqual([]);
     // Of the refused ones nothing is left, neither directory nor mount.
-    expect((await one.check()).findings).toEqual([]);
+    expect((await one.store.check()).findings).toEqual([]);
     expect((await one.recover()).retired).toEqual([]);
   });
 });

@@ -40,11 +40,11 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
       (await two.provision('theirs', 'app:v2')).rootfs,
       (await two.provision('mine/theirs', 'app:v2', { backend: 'copy' })).rootfs,
     ];
-    for (const name of ['app:v1', 'app:v2', 'app:v3']) await one.removeNames(name);
+    for (const name of ['app:v1', 'app:v2', 'app:v3']) await one.images.remove(name);
     const layers = join(one.root, 'layers');
     const before = await diskUse(layers);
     const report = await one.pruneImages();
-    await one.swept();
+    await one.store.swept();
     expect(before - (await diskUse(layers))).toBe(report.bytesFreed);
     expect(report.bytesFreed).toBeGreaterThan(0);
     expect(readdirSync(layers)).toHaveLength(3);
@@ -55,7 +55,7 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
     await two.destroy('theirs');
     await two.destroy('mine', { anyOwner: true });
     await two.pruneImages();
-    await two.swept();
+    await two.store.swept();
     expect([...readdirSync(layers), ...readdirSync(join(one.root, 'gc'))]).toEqual([]);
     await expectNoContainers(one);
   });
@@ -78,7 +78,7 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
     await pruning.done;
     await expectNoContainers(p);
     await p.pruneImages();
-    await p.swept();
+    await p.store.swept();
     for (const directory of ['layers', 'gc', 'staging']) expect(readdirSync(join(p.root, directory))).toEqual([]);
   });
 
@@ -93,7 +93,7 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
       expect(readFileSync(join(second.rootfs, 'app'), 'utf8')).toBe('v2');
       await p.pruneImages();
       await p.recover();
-      await p.swept();
+      await p.store.swept();
       expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
       expect(readFileSync(join(second.rootfs, 'app'), 'utf8')).toBe('v2');
       expect([point, readdirSync(join(p.root, 'layers')).length]).toEqual([point, 3]);
@@ -104,7 +104,7 @@ describeWith(['root', 'overlay'], 'a prune beside live containers', () => {
 
   test('a pull that wants a layer which is just being taken away waits for that, and gets it anew', async () => {
     const p = await threeImages();
-    const own = (await p.image('app:v2')).layers[1] as string;
+    const own = (await p.images.get('app:v2')).layers[1] as string;
     await p.pruneImages(['app:v1']);
     // As it is while another process renames: forgotten, and claimed by a living process.
     const holder = await otherLife(new StorePaths(p.root).alive);
@@ -138,10 +138,10 @@ describeWith(['root', 'overlay'], 'a rootfs that is busy', () => {
       try {
         await once(busy, 'spawn');
         expect(await p.destroy('job')).toBe(true);
-        await p.swept();
+        await p.store.swept();
         expect(busy.exitCode).toBeNull();
         expect(existsSync(rootfs)).toBe(false);
-        expect((await p.info()).gc).toEqual({ entries: 0, parked: [] });
+        expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
         await expectNoContainers(p);
       } finally {
         busy.kill('SIGKILL');

@@ -52,7 +52,7 @@ const NOTHING: RecoveryReport = {
 
 /** After a recovery: what stands on disk is what the records account for, and a second one has nothing to do. */
 async function expectRecovered(p: Provisioner, foreign: readonly string[] = []): Promise<void> {
-  await p.swept();
+  await p.store.swept();
   expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
   expect(readdirSync(join(p.root, 'staging'))).toEqual([]);
   const report = await p.recover();
@@ -98,7 +98,7 @@ describeWith(['root', 'overlay'], 'a directory of the host that is mounted below
 describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
   test('mounts the known containers again with their changes, and destroys the others, children first', async () => {
     const before = await storeWith('known', 'known/child', 'unknown', 'unknown/child', 'unknown/child/deep');
-    const rootfs = (await before.containers())[0]?.rootfses[0]?.rootfs as string;
+    const rootfs = (await before.containers.list())[0]?.rootfses[0]?.rootfs as string;
     const second = await before.provision('known', 'app:v2');
     writeFileSync(join(rootfs, 'new'), 'mine');
     writeFileSync(join(rootfs, 'app'), 'changed');
@@ -122,7 +122,7 @@ describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
   test('keeps and mounts all that is recorded when it is not told what is known', async () => {
     const p = await reboot(await storeWith('a', 'b/c'));
     expect((await p.recover()).remounted).toHaveLength(2);
-    expect((await p.containers()).map(({ id }) => id)).toEqual(['a', 'b/c']);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['a', 'b/c']);
     await expectRecovered(p);
   });
 
@@ -166,7 +166,7 @@ describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
     await p.pruneImages();
     const { remounted } = await p.recover();
     expect(readFileSync(join(remounted[0] as string, 'app'), 'utf8')).toBe('v1');
-    expect((await p.images()).flatMap(({ names }) => names)).toEqual(['docker.io/library/app:v1']);
+    expect((await p.images.list()).flatMap(({ names }) => names)).toEqual(['docker.io/library/app:v1']);
   });
 });
 
@@ -228,11 +228,11 @@ describeWith(['root', 'overlay'], 'two owners on one store', () => {
     for (const id of ['mine', 'mine/x']) await one.provision(id, 'app:v1');
     for (const id of ['theirs', 'mine/theirs', 'theirs/x']) await two.provision(id, 'app:v1');
     expect((await one.recover({ knownContainerIds: [] })).destroyed).toEqual(['mine/x', 'mine']);
-    const left = (await two.containers()).map(({ id, rootfses }) => [id, rootfses[0]?.rootfs]);
+    const left = (await two.containers.list()).map(({ id, rootfses }) => [id, rootfses[0]?.rootfs]);
     expect(left.map(([id]) => id)).toEqual(['mine/theirs', 'theirs', 'theirs/x']);
     for (const [, rootfs] of left) expect(readFileSync(join(rootfs as string, 'app'), 'utf8')).toBe('v1');
     expect((await two.recover({ knownContainerIds: ['mine/theirs'] })).destroyed).toEqual(['theirs/x', 'theirs']);
-    expect((await one.containers()).map(({ id }) => id)).toEqual(['mine/theirs']);
+    expect((await one.containers.list()).map(({ id }) => id)).toEqual(['mine/theirs']);
     await expectRecovered(one);
   });
 
@@ -265,20 +265,20 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
 
   test('a record without its layer is forgotten with the images that need it, which are pulled again', async () => {
     const p = await storeWith();
-    const [shared = '', own = ''] = (await p.image('app:v1')).layers;
-    const id = (await p.image('app:v1')).id;
+    const [shared = '', own = ''] = (await p.images.get('app:v1')).layers;
+    const id = (await p.images.get('app:v1')).id;
     rmSync(join(p.root, 'layers', own.slice(7)), { recursive: true });
     expect(await p.recover()).toEqual({ ...NOTHING, forgottenLayers: [own], forgottenImages: [id] });
-    expect((await p.images()).flatMap(({ names }) => names)).toEqual(['docker.io/library/app:v2']);
+    expect((await p.images.list()).flatMap(({ names }) => names)).toEqual(['docker.io/library/app:v2']);
     await expectRecovered(p);
     await pullImages(p, { 'app:v1': v1 });
-    expect((await p.image('app:v1')).layers).toEqual([shared, own]);
+    expect((await p.images.get('app:v1')).layers).toEqual([shared, own]);
     expect(readFileSync(join((await p.provision('job', 'app:v1')).rootfs, 'app'), 'utf8')).toBe('v1');
   });
 
   test('a container whose layer is gone is not mounted again without it, but told, and can be destroyed', async () => {
     const before = await storeWith('job');
-    const own = (await before.image('app:v1')).layers[1] as string;
+    const own = (await before.images.get('app:v1')).layers[1] as string;
     const p = await reboot(before);
     rmSync(join(p.root, 'layers', own.slice(7)), { recursive: true });
     for (const image of [true, false]) {
@@ -303,11 +303,11 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
 
   test('a rootfs record without its directory is a destroy that is finished', async () => {
     const p = await storeWith('job', 'job/child');
-    const gone = (await p.containers())[0]?.rootfses[0]?.rootfs as string;
+    const gone = (await p.containers.list())[0]?.rootfses[0]?.rootfs as string;
     loadSyscalls().detachMount(gone);
     rmSync(gone, { recursive: true });
     expect(await p.recover()).toEqual({ ...NOTHING, finished: [gone] });
-    expect((await p.containers()).map(({ id }) => id)).toEqual(['job/child']);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['job/child']);
     await expectRecovered(p);
     await p.destroy('job');
     await expectNoContainers(p);
@@ -404,14 +404,14 @@ describeWith(['root', 'overlay'], 'recovery of a half state', () => {
     const other = otherProcess(
       p.root,
       `p.events.on('layerProgress', ({ phase }) => phase === 'unpacking' && say('unpacking'));
-       await p.pull('oci:${join(layout, 'big')}', { name: 'big' });`,
+       await p.images.pull('oci:${join(layout, 'big')}', { name: 'big' });`,
     );
     await other.says('unpacking');
     await other.kill();
     const report = await p.recover();
     expect(report.droppedLeases).toHaveLength(1);
     await expectRecovered(p);
-    expect(await p.images()).toHaveLength(2);
+    expect(await p.images.list()).toHaveLength(2);
   });
 
   test('what others left in gc is swept', async () => {
@@ -447,7 +447,7 @@ describeWith(['root', 'overlay'], 'what is none of the store’s own', () => {
 
   test('a directory of a recorded layer that was replaced by a symlink is not used', async () => {
     const p = await storeWith();
-    const own = (await p.image('app:v1')).layers[1] as string;
+    const own = (await p.images.get('app:v1')).layers[1] as string;
     const place = join(p.root, 'layers', own.slice(7));
     const elsewhere = join(temporaryDirectory(), 'layer');
     renameSync(place, elsewhere);
@@ -466,9 +466,9 @@ describeWith(['root', 'overlay'], 'what is none of the store’s own', () => {
     const { execFileSync } = await import('node:child_process');
     const mount = join(p.root, 'gc/busy.2/volume');
     execFileSync('mount', ['--bind', volume, mount]);
-    await p.swept();
+    await p.store.swept();
     expect(mountsBelow(p.root)).toEqual([]);
-    expect((await p.info()).gc).toEqual({ entries: 0, parked: [] });
+    expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
     expect(readFileSync(join(volume, 'precious'), 'utf8')).toBe('data');
   });
 });

@@ -24,7 +24,7 @@ describeWith(['root', 'overlay'], 'an image whose layers are named by SHA-512', 
   test('is kept, found, shown, healed and taken as any other', async () => {
     let p = await openStore();
     await pullImages(p, { 'app:v1': app });
-    await p.setPinned('app:v1', true);
+    await p.images.pin('app:v1');
     const { rootfs } = await p.provision('job', 'app:v1');
     const everything = readdirSync(join(p.root, 'layers')).sort();
     expect(everything.filter((name) => name.length === 128)).toHaveLength(2);
@@ -33,26 +33,26 @@ describeWith(['root', 'overlay'], 'an image whose layers are named by SHA-512', 
     expect(await p.recover()).toMatchObject({ forgottenImages: [], forgottenLayers: [], retired: [], foreign: [] });
     expect(readFileSync(join(rootfs, 'etc/app'), 'utf8')).toBe('v1');
     expect(await p.recover({ knownContainerIds: ['job'] })).toMatchObject({ remounted: [], forgottenImages: [] });
-    expect((await p.check({ full: true })).findings).toEqual([]);
+    expect((await p.store.check({ full: true })).findings).toEqual([]);
 
     const hex = top.diffId.slice('sha512:'.length);
     for (const prefix of [hex.slice(0, 12), hex, `sha512:${hex.slice(0, 12)}`, top.diffId]) {
-      expect(await p.why(prefix)).toMatchObject({ kind: 'layer', id: top.diffId });
+      expect(await p.store.why(prefix)).toMatchObject({ kind: 'layer', id: top.diffId });
     }
     expect((await p.pruneImages()).layers.filter(({ reasons }) => reasons.length === 0)).toEqual([]);
 
     rmSync(join(new StorePaths(p.root).layerRootfs(base.diffId), 'etc/name'));
-    const healed = await p.check({ full: true, repair: true });
+    const healed = await p.store.check({ full: true, repair: true });
     expect(healed.findings.filter(({ code }) => code === 'LAYER_DAMAGED').map(({ outcome }) => outcome?.state)).toEqual(
       ['healed'],
     );
 
     expect(await p.destroy('job')).toBe(true);
-    await p.setPinned('app:v1', false);
-    await p.removeNames('app:v1');
+    await p.images.unpin('app:v1');
+    await p.images.remove('app:v1');
     await p.pruneImages();
     await p.recover();
-    await p.swept();
+    await p.store.swept();
     expect(readdirSync(join(p.root, 'layers'))).toEqual([]);
     expect(existsSync(join(p.root, 'parked')) ? readdirSync(join(p.root, 'parked')) : []).toEqual([]);
     await expectNoContainers(p);

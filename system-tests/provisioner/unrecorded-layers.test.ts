@@ -49,11 +49,11 @@ async function expectKept(p: Provisioner, reason: RegExp): Promise<void> {
   expect([...recovered.kept].sort((one, other) => (one.path < other.path ? -1 : 1))).toEqual(
     paths.map((path) => ({ path, reason: expect.stringMatching(reason) })),
   );
-  const checked = await p.check({ repair: true });
+  const checked = await p.store.check({ repair: true });
   const outcomes = checked.findings.filter(({ code }) => code === 'LAYER_UNRECORDED').map(({ outcome }) => outcome);
   expect(outcomes).toMatchObject(paths.map(() => ({ state: 'failed', message: expect.stringMatching(reason) })));
   await p.pruneImages();
-  await p.swept();
+  await p.store.swept();
   expect(present(p)).toEqual([true, true]);
 }
 
@@ -61,11 +61,11 @@ async function expectKept(p: Provisioner, reason: RegExp): Promise<void> {
 async function expectTaken(p: Provisioner, by: 'recover' | 'check'): Promise<void> {
   if (by === 'recover') expect((await p.recover()).retired).toHaveLength(2);
   else
-    expect((await p.check({ repair: true })).findings.map(({ outcome }) => outcome?.state)).toEqual([
+    expect((await p.store.check({ repair: true })).findings.map(({ outcome }) => outcome?.state)).toEqual([
       'healed',
       'healed',
     ]);
-  await p.swept();
+  await p.store.swept();
   expect(present(p)).toEqual([false, false]);
 }
 
@@ -158,7 +158,7 @@ print('pivoted', flush=True); sys.stdin.readline()`;
     const p = await store(root);
     await p.provision('job', 'app:v1');
     forget(p, { containers: true });
-    const checked = await p.check({ repair: true });
+    const checked = await p.store.check({ repair: true });
     const outcomes = checked.findings.filter(({ code }) => code === 'LAYER_UNRECORDED').map(({ outcome }) => outcome);
     expect(outcomes).toMatchObject(
       LAYERS.map(() => ({ state: 'failed', message: expect.stringMatching(/may show it/) })),
@@ -181,9 +181,9 @@ print('pivoted', flush=True); sys.stdin.readline()`;
     const target = mountOverlay(p);
     forget(p);
     await pullImages(p, { 'app:v1': app });
-    await p.swept();
+    await p.store.swept();
     expect(readFileSync(join(target, 'etc/name'), 'utf8')).toBe('base');
-    expect((await p.check({ full: true })).findings).toEqual([]);
+    expect((await p.store.check({ full: true })).findings).toEqual([]);
     const { rootfs } = await p.provision('job', 'app:v1');
     expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
     sh('umount', target);
@@ -197,27 +197,27 @@ describeWith(['root', 'overlay'], 'layers under mounted containers whose records
     await before.close();
     for (const suffix of ['', '-wal', '-shm']) rmSync(join(before.root, `metadata.sqlite${suffix}`), { force: true });
     const p = await openStore({ root: before.root });
-    const first = await p.check({ repair: true });
+    const first = await p.store.check({ repair: true });
     expect(
       first.findings.filter(({ code }) => code === 'LAYER_UNRECORDED').map(({ outcome }) => outcome),
     ).toMatchObject(LAYERS.map(() => ({ state: 'failed', message: expect.stringContaining('the records were lost') })));
-    await p.swept();
+    await p.store.swept();
     expect(readFileSync(join(rootfs, 'etc/name'), 'utf8')).toBe('base');
     expect(readFileSync(join(rootfs, 'app'), 'utf8')).toBe('v1');
 
     await pullImages(p, { 'app:v1': app });
     rmSync(join(new StorePaths(p.root).layerRootfs(top.diffId), 'app'));
-    const second = await p.check({ full: true, repair: true });
+    const second = await p.store.check({ full: true, repair: true });
     expect(second.findings.find(({ code }) => code === 'LAYER_DAMAGED')?.outcome).toMatchObject({
       state: 'failed',
       message: expect.stringContaining('cannot be replaced now: the records were lost'),
     });
-    await p.swept();
+    await p.store.swept();
     expect(readFileSync(join(rootfs, 'etc/name'), 'utf8')).toBe('base');
 
     await p.destroy('job');
     await p.recover();
-    const third = await p.check({ full: true, repair: true });
+    const third = await p.store.check({ full: true, repair: true });
     expect(third.findings.find(({ code }) => code === 'LAYER_DAMAGED')?.outcome).toMatchObject({ state: 'healed' });
     expect(readdirSync(new StorePaths(p.root).layerRootfs(top.diffId))).toEqual(['app']);
   });

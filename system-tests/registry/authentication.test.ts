@@ -35,7 +35,7 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
         }),
       },
     ]) {
-      expect((await p.pull(source, { registry: options })).id).toBe(image.manifest.descriptor.digest);
+      expect((await p.images.pull(source, { registry: options })).id).toBe(image.manifest.descriptor.digest);
     }
   });
 
@@ -49,9 +49,12 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
       for (const secret of ['wr0ng-secret', encoded('someone', 'wr0ng-secret')]) expect(stderr).not.toContain(secret);
     }
     const p = await openStore();
-    const error = await failedPull(p, p.pull(source, { registry: { credentials: { username: 'a', password: 'b' } } }));
+    const error = await failedPull(
+      p,
+      p.images.pull(source, { registry: { credentials: { username: 'a', password: 'b' } } }),
+    );
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED', hint: expect.stringContaining('log in') });
-    await p.pull(source, { registry: { credentials: { username: USER.name, password: USER.password } } });
+    await p.images.pull(source, { registry: { credentials: { username: USER.name, password: USER.password } } });
   });
 
   it('lets in who heals a layer, and says who he is', async () => {
@@ -70,7 +73,7 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
   it('asks who we are when nobody said', async () => {
     const { source } = await privateRegistry();
     const p = await openStore();
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED', hint: expect.stringContaining('--authfile') });
   });
 
@@ -85,9 +88,9 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
         { credHelpers: { [registry.host]: 'of-tests' } },
         { credsStore: 'of-tests', auths: { [registry.host]: {} } },
       ];
-      for (const file of helped) await p.pull(source, { registry: { authFile: authFile(file) } });
+      for (const file of helped) await p.images.pull(source, { registry: { authFile: authFile(file) } });
       await expect(
-        p.pull(source, { registry: { authFile: authFile({ credsStore: 'not-there' }) } }),
+        p.images.pull(source, { registry: { authFile: authFile({ credsStore: 'not-there' }) } }),
       ).rejects.toMatchObject({
         code: 'ERR_REGISTRY_CONFIG',
         message: expect.stringContaining('docker-credential-not-there'),
@@ -111,7 +114,7 @@ describeWith(['root', 'docker-registry'], 'a registry with passwords', () => {
     // The storage wants the password as well, so a pull that fails there shows that it got none.
     const p = await openStore();
     const credentials = { username: USER.name, password: USER.password };
-    const pull = p.pull(source.replace(registry.host, front.host), { registry: { credentials, retries: 0 } });
+    const pull = p.images.pull(source.replace(registry.host, front.host), { registry: { credentials, retries: 0 } });
     await expect(pull).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' });
     expect(front.seen.filter(({ headers }) => headers.authorization !== undefined).length).toBeGreaterThan(0);
     expect(storage.seen.length).toBeGreaterThan(0);
@@ -129,7 +132,7 @@ describeWith(['root', 'docker-registry'], 'a registry that redirects', () => {
         ? { kind: 'answer', status: 307, headers: { location: `http://${storage.host}${url}?signed=secret` } }
         : undefined;
     const p = await openStore();
-    await p.pull(`${front.host}/app:v1`);
+    await p.images.pull(`${front.host}/app:v1`);
     expect(storage.blobs()).toHaveLength(3);
   });
 });
@@ -140,11 +143,11 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry with tokens', (
   it('gives one to whoever comes, once for all requests of a pull', async () => {
     const { tokens, host } = await tokenRegistry();
     const p = await openStore();
-    await p.pull(`${host}/team/app:v1`);
+    await p.images.pull(`${host}/team/app:v1`);
     expect(tokens.seen).toHaveLength(1);
     expect(decodeURIComponent(tokens.seen[0]?.url ?? '')).toContain('scope=repository:team/app:pull');
     expect(tokens.seen[0]?.authorization).toBeUndefined();
-    await p.pull(`${host}/team/app:v1`);
+    await p.images.pull(`${host}/team/app:v1`);
     expect(tokens.seen).toHaveLength(1);
   });
 
@@ -155,13 +158,13 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry with tokens', (
     const proxy = await startFaultProxy({ port: Number(host.split(':')[1]) });
     const p = await openStore();
     const source = `${proxy.host}/team/app:v1`;
-    expect(await failedPull(p, p.pull(source))).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' });
+    expect(await failedPull(p, p.images.pull(source))).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' });
     const wrong = { credentials: { username: 'someone', password: 'wrong' } };
-    expect(await failedPull(p, p.pull(source, { registry: wrong }))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source, { registry: wrong }))).toMatchObject({
       code: 'ERR_REGISTRY_UNAUTHORIZED',
       message: expect.stringContaining(tokens.host),
     });
-    await p.pull(source, { registry: { credentials: { username: 'someone', password: 'secret' } } });
+    await p.images.pull(source, { registry: { credentials: { username: 'someone', password: 'secret' } } });
     const sent = proxy.seen.map(({ headers }) => headers.authorization?.split(' ')[0]);
     expect(new Set(sent)).toEqual(new Set([undefined, 'Bearer']));
   });
@@ -175,14 +178,14 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry with tokens', (
       if (tokens.seen.length > 0) tokens.lifetime = { real: 300, stated: 300 };
     }, 1);
     try {
-      await p.pull(`${host}/team/app:v1`);
+      await p.images.pull(`${host}/team/app:v1`);
       expect(tokens.seen).toHaveLength(2);
     } finally {
       clearInterval(giveGood);
     }
     tokens.lifetime = { real: 300, stated: 0.001 };
     const other = await openStore();
-    await other.pull(`${host}/team/app:v1`);
+    await other.images.pull(`${host}/team/app:v1`);
     expect(tokens.seen.length).toBeGreaterThan(5);
   });
 
@@ -190,7 +193,9 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry with tokens', (
     const { tokens, host } = await tokenRegistry();
     tokens.lifetime = { real: -120, stated: 3600 };
     const p = await openStore();
-    expect(await failedPull(p, p.pull(`${host}/team/app:v1`))).toMatchObject({ code: 'ERR_REGISTRY_UNAUTHORIZED' });
+    expect(await failedPull(p, p.images.pull(`${host}/team/app:v1`))).toMatchObject({
+      code: 'ERR_REGISTRY_UNAUTHORIZED',
+    });
   });
 });
 

@@ -88,7 +88,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry that wants to s
       '[["both.pem", ""], ["client.cert", "client.key"]]',
     ]) {
       writeFileSync(join(directory, 'hosts.toml'), `ca = "ca.crt"\nclient = ${value}\n`);
-      expect((await p.pull(source)).id, value).toBe(image.manifest.descriptor.digest);
+      expect((await p.images.pull(source)).id, value).toBe(image.manifest.descriptor.digest);
     }
   });
 
@@ -100,7 +100,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry that wants to s
       directoryOf({ 'ca.crt': ca, 'client.cert': stranger.certificate, 'client.key': stranger.key }),
     ]) {
       const p = await openStore();
-      expect(await failedPull(p, p.pull(source, { registry: { certDir } }))).toMatchObject({
+      expect(await failedPull(p, p.images.pull(source, { registry: { certDir } }))).toMatchObject({
         code: 'ERR_REGISTRY_TLS',
         message: expect.stringContaining('client certificate'),
         hint: expect.stringContaining('give a client certificate that the registry knows'),
@@ -154,7 +154,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'a registry that wants to s
       });
       const p = await openStore();
       const host = `localhost:${(front.address() as AddressInfo).port}`;
-      await p.pull(`${host}/app:v1`, { registry: { certDir } });
+      await p.images.pull(`${host}/app:v1`, { registry: { certDir } });
       expect(fronted).toEqual(fronted.map(() => expect.objectContaining({ CN: 'localhost' })));
       expect(shown).toHaveLength(3);
       expect(shown.map(({ subject }) => subject)).toEqual([undefined, undefined, undefined]);
@@ -171,7 +171,7 @@ describeWith(['openssl'], 'a certificate of ours that cannot be used', () => {
   const pull = async (certDir: string) => {
     const p = await openStore();
     // Nobody listens there, and nobody is asked: the fault is found before.
-    return failedPull(p, p.pull('localhost:1/app:v1', { registry: { certDir } }));
+    return failedPull(p, p.images.pull('localhost:1/app:v1', { registry: { certDir } }));
   };
 
   function made() {

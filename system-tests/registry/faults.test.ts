@@ -40,7 +40,7 @@ async function bench(): Promise<Bench> {
       proxy.seen.filter(isLayer).map(({ headers }) => Number(/^bytes=(\d+)-$/.exec(headers.range ?? 'bytes=0-')?.[1])),
     pullsWell: async () => {
       proxy.fault = () => undefined;
-      await p.pull(source);
+      await p.images.pull(source);
       const { rootfs } = await p.provision('job', source, { pullPolicy: 'never' });
       expect(readFileSync(join(rootfs, 'large')).equals(content)).toBe(true);
       await p.destroy('job');
@@ -60,7 +60,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
       isLayer(request) && cuts++ < 20
         ? { kind: 'cut', after: randomInt(1, Math.floor(layer.blob.length / 25)) }
         : undefined;
-    await p.pull(source);
+    await p.images.pull(source);
     expect(starts()).toHaveLength(21);
     // Each connection begins with the byte that the one before it did not bring: nothing is fetched twice.
     expect(starts()).toEqual([...starts()].sort((a, b) => a - b));
@@ -72,14 +72,14 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, starts, p, source } = await bench();
     proxy.fault = (request) =>
       isLayer(request) && request.headers.range === undefined ? { kind: 'stall', after: 3 * MIB } : undefined;
-    await p.pull(source);
+    await p.images.pull(source);
     expect(starts()).toEqual([0, 3 * MIB]);
   });
 
   it('gives up on a server that always stalls, and leaves nothing', async () => {
     const { proxy, p, source, pullsWell } = await bench();
     proxy.fault = (request) => (isLayer(request) ? { kind: 'stall', after: 0 } : undefined);
-    const error = await failedPull(p, p.pull(source, { registry: { stallTimeout: 300 } }));
+    const error = await failedPull(p, p.images.pull(source, { registry: { stallTimeout: 300 } }));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_UNREACHABLE', message: expect.stringContaining(layer.digest) });
     await pullsWell();
   });
@@ -93,14 +93,14 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
       return { kind: 'answer', status: 429, headers: { 'retry-after': '1' } };
     };
     const started = performance.now();
-    await p.pull(source);
+    await p.images.pull(source);
     expect(performance.now() - started).toBeGreaterThan(1000);
   });
 
   it('fails with what a 429 says when that is longer than anybody would wait', async () => {
     const { proxy, p, source, pullsWell } = await bench();
     proxy.fault = () => ({ kind: 'answer', status: 429, headers: { 'retry-after': '3600' } });
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_BUSY', details: { retryAfter: 3600 } });
     await pullsWell();
   });
@@ -113,7 +113,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
       failedOnce.add(method + url);
       return { kind: 'answer', status: 500 };
     };
-    await p.pull(source);
+    await p.images.pull(source);
     expect(failedOnce.size).toBe(4);
   });
 
@@ -121,7 +121,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, p, source, pullsWell } = await bench();
     proxy.fault = (request) =>
       isLayer(request) ? { kind: 'answer', status: 503, body: '{"errors":[{"code":"UNAVAILABLE"}]}' } : undefined;
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_FAILED', details: { status: 503, answer: 'UNAVAILABLE' } });
     expect(proxy.seen.filter(isLayer)).toHaveLength(3);
     await pullsWell();
@@ -131,7 +131,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, starts, p, source } = await bench();
     proxy.fault = (request) =>
       isLayer(request) && request.headers.range === undefined ? { kind: 'end', after: MIB } : undefined;
-    await p.pull(source);
+    await p.images.pull(source);
     expect(starts()).toEqual([0, MIB]);
   });
 
@@ -141,7 +141,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
       if (!isLayer(request)) return undefined;
       return { kind: 'end', after: request.headers.range === undefined ? MIB : 0 };
     };
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({
       code: 'ERR_SIZE_MISMATCH',
       details: { expected: layer.blob.length, found: String(MIB) },
@@ -152,7 +152,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
   it.each([1000, -1000])('refuses a Content-Length that is %i bytes off before it reads a byte', async (add) => {
     const { proxy, p, source, pullsWell } = await bench();
     proxy.fault = (request) => (isLayer(request) ? { kind: 'length', add } : undefined);
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({
       code: 'ERR_SIZE_MISMATCH',
       details: { expected: layer.blob.length, found: String(layer.blob.length + add) },
@@ -170,7 +170,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
       first = false;
       return { kind: 'no-range', cutAfter: 5 * MIB };
     };
-    await p.pull(source);
+    await p.images.pull(source);
     expect(proxy.seen.filter(isLayer).map(({ headers }) => headers.range)).toEqual([undefined, `bytes=${5 * MIB}-`]);
     await pullsWell();
   });
@@ -179,7 +179,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, p, source, pullsWell } = await bench();
     let connections = 0;
     proxy.fault = (request) => (isLayer(request) ? { kind: 'no-range', cutAfter: ++connections * 2 * MIB } : undefined);
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({ code: 'ERR_REGISTRY_FAILED', message: expect.stringContaining('in the middle') });
     expect(connections).toBe(3);
     await pullsWell();
@@ -189,14 +189,14 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, p, source, pullsWell } = await bench();
     for (const at of [0, 5, layer.blob.length / 2, layer.blob.length - 1].map(Math.floor)) {
       proxy.fault = (request) => (isLayer(request) ? { kind: 'flip', at } : undefined);
-      const error = await failedPull(p, p.pull(source));
+      const error = await failedPull(p, p.images.pull(source));
       expect(error, `byte ${at}`).toMatchObject({
         code: 'ERR_DIGEST_MISMATCH',
         details: { expected: layer.digest, found: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
       });
     }
     proxy.fault = ({ url }) => (url.endsWith(image.config.descriptor.digest) ? { kind: 'flip', at: 3 } : undefined);
-    expect(await failedPull(p, p.pull(source))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source))).toMatchObject({
       code: 'ERR_DIGEST_MISMATCH',
       details: { expected: image.config.descriptor.digest },
     });
@@ -207,7 +207,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     const { proxy, p, source, pullsWell } = await bench();
     proxy.fault = (request) => (isLayer(request) ? { kind: 'stall', after: 2 * MIB } : undefined);
     const cancel = new AbortController();
-    const pull = p.pull(source, { signal: cancel.signal, registry: { stallTimeout: 60_000 } });
+    const pull = p.images.pull(source, { signal: cancel.signal, registry: { stallTimeout: 60_000 } });
     await expect.poll(() => proxy.seen.filter(isLayer).length).toBe(1);
     await sleep(200);
     const started = performance.now();
@@ -232,6 +232,6 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
         .then(() => registry.start());
       return { kind: 'cut', after: 2 * MIB };
     };
-    await p.pull(source, { registry: { retries: 10 } });
+    await p.images.pull(source, { registry: { retries: 10 } });
   });
 });

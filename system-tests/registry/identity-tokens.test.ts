@@ -27,7 +27,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
     const { tokens, host } = await privateRegistry();
     const front = await startFaultProxy({ port: Number(host.split(':')[1]) });
     const p = await openStore({ registry: { authFile: loggedIn(front.host) } });
-    expect((await p.pull(`${front.host}/team/app:v1`)).id).toBe(image.manifest.descriptor.digest);
+    expect((await p.images.pull(`${front.host}/team/app:v1`)).id).toBe(image.manifest.descriptor.digest);
     expect(tokens.seen.map(({ method, url }) => [method, url])).toEqual([['POST', '/token']]);
     expect(Object.fromEntries(tokens.seen[0]?.form ?? [])).toEqual({
       grant_type: 'refresh_token',
@@ -55,13 +55,13 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
     const { tokens, host } = await privateRegistry();
     tokens.rotates = true;
     const p = await openStore({ registry: { authFile: loggedIn(host) } });
-    for (const name of ['app', 'other']) await p.pull(`${host}/team/${name}:v1`);
+    for (const name of ['app', 'other']) await p.images.pull(`${host}/team/${name}:v1`);
     const [first, second] = tokens.seen.map(({ form }) => form.get('refresh_token'));
     expect(first).toBe(IDENTITY);
     expect(second).not.toBe(IDENTITY);
     // The file holds the one that is no good any more, and another process knows no other.
     const other = await openStore({ registry: { authFile: loggedIn(host) } });
-    expect(await failedPull(other, other.pull(`${host}/team/app:v1`))).toMatchObject({
+    expect(await failedPull(other, other.images.pull(`${host}/team/app:v1`))).toMatchObject({
       code: 'ERR_REGISTRY_UNAUTHORIZED',
       hint: expect.stringContaining('log in again'),
     });
@@ -71,10 +71,10 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
     const { tokens, host } = await privateRegistry();
     tokens.rotates = true;
     const p = await openStore({ registry: { authFile: loggedIn(host) } });
-    await p.pull(`${host}/team/app:v1`);
+    await p.images.pull(`${host}/team/app:v1`);
     tokens.identities.clear();
     tokens.identities.add(IDENTITY);
-    await p.pull(`${host}/team/other:v1`);
+    await p.images.pull(`${host}/team/other:v1`);
   });
 
   it.each([400, 401, 404])(
@@ -84,7 +84,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
       tokens.postStatus = status;
       tokens.users.set('', IDENTITY);
       const p = await openStore({ registry: { authFile: loggedIn(host) } });
-      await p.pull(`${host}/team/app:v1`);
+      await p.images.pull(`${host}/team/app:v1`);
       expect(tokens.seen.map(({ method }) => method)).toEqual(['POST', 'GET']);
       expect(tokens.seen[1]?.authorization).toBe(`Basic ${encoded('', IDENTITY)}`);
       expect(tokens.seen[1]?.url).not.toContain('account');
@@ -114,7 +114,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
   it('that has been revoked is refused once, without trying again', async () => {
     const { tokens, host } = await privateRegistry();
     const p = await openStore({ registry: { authFile: loggedIn(host, 'revoked') } });
-    expect(await failedPull(p, p.pull(`${host}/team/app:v1`))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(`${host}/team/app:v1`))).toMatchObject({
       code: 'ERR_REGISTRY_UNAUTHORIZED',
       message: expect.stringContaining(tokens.host),
     });
@@ -125,7 +125,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'an identity token', () => 
     const registry = await startRegistry({ user: { name: 'someone', password: 'secret' } });
     await registry.push('app', 'v1', image);
     const p = await openStore({ registry: { authFile: loggedIn(registry.host) } });
-    expect(await failedPull(p, p.pull(`${registry.host}/app:v1`))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(`${registry.host}/app:v1`))).toMatchObject({
       code: 'ERR_REGISTRY_UNAUTHORIZED',
       message: expect.stringContaining('all that is known is an identity token'),
       hint: expect.stringContaining('log in with a name and a password'),

@@ -48,7 +48,7 @@ const isLayer = ({ url }: { readonly url: string }) => url.includes(layer.digest
 describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('are asked instead of the registry, and told which one is meant', async () => {
     const { p, registry, mirror, source } = await mirrored();
-    const stored = await p.pull(source);
+    const stored = await p.images.pull(source);
     expect(stored.names).toEqual([source]);
     expect(registry.seen).toEqual([]);
     expect(mirror.seen).toHaveLength(4);
@@ -58,7 +58,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('are not asked where a tag points when they are not trusted with that', async () => {
     const { p, registry, mirror, source, setHosts } = await mirrored();
     setHosts(`server = "http://${registry.host}"\n[host."http://${mirror.host}"]\n  capabilities = ["pull"]\n`);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(registry.seen.map(({ method }) => method)).toEqual(['HEAD']);
     expect(mirror.seen.map(({ method }) => method)).toEqual(['GET', 'GET', 'GET']);
   });
@@ -66,10 +66,10 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('are read anew from hosts.toml at each pull', async () => {
     const { p, registry, mirror, source, setHosts } = await mirrored();
     setHosts(`server = "http://${registry.host}"\n`);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(mirror.seen).toEqual([]);
     setHosts(`[host."http://${mirror.host}"]\n`);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(mirror.seen).toHaveLength(1);
   });
 
@@ -92,7 +92,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
       setHosts(`server = "http://${registry.host}"\n[host."http://${mirror.host}"]\n`);
     }
     const started = performance.now();
-    await p.pull(source);
+    await p.images.pull(source);
     expect(passedOver).toEqual([code]);
     // It is not asked again in this pull.
     if (fault !== undefined)
@@ -103,7 +103,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('that lack an image, or only its layer, are passed over without being blamed for the rest', async () => {
     const { p, registry, mirror, source, passedOver } = await mirrored();
     mirror.fault = (request) => (isLayer(request) ? { kind: 'answer', status: 404 } : undefined);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(registry.seen.map(({ url }) => url.split('/').at(-1))).toEqual([layer.digest]);
     expect(passedOver).toEqual(['ERR_BLOB_NOT_FOUND']);
   });
@@ -111,7 +111,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('that give wrong bytes for a layer lose it to the next host, and nothing of it stays', async () => {
     const { p, registry, mirror, source, passedOver } = await mirrored();
     mirror.fault = (request) => (isLayer(request) ? { kind: 'flip', at: 1_000_000 } : undefined);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(registry.seen.map(({ url, headers }) => [url.split('/').at(-1), headers.range])).toEqual([
       [layer.digest, undefined],
     ]);
@@ -121,7 +121,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('that give wrong bytes for a document are not asked for anything more', async () => {
     const { p, registry, mirror, source, passedOver } = await mirrored();
     mirror.fault = ({ url }) => (url.includes(config) ? { kind: 'flip', at: 2 } : undefined);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(passedOver).toEqual(['ERR_DIGEST_MISMATCH']);
     expect(mirror.seen.filter(isLayer)).toEqual([]);
     expect(registry.seen.filter(isLayer)).toHaveLength(1);
@@ -130,7 +130,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
   it('that state another size are passed over', async () => {
     const { p, mirror, source, passedOver } = await mirrored();
     mirror.fault = (request) => (isLayer(request) ? { kind: 'length', add: 7 } : undefined);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(passedOver).toEqual(['ERR_SIZE_MISMATCH']);
   });
 
@@ -142,7 +142,7 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
       connections++;
       return connections === 1 ? { kind: 'cut', after: 1_000_000 } : { kind: 'answer', status: 503 };
     };
-    await p.pull(source);
+    await p.images.pull(source);
     expect(registry.seen.filter(isLayer).map(({ headers }) => headers.range)).toEqual(['bytes=1000000-']);
   });
 
@@ -150,17 +150,17 @@ describeWith(['root', 'docker-registry'], 'mirrors of a registry', () => {
     const { p, registry, mirror, source } = await mirrored();
     registry.fault = (request) => (isLayer(request) ? { kind: 'flip', at: 100 } : undefined);
     mirror.fault = registry.fault;
-    const error = await failedPull(p, p.pull(source));
+    const error = await failedPull(p, p.images.pull(source));
     expect(error).toMatchObject({ code: 'ERR_DIGEST_MISMATCH', details: { expected: layer.digest } });
     registry.fault = () => undefined;
-    await p.pull(source);
+    await p.images.pull(source);
   });
 
   it('are an error when hosts.toml makes no sense', async () => {
     const { p, source, setHosts } = await mirrored();
     for (const toml of ['host = [', 'ca = 5', '[host."ftp://x"]', '[host."http://a:secret@b"]', 'ca = "missing.crt"']) {
       setHosts(toml);
-      const error = await failedPull(p, p.pull(source));
+      const error = await failedPull(p, p.images.pull(source));
       expect(error, toml).toMatchObject({ code: 'ERR_REGISTRY_CONFIG', details: { path: expect.any(String) } });
       expect(error.message).not.toContain('secret');
     }

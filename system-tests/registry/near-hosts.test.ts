@@ -49,7 +49,7 @@ async function pullFrom(registry: string, answers: readonly string[], options = 
     for (const [index, answer] of ${JSON.stringify(answers)}.entries()) {
       asked = [];
       far = new Function('request', 'response', answer);
-      const error = await p.pull('${registry}/app' + index).then(() => ({}), (reason) => reason);
+      const error = await p.images.pull('${registry}/app' + index).then(() => ({}), (reason) => reason);
       outcomes.push({ asked, code: error.code, message: error.message, hint: error.hint });
     }
     console.log(JSON.stringify(outcomes));

@@ -146,7 +146,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
         : undefined;
     const file = join(hostsDir, 'registry.invalid', 'hosts.toml');
     writeFileSync(file, `server = "http://${front.host}"\nproxy = "http://${proxy.host}"\n`);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(storage.blobs()).toHaveLength(3);
     expect(proxy.seen.filter((seen) => seen.includes(storage.host))).toHaveLength(3);
   });
@@ -161,7 +161,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
       url.includes(layer.digest) && cuts++ < 2 ? { kind: 'cut', after: 500_000 } : undefined;
     const file = join(hostsDir, 'registry.invalid', 'hosts.toml');
     writeFileSync(file, `server = "http://${faulty.host}"\nproxy = "http://${proxy.host}"\n`);
-    await p.pull(source);
+    await p.images.pull(source);
     expect(faulty.seen.filter(({ url }) => url.includes(layer.digest)).map(({ headers }) => headers.range)).toEqual([
       undefined,
       'bytes=500000-',
@@ -175,7 +175,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
   ])('that wants to know who asks for %s is named by the error, which is told at once', async (scheme) => {
     const { proxy, p, source } = await bench(scheme === 'https' ? { tls: makeCertificate() } : {});
     proxy.authorization = AUTHORIZATION;
-    expect(await failedPull(p, p.pull(source))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source))).toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
       message: expect.stringContaining(`the proxy http://${proxy.host}: it wants to know who asks`),
       hint: expect.stringContaining('NAME:PASSWORD'),
@@ -187,23 +187,23 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
   it('that lays no tunnel is named by the error, after trying again where that may help', async () => {
     const { proxy, p, source } = await bench({ tls: makeCertificate() });
     proxy.refusal = () => 403;
-    expect(await failedPull(p, p.pull(source))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source))).toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
       message: expect.stringContaining('it makes no connection: status 403'),
       details: { proxy: `http://${proxy.host}`, status: 403 },
     });
     expect(proxy.seen).toHaveLength(1);
     proxy.refusal = () => 503;
-    await failedPull(p, p.pull(source));
+    await failedPull(p, p.images.pull(source));
     expect(proxy.seen).toHaveLength(4);
     proxy.refusal = () => (proxy.seen.length < 6 ? 503 : undefined);
-    await p.pull(source);
+    await p.images.pull(source);
   });
 
   it('that takes the connection and says nothing is named by the error when dial_timeout is over', async () => {
     const { proxy, p, source } = await bench({ tls: makeCertificate() });
     proxy.refusal = () => 'silence';
-    expect(await failedPull(p, p.pull(source, { registry: { retries: 0 } }))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source, { registry: { retries: 0 } }))).toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
       message: expect.stringContaining(`the proxy http://${proxy.host}: it does not take the connection`),
     });
@@ -218,13 +218,13 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
       hostsDirOf('registry.invalid', `server = "https://${registry.host}"\nproxy = "https://${secure.host}"\n${more}`);
     const p = await openStore({ registry: { retries: 0 } });
     const source = 'registry.invalid/app:v1';
-    expect(await failedPull(p, p.pull(source, { registry: { hostsDir: settings('') } }))).toMatchObject({
+    expect(await failedPull(p, p.images.pull(source, { registry: { hostsDir: settings('') } }))).toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
       message: expect.stringContaining(
         `the proxy https://${secure.host}: its certificate is signed by an unknown authority`,
       ),
     });
-    await p.pull(source, { registry: { hostsDir: settings(`ca = "${ca}"\n`) } });
+    await p.images.pull(source, { registry: { hostsDir: settings(`ca = "${ca}"\n`) } });
     expect(secure.seen.length).toBeGreaterThan(0);
   });
 
@@ -236,7 +236,7 @@ describeWith(['root', 'docker-registry', 'openssl'], 'the proxy of a host in hos
     );
     const passedOver: unknown[] = [];
     p.events.on('warning', ({ code, details }) => passedOver.push([code, details['host'], details['reason']]));
-    await p.pull(source, { registry: { hostsDir } });
+    await p.images.pull(source, { registry: { hostsDir } });
     expect(passedOver[0]).toEqual(['HOST_PASSED_OVER', 'mirror.invalid', 'ERR_REGISTRY_UNREACHABLE']);
   });
 });

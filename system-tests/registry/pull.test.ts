@@ -31,7 +31,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     const registry = await startRegistry();
     const id = await registry.push('team/app', 'v1', v1);
     const p = await openStore();
-    const image = await p.pull(`docker://${registry.host}/team/app:v1`);
+    const image = await p.images.pull(`docker://${registry.host}/team/app:v1`);
     expect(image).toMatchObject({ id, names: [`${registry.host}/team/app:v1`] });
     expect(await version(p, `${registry.host}/team/app:v1`)).toBe('v1');
     expect(readdirSync(join(p.root, 'staging'))).toEqual([]);
@@ -43,10 +43,10 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     await registry.push('app', 'v2', v2);
     const proxy = await startFaultProxy(registry);
     const p = await openStore();
-    await p.pull(`${proxy.host}/app:v1`);
+    await p.images.pull(`${proxy.host}/app:v1`);
     expect(layerRequests(proxy.seen, v1).sort()).toEqual(v1.layers.map(({ digest }) => digest).sort());
     proxy.seen.length = 0;
-    await p.pull(`${proxy.host}/app:v2`);
+    await p.images.pull(`${proxy.host}/app:v2`);
     expect(layerRequests(proxy.seen, v2)).toEqual([v2.layers[2]?.digest]);
     expect(await version(p, `${proxy.host}/app:v2`)).toBe('v2');
   });
@@ -56,12 +56,12 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     const id = await registry.push('app', 'v1', v1);
     const proxy = await startFaultProxy(registry);
     const p = await openStore();
-    await p.pull(`${proxy.host}/app:v1`);
+    await p.images.pull(`${proxy.host}/app:v1`);
     proxy.seen.length = 0;
-    await p.pull(`${proxy.host}/app:v1`);
+    await p.images.pull(`${proxy.host}/app:v1`);
     expect(proxy.seen.map(({ method, url }) => `${method} ${url}`)).toEqual(['HEAD /v2/app/manifests/v1']);
     proxy.seen.length = 0;
-    expect((await p.pull(`${proxy.host}/app@${id}`)).id).toBe(id);
+    expect((await p.images.pull(`${proxy.host}/app@${id}`)).id).toBe(id);
     expect(proxy.seen).toEqual([]);
   });
 
@@ -72,14 +72,14 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     const digest = await registry.push('app', 'v1', index);
     const proxy = await startFaultProxy(registry);
     const p = await openStore();
-    const image = await p.pull(`${proxy.host}/app:v1`, { platform: 'linux/amd64' });
+    const image = await p.images.pull(`${proxy.host}/app:v1`, { platform: 'linux/amd64' });
     expect(image.id).toBe(v1.manifest.descriptor.digest);
     proxy.seen.length = 0;
-    expect((await p.pull(`${proxy.host}/app:v1`, { platform: 'linux/amd64' })).id).toBe(image.id);
+    expect((await p.images.pull(`${proxy.host}/app:v1`, { platform: 'linux/amd64' })).id).toBe(image.id);
     expect(proxy.seen.map(({ method }) => method)).toEqual(['HEAD']);
-    expect((await p.pull(`${proxy.host}/app@${digest}`, { platform: 'linux/amd64' })).id).toBe(image.id);
+    expect((await p.images.pull(`${proxy.host}/app@${digest}`, { platform: 'linux/amd64' })).id).toBe(image.id);
     expect(proxy.seen).toHaveLength(1);
-    expect((await p.pull(`${proxy.host}/app:v1`, { platform: 'linux/arm64' })).platform).toBe('linux/arm64');
+    expect((await p.images.pull(`${proxy.host}/app:v1`, { platform: 'linux/arm64' })).platform).toBe('linux/arm64');
   });
 
   it('asks for no layer that it has unpacked from another compression', async () => {
@@ -93,8 +93,8 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     await registry.push('app', 'zstd', buildImage([zstd]));
     const proxy = await startFaultProxy(registry);
     const p = await openStore();
-    await p.pull(`${proxy.host}/app:gzip`);
-    await p.pull(`${proxy.host}/app:zstd`);
+    await p.images.pull(`${proxy.host}/app:gzip`);
+    await p.images.pull(`${proxy.host}/app:zstd`);
     expect(proxy.seen.filter(({ url }) => url.endsWith(zstd.digest))).toEqual([]);
   });
 
@@ -115,14 +115,14 @@ describeWith(['root', 'overlay', 'docker-registry'], 'pulling from a registry', 
     const registry = await startRegistry();
     await registry.push('app', 'v1', v1);
     const p = await openStore();
-    await expect(p.pull(`${registry.host}/app:v9`)).rejects.toMatchObject({
+    await expect(p.images.pull(`${registry.host}/app:v9`)).rejects.toMatchObject({
       code: 'ERR_SOURCE_NOT_FOUND',
       message: expect.stringContaining('app:v9'),
     });
-    await expect(p.pull(`${registry.host}/app:v1`, { platform: 'linux/arm64' })).rejects.toMatchObject({
+    await expect(p.images.pull(`${registry.host}/app:v1`, { platform: 'linux/arm64' })).rejects.toMatchObject({
       code: 'ERR_PLATFORM_NOT_OFFERED',
     });
-    await expect(p.pull('localhost:1/app')).rejects.toMatchObject({
+    await expect(p.images.pull('localhost:1/app')).rejects.toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
       message: expect.stringContaining('localhost:1'),
     });

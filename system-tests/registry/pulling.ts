@@ -30,6 +30,6 @@ export async function expectNothingLeft(p: Provisioner): Promise<void> {
   await expect
     .poll(() => ['layers', 'staging', 'gc'].flatMap((name) => readdirSync(join(p.root, name))), { timeout: 15_000 })
     .toEqual([]);
-  expect(await p.images()).toEqual([]);
+  expect(await p.images.list()).toEqual([]);
   expect(mountsBelow(p.root)).toEqual([]);
 }

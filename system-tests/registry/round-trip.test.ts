@@ -59,9 +59,9 @@ describeWith(
       }
       const proxy = await startFaultProxy(registry);
       const p = await openStore();
-      await p.pull(`${proxy.host}/app:v1`);
+      await p.images.pull(`${proxy.host}/app:v1`);
       proxy.seen.length = 0;
-      await p.pull(`${proxy.host}/app:v2`);
+      await p.images.pull(`${proxy.host}/app:v2`);
       // Its config, and its top layer.
       expect(proxy.blobs()).toHaveLength(2);
     });

@@ -61,13 +61,15 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
   it('is what ten callers in one process cost, each given its name', async () => {
     const { proxy, release, reference } = await heldImage();
     const p = await openStore();
-    const pulls = Array.from({ length: 10 }, (_, n) => p.pull(reference, { name: `mine:v${n}` }));
+    const pulls = Array.from({ length: 10 }, (_, n) => p.images.pull(reference, { name: `mine:v${n}` }));
     await aLayerIsAsked(proxy);
     release();
     const pulled = await Promise.all(pulls);
     expect(new Set(pulled.map((one) => one.id))).toEqual(new Set([id]));
     expect(asked(proxy.seen)).toEqual(ONE_PULL);
-    expect((await p.image(id)).names).toEqual(Array.from({ length: 10 }, (_, n) => `docker.io/library/mine:v${n}`));
+    expect((await p.images.get(id)).names).toEqual(
+      Array.from({ length: 10 }, (_, n) => `docker.io/library/mine:v${n}`),
+    );
   });
 
   it('is what ten processes cost, each given its name', async () => {
@@ -92,11 +94,11 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
     proxy.fault = onLayers({ kind: 'slow', bytesPerSecond: 50_000 });
     const p = await openStore();
     const callers = Array.from({ length: 3 }, () => new AbortController());
-    const pulls = callers.map(({ signal }) => p.pull(reference, { signal }));
+    const pulls = callers.map(({ signal }) => p.images.pull(reference, { signal }));
     const outcomes = Promise.allSettled(pulls);
     await aLayerIsAsked(proxy);
     for (const [index, caller] of callers.entries()) {
-      expect(await p.pulls()).toHaveLength(1);
+      expect(await p.images.pulls()).toHaveLength(1);
       expect(proxy.answering()).toBeGreaterThan(0);
       const started = performance.now();
       caller.abort();
@@ -104,18 +106,18 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
       expect(performance.now() - started).toBeLessThan(100);
     }
     await outcomes;
-    await expect.poll(() => p.pulls(), PATIENTLY).toEqual([]);
+    await expect.poll(() => p.images.pulls(), PATIENTLY).toEqual([]);
     await expectNothingLeft(p);
     await expect.poll(() => proxy.answering(), PATIENTLY).toBe(0);
-    expect(await p.availability(reference)).toEqual({ state: 'missing' });
+    expect(await p.images.availability(reference)).toEqual({ state: 'missing' });
   });
 
   it('goes on for the others when one caller gives up', async () => {
     const { proxy, release, reference } = await heldImage();
     const p = await openStore();
     const abort = new AbortController();
-    const gone = p.pull(reference, { signal: abort.signal });
-    const stays = p.pull(reference);
+    const gone = p.images.pull(reference, { signal: abort.signal });
+    const stays = p.images.pull(reference);
     await aLayerIsAsked(proxy);
     abort.abort();
     await expect(gone).rejects.toMatchObject({ code: 'ERR_ABORTED' });
@@ -141,7 +143,7 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
     expect(await second.done).toMatchObject({ status: 0, stdout: `${id}\n` });
     const p = await openStore({ root });
     // Nothing of the dead one is left either.
-    await p.swept();
+    await p.store.swept();
     expect(execFileSync('ls', [join(root, 'staging')], { encoding: 'utf8' })).toBe('');
   });
 
@@ -155,11 +157,11 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
     const root = join(temporaryDirectory(), 'store');
     const options = { root, registry: { retries: 0 } };
     const [one, other] = [await openStore(options), await openStore(options)];
-    const first = one.pull(reference);
+    const first = one.images.pull(reference);
     const outcome = Promise.allSettled([first]);
     await expect.poll(() => proxy.seen.length, PATIENTLY).toBe(1);
     const waits = new Promise((resolve) => other.events.once('pullWaiting', resolve));
-    const second = other.pull(reference);
+    const second = other.images.pull(reference);
     const both = Promise.allSettled([first, second]);
     expect(await waits).toMatchObject({ pid: process.pid });
     proxy.fault = ({ url }) => (url.includes('/blobs/') ? { kind: 'answer', status: 500 } : undefined);
@@ -172,10 +174,10 @@ describeWith(['root', 'docker-registry'], 'one pull for all who ask', () => {
     expect(proxy.seen.filter(({ method }) => method === 'HEAD')).toHaveLength(1);
     // Others who do not insist are held back; one who does, is not.
     const before = proxy.seen.length;
-    expect(await other.request(reference)).toMatchObject({ state: 'failed', code: 'ERR_REGISTRY_FAILED' });
+    expect(await other.images.request(reference)).toMatchObject({ state: 'failed', code: 'ERR_REGISTRY_FAILED' });
     expect(proxy.seen).toHaveLength(before);
     proxy.fault = () => undefined;
-    expect(await other.pull(reference)).toMatchObject({ id });
+    expect(await other.images.pull(reference)).toMatchObject({ id });
   });
 });
 
@@ -209,11 +211,11 @@ describeWith(['root', 'docker-registry'], 'what is known of a pull', () => {
     await expect.poll(async () => (await look())?.bytes ?? 0, PATIENTLY).toBeGreaterThan(first.bytes);
     expect((await lines('images', '--pulling'))[1]).toMatch(/ fetching +\d\/3 +[\d.]+[kM]?B\/3\.1MB .* \d+$/);
     const p = await Provisioner.open({ root });
-    expect(await p.availability(reference)).toMatchObject({ state: 'pulling', pull: { pid: pull.process.pid } });
+    expect(await p.images.availability(reference)).toMatchObject({ state: 'pulling', pull: { pid: pull.process.pid } });
     slow.bytesPerSecond = 100 * MIB;
     expect(await pull.done).toMatchObject({ status: 0 });
-    expect(await p.availability(reference)).toEqual({ state: 'ready', image: id });
-    expect(await p.pulls()).toEqual([]);
+    expect(await p.images.availability(reference)).toEqual({ state: 'ready', image: id });
+    expect(await p.images.pulls()).toEqual([]);
     await p.close();
   });
 
@@ -224,7 +226,7 @@ describeWith(['root', 'docker-registry'], 'what is known of a pull', () => {
     const told = new Map<string, number[]>();
     p.events.on('layerProgress', ({ layer }) => told.set(layer, [...(told.get(layer) ?? []), performance.now()]));
     const abort = new AbortController();
-    const pull = p.pull(reference, { signal: abort.signal });
+    const pull = p.images.pull(reference, { signal: abort.signal });
     const outcome = Promise.allSettled([pull]);
     await new Promise((resolve) => setTimeout(resolve, 3500));
     abort.abort();
@@ -273,18 +275,18 @@ describeWith(['root', 'docker-registry'], 'a full disk', () => {
         release = resolve;
       });
       proxy.fault = onLayers({ kind: 'hold', until });
-      const other = p.pull(`${proxy.host}/app:v1`);
-      await expect(p.pull(large)).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
-      expect(await p.availability(large)).toMatchObject({ state: 'failed', code: 'ERR_NO_SPACE' });
-      await p.swept();
+      const other = p.images.pull(`${proxy.host}/app:v1`);
+      await expect(p.images.pull(large)).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+      expect(await p.images.availability(large)).toMatchObject({ state: 'failed', code: 'ERR_NO_SPACE' });
+      await p.store.swept();
       release();
       expect(await other).toMatchObject({ id });
-      await p.swept();
+      await p.store.swept();
       expect(execFileSync('ls', [join(p.root, 'staging'), join(p.root, 'gc')], { encoding: 'utf8' })).not.toMatch(
         /[0-9a-f]{8}/,
       );
-      expect((await p.images()).map((one) => one.id)).toEqual([id]);
-      expect(await p.pulls()).toEqual([]);
+      expect((await p.images.list()).map((one) => one.id)).toEqual([id]);
+      expect(await p.images.pulls()).toEqual([]);
       await p.close();
     } finally {
       execFileSync('umount', ['--lazy', mountPoint]);

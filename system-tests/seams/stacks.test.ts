@@ -171,7 +171,7 @@ describeWith(['root', 'overlay'], 'a rootfs by overlay and by copy', () => {
     expect(readdirSync(rootfs)).toHaveLength(31);
     const provisioner = await openStore();
     await pullImages(provisioner, { app: built });
-    expect((await provisioner.diskUsage()).layers.bytes).toBeLessThan(2.5 * big.length);
+    expect((await provisioner.store.usage()).layers.bytes).toBeLessThan(2.5 * big.length);
   });
 
   test('a link means the file that was below its layer, and shows until a layer above has something else there', async () => {
@@ -202,7 +202,7 @@ describeWith(['root', 'overlay'], 'a rootfs by overlay and by copy', () => {
     const layout = join(temporaryDirectory(), 'layout');
     await writeOciLayout(layout, [{ image: built, refName: 'app' }]);
     const giveUp = new AbortController();
-    const pull = provisioner.pull(`oci:${layout}`, { name: 'app', signal: giveUp.signal });
+    const pull = provisioner.images.pull(`oci:${layout}`, { name: 'app', signal: giveUp.signal });
     const staging = join(provisioner.root, 'staging');
     const seam = () =>
       readdirSync(staging)
@@ -226,7 +226,7 @@ describeWith(['root', 'overlay'], 'a rootfs by overlay and by copy', () => {
     const broken = image([{ path: 'a' }], [{ path: 'b', type: 'hardlink', target: 'missing' }]);
     await expect(pullImages(provisioner, { app: broken })).rejects.toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
     expect(readdirSync(join(provisioner.root, 'staging'))).toEqual([]);
-    expect(await provisioner.images()).toEqual([]);
+    expect(await provisioner.images.list()).toEqual([]);
   });
 
   test('whiteouts never show, also in directories that only one layer has', async () => {
@@ -297,7 +297,7 @@ describeWith(['root', 'overlay'], 'a rootfs by overlay and by copy', () => {
     const provisioner = await openStore();
     const base: Entries[] = [[{ path: 'tmp/', mode: 0o1777 }], [{ path: 'tmp/x' }]];
     await pullImages(provisioner, { one: image(...base, [{ path: 'one' }]), two: image(...base, [{ path: 'two' }]) });
-    const [one, two] = [await provisioner.image('one'), await provisioner.image('two')];
+    const [one, two] = [await provisioner.images.get('one'), await provisioner.images.get('two')];
     expect(one.layers).toHaveLength(4);
     expect(two.layers.slice(0, 3)).toEqual(one.layers.slice(0, 3));
     expect(readdirSync(join(provisioner.root, 'layers'))).toHaveLength(5);

@@ -53,7 +53,7 @@ async function storeOn(path: string): Promise<{ store: Provisioner; codes: strin
 }
 
 const backendOf = async (store: Provisioner, wanted: string) =>
-  (await store.info()).backends.find(({ name }) => name === wanted);
+  (await store.store.info()).backends.find(({ name }) => name === wanted);
 
 /** What whiteouts a store of root has there, and which backend it gets. */
 const EXPECTED: Record<FileSystemKind, readonly [whiteouts: string, backend: string]> = {
@@ -73,7 +73,7 @@ for (const kind of FILE_SYSTEMS) {
       const { store: reference } = await storeOn(mountFileSystem('tmpfs').path);
       const { store, codes } = await storeOn(mountFileSystem(kind).path);
       const [whiteouts, backend] = EXPECTED[kind];
-      expect((await store.info()).format).toMatchObject({ whiteouts });
+      expect((await store.store.info()).format).toMatchObject({ whiteouts });
       const cutsTimes = kind === 'ext4 with 128-byte inodes';
       const without = cutsTimes ? (['mtime'] as const) : [];
       const wanted = snapshotTree((await reference.provision('job', 'app', { backend: 'copy' })).rootfs, { without });
@@ -83,7 +83,7 @@ for (const kind of FILE_SYSTEMS) {
       const same = (rootfs: string) => treeDifferences(wanted, snapshotTree(rootfs, { without }));
       expect(same(made.rootfs)).toEqual([]);
       expect(same((await store.provision('copied', 'app', { backend: 'copy' })).rootfs)).toEqual([]);
-      expect(await store.check({ full: true })).toMatchObject({ findings: [], sound: true });
+      expect(await store.store.check({ full: true })).toMatchObject({ findings: [], sound: true });
       for (const id of ['job', 'copied']) await store.destroy(id);
       await store.pruneImages();
       await store.recover();

@@ -92,7 +92,7 @@ describeWith(['root'], 'a store of root that others could enter', () => {
     const root = join(home, 'store');
     mkdirSync(root, { mode: 0o755 });
     const p = await openStore({ root });
-    await p.pull(APP_V1, { name: 'app:v1' });
+    await p.images.pull(APP_V1, { name: 'app:v1' });
     expect(spawnSync('head', ['-c', '16', join(root, 'metadata.sqlite')], { uid: OTHER }).status).not.toBe(0);
     expect(statSync(root).mode & 0o7777).toBe(0o700);
   });
@@ -103,7 +103,7 @@ describeWith(['root'], 'a store of root that others could enter', () => {
       import { Provisioner } from ${JSON.stringify(LIBRARY)};
       process.umask(0);
       const p = await Provisioner.open({ root: ${JSON.stringify(root)} });
-      await p.pull(${JSON.stringify(APP_V1)}, { name: 'app:v1' });
+      await p.images.pull(${JSON.stringify(APP_V1)}, { name: 'app:v1' });
       await p.provision('job', 'app:v1', { backend: 'copy' });
       await p.pruneImages();
       process.kill(process.pid, 'SIGKILL');`;
@@ -160,7 +160,7 @@ function runAsOther(rootfs: string, script: string): string {
 describeWith(['root', 'overlay', 'chroot'], 'a rootfs in a store that only root may enter', () => {
   test('is used by programs of other users that root starts in it', async () => {
     const p = await openStore();
-    await p.pull(APP_V1, { name: 'app:v1' });
+    await p.images.pull(APP_V1, { name: 'app:v1' });
     for (const backend of ['overlay', 'copy'] as const) {
       const { rootfs } = await p.provision(`job-${backend}`, 'app:v1', { backend });
       mkdirSync(join(rootfs, 'open'));

@@ -121,16 +121,16 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       await pullImages(p, { 'app:v1': image });
       const root = readOnlyMountOf(p.root);
       await using looking = await Provisioner.open({ root });
-      expect((await looking.image('app:v1')).names).toHaveLength(1);
-      await p.tag('app:v1', 'more');
-      expect((await looking.image('app:v1')).names).toHaveLength(2);
+      expect((await looking.images.get('app:v1')).names).toHaveLength(1);
+      await p.images.tag('app:v1', 'more');
+      expect((await looking.images.get('app:v1')).names).toHaveLength(2);
       // Its log goes with the last one who may write.
       await p.close();
-      expect((await looking.images())[0]?.names).toHaveLength(2);
+      expect((await looking.images.list())[0]?.names).toHaveLength(2);
       const again = await openStore({ root: p.root });
-      await again.removeNames('more');
-      expect((await looking.image('app:v1')).names).toHaveLength(1);
-      expect(await looking.check()).toMatchObject({ sound: true, findings: [] });
+      await again.images.remove('more');
+      expect((await looking.images.get('app:v1')).names).toHaveLength(1);
+      expect(await looking.store.check()).toMatchObject({ sound: true, findings: [] });
     }));
 
   it('that was closed when it was opened shows what is written later', () =>
@@ -140,15 +140,15 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       await p.close();
       const root = readOnlyMountOf(p.root);
       await using looking = await Provisioner.open({ root });
-      expect((await looking.image('app:v1')).names).toHaveLength(1);
+      expect((await looking.images.get('app:v1')).names).toHaveLength(1);
       const writer = await openStore({ root: p.root });
       for (const name of ['two', 'three', 'four']) {
-        await writer.tag('app:v1', name);
-        expect((await looking.image(name)).names).toContain(`docker.io/library/${name}:latest`);
+        await writer.images.tag('app:v1', name);
+        expect((await looking.images.get(name)).names).toContain(`docker.io/library/${name}:latest`);
       }
       await writer.close();
-      expect((await looking.image('app:v1')).names).toHaveLength(4);
-      await expect(looking.tag('app:v1', 'x')).rejects.toMatchObject({ code: 'ERR_READ_ONLY' });
+      expect((await looking.images.get('app:v1')).names).toHaveLength(4);
+      await expect(looking.images.tag('app:v1', 'x')).rejects.toMatchObject({ code: 'ERR_READ_ONLY' });
     }));
 
   it.each([
@@ -159,7 +159,10 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       const p = await openStore();
       await pullImages(p, { 'app:v1': image });
       await p.close();
-      const killed = otherProcess(p.root, "await p.tag('app:v1', 'in-the-log'); say('tagged'); await sleep(60000);");
+      const killed = otherProcess(
+        p.root,
+        "await p.images.tag('app:v1', 'in-the-log'); say('tagged'); await sleep(60000);",
+      );
       await killed.says('tagged');
       await killed.kill();
       const copy = join(temporaryDirectory(), 'store');
@@ -168,8 +171,8 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       for (const suffix of ['-wal', '-shm']) if (!kept.includes(suffix)) rmSync(join(copy, `metadata.sqlite${suffix}`));
       expect(lstatSync(join(copy, 'metadata.sqlite-wal')).size).toBeGreaterThan(0);
       await using looking = await Provisioner.open({ root: readOnlyMountOf(copy) });
-      expect((await looking.image('in-the-log')).names).toHaveLength(2);
-      expect((await looking.check()).sound).toBe(true);
+      expect((await looking.images.get('in-the-log')).names).toHaveLength(2);
+      expect((await looking.store.check()).sound).toBe(true);
     }),
   );
 
@@ -191,8 +194,8 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       for (const isOpen of [true, false]) {
         if (!isOpen) old.close();
         await using looking = await Provisioner.open({ root: readOnlyMountOf(p.root) });
-        expect(await looking.images()).toEqual([]);
-        expect(await looking.containers()).toEqual([]);
+        expect(await looking.images.list()).toEqual([]);
+        expect(await looking.containers.list()).toEqual([]);
       }
     }));
 });
@@ -205,8 +208,8 @@ describeWith(needsOf('ext4'), 'a store on a disk that is mounted read-only', () 
     await p.close();
     execFileSync('mount', ['-o', 'remount,ro', system.path]);
     const looking = await Provisioner.open({ root: p.root });
-    expect(await looking.images()).toHaveLength(1);
-    expect((await looking.check({ full: true })).findings).toEqual([]);
+    expect(await looking.images.list()).toHaveLength(1);
+    expect((await looking.store.check({ full: true })).findings).toEqual([]);
     await looking.close();
     execFileSync('mount', ['-o', 'remount,rw', system.path]);
     copyFileSync(join(p.root, 'metadata.sqlite'), join(system.path, 'kept'));
@@ -225,13 +228,13 @@ describeWith(needsOf('ext4'), 'a store on a disk that is mounted read-only', () 
     execFileSync('mount', ['-o', 'remount,abort', system.path]);
     for (const writing of [
       () => p.provision('job-1', 'app:v1', { backend: 'copy' }),
-      () => p.tag('app:v1', 'more'),
-      () => p.pull(APP_V1),
+      () => p.images.tag('app:v1', 'more'),
+      () => p.images.pull(APP_V1),
     ]) {
       await expect(writing()).rejects.toMatchObject({ code: 'ERR_READ_ONLY' });
     }
-    expect(await p.images()).toHaveLength(1);
-    expect((await p.image('app:v1')).names).toHaveLength(1);
+    expect(await p.images.list()).toHaveLength(1);
+    expect((await p.images.get('app:v1')).names).toHaveLength(1);
   });
 });
 
@@ -258,7 +261,7 @@ describeWith(['root'], 'a store that its user may read, and not write', () => {
     execFileSync('chattr', ['+i', p.root]);
     try {
       await using looking = await Provisioner.open({ root: p.root });
-      expect(await looking.images()).toHaveLength(1);
+      expect(await looking.images.list()).toHaveLength(1);
       await expect(looking.pruneImages()).rejects.toMatchObject({
         code: 'ERR_READ_ONLY',
         hint: expect.stringContaining('lsattr'),

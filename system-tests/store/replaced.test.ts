@@ -19,14 +19,14 @@ describeWith(['root', 'overlay', 'mount'], 'a store over which a volume is mount
     await writeOciLayout(layout, [{ image, refName: 'it' }]);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', p.root]);
     for (const work of [
-      () => p.pull(`oci:${layout}`),
+      () => p.images.pull(`oci:${layout}`),
       () => p.provision('job-2', 'app:v1'),
       () => p.destroy('job-1'),
       () => p.pruneImages(),
       () => p.recover({ knownContainerIds: [] }),
-      () => p.check({ repair: true }),
-      () => p.swept(),
-      () => p.images(),
+      () => p.store.check({ repair: true }),
+      () => p.store.swept(),
+      () => p.images.list(),
     ]) {
       await expect(work()).rejects.toMatchObject({
         code: 'ERR_STORE_REPLACED',
@@ -35,8 +35,8 @@ describeWith(['root', 'overlay', 'mount'], 'a store over which a volume is mount
     }
     expect(readdirSync(p.root)).toEqual([]);
     execFileSync('umount', [p.root]);
-    expect(await p.containers()).toMatchObject([{ id: 'job-1', rootfses: [{ state: 'ready' }] }]);
-    expect((await p.check()).findings).toEqual([]);
+    expect(await p.containers.list()).toMatchObject([{ id: 'job-1', rootfses: [{ state: 'ready' }] }]);
+    expect((await p.store.check()).findings).toEqual([]);
     expect(await p.destroy('job-1')).toBe(true);
   });
 
@@ -46,16 +46,16 @@ describeWith(['root', 'overlay', 'mount'], 'a store over which a volume is mount
     const many = Array.from({ length: 20_000 }, (_, index) => ({ path: `f${index}`, content: 'x' }));
     const layout = join(temporaryDirectory(), 'layout');
     await writeOciLayout(layout, [{ image: buildImage([buildLayer(many)]), refName: 'it' }]);
-    const pull = p.pull(`oci:${layout}`, { name: 'it' });
+    const pull = p.images.pull(`oci:${layout}`, { name: 'it' });
     await new Promise((resolve) => p.events.once('layerProgress', resolve));
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', p.root]);
     await expect(pull).rejects.toMatchObject({ code: 'ERR_STORE_REPLACED' });
     expect(readdirSync(p.root)).toEqual([]);
     execFileSync('umount', [p.root]);
     await p.recover();
-    await p.swept();
-    expect((await p.check()).findings).toEqual([]);
-    expect(await p.images()).toEqual([]);
+    await p.store.swept();
+    expect((await p.store.check()).findings).toEqual([]);
+    expect(await p.images.list()).toEqual([]);
   });
 
   it('writes nothing to the volume when it is closed', async () => {

@@ -90,7 +90,7 @@ describeWith(['root'], 'a new store that one process cannot make, and another ca
     const p = await opening;
     await pullImages(p, { app: IMAGE });
     await p.close();
-    expect(await (await open(root)).images()).toHaveLength(1);
+    expect(await (await open(root)).images.list()).toHaveLength(1);
   });
 
   test('keeps all that the other one has made in it, when the first undoes its own after that', async () => {
@@ -100,12 +100,12 @@ describeWith(['root'], 'a new store that one process cannot make, and another ca
     await pullImages(p, { app: IMAGE });
     await p.provision('job', 'app', { backend: 'copy' });
     expect(await first.goesOn()).toBe(1);
-    expect(await p.images()).toHaveLength(1);
+    expect(await p.images.list()).toHaveLength(1);
     await p.close();
     const again = await open(root);
-    expect(await again.images()).toHaveLength(1);
-    expect((await again.containers()).map(({ id }) => id)).toEqual(['job']);
-    expect((await again.check()).findings).toEqual([]);
+    expect(await again.images.list()).toHaveLength(1);
+    expect((await again.containers.list()).map(({ id }) => id)).toEqual(['job']);
+    expect((await again.store.check()).findings).toEqual([]);
   });
 
   test('leaves nothing when there is no other one', async () => {

@@ -5,6 +5,7 @@ import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { Provisioner } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { callMethod } from '../../survival/call-method.mjs';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
 import { describeWith } from '../helpers/requirements.js';
@@ -68,13 +69,13 @@ const CASES: readonly Case[] = [
   {
     operation: 'the first opening of a store',
     points: ['open.generationBegun', 'open.formatDrafted', 'open.formatMade', 'open.recordsMade'],
-    calls: () => [['images']],
+    calls: () => [['images.list']],
     onNewStore: true,
   },
   {
     operation: 'a pull',
     points: [...PULL, ...RECORD, ...SEAM, 'records.committed', 'records.committed:2'],
-    calls: (images) => [['pull', seams(images), { name: 'loose/seams:1' }]],
+    calls: (images) => [['images.pull', seams(images), { name: 'loose/seams:1' }]],
   },
   {
     operation: 'a pull by the command line',
@@ -144,7 +145,7 @@ const CASES: readonly Case[] = [
   {
     operation: 'a prune',
     points: [...PRUNE, ...SWEEP],
-    calls: () => [['pruneImages', [KEPT]], ['swept']],
+    calls: () => [['pruneImages', [KEPT]], ['store.swept']],
   },
   {
     operation: 'a prune by the command line',
@@ -154,13 +155,13 @@ const CASES: readonly Case[] = [
   {
     operation: 'a sweep',
     points: SWEEP,
-    calls: () => [['swept']],
+    calls: () => [['store.swept']],
     before: leaveUnswept,
   },
   {
     operation: 'a recovery after a reboot',
     points: [...RECOVER, 'recover.oneRemounted', 'recover.mountsRecorded', ...SWEEP],
-    calls: () => [['recover', { knownContainerIds: ['told-overlay', 'told-copy'] }], ['swept']],
+    calls: () => [['recover', { knownContainerIds: ['told-overlay', 'told-copy'] }], ['store.swept']],
     before: reboot,
   },
   {
@@ -178,14 +179,14 @@ const CASES: readonly Case[] = [
   {
     operation: 'a repair of a layer that nobody uses',
     points: [...STAGE, ...SWAP],
-    calls: () => [['check', { full: true, repair: true }], ['swept']],
+    calls: () => [['store.check', { full: true, repair: true }], ['store.swept']],
     before: async (root) => damage(root, PINNED, -1, UNUSED_FILE),
     damaged: UNUSED_FILE,
   },
   {
     operation: 'a repair of a layer that a container shows',
     points: [...STAGE, ...PARK],
-    calls: () => [['check', { full: true, repair: true }], ['swept']],
+    calls: () => [['store.check', { full: true, repair: true }], ['store.swept']],
     before: async (root) => damage(root, KEPT, 0, SHOWN_FILE),
     damaged: SHOWN_FILE,
   },
@@ -199,21 +200,21 @@ const CASES: readonly Case[] = [
   {
     operation: 'a repair of a layer whose directory is gone',
     points: ['repair.staged', 'repair.exchanged', 'repair.recorded'],
-    calls: () => [['check', { repair: true }], ['swept']],
+    calls: () => [['store.check', { repair: true }], ['store.swept']],
     before: async (root) => rmSync(layerOf(root, 'loose/stack:1', -1), { recursive: true }),
   },
   {
     operation: 'a repair of a store with a layer that no record names',
     points: ['repair.unrecordedRetired'],
-    calls: () => [['check', { repair: true }], ['swept']],
+    calls: () => [['store.check', { repair: true }], ['store.swept']],
     before: leaveUnrecorded,
   },
-  { operation: 'a tag', points: ['tag.done'], calls: () => [['tag', KEPT, 'told/other:1']] },
+  { operation: 'a tag', points: ['tag.done'], calls: () => [['images.tag', KEPT, 'told/other:1']] },
   { operation: 'a tag by the command line', points: ['tag.done'], command: () => ['tag', KEPT, 'told/other:1'] },
   {
     operation: 'an rmi',
     points: ['rmi.done'],
-    calls: () => [['removeNames', 'loose/stack:1']],
+    calls: () => [['images.remove', 'loose/stack:1']],
     alreadyDone: 'no image',
   },
   {
@@ -261,7 +262,7 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
           await callHere(root, [
             ...[...told.containers.keys()].map((id): Call => ['destroy', id]),
             ['recover'],
-            ['swept'],
+            ['store.swept'],
           ]);
           expect(brokenPromises(root, reference, { ...told, containers: new Map() })).toEqual([]);
           expect(readdirIfThere(join(root, 'parked'))).toEqual([]);
@@ -292,9 +293,10 @@ async function fillStore(root: string, images: Surroundings['images']): Promise<
   const provisioner = await Provisioner.open({ root, workers: 1 });
   const containers = new Map<string, ToldContainer>();
   try {
-    for (const name of [KEPT, PINNED, 'loose/stack:1']) await provisioner.pull(images[name]?.source ?? '', { name });
-    await provisioner.setPinned(PINNED, true);
-    await provisioner.tag(KEPT, 'told/name:1');
+    for (const name of [KEPT, PINNED, 'loose/stack:1'])
+      await provisioner.images.pull(images[name]?.source ?? '', { name });
+    await provisioner.images.pin(PINNED);
+    await provisioner.images.tag(KEPT, 'told/name:1');
     for (const backend of ['overlay', 'copy'] as const) {
       const id = `told-${backend}`;
       const { rootfs } = await provisioner.provision(id, KEPT, { backend });
@@ -331,7 +333,7 @@ async function repeat(root: string, one: Case, images: Surroundings['images']): 
 
 /** With the command line, or in this process, which is another than the one that died. */
 async function recover(root: string, known: readonly string[], byCommand: boolean): Promise<void> {
-  if (!byCommand) return callHere(root, [['recover', { knownContainerIds: known }], ['swept']]);
+  if (!byCommand) return callHere(root, [['recover', { knownContainerIds: known }], ['store.swept']]);
   const flags = known.flatMap((id) => ['--known', id]);
   const outcome = await runCommand(root, ['recover', '--destroy-unknown', ...flags]);
   expect(outcome, outcome.stderr).toMatchObject({ signal: null, status: 0 });
@@ -341,7 +343,7 @@ async function callHere(root: string, calls: readonly Call[]): Promise<void> {
   const provisioner = await Provisioner.open({ root, workers: 1 });
   try {
     for (const [method, ...args] of calls) {
-      await (provisioner as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]?.(...args);
+      await callMethod(provisioner, method, args);
     }
   } finally {
     await provisioner.close();
@@ -402,7 +404,7 @@ function readdirIfThere(path: string): string[] {
 
 /** What a machine that lost its power in the middle of much work comes up with. */
 async function reboot(root: string, images: Surroundings['images']): Promise<void> {
-  const pull: Call = ['pull', seams(images), { name: 'loose/seams:1' }];
+  const pull: Call = ['images.pull', seams(images), { name: 'loose/seams:1' }];
   for (const crashAt of ['pull.unpacked', 'pull.published']) await callInProcess(root, [pull], { crashAt });
   await callInProcess(root, [['provision', 'unknown', KEPT, { backend: 'overlay' }]], { crashAt: 'provision.made' });
   await callInProcess(root, [['provision', 'half', KEPT, { backend: 'copy' }]], { crashAt: 'provision.made' });

@@ -25,7 +25,7 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     const images = await makeImages(join(directory, 'images'));
     source = images[KEPT]?.source ?? '';
     p = await openStore({ root: join(directory, 'store'), workers: 1 });
-    await p.pull(source, { name: KEPT });
+    await p.images.pull(source, { name: KEPT });
     outside = join(directory, 'outside');
     mkdirSync(join(outside, 'precious', 'empty'), { recursive: true });
     writeFileSync(join(outside, 'precious', 'file'), 'precious');
@@ -58,7 +58,7 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
       bindOutside(join(rootfs, 'mnt/host'));
       bindOutside(join(rootfs, 'mnt/host/precious/empty'));
       expect(await p.destroy('job')).toBe(true);
-      await p.swept();
+      await p.store.swept();
       expectOutsideUntouched();
       expect(mountsBelow(p.root)).toEqual([]);
       expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
@@ -69,7 +69,7 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
       const rootfses = join(p.root, 'containers/job/backends', backend, 'rootfses');
       bindOutside(join(rootfses, readdirSync(rootfses)[0] ?? '', 'mnt'));
       await p.recover({ knownContainerIds: [] });
-      await p.swept();
+      await p.store.swept();
       expectOutsideUntouched();
       expect(mountsBelow(p.root)).toEqual([]);
       expect(readdirSync(join(p.root, 'containers'))).toEqual([]);
@@ -79,9 +79,9 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
       await p.provision('job', KEPT, { backend });
       replaceBySymlink('job');
       expect(await p.destroy('job')).toBe(true);
-      await p.swept();
+      await p.store.swept();
       expectOutsideUntouched();
-      expect(await p.containers()).toEqual([]);
+      expect(await p.containers.list()).toEqual([]);
       expect(readdirSync(join(p.root, 'containers'))).toEqual([]);
     });
 
@@ -91,10 +91,10 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
         replaceBySymlink(id);
       }
       await p.recover({ knownContainerIds: ['known'] });
-      await p.swept();
+      await p.store.swept();
       expectOutsideUntouched();
       expect(mountsBelow(outside)).toEqual([]);
-      expect((await p.containers()).map(({ id }) => id)).not.toContain('unknown');
+      expect((await p.containers.list()).map(({ id }) => id)).not.toContain('unknown');
     });
   }
 
@@ -111,19 +111,19 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     const entry = join(p.root, 'gc', 'something.1');
     bindOutside(join(entry, 'deep/mount'));
     writeFileSync(join(entry, 'file'), 'to go');
-    await p.swept();
+    await p.store.swept();
     expectOutsideUntouched();
-    expect((await p.info()).gc.parked).toEqual([]);
+    expect((await p.store.info()).gc.parked).toEqual([]);
     expect(existsSync(entry)).toBe(false);
   });
 
   test('the sweep leaves an entry of gc alone that is itself a mount of a host directory', async () => {
     const entry = join(p.root, 'gc', 'something.2');
     bindOutside(entry);
-    await p.swept();
+    await p.store.swept();
     expectOutsideUntouched();
     CALLS().detachMount(entry);
-    await p.swept();
+    await p.store.swept();
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
   });
 
@@ -131,17 +131,17 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     symlinkSync(outside, join(p.root, 'gc', 'link.3'));
     mkdirSync(join(p.root, 'gc', 'directory.4'));
     symlinkSync(join(outside, 'precious'), join(p.root, 'gc', 'directory.4', 'link'));
-    await p.swept();
+    await p.store.swept();
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
     expectOutsideUntouched();
   });
 
   test('recover lets go of a host directory that is mounted in what a dead pull staged', async () => {
-    await callInProcess(p.root, [['pull', source.replace('kept', 'pinned'), {}]], { crashAt: 'pull.unpacked' });
+    await callInProcess(p.root, [['images.pull', source.replace('kept', 'pinned'), {}]], { crashAt: 'pull.unpacked' });
     const [pull = ''] = readdirSync(join(p.root, 'staging'));
     bindOutside(join(p.root, 'staging', pull, '0/rootfs/mnt'));
     await p.recover();
-    await p.swept();
+    await p.store.swept();
     expectOutsideUntouched();
     expect([readdirSync(join(p.root, 'staging')), readdirSync(join(p.root, 'gc'))]).toEqual([[], []]);
   });
@@ -152,7 +152,7 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     symlinkSync(outside, rootfs);
     const { layers } = await p.pruneImages();
     expect(layers.every(({ reasons }) => reasons.length === 0)).toBe(true);
-    await p.swept();
+    await p.store.swept();
     expectOutsideUntouched();
     expect([readdirSync(join(p.root, 'layers')), readdirSync(join(p.root, 'gc'))]).toEqual([[], []]);
   });
@@ -164,8 +164,8 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     const { forgottenLayers, foreign } = await p.recover();
     expect(forgottenLayers).toHaveLength(1);
     expect(foreign).toEqual([layer]);
-    await p.pull(source, { name: KEPT });
-    await p.swept();
+    await p.images.pull(source, { name: KEPT });
+    await p.store.swept();
     const { rootfs } = await p.provision('job', KEPT);
     expect(existsSync(join(rootfs, 'app/data/f0'))).toBe(true);
     expectOutsideUntouched();

@@ -7,7 +7,7 @@ import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
-const SYSCALLS = new URL('../../dist/syscalls/load-syscalls.js', import.meta.url).href;
+const SYSCALLS = new URL('../../build/system/syscalls/load-syscalls.js', import.meta.url).href;
 
 /** Directories of an overlay below a path of the length given, at least. */
 function overlayAt(length = 0) {

@@ -81,14 +81,14 @@ describeWith(needsOf('btrfs'), 'a tree with subvolumes of btrfs', () => {
     const p = await openStore({ root: join(path, 'store'), backend: 'copy' });
     await pullImages(p, { app: buildImage([buildLayer([{ path: 'app', content: 'v1' }])]) });
     const { rootfs } = await p.provision('job-1', 'app');
-    const before = (await p.diskUsage()).containers.bytes;
+    const before = (await p.store.usage()).containers.bytes;
     btrfs('subvolume', 'create', join(rootfs, 'machines'));
     writeFileSync(join(rootfs, 'machines/disk'), Buffer.alloc(1_000_000, 'x'));
     execFileSync('sync', ['-f', rootfs]);
-    expect((await p.diskUsage()).containers.bytes - before).toBeGreaterThanOrEqual(1_000_000);
+    expect((await p.store.usage()).containers.bytes - before).toBeGreaterThanOrEqual(1_000_000);
     expect(await p.destroy('job-1')).toBe(true);
-    await p.swept();
-    expect((await p.info()).gc).toEqual({ entries: 0, parked: [] });
+    await p.store.swept();
+    expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
   });
 });

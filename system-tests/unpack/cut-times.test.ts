@@ -30,7 +30,7 @@ describeWith(needsOf('ext4'), 'times of files', () => {
     expect(warnings).toEqual([
       expect.stringMatching(/^TIMES_CUT: .*those after 2038 become earlier, and nanoseconds are lost/),
     ]);
-    expect((await p.check({ full: true })).findings).toEqual([]);
+    expect((await p.store.check({ full: true })).findings).toEqual([]);
     const { rootfs } = await p.provision('job', 'one', { backend: 'copy' });
     expect(statSync(join(rootfs, 'one'), { bigint: true }).mtimeNs).toBe(1_700_000_000_000_000_000n);
     await p.destroy('job');
@@ -39,7 +39,7 @@ describeWith(needsOf('ext4'), 'times of files', () => {
     execFileSync('sync', ['-f', system.path]);
     writeFileSync('/proc/sys/vm/drop_caches', '2');
     const again = await openStore({ root: p.root });
-    expect((await again.check({ full: true })).findings).toEqual([]);
+    expect((await again.store.check({ full: true })).findings).toEqual([]);
   });
 
   it('are kept by ext4 as it is made now, and nothing is told', async () => {

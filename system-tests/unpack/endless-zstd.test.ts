@@ -42,10 +42,10 @@ describeWith(['root'], 'zstd that the decoder in JavaScript goes round with', ()
     await writeOciLayout(good, [{ image: buildImage([buildLayer([{ path: 'b' }])]) }]);
     const printed = await runAgent(`
       const a = new AbortController();
-      const pull = p.pull('oci:${bad}', { signal: a.signal }).then(() => 'stored', (error) => error.code);
+      const pull = p.images.pull('oci:${bad}', { signal: a.signal }).then(() => 'stored', (error) => error.code);
       setTimeout(() => a.abort(), 1000);
       console.log(await pull);
-      const { id } = await p.pull('oci:${good}');
+      const { id } = await p.images.pull('oci:${good}');
       console.log(typeof id);`);
     // Where Node has a decoder of its own, that one refuses it at once.
     expect(printed).toMatch(/^(ERR_ABORTED|ERR_LAYER_MALFORMED)\nstring\nclosed\n$/);
@@ -59,7 +59,7 @@ describeWith(['root'], 'zstd that the decoder in JavaScript goes round with', ()
     const printed = await runAgent(`
       let ticks = 0;
       const timer = setInterval(() => ticks++, 20);
-      console.log(await p.load('${file}').then(() => 'stored', (error) => error.code));
+      console.log(await p.images.load('${file}').then(() => 'stored', (error) => error.code));
       clearInterval(timer);
       console.log(ticks > 50);`);
     expect(printed).toBe('ERR_SOURCE_MALFORMED\ntrue\nclosed\n');

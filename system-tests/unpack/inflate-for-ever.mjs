@@ -1,8 +1,8 @@
 // A thread that inflates until it is ended.
 import { parentPort } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
-import { loadIsal } from '../../dist/isal/load-isal.js';
-import { inflateGzip } from '../../dist/unpack/inflate-gzip.js';
+import { inflateGzip } from '../../build/system/compression/inflate-gzip.js';
+import { loadIsal } from '../../build/system/compression/isal/load-isal.js';
 
 const member = gzipSync(
   Buffer.from(Array.from({ length: 1 << 16 }, (_, index) => (index * index) >> 7))

@@ -111,7 +111,7 @@ async function layoutOf(kind: string): Promise<string> {
 /** What we show, by whatever backend. */
 async function ours(layout: string): Promise<ReturnType<typeof snapshotTree>> {
   const p = await openStore();
-  await p.pull(`oci:${layout}`, { name: 'it' });
+  await p.images.pull(`oci:${layout}`, { name: 'it' });
   const overlay = snapshotTree((await p.provision('overlay', 'it', { backend: 'overlay' })).rootfs);
   const copy = snapshotTree((await p.provision('copy', 'it', { backend: 'copy' })).rootfs);
   expect(treeDifferences(overlay, copy)).toEqual([]);

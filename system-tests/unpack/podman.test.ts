@@ -118,7 +118,7 @@ describeWith(['root', 'overlay', 'podman', 'real images'], 'podman', () => {
     'shows the same tree of %s as we do, entry by entry, with xattrs and nanoseconds, but for what it is known to do otherwise',
     async (name, sameLayers) => {
       const p = await openStore();
-      await p.pull(`oci:${images[name]}`, { name: 'real' });
+      await p.images.pull(`oci:${images[name]}`, { name: 'real' });
       const { rootfs } = await p.provision('overlay', 'real', { backend: 'overlay' });
       const ours = snapshotTree(rootfs);
       const started = BigInt(Date.now()) * 1_000_000n;

@@ -1,7 +1,7 @@
 // A thread that inflates zstd until it is ended.
 import { parentPort } from 'node:worker_threads';
-import { inflateZstd } from '../../dist/unpack/inflate-zstd.js';
-import { loadZstd } from '../../dist/zstd/load-zstd.js';
+import { inflateZstd } from '../../build/system/compression/inflate-zstd.js';
+import { loadZstd } from '../../build/system/compression/zstd/load-zstd.js';
 
 const block = Buffer.from([2, 0, 16, 7]);
 const frame = Buffer.concat([

@@ -1,9 +1,9 @@
 // A thread that takes a job up, opens a directory in the way that goes past Node, and never looks up again. Before that it may ask for memory, or load something native.
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadNative, tellNativeLoading } from '../../dist/native-loading.js';
-import { noteDescriptorsOn } from '../../dist/syscalls/held-descriptors.js';
-import { loadSyscalls } from '../../dist/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../../dist/syscalls/load-tree-calls.js';
+import { loadNative, tellNativeLoading } from '../../build/system/native-loading.js';
+import { noteDescriptorsOn } from '../../build/system/syscalls/held-descriptors.js';
+import { loadSyscalls } from '../../build/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../../build/system/syscalls/load-tree-calls.js';
 
 tellNativeLoading(workerData.loading);
 noteDescriptorsOn(workerData.descriptors);

@@ -31,7 +31,7 @@ Examples:
     .action(async ({ full, repair, ...flags }: CheckFlags) => {
       const registry = registryOptions(flags);
       await cli.withStore(async ({ provisioner, output, signal, unsuccessful, failed }) => {
-        const report = await provisioner.check({ full, repair, registry, signal });
+        const report = await provisioner.store.check({ full, repair, registry, signal });
         for (const finding of report.findings) for (const line of linesOf(finding)) output.line(line);
         output.line(summaryOf(report));
         output.document(() => report);

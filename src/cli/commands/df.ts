@@ -11,7 +11,7 @@ export function define(command: Command, cli: Cli): void {
     )
     .action(async () => {
       await cli.withStore(async ({ provisioner, output, signal }) => {
-        const usage = await provisioner.diskUsage({ signal });
+        const usage = await provisioner.store.usage({ signal });
         output.table(['WHAT', 'COUNT', 'SIZE'], rowsOf(usage));
         output.document(() => usage);
         const { abandoned } = usage.staging;

@@ -14,7 +14,7 @@ export function define(command: Command, cli: Cli): void {
     .action(async ({ pulling = false }: { readonly pulling?: boolean }) => {
       await cli.withStore(async ({ provisioner, output }) => {
         if (pulling) {
-          const pulls = await provisioner.pulls();
+          const pulls = await provisioner.images.pulls();
           output.table(
             PULL_HEADINGS,
             pulls.map((pull) => pullRow(pull, Date.now())),
@@ -22,7 +22,7 @@ export function define(command: Command, cli: Cli): void {
           output.document(() => pulls.map(pullDocument));
           return;
         }
-        const images = await provisioner.images();
+        const images = await provisioner.images.list();
         const now = Date.now();
         output.table(
           ['NAME', 'DIGEST', 'PLATFORM', 'PULLED', 'SIZE'],

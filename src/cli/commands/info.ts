@@ -9,7 +9,7 @@ export function define(command: Command, cli: Cli): void {
     .description('Shows the store, the versions, and which backends work here, each tried for real.')
     .action(async () => {
       await cli.withStore(async ({ provisioner, output }) => {
-        const info = await provisioner.info();
+        const info = await provisioner.store.info();
         for (const [label, value] of summary(info)) output.line(`${label}:`.padEnd(LABEL_WIDTH) + value);
         if (info.readOnly !== undefined) {
           output.line('');

@@ -17,7 +17,7 @@ Examples:
     )
     .action(async (names: string[]) => {
       await cli.withStore(async ({ provisioner, output, each }) => {
-        output.printDocument(await each(names, async (name) => inspectedImage(await provisioner.image(name))));
+        output.printDocument(await each(names, async (name) => inspectedImage(await provisioner.images.get(name))));
       });
     });
 }

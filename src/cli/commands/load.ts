@@ -40,7 +40,7 @@ Examples:
       try {
         await cli.withStore(
           async ({ provisioner, output, signal }) => {
-            const images = await provisioner.load(stdin ?? input, { platform, maxImageBytes, signal });
+            const images = await provisioner.images.load(stdin ?? input, { platform, maxImageBytes, signal });
             for (const image of images) {
               for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
             }

@@ -4,7 +4,7 @@ import type { Cli } from '../cli.js';
 export async function pinAll(cli: Cli, images: readonly string[], pinned: boolean): Promise<void> {
   await cli.withStore(async ({ provisioner, output, each }) => {
     const done = await each(images, async (image) => {
-      const id = await provisioner.setPinned(image, pinned);
+      const id = await (pinned ? provisioner.images.pin(image) : provisioner.images.unpin(image));
       output.line(id);
       return { id, pinned };
     });

@@ -53,7 +53,7 @@ Examples:
         async ({ provisioner, output, signal, failed }) => {
           const report = await run(provisioner, signal);
           if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
-          const left = report.dryRun || !flags.wait ? [] : await provisioner.swept();
+          const left = report.dryRun || !flags.wait ? [] : await provisioner.store.swept();
           const all = { ...report, failed: [...report.failed, ...left] };
           if (flags.plan !== '-') show(all, output);
           failed(all.failed);
@@ -75,7 +75,7 @@ function parseFlags(
     if (exclude.length > 0 || keep !== undefined || olderThan !== undefined || dryRun) {
       throw new UsageError('--apply goes with no other choice', 'what is removed stands in the plan');
     }
-    return async (provisioner, signal) => provisioner.applyPrunePlan(await readPlan(apply, stdin, signal), { signal });
+    return async (provisioner, signal) => provisioner.store.applyPlan(await readPlan(apply, stdin, signal), { signal });
   }
   const policy = {
     keepBytes: keep === undefined ? undefined : parseSize(keep, '--keep'),

@@ -9,7 +9,7 @@ import { shortDigest } from '../output/short-digest.js';
 export function define(command: Command, cli: Cli): void {
   command.description('Lists the containers of all owners with one row for each root filesystem.').action(async () => {
     await cli.withStore(async ({ provisioner, output }) => {
-      const containers = await provisioner.containers();
+      const containers = await provisioner.containers.list();
       const titles = await imageTitles(provisioner, containers);
       const now = Date.now();
       output.table(
@@ -35,7 +35,7 @@ async function imageTitles(
   const titles = new Map<string, string>();
   for (const id of ids) {
     try {
-      const [name] = (await provisioner.image(id)).names;
+      const [name] = (await provisioner.images.get(id)).names;
       if (name !== undefined) titles.set(id, name);
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) throw error;

@@ -35,7 +35,7 @@ Examples:
       await cli.withStore(
         async ({ provisioner, output, signal, each }) => {
           const images = await each(sources, async (source) => {
-            const image = await provisioner.pull(source, { ...options, name, signal });
+            const image = await provisioner.images.pull(source, { ...options, name, signal });
             output.line(image.id);
             return image;
           });

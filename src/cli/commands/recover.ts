@@ -34,7 +34,7 @@ Examples:
       await cli.withStore(
         async ({ provisioner, output, signal, failed }) => {
           const recovered = await provisioner.recover({ knownContainerIds, signal });
-          const left = await provisioner.swept();
+          const left = await provisioner.store.swept();
           const report = { ...recovered, failed: [...recovered.failed, ...left] };
           for (const line of lines(report)) output.line(line);
           output.document(() => report);

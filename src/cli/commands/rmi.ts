@@ -20,7 +20,7 @@ Examples:
     .action(async (images: string[]) => {
       await cli.withStore(async ({ provisioner, output, each }) => {
         const removals = await each(images, async (image) => {
-          const removed = await provisioner.removeNames(image);
+          const removed = await provisioner.images.remove(image);
           for (const name of removed) output.line(name);
           if (removed.length === 0) output.warning(withoutNames(image));
           return { image, removed };

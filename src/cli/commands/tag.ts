@@ -16,8 +16,8 @@ Examples:
     .action(async (image: string, name: string) => {
       await cli.withStore(async ({ provisioner, output }) => {
         // By its id from here on, so that the document names the image that got the name.
-        const { id } = await provisioner.image(image);
-        const given = await provisioner.tag(id, name);
+        const { id } = await provisioner.images.get(image);
+        const given = await provisioner.images.tag(id, name);
         output.line(given);
         output.document(() => ({ image: id, name: given }));
       });

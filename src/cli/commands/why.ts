@@ -12,7 +12,7 @@ export function define(command: Command, cli: Cli): void {
     .argument('<thing>', 'an image (name, digest, first digits) or a layer (digest, first digits)')
     .action(async (thing: string) => {
       await cli.withStore(async ({ provisioner, output }) => {
-        const explanation = await provisioner.why(thing);
+        const explanation = await provisioner.store.why(thing);
         const { kind, id, names, bytes, reasons } = explanation;
         output.line([kind, id, ...names, formatSize(bytes)].join('  '));
         if (reasons.length === 0) output.line('  nothing keeps it: the next prune takes it unless it is told not to');

@@ -1,0 +1,50 @@
+import type { Get } from '../base/assembly.js';
+import { checkArgument, text } from '../base/check-options.js';
+import { mapUnhurried } from '../base/unhurried.js';
+import { checkContainerId } from '../containers/container-id.js';
+import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
+import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
+import type { Calls } from './calls.js';
+import type { OpenStore } from './open-store.js';
+import type { ContainersOptions } from './options.js';
+import * as o from './options.js';
+import { DIRECTORIES } from './services.js';
+import { takeOptions } from './take-options.js';
+
+/** The containers of a store, as they are recorded and mounted. */
+export class ContainerCalls {
+  readonly #store: OpenStore;
+  readonly #get: Get<OpenStore>;
+  readonly #calls: Calls;
+
+  constructor(store: OpenStore, get: Get<OpenStore>, calls: Calls) {
+    this.#store = store;
+    this.#get = get;
+    this.#calls = calls;
+  }
+
+  /** The containers of all owners, or of one, sorted by id. */
+  async list(options: ContainersOptions = {}): Promise<ContainerInfo[]> {
+    return this.#calls.looking(async () => {
+      const own = takeOptions('containers.list', o.CONTAINERS_OPTIONS, options);
+      const { paths, metadata } = this.#store;
+      const containers = await metadata.listContainers(own.owner);
+      if (containers.length === 0) return [];
+      // After the records: what is recorded as a mount is mounted by then.
+      const mounts = await RootfsMounts.read(paths);
+      return mapUnhurried(containers, (container) => containerInfo(container, this.#get(DIRECTORIES), mounts));
+    });
+  }
+
+  /** One container, without those in it; undefined when there is none of that id. */
+  async get(containerId: string): Promise<ContainerInfo | undefined> {
+    return this.#calls.looking(async () => {
+      checkArgument('containers.get', 'containerId', text, containerId);
+      checkContainerId(containerId);
+      const { paths, metadata } = this.#store;
+      const container = await metadata.getContainer(containerId);
+      if (container === undefined) return undefined;
+      return containerInfo(container, this.#get(DIRECTORIES), await RootfsMounts.read(paths));
+    });
+  }
+}

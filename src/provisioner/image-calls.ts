@@ -1,0 +1,169 @@
+import type { Readable } from 'node:stream';
+import type { Get } from '../base/assembly.js';
+import { checkArgument, text } from '../base/check-options.js';
+import { crashPoint } from '../base/crash-points.js';
+import type { ImageId } from '../image/digest.js';
+import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
+import type { Availability, PullUnderWay } from '../pulls/availability.js';
+import { findImage } from '../pulls/find-image.js';
+import type { PulledImage } from '../pulls/image-store.js';
+import { takeOverStream } from '../sources/archives/take-over-stream.js';
+import type { Calls } from './calls.js';
+import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
+import type { OpenStore } from './open-store.js';
+import type { ImageRequestOptions, LoadOptions, PullImageOptions } from './options.js';
+import * as o from './options.js';
+import { IMAGE_REQUESTS, IMAGE_STORE } from './services.js';
+import { takeOptions } from './take-options.js';
+
+/** The images of a store: getting them, their names, and which of them stay. */
+export class ImageCalls {
+  readonly #store: OpenStore;
+  readonly #get: Get<OpenStore>;
+  readonly #calls: Calls;
+
+  constructor(store: OpenStore, get: Get<OpenStore>, calls: Calls) {
+    this.#store = store;
+    this.#get = get;
+    this.#calls = calls;
+  }
+
+  /** Gets one image and stores it. @param source such as `app:v1`, `docker://registry.example/app:v1`, `oci:DIR`, `docker-archive:FILE` */
+  async pull(source: string, options: PullImageOptions = {}): Promise<PulledImage> {
+    return this.#calls.writing('pull', async () => {
+      checkArgument('images.pull', 'source', text, source);
+      const own = takeOptions('images.pull', o.PULL_IMAGE_OPTIONS, options);
+      return (await this.#get(IMAGE_REQUESTS)).pull(source, own);
+    });
+  }
+
+  /**
+   * Stores all images of a `docker save` or OCI archive.
+   * @param input a file's path, or a stream of it, which is used up, and destroyed when this fails
+   */
+  async load(input: string | Readable, options: LoadOptions = {}): Promise<PulledImage[]> {
+    // Before anything is waited for: a stream can fail at any moment from here on.
+    if (typeof input === 'string' || !o.LOAD_INPUT.holds(input)) return this.#load(input, options);
+    const stream = takeOverStream(input);
+    try {
+      return await this.#load(stream, options);
+    } catch (error) {
+      stream.destroy();
+      throw error;
+    }
+  }
+
+  #load(input: string | Readable, options: LoadOptions): Promise<PulledImage[]> {
+    return this.#calls.writing('load', async () => {
+      checkArgument('images.load', 'input', o.LOAD_INPUT, input);
+      const own = takeOptions('images.load', o.LOAD_OPTIONS, options);
+      const { name, platform, maxImageBytes, signal } = own;
+      const archive =
+        typeof input === 'string'
+          ? ({ kind: 'file', path: input } as const)
+          : ({ kind: 'stream', stream: input } as const);
+      return (await this.#get(IMAGE_STORE)).load(archive, {
+        platform: wantedPlatform(platform),
+        names: name === undefined ? undefined : [nameToGive(name)],
+        maxImageBytes,
+        signal,
+      });
+    });
+  }
+
+  /**
+   * Sees to it that an image will be stored, and says at once how that stands: what is missing is pulled in the background. A pull that failed is
+   * repeated by the first request after `pullCoolDown`, or by one that forces it. `close` gives up what nobody waits for.
+   * @param source as for `pull`
+   */
+  async request(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    return this.#calls.writing('request an image', async () => {
+      checkArgument('images.request', 'source', text, source);
+      const own = takeOptions('images.request', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#get(IMAGE_REQUESTS)).request(source, own);
+    });
+  }
+
+  /**
+   * What is known of an image at once, without asking its source: whether it is stored, being pulled by any process, has failed of late, or is missing.
+   * (`get` gives a stored image and throws when there is none.)
+   * @param source as for `pull`
+   */
+  async availability(source: string, options: ImageRequestOptions = {}): Promise<Availability> {
+    return this.#calls.looking(async () => {
+      checkArgument('images.availability', 'source', text, source);
+      const own = takeOptions('images.availability', o.IMAGE_REQUEST_OPTIONS, options);
+      return (await this.#get(IMAGE_REQUESTS)).availability(source, own);
+    });
+  }
+
+  /** The pulls under way, of all processes that use this store, oldest first; what they tell is at most a second old. */
+  async pulls(): Promise<PullUnderWay[]> {
+    return this.#calls.looking(async () => (await this.#get(IMAGE_STORE)).pulls());
+  }
+
+  /** All stored images, newest first, without their documents; `get` has those. */
+  async list(): Promise<ImageSummary[]> {
+    return this.#calls.looking(() => this.#store.metadata.listImages());
+  }
+
+  /** One stored image. @param image a name, a digest, or the first digits of one @throws `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS` */
+  async get(image: string): Promise<ImageRecord> {
+    return this.#calls.looking(async () => {
+      checkArgument('images.get', 'image', text, image);
+      return this.#find(image);
+    });
+  }
+
+  /** Gives an image one more name. @returns the name, normalised @throws `ERR_IMAGE_NOT_FOUND`, `ERR_BAD_REFERENCE` */
+  async tag(image: string, name: string): Promise<string> {
+    return this.#calls.writing('give an image a name', async () => {
+      checkArgument('images.tag', 'image', text, image);
+      checkArgument('images.tag', 'name', text, name);
+      const normalised = nameToGive(name);
+      await this.#store.metadata.addName(normalised, (await this.#find(image)).id);
+      crashPoint('tag.done');
+      return normalised;
+    });
+  }
+
+  /**
+   * Takes a name away; or, of an image given by digest, all its names. Its layers stay until a prune.
+   * @returns the names taken @throws `ERR_IMAGE_NOT_FOUND`
+   */
+  async remove(image: string): Promise<string[]> {
+    return this.#calls.writing('remove names', async () => {
+      checkArgument('images.remove', 'image', text, image);
+      const { metadata } = this.#store;
+      const found = await this.#find(image);
+      const name = found.names.find((candidate) => candidate === tryImageName(image));
+      const removed = name === undefined ? await metadata.removeNames(found.id) : [name];
+      if (name !== undefined && !(await metadata.removeName(name))) return [];
+      crashPoint('rmi.done');
+      return removed;
+    });
+  }
+
+  /** Keeps an image from every prune. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
+  async pin(image: string): Promise<ImageId> {
+    return this.#setPinned('pin', image, true);
+  }
+
+  /** Keeps it from prune no longer. @returns its id @throws `ERR_IMAGE_NOT_FOUND` */
+  async unpin(image: string): Promise<ImageId> {
+    return this.#setPinned('unpin', image, false);
+  }
+
+  #setPinned(deed: 'pin' | 'unpin', image: string, pinned: boolean): Promise<ImageId> {
+    return this.#calls.writing(`${deed} an image`, async () => {
+      checkArgument(`images.${deed}`, 'image', text, image);
+      const { id } = await this.#find(image);
+      await this.#store.metadata.setPinned(id, pinned);
+      return id;
+    });
+  }
+
+  #find(image: string): Promise<ImageRecord> {
+    return findImage(this.#store.metadata, image);
+  }
+}

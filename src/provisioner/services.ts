@@ -1,0 +1,249 @@
+import { setMaxListeners } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Backends } from '../backends/backends.js';
+import type { Get, Service } from '../base/assembly.js';
+import { overridden } from '../base/check-options.js';
+import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../base/config.js';
+import { fileError, systemCode } from '../base/errors.js';
+import type { CheckParts } from '../check/check-parts.js';
+import { ParkedLayers } from '../check/parked-layers.js';
+import type { Containers } from '../containers/containers.js';
+import type { Recovery } from '../containers/recovery.js';
+import { RootfsDirectories } from '../containers/rootfs-directories.js';
+import { Marks } from '../files/tree/marks.js';
+import { DiskSync } from '../layer-store/disk-sync.js';
+import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import { Sweeper } from '../layer-store/sweeper.js';
+import type { StorePaths } from '../paths.js';
+import type { Pruner } from '../prune/pruner.js';
+import { findImage } from '../pulls/find-image.js';
+import type { ImageStore } from '../pulls/image-store.js';
+import { Registries } from '../pulls/registries.js';
+import { Fidelity } from '../store-directory/fidelity.js';
+import { OwnerWitness } from '../store-directory/owner-witness.js';
+import { PROBE, transientName } from '../system/locks/process-identity.js';
+import { StoreLock } from '../system/locks/store-lock.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import type { LockFile } from '../system/syscalls/lock-file.js';
+import { WorkerPool } from '../workers/worker-pool.js';
+import type { ImageRequests } from './image-requests.js';
+import type { OpenStore } from './open-store.js';
+import { warnOfMaker, warnOfWait } from './wait-warnings.js';
+
+/*
+ * What works on an open store. The code of what not every command needs is loaded when it is first asked for: a list of the images should not wait for the code
+ * that unpacks them.
+ */
+
+type StoreService<T> = Service<OpenStore, T>;
+type GetService = Get<OpenStore>;
+
+/**
+ * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held alone by prune
+ * until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
+ * Order: a container's own lock, then this one, then a metadata transaction.
+ */
+export const STORE_LOCK: StoreService<StoreLock> = {
+  open: ({ paths, options, readOnly, events }) => {
+    const lockFile = () => openLockFile(paths, options.records ?? 'sqlite', readOnly !== undefined);
+    return new StoreLock(lockFile, { onLongWait: warnOfWait(events), timeout: options.lockTimeout });
+  },
+  close: (lock) => lock.close(),
+};
+
+export const POOL: StoreService<WorkerPool> = {
+  open: ({ options: { workers = defaultWorkers() } }) => new WorkerPool(workers),
+  close: (pool) => pool.close(),
+};
+
+export const SWEEPER: StoreService<Sweeper> = {
+  open: ({ paths, events }) => new Sweeper(paths, events),
+  close: (sweeper) => sweeper.close(),
+};
+
+const DISK: StoreService<DiskSync> = {
+  open: ({ paths, options }, get) => new DiskSync(paths.staging, get(POOL), options.unsafeNoSync !== true),
+};
+
+export const REGISTRIES: StoreService<Registries> = {
+  open: ({ events }) => new Registries(events),
+  close: (registries) => registries.close(),
+};
+
+const WITNESS: StoreService<OwnerWitness> = {
+  open: (store) => new OwnerWitness(store.paths.owners, () => tryIn(store)),
+};
+
+const MARKS: StoreService<Marks> = {
+  open: (store, get) => {
+    const owners = () => get(WITNESS).outOfReach();
+    return new Marks({ format: store.format.whiteouts, tryIn: () => tryIn(store), syscalls: loadSyscalls, owners });
+  },
+};
+
+export const FIDELITY: StoreService<Fidelity> = {
+  open: (store, get) =>
+    new Fidelity({
+      format: store.format,
+      marks: get(MARKS),
+      witness: get(WITNESS),
+      tryIn: () => tryIn(store),
+      syscalls: loadSyscalls,
+      allowDegraded: store.options.allowDegraded === true,
+      events: store.events,
+    }),
+};
+
+export const DIRECTORIES: StoreService<RootfsDirectories> = {
+  open: ({ paths }, get) => new RootfsDirectories(paths, get(SWEEPER), loadSyscalls),
+};
+
+export const IMAGE_STORE: StoreService<Promise<ImageStore>> = {
+  open: async (store, get) => {
+    const { ImageStore } = await import('../pulls/image-store.js');
+    const { pullCoolDown = DEFAULT_PULL_COOL_DOWN } = store.options;
+    const registries = get(REGISTRIES);
+    return new ImageStore({
+      ...layerStoreParts(store, get),
+      registries,
+      limits: limitsOf(store),
+      coolDown: pullCoolDown,
+    });
+  },
+  close: (images) => images.idle(),
+};
+
+/** Aborted when the pulls are given up that were requested in the background, and those that are only going to be. */
+export const GIVING_UP: StoreService<AbortController> = {
+  open: () => {
+    const givingUp = new AbortController();
+    setMaxListeners(0, givingUp.signal);
+    return givingUp;
+  },
+};
+
+export const IMAGE_REQUESTS: StoreService<Promise<ImageRequests>> = {
+  open: async ({ metadata, options }, get) => {
+    const [{ ImageRequests }, images] = await Promise.all([import('./image-requests.js'), get(IMAGE_STORE)]);
+    const find = (text: string) => findImage(metadata, text);
+    return new ImageRequests(images, find, options.registry, get(GIVING_UP).signal);
+  },
+};
+
+export const BACKENDS: StoreService<Promise<Backends>> = {
+  open: async ({ format, privileged, paths, liveness, events }, get) => {
+    const { makeBackends } = await import('../backends/make-backends.js');
+    const tried = { marks: get(MARKS), witness: get(WITNESS), fidelity: get(FIDELITY) };
+    return makeBackends({ format, privileged, paths, liveness, events, pool: get(POOL), ...tried });
+  },
+};
+
+export const CONTAINERS: StoreService<Promise<Containers>> = {
+  open: async ({ paths, metadata, owner, liveness, reserve, options, events }, get) => {
+    const [{ Containers }, backends] = await Promise.all([import('../containers/containers.js'), get(BACKENDS)]);
+    const sync = () => get(DISK).all();
+    const makerWaits = { timeout: options.lockTimeout, onLongWait: warnOfMaker(events) };
+    const shared = {
+      paths,
+      metadata,
+      backends,
+      directories: get(DIRECTORIES),
+      storeLock: get(STORE_LOCK),
+      owner,
+      liveness,
+    };
+    return new Containers({ ...shared, makerWaits, sync, reserve });
+  },
+};
+
+export const PRUNER: StoreService<Promise<Pruner>> = {
+  open: async ({ paths, metadata, liveness, options }, get) => {
+    const { Pruner } = await import('../prune/pruner.js');
+    const shared = {
+      paths,
+      metadata,
+      liveness,
+      storeLock: get(STORE_LOCK),
+      sweeper: get(SWEEPER),
+      syscalls: loadSyscalls,
+    };
+    return new Pruner({ ...shared, isShared: options.records !== 'memory' });
+  },
+};
+
+/** Sweeps layers that were healed while they were in use, when they are not any more. */
+export const PARKED_LAYERS: StoreService<ParkedLayers> = {
+  open: ({ paths, metadata }, get) => new ParkedLayers(paths, metadata, get(SWEEPER)),
+};
+
+export const RECOVERY: StoreService<Promise<Recovery>> = {
+  open: async ({ paths, metadata, owner, liveness }, get) => {
+    const [{ Recovery }, { Remounter }, containers, backends] = await Promise.all([
+      import('../containers/recovery.js'),
+      import('../containers/remounter.js'),
+      get(CONTAINERS),
+      get(BACKENDS),
+    ]);
+    const shared = { paths, metadata, liveness, storeLock: get(STORE_LOCK), directories: get(DIRECTORIES) };
+    const remounter = new Remounter({ ...shared, backends });
+    return new Recovery({ ...shared, sweeper: get(SWEEPER), owner, containers, remounter, syscalls: loadSyscalls });
+  },
+};
+
+/** What those need who check and measure. @param liveness of its own where it claims something: a check must not take the claims of this process's pulls for its own */
+export function checkParts(store: OpenStore, get: GetService, liveness = store.liveness): CheckParts {
+  return {
+    ...layerStoreParts(store, get),
+    registries: get(REGISTRIES),
+    marks: get(MARKS),
+    liveness,
+    registry: store.options.registry ?? {},
+    syscalls: loadSyscalls,
+  };
+}
+
+/** What those need who store layers. */
+function layerStoreParts(store: OpenStore, get: GetService): LayerStoreParts {
+  const { paths, place, metadata, liveness, reserve, events, privileged, format } = store;
+  return {
+    paths,
+    place,
+    metadata,
+    sweeper: get(SWEEPER),
+    liveness,
+    storeLock: get(STORE_LOCK),
+    pool: get(POOL),
+    disk: get(DISK),
+    reserve,
+    events,
+    privileged,
+    whiteouts: format.whiteouts,
+    fidelity: get(FIDELITY),
+    limits: limitsOf(store),
+  };
+}
+
+function limitsOf({ options }: OpenStore): PullLimits {
+  return overridden(DEFAULT_PULL_LIMITS, options.limits);
+}
+
+/** What this process may do with files can be found out on another file system too. */
+function tryIn({ readOnly, paths, liveness }: OpenStore): string {
+  return readOnly === undefined
+    ? join(paths.staging, transientName(PROBE, liveness.identity))
+    : join(tmpdir(), `provisioner-${PROBE}-`);
+}
+
+/** None in memory: there nobody else has the store open. None where the system has no such locks, which `prune` then says. */
+function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory', readOnly: boolean): LockFile | undefined {
+  if (records === 'memory') return undefined;
+  try {
+    return loadSyscalls().openLockFile(paths.lock, { readOnly });
+  } catch (error) {
+    const code = systemCode(error);
+    // A store in which nobody has needed it yet has none, and where nothing can be written nobody makes one.
+    if (code === 'ENOTSUP' || (readOnly && code === 'ENOENT')) return undefined;
+    throw fileError(error, 'open the lock', paths.lock);
+  }
+}
