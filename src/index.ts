@@ -48,4 +48,4 @@ export type { PulledImage } from './pulls/image-store.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { Degradation } from './store-directory/fidelity.js';
 export type { MountPlace } from './system/locks/mount-place.js';
-export type { LockWriter, StoreLockState } from './system/locks/store-lock.js';
+export type { LockWriter, StoreLockState } from './system/locks/store-lock-state.js';

@@ -103,6 +103,43 @@ describe('the modules', () => {
   });
 });
 
+/** @returns files that import themselves by way of others, each way once, from its first file on */
+function circles(files: readonly SourceFile[]): string[] {
+  const imports = new Map(files.map((file) => [file.path, importsOf(file)]));
+  const found = new Set<string>();
+  const finished = new Set<string>();
+  const visit = (path: string, way: readonly string[]): void => {
+    const begin = way.indexOf(path);
+    if (begin >= 0) found.add([...way.slice(begin), path].join(' imports '));
+    if (begin >= 0 || finished.has(path)) return;
+    for (const next of imports.get(path) ?? []) visit(next, [...way, path]);
+    finished.add(path);
+  };
+  for (const path of imports.keys()) visit(path, []);
+  return [...found];
+}
+
+function importsOf({ path, text }: SourceFile): string[] {
+  const named = scan(text).literals.filter(({ value }) => /^\.\.?\/.*\.js$/.test(value));
+  return named.map(({ value }) => posix.join(posix.dirname(path), value).replace(/\.js$/, '.ts'));
+}
+
+describe('files', () => {
+  it('do not import themselves by way of others, types included', () => {
+    expect(circles(sourceFiles())).toEqual([]);
+  });
+
+  it('that do so are found', () => {
+    const file = (name: string, other: string) => ({
+      path: `src/${name}.ts`,
+      text: `import type { X } from './${other}.js';`,
+    });
+    expect(circles([file('a', 'b'), file('b', 'c'), file('c', 'b'), file('d', 'e')])).toEqual([
+      'src/b.ts imports src/c.ts imports src/b.ts',
+    ]);
+  });
+});
+
 describe('the table of what may import what', () => {
   it('points down only, so there is no circle', () => {
     const above = new Set<string>();

@@ -18,7 +18,8 @@ import type { ChangeOptions } from './container-options.js';
 import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
-import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsPlace } from './rootfs-place.js';
 import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
 import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
 

@@ -1,7 +1,7 @@
 import { ProvisionerError } from '../base/errors.js';
 import { type MountNamespace, type MountPlace, whereabouts } from '../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../system/locks/process-identity.js';
-import type { RootfsPlace } from './rootfs-directories.js';
+import type { RootfsPlace } from './rootfs-place.js';
 
 /**
  * Why a rootfs that is not in this process's table of mounts may not be mounted here; undefined when it may. Two overlays on one upper directory break each

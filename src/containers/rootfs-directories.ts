@@ -6,13 +6,7 @@ import type { Sweeper } from '../layer-store/sweeper.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import { overlayScratch, type StorePaths } from '../paths.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
-import type { HollowDirectories } from './rootfses-on-disk.js';
-
-export interface RootfsPlace {
-  readonly id: string;
-  readonly containerId: string;
-  readonly backend: string;
-}
+import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
 
 /** The directories of rootfses, and of the containers that hold them. */
 export class RootfsDirectories {

@@ -9,7 +9,8 @@ import { type MountNamespace, whereabouts } from '../system/locks/mount-place.js
 import { isMountPoint } from '../system/syscalls/is-mount-point.js';
 import { readMountPoints } from '../system/syscalls/mount-table.js';
 import { mayBeInUse, stillInUse } from './mounted-elsewhere.js';
-import type { RootfsDirectories, RootfsPlace } from './rootfs-directories.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsPlace } from './rootfs-place.js';
 import type { FoundRootfs } from './rootfses-on-disk.js';
 
 /** A rootfs, and where it was mounted as far as that is known. */

@@ -5,19 +5,12 @@ import { systemCode } from '../base/errors.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { StorePaths } from '../paths.js';
 import { syscallError } from '../system/syscalls/syscalls.js';
-import type { RootfsPlace } from './rootfs-directories.js';
+import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
 
 /** A rootfs that stands on disk. */
 export interface FoundRootfs extends RootfsPlace {
   /** Something is mounted at it. */
   readonly mounted: boolean;
-}
-
-/** The directories of a container, or of one backend in it, that lead to no rootfs: a crash came while the way to one was made, or taken down. */
-export interface HollowDirectories {
-  readonly containerId: string;
-  /** Undefined: the container's own. */
-  readonly backend: string | undefined;
 }
 
 export interface FoundOnDisk {

@@ -8,7 +8,7 @@ import type { ReadOnlyStore } from '../store-directory/find-store.js';
 import type { StoreFormat } from '../store-directory/store-format.js';
 import { isalMissingReason, loadIsal } from '../system/compression/isal/load-isal.js';
 import { zstdMissingReason } from '../system/compression/zstd/load-zstd.js';
-import type { StoreLockState } from '../system/locks/store-lock.js';
+import type { StoreLockState } from '../system/locks/store-lock-state.js';
 import { loadSyscalls, nativeMissingReason } from '../system/syscalls/load-syscalls.js';
 import type { OpenStore } from './open-store.js';
 import { BACKENDS, FIDELITY, POOL, STORE_LOCK, SWEEPER } from './services.js';

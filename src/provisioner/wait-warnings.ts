@@ -1,6 +1,6 @@
 import type { ProvisionerEmitter } from '../events.js';
 import { blockersOf, describeBlockers, type LockBlocker } from '../system/locks/lock-blockers.js';
-import type { StoreLockState } from '../system/locks/store-lock.js';
+import type { StoreLockState } from '../system/locks/store-lock-state.js';
 
 /** Tells that a container is waited for that another process is making. */
 export function warnOfMaker(events: ProvisionerEmitter): (containerId: string, pid: number, waited: number) => void {

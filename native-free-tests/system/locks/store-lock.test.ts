@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import type { ProvisionerError } from '#src/base/errors.js';
 import { blockersOf, describeBlockers } from '#src/system/locks/lock-blockers.js';
-import { StoreLock, type StoreLockState } from '#src/system/locks/store-lock.js';
+import { StoreLock } from '#src/system/locks/store-lock.js';
+import type { StoreLockState } from '#src/system/locks/store-lock-state.js';
 import { type LockFileInMemory, SharedLock } from './lock-file-in-memory.js';
 
 /** Work that goes on until it is finished from outside. */

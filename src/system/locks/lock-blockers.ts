@@ -1,5 +1,5 @@
 import { ProvisionerError } from '../../base/errors.js';
-import type { StoreLockState } from './store-lock.js';
+import type { StoreLockState } from './store-lock-state.js';
 
 /** A process that others wait for at the lock. */
 export interface LockBlocker {

@@ -1,6 +1,15 @@
 import { isProvisionerError } from '../../base/errors.js';
 import { lockTimeoutError } from './lock-blockers.js';
-import type { StoreLockOptions, StoreLockState } from './store-lock.js';
+import type { StoreLockState } from './store-lock-state.js';
+
+export interface StoreLockOptions {
+  /** Called once in each wait that takes long, of several at the same time for the first. */
+  readonly onLongWait?: ((waited: number, state: StoreLockState) => void) | undefined;
+  /** What is long, in milliseconds. Default: 5000. */
+  readonly longWait?: number | undefined;
+  /** A wait that takes so many milliseconds ends with `ERR_LOCK_TIMEOUT`. Default: none does. */
+  readonly timeout?: number | undefined;
+}
 
 /** What the waits at one lock have in common. */
 export interface WaitingRoom extends StoreLockOptions {

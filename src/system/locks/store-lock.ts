@@ -2,35 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import type { LockFile, LockHolder } from '../syscalls/lock-file.js';
 import { isStopped, pidNamespace } from '../syscalls/process-state.js';
-import { LockWait, type WaitingRoom } from './lock-wait.js';
+import { LockWait, type StoreLockOptions, type WaitingRoom } from './lock-wait.js';
 import { ReadWriteLock } from './read-write-lock.js';
-
-/** Who is at the lock, as seen from any process. */
-export interface StoreLockState {
-  /** Those that hold it. Readers hold it for about a millisecond. */
-  readonly holders: readonly LockHolder[];
-  /** The writer that holds it or waits for it. */
-  readonly writer: LockWriter | undefined;
-}
-
-export interface LockWriter {
-  readonly pid: number;
-  /** What it does: `prune`, `recover`. */
-  readonly purpose: string;
-  /** Milliseconds since the epoch. */
-  readonly since: number;
-  /** See `LockHolder`. */
-  readonly stopped: boolean;
-}
-
-export interface StoreLockOptions {
-  /** Called once in each wait that takes long, of several at the same time for the first. */
-  readonly onLongWait?: ((waited: number, state: StoreLockState) => void) | undefined;
-  /** What is long, in milliseconds. Default: 5000. */
-  readonly longWait?: number | undefined;
-  /** A wait that takes so many milliseconds ends with `ERR_LOCK_TIMEOUT`. Default: none does. */
-  readonly timeout?: number | undefined;
-}
+import type { LockWriter, StoreLockState } from './store-lock-state.js';
 
 /** A reader finds out so often whether the file is still in its place, in milliseconds: each time would cost a provision and its destroy 6 µs. */
 const LOOK_FOR_FILE = 1000;
