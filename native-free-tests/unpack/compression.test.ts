@@ -36,6 +36,8 @@ describe('a layer in another compression', () => {
   it.each([
     ['bzip2', '425a6839314159265359'],
     ['xz', 'fd377a585a000004e6d6b446'],
+    ['lz4', '04224d186440a7'],
+    ['compress', '1f9d90'],
   ])('such as %s is refused by name', async (name, hex) => {
     expect(await failure(Buffer.from(hex, 'hex'))).toMatchObject({
       code: 'ERR_UNSUPPORTED_MEDIA_TYPE',

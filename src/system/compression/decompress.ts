@@ -1,4 +1,5 @@
 import { ProvisionerError } from '../../base/errors.js';
+import { type Compression, detectCompression, MAGIC_BYTES } from './detect.js';
 import type { Chunks } from './inflate.js';
 import { inflateGzip } from './inflate-gzip.js';
 import { ownCopy } from './own-copy.js';
@@ -10,8 +11,7 @@ const CHUNK_SIZE = 512 * 1024;
 const CHUNKS_AHEAD = 4;
 
 /**
- * Inflates a layer, whichever way it is stored: gzip (any number of members), zstd (any number of frames) or not at all. The bytes decide, not
- * the media type: the two disagree in some images, and the digests guard the result either way.
+ * Inflates a layer, whichever way it is stored: gzip (any number of members), zstd (any number of frames) or not at all. The bytes decide: see `detectCompression`.
  * @param hasSpareProcessor whether one is free for another thread
  * @param takeMemory for the large windows of zstd
  * @throws ProvisionerError `ERR_UNSUPPORTED_MEDIA_TYPE` for a compression that layers do not use; `ERR_LAYER_TRUNCATED`,
@@ -25,8 +25,9 @@ export async function* decompress(
   const iterator = stored[Symbol.asyncIterator]();
   const head = await readHead(iterator);
   const all = prepend(head, iterator);
-  switch (compressionOf(head)) {
-    case 'none':
+  const compression = detectCompression(head);
+  switch (compression) {
+    case undefined:
       yield* all;
       return;
     case 'gzip':
@@ -37,33 +38,13 @@ export async function* decompress(
       yield* inflateZstd(all, { chunkSize: CHUNK_SIZE, ...readAhead(), hasSpareProcessor, takeMemory });
       return;
     }
-    case 'bzip2':
-    case 'xz':
-      throw unsupported(compressionOf(head));
+    default:
+      throw unsupported(compression);
   }
 }
 
 function readAhead(): { highWaterMark: number } {
   return { highWaterMark: CHUNKS_AHEAD * CHUNK_SIZE };
-}
-
-type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
-
-/** What data of each form begins with, one character per byte. */
-const MAGIC: readonly (readonly [Compression, string])[] = [
-  ['gzip', '\x1f\x8b'],
-  ['zstd', '\x28\xb5\x2f\xfd'],
-  // A frame that a reader of zstd skips, of 16 kinds. @see RFC 8878, section 3.1.2
-  ...Array.from({ length: 16 }, (_, kind) => ['zstd', `${String.fromCharCode(0x50 + kind)}\x2a\x4d\x18`] as const),
-  // With the level and the mark of the first block: a tar may well begin with the name `BZhang`.
-  ...Array.from({ length: 9 }, (_, level) => ['bzip2', `BZh${level + 1}1AY&SY`] as const),
-  ['xz', '\xfd7zXZ\0'],
-];
-const MAGIC_BYTES = 10;
-
-function compressionOf(head: Buffer): Compression {
-  const text = head.toString('latin1', 0, MAGIC_BYTES);
-  return MAGIC.find(([, magic]) => text.startsWith(magic))?.[0] ?? 'none';
 }
 
 async function readHead(iterator: AsyncIterator<Buffer>): Promise<Buffer> {
@@ -87,7 +68,7 @@ async function* prepend(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerat
   }
 }
 
-function unsupported(compression: string): ProvisionerError {
+function unsupported(compression: Compression): ProvisionerError {
   return new ProvisionerError('ERR_UNSUPPORTED_MEDIA_TYPE', `the layer is compressed with ${compression}`, {
     hint: 'layers are plain, gzip or zstd (OCI image-spec, layer.md): have the image rebuilt with one of these',
   });
