@@ -27,12 +27,8 @@ export type {
   CloseOptions,
   ContainersOptions,
   DiskUsageOptions,
-  ImageRequestOptions,
-  LoadOptions,
   ProvisionerOptions,
   ProvisionOptions,
-  PullImageOptions,
-  PullPolicy,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
 export type { StoreCalls } from './provisioner/store-calls.js';
@@ -44,7 +40,8 @@ export type { PruneOptions } from './prune/prune-options.js';
 export type { PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { Availability, LayerUnderWay, PullUnderWay } from './pulls/availability.js';
-export type { PulledImage } from './pulls/image-store.js';
+export type { ImageRequestOptions, LoadOptions, PullImageOptions, PullPolicy } from './pulls/pull-options.js';
+export type { PulledImage } from './pulls/stored-images.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { Degradation } from './store-directory/fidelity.js';
 export type { MountPlace } from './system/locks/mount-place.js';

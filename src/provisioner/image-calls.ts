@@ -6,14 +6,14 @@ import type { ImageId } from '../image/digest.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
 import { findImage } from '../pulls/find-image.js';
-import type { PulledImage } from '../pulls/image-store.js';
+import { nameToGive, tryImageName } from '../pulls/names-to-give.js';
+import type { ImageRequestOptions, LoadOptions, PullImageOptions } from '../pulls/pull-options.js';
+import type { PulledImage } from '../pulls/stored-images.js';
 import { takeOverStream } from '../sources/archives/take-over-stream.js';
 import type { Calls } from './calls.js';
-import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import type { OpenStore } from './open-store.js';
-import type { ImageRequestOptions, LoadOptions, PullImageOptions } from './options.js';
 import * as o from './options.js';
-import { IMAGE_REQUESTS, IMAGE_STORE } from './services.js';
+import { IMAGE_REQUESTS } from './services.js';
 import { takeOptions } from './take-options.js';
 
 /** The images of a store: getting them, their names, and which of them stay. */
@@ -57,17 +57,11 @@ export class ImageCalls {
     return this.#calls.writing('load', async () => {
       checkArgument('images.load', 'input', o.LOAD_INPUT, input);
       const own = takeOptions('images.load', o.LOAD_OPTIONS, options);
-      const { name, platform, maxImageBytes, signal } = own;
       const archive =
         typeof input === 'string'
           ? ({ kind: 'file', path: input } as const)
           : ({ kind: 'stream', stream: input } as const);
-      return (await this.#get(IMAGE_STORE)).load(archive, {
-        platform: wantedPlatform(platform),
-        names: name === undefined ? undefined : [nameToGive(name)],
-        maxImageBytes,
-        signal,
-      });
+      return (await this.#get(IMAGE_REQUESTS)).load(archive, own);
     });
   }
 
@@ -99,7 +93,7 @@ export class ImageCalls {
 
   /** The pulls under way, of all processes that use this store, oldest first; what they tell is at most a second old. */
   async pulls(): Promise<PullUnderWay[]> {
-    return this.#calls.looking(async () => (await this.#get(IMAGE_STORE)).pulls());
+    return this.#calls.looking(async () => (await this.#get(IMAGE_REQUESTS)).pulls());
   }
 
   /** All stored images, newest first, without their documents; `get` has those. */

@@ -1,25 +1,29 @@
-import type { Readable } from 'node:stream';
 import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendChoice } from '../backends/backends.js';
 import {
   abortSignal,
   flag,
-  limit,
   milliseconds,
   type OptionTable,
   oneOf,
   optionsOf,
   path,
-  type Rule,
   text,
   textOf,
   whole,
 } from '../base/check-options.js';
 import { PULL_LIMITS, type PullLimits } from '../base/config.js';
 import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-options.js';
+import {
+  IMAGE_REQUEST_OPTIONS,
+  type ImageRequestOptions,
+  PULL_POLICY,
+  type PullPolicy,
+} from '../pulls/pull-options.js';
 import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-options.js';
 
 export { CHANGE_OPTIONS, RECOVER_OPTIONS } from '../containers/container-options.js';
+export { IMAGE_REQUEST_OPTIONS, LOAD_INPUT, LOAD_OPTIONS, PULL_IMAGE_OPTIONS } from '../pulls/pull-options.js';
 
 /* Each type of options stands with the table that it is checked by; `PruneOptions`, `RegistryOptions` and `PullLimits` stand where they are used. */
 
@@ -82,68 +86,6 @@ export const PROVISIONER_OPTIONS: OptionTable<ProvisionerOptions> = {
   records: oneOf('sqlite', 'memory'),
 };
 
-/** `missing`: pull what is not stored; `always`: ask the source in any case; `never`: only what is stored. */
-export type PullPolicy = 'missing' | 'always' | 'never';
-
-const pullPolicy = oneOf('missing', 'always', 'never');
-
-/** Of an image that nobody waits for. */
-export interface ImageRequestOptions {
-  /** The image is given this name. Default: the names that the source itself gives it. */
-  readonly name?: string | undefined;
-  /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
-  readonly platform?: string | undefined;
-  /** How registries are reached; what is left out here is the provisioner's own. */
-  readonly registry?: RegistryOptions | undefined;
-  /** Overrides the limit of that name. */
-  readonly maxImageBytes?: number | undefined;
-  /** Pull even when that has just failed. Default: false for `request`; true where somebody waits. */
-  readonly force?: boolean | undefined;
-}
-
-export const IMAGE_REQUEST_OPTIONS: OptionTable<ImageRequestOptions> = {
-  name: text,
-  platform: text,
-  registry: optionsOf(REGISTRY_OPTIONS),
-  maxImageBytes: limit,
-  force: flag,
-};
-
-export interface PullImageOptions extends ImageRequestOptions {
-  /** Default: `always`. A stored image that is pulled all the same costs one small request, and none when it is named by its digest. */
-  readonly pullPolicy?: PullPolicy | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export const PULL_IMAGE_OPTIONS: OptionTable<PullImageOptions> = {
-  ...IMAGE_REQUEST_OPTIONS,
-  pullPolicy,
-  signal: abortSignal,
-};
-
-export interface LoadOptions {
-  /** All images are given this name, so it is for an archive of one. Default: the names that the archive gives them. */
-  readonly name?: string | undefined;
-  /** `OS/ARCHITECTURE[/VARIANT]`. Default: this machine's, for Linux. */
-  readonly platform?: string | undefined;
-  /** Overrides the limit of that name, for each image of the archive. Layers count as large as they are there, mostly not compressed. */
-  readonly maxImageBytes?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** A file's path, or a stream of any library. */
-export const LOAD_INPUT: Rule = {
-  meant: 'the path of an archive, or a stream of one',
-  holds: (value) => path.holds(value) || typeof (value as Partial<Readable> | null | undefined)?.pipe === 'function',
-};
-
-export const LOAD_OPTIONS: OptionTable<LoadOptions> = {
-  name: text,
-  platform: text,
-  maxImageBytes: limit,
-  signal: abortSignal,
-};
-
 export interface CheckOptions {
   /** Compare every file's content and attributes with what was unpacked, instead of counts and sizes only. Default: false. */
   readonly full?: boolean | undefined;
@@ -173,7 +115,7 @@ const { name: _, ...ofWhoeverRequests } = IMAGE_REQUEST_OPTIONS;
 export const PROVISION_OPTIONS: OptionTable<ProvisionOptions> = {
   ...ofWhoeverRequests,
   backend,
-  pullPolicy,
+  pullPolicy: PULL_POLICY,
   ...CHANGE_OPTIONS,
 };
 

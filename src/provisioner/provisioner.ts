@@ -18,16 +18,7 @@ import { OpenStore } from './open-store.js';
 import type { CloseOptions, ProvisionerOptions, ProvisionOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
-import {
-  CONTAINERS,
-  GIVING_UP,
-  IMAGE_REQUESTS,
-  IMAGE_STORE,
-  PARKED_LAYERS,
-  PRUNER,
-  RECOVERY,
-  SWEEPER,
-} from './services.js';
+import { CONTAINERS, GIVING_UP, IMAGE_REQUESTS, PARKED_LAYERS, PRUNER, RECOVERY, SWEEPER } from './services.js';
 import { StoreCalls } from './store-calls.js';
 import { takeOptions } from './take-options.js';
 
@@ -192,7 +183,7 @@ export class Provisioner {
       () => this.#giveUpRequests(),
       () => this.#calls.idle(),
       // What they end with may leave something to sweep.
-      async () => (await this.#services.ifOpened(IMAGE_STORE))?.idle(),
+      async () => (await this.#services.ifOpened(IMAGE_REQUESTS))?.idle(),
       async () => (sweep === 'finish' ? (await this.#services.ifOpened(SWEEPER))?.idle() : undefined),
       () => this.#services.close(),
       () => this.#store.close(),

@@ -17,8 +17,7 @@ import type { LayerStoreParts } from '../layer-store/layer-store.js';
 import { Sweeper } from '../layer-store/sweeper.js';
 import type { StorePaths } from '../paths.js';
 import type { Pruner } from '../prune/pruner.js';
-import { findImage } from '../pulls/find-image.js';
-import type { ImageStore } from '../pulls/image-store.js';
+import type { ImageRequests } from '../pulls/image-requests.js';
 import { Registries } from '../pulls/registries.js';
 import { Fidelity } from '../store-directory/fidelity.js';
 import { OwnerWitness } from '../store-directory/owner-witness.js';
@@ -27,7 +26,6 @@ import { StoreLock } from '../system/locks/store-lock.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import type { LockFile } from '../system/syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
-import type { ImageRequests } from './image-requests.js';
 import type { OpenStore } from './open-store.js';
 import { warnOfMaker, warnOfWait } from './wait-warnings.js';
 
@@ -99,21 +97,6 @@ export const DIRECTORIES: StoreService<RootfsDirectories> = {
   open: ({ paths }, get) => new RootfsDirectories(paths, get(SWEEPER), loadSyscalls),
 };
 
-export const IMAGE_STORE: StoreService<Promise<ImageStore>> = {
-  open: async (store, get) => {
-    const { ImageStore } = await import('../pulls/image-store.js');
-    const { pullCoolDown = DEFAULT_PULL_COOL_DOWN } = store.options;
-    const registries = get(REGISTRIES);
-    return new ImageStore({
-      ...layerStoreParts(store, get),
-      registries,
-      limits: limitsOf(store),
-      coolDown: pullCoolDown,
-    });
-  },
-  close: (images) => images.idle(),
-};
-
 /** Aborted when the pulls are given up that were requested in the background, and those that are only going to be. */
 export const GIVING_UP: StoreService<AbortController> = {
   open: () => {
@@ -124,11 +107,13 @@ export const GIVING_UP: StoreService<AbortController> = {
 };
 
 export const IMAGE_REQUESTS: StoreService<Promise<ImageRequests>> = {
-  open: async ({ metadata, options }, get) => {
-    const [{ ImageRequests }, images] = await Promise.all([import('./image-requests.js'), get(IMAGE_STORE)]);
-    const find = (text: string) => findImage(metadata, text);
-    return new ImageRequests(images, find, options.registry, get(GIVING_UP).signal);
+  open: async (store, get) => {
+    const { ImageRequests } = await import('../pulls/image-requests.js');
+    const { pullCoolDown: coolDown = DEFAULT_PULL_COOL_DOWN, registry } = store.options;
+    const needs = { ...layerStoreParts(store, get), registries: get(REGISTRIES), limits: limitsOf(store), coolDown };
+    return new ImageRequests(needs, registry, get(GIVING_UP).signal);
   },
+  close: (requests) => requests.idle(),
 };
 
 export const BACKENDS: StoreService<Promise<Backends>> = {

@@ -17,10 +17,11 @@ import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import { admit } from './admission.js';
 import { failureOf } from './cool-down.js';
 import { namingOf } from './foreign-images.js';
+import type { OpenOffer } from './opening.js';
 import { PullTracker } from './pull-tracker.js';
 import type { Registries } from './registries.js';
 
-export interface ImageStoreParts extends LayerStoreParts {
+export interface PullNeeds extends LayerStoreParts {
   readonly registries: Registries;
   readonly limits: PullLimits;
   /** Milliseconds for which a failed pull is not repeated unless forced. */
@@ -61,14 +62,14 @@ export interface RunImage extends ImageRecord {
  * Whatever comes of it, nothing is left in staging and no lease stays open. A pull that has failed keeps both while it unpacks a layer that another pull waits for; its caller is told at once.
  */
 export class PullRunner {
-  readonly #parts: ImageStoreParts;
+  readonly #parts: PullNeeds;
   readonly #layers: LayerStore;
   /** Pulls that have failed and go on for others. */
   readonly #goingOn = new Set<Promise<void>>();
   /** Pulls that have something in staging. */
   readonly #staging = new Set<string>();
 
-  constructor(parts: ImageStoreParts) {
+  constructor(parts: PullNeeds) {
     this.#parts = parts;
     this.#layers = new LayerStore(parts);
   }
@@ -78,7 +79,7 @@ export class PullRunner {
     { pullId, signal, given, liveness }: RunContext,
     source: string,
     options: RunOptions,
-    open: (staging: string, signal: AbortSignal) => Promise<Offer>,
+    open: OpenOffer,
   ): Promise<RunImage[]> {
     const { paths, events, metadata } = this.#parts;
     const started = performance.now();
