@@ -12,6 +12,11 @@ const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack se
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
 const WHOLE = `${DISK} pulls backends containers prune check`;
 
+/** What a wing may use: the public surface, and what knows nothing of a store. */
+const FRONT = `${SYSTEM} system/locks index`;
+/** Each has a door, its `index.ts`, which is all that others see of it. */
+const WINGS = ['retention', 'catalogue', 'publish', 'containerizer', 'warm-pool', 'dependencies', 'runs'];
+
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
   image: 'base',
@@ -53,8 +58,18 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   provisioner: WHOLE,
   index: `${WHOLE} provisioner`,
   //
+  // Wings stand on the library, and see no more of it than everybody.
+  retention: FRONT,
+  catalogue: FRONT,
+  publish: `${FRONT} catalogue`,
+  containerizer: FRONT,
+  'warm-pool': `${FRONT} containerizer`,
+  dependencies: FRONT,
+  runs: `${FRONT} containerizer dependencies`,
+  agent: `${FRONT} ${WINGS.join(' ')}`,
+  //
   // The library, and what its failures are called: `--help` should not have to load the rest.
-  cli: 'index base',
+  cli: `index base ${WINGS.join(' ')} agent`,
 };
 
 /** Packages that only these rooms may know. */
@@ -88,7 +103,10 @@ function faultOf(unit: string, path: string, literal: string): string | undefine
   const target = posix.join(posix.dirname(path), literal);
   if (!target.startsWith('src/')) return `${literal} leads out of src`;
   const imported = unitOf(target.replace(/\.js$/, '.ts'));
-  if (imported === unit || MAY_IMPORT[unit]?.split(' ').includes(imported)) return undefined;
+  if (imported === unit) return undefined;
+  if ([...WINGS, 'agent'].includes(imported) && target !== `src/${imported}/index.js`)
+    return `others enter ${imported} by its index.js`;
+  if (MAY_IMPORT[unit]?.split(' ').includes(imported)) return undefined;
   return `${unit} may not import ${imported}`;
 }
 
@@ -213,6 +231,24 @@ describe('the rule about imports', () => {
       `import './cli/main.js';`,
       'index may not import cli',
     ],
+    [
+      'a wing reaching into the store',
+      'src/containerizer/a.ts',
+      `import { b } from '../layer-store/b.js';`,
+      'containerizer may not import layer-store',
+    ],
+    [
+      'the store reaching for a wing',
+      'src/prune/a.ts',
+      `import { b } from '../retention/index.js';`,
+      'prune may not import retention',
+    ],
+    [
+      'a way into a wing beside its door',
+      'src/warm-pool/a.ts',
+      `import { b } from '../containerizer/launch.js';`,
+      'others enter containerizer by its index.js',
+    ],
     ['a folder without a row', 'src/utils/a.ts', `import '../base/errors.js';`, 'utils may not import base'],
     [
       'koffi elsewhere',
@@ -245,6 +281,8 @@ describe('the rule about imports', () => {
       'src/cli/commands/a.ts',
       `import { Provisioner } from '../../index.js';`,
     ],
+    ['the public surface, for a wing', 'src/runs/a.ts', `import { Provisioner } from '../index.js';`],
+    ['the door of a wing below', 'src/warm-pool/a.ts', `import { launch } from '../containerizer/index.js';`],
     ['what a comment mentions', 'src/sources/a.ts', `// import { b } from '../pulls/b.js';`],
   ])('allows %s', (_, path, text) => {
     expect(violations([{ path, text }])).toEqual([]);
