@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from '../system/locks/process-identity.js';
-import type { Removal, Removed } from './metadata-manager.js';
+import type { Removal, Removed } from './removals/removals.js';
 
 /**
  * What would keep the event loop busy for long, because SQLite does it in one go: a large transaction, a look at the whole file. Done elsewhere, by whoever

@@ -5,7 +5,7 @@ import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, type Reference } from '../image/reference.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import type { PullKey } from '../metadata/pull-records.js';
+import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import type { ArchiveInput } from '../sources/archives/archive-spool.js';
 import type { StoredImage } from '../sources/puller.js';

@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { Removal, Removed } from '../metadata-manager.js';
+import { removeUnused } from '../removals/removal-rows.js';
+import type { Removal, Removed } from '../removals/removals.js';
 import { SqliteConnection } from './sqlite-connection.js';
-import { removeUnused } from './sqlite-prune.js';
 import { verifyDatabase } from './sqlite-verify.js';
 
 /** The long work on the records as a thread does it: each opens the database, works, and closes it. */
