@@ -8,9 +8,9 @@ import type { Removal, Removed } from './removals/removals.js';
 export interface LongWork {
   /** Has everything ready, so that what is asked for within the next seconds begins at once. */
   prepare(): Promise<void>;
-  /** See `MetadataManager.removeUnused`. */
+  /** See `Removals.removeUnused`. */
   removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed>;
-  /** See `MetadataManager.verify`. */
+  /** See `RecordsState.verify`. */
   verify(): Promise<string[]>;
   close(): Promise<void>;
 }

@@ -17,22 +17,22 @@ export type * from './state/records-state.js';
 /**
  * Answers for all that the store knows beside its files.
  *
- * Three words: the **metadata manager** is who is asked; the **records** are what he keeps, on SQLite or in memory, one for each image, layer and so on; a **section**
- * is the part of the records that belongs together, with the calls to it. The manager is the sum of his sections. Each has a folder here, with its interface and the
- * shapes of its records, its tables and migrations, both implementations, and a contract of its own below `native-free-tests/contracts/`:
+ * Three words: the **metadata manager** is what is asked; the **records** are what it keeps, on SQLite or in memory: one for each image, each layer and so on; a
+ * **section** is a part of the records that belongs together, with the calls to it. The manager is the sum of its sections. Each has a folder here, with its
+ * interface and the shapes of its records, its tables and migrations, and both implementations; its contract is `native-free-tests/contracts/metadata-….ts`.
  *
- * | section       | keeps                                              | keeps layers by                        |
- * |---------------|----------------------------------------------------|----------------------------------------|
- * | `images/`     | images, their stacks and names, choices of indexes | a foreign key from each row of a stack |
- * | `layers/`     | layers, claims                                     |                                        |
- * | `rootfses/`   | rootfses, which make up containers                 | a foreign key to the image's stack     |
- * | `leases/`     | what pulls under way need                          | a question in the removal's transaction |
- * | `pulls/`      | pulls under way, and what became of others         |                                        |
- * | `removals/`   | nothing: takes out of the others what nobody needs |                                        |
- * | `state/`      | whether the records tell of everything             |                                        |
+ * | section     | keeps                                              | and layers by                             |
+ * |-------------|----------------------------------------------------|-------------------------------------------|
+ * | `images/`   | images, their stacks and names, choices of indexes | a foreign key from each row of a stack    |
+ * | `layers/`   | layers, claims                                     | –                                         |
+ * | `rootfses/` | rootfses, which make up containers                 | a foreign key to the stack of their image |
+ * | `leases/`   | what pulls under way need                          | a question that each removal asks         |
+ * | `pulls/`    | pulls under way, and what became of others         | –                                         |
+ * | `removals/` | nothing: takes out of the others what nobody needs | –                                         |
+ * | `state/`    | whether the records tell of everything             | –                                         |
  *
- * Whoever needs one section only asks for its interface; the names of calls are unique among all of them. A new section is added to this interface, to
- * `MetadataSections`, whose sum then lacks its calls until they are there, to both managers, and, with tables, to `SECTION_MIGRATIONS`.
+ * Who needs one section only can ask for its interface; the names of calls are unique among all of them. A new section is added here, in
+ * `sectioned-metadata-manager.ts`, in both managers, and with its tables in `sqlite/schema.ts`: the compiler tells what is still missing.
  *
  * Every method is one transaction, unless it says otherwise: it happens whole or not at all, survives `kill -9` once it has resolved, and is seen
  * by all processes that have the store open. A store that another process is writing is waited for without blocking the event loop; after

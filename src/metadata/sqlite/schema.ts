@@ -9,14 +9,14 @@ import type { Migration } from './migrations.js';
 /**
  * The records on disk: the sum of what the sections draw in their `…-tables.ts`, and how their tables point at each other.
  *
- *   image_document, image_name, index_choice ──► image ──┐
- *                                                        ├──► stack ◄── stack_layer ──► layer
- *                                              rootfs ───┘
+ *   image_document, image_name, index_choice ──► image ══╗
+ *                                                        ╠══► stack ◄── stack_layer ══► layer
+ *                                              rootfs ═══╝
  *
  *   pull_layer ──► pull ──► lease ◄── lease_layer          layer_claim, pull_outcome and state stand alone
  *
- * An arrow is a foreign key. Those to `layer` and `stack` refuse to let go what is still used; the others take the row that points away with the
- * one that it points at.
+ * An arrow is a foreign key. A double one refuses to let go what it points at, and so keeps layers; a single one takes the row that points away with the one
+ * that it points at.
  *
  * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `newIdentity` gives it, a
  * time in milliseconds since the epoch, a stack from position 0 at the bottom.

@@ -26,7 +26,7 @@ export async function prepareRecords(place: RecordsPlace): Promise<undefined> {
   return onDatabase(place, async () => undefined);
 }
 
-/** @throws ProvisionerError what `MetadataManager.removeUnused` throws; then nothing has changed */
+/** @throws ProvisionerError what `Removals.removeUnused` throws; then nothing has changed */
 export async function removeUnusedRecords(request: RemovalRequest): Promise<Removed> {
   const { removal, process, exactly } = request;
   return onDatabase(request, (db) => db.write(() => removeUnused(db, removal, process, exactly)));
