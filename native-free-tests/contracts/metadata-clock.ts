@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageRecord } from '#src/metadata/metadata-manager.js';
-import { OUTCOME_KEPT } from '#src/metadata/pull-records.js';
+import { OUTCOME_KEPT } from '#src/metadata/pulls/pull-records.js';
 import { image, isAlive, type MetadataContractContext, ours, rootfs, setClock } from './metadata-records.js';
 
 const NOW = 1_700_000_000_000;

@@ -59,6 +59,16 @@ export function imageContract(context: MetadataContractContext): void {
       expect((await manager.getImage(app.id))?.layers).toEqual(app.layers);
     });
 
+    it('the stack of an image comes bottom first, with a layer that stands in it twice', async () => {
+      const { manager } = context;
+      await manager.putLayers([layer('top', { opaqueRoot: true })]);
+      await manager.putLayers([layer('base', { bytes: 7 })]);
+      await manager.putImage(image('app', ['base', 'top', 'base']), []);
+      const [base, top] = [layer('base', { bytes: 7 }), layer('top', { opaqueRoot: true })];
+      expect(await manager.getStack(image('app', []).id)).toEqual([base, top, base]);
+      expect(await manager.getStack(image('other', []).id)).toEqual([]);
+    });
+
     it('an image counts the bytes of a repeated layer once, and of a shared layer in each image', async () => {
       const { manager } = context;
       await manager.putLayers([layer('base', { bytes: 5_000_000_000 })]);

@@ -1,15 +1,17 @@
 import { afterEach, beforeEach, describe, vi } from 'vitest';
 import type { MetadataManager } from '#src/metadata/metadata-manager.js';
 import { clockContract } from './metadata-clock.js';
-import { containerContract } from './metadata-containers.js';
 import { imageContract } from './metadata-images.js';
 import { layerContract } from './metadata-layers.js';
 import { leaseContract } from './metadata-leases.js';
-import { pruneContract } from './metadata-prune.js';
+import { pullContract } from './metadata-pulls.js';
 import type { MetadataContractContext } from './metadata-records.js';
+import { removalContract } from './metadata-removals.js';
+import { rootfsContract } from './metadata-rootfses.js';
+import { stateContract } from './metadata-state.js';
 
 /**
- * What every metadata manager promises.
+ * What every metadata manager promises: the sum of what each section does, and what holds for several when the clock jumps.
  * @param open makes an empty one; the contract closes it
  */
 export function metadataManagerContract(name: string, open: () => Promise<MetadataManager>): void {
@@ -32,9 +34,11 @@ export function metadataManagerContract(name: string, open: () => Promise<Metada
 
     imageContract(context);
     layerContract(context);
-    containerContract(context);
+    rootfsContract(context);
     leaseContract(context);
-    pruneContract(context);
+    pullContract(context);
+    removalContract(context);
+    stateContract(context);
     clockContract(context);
   });
 }

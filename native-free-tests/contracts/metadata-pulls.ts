@@ -1,15 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { MetadataManager } from '#src/metadata/metadata-manager.js';
-import { type NewPull, OUTCOME_KEPT, type PullLayer } from '#src/metadata/pull-records.js';
-import { dead, digestOf, isAlive, ours, setClock, theirs } from './metadata-records.js';
+import { describe, expect, it } from 'vitest';
+import { type NewPull, OUTCOME_KEPT, type PullLayer } from '#src/metadata/pulls/pull-records.js';
+import { dead, digestOf, isAlive, type MetadataContractContext, ours, setClock, theirs } from './metadata-records.js';
 
-/**
- * What every metadata manager promises of the records of pulls.
- * @param open makes an empty one; the contract closes it
- */
-export function pullRecordsContract(name: string, open: () => Promise<MetadataManager>): void {
-  describe(`${name} keeps the contract of the records of pulls`, () => {
-    let manager: MetadataManager;
+export function pullContract(context: MetadataContractContext): void {
+  describe('the records of pulls', () => {
     const app = { source: 'docker://registry.example/app:v1', platform: 'linux/amd64' };
     const pull = (id: string, changes: Partial<NewPull> = {}): NewPull => ({
       ...app,
@@ -27,16 +21,8 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
     const image = digestOf('image app');
 
-    beforeEach(async () => {
-      manager = await open();
-    });
-
-    afterEach(async () => {
-      vi.restoreAllMocks();
-      await manager.close();
-    });
-
     it('a pull that nobody else is at is announced, with a lease', async () => {
+      const { manager } = context;
       setClock(5000);
       expect(await manager.announcePull(pull('p'), isAlive)).toEqual({ state: 'announced', replaced: [] });
       expect(await manager.listPulls()).toEqual([{ ...pull('p'), since: 5000, image: undefined, layers: [] }]);
@@ -44,6 +30,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('a second one of the same is told of the first, in this process too, and leaves nothing', async () => {
+      const { manager } = context;
       await manager.announcePull(pull('p', { process: theirs }), isAlive);
       await manager.reportPull('p', { image, layers: [layer('a')] });
       const busy = { state: 'busy', pull: { pull: 'p', process: theirs, image, layers: [layer('a')] } };
@@ -57,12 +44,14 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
       ['another platform', { platform: 'linux/arm64' }],
       ['other terms', { terms: 'u' }],
     ])('a pull of %s is another one', async (_, changes) => {
+      const { manager } = context;
       await manager.announcePull(pull('p'), isAlive);
       expect(await manager.announcePull(pull('q', changes), isAlive)).toMatchObject({ state: 'announced' });
       expect((await manager.listPulls()).map((one) => one.pull)).toEqual(['p', 'q']);
     });
 
     it("a dead process's pull counts for nothing and is replaced, with its lease", async () => {
+      const { manager } = context;
       await manager.announcePull(pull('p', { process: dead }), isAlive);
       await manager.leaseLayers('p', [digestOf('a')]);
       expect(await manager.announcePull(pull('q'), isAlive)).toEqual({ state: 'announced', replaced: ['p'] });
@@ -71,6 +60,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('a report replaces the one before, and one of an unknown pull is passed over', async () => {
+      const { manager } = context;
       await manager.announcePull(pull('p'), isAlive);
       await manager.reportPull('p', { image, layers: [layer('a'), layer('b', { phase: 'waiting', bytes: 0 })] });
       await manager.reportPull('p', { image, layers: [layer('a', { phase: 'done', bytes: 100 })] });
@@ -81,6 +71,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('layers keep their order, whatever their digests', async () => {
+      const { manager } = context;
       await manager.announcePull(pull('p'), isAlive);
       const layers = ['c', 'a', 'b', 'z', 'd'].map((word) => layer(word));
       await manager.reportPull('p', { image, layers });
@@ -88,6 +79,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('a pull that is finished is gone, with its lease, and its outcome is found', async () => {
+      const { manager } = context;
       setClock(7000);
       await manager.announcePull(pull('p'), isAlive);
       await manager.reportPull('p', { image, layers: [layer('a')] });
@@ -102,6 +94,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('an outcome takes the place of an older one on the same terms', async () => {
+      const { manager } = context;
       const failed = (message: string) =>
         ({ kind: 'failed', failure: { code: 'ERR_IO', message, hint: null } }) as const;
       for (const [at, id, terms] of [
@@ -121,6 +114,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('an outcome is forgotten when it is old and another pull finishes', async () => {
+      const { manager } = context;
       setClock(1000);
       await manager.announcePull(pull('p'), isAlive);
       await manager.finishPull('p', { kind: 'stored', image, names: [] });
@@ -131,6 +125,7 @@ export function pullRecordsContract(name: string, open: () => Promise<MetadataMa
     });
 
     it('a pull whose lease is closed was given up: it is gone and leaves no outcome', async () => {
+      const { manager } = context;
       await manager.announcePull(pull('p'), isAlive);
       await manager.closeLeases(['p']);
       await manager.finishPull('p', { kind: 'stored', image, names: [] });

@@ -1,5 +1,5 @@
 import type { MetadataManager, RootfsRecord, RootfsSummary } from '#src/metadata/metadata-manager.js';
-import { image, putLayers, rootfs } from './metadata-records.js';
+import { image, putLayers, rootfs, setClock } from './metadata-records.js';
 
 /** Steps that much of the contract begins with. */
 
@@ -39,4 +39,12 @@ export function idsOf(rootfses: readonly RootfsSummary[]): string[] {
 /** Forgets whatever is recorded in the tree of a container. */
 export async function forgetTree(manager: MetadataManager, containerId: string): Promise<void> {
   await manager.forgetRootfses(await manager.rootfsesIn(containerId));
+}
+
+/** Two images on one base: `app` in a container of two tests, `other` with a layer of its own. */
+export async function twoImages(manager: MetadataManager): Promise<void> {
+  setClock(1000);
+  await putLayers(manager, 'base', 'app layer', 'other layer', 'orphan');
+  await manager.putImage(image('app', ['base', 'app layer']), ['app:v1', 'app:latest']);
+  await manager.putImage(image('other', ['base', 'other layer', 'base']), ['other:latest']);
 }

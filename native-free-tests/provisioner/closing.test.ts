@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Provisioner, type ProvisionerError } from '#src/index.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
+import { SectionedMetadataManager } from '#src/metadata/sectioned-metadata-manager.js';
 import { ContainerCalls } from '#src/provisioner/container-calls.js';
 import { ImageCalls } from '#src/provisioner/image-calls.js';
 import { StoreCalls } from '#src/provisioner/store-calls.js';
@@ -61,7 +62,7 @@ async function prepare(): Promise<Prepared> {
 
 /** Lets every answer of the records take a while, so that nothing is over before it is waited for. */
 function slowRecords(): void {
-  const records = MemoryMetadataManager.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const records = SectionedMetadataManager.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
   for (const name of Object.getOwnPropertyNames(records)) {
     if (name === 'constructor' || name === 'close') continue;
     const original = records[name] as (...args: unknown[]) => unknown;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PullOutcome, PullRecord } from '#src/metadata/pull-records.js';
+import type { PullOutcome, PullRecord } from '#src/metadata/pulls/pull-records.js';
 import { availabilityOf, pullUnderWay } from '#src/pulls/availability.js';
 
 const key = { source: 'docker://registry.example/app:v1', platform: 'linux/amd64', terms: 't' };

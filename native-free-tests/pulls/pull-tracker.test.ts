@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LayerProgress } from '#src/events.js';
-import type { PullLayer } from '#src/metadata/pull-records.js';
+import type { PullLayer } from '#src/metadata/pulls/pull-records.js';
 import { PullTracker } from '#src/pulls/pull-tracker.js';
 import { Speedometer } from '#src/pulls/speedometer.js';
 

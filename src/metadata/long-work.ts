@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from '../system/locks/process-identity.js';
-import type { Removal, Removed } from './metadata-manager.js';
+import type { Removal, Removed } from './removals/removals.js';
 
 /**
  * What would keep the event loop busy for long, because SQLite does it in one go: a large transaction, a look at the whole file. Done elsewhere, by whoever
@@ -8,9 +8,9 @@ import type { Removal, Removed } from './metadata-manager.js';
 export interface LongWork {
   /** Has everything ready, so that what is asked for within the next seconds begins at once. */
   prepare(): Promise<void>;
-  /** See `MetadataManager.removeUnused`. */
+  /** See `Removals.removeUnused`. */
   removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed>;
-  /** See `MetadataManager.verify`. */
+  /** See `RecordsState.verify`. */
   verify(): Promise<string[]>;
   close(): Promise<void>;
 }

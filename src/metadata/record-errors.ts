@@ -1,6 +1,6 @@
 import { ProvisionerError } from '../base/errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import type { RecordsGap } from './metadata-manager.js';
+import type { RecordsGap } from './state/records-state.js';
 
 /** What every metadata manager answers when a record that a call builds on is not there. */
 

@@ -1,6 +1,6 @@
 import type { LayerProgress } from '../events.js';
 import type { ImageId, LayerId } from '../image/digest.js';
-import type { PullOutcome, PullRecord } from '../metadata/pull-records.js';
+import type { PullOutcome, PullRecord } from '../metadata/pulls/pull-records.js';
 import type { ProcessIdentity } from '../system/locks/process-identity.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import { failedPull, retryAt } from './cool-down.js';

@@ -1,5 +1,5 @@
 import { type ErrorCode, isProvisionerError, ProvisionerError } from '../base/errors.js';
-import type { PullFailure, PullOutcome } from '../metadata/pull-records.js';
+import type { PullFailure, PullOutcome } from '../metadata/pulls/pull-records.js';
 
 /** A pull that failed, and what came of it. */
 export interface FailedPull extends Pick<PullOutcome, 'source' | 'finishedAt'> {

@@ -6,7 +6,7 @@ import { absolutePath } from '../base/working-directory.js';
 import type { Digest } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import type { PullKey } from '../metadata/pull-records.js';
+import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { requireRegistryFiles } from '../registry/require-registry-files.js';
 import type { ArchiveInput } from '../sources/archives/archive-spool.js';

@@ -2,7 +2,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatPlatform, type Platform } from '../image/platform.js';
-import type { PullKey } from '../metadata/pull-records.js';
+import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { formatSource, type Source } from '../sources/source.js';
 

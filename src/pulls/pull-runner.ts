@@ -9,7 +9,7 @@ import { completeStack } from '../layer-store/image-stack.js';
 import { LayerStore, type LayerStoreParts, type PullContext } from '../layer-store/layer-store.js';
 import { retireAbandoned } from '../layer-store/reconcile-staging.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import type { PullResult } from '../metadata/pull-records.js';
+import type { PullResult } from '../metadata/pulls/pull-records.js';
 import type { Offer, OfferedImage } from '../sources/puller.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { orAborted } from '../system/locks/or-aborted.js';

@@ -1,6 +1,6 @@
 import type { LayerProgress } from '../events.js';
 import type { LayerId } from '../image/digest.js';
-import type { PullLayer } from '../metadata/pull-records.js';
+import type { PullLayer } from '../metadata/pulls/pull-records.js';
 import { Speedometer } from './speedometer.js';
 
 export interface PullTrackerOptions {

@@ -4,7 +4,7 @@ import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/er
 import type { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pull-records.js';
+import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pulls/pull-records.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import { SingleFlight } from '../system/locks/single-flight.js';

@@ -4,7 +4,7 @@ import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
 import { formatReference, type Reference } from '../image/reference.js';
 import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import type { PullKey } from '../metadata/pull-records.js';
+import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { StoredImage } from '../sources/puller.js';
 import { findByReference } from './find-image.js';
 import { giveNames } from './foreign-images.js';

@@ -3,12 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { IMAGE_BY_ID, IMAGE_BY_INDEX, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/images/image-rows.js';
+import { DELETE_UNUSED_LAYER, UNCHANGED_IMAGE } from '#src/metadata/removals/removal-rows.js';
+import { ROOTFSES_IN_TREE } from '#src/metadata/rootfses/rootfs-rows.js';
 import { MIGRATIONS, migrate } from '#src/metadata/sqlite/migrations.js';
 import { SqliteConnection } from '#src/metadata/sqlite/sqlite-connection.js';
-import { IMAGE_BY_ID, IMAGE_BY_INDEX, IMAGE_BY_NAME, IMAGES_BY_PREFIX } from '#src/metadata/sqlite/sqlite-images.js';
 import { SqliteMetadataManager } from '#src/metadata/sqlite/sqlite-metadata-manager.js';
-import { DELETE_UNUSED_LAYER, UNCHANGED_IMAGE } from '#src/metadata/sqlite/sqlite-prune.js';
-import { ROOTFSES_IN_TREE } from '#src/metadata/sqlite/sqlite-rootfses.js';
 import { digestOf, image, layer, putLayers, rootfs } from '../../native-free-tests/contracts/metadata-records.js';
 import { Driver, databasePath, faults, inspect } from './sqlite-files.js';
 

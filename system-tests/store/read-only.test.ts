@@ -183,12 +183,10 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       await p.close();
       const Driver = sqliteDriver();
       const file = join(p.root, 'metadata.sqlite');
-      const { FIRST_SCHEMA, APPLICATION_ID } = await import('#src/metadata/sqlite/schema.js');
+      const { MIGRATIONS, migrate } = await import('#src/metadata/sqlite/migrations.js');
       rmSync(file);
       const old = new Driver(file);
-      old.exec(FIRST_SCHEMA);
-      old.pragma('user_version = 1');
-      old.pragma(`application_id = ${APPLICATION_ID}`);
+      migrate(old, file, MIGRATIONS.slice(0, 1));
       old.pragma('journal_mode = WAL');
       chmodSync(file, 0o600);
       for (const isOpen of [true, false]) {

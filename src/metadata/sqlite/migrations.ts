@@ -1,20 +1,28 @@
 import type { Database } from 'better-sqlite3';
 import { ProvisionerError } from '../../base/errors.js';
-import { APPLICATION_ID, FIRST_SCHEMA, SECOND_SCHEMA, THIRD_SCHEMA } from './schema.js';
+import { APPLICATION_ID, SECTION_MIGRATIONS } from './schema.js';
 
-/** One step from a version of the schema to the next. */
+/** One step from a version of the schema to the next: a section's, or those of all sections together. */
 export interface Migration {
   /** The version it leads to. */
   readonly version: number;
   readonly sql: string;
 }
 
-/** In order, without gaps. A released step never changes; each has a test that starts from the version before it. */
-export const MIGRATIONS: readonly Migration[] = [
-  { version: 1, sql: FIRST_SCHEMA },
-  { version: 2, sql: SECOND_SCHEMA },
-  { version: 3, sql: THIRD_SCHEMA },
-];
+/** The steps of all sections, in order, without gaps. A released step never changes; each has a test that starts from the version before it. */
+export const MIGRATIONS: readonly Migration[] = sumOf(SECTION_MIGRATIONS);
+
+function sumOf(sections: readonly (readonly Migration[])[]): Migration[] {
+  const steps = sections.flat();
+  const versions = [...new Set(steps.map(({ version }) => version))].sort((one, other) => one - other);
+  return versions.map((version) => ({
+    version,
+    sql: steps
+      .filter((step) => step.version === version)
+      .map(({ sql }) => sql)
+      .join(''),
+  }));
+}
 
 /**
  * True when `migrate` has something to do. Writes nothing. Call it inside one transaction, so that it sees one state.

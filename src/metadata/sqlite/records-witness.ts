@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError } from '../../base/errors.js';
-import type { RecordsGap } from '../metadata-manager.js';
+import type { RecordsGap } from '../state/records-state.js';
 import { type Generation, GenerationFile } from './generation-file.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** What the records say of themselves. */
-interface RecordsState {
+interface StateRow {
   /** Null until they have been compared with the file for the first time. */
   readonly recordsId: string | null;
   readonly generation: number;
@@ -127,14 +127,14 @@ export function writeGap(db: SqliteConnection, gap: RecordsGap | undefined): voi
   db.statement<[number]>('UPDATE state SET records_lost = ?').run(GAPS.indexOf(gap));
 }
 
-function readState(db: SqliteConnection): RecordsState {
+function readState(db: SqliteConnection): StateRow {
   const state = db
-    .statement<[], RecordsState>('SELECT records_id AS recordsId, generation, records_lost AS gap FROM state')
+    .statement<[], StateRow>('SELECT records_id AS recordsId, generation, records_lost AS gap FROM state')
     .get();
-  return state as RecordsState;
+  return state as StateRow;
 }
 
-function judge(recorded: RecordsState, witnessed: Generation | undefined): 'new' | 'whole' | 'older' {
+function judge(recorded: StateRow, witnessed: Generation | undefined): 'new' | 'whole' | 'older' {
   if (recorded.recordsId === null) return (witnessed?.generation ?? 0) === 0 ? 'new' : 'older';
   if (witnessed?.recordsId !== recorded.recordsId) return 'older';
   return witnessed.generation > recorded.generation ? 'older' : 'whole';

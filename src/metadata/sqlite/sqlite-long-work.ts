@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { Removal, Removed } from '../metadata-manager.js';
+import { removeUnused } from '../removals/removal-rows.js';
+import type { Removal, Removed } from '../removals/removals.js';
 import { SqliteConnection } from './sqlite-connection.js';
-import { removeUnused } from './sqlite-prune.js';
 import { verifyDatabase } from './sqlite-verify.js';
 
 /** The long work on the records as a thread does it: each opens the database, works, and closes it. */
@@ -26,7 +26,7 @@ export async function prepareRecords(place: RecordsPlace): Promise<undefined> {
   return onDatabase(place, async () => undefined);
 }
 
-/** @throws ProvisionerError what `MetadataManager.removeUnused` throws; then nothing has changed */
+/** @throws ProvisionerError what `Removals.removeUnused` throws; then nothing has changed */
 export async function removeUnusedRecords(request: RemovalRequest): Promise<Removed> {
   const { removal, process, exactly } = request;
   return onDatabase(request, (db) => db.write(() => removeUnused(db, removal, process, exactly)));

@@ -1,6 +1,4 @@
-import type { ContainerRecord, RootfsRecord } from './metadata-manager.js';
-
-export type { ContainerRecord };
+import type { ContainerRecord, RootfsRecord } from './rootfs-records.js';
 
 /**
  * The containers that rootfses make up, sorted by id, each with its rootfses from the oldest to the newest.

@@ -1,4 +1,4 @@
-import type { ImageRecord } from './metadata-manager.js';
+import type { ImageRecord } from './image-records.js';
 
 /** The order of a list of images: newest first, ties by id. */
 export function newestFirst(one: Pick<ImageRecord, 'id' | 'createdAt'>, other: typeof one): number {

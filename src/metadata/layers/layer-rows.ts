@@ -1,11 +1,11 @@
-import type { ImageId, LayerId } from '../../image/digest.js';
+import type { LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { LayerClaim, LayerRecord } from '../metadata-manager.js';
-import type { SqliteConnection } from './sqlite-connection.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
+import type { LayerClaim, LayerRecord } from './layer-records.js';
 
-/** Layers and their claims. Each function runs inside a transaction of its caller. */
+/** Layers and their claims in SQLite. Each function runs inside a transaction of its caller. */
 
-interface LayerRow {
+export interface LayerRow {
   readonly id: LayerId;
   readonly bytes: number;
   readonly entries: number;
@@ -14,34 +14,23 @@ interface LayerRow {
   readonly describesRoot: number;
 }
 
-const COLUMNS = `layer.id, layer.bytes, layer.entries, layer.opaque_root AS opaqueRoot, layer.whiteouts,
+export const LAYER_COLUMNS = `layer.id, layer.bytes, layer.entries, layer.opaque_root AS opaqueRoot, layer.whiteouts,
   layer.describes_root AS describesRoot`;
 
 export function getLayer(db: SqliteConnection, id: LayerId): LayerRecord | undefined {
-  const row = db.statement<[LayerId], LayerRow>(`SELECT ${COLUMNS} FROM layer WHERE id = ?`).get(id);
+  const row = db.statement<[LayerId], LayerRow>(`SELECT ${LAYER_COLUMNS} FROM layer WHERE id = ?`).get(id);
   return row && layerRecord(row);
-}
-
-export function getStack(db: SqliteConnection, image: ImageId): LayerRecord[] {
-  return db
-    .statement<[ImageId], LayerRow>(
-      `SELECT ${COLUMNS} FROM image
-       JOIN stack_layer ON stack_layer.stack = image.stack JOIN layer ON layer.key = stack_layer.layer
-       WHERE image.id = ? ORDER BY stack_layer.position`,
-    )
-    .all(image)
-    .map(layerRecord);
 }
 
 /** Sorted by id. @param after the last id before, the empty text to begin */
 export function layerPage(db: SqliteConnection, after: string, limit: number): LayerRecord[] {
   return db
-    .statement<[string, number], LayerRow>(`SELECT ${COLUMNS} FROM layer WHERE id > ? ORDER BY id LIMIT ?`)
+    .statement<[string, number], LayerRow>(`SELECT ${LAYER_COLUMNS} FROM layer WHERE id > ? ORDER BY id LIMIT ?`)
     .all(after, limit)
     .map(layerRecord);
 }
 
-function layerRecord(row: LayerRow): LayerRecord {
+export function layerRecord(row: LayerRow): LayerRecord {
   return {
     ...row,
     opaqueRoot: row.opaqueRoot !== 0,

@@ -12,7 +12,7 @@ import {
 } from './metadata-records.js';
 import { forgetTree, idsOf, onlyRootfs, putApp, putReady, states } from './metadata-steps.js';
 
-export function containerContract(context: MetadataContractContext): void {
+export function rootfsContract(context: MetadataContractContext): void {
   describe('the life of a rootfs', () => {
     it('a rootfs that is made at once is recorded ready, with the stack and the owner, and its container with it', async () => {
       const { manager } = context;

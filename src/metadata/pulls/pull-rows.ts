@@ -1,5 +1,7 @@
 import type { ImageId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
+import { closeLeases, openLease } from '../leases/lease-rows.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import {
   type FoundPulls,
   type NewPull,
@@ -11,11 +13,9 @@ import {
   type PullRecord,
   type PullReport,
   type PullResult,
-} from '../pull-records.js';
-import type { SqliteConnection } from './sqlite-connection.js';
-import { closeLeases, openLease } from './sqlite-leases.js';
+} from './pull-records.js';
 
-/** The records of pulls. Each function runs inside a transaction of its caller. */
+/** The records of pulls in SQLite. Each function runs inside a transaction of its caller. */
 
 interface PullRow extends Omit<PullRecord, 'layers' | 'image'> {
   readonly image: ImageId | null;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ancestors, isInTree, rangeBelow } from '#src/metadata/container-tree.js';
+import { ancestors, isInTree, rangeBelow } from '#src/metadata/rootfses/container-tree.js';
 
 describe('the tree of containers', () => {
   it('ancestors are told nearest first', () => {

@@ -1,10 +1,10 @@
 import type { ImageId, LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { Removal, Removed } from '../metadata-manager.js';
 import { removalOutdated } from '../record-errors.js';
-import type { SqliteConnection } from './sqlite-connection.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
+import type { Removal, Removed } from './removals.js';
 
-/** What prune and recovery take out of the records. Each function runs inside a transaction of its caller. */
+/** What prune and recovery take out of the records in SQLite. Each function runs inside a transaction of its caller. */
 
 interface DoomedImage {
   readonly key: number;
@@ -17,10 +17,17 @@ export const UNCHANGED_IMAGE = `
   WHERE id = ? AND pinned = 0 AND last_used_at = ?
     AND (SELECT json_group_array(name ORDER BY name) FROM image_name WHERE image_name.image = image.key) = ?`;
 
+/**
+ * What keeps a layer, section by section: stacks, which images and rootfses stand on, and leases. A row that points at a layer with a foreign key keeps it without
+ * being named here; then a removal of it fails as a whole instead of passing it over.
+ */
+const LAYER_KEEPERS = [
+  'SELECT 1 FROM stack_layer WHERE stack_layer.layer = layer.key',
+  'SELECT 1 FROM lease_layer WHERE lease_layer.layer = layer.id',
+];
+
 export const DELETE_UNUSED_LAYER = `
-  DELETE FROM layer WHERE id = @id
-    AND NOT EXISTS (SELECT 1 FROM stack_layer WHERE stack_layer.layer = layer.key)
-    AND NOT EXISTS (SELECT 1 FROM lease_layer WHERE lease_layer.layer = @id)`;
+  DELETE FROM layer WHERE id = @id ${LAYER_KEEPERS.map((keeper) => `AND NOT EXISTS (${keeper})`).join(' ')}`;
 
 export function removeUnused(
   db: SqliteConnection,

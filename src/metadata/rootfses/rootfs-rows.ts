@@ -1,14 +1,14 @@
 import type { LayerId } from '../../image/digest.js';
 import type { MountPlace } from '../../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import { rangeBelow } from '../container-tree.js';
-import { type ContainerRecord, containersOf } from '../containers.js';
-import type { NewRootfs, RootfsKey, RootfsRecord, RootfsSummary } from '../metadata-manager.js';
+import { markUsed, type Use } from '../images/image-rows.js';
 import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
-import type { SqliteConnection } from './sqlite-connection.js';
-import { markUsed, type Use } from './sqlite-images.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
+import { rangeBelow } from './container-tree.js';
+import { containersOf } from './containers-of.js';
+import type { ContainerRecord, NewRootfs, RootfsKey, RootfsRecord, RootfsSummary } from './rootfs-records.js';
 
-/** Rootfses, and the containers that they make up. Each function runs inside a transaction of its caller. */
+/** Rootfses, and the containers that they make up, in SQLite. Each function runs inside a transaction of its caller. */
 
 interface SummaryRow extends Omit<RootfsSummary, 'maker' | 'mount'> {
   readonly maker: ProcessIdentity | null;

@@ -12,7 +12,7 @@ import {
   setClock,
   theirs,
 } from './metadata-records.js';
-import { forgetTree, onlyRootfs } from './metadata-steps.js';
+import { forgetTree, onlyRootfs, twoImages } from './metadata-steps.js';
 
 /** A removal of all that is recorded now. */
 async function everything(manager: MetadataManager): Promise<Removal> {
@@ -25,17 +25,9 @@ async function left(manager: MetadataManager): Promise<{ images: string[]; layer
   return { images: images.map(({ id }) => id).sort(), layers: [...layers] };
 }
 
-/** Two images on one base: `app` in a container of two tests, `other` with a layer of its own. */
-async function twoImages(manager: MetadataManager): Promise<void> {
-  setClock(1000);
-  await putLayers(manager, 'base', 'app layer', 'other layer', 'orphan');
-  await manager.putImage(image('app', ['base', 'app layer']), ['app:v1', 'app:latest']);
-  await manager.putImage(image('other', ['base', 'other layer', 'base']), ['other:latest']);
-}
-
 const [app, other] = [image('app', []).id, image('other', []).id];
 
-export function pruneContract(context: MetadataContractContext): void {
+export function removalContract(context: MetadataContractContext): void {
   describe('taking out what is not used', () => {
     it('takes images with their names, and layers that nobody needs', async () => {
       const { manager } = context;
@@ -311,34 +303,6 @@ export function pruneContract(context: MetadataContractContext): void {
       expect(await onlyRootfs(manager, 'c')).toMatchObject({ id: 'r', image: app, layers: [digestOf('base')] });
       await forgetTree(manager, 'c');
       expect(await manager.listContainers()).toEqual([]);
-    });
-  });
-
-  describe('the records as a whole', () => {
-    it('have no gap in a new store, and have one from when somebody says so until somebody says not', async () => {
-      const { manager } = context;
-      expect(await manager.recordsGap()).toBeUndefined();
-      for (const gap of ['lost', 'older'] as const) {
-        await manager.setRecordsGap(gap);
-        await manager.setRecordsGap(gap);
-        expect(await manager.recordsGap()).toBe(gap);
-        await manager.setRecordsGap(undefined);
-        expect(await manager.recordsGap()).toBeUndefined();
-      }
-    });
-
-    it('are counted: images, layers, and containers however many rootfses these have', async () => {
-      const { manager } = context;
-      expect(await manager.count()).toEqual({ images: 0, layers: 0, containers: 0 });
-      await twoImages(manager);
-      for (const [id, containerId] of [
-        ['r1', 'a'],
-        ['r2', 'a'],
-        ['r3', 'a/b'],
-      ] as const) {
-        await manager.putRootfs(rootfs(id, containerId));
-      }
-      expect(await manager.count()).toEqual({ images: 2, layers: 4, containers: 2 });
     });
   });
 }

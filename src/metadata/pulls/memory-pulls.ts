@@ -1,5 +1,6 @@
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { LeaseRecord } from '../metadata-manager.js';
+import type { MemoryLeases } from '../leases/memory-leases.js';
+import type { MemoryLife } from '../memory/memory-life.js';
 import {
   type FoundPulls,
   type NewPull,
@@ -8,49 +9,48 @@ import {
   type PullKey,
   type PullOutcome,
   type PullRecord,
+  type PullRecords,
   type PullReport,
   type PullResult,
-} from '../pull-records.js';
-
-/** The leases of a manager in memory, as far as pulls go. */
-export interface MemoryLeases {
-  open(pull: string, process: ProcessIdentity): void;
-  close(pull: string): void;
-  get(pull: string): Pick<LeaseRecord, 'process' | 'since'> | undefined;
-}
+} from './pull-records.js';
 
 type StoredPull = Omit<PullRecord, 'since'>;
 
 /** The records of pulls in memory. A pull whose lease is closed is gone. */
-export class MemoryPulls {
+export class MemoryPulls implements PullRecords {
+  readonly #life: MemoryLife;
   readonly #leases: MemoryLeases;
   readonly #pulls = new Map<string, StoredPull>();
   readonly #outcomes = new Map<string, PullOutcome>();
 
-  constructor(leases: MemoryLeases) {
+  constructor(life: MemoryLife, leases: MemoryLeases) {
+    this.#life = life;
     this.#leases = leases;
   }
 
-  announce(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): PullAnnouncement {
+  async announcePull(pull: NewPull, isAlive: (process: ProcessIdentity) => boolean): Promise<PullAnnouncement> {
+    this.#life.requireOpen();
     const same = this.#running((other) => isSame(other, pull) && other.terms === pull.terms);
     const living = same.find((other) => isAlive(other.process));
     if (living !== undefined) return { state: 'busy', pull: living };
     const replaced = same.map((other) => other.pull);
-    for (const other of replaced) this.#leases.close(other);
-    this.#leases.open(pull.pull, pull.process);
+    for (const other of replaced) this.#leases.end(other);
+    this.#leases.begin(pull.pull, pull.process);
     this.#pulls.set(pull.pull, { ...pull, image: undefined, layers: [] });
     return { state: 'announced', replaced };
   }
 
-  report(pull: string, { image, layers }: PullReport): void {
+  async reportPull(pull: string, { image, layers }: PullReport): Promise<void> {
+    this.#life.requireOpen();
     const known = this.#leases.get(pull) && this.#pulls.get(pull);
     if (known !== undefined) this.#pulls.set(pull, { ...known, image, layers: layers.map((layer) => ({ ...layer })) });
   }
 
-  finish(pull: string, result: PullResult, finishedAt: number): void {
+  async finishPull(pull: string, result: PullResult, finishedAt: number = Date.now()): Promise<void> {
+    this.#life.requireOpen();
     const known = this.#leases.get(pull) && this.#pulls.get(pull);
     if (known === undefined) return;
-    this.#leases.close(pull);
+    this.#leases.end(pull);
     this.#pulls.delete(pull);
     for (const [key, outcome] of this.#outcomes) {
       // Those of a time when the clock was far ahead, too: they would stay until it has come there.
@@ -67,7 +67,8 @@ export class MemoryPulls {
     });
   }
 
-  find(image: Pick<PullKey, 'source' | 'platform'>): FoundPulls {
+  async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {
+    this.#life.requireOpen();
     const outcomes = [...this.#outcomes.values()].filter((outcome) => isSame(outcome, image));
     return {
       running: this.#running((pull) => isSame(pull, image)),
@@ -75,7 +76,8 @@ export class MemoryPulls {
     };
   }
 
-  list(): PullRecord[] {
+  async listPulls(): Promise<PullRecord[]> {
+    this.#life.requireOpen();
     return this.#running(() => true);
   }
 

@@ -1,6 +1,6 @@
-import type { LayerProgress } from '../events.js';
-import type { ImageId, LayerId } from '../image/digest.js';
-import type { ProcessIdentity } from '../system/locks/process-identity.js';
+import type { LayerProgress } from '../../events.js';
+import type { ImageId, LayerId } from '../../image/digest.js';
+import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 
 /**
  * The records of pulls, by which processes find each other's.
@@ -9,7 +9,7 @@ import type { ProcessIdentity } from '../system/locks/process-identity.js';
  * how far it is, for others to see. When it is **finished** its lease and its reports go, and its **outcome** stays for a while: for those who
  * waited, and to hold back the next attempt after a failure. A pull that was given up leaves no outcome; its lease is closed, and that is all.
  *
- * A pull of a dead process counts for nothing.
+ * A pull of a dead process counts for nothing. None keeps a layer: its lease does, and the layers that it reports are told to others only.
  */
 export interface PullRecords {
   /**

@@ -1,10 +1,10 @@
 import type { LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
-import type { LeaseRecord } from '../metadata-manager.js';
 import { leaseGone } from '../record-errors.js';
-import type { SqliteConnection } from './sqlite-connection.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
+import type { LeaseRecord } from './lease-records.js';
 
-/** The leases of pulls. Each function runs inside a transaction of its caller. */
+/** The leases of pulls in SQLite. Each function runs inside a transaction of its caller. */
 
 interface LeaseRow extends Omit<LeaseRecord, 'layers'> {
   /** JSON list. */

@@ -1,10 +1,11 @@
 import type { Digest, ImageId, LayerId } from '../../image/digest.js';
-import type { ImageRecord, ImageSummary, IndexChoice, Naming, NewImage } from '../metadata-manager.js';
+import type { LayerRecord } from '../layers/layer-records.js';
+import { LAYER_COLUMNS, type LayerRow, layerRecord, missingLayers } from '../layers/layer-rows.js';
 import { imageNotFound, layersNotFound } from '../record-errors.js';
-import type { SqliteConnection } from './sqlite-connection.js';
-import { missingLayers } from './sqlite-layers.js';
+import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
+import type { ImageRecord, ImageSummary, IndexChoice, Naming, NewImage } from './image-records.js';
 
-/** Images and their names. Each function runs inside a transaction of its caller. */
+/** Images and their names in SQLite. Each function runs inside a transaction of its caller. */
 
 interface SummaryRow extends Omit<ImageSummary, 'layers' | 'names' | 'pinned'> {
   readonly key: number;
@@ -122,6 +123,17 @@ export function findImages(db: SqliteConnection, prefix: string, limit: number):
     .statement<[{ prefix: string; limit: number }], { id: ImageId }>(IMAGES_BY_PREFIX)
     .all({ prefix, limit: Math.max(0, limit) })
     .map((row) => row.id);
+}
+
+export function getStack(db: SqliteConnection, image: ImageId): LayerRecord[] {
+  return db
+    .statement<[ImageId], LayerRow>(
+      `SELECT ${LAYER_COLUMNS} FROM image
+       JOIN stack_layer ON stack_layer.stack = image.stack JOIN layer ON layer.key = stack_layer.layer
+       WHERE image.id = ? ORDER BY stack_layer.position`,
+    )
+    .all(image)
+    .map(layerRecord);
 }
 
 /** In the order in which they were recorded, with their last uses as they are recorded. @param after the key of the last one before, 0 to begin */

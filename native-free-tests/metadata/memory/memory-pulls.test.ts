@@ -1,4 +1,0 @@
-import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
-import { pullRecordsContract } from '../../contracts/metadata-pulls.js';
-
-pullRecordsContract('the manager in memory', async () => new MemoryMetadataManager());
