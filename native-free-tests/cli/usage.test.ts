@@ -17,6 +17,8 @@ const COMMANDS = [
   'unpin',
   'why',
   'recover',
+  'check',
+  'df',
   'info',
 ];
 const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
