@@ -113,7 +113,7 @@ export class StorePaths {
   get own(): readonly string[] {
     return [...this.ownDirectories, ...this.ownFiles, this.owners];
   }
-  /** @param containerId checked by `parseContainerId`: its parts hold no path tricks */
+  /** @param containerId checked by `checkContainerId`: its parts hold no path tricks */
   container(containerId: string): string {
     return `${this.containers}/${containerId.replaceAll('/', '/containers/')}`;
   }

@@ -17,6 +17,8 @@ const COMMANDS = [
   'unpin',
   'why',
   'recover',
+  'check',
+  'df',
   'info',
 ];
 const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
@@ -93,6 +95,8 @@ describe('help', () => {
     const { status, stdout, stderr } = await runInMemory(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\w+`, 'm'));
+    const listed = stdout.slice(stdout.indexOf('Commands:'), stdout.indexOf('Examples:')).matchAll(/^ {2}(\w+) /gm);
+    expect([...listed].map(([, command]) => command)).toEqual([...COMMANDS, 'help']);
   });
 
   it.each(COMMANDS)('of %s says what it does and which options all commands take', async (command) => {

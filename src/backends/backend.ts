@@ -2,7 +2,7 @@ import type { ProvisionerError } from '../base/errors.js';
 import { type MarksOutOfReach, marksRefusal } from '../files/tree/marks.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
 
-/** The kinds of backend there are, best first: the order in which `auto` tries them. */
+/** The kinds of backend there are, in the order in which they are told of. Which of them `auto` picks is for `Backends` to say. */
 export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
@@ -25,7 +25,7 @@ export interface StackedLayer extends LayerRecord {
  */
 export interface Backend {
   readonly name: BackendName;
-  /** Whether it makes a rootfs by mounting, within a millisecond, so that the layers' lock can be held meanwhile; a mount ends with the machine. */
+  /** Whether it makes a rootfs by mounting, within a millisecond, so that the store's lock can be held meanwhile; a mount ends with the machine. */
   readonly mounts: boolean;
   /** @throws ProvisionerError `ERR_BACKEND_LIMIT` for a stack that this backend cannot show, `ERR_BACKEND_UNUSABLE`, `ERR_NO_SPACE`, … */
   provision(request: RootfsRequest): Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * The steps at which a test can have the process die, as `kill -9` or a power cut would have it. Each lies right after the step that its
- * name tells.
+ * name tells. What is left then, and who puts it right, says docs/architecture.md, "Crash points".
  */
 export const CRASH_POINTS = [
   'open.generationBegun',

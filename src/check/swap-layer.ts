@@ -15,7 +15,7 @@ export interface SwapParts extends UnrecordedLayersParts {
 }
 
 /**
- * Puts a fresh copy of a layer in the place of the one that there is, if any. Call it with the layers lock held alone: then nobody records a new user of the layer
+ * Puts a fresh copy of a layer in the place of the one that there is, if any. Call it with the store's lock held alone: then nobody records a new user of the layer
  * meanwhile. A root filesystem that is being mounted just now gets the old one or the new one and never none, where the system can exchange two paths.
  *
  *   staging/…  ──►  gc/<hex>.…             without users:  the two change places, what was the layer is swept

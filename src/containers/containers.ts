@@ -28,7 +28,7 @@ export interface ContainersParts {
   readonly metadata: MetadataManager;
   readonly backends: Backends;
   readonly directories: RootfsDirectories;
-  /** Guards which directories under `layers/` may disappear; see `STORE_LOCK`. */
+  /** Guards which directories under `layers/` may disappear: docs/architecture.md, "Locks", says who takes it. */
   readonly storeLock: StoreLock;
   readonly owner: string;
   readonly liveness: Liveness;

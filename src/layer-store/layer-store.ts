@@ -44,7 +44,7 @@ export interface LayerStoreParts {
   readonly limits: UnpackLimits;
   /** Who unpacks what, and whether he still lives. */
   readonly liveness: Liveness;
-  /** Guards which directories under `layers/` may disappear; see `STORE_LOCK`. */
+  /** Guards which directories under `layers/` may disappear: docs/architecture.md, "Locks", says who takes it. */
   readonly storeLock: StoreLock;
 }
 

@@ -38,9 +38,10 @@ type StoreService<T> = Service<OpenStore, T>;
 type GetService = Get<OpenStore>;
 
 /**
- * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs; held alone by prune
- * until its renames into `gc/` are done. Nothing that is called with it held asks for it again.
- * Order: a container's own lock, then this one, then a metadata transaction.
+ * Guards which directories under `layers/` may disappear. Shared by provision until it has recorded which layers it needs, and by destroy until it has
+ * forgotten what it took apart. Held alone by prune until its renames into `gc/` are done, and by recovery, check, destroy and pull where they compare what
+ * stands on disk with the records, or change it: docs/architecture.md, "Locks", names each. Nothing that is called with it held asks for it again.
+ * Order: a container's own lock, then this one, then a metadata transaction. With it held nobody waits for a claim or a life; a pull has a claim before it.
  */
 export const STORE_LOCK: StoreService<StoreLock> = {
   open: ({ paths, options, readOnly, events }) => {

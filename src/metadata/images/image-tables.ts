@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite/migrations.js';
+import type { Migration } from '../sqlite/migration.js';
 
 /**
  *   image            key · id · media_type · config_digest · platform · source · created_at · last_used_at · pinned · stack → stack

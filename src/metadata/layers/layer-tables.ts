@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite/migrations.js';
+import type { Migration } from '../sqlite/migration.js';
 
 /**
  *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root

@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite/migrations.js';
+import type { Migration } from '../sqlite/migration.js';
 
 /**
  *   lease            pull · process · since

@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite/migrations.js';
+import type { Migration } from '../sqlite/migration.js';
 
 /**
  *   rootfs           container · id · owner · image · backend · state · maker · created_at · stack → stack

@@ -1,13 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { ProvisionerError } from '../../base/errors.js';
+import type { Migration } from './migration.js';
 import { APPLICATION_ID, SECTION_MIGRATIONS } from './schema.js';
-
-/** One step from a version of the schema to the next: a section's, or those of all sections together. */
-export interface Migration {
-  /** The version it leads to. */
-  readonly version: number;
-  readonly sql: string;
-}
 
 /** The steps of all sections, in order, without gaps. A released step never changes; each has a test that starts from the version before it. */
 export const MIGRATIONS: readonly Migration[] = sumOf(SECTION_MIGRATIONS);

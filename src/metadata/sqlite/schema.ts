@@ -4,7 +4,7 @@ import { LEASE_MIGRATIONS } from '../leases/lease-tables.js';
 import { PULL_MIGRATIONS } from '../pulls/pull-tables.js';
 import { ROOTFS_MIGRATIONS } from '../rootfses/rootfs-tables.js';
 import { STATE_MIGRATIONS } from '../state/state-tables.js';
-import type { Migration } from './migrations.js';
+import type { Migration } from './migration.js';
 
 /**
  * The records on disk: the sum of what the sections draw in their `…-tables.ts`, and how their tables point at each other.
@@ -18,7 +18,7 @@ import type { Migration } from './migrations.js';
  * An arrow is a foreign key. A double one refuses to let go what it points at, and so keeps layers; a single one takes the row that points away with the one
  * that it points at.
  *
- * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `newIdentity` gives it, a
+ * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `ProcessIdentity` gives it, a
  * time in milliseconds since the epoch, a stack from position 0 at the bottom.
  *
  * The version of the schema is one number for all sections, in `PRAGMA user_version`. A section that changes adds a step of the next version to its

@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite/migrations.js';
+import type { Migration } from '../sqlite/migration.js';
 
 /**
  *   state            records_lost           one row: 1, the records began anew on a store that had something in it; 2, they are older than it; else 0

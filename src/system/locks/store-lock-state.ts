@@ -10,7 +10,7 @@ export interface StoreLockState {
 
 export interface LockWriter {
   readonly pid: number;
-  /** What it does: `prune`, `recover`. */
+  /** What it does: `prune`, `recover`, `destroy`, `check` or `pull`; docs/architecture.md, "Locks", says what for. */
   readonly purpose: string;
   /** Milliseconds since the epoch. */
   readonly since: number;
