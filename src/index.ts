@@ -2,11 +2,14 @@
 
 export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
+export type { ErrorCode, ErrorEntry, RetryCondition, WarningCode, WarningEntry } from './base/code-tables.js';
 export type { PullLimits, UnpackLimits } from './base/config.js';
-export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
+export type { CounterEntry, CounterName, Counters } from './base/counter-tables.js';
+export { type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
 export type { FailedEntry } from './base/failed-entry.js';
 export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
+export { isRetryable } from './code-lists.js';
 export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
 export type { ChangeOptions, RecoverOptions } from './containers/container-options.js';
 export type { RecoveryReport } from './containers/recovery.js';

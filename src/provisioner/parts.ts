@@ -229,10 +229,10 @@ export class Parts {
   containers(): Promise<Containers> {
     this.#containers ??= Promise.all([import('../containers/containers.js'), this.backends()]).then(
       ([{ Containers }, backends]) => {
-        const { paths, metadata, directories, storeLock, owner, liveness, disk, reserve } = this;
+        const { paths, metadata, directories, storeLock, owner, liveness, disk, reserve, events } = this;
         const sync = () => disk.all();
         const makerWaits = { timeout: this.options.lockTimeout, onLongWait: warnOfMaker(this.events) };
-        const shared = { paths, metadata, backends, directories, storeLock, owner, liveness };
+        const shared = { paths, metadata, backends, directories, storeLock, owner, liveness, events };
         return new Containers({ ...shared, makerWaits, sync, reserve });
       },
     );
@@ -359,12 +359,14 @@ function openLockFile(paths: StorePaths, records: 'sqlite' | 'memory', readOnly:
 }
 
 function warnOfMaker(events: ProvisionerEmitter): (containerId: string, pid: number, waited: number) => void {
-  return (containerId, pid, waited) =>
+  return (containerId, pid, waited) => {
+    events.count('longWaits');
     events.emit('warning', {
       code: 'CONTAINER_WAIT',
       message: `waiting for ${Math.round(waited / 1000)} s for process ${pid}, which is making a root filesystem of container ${containerId}`,
       details: { containerId, pid, waited: Math.round(waited) },
     });
+  };
 }
 
 function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLockState) => void {
@@ -373,6 +375,7 @@ function warnOfWait(events: ProvisionerEmitter): (waited: number, state: StoreLo
     const pids = (some: readonly LockBlocker[]) => some.map(({ pid }) => pid).join(', ');
     const isHolder = blockers.some(({ pid }) => pid === state.writer?.pid);
     const { pid, purpose, since } = state.writer ?? {};
+    events.count('longWaits');
     events.emit('warning', {
       code: 'LOCK_WAIT',
       message: `waiting for ${Math.round(waited / 1000)} s for the store's lock, held by ${describeBlockers(blockers)}`,

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../base/check-options.js';
+import type { Counters } from '../base/counter-tables.js';
 import { crashPoint } from '../base/crash-points.js';
 import { machineError } from '../base/errors.js';
 import type { FailedEntry } from '../base/failed-entry.js';
@@ -24,6 +25,7 @@ import { findImage } from '../pulls/find-image.js';
 import { warnOfForeign } from '../pulls/foreign-images.js';
 import type { PulledImage } from '../pulls/image-store.js';
 import { takeOverStream } from '../sources/archives/take-over-stream.js';
+import { countPrune, readCounters } from './counters.js';
 import { nameToGive, tryImageName, wantedPlatform } from './image-names.js';
 import { imageRuntime } from './image-runtime.js';
 import { Operations, takeAll } from './operations.js';
@@ -273,6 +275,7 @@ export class Provisioner {
       await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).prune(excludedImages, own);
       if (report.dryRun) return report;
+      countPrune(this.events, report);
       return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
@@ -283,6 +286,7 @@ export class Provisioner {
       const own = takeOptions('applyPrunePlan', o.APPLY_PLAN_OPTIONS, options);
       await requireTrust(this.#parts);
       const report = await (await this.#parts.pruner()).apply(plan, own.signal);
+      countPrune(this.events, report);
       return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
@@ -316,6 +320,8 @@ export class Provisioner {
       const own = takeOptions('recover', o.RECOVER_OPTIONS, options);
       for (const id of own.knownContainerIds ?? []) checkContainerId(id);
       const report = await (await this.#parts.recovery()).run(own);
+      this.events.count('recoveries');
+      this.events.count('remounts', report.remounted.length);
       return { ...report, failed: [...report.failed, ...(await this.#parts.releaseParked())] };
     });
   }
@@ -364,6 +370,11 @@ export class Provisioner {
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
     return this.#operations.run(() => storeInfo(this.#parts));
+  }
+
+  /** What this provisioner has done since it was opened, in plain numbers that only grow; also after `close`. docs/errors.md says what each counts. */
+  counters(): Counters {
+    return readCounters(this.events);
   }
 
   /**

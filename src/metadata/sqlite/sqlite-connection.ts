@@ -2,7 +2,7 @@ import { closeSync, constants, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
-import { ProvisionerError } from '../../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { makeOwnFile } from '../../base/own-files.js';
 import { recordsReplaced, storeClosed } from '../record-errors.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
@@ -253,7 +253,7 @@ function openFile(path: string): Database {
     return new Driver(path, { timeout: 0 });
   } catch (error) {
     const translated = databaseError(error, path);
-    if (translated instanceof ProvisionerError) throw translated;
+    if (isProvisionerError(translated)) throw translated;
     // The module has words of its own for a missing directory, without a code.
     throw new ProvisionerError('ERR_IO', `cannot open the records at ${path}`, {
       cause: error,
