@@ -18,6 +18,7 @@ it.each([
   ['a proxy whose other side is down', ours('ERR_REGISTRY_UNREACHABLE', { status: 502 })],
   ['a busy lock', ours('ERR_LOCK_TIMEOUT')],
   ['busy records', ours('ERR_STORE_BUSY')],
+  ['records that others of an older release have open', ours('ERR_STORE_IN_USE')],
   ['a full disk', fileError(systems('ENOSPC'), 'write', '/x')],
   ['too many open files', fileError(systems('EMFILE'), 'open', '/x')],
   ['a disk that did not answer', fileError(systems('EIO'), 'read', '/x')],

@@ -105,6 +105,12 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Try again; if it stays so, look for a process that is stopped or hangs.',
     retryable: true,
   },
+  ERR_STORE_IN_USE: {
+    meaning:
+      'The records are those of an older release and must be brought up to date, and others have the store open who could not read them then; nothing was changed.',
+    whatToDo: 'End the processes that the message names, or wait for them; then open the store again.',
+    retryable: true,
+  },
   ERR_LOCK_TIMEOUT: {
     meaning: 'A lock did not come free within the time that the caller allows.',
     whatToDo: 'Wait until the process that the message names is done, or allow a longer wait.',

@@ -86,7 +86,7 @@ export class Parts {
 
   /**
    * @param options checked
-   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
+   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_IN_USE`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions): Promise<Parts> {
     const { workers = defaultWorkers(), owner = 'default' } = options;
