@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { ProvisionerEmitter } from '#src/events.js';
 
 const EVENTS = import.meta.resolve('#src/events.js');
-const warning = { code: 'SOMETHING', message: 'something', details: {} };
+const warning = { code: 'LOCK_WAIT', message: 'something', details: {} } as const;
 
 /** What a process with a provisioner's events says, that has been told what its own faults are. */
 function said(body: string): string[] {
   const code = `
     import { ProvisionerEmitter } from '${EVENTS}';
     const events = new ProvisionerEmitter();
-    const warn = () => events.emit('warning', { code: 'A', message: 'a', details: {} });
+    const warn = () => events.emit('warning', { code: 'LOCK_WAIT', message: 'a', details: {} });
     process.on('uncaughtException', (error, origin) => console.log(origin + ': ' + error.message));
     ${body}`;
   return execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' }).trim().split('\n');
@@ -61,7 +61,7 @@ describe('events', () => {
     expect([events.emit('warning', warning), events.emit('warning', warning)]).toEqual([true, true]);
     events.off('warning', one);
     events.emit('warning', warning);
-    expect(told).toEqual(['zero', 'one', 'once SOMETHING', 'zero', 'one', 'zero']);
+    expect(told).toEqual(['zero', 'one', 'once LOCK_WAIT', 'zero', 'one', 'zero']);
     expect(events.emit('checkProgress', { layer: 'sha256:0', done: 1, total: 1 })).toBe(false);
   });
 });

@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events';
+import type { WarningCode } from './base/codes/code-tables.js';
+import type { CounterName } from './base/codes/counter-tables.js';
 import type { ImageId, LayerId } from './image/digest.js';
 
 /** What a provisioner tells its embedder while it works. The library itself never prints. */
@@ -15,7 +17,7 @@ export interface ProvisionerEvents {
   /** A check has compared one more layer; `done` of `total` are through. */
   checkProgress: [{ layer: LayerId; done: number; total: number }];
   /** Something the library chose to survive, and why that is safe. */
-  warning: [{ code: string; message: string; details: Readonly<Record<string, string | number>> }];
+  warning: [{ code: WarningCode; message: string; details: Readonly<Record<string, string | number>> }];
 }
 
 export interface LayerProgress {
@@ -39,10 +41,23 @@ export interface LayerProgress {
  * is an `uncaughtException` of its author's, and the other listeners are told all the same. The promise of an asynchronous one is left to itself, as Node does.
  */
 export class ProvisionerEmitter extends EventEmitter<ProvisionerEvents> {
+  readonly #counts = new Map<CounterName, number>();
+
+  /** For the library itself: counts what has happened, of which no event may tell. Nobody has to listen. @param by not negative */
+  count(name: CounterName, by = 1): void {
+    this.#counts.set(name, this.counted(name) + by);
+  }
+
+  /** How often, or how much, so far. */
+  counted(name: CounterName): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
   override emit<Name>(
     name: Name | keyof ProvisionerEvents,
     ...payload: Name extends keyof ProvisionerEvents ? ProvisionerEvents[Name] : never
   ): boolean {
+    if (name === 'warning') this.count('warnings');
     // With the wrappers of `once`, which take themselves away.
     const listeners = this.rawListeners(name);
     for (const listener of listeners) {

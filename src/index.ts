@@ -3,11 +3,16 @@
 export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
 export type { Get, Service } from './base/assembly.js';
+export type { ErrorEntry, RetryCondition, WarningEntry } from './base/codes/code-table.js';
+export type { ErrorCode, WarningCode } from './base/codes/code-tables.js';
+export type { CounterEntry } from './base/codes/counter-table.js';
+export type { CounterName, Counters } from './base/codes/counter-tables.js';
 export type { PullLimits, UnpackLimits } from './base/config.js';
-export { type ErrorCode, type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
+export { type ErrorDetails, isProvisionerError, ProvisionerError } from './base/errors.js';
 export type { FailedEntry } from './base/failed-entry.js';
 export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
+export { isRetryable } from './code-lists.js';
 export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
 export type { ChangeOptions, RecoverOptions } from './containers/container-options.js';
 export type { RecoveryReport } from './containers/recovery.js';

@@ -10,7 +10,7 @@ const SYSTEM = 'base image system/koffi system/native-loading system/compression
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
 const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
-const WHOLE = `${DISK} pulls backends containers prune check`;
+const WHOLE = `${DISK} code-lists pulls backends containers prune check`;
 
 /** What a wing may use: the public surface, and what knows nothing of a store. */
 const FRONT = `${SYSTEM} system/locks index`;
@@ -54,6 +54,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   prune: `${DISK} pulls backends containers`,
   check: `${DISK} pulls backends containers`,
+  // The tables of codes and counters, of each room and wing that has some.
+  'code-lists': 'base registry',
   //
   provisioner: WHOLE,
   index: `${WHOLE} provisioner`,

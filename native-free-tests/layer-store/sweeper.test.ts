@@ -22,7 +22,7 @@ function bench() {
   events.on('warning', ({ code }) => void warnings.push(code));
   const sweeper = new Sweeper(paths, events);
   sweepers.push(sweeper);
-  return { paths, sweeper, warnings };
+  return { paths, sweeper, warnings, events };
 }
 
 /** Deleting these fails, as if something were mounted in them. */
@@ -101,7 +101,7 @@ describe('a sweep', () => {
   });
 
   test('goes on after an entry that cannot be deleted, which is parked, told once, and tried again later', async () => {
-    const { paths, sweeper, warnings } = bench();
+    const { paths, sweeper, warnings, events } = bench();
     for (const name of ['a.1', 'busy.2', 'c.3']) mkdirSync(join(paths.gc, name));
     const busy = join(paths.gc, 'busy.2');
     const broken = failing(busy);
@@ -128,6 +128,8 @@ describe('a sweep', () => {
       expect([seconds, sweeper.parked[0]?.attempts]).toEqual([seconds, attempts]);
     }
     expect(warnings).toEqual(['SWEEP_FAILED']);
+    expect(events.counted('sweepFailures')).toBe(4);
+    expect(events.counted('sweptEntries')).toBe(2);
 
     broken.clear();
     vi.advanceTimersByTime(60_000);

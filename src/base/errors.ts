@@ -1,68 +1,5 @@
-/**
- * Every failure that a caller can meet, with the code to branch on. Messages are for people and may change; codes may not.
- *
- * The message says what failed and with which values, `cause` keeps the error beneath, `hint` says what to do next.
- */
-export type ErrorCode =
-  // The caller's input
-  | 'ERR_BAD_REFERENCE'
-  | 'ERR_BAD_DIGEST'
-  | 'ERR_BAD_PLATFORM'
-  | 'ERR_BAD_SOURCE'
-  | 'ERR_BAD_CONTAINER_ID'
-  | 'ERR_BAD_OPTION'
-  // What the store holds
-  | 'ERR_IMAGE_NOT_FOUND'
-  | 'ERR_IMAGE_AMBIGUOUS'
-  | 'ERR_LAYER_NOT_FOUND'
-  | 'ERR_CONTAINER_NOT_FOUND'
-  | 'ERR_CONTAINER_GONE'
-  | 'ERR_CONTAINER_FOREIGN'
-  | 'ERR_CONTAINER_ELSEWHERE'
-  | 'ERR_STORE_NOT_FOUND'
-  | 'ERR_STORE_REPLACED'
-  | 'ERR_STORE_FORMAT'
-  | 'ERR_STORE_DAMAGED'
-  | 'ERR_STORE_BUSY'
-  | 'ERR_LOCK_TIMEOUT'
-  | 'ERR_CONTAINER_UNTRUSTED'
-  | 'ERR_PLAN_OUTDATED'
-  | 'ERR_CLOSED'
-  // What a source offers
-  | 'ERR_SOURCE_NOT_FOUND'
-  | 'ERR_SOURCE_UNSUPPORTED'
-  | 'ERR_SOURCE_MALFORMED'
-  | 'ERR_PLATFORM_NOT_OFFERED'
-  | 'ERR_UNSUPPORTED_MEDIA_TYPE'
-  | 'ERR_BLOB_NOT_FOUND'
-  | 'ERR_DIGEST_MISMATCH'
-  | 'ERR_SIZE_MISMATCH'
-  | 'ERR_DIFF_ID_MISMATCH'
-  // What a registry answers
-  | 'ERR_REGISTRY_CONFIG'
-  | 'ERR_REGISTRY_UNREACHABLE'
-  | 'ERR_REGISTRY_TLS'
-  | 'ERR_REGISTRY_UNAUTHORIZED'
-  | 'ERR_REGISTRY_DENIED'
-  | 'ERR_REGISTRY_BUSY'
-  | 'ERR_REGISTRY_FAILED'
-  // What a layer holds
-  | 'ERR_LAYER_MALFORMED'
-  | 'ERR_LAYER_TRUNCATED'
-  | 'ERR_UNSAFE_PATH'
-  | 'ERR_LIMIT_EXCEEDED'
-  // The machine
-  | 'ERR_BACKEND_UNUSABLE'
-  | 'ERR_BACKEND_LIMIT'
-  | 'ERR_NATIVE_MISSING'
-  | 'ERR_PERMISSION'
-  | 'ERR_READ_ONLY'
-  | 'ERR_NO_SPACE'
-  | 'ERR_NO_DESCRIPTORS'
-  | 'ERR_IO'
-  | 'ERR_WORKER_DIED'
-  // The caller changed its mind
-  | 'ERR_ABORTED';
+import type { ErrorCode } from './codes/code-tables.js';
+import { SHORTAGES } from './codes/shortages.js';
 
 /** The values involved, for logs and programs. Never a secret. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
@@ -76,7 +13,13 @@ export interface ProvisionerErrorOptions {
   readonly details?: ErrorDetails;
 }
 
-/** The one error class of this library. */
+/** Marks our errors for every copy of this package in the process, whichever made them; no two copies share a class. */
+const BRAND = Symbol.for('provisioner.error');
+
+/**
+ * The one error class of this library: a failure that a caller can meet, with the code to branch on. Messages are for people and may change; codes may not. The
+ * message says what failed and with which values, `cause` keeps the error beneath, `hint` says what to do next.
+ */
 export class ProvisionerError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -89,11 +32,22 @@ export class ProvisionerError extends Error {
     this.hint = options.hint;
     this.details = options.details ?? {};
   }
+
+  get [BRAND](): true {
+    return true;
+  }
 }
 
-/** True when `error` is ours and carries one of `codes` (any code when none is named). */
+/**
+ * True when `error` is ours and carries one of `codes` (any code when none is named). So is one that another copy of this package made, or a worker thread of one:
+ * ask this, and not `instanceof`.
+ */
 export function isProvisionerError(error: unknown, ...codes: ErrorCode[]): error is ProvisionerError {
-  return error instanceof ProvisionerError && (codes.length === 0 || codes.includes(error.code));
+  return isBranded(error) && (codes.length === 0 || codes.includes(error.code));
+}
+
+function isBranded(error: unknown): error is ProvisionerError {
+  return typeof error === 'object' && error !== null && BRAND in error;
 }
 
 /** The system's own code (`ENOENT`, …) of an error thrown by Node or by our system calls; undefined for any other. */
@@ -101,25 +55,6 @@ export function systemCode(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
-
-/**
- * What a call fails with for want of something that may be there again in a moment: space, descriptors, memory, a device that answers. Any other
- * code is what the kernel or the file system has to say of the thing itself.
- */
-const SHORTAGES: ReadonlySet<string> = new Set([
-  'ENOSPC',
-  'EDQUOT',
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-  'ENOBUFS',
-  'EAGAIN',
-  'EINTR',
-  'EBUSY',
-  'EIO',
-  'ETIMEDOUT',
-  'ESTALE',
-]);
 
 /** Whether an error tells of a shortage, in itself or, when it is ours, beneath. */
 export function isShortage(error: unknown): boolean {
@@ -150,7 +85,7 @@ export function noDescriptors(what: string, code: 'EMFILE' | 'ENFILE', cause: un
  * @returns the error itself when it is already ours; else `ERR_NO_SPACE`, `ERR_NO_DESCRIPTORS`, `ERR_READ_ONLY`, `ERR_PERMISSION` or `ERR_IO`
  */
 export function fileError(error: unknown, action: string, path: string): ProvisionerError {
-  if (error instanceof ProvisionerError) return error;
+  if (isProvisionerError(error)) return error;
   const code = systemCode(error);
   const details = { path, ...(code === undefined ? {} : { errno: code }) };
   const reason = error instanceof Error ? error.message : String(error);

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
-import { type ErrorCode, fileError, isProvisionerError, systemCode } from './errors.js';
+import type { ErrorCode } from './codes/code-tables.js';
+import { fileError, isProvisionerError, systemCode } from './errors.js';
 
 /** Something in the store with which its work could not be done, while all the rest of it was: in the reports of what goes through many things. */
 export interface FailedEntry {

@@ -5,6 +5,7 @@ import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/b
 import type { BackendChoice, Backends } from '../backends/backends.js';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, throwIfAborted } from '../base/errors.js';
+import type { ProvisionerEmitter } from '../events.js';
 import type { Reserve } from '../layer-store/reserve.js';
 import type { ContainerRecord, ImageRecord, MetadataManager, RootfsSummary } from '../metadata/metadata-manager.js';
 import { containerForeign } from '../metadata/record-errors.js';
@@ -15,6 +16,7 @@ import { type MountNamespace, type MountPlace, mountNamespaceHere } from '../sys
 import { pidOf } from '../system/locks/process-identity.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { ChangeOptions } from './container-options.js';
+import { countOutcome, DESTROYED, MADE, type Outcome } from './count-outcome.js';
 import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
@@ -38,6 +40,7 @@ export interface ContainersParts {
   readonly sync: () => Promise<void>;
   /** Given up so that a provision that fails on a full disk can be forgotten. */
   readonly reserve: Reserve;
+  readonly events: Pick<ProvisionerEmitter, 'count'>;
 }
 
 export interface MadeRootfs {
@@ -99,6 +102,7 @@ export class Containers {
     { signal, anyOwner }: ChangeOptions,
   ): Promise<MadeRootfs> {
     return this.#withContainer(
+      MADE,
       containerId,
       async () => {
         const backend = this.#parts.backends.choose(choice);
@@ -127,6 +131,7 @@ export class Containers {
   /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_ELSEWHERE` */
   async destroy(containerId: string, { signal, anyOwner }: ChangeOptions): Promise<boolean> {
     return this.#withContainer(
+      DESTROYED,
       containerId,
       async () => {
         const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
@@ -145,6 +150,7 @@ export class Containers {
    */
   async destroyAlone({ id, rootfses: seen }: ContainerRecord, signal: AbortSignal | undefined): Promise<boolean> {
     return this.#withContainer(
+      DESTROYED,
       id,
       async () => {
         this.#parts.metadata.requireInPlace();
@@ -212,10 +218,16 @@ export class Containers {
     return { ...this.#here, process: this.#parts.liveness.identity };
   }
 
-  async #withContainer<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #withContainer<T>(
+    outcome: Outcome,
+    containerId: string,
+    work: () => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const ordered = () => this.#locks.withContainer(containerId, work, signal);
     this.#atWork++;
     try {
-      return await this.#locks.withContainer(containerId, work, signal);
+      return await countOutcome(this.#parts.events, outcome, ordered);
     } finally {
       this.#atWork--;
     }

@@ -50,7 +50,7 @@ export function stillInUse(rootfs: RootfsPlace): ProvisionerError {
     `container ${containerId} is in use in another mount namespace: its root filesystem ${id} was detached, and processes there still work in it`,
     {
       hint: 'end these processes, then destroy the container again; `provisioner recover` finishes it too',
-      details: { containerId, rootfs: id },
+      details: { containerId, rootfs: id, inUse: true },
     },
   );
 }

@@ -258,7 +258,12 @@ export class LayerStore {
   async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
     const { pool, whiteouts, privileged, limits, events } = this.#parts;
     const { location: blob, digest, diffId } = layer;
-    const report = (bytes: number) => this.#report(pull, layer, 'unpacking', bytes);
+    let read = 0;
+    const report = (bytes: number) => {
+      events.count('layerBytesRead', Math.max(bytes - read, 0));
+      read = Math.max(bytes, read);
+      this.#report(pull, layer, 'unpacking', bytes);
+    };
     const run = () =>
       pool.run(
         'unpack-layer',
@@ -268,6 +273,7 @@ export class LayerStore {
     const { skipped, passedOver, ...record } =
       blob.kind === 'registry' ? await this.#hostLimits.withBlob(blob, run, pull.signal) : await run();
     report(layer.size);
+    events.count('layersUnpacked');
     for (const host of passedOver) reportPassedOver(events, host);
     const { owners, devices, xattrs } = skipped;
     if (owners + devices + xattrs > 0) {

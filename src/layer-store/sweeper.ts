@@ -2,11 +2,12 @@ import { chmodSync, existsSync, lstatSync, renameSync, rmdirSync } from 'node:fs
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../base/crash-points.js';
-import { ProvisionerError, systemCode } from '../base/errors.js';
+import { systemCode } from '../base/errors.js';
 import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { unhurried } from '../base/unhurried.js';
 import type { ProvisionerEmitter } from '../events.js';
 import { readNames } from '../files/tree/read-names.js';
+import type { RemoveTreeResult } from '../files/tree/removal/remove-tree.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
@@ -147,7 +148,9 @@ export class Sweeper {
 
   async #sweepOne(path: string): Promise<void> {
     try {
-      await this.#remove(path);
+      const { entries, bytes } = await this.#remove(path);
+      this.#events.count('sweptEntries', entries);
+      this.#events.count('sweptBytes', bytes);
       this.#parked.delete(path);
       this.#failures.delete(path);
       clearTimeout(this.#retries.get(path));
@@ -161,21 +164,22 @@ export class Sweeper {
   }
 
   /** What is still mounted in it, by a process that went on when it was destroyed, is let go of and not deleted. */
-  async #remove(path: string): Promise<void> {
+  async #remove(path: string): Promise<RemoveTreeResult> {
     const remove = () => this.#pool.run('remove-tree', { path, gentle: true });
     try {
-      await remove();
+      return await remove();
     } catch (error) {
       if (systemCode(error) !== 'EBUSY' || this.#closed) throw error;
       await letGoOfTree(loadSyscalls(), path);
-      await remove();
+      return remove();
     }
   }
 
   #park(path: string, error: unknown): void {
     if (this.#closed) return;
+    this.#events.count('sweepFailures');
     const attempts = (this.#parked.get(path)?.attempts ?? 0) + 1;
-    const reason = error instanceof ProvisionerError || error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     this.#parked.set(path, { path, reason, attempts });
     this.#failures.set(path, failureOf(error, path, reason));
     if (attempts === 1) {

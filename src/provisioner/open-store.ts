@@ -42,7 +42,7 @@ export class OpenStore implements OnDisk {
 
   /**
    * @param options checked
-   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
+   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_IN_USE`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions): Promise<OpenStore> {
     const paths = new StorePaths(options.root ?? defaultRoot());

@@ -1,5 +1,6 @@
 import { Assembly, type Service, takeAll } from '../base/assembly.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
+import type { Counters } from '../base/codes/counter-tables.js';
 import { machineError, ProvisionerError } from '../base/errors.js';
 import { checkContainerId } from '../containers/container-id.js';
 import type { ChangeOptions, RecoverOptions } from '../containers/container-options.js';
@@ -12,6 +13,7 @@ import type { PruneReport } from '../prune/pruner.js';
 import { warnOfForeign } from '../pulls/foreign-images.js';
 import { Calls } from './calls.js';
 import { ContainerCalls } from './container-calls.js';
+import { countPrune, readCounters } from './counters.js';
 import { ImageCalls } from './image-calls.js';
 import { imageRuntime } from './image-runtime.js';
 import { OpenStore } from './open-store.js';
@@ -63,7 +65,8 @@ export class Provisioner {
   /**
    * Opens a store, making it when there is none, unless told not to (`create`). It must be this user's own: see `openRoot`. One that fails leaves nothing that
    * it has made. A store on which nothing can be written, on a read-only mount or without the right to, can be looked at; each call that would write fails with `ERR_READ_ONLY`.
-   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
+   * Records of an older release are brought up to date when nobody else has the store open.
+   * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_FORMAT`, `ERR_STORE_IN_USE`, `ERR_STORE_DAMAGED`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_BAD_OPTION`, `ERR_IO`
    */
   static async open(options: ProvisionerOptions = {}): Promise<Provisioner> {
     checkOptions('open', o.PROVISIONER_OPTIONS, options);
@@ -135,6 +138,7 @@ export class Provisioner {
       await requireTrust(this.#store);
       const report = await (await this.#services.get(PRUNER)).prune(excludedImages, own);
       if (report.dryRun) return report;
+      countPrune(this.events, report);
       return { ...report, failed: [...report.failed, ...(await this.#services.get(PARKED_LAYERS).release())] };
     });
   }
@@ -145,8 +149,15 @@ export class Provisioner {
       const own = takeOptions('recover', o.RECOVER_OPTIONS, options);
       for (const id of own.knownContainerIds ?? []) checkContainerId(id);
       const report = await (await this.#services.get(RECOVERY)).run(own);
+      this.events.count('recoveries');
+      this.events.count('remounts', report.remounted.length);
       return { ...report, failed: [...report.failed, ...(await this.#services.get(PARKED_LAYERS).release())] };
     });
+  }
+
+  /** What this provisioner has done since it was opened, in plain numbers that only grow; also after `close`. docs/errors.md says what each counts. */
+  counters(): Counters {
+    return readCounters(this.events);
   }
 
   /**

@@ -138,6 +138,7 @@ export const CONTAINERS: StoreService<Promise<Containers>> = {
       storeLock: get(STORE_LOCK),
       owner,
       liveness,
+      events,
     };
     return new Containers({ ...shared, makerWaits, sync, reserve });
   },

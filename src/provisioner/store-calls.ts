@@ -10,6 +10,7 @@ import type { Explanation } from '../prune/why.js';
 import { findImage } from '../pulls/find-image.js';
 import { requireRegistryFiles } from '../registry/require-registry-files.js';
 import type { Calls } from './calls.js';
+import { countPrune } from './counters.js';
 import type { OpenStore } from './open-store.js';
 import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from './options.js';
 import * as o from './options.js';
@@ -75,6 +76,7 @@ export class StoreCalls {
       const own = takeOptions('store.applyPlan', o.APPLY_PLAN_OPTIONS, options);
       await requireTrust(this.#store);
       const report = await (await this.#get(PRUNER)).apply(plan, own.signal);
+      countPrune(this.#store.events, report);
       return { ...report, failed: [...report.failed, ...(await this.#get(PARKED_LAYERS).release())] };
     });
   }

@@ -4,12 +4,14 @@ import type { StoreLockState } from '../system/locks/store-lock-state.js';
 
 /** Tells that a container is waited for that another process is making. */
 export function warnOfMaker(events: ProvisionerEmitter): (containerId: string, pid: number, waited: number) => void {
-  return (containerId, pid, waited) =>
+  return (containerId, pid, waited) => {
+    events.count('longWaits');
     events.emit('warning', {
       code: 'CONTAINER_WAIT',
       message: `waiting for ${Math.round(waited / 1000)} s for process ${pid}, which is making a root filesystem of container ${containerId}`,
       details: { containerId, pid, waited: Math.round(waited) },
     });
+  };
 }
 
 /** Tells that the store's lock is waited for, and who has it. */
@@ -19,6 +21,7 @@ export function warnOfWait(events: ProvisionerEmitter): (waited: number, state: 
     const pids = (some: readonly LockBlocker[]) => some.map(({ pid }) => pid).join(', ');
     const isHolder = blockers.some(({ pid }) => pid === state.writer?.pid);
     const { pid, purpose, since } = state.writer ?? {};
+    events.count('longWaits');
     events.emit('warning', {
       code: 'LOCK_WAIT',
       message: `waiting for ${Math.round(waited / 1000)} s for the store's lock, held by ${describeBlockers(blockers)}`,

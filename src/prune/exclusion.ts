@@ -1,5 +1,5 @@
 import picomatch from 'picomatch';
-import { ProvisionerError } from '../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { beginsWith, type Digest, digestPrefix, type ImageId, isDigest } from '../image/digest.js';
 import { formatReference, parseReference } from '../image/reference.js';
 
@@ -62,7 +62,7 @@ function nameTest(
     return ({ id }) => id === digest || chosen.has(id);
   } catch (error) {
     if (mayBeDigits) return () => false;
-    throw error instanceof ProvisionerError ? error : new ProvisionerError('ERR_BAD_REFERENCE', String(error));
+    throw isProvisionerError(error) ? error : new ProvisionerError('ERR_BAD_REFERENCE', String(error));
   }
 }
 

@@ -1,4 +1,5 @@
-import { type ErrorCode, isProvisionerError, ProvisionerError } from '../base/errors.js';
+import type { ErrorCode } from '../base/codes/code-tables.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import type { PullFailure, PullOutcome } from '../metadata/pulls/pull-records.js';
 
 /** A pull that failed, and what came of it. */
@@ -8,7 +9,7 @@ export interface FailedPull extends Pick<PullOutcome, 'source' | 'finishedAt'> {
 
 /**
  * Failures that lie with who pulled, not with what was pulled: another caller may have more luck, so they hold nobody else back.
- * A wrong password in one process says nothing of another's.
+ * A wrong password in one process says nothing of another's. Not the question of `isRetryable`, which is whether the same caller may have more luck later.
  */
 const OWN_FAILURES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_REGISTRY_UNAUTHORIZED',

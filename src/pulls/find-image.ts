@@ -1,4 +1,5 @@
-import { type ErrorCode, ProvisionerError } from '../base/errors.js';
+import type { ErrorCode } from '../base/codes/code-tables.js';
+import { ProvisionerError } from '../base/errors.js';
 import { beginsWith, digestPrefix, type ImageId, isDigest } from '../image/digest.js';
 import { formatPlatform, machinePlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import { formatReference, parseReference, type Reference } from '../image/reference.js';

@@ -94,6 +94,7 @@ export class PullRunner {
     const pull: RunningPull = { pullId, liveness, tracker, ...pullSignal(signal), atWork: new Set() };
     let offer: Offer | undefined;
     let ending: Ending | undefined;
+    events.count('pullsBegun');
     try {
       crashPoint('pull.leased');
       this.#staging.add(pullId);
@@ -112,10 +113,12 @@ export class PullRunner {
       }
       const [first] = images;
       if (first !== undefined) ending = { result: { kind: 'stored', image: first.id, names: first.ofSource } };
+      events.count('pullsFinished');
       return images;
     } catch (error) {
       const failure = signal?.aborted ? undefined : failureOf(error);
       if (failure !== undefined) ending = { result: { kind: 'failed', failure }, at: Date.now() };
+      events.count('pullsFailed');
       events.emit('pullFailed', { pullId, source, error });
       throw error;
     } finally {

@@ -1,4 +1,5 @@
-import { abortedError, type ErrorCode, type ErrorDetails, ProvisionerError } from '../base/errors.js';
+import type { ErrorCode } from '../base/codes/code-tables.js';
+import { abortedError, type ErrorDetails, isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { TooSlow } from './connection/pace.js';
 import { ProxyFailure } from './connection/proxy-failure.js';
 import { WrongZone } from './connection/zones.js';
@@ -129,7 +130,7 @@ export function transportError(
   error: unknown,
   signal: AbortSignal | undefined,
 ): ProvisionerError {
-  if (error instanceof ProvisionerError) return error;
+  if (isProvisionerError(error)) return error;
   if (signal?.aborted) return abortedError(signal);
   if (error instanceof ProxyFailure) return proxyError({ subject, host }, error);
   if (error instanceof WrongZone) {

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ErrorTable, holdsFor } from '../base/codes/code-table.js';
 import { abortedError, isProvisionerError, throwIfAborted } from '../base/errors.js';
+import { REGISTRY_ERRORS } from './registry-codes.js';
 
 /** The first pause before another attempt, in milliseconds; each further one is twice as long. */
 const FIRST_PAUSE = 250;
@@ -7,33 +9,26 @@ const LONGEST_PAUSE = 15_000;
 /** A server that wants to be left alone for longer, in seconds, is not waited for: its answer is the error. */
 export const LONGEST_RETRY_AFTER = 120;
 
+/** What a host, or the way to it, answers. No other code is about one. */
+const CODES: ErrorTable = REGISTRY_ERRORS;
+
 /** The `errno` of what came too slowly. It has been waited for long enough. */
 export const TOO_SLOW = 'TOO_SLOW';
 
-/** What may go away by itself. @see RFC 9110, section 15; RFC 6585, section 4, for 429 */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** Most often typing errors: names that are not known, and ports where nobody listens. Those are told at once, as what has been waited for long enough. */
+const NOT_AT_ONCE: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', TOO_SLOW]);
 
-/** True when another attempt at the same host may end otherwise. @param refused whether a host where nobody listens may be starting */
+/**
+ * True when another attempt at the same host may end otherwise, within the seconds that a pull waits: of what is worth another try at all, that is what does not
+ * take somebody to look. @param refused whether a host where nobody listens may be starting
+ */
 export function mayPass(error: unknown, refused: 'passes' | 'stays' = 'stays'): boolean {
   if (!isProvisionerError(error)) return false;
-  const { details } = error;
+  const { code, details } = error;
   if (Number(details['retryAfter'] ?? 0) > LONGEST_RETRY_AFTER) return false;
-  switch (error.code) {
-    case 'ERR_REGISTRY_BUSY':
-      return true;
-    case 'ERR_REGISTRY_FAILED':
-      return typeof details['status'] === 'number' && PASSING_STATUSES.has(details['status']);
-    case 'ERR_REGISTRY_UNREACHABLE':
-      // The answer of a proxy.
-      if (typeof details['status'] === 'number') return PASSING_STATUSES.has(details['status']);
-      // Names that are not known and ports where nobody listens are most often typing errors: those are told at once.
-      return (
-        refused === 'passes' ||
-        !['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', TOO_SLOW].includes(String(details['errno']))
-      );
-    default:
-      return false;
-  }
+  const entry = CODES[code];
+  if (entry === undefined || !holdsFor(entry.retryable, details)) return false;
+  return refused === 'passes' || !NOT_AT_ONCE.has(details['errno']);
 }
 
 /**

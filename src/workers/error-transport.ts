@@ -1,4 +1,5 @@
-import { type ErrorCode, type ErrorDetails, ProvisionerError } from '../base/errors.js';
+import type { ErrorCode } from '../base/codes/code-tables.js';
+import { type ErrorDetails, isProvisionerError, ProvisionerError } from '../base/errors.js';
 
 /** An error in a form that crosses threads: a cloned Error would lose its class and our fields. */
 interface PackedError {
@@ -14,7 +15,7 @@ interface PackedError {
 
 export function packError(error: unknown): PackedError {
   const { name, message, stack, cause } = error instanceof Error ? error : new Error(String(error));
-  const ours = error instanceof ProvisionerError ? error : undefined;
+  const ours = isProvisionerError(error) ? error : undefined;
   return {
     ours: ours !== undefined,
     name,

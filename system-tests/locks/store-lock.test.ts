@@ -171,6 +171,7 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     ]);
     // A timer may come a fraction of a millisecond early.
     expect(warnings[0]?.details['waited']).toBeGreaterThanOrEqual(4990);
+    expect(p.counters()).toMatchObject({ longWaits: 1, warnings: 1 });
     await other.kill();
     await waiting;
   });

@@ -1,5 +1,7 @@
+import type { ErrorCode } from '../../base/codes/code-tables.js';
 import { isProvisionerError, machineError } from '../../base/errors.js';
 import { UsageError } from '../usage-error.js';
+import type { COMMAND_ERRORS } from './command-errors.js';
 import { terminalJson, terminalLines, terminalText } from './terminal-text.js';
 
 /** An error in `--json`; `docs/cli.md` promises this shape. */
@@ -34,7 +36,7 @@ export function failureJson(error: unknown, debug: boolean): string {
 }
 
 function failureParts(error: unknown): {
-  readonly code: string;
+  readonly code: ErrorCode | keyof typeof COMMAND_ERRORS;
   readonly message: string;
   readonly hint: string | undefined;
   readonly details: Readonly<Record<string, unknown>>;

@@ -2,9 +2,10 @@ import { closeSync, constants, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
-import { ProvisionerError } from '../../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { makeOwnFile } from '../../base/own-files.js';
 import { recordsReplaced, storeClosed } from '../record-errors.js';
+import { recordsInUse, tryMigrateAlone } from './migrate-alone.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
 import { ReadOnlyDatabase } from './read-only-database.js';
 import { sqliteDriver } from './sqlite-driver.js';
@@ -23,6 +24,9 @@ export interface SqliteOptions {
 
 /** How long a call waits for other processes, in milliseconds. */
 export const DEFAULT_BUSY_TIMEOUT = 10_000;
+
+/** So long others who have records open that must be brought up to date are waited for, in milliseconds: most commands are over by then. */
+const IN_USE_WAIT = 1000;
 
 /** Bounds of the pause between two tries, in milliseconds. A transaction takes some tens of microseconds. */
 const SHORTEST_PAUSE = 1;
@@ -65,17 +69,28 @@ export class SqliteConnection {
     this.#file = fileAt(path);
   }
 
-  /** Opens the database, makes it when it is not there, and brings an older one up to date. */
+  /**
+   * Opens the database, makes it when it is not there, and brings an older one up to date when nobody else has it open.
+   * @throws ProvisionerError `ERR_STORE_IN_USE` when somebody else has, for longer than a command takes
+   */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteConnection> {
     const path = resolve(file);
-    const opened = options.readOnly ? await openReadOnly(path, options) : openFile(path);
-    const connection = new SqliteConnection(opened, path, options);
-    try {
-      if (!options.readOnly) await connection.#prepareFile(options);
-      return connection;
-    } catch (error) {
+    if (options.readOnly) return new SqliteConnection(await openReadOnly(path, options), path, options);
+    let started: number | undefined;
+    for (let tries = 0; ; tries++) {
+      const connection = new SqliteConnection(openFile(path), path, options);
+      try {
+        if (await connection.#prepareFile(options)) return connection;
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+      // It would stand in its own way.
       connection.close();
-      throw error;
+      if (upToDate(path, options)) continue;
+      started ??= performance.now();
+      if (performance.now() - started >= IN_USE_WAIT) throw recordsInUse(path);
+      await sleep(pause(tries));
     }
   }
 
@@ -177,18 +192,31 @@ export class SqliteConnection {
     });
   }
 
-  async #prepareFile({ durable = true, onCreated }: SqliteOptions): Promise<void> {
+  /** @returns false for records of an older release: they are as they were */
+  async #prepareFile({ durable = true, onCreated }: SqliteOptions): Promise<boolean> {
     // Looks before it writes: a file that is not ours stays as it is. In one transaction, because another process may be
     // making the tables of a new store just now, and half of what it does would look like another program's file.
-    const look = () => needsMigration(this.#database, this.#path);
-    const old = await this.#patiently(() => this.#transaction('BEGIN DEFERRED', look));
+    const look = () => ({ old: needsMigration(this.#database, this.#path), empty: isEmpty(this.#database) });
+    const { old, empty } = await this.#patiently(() => this.#transaction('BEGIN DEFERRED', look));
+    if (old && !empty) return false;
     await this.#patiently(() => configure(this.#database, this.#path, durable));
-    if (!old) return;
-    await this.write(() => {
-      const made = isEmpty(this.#database);
+    if (!old) return true;
+    return this.write(() => {
+      // Another process has made them meanwhile, of whatever release.
+      if (!isEmpty(this.#database)) return !needsMigration(this.#database, this.#path);
       migrate(this.#database, this.#path);
-      if (made) onCreated?.(this);
+      onCreated?.(this);
+      return true;
     });
+  }
+}
+
+/** @returns false while others have the records open @throws in this project's words */
+function upToDate(path: string, { durable = true }: SqliteOptions): boolean {
+  try {
+    return tryMigrateAlone(path, durable);
+  } catch (error) {
+    throw databaseError(error, path);
   }
 }
 
@@ -253,7 +281,7 @@ function openFile(path: string): Database {
     return new Driver(path, { timeout: 0 });
   } catch (error) {
     const translated = databaseError(error, path);
-    if (translated instanceof ProvisionerError) throw translated;
+    if (isProvisionerError(translated)) throw translated;
     // The module has words of its own for a missing directory, without a code.
     throw new ProvisionerError('ERR_IO', `cannot open the records at ${path}`, {
       cause: error,

@@ -47,8 +47,8 @@ export class SqliteMetadataManager extends SectionedMetadataManager {
 
   /**
    * Opens the database at `path`; makes it when it is not there, and brings one of an older release up to date.
-   * @throws ProvisionerError `ERR_STORE_FORMAT` when a newer release or another program wrote it, `ERR_STORE_DAMAGED` when it is no
-   *   database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
+   * @throws ProvisionerError `ERR_STORE_FORMAT` when a newer release or another program wrote it, `ERR_STORE_IN_USE` when an older one did and others have it open,
+   *   `ERR_STORE_DAMAGED` when it is no database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
    */
   static async open(path: string, options: SqliteMetadataManagerOptions = {}): Promise<SqliteMetadataManager> {
     const { isStoreEmpty = () => true, generationFile, longWork, ...others } = options;

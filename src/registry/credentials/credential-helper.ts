@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { setImmediate } from 'node:timers/promises';
-import { abortedError, ProvisionerError, systemCode, throwIfAborted } from '../../base/errors.js';
+import { abortedError, isProvisionerError, systemCode, throwIfAborted } from '../../base/errors.js';
 import type { Credentials } from '../endpoint.js';
 import { badSetting } from '../registry-errors.js';
 
@@ -34,7 +34,7 @@ export async function askCredentialHelper(
   // It is looked for in PATH; a path of its own would let the file run anything.
   if (!/^[\w.-]+$/.test(name)) throw fault('this is no name of a helper', 'correct credHelpers or credsStore');
   const { status, ended, output } = await run(program, key, timeout, signal).catch((error: unknown) => {
-    if (error instanceof ProvisionerError) throw error;
+    if (isProvisionerError(error)) throw error;
     if (error instanceof Unfit) throw fault(error.message, toSeeWhy);
     if (systemCode(error) === 'ENOENT')
       throw fault('it is not installed', 'install it, or take it out of the auth file');

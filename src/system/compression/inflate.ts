@@ -1,5 +1,5 @@
 import type { Transform } from 'node:stream';
-import { ProvisionerError } from '../../base/errors.js';
+import { isProvisionerError, type ProvisionerError } from '../../base/errors.js';
 import { malformed, truncated } from '../../base/malformed.js';
 
 /** Pieces of a stored layer, or of the tar in it: each is good until the next one is asked for. */
@@ -68,7 +68,7 @@ async function write(transform: Transform, chunk: Buffer, stop: AbortSignal): Pr
 
 /** What went wrong with data that does not inflate, in words that speak of layers. */
 export function inflateError(error: unknown, compression: string): ProvisionerError {
-  if (error instanceof ProvisionerError) return error;
+  if (isProvisionerError(error)) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'Z_BUF_ERROR') return truncated(`its ${compression} data ends too early`);
   return malformed(`its ${compression} data is damaged`, error);

@@ -1,5 +1,5 @@
 import { basename, dirname, resolve } from 'node:path';
-import { ProvisionerError, systemCode } from '../../../base/errors.js';
+import { isProvisionerError, ProvisionerError, systemCode } from '../../../base/errors.js';
 import { type BytePath, printablePath, toBytePath } from '../../../system/syscalls/byte-path.js';
 import { loadSyscalls } from '../../../system/syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../../../system/syscalls/load-tree-calls.js';
@@ -66,7 +66,7 @@ export function removeFrom(
     return { entries: removal.entries, bytes: removal.bytes };
   } catch (error) {
     const code = systemCode(error);
-    if (code === undefined || error instanceof ProvisionerError) throw error;
+    if (code === undefined || isProvisionerError(error)) throw error;
     const { syscall = 'rm' } = error as NodeJS.ErrnoException;
     throw Object.assign(syscallError(code, syscall, `${where}/${printablePath(removal.current)}`), { cause: error });
   } finally {

@@ -5,16 +5,15 @@ import {
   fstatSync,
   ftruncateSync,
   lstatSync,
-  readFileSync,
   readSync,
   writeSync,
 } from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, toBytePath } from '../byte-path.js';
 import type { LockFile, LockFileOptions, LockHolder } from '../lock-file.js';
+import { locksOn } from '../lock-table.js';
 import { openOwnFile } from '../open-own-file.js';
 import { isStopped } from '../process-state.js';
-import { splitDevice } from '../syscalls.js';
 import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
 
 /** @see flock(2) */
@@ -90,18 +89,8 @@ export class NativeLockFile implements LockFile {
   }
 
   holders(): LockHolder[] {
-    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
-    const { major, minor } = splitDevice(dev);
-    const hex = (number: number) => number.toString(16).padStart(2, '0');
-    const file = `${hex(major)}:${hex(minor)}:${ino}`;
-    return lockTable()
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[1] === 'FLOCK' && fields[5] === file)
-      .map((fields) => {
-        const pid = Number(fields[4]);
-        return { pid, kind: fields[3] === 'WRITE' ? 'exclusive' : 'shared', stopped: isStopped(pid) };
-      });
+    const file = fstatSync(this.#descriptor, { bigint: true });
+    return locksOn(file, 'FLOCK').map((lock) => ({ ...lock, stopped: isStopped(lock.pid) }));
   }
 
   isInPlace(): boolean {
@@ -127,14 +116,5 @@ export class NativeLockFile implements LockFile {
     const number = lastErrno();
     if (number === os.errno.EAGAIN || number === os.errno.EACCES) return false;
     throw lastError(call, this.#bytePath);
-  }
-}
-
-/** Empty where the system hides it. @see proc(5), /proc/locks */
-function lockTable(): string {
-  try {
-    return readFileSync('/proc/locks', 'latin1');
-  } catch {
-    return '';
   }
 }

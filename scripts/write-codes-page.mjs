@@ -1,0 +1,9 @@
+// Writes docs/errors.md, of what `npm run build` has made.
+import { writeFileSync } from 'node:fs';
+import { COMMAND_ERRORS } from '../build/cli/output/command-errors.js';
+import { COUNTER_TABLES, ERROR_TABLES, WARNING_TABLES } from '../build/code-lists.js';
+import { codesPage } from './codes-page.mjs';
+
+const errors = { ...ERROR_TABLES, commandLine: COMMAND_ERRORS };
+const page = codesPage({ errors, warnings: WARNING_TABLES, counters: COUNTER_TABLES });
+writeFileSync(new URL('../docs/errors.md', import.meta.url), page);

@@ -1,0 +1,16 @@
+import type { ErrorTable } from '../../base/codes/code-table.js';
+
+/** Codes that only the command line gives, to what is no error of the library. */
+export const COMMAND_ERRORS = {
+  ERR_USAGE: {
+    meaning:
+      'The command line is wrong: a command, an option or an argument is unknown, missing, or does not go with another one.',
+    whatToDo: 'Correct it: `--help` shows what the command takes.',
+    retryable: false,
+  },
+  ERR_UNEXPECTED: {
+    meaning: 'Something went wrong that has no code of its own: a fault of this program.',
+    whatToDo: 'Run the command again with `--debug`, and report what it prints.',
+    retryable: false,
+  },
+} as const satisfies ErrorTable;
