@@ -12,10 +12,15 @@ import type { MetadataContractContext } from './metadata-records.js';
  * What every metadata manager promises.
  * @param open makes an empty one; the contract closes it
  */
-export function metadataManagerContract(name: string, open: () => Promise<MetadataManager>): void {
+export function metadataManagerContract(
+  name: string,
+  open: () => Promise<MetadataManager>,
+  { readsNul = true }: Partial<Pick<MetadataContractContext, 'readsNul'>> = {},
+): void {
   describe(`${name} keeps the contract of a metadata manager`, () => {
     let manager: MetadataManager;
     const context: MetadataContractContext = {
+      readsNul,
       get manager() {
         return manager;
       },

@@ -34,6 +34,7 @@ import type {
   PullReport,
   PullResult,
 } from '../pull-records.js';
+import type { SqliteDriver } from './drivers/sqlite-driver.js';
 import { RecordsWitness, writeGap } from './records-witness.js';
 import { SqliteCache } from './sqlite-cache.js';
 import { SqliteConnection } from './sqlite-connection.js';
@@ -52,6 +53,8 @@ export interface SqliteMetadataManagerOptions {
   readonly durable?: boolean;
   /** Nothing is made or written; whatever would fails with `ERR_READ_ONLY`. Default: false. */
   readonly readOnly?: boolean;
+  /** Default: the one that this process uses. */
+  readonly driver?: SqliteDriver;
   /** Asked when the records are made, or are older: false when the store has something in it, which they then do not tell of. Default: true. */
   readonly isStoreEmpty?: () => boolean;
   /** The file that says how far they have come: see `RecordsWitness`. Default: none, so that older records are not told. */
