@@ -18,7 +18,7 @@ const SIDE_BY_SIDE = [
   'system-tests/backends/overlay-backend.test.ts',
   'system-tests/check/check-store.test.ts',
   'system-tests/cli/{check,clock,containers,images,prune,pull-progress}.test.ts',
-  'system-tests/metadata/{older-records,older-versions,sqlite-metadata-manager}.test.ts',
+  'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,sqlite-metadata-manager}.test.ts',
   'system-tests/provisioner/{degraded-store,hardships,immutable-files,lost-records,no-layers,older-records,owners,prune,real-images}.test.ts',
   'system-tests/file-systems/matrix.test.ts',
   'system-tests/mounts/*.test.ts',

@@ -79,6 +79,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   koffi: 'system/koffi system/syscalls',
   fzstd: 'system/compression',
   'better-sqlite3': 'metadata',
+  'node:sqlite': 'metadata',
   commander: 'cli',
   'cli-progress': 'cli',
   undici: 'registry',

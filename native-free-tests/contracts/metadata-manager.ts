@@ -14,10 +14,15 @@ import { stateContract } from './metadata-state.js';
  * What every metadata manager promises: the sum of what each section does, and what holds for several when the clock jumps.
  * @param open makes an empty one; the contract closes it
  */
-export function metadataManagerContract(name: string, open: () => Promise<MetadataManager>): void {
+export function metadataManagerContract(
+  name: string,
+  open: () => Promise<MetadataManager>,
+  { readsNul = true }: Partial<Pick<MetadataContractContext, 'readsNul'>> = {},
+): void {
   describe(`${name} keeps the contract of a metadata manager`, () => {
     let manager: MetadataManager;
     const context: MetadataContractContext = {
+      readsNul,
       get manager() {
         return manager;
       },

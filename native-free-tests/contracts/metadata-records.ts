@@ -45,6 +45,8 @@ export async function putLayers(manager: MetadataManager, ...words: string[]): P
 /** What a contract needs of a test: the manager under test, empty when the test begins. */
 export interface MetadataContractContext {
   readonly manager: MetadataManager;
+  /** Whether a text may go on after a NUL. */
+  readonly readsNul: boolean;
 }
 
 /** The processes of the contract. The dead one held claims once. */

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { ProvisionerError } from '../base/errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
-import { sqliteDriver } from '../metadata/sqlite/sqlite-driver.js';
+import { sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
 import type { StorePaths } from '../paths.js';
 import { longWorkOn } from './long-work.js';
 
@@ -48,6 +48,6 @@ export async function openRecords(
     ...access,
     isStoreEmpty,
     generationFile: paths.generation,
-    longWork: longWorkOn({ path: paths.metadata, ...access }),
+    longWork: longWorkOn({ path: paths.metadata, sqlite: sqliteDriver().module, ...access }),
   });
 }

@@ -3,6 +3,8 @@ import type { BackendReport } from '../backends/backends.js';
 import type { Get } from '../base/assembly.js';
 import { readNames } from '../files/tree/read-names.js';
 import type { ParkedEntry } from '../layer-store/sweeper.js';
+import { betterSqlite3MissingReason, sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
+import type { SqliteModule } from '../metadata/sqlite/drivers/sqlite-driver.js';
 import type { Degradation } from '../store-directory/fidelity.js';
 import type { ReadOnlyStore } from '../store-directory/find-store.js';
 import type { StoreFormat } from '../store-directory/store-format.js';
@@ -25,6 +27,10 @@ export interface StoreInfo {
   readonly nativeMissing: string | undefined;
   /** What its layers lose though this machine could keep it; undefined for a store that is as good as it can be here. */
   readonly degradation: Degradation | undefined;
+  /** What keeps the records: better-sqlite3 where it can be loaded, else Node's own from 22.13 on; undefined for records in memory. */
+  readonly sqlite: SqliteModule | undefined;
+  /** Why that is not better-sqlite3. */
+  readonly betterSqlite3Missing: string | undefined;
   /** What inflates gzip layers: ISA-L where the system has it, else Node's zlib. */
   readonly gzip: 'isal' | 'zlib';
   /** Why that is not ISA-L. */
@@ -48,6 +54,7 @@ export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<
   const { metadata, format, owner, readOnly, paths } = store;
   const { chooseZstdDecoder } = await import('../system/compression/inflate-zstd.js');
   const decoder = chooseZstdDecoder();
+  const hasFile = store.options.records !== 'memory';
   return {
     root: paths.root,
     format,
@@ -56,6 +63,8 @@ export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<
     syscalls: loadSyscalls().kind,
     nativeMissing: nativeMissingReason(),
     degradation: get(FIDELITY).degradation(),
+    sqlite: hasFile ? sqliteDriver().module : undefined,
+    betterSqlite3Missing: hasFile ? betterSqlite3MissingReason() : undefined,
     gzip: loadIsal() === null ? 'zlib' : 'isal',
     isalMissing: isalMissingReason(),
     zstd: typeof decoder === 'string' ? decoder : 'libzstd',

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, copyFileSync, cpSync, lstatSync, mkdirSync, readd
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Provisioner } from '#src/index.js';
-import { sqliteDriver } from '#src/metadata/sqlite/sqlite-driver.js';
+import { sqliteDriver } from '#src/metadata/sqlite/drivers/choose-driver.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { APP_V1, newStore } from '../cli/run-cli.js';
 import { mountFileSystem, needsOf } from '../helpers/file-systems.js';
@@ -181,13 +181,12 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       const p = await openStore();
       await pullImages(p, { 'app:v1': image });
       await p.close();
-      const Driver = sqliteDriver();
       const file = join(p.root, 'metadata.sqlite');
       const { MIGRATIONS, migrate } = await import('#src/metadata/sqlite/migrations.js');
       rmSync(file);
-      const old = new Driver(file);
+      const old = sqliteDriver().open(file);
       migrate(old, file, MIGRATIONS.slice(0, 1));
-      old.pragma('journal_mode = WAL');
+      old.exec('PRAGMA journal_mode = WAL');
       chmodSync(file, 0o600);
       for (const isOpen of [true, false]) {
         if (!isOpen) old.close();

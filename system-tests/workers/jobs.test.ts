@@ -4,6 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
 import { Provisioner } from '#src/index.js';
+import { sqliteDriver } from '#src/metadata/sqlite/drivers/choose-driver.js';
+import type { RecordsPlace } from '#src/metadata/sqlite/sqlite-long-work.js';
 import type { JobKind, Jobs } from '#src/workers/jobs.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 import { makeStore } from '../../bench/synthetic-store.mjs';
@@ -70,9 +72,9 @@ async function unpacked(target: string, parts: Buffer[]): Promise<string> {
 const manyFiles = (prefix = ''): Buffer[] => names(MANY).map((name) => entry({ name: `${prefix}${name}` }, 'x'));
 const countIn = (path: string): number => (existsSync(path) ? readdirSync(path).length : 0);
 
-async function records(): Promise<{ path: string; durable: boolean }> {
+async function records(): Promise<RecordsPlace> {
   await makeStore(at('store'), { images: 300, ownLayers: 10 });
-  return { path: at('store', 'metadata.sqlite'), durable: false };
+  return { path: at('store', 'metadata.sqlite'), sqlite: sqliteDriver().module, durable: false };
 }
 
 const rows: { readonly [Kind in JobKind]: Row<Kind> } = {

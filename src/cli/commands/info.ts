@@ -46,6 +46,7 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['provisioner', packageVersion()],
     ['node', process.versions.node],
     ['system calls', info.nativeMissing === undefined ? info.syscalls : `${info.syscalls}: ${info.nativeMissing}`],
+    ['sqlite', sqliteText(info)],
     ['gzip', info.isalMissing === undefined ? 'ISA-L' : `zlib: ${info.isalMissing}`],
     ['zstd', info.zstdMissing === undefined ? 'libzstd' : `${ZSTD[info.zstd]}: ${info.zstdMissing}`],
     ['workers', String(info.workers)],
@@ -55,6 +56,11 @@ function summary(info: StoreInfo): (readonly [label: string, value: string])[] {
     ['lock', lockText(info.lock)],
     ['gc', gcText(info.gc)],
   ];
+}
+
+function sqliteText({ sqlite, betterSqlite3Missing }: StoreInfo): string {
+  if (sqlite === undefined) return 'none: the records are in memory';
+  return betterSqlite3Missing === undefined ? sqlite : `${sqlite}: ${betterSqlite3Missing}`;
 }
 
 function lockText({ holders, writer }: StoreInfo['lock']): string {
@@ -76,7 +82,7 @@ function gcText({ entries, parked }: StoreInfo['gc']): string {
 }
 
 function infoDocument(info: StoreInfo) {
-  const { root, format, degradation, readOnly, syscalls, gzip, zstd, workers, backends } = info;
+  const { root, format, degradation, readOnly, syscalls, sqlite, gzip, zstd, workers, backends } = info;
   const { images, layers, containers, lock, gc } = info;
   return {
     root,
@@ -85,6 +91,7 @@ function infoDocument(info: StoreInfo) {
     readOnly: readOnly === undefined ? null : { reason: readOnly.reason, hint: readOnly.hint },
     versions: { provisioner: packageVersion(), node: process.versions.node },
     syscalls,
+    sqlite: sqlite ?? null,
     gzip,
     zstd,
     workers,

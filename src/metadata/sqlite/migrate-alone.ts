@@ -1,8 +1,8 @@
 import { lstatSync } from 'node:fs';
 import { ProvisionerError } from '../../base/errors.js';
 import { locksOn } from '../../system/syscalls/lock-table.js';
+import type { SqliteDriver } from './drivers/sqlite-driver.js';
 import { migrate } from './migrations.js';
-import { sqliteDriver } from './sqlite-driver.js';
 import { isBusy } from './sqlite-errors.js';
 
 /**
@@ -13,14 +13,13 @@ import { isBusy } from './sqlite-errors.js';
  * @throws as SQLite; ProvisionerError `ERR_STORE_FORMAT` when a newer release was quicker
  * @see sqlite.org/pragma.html#pragma_locking_mode; sqlite.org/wal.html, "Use of WAL Without Shared-Memory"
  */
-export function tryMigrateAlone(path: string, durable: boolean): boolean {
-  const Driver = sqliteDriver();
-  const database = new Driver(path, { timeout: 0, fileMustExist: true });
+export function tryMigrateAlone(driver: SqliteDriver, path: string, durable: boolean): boolean {
+  const database = driver.open(path, { mustExist: true });
   try {
     // Before the first look at the file: with a shared lock on it, it would be too late.
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma(`synchronous = ${durable ? 'FULL' : 'OFF'}`);
-    database.pragma('foreign_keys = ON');
+    database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    database.exec(`PRAGMA synchronous = ${durable ? 'FULL' : 'OFF'}`);
+    database.exec('PRAGMA foreign_keys = ON');
     database.exec('BEGIN EXCLUSIVE');
     migrate(database, path);
     database.exec('COMMIT');

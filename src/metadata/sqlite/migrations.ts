@@ -1,5 +1,5 @@
-import type { Database } from 'better-sqlite3';
 import { ProvisionerError } from '../../base/errors.js';
+import type { Database } from './drivers/sqlite-driver.js';
 import type { Migration } from './migration.js';
 import { APPLICATION_ID, SECTION_MIGRATIONS } from './schema.js';
 
@@ -54,13 +54,14 @@ export function migrate(database: Database, path: string, migrations = MIGRATION
   for (const migration of migrations) {
     if (migration.version <= version) continue;
     database.exec(migration.sql);
-    database.pragma(`user_version = ${migration.version}`);
+    database.exec(`PRAGMA user_version = ${migration.version}`);
   }
-  database.pragma(`application_id = ${APPLICATION_ID}`);
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
 }
 
 function headerNumber(database: Database, name: 'user_version' | 'application_id'): number {
-  return Number(database.pragma(name, { simple: true }));
+  const row = database.prepare<[], Partial<Record<string, number>>>(`PRAGMA ${name}`).get();
+  return row?.[name] ?? 0;
 }
 
 /** True for a file that SQLite has just made. */

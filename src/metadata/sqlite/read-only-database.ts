@@ -1,10 +1,9 @@
 import { copyFileSync, lstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import type { Database } from 'better-sqlite3';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
+import type { Database, SqliteDriver } from './drivers/sqlite-driver.js';
 import { migrate, needsMigration } from './migrations.js';
-import { sqliteDriver } from './sqlite-driver.js';
 
 /** Where in the file's header stands whether there is a write-ahead log: 2, twice, and 1 for none. @see sqlite.org/fileformat.html, "File format version numbers" */
 const HEADER_VERSIONS = { at: 18, log: 2, noLog: 1 } as const;
@@ -25,11 +24,13 @@ const ATTEMPTS = 20;
  * @see sqlite.org/wal.html, "Read-Only Databases"
  */
 export class ReadOnlyDatabase {
+  readonly #driver: SqliteDriver;
   readonly #path: string;
   #opened: { readonly database: Database; readonly stamp: string | undefined };
 
   /** @param path absolute @throws ProvisionerError `ERR_READ_ONLY` when there are no records, `ERR_STORE_FORMAT`; else as SQLite and Node's `fs` */
-  constructor(path: string) {
+  constructor(driver: SqliteDriver, path: string) {
+    this.#driver = driver;
     this.#path = path;
     this.#opened = this.#open();
   }
@@ -55,9 +56,9 @@ export class ReadOnlyDatabase {
     for (let attempt = 1; ; attempt++) {
       const stamp = stampOf(this.#path);
       try {
-        const live = openLive(this.#path);
+        const live = openLive(this.#driver, this.#path);
         if (live !== undefined) return { database: live, stamp: undefined };
-        const database = openSnapshot(this.#path);
+        const database = openSnapshot(this.#driver, this.#path);
         if (stamp === stampOf(this.#path)) return { database, stamp };
         database.close();
       } catch (error) {
@@ -70,10 +71,9 @@ export class ReadOnlyDatabase {
 }
 
 /** @returns undefined when it must be copied to be read */
-function openLive(path: string): Database | undefined {
+function openLive(driver: SqliteDriver, path: string): Database | undefined {
   if (sizeOf(`${path}-wal`) === undefined || sizeOf(`${path}-shm`) === undefined) return undefined;
-  const Driver = sqliteDriver();
-  const database = new Driver(path, { readonly: true, fileMustExist: true, timeout: 0 });
+  const database = driver.open(path, { readOnly: true });
   try {
     if (!needsMigration(database, path)) return database;
   } catch (error) {
@@ -84,13 +84,12 @@ function openLive(path: string): Database | undefined {
   return undefined;
 }
 
-function openSnapshot(path: string): Database {
-  const Driver = sqliteDriver();
-  const bytes = hasLog(path) ? recoveredElsewhere(path) : readRecords(path);
+function openSnapshot(driver: SqliteDriver, path: string): Database {
+  const bytes = hasLog(path) ? recoveredElsewhere(driver, path) : readRecords(path);
   for (const at of [HEADER_VERSIONS.at, HEADER_VERSIONS.at + 1]) {
     if (bytes[at] === HEADER_VERSIONS.log) bytes[at] = HEADER_VERSIONS.noLog;
   }
-  const database = new Driver(bytes, { timeout: 0 });
+  const database = driver.openCopy(bytes);
   try {
     migrate(database, path);
     return database;
@@ -106,8 +105,7 @@ function hasLog(path: string): boolean {
 }
 
 /** Recovery writes; it does so to a copy. */
-function recoveredElsewhere(path: string): Buffer {
-  const Driver = sqliteDriver();
+function recoveredElsewhere(driver: SqliteDriver, path: string): Buffer {
   let place: string | undefined;
   try {
     place = mkdtempSync(join(tmpdir(), 'provisioner-records-'));
@@ -115,12 +113,13 @@ function recoveredElsewhere(path: string): Buffer {
     for (const suffix of ['', '-wal', '-journal']) {
       if (sizeOf(`${path}${suffix}`) !== undefined) copyFileSync(`${path}${suffix}`, `${copy}${suffix}`);
     }
-    const database = new Driver(copy, { timeout: 0 });
+    const database = driver.open(copy);
     try {
-      return database.serialize();
+      database.exec('SELECT 1 FROM sqlite_schema; PRAGMA wal_checkpoint(TRUNCATE)');
     } finally {
       database.close();
     }
+    return readFileSync(copy);
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     throw new ProvisionerError(

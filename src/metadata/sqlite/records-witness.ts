@@ -120,7 +120,8 @@ export class RecordsWitness {
 function nextGeneration(db: SqliteConnection): number {
   // Two statements: `RETURNING` makes a table for its answer, which takes as long as all the rest of a small commit.
   db.statement('UPDATE state SET generation = generation + 1').run();
-  return db.statement<[], number>('SELECT generation FROM state').pluck().get() as number;
+  const state = db.statement<[], Pick<StateRow, 'generation'>>('SELECT generation FROM state').get();
+  return (state as StateRow).generation;
 }
 
 export function writeGap(db: SqliteConnection, gap: RecordsGap | undefined): void {

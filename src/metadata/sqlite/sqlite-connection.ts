@@ -1,14 +1,14 @@
 import { closeSync, constants, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database, Statement } from 'better-sqlite3';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { makeOwnFile } from '../../base/own-files.js';
 import { recordsReplaced, storeClosed } from '../record-errors.js';
+import { sqliteDriver } from './drivers/choose-driver.js';
+import type { Database, SqliteDriver, Statement } from './drivers/sqlite-driver.js';
 import { recordsInUse, tryMigrateAlone } from './migrate-alone.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
 import { ReadOnlyDatabase } from './read-only-database.js';
-import { sqliteDriver } from './sqlite-driver.js';
 import { databaseError, isBusy, recordsReadOnly, storeBusy } from './sqlite-errors.js';
 
 export interface SqliteOptions {
@@ -18,6 +18,8 @@ export interface SqliteOptions {
   readonly durable?: boolean;
   /** Nothing is made or written, and every `write` fails with `ERR_READ_ONLY`. Default: false. */
   readonly readOnly?: boolean;
+  /** Default: the one that this process uses. */
+  readonly driver?: SqliteDriver;
   /** Called within the transaction that makes the tables. */
   readonly onCreated?: (connection: SqliteConnection) => void;
 }
@@ -75,10 +77,11 @@ export class SqliteConnection {
    */
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteConnection> {
     const path = resolve(file);
-    if (options.readOnly) return new SqliteConnection(await openReadOnly(path, options), path, options);
+    const { driver = sqliteDriver() } = options;
+    if (options.readOnly) return new SqliteConnection(await openReadOnly(driver, path, options), path, options);
     let started: number | undefined;
     for (let tries = 0; ; tries++) {
-      const connection = new SqliteConnection(openFile(path), path, options);
+      const connection = new SqliteConnection(openFile(driver, path), path, options);
       try {
         if (await connection.#prepareFile(options)) return connection;
       } catch (error) {
@@ -87,7 +90,7 @@ export class SqliteConnection {
       }
       // It would stand in its own way.
       connection.close();
-      if (upToDate(path, options)) continue;
+      if (upToDate(driver, path, options)) continue;
       started ??= performance.now();
       if (performance.now() - started >= IN_USE_WAIT) throw recordsInUse(path);
       await sleep(pause(tries));
@@ -212,9 +215,9 @@ export class SqliteConnection {
 }
 
 /** @returns false while others have the records open @throws in this project's words */
-function upToDate(path: string, { durable = true }: SqliteOptions): boolean {
+function upToDate(driver: SqliteDriver, path: string, { durable = true }: SqliteOptions): boolean {
   try {
-    return tryMigrateAlone(path, durable);
+    return tryMigrateAlone(driver, path, durable);
   } catch (error) {
     throw databaseError(error, path);
   }
@@ -236,8 +239,12 @@ async function patiently<Result>(path: string, busyTimeout: number, attempt: () 
   }
 }
 
-function openReadOnly(path: string, { busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions): Promise<ReadOnlyDatabase> {
-  return patiently(path, busyTimeout, () => new ReadOnlyDatabase(path));
+function openReadOnly(
+  driver: SqliteDriver,
+  path: string,
+  { busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions,
+): Promise<ReadOnlyDatabase> {
+  return patiently(path, busyTimeout, () => new ReadOnlyDatabase(driver, path));
 }
 
 interface FileIdentity {
@@ -274,15 +281,14 @@ function makePrivately(path: string): void {
   }
 }
 
-function openFile(path: string): Database {
-  const Driver = sqliteDriver();
+function openFile(driver: SqliteDriver, path: string): Database {
   makePrivately(path);
   try {
-    return new Driver(path, { timeout: 0 });
+    return driver.open(path);
   } catch (error) {
     const translated = databaseError(error, path);
     if (isProvisionerError(translated)) throw translated;
-    // The module has words of its own for a missing directory, without a code.
+    // better-sqlite3 has words of its own for a missing directory, without a code.
     throw new ProvisionerError('ERR_IO', `cannot open the records at ${path}`, {
       cause: error,
       hint: 'check that its directory exists and may be written',
@@ -293,7 +299,7 @@ function openFile(path: string): Database {
 
 function configure(database: Database, path: string, durable: boolean): void {
   // Readers and one writer at a time do not wait for each other, and a commit is one append.
-  const mode = database.pragma('journal_mode = WAL', { simple: true });
+  const mode = database.prepare<[], { journal_mode: string }>('PRAGMA journal_mode = WAL').get()?.journal_mode;
   if (mode !== 'wal') {
     throw new ProvisionerError('ERR_IO', `the file system of ${path} cannot hold a write-ahead log`, {
       hint: 'put the store on a local file system',
@@ -301,12 +307,12 @@ function configure(database: Database, path: string, durable: boolean): void {
     });
   }
   // What was reported as done survives a power cut. The module's own default, NORMAL, may lose the last commits.
-  database.pragma(`synchronous = ${durable ? 'FULL' : 'OFF'}`);
-  database.pragma('foreign_keys = ON');
+  database.exec(`PRAGMA synchronous = ${durable ? 'FULL' : 'OFF'}`);
+  database.exec('PRAGMA foreign_keys = ON');
   // Sorting a long answer needs no room on a disk that may be full.
-  database.pragma('temp_store = MEMORY');
+  database.exec('PRAGMA temp_store = MEMORY');
   // 4 MiB of log between two checkpoints: they cost 2 % of a busy agent's time, and a store opens after a crash at once.
-  database.pragma('wal_autocheckpoint = 1000');
+  database.exec('PRAGMA wal_autocheckpoint = 1000');
   // A log that a long read let grow is cut back at the next checkpoint.
-  database.pragma(`journal_size_limit = ${16 * 1024 * 1024}`);
+  database.exec(`PRAGMA journal_size_limit = ${16 * 1024 * 1024}`);
 }

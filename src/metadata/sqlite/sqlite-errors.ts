@@ -1,10 +1,14 @@
 import { accessSync, chmodSync, closeSync, constants, openSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ErrorDetails, noDescriptors, ProvisionerError, systemCode } from '../../base/errors.js';
+import { resultCodeName } from './drivers/result-codes.js';
 
 /** SQLite's extended result code as text (`SQLITE_BUSY_SNAPSHOT`); undefined for any other error. */
 function resultCode(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (!(error instanceof Error)) return undefined;
+  // better-sqlite3 gives the name as the code; Node's module gives the number apart from its own code.
+  const { code, errcode } = error as NodeJS.ErrnoException & { readonly errcode?: unknown };
+  if (code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number') return resultCodeName(errcode);
   return code?.startsWith('SQLITE_') ? code : undefined;
 }
 

@@ -1,6 +1,8 @@
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import { removeUnused } from '../removals/removal-rows.js';
 import type { Removal, Removed } from '../removals/removals.js';
+import { sqliteDriver } from './drivers/choose-driver.js';
+import type { SqliteModule } from './drivers/sqlite-driver.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import { verifyDatabase } from './sqlite-verify.js';
 
@@ -9,6 +11,8 @@ import { verifyDatabase } from './sqlite-verify.js';
 export interface RecordsPlace {
   /** The database, absolute. */
   readonly path: string;
+  /** What the thread uses that has it open. */
+  readonly sqlite: SqliteModule;
   /** Whether what has been reported survives a power cut. */
   readonly durable: boolean;
   /** Default: false. */
@@ -37,10 +41,10 @@ export async function verifyRecords(place: RecordsPlace): Promise<string[]> {
 }
 
 async function onDatabase<Result>(
-  { path, durable, readOnly = false }: RecordsPlace,
+  { path, sqlite, durable, readOnly = false }: RecordsPlace,
   work: (db: SqliteConnection) => Promise<Result>,
 ): Promise<Result> {
-  const db = await SqliteConnection.open(path, { durable, readOnly });
+  const db = await SqliteConnection.open(path, { driver: sqliteDriver(sqlite), durable, readOnly });
   try {
     return await work(db);
   } finally {

@@ -7,6 +7,7 @@ import { SqliteRemovals } from '../removals/sqlite-removals.js';
 import { SqliteRootfses } from '../rootfses/sqlite-rootfses.js';
 import { SectionedMetadataManager } from '../sectioned-metadata-manager.js';
 import { SqliteState } from '../state/sqlite-state.js';
+import type { SqliteDriver } from './drivers/sqlite-driver.js';
 import { RecordsDatabase } from './records-database.js';
 import { RecordsWitness, writeGap } from './records-witness.js';
 import { SqliteConnection } from './sqlite-connection.js';
@@ -18,6 +19,8 @@ export interface SqliteMetadataManagerOptions {
   readonly durable?: boolean;
   /** Nothing is made or written; whatever would fails with `ERR_READ_ONLY`. Default: false. */
   readonly readOnly?: boolean;
+  /** Default: the one that this process uses. */
+  readonly driver?: SqliteDriver;
   /** Asked when the records are made, or are older: false when the store has something in it, which they then do not tell of. Default: true. */
   readonly isStoreEmpty?: () => boolean;
   /** The file that says how far they have come: see `RecordsWitness`. Default: none, so that older records are not told. */

@@ -1,0 +1,24 @@
+import { createRequire } from 'node:module';
+import type BetterSqlite3 from 'better-sqlite3';
+import { loadNative } from '../../../system/native-loading.js';
+import type { SqliteDriver } from './sqlite-driver.js';
+
+/** @throws what Node throws for a module that is not there, or whose machine code is not, or is for another Node.js */
+export function loadBetterSqlite3(load = requireBetterSqlite3): SqliteDriver {
+  const Database = loadNative(() => {
+    const module = load();
+    // It loads its machine code with the first database, not with itself.
+    new module(':memory:').close();
+    return module;
+  });
+  return {
+    module: 'better-sqlite3',
+    open: (path, { readOnly = false, mustExist = false } = {}) =>
+      new Database(path, { readonly: readOnly, fileMustExist: readOnly || mustExist, timeout: 0 }),
+    openCopy: (bytes) => new Database(bytes, { timeout: 0 }),
+  };
+}
+
+function requireBetterSqlite3(): typeof BetterSqlite3 {
+  return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3;
+}

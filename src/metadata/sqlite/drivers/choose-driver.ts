@@ -1,0 +1,62 @@
+import { firstLine, ProvisionerError } from '../../../base/errors.js';
+import { loadBetterSqlite3 } from './better-sqlite3-driver.js';
+import { loadNodeSqlite } from './node-sqlite-driver.js';
+import type { SqliteDriver, SqliteModule } from './sqlite-driver.js';
+
+interface Choice {
+  readonly driver: SqliteDriver;
+  /** Why it is not better-sqlite3. */
+  readonly missing: string | undefined;
+}
+
+export type Loaders = Readonly<Record<SqliteModule, () => SqliteDriver>>;
+
+const LOADERS: Loaders = { 'better-sqlite3': loadBetterSqlite3, 'node:sqlite': loadNodeSqlite };
+
+let chosen: Choice | undefined;
+
+/**
+ * SQLite, loaded when a store is first opened, so that everything else runs on a machine without it: that of better-sqlite3, which is the faster one, and where that
+ * cannot be loaded, that of Node.js.
+ * @param only what another thread of this process uses: see `SqliteDriver`. Default: either
+ * @throws ProvisionerError `ERR_NATIVE_MISSING`
+ */
+export function sqliteDriver(only?: SqliteModule): SqliteDriver {
+  chosen ??= chooseDriver(LOADERS, only);
+  return chosen.driver;
+}
+
+/** Why `sqliteDriver` settled for Node's own; undefined when it did not. */
+export function betterSqlite3MissingReason(): string | undefined {
+  sqliteDriver();
+  return chosen?.missing;
+}
+
+/** @throws ProvisionerError `ERR_NATIVE_MISSING` */
+export function chooseDriver(loaders: Loaders, only?: SqliteModule): Choice {
+  let cause: unknown;
+  try {
+    if (only !== 'node:sqlite') return { driver: loaders['better-sqlite3'](), missing: undefined };
+  } catch (error) {
+    cause = error;
+  }
+  try {
+    if (only !== 'better-sqlite3')
+      return { driver: loaders['node:sqlite'](), missing: cause === undefined ? undefined : clause(cause) };
+  } catch {
+    // That an older Node.js has none is no news.
+  }
+  const machine = `${process.platform}-${process.arch}`;
+  throw new ProvisionerError('ERR_NATIVE_MISSING', `better-sqlite3 cannot be loaded on ${machine}`, {
+    cause,
+    hint: 'run `npm rebuild better-sqlite3` with the Node.js that runs this program, or use Node.js 22.13 or newer, which brings SQLite',
+    details: { module: 'better-sqlite3', machine, node: process.version },
+  });
+}
+
+function clause(error: unknown): string {
+  if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'ERR_DLOPEN_FAILED')
+    return firstLine(error);
+  // Of machine code for another Node.js, Node tells in several lines and sentences; the first sentence says it.
+  return error.message.replace(/\s+/g, ' ').replace(/\. .*/, '');
+}
