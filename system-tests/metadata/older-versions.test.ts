@@ -84,6 +84,13 @@ describe('records that were kept', () => {
     expect(once.rows['rootfs']).toHaveLength(3);
   });
 
+  it('of today’s version are not changed by being opened', async () => {
+    putBack(newest);
+    const before = contents();
+    await using(async () => undefined);
+    expect(contents()).toEqual(before);
+  });
+
   it.each(versions)(
     'of version %i tell of images with their stacks, names, pins, choices and uses',
     async (version) => {
