@@ -12,8 +12,8 @@ import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store
 
 /** What another process begins with to hold the lock of the store, not just use it. */
 const LOCK = `
-  const { StoreLock } = await import('${new URL('../../dist/locks/store-lock.js', import.meta.url).href}');
-  const { NativeLockFile } = await import('${new URL('../../dist/syscalls/native-lock-file.js', import.meta.url).href}');
+  const { StoreLock } = await import('${new URL('../../build/system/locks/store-lock.js', import.meta.url).href}');
+  const { NativeLockFile } = await import('${new URL('../../build/system/syscalls/native/native-lock-file.js', import.meta.url).href}');
   const lock = new StoreLock(() => new NativeLockFile(p.root + '/lock'));
 `;
 const HOLD_FOR_EVER = {
