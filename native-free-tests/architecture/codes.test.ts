@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
-import { COMMAND_ERRORS } from '#src/cli/output/command-errors.js';
+import { COMMAND_ERRORS, COMMAND_WARNINGS } from '#src/cli/output/command-codes.js';
 import { COUNTER_TABLES, ERROR_TABLES, WARNING_TABLES } from '#src/code-lists.js';
 import { codesPage } from '../../scripts/codes-page.mjs';
 import { type Literal, placeIn, type SourceFile, scan, sourceFiles } from './source-files.js';
@@ -80,7 +80,11 @@ describe('what counts as thrown', () => {
 
 test('every warning of the tables is given, and every counter counted, somewhere', () => {
   const literals = literalsOutside();
-  const names = [...codesOf(WARNING_TABLES), ...codesOf(COUNTER_TABLES)];
+  const names = [
+    ...codesOf({ ...WARNING_TABLES, commandLine: COMMAND_WARNINGS }),
+    ...codesOf({ COMMAND_ERRORS }),
+    ...codesOf(COUNTER_TABLES),
+  ];
   expect(names.filter((name) => !literals.has(name))).toEqual([]);
 });
 
@@ -89,7 +93,7 @@ test('every table that is declared is in the lists', () => {
     .filter(isTable)
     .flatMap(({ text }) => [...text.matchAll(/^export const (\w+) = \{$/gm)].map(([, name = '']) => name));
   const lists = readFileSync(new URL('../../src/code-lists.ts', import.meta.url), 'utf8');
-  const missing = declared.filter((name) => name !== 'COMMAND_ERRORS' && !new RegExp(`: ${name}\\b`).test(lists));
+  const missing = declared.filter((name) => !name.startsWith('COMMAND_') && !new RegExp(`: ${name}\\b`).test(lists));
   expect(declared.length).toBeGreaterThan(4);
   expect(missing).toEqual([]);
 });
@@ -97,7 +101,8 @@ test('every table that is declared is in the lists', () => {
 test('docs/errors.md is what the tables say; `npm run codes-page` writes it', () => {
   const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');
   const errors = { ...ERROR_TABLES, commandLine: COMMAND_ERRORS };
-  expect(page).toBe(codesPage({ errors, warnings: { ...WARNING_TABLES }, counters: { ...COUNTER_TABLES } }));
+  const warnings = { ...WARNING_TABLES, commandLine: COMMAND_WARNINGS };
+  expect(page).toBe(codesPage({ errors, warnings, counters: { ...COUNTER_TABLES } }));
 });
 
 test('errors of ours are recognised by their mark, not by their class, which each copy of the package has for itself', () => {
@@ -105,4 +110,14 @@ test('errors of ours are recognised by their mark, not by their class, which eac
     [...scan(file.text).code.matchAll(/instanceof\s+ProvisionerError\b/g)].map((match) => placeIn(file, match.index)),
   );
   expect(found).toEqual([]);
+});
+
+test('no command makes a JSON document in passing: functions in src/cli/output/documents do', () => {
+  const made = files
+    .filter(({ path }) => path.startsWith('src/cli/commands/'))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(/output\.(?:document|printDocument)\((.*)\);$/gm)].map(([, value = '']) => `${path}: ${value}`),
+    );
+  expect(made.length).toBeGreaterThan(12);
+  expect(made.filter((value) => /[{[]/.test(value))).toEqual([]);
 });

@@ -32,6 +32,15 @@ test('all counters begin with 0, in a frozen plain object that stays as it is', 
   expect(p.counters().pullsBegun).toBe(1);
 });
 
+test('counters can be read when the provisioner is closed, so that nothing is lost between the last look and the end', async () => {
+  const p = await openMemoryStore();
+  await p.images.pull(await layoutOf(app), { name: 'app' });
+  const provisioning = p.provision('job', 'app');
+  await p.close();
+  await provisioning;
+  expect(p.counters()).toMatchObject({ pullsFinished: 1, provisions: 1 });
+});
+
 test('a pull counts, with the layers and the bytes that it read; what is stored already is not read again', async () => {
   const p = await openMemoryStore();
   const bytes = (image: typeof app) => image.layers.reduce((sum, layer) => sum + layer.blob.length, 0);

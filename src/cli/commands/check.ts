@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CheckReport, Finding } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { checkDocument } from '../output/documents/report-document.js';
 import { formatDuration } from '../output/human-units.js';
 import { addRegistryFlags, type RegistryFlags, registryOptions } from '../registry-flags.js';
 
@@ -34,7 +35,7 @@ Examples:
         const report = await provisioner.store.check({ full, repair, registry, signal });
         for (const finding of report.findings) for (const line of linesOf(finding)) output.line(line);
         output.line(summaryOf(report));
-        output.document(() => report);
+        output.document(() => checkDocument(report));
         if (!report.sound || report.findings.some(({ outcome }) => outcome?.state === 'failed')) unsuccessful();
         failed(report.failed);
       });

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ProvisionerError } from '../../base/errors.js';
 import type { Cli } from '../cli.js';
+import { destroyedDocument } from '../output/documents/container-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -24,7 +25,7 @@ Examples:
           const destroyed = await each(containerIds, async (id) => {
             if (!(await provisioner.destroy(id, { anyOwner, signal }))) throw unknownContainer(id);
             output.line(id);
-            return { id };
+            return destroyedDocument(id);
           });
           output.document(() => destroyed);
         },

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { DiskUsage } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { usageDocument } from '../output/documents/report-document.js';
 import { formatSize } from '../output/human-units.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -13,7 +14,7 @@ export function define(command: Command, cli: Cli): void {
       await cli.withStore(async ({ provisioner, output, signal }) => {
         const usage = await provisioner.store.usage({ signal });
         output.table(['WHAT', 'COUNT', 'SIZE'], rowsOf(usage));
-        output.document(() => usage);
+        output.document(() => usageDocument(usage));
         const { abandoned } = usage.staging;
         if (abandoned.count > 0) {
           output.hint(`dead pulls left ${formatSize(abandoned.bytes)} in staging: \`provisioner prune\` gives it back`);

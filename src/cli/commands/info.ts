@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { StoreInfo } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { infoDocument } from '../output/documents/info-document.js';
 import { formatAge } from '../output/human-units.js';
 import { packageVersion } from '../package-version.js';
 
@@ -79,29 +80,6 @@ function holderText({ pid, stopped }: StoreInfo['lock']['holders'][number]): str
 
 function gcText({ entries, parked }: StoreInfo['gc']): string {
   return `${entries} to delete${parked.length === 0 ? '' : `, ${parked.length} parked: ${parked[0]?.reason}`}`;
-}
-
-function infoDocument(info: StoreInfo) {
-  const { root, format, degradation, readOnly, syscalls, sqlite, gzip, zstd, workers, backends } = info;
-  const { images, layers, containers, lock, gc } = info;
-  return {
-    root,
-    format: { version: format.version, whiteouts: format.whiteouts },
-    degraded: degradation === undefined ? null : { reason: degradation.reason, hint: degradation.hint },
-    readOnly: readOnly === undefined ? null : { reason: readOnly.reason, hint: readOnly.hint },
-    versions: { provisioner: packageVersion(), node: process.versions.node },
-    syscalls,
-    sqlite: sqlite ?? null,
-    gzip,
-    zstd,
-    workers,
-    images,
-    layers,
-    containers,
-    lock: { holders: lock.holders, writer: lock.writer ?? null },
-    gc,
-    backends: backends.map(({ name, usable, chosen, reason }) => ({ name, usable, chosen, reason })),
-  };
 }
 
 function yesNo(value: boolean): string {

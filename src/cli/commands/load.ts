@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
-import { imageDocument } from '../output/image-document.js';
+import { imageDocument } from '../output/documents/image-document.js';
 import { parseSize } from '../output/parse-units.js';
 import { addProgressFlag, type ProgressFlag } from '../pull-flags.js';
 import { UsageError } from '../usage-error.js';

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
-import type { ProvisionedRootfs, ProvisionOptions } from '../../index.js';
+import type { ProvisionOptions } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { rootfsDocument } from '../output/documents/container-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions } from '../pull-flags.js';
 
@@ -41,8 +42,4 @@ Examples:
         { owner, progress: flags.progress, create: true },
       );
     });
-}
-
-function rootfsDocument({ containerId, rootfsId, rootfs, backend, image, runtime }: ProvisionedRootfs) {
-  return { containerId, rootfsId, rootfs, backend, image: image.id, runtime };
 }

@@ -4,6 +4,7 @@ import { fileError, ProvisionerError, throwIfAborted } from '../../base/errors.j
 import { readForeignText, readToEnd, writeForeignText } from '../../base/foreign-file.js';
 import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { pruneDocument } from '../output/documents/prune-document.js';
 import { formatSize } from '../output/human-units.js';
 import { formatReason } from '../output/keep-reason.js';
 import type { Output } from '../output/output.js';
@@ -126,7 +127,7 @@ function show(report: PruneReport, output: Output): void {
   const goneImages = images.filter((image) => image.reasons.length === 0).length;
   const verb = dryRun ? 'would remove' : 'removed';
   output.line(`${verb} ${goneImages} images and ${gone} layers, ${formatSize(bytesFreed)}`);
-  output.document(() => document(report));
+  output.document(() => pruneDocument(report));
 }
 
 /** Kept by something else than an image: worth a line of its own. */
@@ -149,25 +150,6 @@ function verdict(reasons: JudgedImage['reasons'], dryRun: boolean): string {
 
 function because(reasons: JudgedImage['reasons']): string {
   return reasons.length === 0 ? '' : `: ${reasons.map((reason) => formatReason(reason)).join('; ')}`;
-}
-
-function document({ dryRun, images, layers, staging, failed, bytesFreed, lockWaited, lockHeld }: PruneReport) {
-  const isGone = ({ reasons }: { readonly reasons: JudgedImage['reasons'] }) => reasons.length === 0;
-  return {
-    dryRun,
-    bytesFreed,
-    lock: { waitedMilliseconds: lockWaited, heldMilliseconds: lockHeld },
-    removed: {
-      images: images.filter(isGone).map(({ id, names }) => ({ id, names })),
-      layers: layers.filter(isGone).map(({ id, bytes }) => ({ id, bytes })),
-      staging,
-    },
-    kept: {
-      images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
-      layers: layers.filter((layer) => !isGone(layer)).map(({ id, bytes, reasons }) => ({ id, bytes, reasons })),
-    },
-    failed,
-  };
 }
 
 function collect(value: string, others: readonly string[]): string[] {

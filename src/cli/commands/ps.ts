@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { isProvisionerError } from '../../base/errors.js';
 import type { ContainerInfo, Provisioner } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { containerDocument } from '../output/documents/container-document.js';
 import { formatAge } from '../output/human-units.js';
-import { timestamp } from '../output/image-document.js';
 import { shortDigest } from '../output/short-digest.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -42,22 +42,4 @@ async function imageTitles(
     }
   }
   return titles;
-}
-
-function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo) {
-  return {
-    id,
-    owner,
-    created: timestamp(createdAt),
-    rootfses: rootfses.map((rootfs) => ({
-      id: rootfs.id,
-      image: rootfs.image,
-      backend: rootfs.backend,
-      state: rootfs.state,
-      mount: rootfs.mountState ?? null,
-      created: timestamp(rootfs.createdAt),
-      rootfs: rootfs.rootfs,
-      layers: rootfs.layers,
-    })),
-  };
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { RecoveryReport } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { recoveryDocument } from '../output/documents/report-document.js';
 
 interface RecoverFlags {
   readonly known: readonly string[];
@@ -34,8 +35,7 @@ Examples:
       await cli.withStore(
         async ({ provisioner, output, signal, failed }) => {
           const recovered = await provisioner.recover({ knownContainerIds, signal });
-          const left = await provisioner.store.swept();
-          const report = { ...recovered, failed: [...recovered.failed, ...left] };
+          const report = recoveryDocument(recovered, await provisioner.store.swept());
           for (const line of lines(report)) output.line(line);
           output.document(() => report);
           failed(report.failed);

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
+import type { COMMAND_WARNINGS } from '../output/command-codes.js';
+import { removalDocument } from '../output/documents/change-document.js';
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -23,7 +25,7 @@ Examples:
           const removed = await provisioner.images.remove(image);
           for (const name of removed) output.line(name);
           if (removed.length === 0) output.warning(withoutNames(image));
-          return { image, removed };
+          return removalDocument(image, removed);
         });
         output.document(() => removals);
       });
@@ -32,7 +34,7 @@ Examples:
 
 function withoutNames(image: string) {
   return {
-    code: 'NO_NAMES',
+    code: 'NO_NAMES' satisfies keyof typeof COMMAND_WARNINGS,
     message: `image ${image} has no name to remove; it stays until a prune`,
     details: { image },
   };

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.js';
+import { tagDocument } from '../output/documents/change-document.js';
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -19,7 +20,7 @@ Examples:
         const { id } = await provisioner.images.get(image);
         const given = await provisioner.images.tag(id, name);
         output.line(given);
-        output.document(() => ({ image: id, name: given }));
+        output.document(() => tagDocument(id, given));
       });
     });
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { ExplainedReason } from '../../index.js';
 import type { Cli } from '../cli.js';
+import { explanationDocument } from '../output/documents/report-document.js';
 import { formatSize } from '../output/human-units.js';
 import { formatReason } from '../output/keep-reason.js';
 
@@ -17,7 +18,7 @@ export function define(command: Command, cli: Cli): void {
         output.line([kind, id, ...names, formatSize(bytes)].join('  '));
         if (reasons.length === 0) output.line('  nothing keeps it: the next prune takes it unless it is told not to');
         for (const line of reasons.flatMap(linesOf)) output.line(`  ${line}`);
-        output.document(() => explanation);
+        output.document(() => explanationDocument(explanation));
       });
     });
 }

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../base/codes/code-tables.js';
 import { isProvisionerError, machineError } from '../../base/errors.js';
 import { UsageError } from '../usage-error.js';
-import type { COMMAND_ERRORS } from './command-errors.js';
+import type { COMMAND_ERRORS } from './command-codes.js';
 import { terminalJson, terminalLines, terminalText } from './terminal-text.js';
 
 /** An error in `--json`; `docs/cli.md` promises this shape. */

@@ -1,4 +1,4 @@
-import type { ErrorTable } from '../../base/codes/code-table.js';
+import type { ErrorTable, WarningTable } from '../../base/codes/code-table.js';
 
 /** Codes that only the command line gives, to what is no error of the library. */
 export const COMMAND_ERRORS = {
@@ -14,3 +14,11 @@ export const COMMAND_ERRORS = {
     retryable: false,
   },
 } as const satisfies ErrorTable;
+
+/** Warnings that only the command line gives. */
+export const COMMAND_WARNINGS = {
+  NO_NAMES: {
+    meaning: 'An image that was to lose its names has none; it stays until a prune.',
+    whatToDo: 'Nothing, or prune.',
+  },
+} as const satisfies WarningTable;

@@ -1,4 +1,4 @@
-import type { ImageRecord, ImageSummary } from '../../index.js';
+import type { ImageRecord, ImageSummary } from '../../../index.js';
 
 /** An image in `--json`; `docs/cli.md` promises this shape. */
 export interface ImageDocument {

@@ -1,7 +1,7 @@
-import type { PullUnderWay } from '../../index.js';
-import { formatAge, formatSize } from './human-units.js';
+import type { PullUnderWay } from '../../../index.js';
+import { formatAge, formatSize } from '../human-units.js';
+import { shortDigest } from '../short-digest.js';
 import { timestamp } from './image-document.js';
-import { shortDigest } from './short-digest.js';
 
 /** A pull under way in `--json`; `docs/cli.md` promises this shape. */
 export interface PullDocument {

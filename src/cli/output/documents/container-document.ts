@@ -1,0 +1,31 @@
+import type { ContainerInfo, ProvisionedRootfs } from '../../../index.js';
+import { timestamp } from './image-document.js';
+
+/** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
+export function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo) {
+  return {
+    id,
+    owner,
+    created: timestamp(createdAt),
+    rootfses: rootfses.map((rootfs) => ({
+      id: rootfs.id,
+      image: rootfs.image,
+      backend: rootfs.backend,
+      state: rootfs.state,
+      mount: rootfs.mountState ?? null,
+      created: timestamp(rootfs.createdAt),
+      rootfs: rootfs.rootfs,
+      layers: rootfs.layers,
+    })),
+  };
+}
+
+/** What `provision` made. */
+export function rootfsDocument({ containerId, rootfsId, rootfs, backend, image, runtime }: ProvisionedRootfs) {
+  return { containerId, rootfsId, rootfs, backend, image: image.id, runtime };
+}
+
+/** A container that `destroy` removed. */
+export function destroyedDocument(id: string) {
+  return { id };
+}
