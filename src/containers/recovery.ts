@@ -175,7 +175,7 @@ export class Recovery {
   async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
     const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
-    const mounts = await RootfsMounts.read(paths);
+    const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const remounted: string[] = [];
     const finished: string[] = [];
@@ -212,7 +212,7 @@ export class Recovery {
           const isStillHalf = (now: RootfsSummary) => isHalf(now, path);
           if (await done(id, path, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
         } else if (isMountedBackend(rootfs.backend)) {
-          if (mounts.has(path)) {
+          if (await mounts.has(path)) {
             if (remounter.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
           } else if (await done(id, path, () => this.#remount(rootfs, signal))) {
             remounted.push(path);

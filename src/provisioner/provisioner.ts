@@ -3,7 +3,7 @@ import { checkArgument, checkOptions, flag, listOf, overridden, text } from '../
 import { crashPoint } from '../base/crash-points.js';
 import { machineError } from '../base/errors.js';
 import type { FailedEntry } from '../base/failed-entry.js';
-import { mapUnhurried } from '../base/unhurried.js';
+import { unhurried } from '../base/unhurried.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import { checkContainerId } from '../containers/container-id.js';
@@ -326,10 +326,13 @@ export class Provisioner {
       const own = takeOptions('containers', o.CONTAINERS_OPTIONS, options);
       const { paths, metadata, directories } = this.#parts;
       const containers = await metadata.listContainers(own.owner);
-      if (containers.length === 0) return [];
       // After the records: what is recorded as a mount is mounted by then.
-      const mounts = await RootfsMounts.read(paths);
-      return mapUnhurried(containers, (container) => containerInfo(container, directories, mounts));
+      const mounts = new RootfsMounts(paths);
+      const infos: ContainerInfo[] = [];
+      for await (const container of unhurried(containers)) {
+        infos.push(await containerInfo(container, directories, mounts));
+      }
+      return infos;
     });
   }
 
