@@ -34,7 +34,7 @@ export async function checkContainers(
   const files: ContainerFiles = { rootfses: [], foreign: [], findings };
   await collect(paths.containers, '', files);
   const containers = await metadata.listContainers();
-  const mounts = await RootfsMounts.read(paths);
+  const mounts = new RootfsMounts(paths);
   const expected = new Set<string>();
   const suspects: Suspect[] = [];
   for await (const container of unhurried(containers)) {
@@ -45,7 +45,7 @@ export async function checkContainers(
         suspects.push((records) => missing(container.id, rootfs.id, path, records));
         continue;
       }
-      const found = rootfsNote(container, rootfs, path, mounts);
+      const found = await rootfsNote(container, rootfs, path, mounts);
       if (found !== undefined) findings.push(found);
     }
   }
@@ -83,18 +83,18 @@ async function unrecorded({ path, containerId, id }: RootfsFile, records: HeldRe
   return finding({ severity: 'leak', code: 'ROOTFS_UNRECORDED', subject: path, message });
 }
 
-function rootfsNote(
+async function rootfsNote(
   container: ContainerRecord,
   rootfs: RootfsRecord,
   path: string,
   mounts: RootfsMounts,
-): Finding | undefined {
+): Promise<Finding | undefined> {
   const what = `the root filesystem ${rootfs.id} of container ${container.id}`;
   const note = (code: 'ROOTFS_UNFINISHED' | 'ROOTFS_NOT_MOUNTED', message: string): Finding =>
     finding({ severity: 'note', code, subject: container.id, message });
   if (rootfs.state !== 'ready') return note('ROOTFS_UNFINISHED', `${what} is ${rootfs.state}, now or since a crash`);
   if (rootfs.backend === 'copy') return undefined;
-  const state = mounts.stateOf(path, rootfs);
+  const state = await mounts.stateOf(path, rootfs);
   if (state === 'mounted') return undefined;
   const where =
     state === 'unmounted'

@@ -18,17 +18,18 @@ export interface ContainerInfo extends Omit<ContainerRecord, 'rootfses'> {
   readonly rootfses: readonly RootfsInfo[];
 }
 
-export function containerInfo(
+export async function containerInfo(
   container: ContainerRecord,
   directories: RootfsDirectories,
   mounts: RootfsMounts,
-): ContainerInfo {
-  const rootfses = container.rootfses.map((rootfs) => rootfsInfo(rootfs, directories.rootfs(rootfs), mounts));
+): Promise<ContainerInfo> {
+  const rootfses: RootfsInfo[] = [];
+  for (const rootfs of container.rootfses) rootfses.push(await rootfsInfo(rootfs, directories.rootfs(rootfs), mounts));
   return { ...container, rootfses };
 }
 
-function rootfsInfo(record: RootfsRecord, path: string, mounts: RootfsMounts): RootfsInfo {
-  const mountState = isMountedBackend(record.backend) ? mounts.stateOf(path, record) : undefined;
+async function rootfsInfo(record: RootfsRecord, path: string, mounts: RootfsMounts): Promise<RootfsInfo> {
+  const mountState = isMountedBackend(record.backend) ? await mounts.stateOf(path, record) : undefined;
   const isUsable = mountState === undefined || mountState === 'mounted' || record.state !== 'ready';
   return { ...record, rootfs: path, state: isUsable ? record.state : mountState, mountState };
 }

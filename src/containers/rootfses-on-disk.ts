@@ -21,7 +21,7 @@ export interface FoundOnDisk {
 }
 
 /** The names of the directories in one; undefined for one that is to be left alone, of which somebody has been told. */
-type ReadDirectories = (path: string) => string[] | undefined;
+type ReadDirectories = (path: string) => Promise<string[] | undefined>;
 
 /** Directories are read so long before others get a turn, in milliseconds. */
 const SLICE = 10;
@@ -38,10 +38,10 @@ export async function rootfsesOnDisk(
   top?: string,
   onUnreadable?: (error: unknown, path: string) => void,
 ): Promise<FoundOnDisk> {
-  const mounts = await RootfsMounts.read(paths);
-  const directories: ReadDirectories = (path) => {
+  const mounts = top === undefined ? await RootfsMounts.ofAll(paths) : new RootfsMounts(paths);
+  const directories: ReadDirectories = async (path) => {
     try {
-      if (mounts.has(path)) throw syscallError('EBUSY', 'open', path);
+      if (await mounts.has(path)) throw syscallError('EBUSY', 'open', path);
       return directoriesIn(path);
     } catch (error) {
       if (onUnreadable === undefined) throw error;
@@ -51,18 +51,19 @@ export async function rootfsesOnDisk(
   };
   const rootfses: FoundRootfs[] = [];
   const hollow: HollowDirectories[] = [];
-  const waiting = top === undefined ? (directories(paths.containers) ?? []) : [top];
+  const waiting = top === undefined ? ((await directories(paths.containers)) ?? []) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
-    const parts = directories(paths.container(container))?.map((name) => join(paths.container(container), name));
-    if (parts === undefined) continue;
+    const names = await directories(paths.container(container));
+    if (names === undefined) continue;
+    const parts = names.map((name) => join(paths.container(container), name));
     if (parts.includes(paths.backends(container))) {
-      const found = rootfsesOf(paths, container, mounts, directories);
+      const found = await rootfsesOf(paths, container, mounts, directories);
       for (const rootfs of found.rootfses) rootfses.push(rootfs);
       for (const one of found.hollow) hollow.push(one);
     }
     const hasNested = parts.includes(paths.nestedContainers(container));
-    const nested = hasNested ? directories(paths.nestedContainers(container)) : undefined;
+    const nested = hasNested ? await directories(paths.nestedContainers(container)) : undefined;
     if (nested?.length === 0 || parts.length === 0) hollow.push({ containerId: container, backend: undefined });
     for (const name of nested ?? []) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
@@ -72,26 +73,26 @@ export async function rootfsesOnDisk(
   return { rootfses: rootfses.sort(childrenFirst), hollow: hollow.sort(childrenFirst) };
 }
 
-function rootfsesOf(
+async function rootfsesOf(
   paths: StorePaths,
   containerId: string,
   mounts: RootfsMounts,
   directories: ReadDirectories,
-): FoundOnDisk {
+): Promise<FoundOnDisk> {
   const found: FoundRootfs[] = [];
   const hollow: HollowDirectories[] = [];
-  const backends = directories(paths.backends(containerId));
+  const backends = await directories(paths.backends(containerId));
   for (const backend of backends ?? []) {
-    if (mounts.has(join(paths.backends(containerId), backend))) {
-      directories(join(paths.backends(containerId), backend));
+    if (await mounts.has(join(paths.backends(containerId), backend))) {
+      await directories(join(paths.backends(containerId), backend));
       continue;
     }
-    const rootfses = directories(paths.rootfses(containerId, backend));
-    const scratches = directories(paths.scratches(containerId, backend));
+    const rootfses = await directories(paths.rootfses(containerId, backend));
+    const scratches = await directories(paths.scratches(containerId, backend));
     const ids = new Set([...(rootfses ?? []), ...(scratches ?? [])]);
     if (rootfses?.length === 0 && scratches?.length === 0) hollow.push({ containerId, backend });
     for (const id of ids) {
-      const mounted = mounts.has(paths.rootfs(containerId, backend, id));
+      const mounted = await mounts.has(paths.rootfs(containerId, backend, id));
       found.push({ containerId, backend, id, mounted });
     }
   }

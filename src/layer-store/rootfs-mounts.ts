@@ -3,7 +3,9 @@ import { basename, join } from 'node:path';
 import { unhurried } from '../base/unhurried.js';
 import type { StorePaths } from '../paths.js';
 import { type MountPlace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import { readMountPoints } from '../system/syscalls/mount-table.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
 
 /**
  * How a rootfs that is made by mounting stands, as seen from this process. `mounted`: at its path. `unmounted`: it was mounted in this mount namespace, or before
@@ -11,36 +13,82 @@ import { readMountPoints } from '../system/syscalls/mount-table.js';
  */
 export type MountState = 'mounted' | 'unmounted' | 'elsewhere';
 
-/** What this process's table of mounts says of the rootfses of a store; as it was when it was read. */
-export class RootfsMounts {
-  readonly #here = mountNamespaceHere();
+/** What the table of mounts says of a store's containers. */
+interface TableOfContainers {
   /** With the path of the store as its users spell it. */
-  readonly #points = new Set<string>();
+  readonly points: ReadonlySet<string>;
   /** Ids of rootfses that are mounted by whatever path. */
-  readonly #ids = new Set<string>();
+  readonly ids: ReadonlySet<string>;
+}
 
-  static async read({ containers }: StorePaths): Promise<RootfsMounts> {
-    const real = realpathSync(containers);
-    const mounts = new RootfsMounts();
-    for await (const point of unhurried(await readMountPoints())) {
-      mounts.#ids.add(basename(point));
-      if (point.startsWith(`${real}/`)) mounts.#points.add(join(containers, point.slice(real.length + 1)));
-    }
+/**
+ * What is mounted below the containers of a store, as this process sees it. Made for one operation.
+ *
+ * With ten thousand containers the table of mounts has 14 MB, which the kernel makes anew for each reader in a tenth of a second, while a question about one path
+ * takes it a microsecond. So paths are asked about one by one, and the table is read, once, for what they do not tell: on kernels before 5.8, and where a rootfs is
+ * that is not at its path.
+ */
+export class RootfsMounts {
+  readonly #paths: Pick<StorePaths, 'containers'>;
+  readonly #syscalls: Pick<Syscalls, 'mountState'>;
+  readonly #readPoints: () => Promise<Iterable<string>>;
+  readonly #here = mountNamespaceHere();
+  #asks = true;
+  #table: Promise<TableOfContainers> | undefined;
+
+  /** For whoever asks about every directory there is, which is many more than there are mounts: the table is read at once, and counts as it is then. */
+  static async ofAll(paths: Pick<StorePaths, 'containers'>): Promise<RootfsMounts> {
+    const mounts = new RootfsMounts(paths);
+    mounts.#asks = false;
+    await mounts.#readTable();
     return mounts;
   }
 
-  private constructor() {}
+  /** @param readPoints all places of this mount namespace where something is mounted */
+  constructor(
+    paths: Pick<StorePaths, 'containers'>,
+    syscalls: Pick<Syscalls, 'mountState'> = loadSyscalls(),
+    readPoints: () => Promise<Iterable<string>> = readMountPoints,
+  ) {
+    this.#paths = paths;
+    this.#syscalls = syscalls;
+    this.#readPoints = readPoints;
+  }
 
   /** Whether something is mounted at a path below the containers. */
-  has(path: string): boolean {
-    return this.#points.has(path);
+  async has(path: string): Promise<boolean> {
+    if (this.#asks) {
+      const state = this.#syscalls.mountState(path);
+      if (state !== 'unknown') return state !== 'none';
+    }
+    return (await this.#readTable()).points.has(path);
   }
 
   /** @param path the rootfs's own @param mount as recorded */
-  stateOf(path: string, { id, mount }: { readonly id: string; readonly mount: MountPlace | undefined }): MountState {
-    if (this.has(path)) return 'mounted';
-    if (this.#ids.has(id)) return 'elsewhere';
+  async stateOf(
+    path: string,
+    { id, mount }: { readonly id: string; readonly mount: MountPlace | undefined },
+  ): Promise<MountState> {
+    if (await this.has(path)) return 'mounted';
     const where = whereabouts(mount, this.#here);
-    return where === 'here' || where === 'before' ? 'unmounted' : 'elsewhere';
+    if (where !== 'here' && where !== 'before') return 'elsewhere';
+    return (await this.#readTable()).ids.has(id) ? 'elsewhere' : 'unmounted';
+  }
+
+  #readTable(): Promise<TableOfContainers> {
+    this.#table ??= this.#sorted();
+    return this.#table;
+  }
+
+  async #sorted(): Promise<TableOfContainers> {
+    const { containers } = this.#paths;
+    const real = realpathSync(containers);
+    const points = new Set<string>();
+    const ids = new Set<string>();
+    for await (const point of unhurried(await this.#readPoints())) {
+      ids.add(basename(point));
+      if (point.startsWith(`${real}/`)) points.add(join(containers, point.slice(real.length + 1)));
+    }
+    return { points, ids };
   }
 }

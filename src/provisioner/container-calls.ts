@@ -1,6 +1,6 @@
 import type { Get } from '../base/assembly.js';
 import { checkArgument, text } from '../base/check-options.js';
-import { mapUnhurried } from '../base/unhurried.js';
+import { unhurried } from '../base/unhurried.js';
 import { checkContainerId } from '../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
@@ -29,10 +29,13 @@ export class ContainerCalls {
       const own = takeOptions('containers.list', o.CONTAINERS_OPTIONS, options);
       const { paths, metadata } = this.#store;
       const containers = await metadata.listContainers(own.owner);
-      if (containers.length === 0) return [];
       // After the records: what is recorded as a mount is mounted by then.
-      const mounts = await RootfsMounts.read(paths);
-      return mapUnhurried(containers, (container) => containerInfo(container, this.#get(DIRECTORIES), mounts));
+      const mounts = new RootfsMounts(paths);
+      const infos: ContainerInfo[] = [];
+      for await (const container of unhurried(containers)) {
+        infos.push(await containerInfo(container, this.#get(DIRECTORIES), mounts));
+      }
+      return infos;
     });
   }
 
@@ -44,7 +47,7 @@ export class ContainerCalls {
       const { paths, metadata } = this.#store;
       const container = await metadata.getContainer(containerId);
       if (container === undefined) return undefined;
-      return containerInfo(container, this.#get(DIRECTORIES), await RootfsMounts.read(paths));
+      return containerInfo(container, this.#get(DIRECTORIES), new RootfsMounts(paths));
     });
   }
 }
