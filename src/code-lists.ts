@@ -7,6 +7,8 @@ import { LIBRARY_WARNINGS } from './base/codes/library-warnings.js';
 import { SHORTAGES } from './base/codes/shortages.js';
 import { isProvisionerError, systemCode } from './base/errors.js';
 import { REGISTRY_ERRORS, REGISTRY_WARNINGS } from './registry/registry-codes.js';
+// Once more for the sake of its declarations: those of this file name none of its values, and whoever uses the package would not know its codes.
+import './registry/registry-codes.js';
 
 /** Every code that an error may have, by who declares it; see `ErrorTable` for how a wing adds its own. */
 export const ERROR_TABLES: ErrorTables = { library: LIBRARY_ERRORS, registry: REGISTRY_ERRORS };

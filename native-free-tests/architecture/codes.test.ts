@@ -98,6 +98,29 @@ test('every table that is declared is in the lists', () => {
   expect(missing).toEqual([]);
 });
 
+/** The declarations that a user's compiler reads, from the package's entry on. */
+function reachedDeclarations(): Set<string> {
+  const reached = new Set<string>();
+  const waiting = [new URL('../../dist/index.d.ts', import.meta.url).href];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    if (reached.has(at)) continue;
+    reached.add(at);
+    const text = readFileSync(new URL(at), 'utf8');
+    for (const [, path = ''] of text.matchAll(/(?:from |import |import\()['"](\.[^'"]+)\.js['"]/g))
+      waiting.push(new URL(`${path}.d.ts`, at).href);
+  }
+  return reached;
+}
+
+test('whoever uses the package has the codes of every table in his types', () => {
+  const adding = files.filter(({ text }) => /^declare module /m.test(text)).map(({ path }) => path);
+  const reached = reachedDeclarations();
+  const declarationsOf = (path: string) =>
+    new URL(`../../${path.replace(/^src/, 'dist').replace(/\.ts$/, '.d.ts')}`, import.meta.url).href;
+  expect(adding).toContain('src/registry/registry-codes.ts');
+  expect(adding.filter((path) => !reached.has(declarationsOf(path)))).toEqual([]);
+});
+
 test('docs/errors.md is what the tables say; `npm run codes-page` writes it', () => {
   const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');
   const errors = { ...ERROR_TABLES, commandLine: COMMAND_ERRORS };
