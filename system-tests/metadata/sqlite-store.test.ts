@@ -376,21 +376,21 @@ describe('migrations', () => {
 
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
     inspect(path(), (database) => database.pragma('journal_mode = WAL'));
-    const original = Driver.prototype.pragma;
-    const spy = vi.spyOn(Driver.prototype, 'pragma').mockImplementation(function (
+    const original = Driver.prototype.prepare;
+    // After the look at the application's number, before that at the tables.
+    const spy = vi.spyOn(Driver.prototype, 'prepare').mockImplementation(function (
       this: InstanceType<typeof Driver>,
-      ...call
+      sql: string,
     ) {
-      const answer = original.apply(this, call);
-      if (call[0] === 'application_id') {
+      if (sql.includes('sqlite_schema')) {
         spy.mockRestore();
         inspect(path(), (other) => other.transaction(() => migrate(other, path())).immediate());
       }
-      return answer;
+      return original.call(this, sql);
     });
     const manager = await SqliteMetadataManager.open(path());
     // The other process did come in between.
-    expect(Driver.prototype.pragma).toBe(original);
+    expect(Driver.prototype.prepare).toBe(original);
     await putLayers(manager, 'base');
     expect(await manager.listLayers()).toHaveLength(1);
     await manager.close();
