@@ -14,6 +14,8 @@ import { isRoot, repository, run, runMain, runOnTmpfs, secondsSince, tail } from
 import { setUp } from './set-up.mjs';
 
 const RELEASES = ['22', '24'];
+/** Where most of what is used of Node.js is used: its SQLite, threads, streams, zlib, and modules. All of them take some minutes. */
+const TESTS = ['metadata', 'workers', 'whole', 'system', 'store-directory'].map((name) => `native-free-tests/${name}`);
 const NODES = process.env['PROVISIONER_TEST_NODES'] ?? join(tmpdir(), 'provisioner-test-nodes');
 
 async function main() {
@@ -42,7 +44,7 @@ async function tryOut(release, { installed, lacking }) {
   const beside = shortRun(installed, 'node:sqlite', installed, process.execPath);
   const alone = shortRun(lacking, 'node:sqlite');
   const vitest = join(repository, 'node_modules/vitest/vitest.mjs');
-  const tests = [node, vitest, 'run', '--configLoader=runner', '--project', 'native-free'];
+  const tests = [node, vitest, 'run', '--configLoader=runner', '--project', 'native-free', ...TESTS];
   const name = `Node.js ${release}`;
   return (
     (await isFine(`${name}: a store shared with better-sqlite3 on Node.js ${process.versions.node}`, beside)) &&

@@ -43,12 +43,14 @@ const LOOK_LASTS = 10;
  * loop: a busy database is asked again after a pause.
  */
 export class SqliteConnection {
+  readonly #driver: SqliteDriver;
   readonly #opened: Database | ReadOnlyDatabase;
   readonly #path: string;
   readonly #busyTimeout: number;
   readonly #durable: boolean;
   /** Compiled when first used, by their text. */
   readonly #statements = new Map<string, Statement<unknown[], unknown>>();
+  readonly #values = new Map<string, () => unknown>();
   /** Its file on the disk, which is not given to another one while this has it open. */
   readonly #file: FileIdentity | undefined;
   /** When that was seen in its place the last time. */
@@ -56,10 +58,12 @@ export class SqliteConnection {
   #open = true;
 
   private constructor(
+    driver: SqliteDriver,
     opened: Database | ReadOnlyDatabase,
     path: string,
     { busyTimeout = DEFAULT_BUSY_TIMEOUT, durable = true }: SqliteOptions,
   ) {
+    this.#driver = driver;
     this.#opened = opened;
     this.#path = path;
     this.#busyTimeout = busyTimeout;
@@ -72,7 +76,7 @@ export class SqliteConnection {
     const path = resolve(file);
     const { driver = sqliteDriver() } = options;
     const opened = options.readOnly ? await openReadOnly(driver, path, options) : openFile(driver, path);
-    const connection = new SqliteConnection(opened, path, options);
+    const connection = new SqliteConnection(driver, opened, path, options);
     try {
       if (!options.readOnly) await connection.#prepareFile(options);
       return connection;
@@ -101,10 +105,20 @@ export class SqliteConnection {
     return statement as Statement<Parameters, Row>;
   }
 
+  /** The first column of the first row. Use it only inside `read` or `write`. @param sql without parameters */
+  value<Value>(sql: string): Value | undefined {
+    let ask = this.#values.get(sql);
+    if (ask === undefined) {
+      ask = this.#driver.prepareValue(this.#database, sql);
+      this.#values.set(sql, ask);
+    }
+    return ask() as Value | undefined;
+  }
+
   /** Runs `question`, which asks with one statement: SQLite makes that a transaction of its own. */
   async read<Answer>(question: () => Answer): Promise<Answer> {
     return this.#patiently(() => {
-      if (this.#opened instanceof ReadOnlyDatabase && this.#opened.renew()) this.#statements.clear();
+      if (this.#opened instanceof ReadOnlyDatabase && this.#opened.renew()) this.#forgetStatements();
       return question();
     });
   }
@@ -156,8 +170,13 @@ export class SqliteConnection {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#statements.clear();
+    this.#forgetStatements();
     this.#opened.close();
+  }
+
+  #forgetStatements(): void {
+    this.#statements.clear();
+    this.#values.clear();
   }
 
   #transaction<Result>(begin: 'BEGIN IMMEDIATE' | 'BEGIN DEFERRED', body: () => Result): Result {
