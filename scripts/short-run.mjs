@@ -39,9 +39,8 @@ async function holdOpen() {
       await p.destroy('theirs');
       await p.close();
     }).resume();`;
-  const file = join(otherProject, 'hold-open.mjs');
-  writeFileSync(file, program);
-  const child = spawn(otherNode, [file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const args = ['--input-type=module', '--eval', program];
+  const child = spawn(otherNode, args, { cwd: otherProject, stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
   await Promise.race([once(child.stdout, 'data'), ended.then(() => assert.fail('the other process ended early'))]);
   return async () => {
