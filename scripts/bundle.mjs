@@ -1,6 +1,7 @@
 // Makes dist/, which is installed, of the modules in build/: to find, read and compile some hundred of them takes a worker thread longer than to unpack a small
 // layer, and a command longer than its work. A thread gets a bundle of its own, since it shares nothing with the one that starts it.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
@@ -38,6 +39,23 @@ async function bundle(input) {
   }
 }
 
+/** Leaves of the declarations, which the compiler has written for all modules, those that the library's own lead to. */
+function keepDeclarations() {
+  const dist = join(repository, 'dist');
+  const kept = new Set([join(dist, 'index.d.ts')]);
+  for (const file of kept) {
+    for (const [, path = ''] of readFileSync(file, 'utf8').matchAll(
+      /(?:\bfrom |\bimport\(|\bimport )['"](\.[^'"]+)\.js['"]/g,
+    ))
+      kept.add(join(dirname(file), `${path}.d.ts`));
+  }
+  for (const { name, parentPath } of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+    const file = join(parentPath, name);
+    if (file.endsWith('.d.ts') && !kept.has(file)) rmSync(file);
+  }
+}
+
+keepDeclarations();
 await bundle({ worker: 'workers/worker.js' });
 await bundle({ index: 'index.js', cli: 'cli/main.js' });
 mkdirSync(`${repository}dist/cli`, { recursive: true });

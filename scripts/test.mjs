@@ -3,17 +3,26 @@
 //
 //   CI=true                            whatever is skipped of the system tests is a failure
 //   PROVISIONER_TEST_INSTALL=never     installs no Debian packages
-import { mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { inCi, installDebianPackages, isDebian, isLinux, isRoot, repository, run, runMain } from './machine.mjs';
+import {
+  inCi,
+  installDebianPackages,
+  isDebian,
+  isLinux,
+  isOnOverlay,
+  isRoot,
+  repository,
+  run,
+  runMain,
+  runOnTmpfs,
+} from './machine.mjs';
 import { setUp } from './set-up.mjs';
 
 /** @typedef {{ passed: number, failed: number, skipped: number, reasons: string[] }} Outcome */
 
 const VITEST = join(repository, 'node_modules', 'vitest', 'vitest.mjs');
-/** @see linux/magic.h */
-const OVERLAYFS_MAGIC = 0x794c7630;
 
 const vitestArguments = process.argv.slice(2);
 
@@ -68,28 +77,10 @@ async function runProject(project) {
     ...filter,
   ];
   try {
-    const { code } = await (project === 'system*' && isOnOverlay(tmpdir())
-      ? runOnTmpfs(vitest)
-      : run(...split(vitest)));
+    const needsTmpfs = project === 'system*' && isOnOverlay(tmpdir());
+    if (needsTmpfs) console.log(`${tmpdir()} is on overlayfs: the system tests run on a tmpfs`);
+    const { code } = await (needsTmpfs ? runOnTmpfs(vitest) : run(...split(vitest)));
     return readReport(file, project, code);
-  } finally {
-    rmSync(place, { recursive: true, force: true });
-  }
-}
-
-/** @param {string} directory */
-function isOnOverlay(directory) {
-  return statfsSync(directory).type === OVERLAYFS_MAGIC;
-}
-
-/** In a container the temporary directory is itself on overlayfs, which cannot carry another; a tmpfs of our own can. @param {readonly string[]} command */
-async function runOnTmpfs(command) {
-  const place = mkdtempSync(join(tmpdir(), 'provisioner-tmpfs-'));
-  console.log(`${tmpdir()} is on overlayfs: the system tests run on a tmpfs`);
-  try {
-    // In a mount namespace of its own, it goes with the last process in it.
-    const script = 'mount -t tmpfs tmpfs "$TMPDIR" && exec "$@"';
-    return await run('unshare', ['--mount', 'sh', '-c', script, 'sh', ...command], { env: { TMPDIR: place } });
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

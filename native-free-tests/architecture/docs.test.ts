@@ -41,7 +41,9 @@ function importsOf(files: ReturnType<typeof sourceFiles>): { room: string; impor
 function exclusiveHolders(files: ReturnType<typeof sourceFiles>): string[] {
   const calls = files.flatMap(({ path, text }) => {
     const { code, literals } = scan(text);
-    const purposes = literals.filter(({ start }) => /(?:\.withExclusive\(|\bnew ShortHolds\(\w+,)\s*$/.test(code.slice(0, start)));
+    const purposes = literals.filter(({ start }) =>
+      /(?:\.withExclusive\(|\bnew ShortHolds\(\w+,)\s*$/.test(code.slice(0, start)),
+    );
     return purposes.map(({ value }) => `${path} ${value}`);
   });
   return [...new Set(calls)].sort();

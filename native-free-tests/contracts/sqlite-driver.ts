@@ -87,6 +87,22 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
         expect([1, 2].map(() => database.prepare<[string]>(again).run('fig').changes)).toEqual([1, 0]);
       }));
 
+    it('ask for one value at a time, and see what has changed since', () =>
+      onFruit((database, path) => {
+        const fruit = driver.prepareValue(database, COUNT);
+        const version = driver.prepareValue(database, 'PRAGMA data_version');
+        const none = driver.prepareValue(database, 'SELECT key FROM fruit WHERE 0');
+        expect([fruit(), none()]).toEqual([0, undefined]);
+        const before = version();
+        database.prepare<[string, null, null]>(INSERT).run('apple', null, null);
+        expect([fruit(), version()]).toEqual([1, before]);
+        const other = driver.open(path);
+        other.prepare<[string, null, null]>(INSERT).run('pear', null, null);
+        other.close();
+        expect(fruit()).toBe(2);
+        expect(version()).not.toBe(before);
+      }));
+
     it('give rows of a change that returns some', () =>
       onFruit((database) => {
         for (const name of ['apple', 'pear']) database.prepare<[string, null, null]>(INSERT).run(name, null, null);

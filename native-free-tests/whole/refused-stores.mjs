@@ -7,8 +7,10 @@ import { Provisioner } from 'provisioner';
 
 const [directory] = process.argv.slice(2);
 
+let attempts = 0;
+
 async function attempt(options) {
-  const above = join(directory, 'above');
+  const above = join(directory, `above-${attempts++}`);
   try {
     const provisioner = await Provisioner.open({ root: join(above, 'store'), ...options });
     await provisioner.close();

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Transferable, Worker, type WorkerOptions } from 'node:worker_threads';
+import { firstLine, ProvisionerError } from '../base/errors.js';
 import { leaveDeletedDirectory } from '../base/working-directory.js';
 import { mayBeEnded, newLoadingState } from '../system/native-loading.js';
 import { closeNoted, newDescriptorBoard } from '../system/syscalls/held-descriptors.js';
@@ -10,7 +11,6 @@ import type { FromWorker, ToWorker, WorkerData } from './jobs.js';
  * it, a pull of 650 MB takes 25 MB less at its peak than with a third, and 4 % more time.
  */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 };
-const PROGRAM = new URL('./worker.js', import.meta.url);
 /** Between two looks at whether it is still loading, in milliseconds. */
 const LOADING_POLL = 5;
 
@@ -31,10 +31,10 @@ export class PoolThread {
   #isReady = false;
   #ending: Promise<void> | undefined;
 
-  /** @param busy see `WorkerData` */
-  constructor(busy: Int32Array, { ready, message, ended }: ThreadEvents, program = PROGRAM) {
+  /** @param busy see `WorkerData` @param program what it runs. Default: `worker.js` */
+  constructor(busy: Int32Array, { ready, message, ended }: ThreadEvents, program?: URL) {
     leaveDeletedDirectory();
-    this.#worker = new Worker(program, {
+    this.#worker = startWorker(program, {
       ...workerOptions(process.execArgv),
       workerData: { busy, loading: this.#loading, descriptors: this.#descriptors } satisfies WorkerData,
     });
@@ -49,7 +49,7 @@ export class PoolThread {
       ready();
     });
     this.#worker.on('error', (cause) => {
-      error = cause;
+      error = takenApart(cause) ?? cause;
     });
     this.#worker.on('exit', () => {
       setReady();
@@ -91,6 +91,26 @@ export class PoolThread {
     while (!mayBeEnded(this.#loading)) await sleep(LOADING_POLL);
     await this.#worker.terminate();
   }
+}
+
+function startWorker(program: URL | undefined, options: WorkerOptions): Worker {
+  if (program !== undefined) return new Worker(program, options);
+  try {
+    // Bundlers that take a thread's file along know it by these very words.
+    return new Worker(new URL('./worker.js', import.meta.url), options);
+  } catch (error) {
+    throw takenApart(error) ?? error;
+  }
+}
+
+/** What to say of a thread whose program, or what that imports, is not where it was; or of code that does not know where it is, as some bundlers leave it. */
+function takenApart(cause: unknown): ProvisionerError | undefined {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (!['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_INVALID_URL'].includes(code ?? '')) return undefined;
+  return new ProvisionerError('ERR_WORKER_DIED', `no worker thread can be started: ${firstLine(cause)}`, {
+    cause,
+    hint: 'if a bundler has taken the library apart, keep `provisioner` external to the bundle, or copy worker*.js of its dist/ beside the bundle',
+  });
 }
 
 interface PromiseWithResolvers {

@@ -1,5 +1,12 @@
 import type { Transferable } from 'node:worker_threads';
-import { abortedError, noDescriptors, ProvisionerError, systemCode, throwIfAborted } from '../base/errors.js';
+import {
+  abortedError,
+  isProvisionerError,
+  noDescriptors,
+  ProvisionerError,
+  systemCode,
+  throwIfAborted,
+} from '../base/errors.js';
 import { unpackError } from './error-transport.js';
 import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
 import { MemoryBudget } from './memory-budget.js';
@@ -256,6 +263,7 @@ function closedError(): ProvisionerError {
 function deathError(kind: JobKind, cause: unknown): ProvisionerError {
   const shortage = shortageOf(cause);
   if (shortage !== undefined) return noDescriptors(`start a thread for the job ${kind}`, shortage, cause);
+  if (isProvisionerError(cause)) return cause;
   return new ProvisionerError('ERR_WORKER_DIED', `a worker thread died during its job ${kind}`, {
     cause,
     hint: 'the machine may be short of memory; the job left nothing behind and can be tried again',

@@ -330,6 +330,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       readOnly: null,
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },
       syscalls: 'native',
+      sqlite: 'better-sqlite3',
       gzip: 'isal',
       zstd: 'libzstd',
       workers: expect.any(Number),

@@ -377,16 +377,16 @@ describe('migrations', () => {
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
     inspect(path(), (database) => database.pragma('journal_mode = WAL'));
     const original = Driver.prototype.prepare;
+    // After the look at the application's number, before that at the tables.
     const spy = vi.spyOn(Driver.prototype, 'prepare').mockImplementation(function (
       this: InstanceType<typeof Driver>,
-      ...call
+      sql: string,
     ) {
-      // The version has been read.
-      if (call[0] === 'PRAGMA application_id') {
+      if (sql.includes('sqlite_schema')) {
         spy.mockRestore();
         inspect(path(), (other) => other.transaction(() => migrate(other, path())).immediate());
       }
-      return original.apply(this, call);
+      return original.call(this, sql);
     });
     const manager = await SqliteMetadataManager.open(path());
     // The other process did come in between.

@@ -140,13 +140,13 @@ describeWith(['root', 'overlay', 'strace'], 'the table of mounts', () => {
     const operations = {
       'provision by overlay': `p.provision('new', 'app', { backend: 'overlay' })`,
       'provision by copy': `p.provision('new', 'app', { backend: 'copy' })`,
-      ps: 'p.containers()',
+      ps: 'p.containers.list()',
       'destroy of overlays': `p.destroy('a')`,
       'destroy of a copy': `p.destroy('copy')`,
       recover: 'p.recover()',
       prune: 'p.pruneImages()',
-      check: 'p.check()',
-      sweep: 'p.swept()',
+      check: 'p.store.check()',
+      sweep: 'p.store.swept()',
     };
     const trace = join(temporaryDirectory(), 'trace');
     const code = `

@@ -120,8 +120,7 @@ export class RecordsWitness {
 function nextGeneration(db: SqliteConnection): number {
   // Two statements: `RETURNING` makes a table for its answer, which takes as long as all the rest of a small commit.
   db.statement('UPDATE state SET generation = generation + 1').run();
-  const state = db.statement<[], Pick<StateRow, 'generation'>>('SELECT generation FROM state').get();
-  return (state as StateRow).generation;
+  return db.value('SELECT generation FROM state') as number;
 }
 
 export function writeGap(db: SqliteConnection, gap: RecordsGap | undefined): void {

@@ -21,7 +21,7 @@ export class SqliteCache {
   get<Answer>(key: string, ask: () => Answer): Answer {
     // A database that is read elsewhere may be exchanged for another one, whose versions are counted anew.
     if (this.#db.isReadOnly) return ask();
-    const version = this.#db.statement<[], { data_version: number }>('PRAGMA data_version').get()?.data_version ?? -1;
+    const version = this.#db.value<number>('PRAGMA data_version') ?? -1;
     if (version !== this.#version || this.#entries.size >= MOST_ENTRIES) this.clear();
     this.#version = version;
     const known = this.#entries.get(key);

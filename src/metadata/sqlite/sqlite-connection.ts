@@ -47,12 +47,14 @@ const LOOK_LASTS = 10;
  * loop: a busy database is asked again after a pause.
  */
 export class SqliteConnection {
+  readonly #driver: SqliteDriver;
   readonly #opened: Database | ReadOnlyDatabase;
   readonly #path: string;
   readonly #busyTimeout: number;
   readonly #durable: boolean;
   /** Compiled when first used, by their text. */
   readonly #statements = new Map<string, Statement<unknown[], unknown>>();
+  readonly #values = new Map<string, () => unknown>();
   /** Its file on the disk, which is not given to another one while this has it open. */
   readonly #file: FileIdentity | undefined;
   /** When that was seen in its place the last time. */
@@ -60,10 +62,12 @@ export class SqliteConnection {
   #open = true;
 
   private constructor(
+    driver: SqliteDriver,
     opened: Database | ReadOnlyDatabase,
     path: string,
     { busyTimeout = DEFAULT_BUSY_TIMEOUT, durable = true }: SqliteOptions,
   ) {
+    this.#driver = driver;
     this.#opened = opened;
     this.#path = path;
     this.#busyTimeout = busyTimeout;
@@ -78,10 +82,10 @@ export class SqliteConnection {
   static async open(file: string, options: SqliteOptions = {}): Promise<SqliteConnection> {
     const path = resolve(file);
     const { driver = sqliteDriver() } = options;
-    if (options.readOnly) return new SqliteConnection(await openReadOnly(driver, path, options), path, options);
+    if (options.readOnly) return new SqliteConnection(driver, await openReadOnly(driver, path, options), path, options);
     let started: number | undefined;
     for (let tries = 0; ; tries++) {
-      const connection = new SqliteConnection(openFile(driver, path), path, options);
+      const connection = new SqliteConnection(driver, openFile(driver, path), path, options);
       try {
         if (await connection.#prepareFile(options)) return connection;
       } catch (error) {
@@ -116,10 +120,20 @@ export class SqliteConnection {
     return statement as Statement<Parameters, Row>;
   }
 
+  /** The first column of the first row. Use it only inside `read` or `write`. @param sql without parameters */
+  value<Value>(sql: string): Value | undefined {
+    let ask = this.#values.get(sql);
+    if (ask === undefined) {
+      ask = this.#driver.prepareValue(this.#database, sql);
+      this.#values.set(sql, ask);
+    }
+    return ask() as Value | undefined;
+  }
+
   /** Runs `question`, which asks with one statement: SQLite makes that a transaction of its own. */
   async read<Answer>(question: () => Answer): Promise<Answer> {
     return this.#patiently(() => {
-      if (this.#opened instanceof ReadOnlyDatabase && this.#opened.renew()) this.#statements.clear();
+      if (this.#opened instanceof ReadOnlyDatabase && this.#opened.renew()) this.#forgetStatements();
       return question();
     });
   }
@@ -171,8 +185,13 @@ export class SqliteConnection {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#statements.clear();
+    this.#forgetStatements();
     this.#opened.close();
+  }
+
+  #forgetStatements(): void {
+    this.#statements.clear();
+    this.#values.clear();
   }
 
   #transaction<Result>(begin: 'BEGIN IMMEDIATE' | 'BEGIN DEFERRED', body: () => Result): Result {

@@ -41,6 +41,10 @@ export function loadNodeSqlite(): SqliteDriver {
         throw error;
       }
     },
+    prepareValue(database, sql) {
+      const statement = database.prepare<[], object>(sql);
+      return () => Object.values(statement.get() ?? {})[0];
+    },
   };
 }
 

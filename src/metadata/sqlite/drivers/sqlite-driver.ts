@@ -14,6 +14,8 @@ export interface SqliteDriver {
   open(path: string, options?: OpenOptions): Database;
   /** Opens a copy of what `bytes` hold, a whole file without a log. Changes of it reach nobody. @throws in the module's words, or as Node's `fs` */
   openCopy(bytes: Buffer): Database;
+  /** A question without parameters for one value, which is asked all the time. @param database of this driver @returns asks it: the first column of the first row */
+  prepareValue(database: Database, sql: string): () => unknown;
 }
 
 export interface OpenOptions {

@@ -164,6 +164,9 @@ export const moveMount = (from: number, to: string, flags: number): number =>
 const OPENAT2 = 437;
 const FCHMODAT2 = 452;
 const rawOpenat2 = libc.func('long syscall(long, int, const char *, const void *, ulong)') as typeof rawFsopen;
+/** @param how `struct open_how`: flags, mode, resolve */
+export const openat2 = (directory: number, path: string | Buffer, how: BigUint64Array): number =>
+  noteOpened(rawOpenat2(OPENAT2, directory, path, how, how.byteLength));
 const rawFchmodat2 = libc.func('long syscall(long, int, const char *, uint, int)') as typeof rawFsopen;
 export const AT_FDCWD = -100;
 const O_CLOEXEC = 0o2000000;
@@ -172,7 +175,6 @@ const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
-/** `struct open_how`: flags, mode, resolve. */
 const howToOpenBeneath = new BigUint64Array([
   BigInt(O_PATH | constants.O_DIRECTORY | O_CLOEXEC),
   0n,
@@ -183,11 +185,10 @@ const howToOpenBeneath = new BigUint64Array([
  * @see openat2(2)
  */
 export const openDirectoryBeneath = (directory: number, path: string | Buffer): number =>
-  noteOpened(rawOpenat2(OPENAT2, directory, path, howToOpenBeneath, howToOpenBeneath.byteLength));
+  openat2(directory, path, howToOpenBeneath);
 const howToOpenPlain = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, BigInt(RESOLVE_NO_SYMLINKS)]);
 /** Opens what is at an absolute path, only to name it, on a way that follows no symlink. Linux 5.6. @see openat2(2) */
-export const openWithoutSymlinks = (path: string): number =>
-  noteOpened(rawOpenat2(OPENAT2, AT_FDCWD, path, howToOpenPlain, howToOpenPlain.byteLength));
+export const openWithoutSymlinks = (path: string): number => openat2(AT_FDCWD, path, howToOpenPlain);
 /** fchmodat with flags, which it has no place for. Linux 6.6. @see fchmodat2(2) */
 export const fchmodat2 = (directory: number, path: string | Buffer, mode: number, flags: number): number =>
   rawFchmodat2(FCHMODAT2, directory, path, mode, flags);

@@ -22,12 +22,12 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
 /** Locks that belong to the open file, not to the process. @see fcntl(2), "Open file description locks" */
-const F_OFD_GETLK = 36;
+export const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
-const F_WRLCK = 1;
+export const F_WRLCK = 1;
 const F_UNLCK = 2;
 /** `struct flock` of a 64-bit Linux: short type, short whence, long start, long length, int pid. */
-const FLOCK_SIZE = 32;
+export const FLOCK_SIZE = 32;
 const NOTE_MAX = 4096;
 
 /**

@@ -35,6 +35,7 @@ import { hasMountsInside } from './mounts/native-mounts-inside.js';
 import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
+import { requireLayouts } from './require-layouts.js';
 import { timespecs } from './timespecs.js';
 
 /** @see rename(2) */
@@ -48,6 +49,11 @@ export class NativeSyscalls implements Syscalls {
   readonly kind = 'native';
   readonly #names = Buffer.alloc(XATTR_LIST_MAX);
   readonly #value = Buffer.alloc(XATTR_SIZE_MAX);
+
+  /** @throws Error when this machine is not what is known here of 64-bit Linux: see `requireLayouts` */
+  constructor() {
+    requireLayouts();
+  }
 
   openTree(directory: string): FileTree {
     return new NativeFileTree(directory);
