@@ -1,4 +1,3 @@
-import { realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isProvisionerError } from '../base/errors.js';
@@ -8,7 +7,7 @@ import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { makerOf, PROBE } from '../system/locks/process-identity.js';
-import { mountsBelow } from '../system/syscalls/mount-table.js';
+import { mountsInside } from '../system/syscalls/mount-table.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -93,7 +92,7 @@ async function retireStaging(
   const retired: string[] = [];
   const failed: FailedEntry[] = [];
   if (left.length === 0) return { retired, failed };
-  const mounted = pathsWithMounts(paths.staging);
+  const mounted = await pathsWithMounts(paths.staging);
   for (const path of left) {
     try {
       if (mounted.has(path)) await letGoForSweep(path, syscalls());
@@ -117,8 +116,7 @@ async function letGoForSweep(path: string, syscalls: Syscalls): Promise<void> {
 }
 
 /** What stands in a directory and has something mounted on it, or in it. */
-function pathsWithMounts(directory: string): ReadonlySet<string> {
-  const real = realpathSync(directory);
-  const names = mountsBelow(real).map((path) => path.slice(real.length + 1).split('/', 1)[0] ?? '');
-  return new Set(names.map((name) => join(directory, name)));
+async function pathsWithMounts(directory: string): Promise<ReadonlySet<string>> {
+  const names = (await mountsInside(directory)).map(({ path }) => path.split('/', 1)[0] ?? '');
+  return new Set(names.map((name) => join(directory, Buffer.from(name, 'latin1').toString('utf8'))));
 }

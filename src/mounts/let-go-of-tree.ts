@@ -21,11 +21,12 @@ const MOST_COVERED = 100;
  * Lets go of all that is mounted on a directory that is to be deleted, and below it, as `letGo` does. What is below it may be renamed by others at the
  * same time, as by a process that still runs in the tree, and replaced by symlinks: only what is really mounted below it is unmounted.
  *
- * The table of mounts is read once when there are none.
+ * The table of mounts is not read when there are none, where the kernel tells that; else once.
  * @throws ProvisionerError `ERR_PERMISSION` for what cannot be unmounted, or could not be found for all the renaming
  */
 export async function letGoOfTree(syscalls: Syscalls, directory: string): Promise<void> {
   await letGo(syscalls, directory, true);
+  if ((await syscalls.hasMountsInside(directory)) === false) return;
   let vain = 0;
   let covered = 0;
   let looks = 0;

@@ -34,7 +34,7 @@ const O_PATH = 0o10000000;
  * @param directory absolute @returns paths without symlinks; none where the system has no such table
  */
 export function mountsBelow(directory: string): string[] {
-  const place = locate(directory);
+  const place = placeOf(directory);
   if (place === undefined) return [];
   const mounts: Mount[] = [];
   for (const lines of readTable()) for (const mount of mountsIn(lines, place)) mounts.push(mount);
@@ -46,7 +46,7 @@ export function mountsBelow(directory: string): string[] {
  * @param directory absolute @returns none where the system has no such table
  */
 export async function mountsInside(directory: string): Promise<MountInside[]> {
-  const place = locate(directory);
+  const place = placeOf(directory);
   if (place === undefined) return [];
   const mounts: Mount[] = [];
   for await (const lines of unhurried(readTable())) for (const mount of mountsIn(lines, place)) mounts.push(mount);
@@ -79,7 +79,7 @@ export interface Place {
 }
 
 /** @returns undefined when it is not there, or the system cannot tell */
-function locate(directory: string): Place | undefined {
+export function placeOf(directory: string): Place | undefined {
   return unlessMissing(() => {
     const descriptor = openSync(directory, constants.O_DIRECTORY | O_PATH);
     try {

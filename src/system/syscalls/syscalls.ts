@@ -44,6 +44,12 @@ export interface Syscalls {
   detachMountInside(directory: string, path: BytePath, id: number): Promise<boolean>;
   mountState(path: string): MountState;
   /**
+   * Whether something is mounted below a directory, on the mount that the directory itself is on: what `mountsInside` tells more of, at a cost that grows with
+   * the options of all the mounts of the machine.
+   * @returns undefined when the directory is not there, and where the kernel does not tell: before Linux 6.8
+   */
+  hasMountsInside(directory: string): Promise<boolean | undefined>;
+  /**
    * Gives this thread a mount namespace of its own, with the same mounts, for good: what it unmounts from now on stays mounted for all others. Calls that end
    * with `Aside` are made by threads that have not left.
    */

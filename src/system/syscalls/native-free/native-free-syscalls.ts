@@ -61,6 +61,9 @@ export class NativeFreeSyscalls implements Syscalls {
   mountState(): MountState {
     return 'unknown';
   }
+  async hasMountsInside(): Promise<undefined> {
+    return undefined;
+  }
   leaveMounts(): void {
     throw syscallError('ENOTSUP', 'unshare');
   }

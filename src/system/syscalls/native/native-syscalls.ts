@@ -31,6 +31,7 @@ import { renameat2 } from './libc-trees.js';
 import { mountBindReadOnly } from './mounts/bind-mount.js';
 import { detachMount, detachMountAside, detachMountInside, leaveMounts } from './mounts/native-detach.js';
 import { mountState } from './mounts/native-mount-state.js';
+import { hasMountsInside } from './mounts/native-mounts-inside.js';
 import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
@@ -82,6 +83,10 @@ export class NativeSyscalls implements Syscalls {
 
   mountState(path: string): MountState {
     return mountState(path);
+  }
+
+  hasMountsInside(directory: string): Promise<boolean | undefined> {
+    return hasMountsInside(directory);
   }
 
   leaveMounts(): void {

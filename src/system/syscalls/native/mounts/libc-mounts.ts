@@ -4,6 +4,7 @@ import { koffi } from '../../../koffi.js';
 const OPEN_TREE = 428;
 const MOUNT_SETATTR = 442;
 const STATMOUNT = 457;
+const LISTMOUNT = 458;
 
 const libc = koffi.load(null);
 
@@ -11,7 +12,8 @@ const rawOpenTree = libc.func('long syscall(long, int, const char *, uint)') as 
 const rawMountSetattr = libc.func('long syscall(long, int, const char *, uint, const void *, ulong)') as (
   ...values: unknown[]
 ) => number;
-const rawStatmount = libc.func('long syscall(long, const void *, void *, ulong, uint)') as (
+/** `statmount` and `listmount` take values of the same kinds. */
+const rawMountQuery = libc.func('long syscall(long, const void *, void *, ulong, uint)') as (
   ...values: unknown[]
 ) => number;
 
@@ -23,7 +25,10 @@ export const mountSetattr = (directory: number, path: string, flags: number, att
   rawMountSetattr(MOUNT_SETATTR, directory, path, flags, attributes, attributes.byteLength);
 /** Linux 6.8. @param request `struct mnt_id_req` @param answer for a `struct statmount` @see statmount(2) */
 export const statmount = (request: BigUint64Array, answer: BigUint64Array): number =>
-  rawStatmount(STATMOUNT, request, answer, answer.byteLength, 0);
+  rawMountQuery(STATMOUNT, request, answer, answer.byteLength, 0);
+/** Linux 6.8. @param request `struct mnt_id_req` @param ids where they are written @returns how many, or -1 @see listmount(2) */
+export const listmount = (request: BigUint64Array, ids: BigUint64Array): number =>
+  rawMountQuery(LISTMOUNT, request, ids, ids.length, 0);
 /** @param answer for a `struct statvfs`, as 64-bit words @see statvfs(3) */
 export const statvfs = libc.func('int statvfs(const char *, void *)') as (
   path: string,

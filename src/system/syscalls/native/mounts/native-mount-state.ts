@@ -44,6 +44,12 @@ export function mountState(path: string): MountState {
   return isSharedBelow(parent, lastGround) ? 'coversShared' : 'mounted';
 }
 
+/** The unique id of the mount that a path is on, or is the root of. @returns undefined when it is not there, and where the kernel does not tell */
+export function mountIdOf(path: string): bigint | undefined {
+  if (ask(path) !== 0 || ((masks[0] ?? 0) & STATX_MNT_ID_UNIQUE) === 0) return undefined;
+  return status[MOUNT_ID];
+}
+
 /** @param ground the mount that all of them lie on, and that has nothing to do with them */
 function isSharedBelow(covered: bigint | undefined, ground: bigint): boolean {
   let lower = covered;
