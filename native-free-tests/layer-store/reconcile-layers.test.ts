@@ -6,6 +6,7 @@ import { reconcileLayers } from '#src/layer-store/reconcile-layers.js';
 import { Sweeper } from '#src/layer-store/sweeper.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
+import { ShortHolds } from '#src/system/locks/short-holds.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { dead, digestOf, image, layer, rootfs } from '../contracts/metadata-records.js';
 import { processesOf } from '../helpers/liveness.js';
@@ -32,7 +33,8 @@ function bench() {
     paths,
     metadata,
     makeDirectory: (word: string) => mkdirSync(paths.layerRootfs(digestOf(word)), { recursive: true }),
-    run: () => storeLock.withExclusive('recover', () => reconcileLayers(parts)),
+    run: () => reconcileLayers(parts, new ShortHolds(storeLock, 'recover')),
+    storeLock,
     sweeper,
     process,
   };
@@ -132,5 +134,51 @@ describe('reconciling layers', () => {
     expect(await run()).toEqual({ ...NOTHING, retired: [paths.layer(stray)] });
     expect(readdirSync(paths.layers)).toEqual(['a'.repeat(128)]);
     expect(await metadata.getLayer(recorded)).toBeDefined();
+  });
+
+  test('takes no lock where there is nothing to do, and one of its own for what differs', async () => {
+    const { metadata, makeDirectory, run, storeLock, paths } = bench();
+    makeDirectory('a');
+    await metadata.putLayers([layer('a')]);
+    let holds = 0;
+    const hold = storeLock.withExclusive.bind(storeLock);
+    storeLock.withExclusive = (...args) => {
+      holds++;
+      return hold(...args);
+    };
+    await run();
+    expect(holds).toBe(0);
+    makeDirectory('stray');
+    expect((await run()).retired).toEqual([paths.layer(digestOf('stray'))]);
+    expect(holds).toBe(1);
+  });
+
+  test('leaves alone what a prune took, or a pull stored again, between the look and the lock', async () => {
+    const { metadata, makeDirectory, run, storeLock } = bench();
+    for (const word of ['pruned', 'stored']) await metadata.putLayers([layer(word)]);
+    await metadata.putImage(image('app', ['stored']), []);
+    const hold = storeLock.withExclusive.bind(storeLock);
+    storeLock.withExclusive = async (...args) => {
+      await metadata.forgetLayers([digestOf('pruned')]);
+      makeDirectory('stored');
+      return hold(...args);
+    };
+    expect(await run()).toEqual(NOTHING);
+    expect(await metadata.getLayer(digestOf('stored'))).toBeDefined();
+  });
+
+  test('keeps pulls from a layer without a record until it is taken away', async () => {
+    const { metadata, makeDirectory, run, storeLock, paths, process } = bench();
+    makeDirectory('stray');
+    const pull = process();
+    const claims: string[] = [];
+    const hold = storeLock.withExclusive.bind(storeLock);
+    storeLock.withExclusive = async (...args) => {
+      claims.push((await metadata.claimLayer(digestOf('stray'), pull.identity, pull.isAlive)).state);
+      return hold(...args);
+    };
+    expect((await run()).retired).toEqual([paths.layer(digestOf('stray'))]);
+    expect(claims).toEqual(['busy']);
+    expect((await metadata.claimLayer(digestOf('stray'), pull.identity, pull.isAlive)).state).toBe('claimed');
   });
 });

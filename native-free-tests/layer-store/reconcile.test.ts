@@ -12,6 +12,7 @@ import { StorePaths } from '#src/paths.js';
 import { openStoreDirectory } from '#src/store-directory/open-store-directory.js';
 import type { Liveness } from '#src/system/locks/liveness.js';
 import { PROBE, transientName } from '#src/system/locks/process-identity.js';
+import { ShortHolds } from '#src/system/locks/short-holds.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { processesOf } from '../helpers/liveness.js';
@@ -59,7 +60,7 @@ describe('recovery, while a pull stores a layer', () => {
         };
         const storeLock = new StoreLock(() => undefined);
         const parts = { paths, metadata, sweeper, liveness: process(), storeLock };
-        const report = await storeLock.withExclusive('recover', () => reconcileLayers(parts));
+        const report = await reconcileLayers(parts, new ShortHolds(storeLock, 'recover'));
         expect(report).toMatchObject({ forgottenLayers: [], retired: [] });
         expect(await metadata.getLayer(LAYER)).toBeDefined();
         expect(readdirSync(paths.layers)).toEqual([digestHex(LAYER)]);

@@ -171,21 +171,14 @@ export class Containers {
   }
 
   /**
-   * Removes what a crash left half made or half destroyed; with the lock held alone, so nobody is at it.
+   * Removes what a crash left half made or half destroyed. Call it with the lock held alone, so nobody is at it.
    * @param isHalf asked of its record as it is then @returns false when it is not half any more
    */
-  async removeHalf(
-    { containerId, id }: RootfsSummary,
-    isHalf: (rootfs: RootfsSummary) => boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    const { metadata, storeLock } = this.#parts;
-    const work = async () => {
-      metadata.requireInPlace();
-      const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
-      return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])).forgotten > 0;
-    };
-    return storeLock.withExclusive('recover', work, signal);
+  async removeHalf({ containerId, id }: RootfsSummary, isHalf: (rootfs: RootfsSummary) => boolean): Promise<boolean> {
+    const { metadata } = this.#parts;
+    metadata.requireInPlace();
+    const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
+    return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])).forgotten > 0;
   }
 
   async #remove(rootfses: readonly RootfsSummary[]): Promise<Removed> {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
-import { fileError, isProvisionerError, type ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { fileError, throwIfAborted } from '../base/errors.js';
 import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { unhurried } from '../base/unhurried.js';
 import type { ImageId, LayerId } from '../image/digest.js';
@@ -10,18 +10,18 @@ import { reconcileStaging } from '../layer-store/reconcile-staging.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import type { MetadataManager, RecordsGap, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
-import { describeGap } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import { removeTried } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { pidOf } from '../system/locks/process-identity.js';
+import { ShortHolds } from '../system/locks/short-holds.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { RecoverOptions } from './container-options.js';
 import type { Containers } from './containers.js';
 import type { Remounter } from './remounter.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
-import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
+import { isLeftAlone, type LeftAlone, UnrecordedRootfses } from './unrecorded-rootfses.js';
 
 /** What a recovery put right. */
 export interface RecoveryReport {
@@ -44,7 +44,7 @@ export interface RecoveryReport {
    * Containers that are left alone, and why: the records have a gap and they may be in use, in which case no prune runs; they may be mounted where this process
    * does not see it; or somebody is just making a part of them.
    */
-  readonly untrusted: readonly { readonly containerId: string; readonly reason: string }[];
+  readonly untrusted: readonly LeftAlone[];
   /** Directories of layers without a record that may be in use, absolute, and why, as a clause: left alone. */
   readonly kept: readonly { readonly path: string; readonly reason: string }[];
   /** What could not be put right, taken away or read; all the rest was. It is as it was, and another recovery tries again. */
@@ -66,15 +66,18 @@ export interface RecoveryParts {
   readonly owner: string;
 }
 
+/** Rootfses that are mounted again at the same time: while the kernel mounts some on other threads it is asked about the next. Each takes it a millisecond. */
+const MOUNTED_AT_ONCE = 4;
 /** Places of mounts that are recorded at a time: a millisecond or two, and one wait for the disk. */
 const RECORDED_AT_ONCE = 100;
 
 /**
- * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile. What cannot be done with one thing
- * is reported, and the others go on.
+ * Puts a store right after a crash or a reboot. Each step can be repeated, and another process may use the store meanwhile: what stands on disk is compared with
+ * the records beside everybody's work, and what differs is looked at again, and put right, with the lock held alone, for a moment at a time. What cannot be done
+ * with one thing is reported, and the others go on.
  *
- *   dead leases and their staging ──► lock alone [ layers: records = directories ──► rootfses on disk without a record ]
- *   ──► this owner's containers: mount again, finish, destroy ──► sweep
+ *   dead leases and their staging ──► rootfses on disk without a record ──► layers: records = directories
+ *   ──► this owner's containers: destroy, finish, mount again ──► sweep
  */
 export class Recovery {
   readonly #parts: RecoveryParts;
@@ -94,94 +97,43 @@ export class Recovery {
     const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
     liveness.tidy();
     crashPoint('recover.leasesDropped');
-    const shared = await storeLock.withExclusive(
-      'recover',
-      async () => {
-        removeTried(paths);
-        const unrecorded = await this.#unrecorded();
-        // What the records do not tell is gone from here on, so they tell everything.
-        if (unrecorded.untrusted.length + unrecorded.failed.length === 0) await metadata.setRecordsGap(undefined);
-        const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock });
-        crashPoint('recover.layersReconciled');
-        return { ...unrecorded, layers };
-      },
-      options.signal,
-    );
-    const containers = await this.#ownContainers(options);
+    // At once, and be there nothing to put right: whoever has been parted from the others by a lock that was replaced goes no further.
+    await storeLock.withExclusive('recover', () => removeTried(paths), options.signal);
+    const holds = new ShortHolds(storeLock, 'recover');
+    // First, since only where all of them are named can a layer that no record names be taken away.
+    const rootfses = await new UnrecordedRootfses(this.#parts).reconcile(holds, options.signal);
+    const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock }, holds, options.signal);
+    crashPoint('recover.layersReconciled');
+    const containers = await this.#ownContainers(holds, options);
     crashPoint('recover.containersReconciled');
     await sweeper.sweepAll();
-    const { forgottenLayers, forgottenImages, kept, foreign } = shared.layers;
+    const { forgottenLayers, forgottenImages, kept, foreign } = layers;
     return {
-      recordsGap: shared.gap ?? null,
+      recordsGap: rootfses.gap ?? null,
       droppedLeases: staging.pulls,
       forgottenLayers,
       forgottenImages,
-      retired: [...staging.retired, ...shared.layers.retired, ...shared.retired],
+      retired: [...staging.retired, ...layers.retired, ...rootfses.retired],
       remounted: containers.remounted,
       finished: containers.finished,
       destroyed: containers.destroyed,
-      untrusted: [...shared.untrusted, ...containers.untrusted],
+      untrusted: [...rootfses.untrusted, ...containers.untrusted],
       kept,
-      failed: [...staging.failed, ...shared.failed, ...shared.layers.failed, ...containers.failed],
+      failed: [...staging.failed, ...rootfses.failed, ...layers.failed, ...containers.failed],
       foreign,
     };
   }
 
-  /**
-   * Rootfses on disk that no record names: with the lock held alone, they are what a crash left of a provision or a destroy. Not so when the records have
-   * a gap: then one that is mounted, here or perhaps elsewhere, or that is a copy, may be in use, so it is left.
-   */
-  async #unrecorded(): Promise<
-    Pick<RecoveryReport, 'retired' | 'untrusted' | 'failed'> & { gap: RecordsGap | undefined }
-  > {
-    const { paths, metadata, containers, directories } = this.#parts;
-    const gap = await metadata.recordsGap();
-    const recorded = new Set<string>();
-    for await (const container of unhurried(await metadata.listContainers())) {
-      for (const rootfs of container.rootfses) recorded.add(directories.rootfs(rootfs));
-    }
-    const untrusted: { containerId: string; reason: string }[] = [];
-    const retired: string[] = [];
-    const failed: FailedEntry[] = [];
-    const onDisk = await rootfsesOnDisk(paths, undefined, (error, path) =>
-      failed.push(failedEntry(error, 'look for root filesystems', path)),
-    );
-    for await (const found of unhurried(onDisk.rootfses)) {
-      const path = directories.rootfs(found);
-      if (recorded.has(path)) continue;
-      const use = gap && containers.possibleUse(found);
-      if (gap !== undefined && use !== undefined) untrusted.push(unknownToRecords(found, gap, use));
-      else {
-        try {
-          await containers.takeApart(found);
-          retired.push(path);
-        } catch (error) {
-          if (isLeftAlone(error)) untrusted.push({ containerId: found.containerId, reason: error.message });
-          else failed.push(failedEntry(error, 'take a root filesystem apart that no record names', path));
-        }
-      }
-    }
-    for await (const hollow of unhurried(onDisk.hollow)) {
-      try {
-        directories.removeHollow(hollow);
-      } catch (error) {
-        const path = paths.container(hollow.containerId);
-        failed.push(failedEntry(error, 'remove the empty directories of a container', path));
-      }
-    }
-    return { untrusted, retired, failed, gap };
-  }
-
-  async #ownContainers({ knownContainerIds, signal }: RecoverOptions) {
+  async #ownContainers(holds: ShortHolds, { knownContainerIds, signal }: RecoverOptions) {
     const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#parts;
     const known = knownContainerIds && withAncestors(knownContainerIds);
     const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
-    const remounted: string[] = [];
-    const finished: string[] = [];
     const destroyed: string[] = [];
-    const untrusted: { containerId: string; reason: string }[] = [];
+    const untrusted: LeftAlone[] = [];
     const failed: FailedEntry[] = [];
+    const halves: RootfsRecord[] = [];
+    const unmounted: RootfsRecord[] = [];
     const mountedHere: RootfsRecord[] = [];
     /** What cannot be done for one does not keep the others waiting. @returns whether it was done */
     const done = async (containerId: string, path: string, work: () => Promise<boolean>): Promise<boolean> => {
@@ -208,22 +160,42 @@ export class Recovery {
       for (const rootfs of container.rootfses) {
         if (isBeingMade(rootfs)) continue;
         const path = directories.rootfs(rootfs);
-        if (isHalf(rootfs, path)) {
-          const isStillHalf = (now: RootfsSummary) => isHalf(now, path);
-          if (await done(id, path, () => containers.removeHalf(rootfs, isStillHalf, signal))) finished.push(path);
-        } else if (isMountedBackend(rootfs.backend)) {
-          if (await mounts.has(path)) {
-            if (remounter.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
-          } else if (await done(id, path, () => this.#remount(rootfs, signal))) {
-            remounted.push(path);
-            mountedHere.push(rootfs);
-          }
-        }
+        if (isHalf(rootfs, path)) halves.push(rootfs);
+        else if (!isMountedBackend(rootfs.backend)) continue;
+        else if (!(await mounts.has(path))) unmounted.push(rootfs);
+        else if (remounter.isPlaceOutdated(rootfs)) mountedHere.push(rootfs);
       }
-      if (mountedHere.length >= RECORDED_AT_ONCE) await remounter.recordMounts(mountedHere.splice(0));
     }
-    await remounter.recordMounts(mountedHere);
-    return { remounted, finished, destroyed, untrusted, failed };
+
+    /** Does something to rootfses with the lock held alone. @returns those to which it was done, in the order given */
+    const inHolds = async (
+      rootfses: readonly RootfsRecord[],
+      atOnce: number,
+      work: (rootfs: RootfsRecord) => Promise<boolean>,
+    ): Promise<RootfsRecord[]> => {
+      const changed = new Set<RootfsRecord>();
+      const changeOne = async (rootfs: RootfsRecord) => {
+        const path = directories.rootfs(rootfs);
+        if (await done(rootfs.containerId, path, () => work(rootfs))) changed.add(rootfs);
+      };
+      await holds.over(rootfses, atOnce, (some) => allOf(some.map(changeOne)), signal);
+      return rootfses.filter((rootfs) => changed.has(rootfs));
+    };
+    const finished = await inHolds(halves, 1, (rootfs) =>
+      containers.removeHalf(rootfs, (now) => isHalf(now, directories.rootfs(rootfs))),
+    );
+    const remounted: RootfsRecord[] = [];
+    for (let at = 0; at < unmounted.length; at += RECORDED_AT_ONCE) {
+      const portion = unmounted.slice(at, at + RECORDED_AT_ONCE);
+      const mounted = await inHolds(portion, MOUNTED_AT_ONCE, (rootfs) => this.#remount(rootfs, signal));
+      await remounter.recordMounts(mounted);
+      for (const rootfs of mounted) remounted.push(rootfs);
+    }
+    for (let at = 0; at < mountedHere.length; at += RECORDED_AT_ONCE) {
+      await remounter.recordMounts(mountedHere.slice(at, at + RECORDED_AT_ONCE));
+    }
+    const pathsOf = (rootfses: readonly RootfsRecord[]) => rootfses.map((rootfs) => directories.rootfs(rootfs));
+    return { remounted: pathsOf(remounted), finished: pathsOf(finished), destroyed, untrusted, failed };
   }
 
   /** @returns false when there was nothing to mount any more */
@@ -239,12 +211,7 @@ export class Recovery {
   }
 }
 
-/** It may be in use where this process does not see it, so nobody tried. */
-function isLeftAlone(error: unknown): error is ProvisionerError {
-  return isProvisionerError(error, 'ERR_CONTAINER_ELSEWHERE');
-}
-
-function justBeingMade(containerId: string, { maker = '' }: RootfsRecord): { containerId: string; reason: string } {
+function justBeingMade(containerId: string, { maker = '' }: RootfsRecord): LeftAlone {
   return { containerId, reason: `process ${pidOf(maker)} is just making a root filesystem of it` };
 }
 
@@ -258,8 +225,8 @@ function withAncestors(ids: readonly string[]): ReadonlySet<string> {
   return new Set(parts.flatMap((names) => names.map((_, index) => names.slice(0, index + 1).join('/'))));
 }
 
-/** @param use see `Containers.possibleUse` */
-function unknownToRecords({ containerId }: FoundRootfs, gap: RecordsGap, use: string) {
-  const reason = `the records ${describeGap(gap)} and it ${use}, so it may be in use; destroy it when it is not`;
-  return { containerId, reason };
+/** Waits for all of them, since none may go on when the lock is given back. @throws what the first of those threw that failed */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }

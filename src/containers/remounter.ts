@@ -6,7 +6,6 @@ import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/m
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { type MountNamespace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
-import type { StoreLock } from '../system/locks/store-lock.js';
 import { isMountPoint } from '../system/syscalls/is-mount-point.js';
 import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
@@ -18,7 +17,6 @@ export interface RemounterParts {
   readonly metadata: MetadataManager;
   readonly backends: Backends;
   readonly directories: RootfsDirectories;
-  readonly storeLock: StoreLock;
   /** Of the process in whose mount namespace they are mounted. */
   readonly liveness: Liveness;
 }
@@ -26,7 +24,7 @@ export interface RemounterParts {
 /**
  * Mounts rootfses again after a reboot.
  *
- *   lock alone [ look whether it is still wanted and mounted nowhere ──► mount ] ──► record where
+ *   lock alone, for some at a time [ look whether each is still wanted and mounted nowhere ──► mount ] ──► record where, a hundred at a time
  */
 export class Remounter {
   readonly #parts: RemounterParts;
@@ -37,38 +35,36 @@ export class Remounter {
   }
 
   /**
-   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. With the lock held alone, since it may have been recorded as a
-   * mount, mounted again by another recovery, or destroyed since it was looked at.
+   * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. Call it with the lock held alone, since it may have been recorded as a
+   * mount, mounted again by another recovery, or destroyed since it was looked at. Several may be mounted at the same time in one hold.
    * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
    *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { backends, directories, storeLock, metadata, paths, liveness } = this.#parts;
+    const { backends, directories, metadata, paths, liveness } = this.#parts;
     if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
-    const remount = async () => {
-      const container = await metadata.getContainer(rootfs.containerId);
-      const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
-      if (recorded === undefined) return false;
-      directories.requireOwn(rootfs);
-      const target = directories.rootfs(rootfs);
-      if (!existsSync(target) || isMountPoint(target)) return false;
-      const stack: StackedLayer[] = [];
-      for (const id of rootfs.layers) {
-        const layer = await metadata.getLayer(id);
-        if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
-        stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
-      }
-      const backend = backends.named(rootfs.backend);
-      const places = { rootfs: target, scratch: directories.scratch(rootfs) };
-      const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
-      if (why !== undefined) throw mountedElsewhere(rootfs, why);
-      if (backend !== undefined) backends.requireUsable(backend.name);
-      const layers = layersToShow(stack, places.scratch);
-      const request = { layers, rootAttributes: rootAttributesOf(layers), ...places, signal };
-      await tellingLostLayers(layers, async () => backend?.restore(request));
-      return true;
-    };
-    return storeLock.withExclusive('recover', remount, signal);
+    const container = await metadata.getContainer(rootfs.containerId);
+    const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
+    if (recorded === undefined) return false;
+    directories.requireOwn(rootfs);
+    const target = directories.rootfs(rootfs);
+    if (!existsSync(target) || isMountPoint(target)) return false;
+    const stack: StackedLayer[] = [];
+    for (const id of rootfs.layers) {
+      const layer = await metadata.getLayer(id);
+      if (layer === undefined) throw layersGone(rootfs.image, 'where it came from');
+      stack.push({ ...layer, rootfs: paths.layerRootfs(id) });
+    }
+    const backend = backends.named(rootfs.backend);
+    const places = { rootfs: target, scratch: directories.scratch(rootfs) };
+    const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
+    if (why !== undefined) throw mountedElsewhere(rootfs, why);
+    if (backend !== undefined) backends.requireUsable(backend.name);
+    const layers = layersToShow(stack, places.scratch);
+    // Not alone: what waits for the kernel does so on another thread.
+    const request = { layers, rootAttributes: rootAttributesOf(layers), ...places, signal, others: true };
+    await tellingLostLayers(layers, async () => backend?.restore(request));
+    return true;
   }
 
   /** Whether the record of where a rootfs is mounted is missing, or is of before the machine was booted. */

@@ -33,10 +33,11 @@ export type Retirement =
  *   - nobody else is just storing it: his claim tells,
  *   - no mount of this machine shows it.
  *
- * Made for one time of holding the lock alone.
+ * Made for one time of holding the lock alone, and the time before it since `lookAhead`.
  */
 export class UnrecordedLayers {
   readonly #parts: UnrecordedLayersParts;
+  #ahead: ShownLayers | undefined;
   #shown: Promise<ShownLayers> | undefined;
 
   constructor(parts: UnrecordedLayersParts) {
@@ -45,20 +46,49 @@ export class UnrecordedLayers {
 
   /** Takes one away, if it may go. @throws like Node's `fs`, when it cannot be moved; then it is where it was */
   async retire(id: LayerId): Promise<Retirement> {
-    const { metadata, liveness, sweeper, paths } = this.#parts;
-    const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
-    if (claim.state !== 'claimed') return { state: 'taken' };
+    const [claimed] = await this.claim([id]);
+    if (claimed === undefined) return { state: 'taken' };
     try {
-      if (lstatSync(paths.layer(id), { throwIfNoEntry: false }) === undefined) return { state: 'taken' };
-      const reason = await this.whyItStays(id);
-      if (reason !== undefined) return { state: 'kept', reason };
-      const retired = sweeper.mark(paths.layer(id), digestHex(id));
-      if (retired !== undefined) sweeper.sweep(retired);
-      return { state: 'retired' };
+      return await this.retireClaimed(id);
     } finally {
-      // Where that cannot be written, it ends with this life, and is not the reason of a failure.
-      await metadata.releaseLayerClaims(liveness.identity, [id]).catch(() => {});
+      await this.release([id]);
     }
+  }
+
+  /** Keeps others from layers; needs no lock. @returns those that no record names and nobody stores just now: until they are released nobody will */
+  async claim(ids: readonly LayerId[]): Promise<LayerId[]> {
+    const { metadata, liveness } = this.#parts;
+    const claimed: LayerId[] = [];
+    for (const id of ids) {
+      const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
+      if (claim.state === 'claimed') claimed.push(id);
+    }
+    return claimed;
+  }
+
+  /** Where that cannot be written, the claims end with this life, and are not the reason of a failure. */
+  async release(ids: readonly LayerId[]): Promise<void> {
+    const { metadata, liveness } = this.#parts;
+    if (ids.length > 0) await metadata.releaseLayerClaims(liveness.identity, ids).catch(() => {});
+  }
+
+  /**
+   * Reads what is mounted before the lock is held, since with thousands of mounts that takes long. Only for layers that are claimed already: nobody can record
+   * those, and what is not recorded nobody mounts, so what no mount shows now none will show then. What one does show is asked again with the lock held.
+   */
+  async lookAhead(): Promise<void> {
+    this.#ahead = await this.#readShown();
+  }
+
+  /** As `retire`, for the holder of the layer's claim. */
+  async retireClaimed(id: LayerId): Promise<Retirement> {
+    const { sweeper, paths } = this.#parts;
+    if (lstatSync(paths.layer(id), { throwIfNoEntry: false }) === undefined) return { state: 'taken' };
+    const reason = await this.whyItStays(id);
+    if (reason !== undefined) return { state: 'kept', reason };
+    const retired = sweeper.mark(paths.layer(id), digestHex(id));
+    if (retired !== undefined) sweeper.sweep(retired);
+    return { state: 'retired' };
   }
 
   /** For the holder of the layer's claim. @returns why it must stay, as a clause; undefined when it may go */
@@ -67,8 +97,10 @@ export class UnrecordedLayers {
     if (!storeLock.isHeldAlone) throw new Error(`whether layer ${id} may go was asked without the lock`);
     const gap = await metadata.recordsGap();
     if (gap !== undefined) return `the records ${describeGap(gap)}, so containers may be in use that they do not name`;
+    const name = digestHex(id);
+    if (this.#ahead !== undefined && this.#ahead.whyInUse(name) === undefined) return undefined;
     this.#shown ??= this.#readShown();
-    return (await this.#shown).whyInUse(digestHex(id));
+    return (await this.#shown).whyInUse(name);
   }
 
   async #readShown(): Promise<ShownLayers> {

@@ -37,6 +37,8 @@ const LOOK_FOR_FILE = 1000;
 
 /** Between two looks at a lock that another process holds, in milliseconds. */
 const POLL = [1, 1, 2, 5, 10] as const;
+/** Whoever waits has looked once more after so many milliseconds. */
+export const LONGEST_POLL = POLL[POLL.length - 1] as number;
 
 /**
  * Many readers or one writer, among all processes that have the store open.
