@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { Output } from './output/output.js';
 import { createProgram } from './program.js';
 import type { Surroundings } from './surroundings.js';
 import { UsageError } from './usage-error.js';
@@ -18,7 +19,6 @@ export async function runCommandLine(args: readonly string[], surroundings: Surr
   } catch (error) {
     // Help and version have printed what was asked for; help that was not asked for shows that the command is missing.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
-    const { Output } = await import('./output/output.js');
     const { stdout, stderr } = surroundings;
     // Options after the fault have not been parsed.
     const given = (flag: string) => args.includes(flag);

@@ -83,7 +83,7 @@ describeWith(['root', 'overlay'], 'an agent with hardly a descriptor left', () =
 
   it('is told the same by a command that cannot even load all of itself', () => {
     const root = join(temporaryDirectory(), 'store');
-    const codes = [26, 32, 40, 46, 54].map((count) => {
+    const codes = [24, 26, 30, 34, 38].map((count) => {
       const { status, stderr } = withDescriptors(count, [MAIN, '--root', root, '--json', 'pull', APP_V1]);
       const { error } = JSON.parse(stderr) as { error: { code: string; hint: string } };
       return { status, code: error.code, helps: error.hint.includes('ulimit -n') };
