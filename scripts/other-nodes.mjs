@@ -67,10 +67,15 @@ async function isFine(title, command) {
 /** Installs its binary when it is not there. @param {string} release @returns its path */
 async function nodeOf(release) {
   const directory = join(NODES, release);
-  const node = join(directory, 'node_modules/node/bin/node');
+  // The npm package `node` has a script that installs this one, and npm may run no scripts.
+  const name = `node-${process.platform}-${process.arch}`;
+  const node = join(directory, 'node_modules', name, 'bin/node');
   if (!existsSync(node)) {
     mkdirSync(directory, { recursive: true });
-    await npm(['install', '--prefix', directory, '--no-audit', '--no-fund', `node@${release}`], directory);
+    await npm(
+      ['install', '--ignore-scripts', '--prefix', directory, '--no-audit', '--no-fund', `${name}@${release}`],
+      directory,
+    );
   }
   return node;
 }
