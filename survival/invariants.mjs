@@ -7,7 +7,7 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { parkedParts, StorePaths } from '#src/paths.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { differences, readLayer, readTree } from './trees.mjs';
 
 /** @typedef {typeof import('better-sqlite3')} Driver */

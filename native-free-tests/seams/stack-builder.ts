@@ -1,7 +1,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/base/config.js';
-import { copyLayers } from '#src/files/tree/copy-layers.js';
+import { copyLayers } from '#src/files/tree/copying/copy-layers.js';
 import type { LinkingLayer } from '#src/seams/collect-links.js';
 import { type MadeSeam, makeSeam, type SeamRequest } from '#src/seams/make-seam.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';

@@ -1,5 +1,5 @@
-import { copyDirectoryAttributes } from '../files/tree/copy-directory-attributes.js';
-import { createCopyShares } from '../files/tree/copy-share.js';
+import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-attributes.js';
+import { createCopyShares } from '../files/tree/copying/copy-share.js';
 import { type Marks, marksNeedNativeCalls } from '../files/tree/marks.js';
 import { isOverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';

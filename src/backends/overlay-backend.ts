@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../base/errors.js';
-import { copyDirectoryAttributes } from '../files/tree/copy-directory-attributes.js';
+import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-attributes.js';
 import { type Marks, markOpaque } from '../files/tree/marks.js';
 import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGo } from '../mounts/let-go.js';

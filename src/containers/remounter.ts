@@ -6,7 +6,7 @@ import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/m
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { type MountNamespace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
-import { isMountPoint } from '../system/syscalls/is-mount-point.js';
+import { isMountPoint } from '../system/syscalls/mounts/is-mount-point.js';
 import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';

@@ -7,7 +7,7 @@ import { describeGap } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { ShortHolds } from '../system/locks/short-holds.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
-import { isMountPoint } from '../system/syscalls/is-mount-point.js';
+import { isMountPoint } from '../system/syscalls/mounts/is-mount-point.js';
 import type { Containers } from './containers.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
 import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';

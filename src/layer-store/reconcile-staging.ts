@@ -7,7 +7,7 @@ import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { makerOf, PROBE } from '../system/locks/process-identity.js';
-import { mountsInside } from '../system/syscalls/mount-table.js';
+import { mountsInside } from '../system/syscalls/mounts/mount-table.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { Sweeper } from './sweeper.js';
 

@@ -4,7 +4,7 @@ import { unhurried } from '../base/unhurried.js';
 import type { StorePaths } from '../paths.js';
 import { type MountPlace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
-import { readMountPoints } from '../system/syscalls/mount-table.js';
+import { readMountPoints } from '../system/syscalls/mounts/mount-table.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 
 /**

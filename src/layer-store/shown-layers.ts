@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { layersNamedIn, rootfsIdOf, StorePaths } from '../paths.js';
-import { type Mount, type MountTable, mountTables } from '../system/syscalls/mount-tables.js';
+import { type Mount, type MountTable, mountTables } from '../system/syscalls/mounts/mount-tables.js';
 
 /** Overlay's options name a directory so when its path did not fit: see `overlay-mount.ts`. */
 const BY_DESCRIPTOR = '/proc/self/fd/';

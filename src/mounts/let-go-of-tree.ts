@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { printablePath } from '../system/syscalls/byte-path.js';
-import { type MountInside, mountsInside } from '../system/syscalls/mount-table.js';
+import { type MountInside, mountsInside } from '../system/syscalls/mounts/mount-table.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { cannotLetGo, letGo, removeCovered, unmounted } from './let-go.js';
 

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import type { BytePath } from '../system/syscalls/byte-path.js';
-import { readMountPoints } from '../system/syscalls/mount-table.js';
+import { readMountPoints } from '../system/syscalls/mounts/mount-table.js';
 import { nativeMissing, whyNativeMissing } from '../system/syscalls/native-missing.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { WorkerPool } from '../workers/worker-pool.js';

@@ -3,7 +3,7 @@ import { ProvisionerError } from '../base/errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
 import type { StorePaths } from '../paths.js';
-import { longWorkOn } from './long-work.js';
+import { longWorkOn } from '../workers/records-on-thread.js';
 
 /** SQLite takes 512 bytes, for the names of its companion files too. @see SQLite, os_unix.c, MAX_PATHNAME */
 const SQLITE_PATH_MAX = 500;

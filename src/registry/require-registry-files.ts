@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { ProvisionerError, systemCode } from '../base/errors.js';
-import type { RegistryOptions } from '../registry/registry-options.js';
+import type { RegistryOptions } from './registry-options.js';
 
 const FLAGS = { authFile: '--authfile', certDir: '--cert-dir', hostsDir: '--hosts-dir' } as const;
 

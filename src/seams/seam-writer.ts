@@ -1,7 +1,7 @@
 import { umaskTakesFromOwner } from '../base/own-files.js';
 import { ENTRY_BYTES, type SpaceWatch } from '../files/space/space-watch.js';
-import { readXattrs } from '../files/tree/copy-attributes.js';
-import { EntryCopier } from '../files/tree/copy-entry.js';
+import { readXattrs } from '../files/tree/copying/copy-attributes.js';
+import { EntryCopier } from '../files/tree/copying/copy-entry.js';
 import { statusOf } from '../files/tree/merged-directory.js';
 import { isOverlayFormat, markNames, opaqueXattr, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import type { BytePath } from '../system/syscalls/byte-path.js';

@@ -2,7 +2,7 @@ import { chownSync, closeSync, linkSync, lstatSync, rmSync, type Stats } from 'n
 import { join } from 'node:path';
 import { fileError, systemCode } from '../base/errors.js';
 import { makeOwnFile, makeOwnPlace } from '../base/own-files.js';
-import { isOwnerOutOfReach } from '../files/tree/copy-attributes.js';
+import { isOwnerOutOfReach } from '../files/tree/copying/copy-attributes.js';
 import { type MarksOutOfReach, marksRefusal } from '../files/tree/marks.js';
 import { overflowUser } from '../system/syscalls/user-namespace.js';
 

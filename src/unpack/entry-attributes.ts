@@ -1,7 +1,7 @@
 import { systemCode } from '../base/errors.js';
 import { malformed } from '../base/malformed.js';
 import { umask } from '../base/own-files.js';
-import { isOwnerOutOfReach } from '../files/tree/copy-attributes.js';
+import { isOwnerOutOfReach } from '../files/tree/copying/copy-attributes.js';
 import { isOverlayXattr, type OverlayFormat, opaqueXattr } from '../files/tree/whiteouts.js';
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CheckedLayer, CheckMode } from '../files/contents/check-layer.js';
-import type { CopyLayersOptions, CopyLayersResult } from '../files/tree/copy-layers.js';
+import type { CopyLayersOptions, CopyLayersResult } from '../files/tree/copying/copy-layers.js';
 import type { TreeSize } from '../files/tree/measure-tree.js';
 import type { CoveredPlace } from '../files/tree/removal/remove-covered.js';
 import type { RemoveTreeResult } from '../files/tree/removal/remove-tree.js';

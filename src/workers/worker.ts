@@ -73,7 +73,7 @@ const handlers: Handlers = {
   },
   'copy-layers': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
-    const { copyLayers } = await import('../files/tree/copy-layers.js');
+    const { copyLayers } = await import('../files/tree/copying/copy-layers.js');
     return copyLayers({ ...request, isCancelled });
   },
   'remove-tree': async ({ path, gentle }, { isCancelled }) => {

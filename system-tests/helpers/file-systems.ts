@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, truncateSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect } from 'vitest';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import type { Requirement } from './requirements.js';
 
 /** The kinds of file system that a store may come to lie on. */

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { openStore } from './test-store.js';
 
 /** Takes away every mount of a store, as a reboot does. */

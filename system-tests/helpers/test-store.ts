@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 // What is registered first cleans last: a file system of a test goes when the stores on it are closed.
 import './file-systems.js';

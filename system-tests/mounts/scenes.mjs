@@ -17,7 +17,7 @@ import { Provisioner } from '#src/index.js';
 import { letGo } from '#src/mounts/let-go.js';
 import { letGoOfTree } from '#src/mounts/let-go-of-tree.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { mountBindClassic } from '#src/system/syscalls/native/mounts/bind-mount.js';
 import { makePrivateClassic } from '#src/system/syscalls/native/mounts/native-detach.js';
 import { nativeDirectoryUsage } from '#src/system/syscalls/native/native-file-status.js';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { describeWith } from '../helpers/requirements.js';
 import { expectNoContainers, openStore, temporaryDirectory } from '../helpers/test-store.js';
 

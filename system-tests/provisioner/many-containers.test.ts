@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { longestStretch } from '../helpers/event-loop.js';
 import { reboot } from '../helpers/reboot.js';

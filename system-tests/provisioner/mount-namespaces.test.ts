@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';

@@ -15,7 +15,7 @@ import { expect, test } from 'vitest';
 import type { Provisioner, RecoveryReport } from '#src/index.js';
 import { StorePaths } from '#src/paths.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { otherLife } from '../helpers/other-life.js';
 import { otherProcess } from '../helpers/other-process.js';

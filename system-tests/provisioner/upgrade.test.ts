@@ -7,7 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import { isRetryable, Provisioner } from '#src/index.js';
 import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import { StorePaths } from '#src/paths.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';

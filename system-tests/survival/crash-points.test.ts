@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { Provisioner } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { callMethod } from '../../survival/call-method.mjs';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mount-table.js';
+import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { KEPT, makeImages } from '../../survival/images.mjs';
 import { readTree, type Tree } from '../../survival/trees.mjs';
 import { describeWith } from '../helpers/requirements.js';

@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsInside } from '#src/system/syscalls/mount-table.js';
+import { mountsInside } from '#src/system/syscalls/mounts/mount-table.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 

@@ -26,16 +26,16 @@ export function asUser<A, R>(action: (args: A, modules: Modules) => R, args: A):
 }
 
 const MODULES = [
-  '#src/files/tree/copy-layers.js',
-  '#src/files/tree/copy-share.js',
+  '#src/files/tree/copying/copy-layers.js',
+  '#src/files/tree/copying/copy-share.js',
   '#src/files/tree/removal/remove-tree.js',
   '#src/files/tree/measure-tree.js',
   '#src/system/syscalls/native-free/native-free-syscalls.js',
   '#src/system/syscalls/load-syscalls.js',
 ];
 
-export type Modules = typeof import('#src/files/tree/copy-layers.js') &
-  typeof import('#src/files/tree/copy-share.js') &
+export type Modules = typeof import('#src/files/tree/copying/copy-layers.js') &
+  typeof import('#src/files/tree/copying/copy-share.js') &
   typeof import('#src/files/tree/removal/remove-tree.js') &
   typeof import('#src/files/tree/measure-tree.js') &
   typeof import('#src/system/syscalls/native-free/native-free-syscalls.js') &

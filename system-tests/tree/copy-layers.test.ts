@@ -2,7 +2,7 @@ import fs, { constants, lstatSync, mkdirSync, mkdtempSync, readFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type CopyLayersOptions, copyLayers } from '#src/files/tree/copy-layers.js';
+import { type CopyLayersOptions, copyLayers } from '#src/files/tree/copying/copy-layers.js';
 import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { snapshotTree, treeDifferences } from '../helpers/tree-snapshot.js';

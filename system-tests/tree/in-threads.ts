@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import type { CopyLayersOptions, CopyLayersResult } from '#src/files/tree/copy-layers.js';
-import { createCopyShares } from '#src/files/tree/copy-share.js';
+import type { CopyLayersOptions, CopyLayersResult } from '#src/files/tree/copying/copy-layers.js';
+import { createCopyShares } from '#src/files/tree/copying/copy-share.js';
 
 const SCRIPT = `
   const { parentPort, workerData } = require('node:worker_threads');
@@ -12,7 +12,7 @@ export function copyInThreads(
   threads: number,
   options: Omit<CopyLayersOptions, 'share' | 'isCancelled' | 'syscalls'>,
 ): Promise<CopyLayersResult[]> {
-  const module = import.meta.resolve('#src/files/tree/copy-layers.js');
+  const module = import.meta.resolve('#src/files/tree/copying/copy-layers.js');
   const results = createCopyShares(threads).map(
     (share) =>
       new Promise<CopyLayersResult>((resolve, reject) => {

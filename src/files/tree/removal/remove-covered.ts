@@ -1,7 +1,7 @@
 import { systemCode } from '../../../base/errors.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../../../system/syscalls/load-tree-calls.js';
-import { mountsBelow } from '../../../system/syscalls/mount-table.js';
+import { mountsBelow } from '../../../system/syscalls/mounts/mount-table.js';
 import type { Syscalls } from '../../../system/syscalls/syscalls.js';
 import type { OpenDirectory } from '../../../system/syscalls/tree-calls.js';
 import { isMountedIn } from './is-mounted-in.js';

@@ -1,8 +1,8 @@
 import { ftruncateSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { COPY_PIECE, type FileStatus } from '../tree-calls.js';
-import { check, lastErrno, lastError, write } from './libc.js';
-import { copyFileRange, FICLONE, ioctl, lseek, read, SEEK_DATA, SEEK_HOLE, SEEK_SET } from './libc-trees.js';
+import { check, lastErrno, lastError, write } from './libc/libc.js';
+import { copyFileRange, FICLONE, ioctl, lseek, read, SEEK_DATA, SEEK_HOLE, SEEK_SET } from './libc/libc-trees.js';
 
 /** What the kernel answers when these two files, or any two here, cannot be copied inside it. */
 const NOT_IN_KERNEL: ReadonlySet<number> = new Set([

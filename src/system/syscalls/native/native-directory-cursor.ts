@@ -2,8 +2,8 @@ import { constants, endianness } from 'node:os';
 import { koffi } from '../../koffi.js';
 import type { BytePath } from '../byte-path.js';
 import type { DirectoryCursor, FileType, FileUsage } from '../tree-calls.js';
-import { check, lastErrno, lastError } from './libc.js';
-import { getdents64At, lseekFar, SEEK_SET, unlinkNameAt } from './libc-trees.js';
+import { check, lastErrno, lastError } from './libc/libc.js';
+import { getdents64At, lseekFar, SEEK_SET, unlinkNameAt } from './libc/libc-trees.js';
 import { nativeUsageAt } from './native-file-status.js';
 
 /** Holds 250 entries of the longest names, or 1000 and more of usual ones, and so nearly every directory. */

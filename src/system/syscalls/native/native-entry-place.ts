@@ -1,7 +1,7 @@
 import { constants as os } from 'node:os';
 import { type BytePath, cPath } from '../byte-path.js';
 import { syscallError } from '../syscalls.js';
-import { close, lastErrno, lastError, openDirectoryBeneath } from './libc.js';
+import { close, lastErrno, lastError, openDirectoryBeneath } from './libc/libc.js';
 
 /** ENOSYS: before Linux 5.6. EPERM: a sandbox that does not know the call. */
 const NOT_HERE = new Set([os.errno.ENOSYS, os.errno.EPERM]);

@@ -3,8 +3,8 @@ import { koffi } from '../../koffi.js';
 import { type BytePath, cPath } from '../byte-path.js';
 import type { FileTime } from '../syscalls.js';
 import { FILE_TYPE_MASK, type FileStatus, type FileUsage } from '../tree-calls.js';
-import { AT_SYMLINK_NOFOLLOW, check } from './libc.js';
-import { AT_EMPTY_PATH, statx, statxAt } from './libc-trees.js';
+import { AT_SYMLINK_NOFOLLOW, check } from './libc/libc.js';
+import { AT_EMPTY_PATH, statx, statxAt } from './libc/libc-trees.js';
 import { isMountRoot } from './mounts/native-mount-root.js';
 
 const STATX_TYPE = 0x1;

@@ -26,11 +26,11 @@ import {
   unlinkat,
   utimensat,
   write,
-} from './libc.js';
-import { readlinkat } from './libc-trees.js';
+} from './libc/libc.js';
+import { readlinkat } from './libc/libc-trees.js';
+import { timespecs } from './libc/timespecs.js';
 import { canCheckWays, EntryPlace } from './native-entry-place.js';
 import { nativeInode } from './native-file-status.js';
-import { timespecs } from './timespecs.js';
 
 const O_CLOEXEC = 0o2000000;
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;

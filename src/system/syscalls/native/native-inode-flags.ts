@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { type BytePath, cPath } from '../byte-path.js';
 import { DIRECTORY, REGULAR_FILE } from '../tree-calls.js';
-import { AT_FDCWD, close, openat } from './libc.js';
-import { ioctlOn } from './libc-trees.js';
+import { AT_FDCWD, close, openat } from './libc/libc.js';
+import { ioctlOn } from './libc/libc-trees.js';
 import { nativeStatus } from './native-file-status.js';
 
 const O_PATH = 0o10000000;

@@ -14,7 +14,7 @@ import type { LockFile, LockFileOptions, LockHolder } from '../lock-file.js';
 import { locksOn } from '../lock-table.js';
 import { openOwnFile } from '../open-own-file.js';
 import { isStopped } from '../process-state.js';
-import { check, fcntl, flock, lastErrno, lastError } from './libc.js';
+import { check, fcntl, flock, lastErrno, lastError } from './libc/libc.js';
 
 /** @see flock(2) */
 const LOCK_SH = 1;

@@ -23,15 +23,15 @@ import {
   symlinkat,
   unlinkat,
   utimensat,
-} from './libc.js';
-import { readlinkat } from './libc-trees.js';
+} from './libc/libc.js';
+import { readlinkat } from './libc/libc-trees.js';
+import { timespecs } from './libc/timespecs.js';
 import { makeSubvolumeWritable } from './mounts/native-subvolume.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
 import { makeMutable } from './native-inode-flags.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
-import { timespecs } from './timespecs.js';
 
 const O_CLOEXEC = 0o2000000;
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;

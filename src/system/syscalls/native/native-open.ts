@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, cPath } from '../byte-path.js';
-import { close, lastErrno, lastError, openat } from './libc.js';
+import { close, lastErrno, lastError, openat } from './libc/libc.js';
 
 const O_NOATIME = constants.O_NOATIME;
 const O_PATH = 0o10000000;

@@ -2,7 +2,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, cPath, toBytePath } from '../byte-path.js';
 import type { LockFile, LockFileOptions } from '../lock-file.js';
-import { isOverlayInUse } from '../overlay-in-use.js';
+import { isOverlayInUse } from '../mounts/overlay-in-use.js';
 import {
   type DeviceNumber,
   type FileTime,
@@ -26,8 +26,9 @@ import {
   openWithoutSymlinks,
   syncfs,
   utimensat,
-} from './libc.js';
-import { renameat2 } from './libc-trees.js';
+} from './libc/libc.js';
+import { renameat2 } from './libc/libc-trees.js';
+import { timespecs } from './libc/timespecs.js';
 import { mountBindReadOnly } from './mounts/bind-mount.js';
 import { detachMount, detachMountAside, detachMountInside, leaveMounts } from './mounts/native-detach.js';
 import { mountState } from './mounts/native-mount-state.js';
@@ -36,7 +37,6 @@ import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
 import { requireLayouts } from './require-layouts.js';
-import { timespecs } from './timespecs.js';
 
 /** @see rename(2) */
 const RENAME_EXCHANGE = 2;

@@ -1,13 +1,13 @@
 import { toBytePath } from '../byte-path.js';
 import type { FileTime } from '../syscalls.js';
 import type { FileStatus, OpenDirectory, TreeCalls, Xattrs } from '../tree-calls.js';
-import { AT_FDCWD, check, close, fchmod, fchown, futimens } from './libc.js';
+import { AT_FDCWD, check, close, fchmod, fchown, futimens } from './libc/libc.js';
+import { timespecs } from './libc/timespecs.js';
 import { copyContent, nextData } from './native-copy-content.js';
 import { nativeStatus } from './native-file-status.js';
 import { openDirectory } from './native-open.js';
 import { NativeOpenDirectory } from './native-open-directory.js';
 import { DescriptorXattrs } from './native-xattrs.js';
-import { timespecs } from './timespecs.js';
 
 /** Linux, through koffi, with which the cheapest call there is (getppid) takes 0.2 µs. */
 export class NativeTreeCalls implements TreeCalls {

@@ -1,8 +1,8 @@
 import { constants as os } from 'node:os';
 import { type BytePath, cPath } from '../byte-path.js';
 import type { Xattrs } from '../tree-calls.js';
-import { check, lastErrno, lastError, lgetxattr, llistxattr, lsetxattr } from './libc.js';
-import { fgetxattr, flistxattr, fremovexattr, fsetxattr, lremovexattr } from './libc-trees.js';
+import { check, lastErrno, lastError, lgetxattr, llistxattr, lsetxattr } from './libc/libc.js';
+import { fgetxattr, flistxattr, fremovexattr, fsetxattr, lremovexattr } from './libc/libc-trees.js';
 
 /** The kernel's limits for a list of names and for a value. @see xattr(7) */
 const names = Buffer.alloc(65536);

@@ -4,7 +4,7 @@ import { systemCode } from '../../../base/errors.js';
 import { koffi } from '../../koffi.js';
 import { splitDevice } from '../syscalls.js';
 import type { FileStatus, FileUsage } from '../tree-calls.js';
-import { AT_FDCWD, close, fcntl, futimens, lastErrno, openat2 } from './libc.js';
+import { AT_FDCWD, close, fcntl, futimens, lastErrno, openat2 } from './libc/libc.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeStatus, nativeUsage } from './native-file-status.js';
 import { F_OFD_GETLK, F_WRLCK, FLOCK_SIZE } from './native-lock-file.js';

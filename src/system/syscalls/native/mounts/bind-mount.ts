@@ -1,7 +1,7 @@
 import { constants as os } from 'node:os';
 import { toBytePath } from '../../byte-path.js';
-import { AT_FDCWD, check, close, lastErrno, lastError, mount, moveMount } from '../libc.js';
-import { AT_EMPTY_PATH } from '../libc-trees.js';
+import { AT_FDCWD, check, close, lastErrno, lastError, mount, moveMount } from '../libc/libc.js';
+import { AT_EMPTY_PATH } from '../libc/libc-trees.js';
 import { MS_PRIVATE, mountSetattr, openTree, statvfs } from './libc-mounts.js';
 import { detachMount } from './native-detach.js';
 

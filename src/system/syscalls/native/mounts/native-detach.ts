@@ -1,7 +1,7 @@
 import { constants, lstatSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, cPath, toBytePath } from '../../byte-path.js';
-import { mountOf } from '../../mount-table.js';
+import { mountOf } from '../../mounts/mount-table.js';
 import { aside } from '../aside.js';
 import {
   AT_FDCWD,
@@ -14,8 +14,8 @@ import {
   openat,
   umount2,
   umount2Aside,
-} from '../libc.js';
-import { AT_EMPTY_PATH } from '../libc-trees.js';
+} from '../libc/libc.js';
+import { AT_EMPTY_PATH } from '../libc/libc-trees.js';
 import {
   AT_RECURSIVE,
   CLONE_NEWNS,

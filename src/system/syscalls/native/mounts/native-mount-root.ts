@@ -1,6 +1,6 @@
 import { systemCode } from '../../../../base/errors.js';
-import { mountOf } from '../../mount-table.js';
-import { close } from '../libc.js';
+import { mountOf } from '../../mounts/mount-table.js';
+import { close } from '../libc/libc.js';
 import { openUnread } from '../native-open.js';
 
 /**

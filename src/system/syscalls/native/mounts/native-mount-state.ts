@@ -1,8 +1,8 @@
 import { constants as os } from 'node:os';
 import { dirname } from 'node:path';
 import type { MountState } from '../../syscalls.js';
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, lastErrno } from '../libc.js';
-import { statx } from '../libc-trees.js';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, lastErrno } from '../libc/libc.js';
+import { statx } from '../libc/libc-trees.js';
 import { AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, MS_SHARED, statmount } from './libc-mounts.js';
 
 /** Linux 5.8; and the unique id 6.8. @see statx(2) */

@@ -1,7 +1,7 @@
 import { constants as os } from 'node:os';
 import { unhurried } from '../../../../base/unhurried.js';
-import { placeOf } from '../../mount-table.js';
-import { lastErrno } from '../libc.js';
+import { placeOf } from '../../mounts/mount-table.js';
+import { lastErrno } from '../libc/libc.js';
 import { listmount, statmount } from './libc-mounts.js';
 import { mountIdOf } from './native-mount-state.js';
 

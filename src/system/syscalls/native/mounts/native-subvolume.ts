@@ -1,4 +1,4 @@
-import { ioctlOn } from '../libc-trees.js';
+import { ioctlOn } from '../libc/libc-trees.js';
 
 /** The direction bits lie elsewhere on ppc64. @see linux/btrfs.h, BTRFS_IOC_SUBVOL_GETFLAGS and BTRFS_IOC_SUBVOL_SETFLAGS */
 const [GETFLAGS, SETFLAGS] = process.arch === 'ppc64' ? [0x40089419, 0x8008941a] : [0x80089419, 0x4008941a];

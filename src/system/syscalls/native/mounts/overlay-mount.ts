@@ -14,7 +14,7 @@ import {
   lastErrno,
   mount,
   moveMount,
-} from '../libc.js';
+} from '../libc/libc.js';
 
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;

@@ -1,9 +1,9 @@
-import { systemCode } from '../../base/errors.js';
-import { umask } from '../../base/own-files.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
-import type { FileTime } from '../../system/syscalls/syscalls.js';
-import type { OpenDirectory, TreeCalls, Xattrs } from '../../system/syscalls/tree-calls.js';
-import { isOverlayXattr } from './whiteouts.js';
+import { systemCode } from '../../../base/errors.js';
+import { umask } from '../../../base/own-files.js';
+import type { BytePath } from '../../../system/syscalls/byte-path.js';
+import type { FileTime } from '../../../system/syscalls/syscalls.js';
+import type { OpenDirectory, TreeCalls, Xattrs } from '../../../system/syscalls/tree-calls.js';
+import { isOverlayXattr } from '../whiteouts.js';
 
 /** What a copy had to leave out; all but sockets are 0 for root with native calls. */
 export interface Skipped {

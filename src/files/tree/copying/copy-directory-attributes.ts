@@ -1,4 +1,4 @@
-import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import type { TreeCalls } from '../../../system/syscalls/tree-calls.js';
 import { AttributeCopier, readXattrs } from './copy-attributes.js';
 
 /**

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { constants as os } from 'node:os';
-import { koffi } from '../../koffi.js';
-import { type BytePath, printablePath } from '../byte-path.js';
-import { noteClosing, noteOpened } from '../held-descriptors.js';
-import { syscallError } from '../syscalls.js';
-import type { Turn } from './aside.js';
+import { koffi } from '../../../koffi.js';
+import { type BytePath, printablePath } from '../../byte-path.js';
+import { noteClosing, noteOpened } from '../../held-descriptors.js';
+import { syscallError } from '../../syscalls.js';
+import type { Turn } from '../aside.js';
 
 if (process.platform !== 'linux') throw new Error('native system calls are made on Linux only');
 if (!['x64', 'arm64', 'riscv64', 'loong64', 'ppc64', 's390x'].includes(process.arch)) {

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../../base/errors.js';
+import { systemCode } from '../../../base/errors.js';
 import { decodeOctal } from './mount-table.js';
 
 /** One line of a mount table. @see proc(5), /proc/pid/mountinfo */

@@ -1,4 +1,4 @@
-import type { FileTime } from '../syscalls.js';
+import type { FileTime } from '../../syscalls.js';
 
 const words = new BigInt64Array(4);
 const bytes = new Uint8Array(words.buffer);

@@ -12,11 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type CopyLayersOptions, copyLayers } from '#src/files/tree/copy-layers.js';
-import { createCopyShares } from '#src/files/tree/copy-share.js';
+import { type CopyLayersOptions, copyLayers } from '#src/files/tree/copying/copy-layers.js';
+import { createCopyShares } from '#src/files/tree/copying/copy-share.js';
 import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
-import { type Content, GONE, OPAQUE, readTree, writeLayer } from './plain-layer.js';
+import { type Content, GONE, OPAQUE, readTree, writeLayer } from '../plain-layer.js';
 
 const syscalls = new NativeFreeSyscalls();
 

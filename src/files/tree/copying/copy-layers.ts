@@ -1,15 +1,15 @@
-import { fileError, ProvisionerError } from '../../base/errors.js';
-import { printablePath } from '../../system/syscalls/byte-path.js';
-import { loadSyscalls } from '../../system/syscalls/load-syscalls.js';
-import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
-import type { Syscalls } from '../../system/syscalls/syscalls.js';
-import type { OpenDirectory } from '../../system/syscalls/tree-calls.js';
+import { fileError, ProvisionerError } from '../../../base/errors.js';
+import { printablePath } from '../../../system/syscalls/byte-path.js';
+import { loadSyscalls } from '../../../system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../../../system/syscalls/load-tree-calls.js';
+import type { Syscalls } from '../../../system/syscalls/syscalls.js';
+import type { OpenDirectory } from '../../../system/syscalls/tree-calls.js';
+import { LayerStack } from '../layer-stack.js';
+import type { WhiteoutFormat } from '../whiteouts.js';
 import type { Skipped } from './copy-attributes.js';
 import { EntryCopier } from './copy-entry.js';
 import { type CopyShare, ShareClaims, wholeCopy } from './copy-share.js';
-import { LayerStack } from './layer-stack.js';
 import { TreeCopier } from './tree-copier.js';
-import type { WhiteoutFormat } from './whiteouts.js';
 
 export interface CopyLayersOptions {
   /** Absolute paths, bottom first, at least one. A directory that is there twice counts as its topmost copy. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import { systemCode } from '../../base/errors.js';
-import { unhurried } from '../../base/unhurried.js';
-import type { BytePath } from './byte-path.js';
+import { systemCode } from '../../../base/errors.js';
+import { unhurried } from '../../../base/unhurried.js';
+import type { BytePath } from '../byte-path.js';
 
 /** A mount in the table of this thread's mount namespace. @see proc(5), /proc/pid/mountinfo */
 interface Mount {

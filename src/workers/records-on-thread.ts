@@ -1,7 +1,7 @@
 import type { LongWork } from '../metadata/long-work.js';
 import type { RecordsPlace } from '../metadata/sqlite/sqlite-long-work.js';
-import type { JobKind, Jobs } from '../workers/jobs.js';
-import { WorkerPool } from '../workers/worker-pool.js';
+import type { JobKind, Jobs } from './jobs.js';
+import { WorkerPool } from './worker-pool.js';
 
 /** Does the long work on the records on a thread that has nothing else to do: a prune with the lock held waits for no unpacking. */
 export function longWorkOn(records: RecordsPlace): LongWork {

@@ -1,12 +1,12 @@
-import { umaskTakesFromOwner } from '../../base/own-files.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
-import { DIRECTORY, type OpenDirectory } from '../../system/syscalls/tree-calls.js';
+import { umaskTakesFromOwner } from '../../../base/own-files.js';
+import type { BytePath } from '../../../system/syscalls/byte-path.js';
+import { DIRECTORY, type OpenDirectory } from '../../../system/syscalls/tree-calls.js';
+import type { LayerStack, MergedPath } from '../layer-stack.js';
+import { type DirectoryPart, type MergedEntry, mergeDirectory } from '../merged-directory.js';
+import type { WhiteoutFormat } from '../whiteouts.js';
 import { type Attributes, readXattrs, type XattrValues } from './copy-attributes.js';
 import type { EntryCopier } from './copy-entry.js';
 import type { ShareClaims } from './copy-share.js';
-import type { LayerStack, MergedPath } from './layer-stack.js';
-import { type DirectoryPart, type MergedEntry, mergeDirectory } from './merged-directory.js';
-import type { WhiteoutFormat } from './whiteouts.js';
 
 export interface TreeCopierOptions {
   readonly stack: LayerStack;

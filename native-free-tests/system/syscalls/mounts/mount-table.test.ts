@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import * as mountTable from '#src/system/syscalls/mount-table.js';
+import * as mountTable from '#src/system/syscalls/mounts/mount-table.js';
 
 const ROOTFS = { mount: 20, prefix: '/store/rootfs/' };
 

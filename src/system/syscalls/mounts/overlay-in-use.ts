@@ -1,7 +1,7 @@
 import { constants as os } from 'node:os';
-import { close, fsconfig, fsopen, lastErrno } from './native/libc.js';
-import { OpenDirectories } from './open-directories.js';
-import type { OverlayMount } from './syscalls.js';
+import { close, fsconfig, fsopen, lastErrno } from '../native/libc/libc.js';
+import { OpenDirectories } from '../open-directories.js';
+import type { OverlayMount } from '../syscalls.js';
 
 const FSOPEN_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;

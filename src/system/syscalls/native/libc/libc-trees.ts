@@ -1,4 +1,4 @@
-import { koffi } from '../../koffi.js';
+import { koffi } from '../../../koffi.js';
 
 const libc = koffi.load(null);
 

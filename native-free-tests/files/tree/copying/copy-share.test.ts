@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createCopyShares, ShareClaims } from '#src/files/tree/copy-share.js';
+import { createCopyShares, ShareClaims } from '#src/files/tree/copying/copy-share.js';
 
 describe('the shares of a copy', () => {
   const claimsOf = (threads: number) => createCopyShares(threads).map((share) => new ShareClaims(share));

@@ -1,5 +1,5 @@
-import { systemCode } from '../../base/errors.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
+import { systemCode } from '../../../base/errors.js';
+import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import {
   BLOCK_DEVICE,
   CHARACTER_DEVICE,
@@ -11,7 +11,7 @@ import {
   SOCKET,
   SYMLINK,
   type TreeCalls,
-} from '../../system/syscalls/tree-calls.js';
+} from '../../../system/syscalls/tree-calls.js';
 import { AttributeCopier, readXattrs, type Skipped } from './copy-attributes.js';
 
 const OWNER_MAY_READ = 0o400;
