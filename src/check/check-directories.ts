@@ -7,6 +7,7 @@ import { digestHex, type LayerId } from '../image/digest.js';
 import { abandonedStaging } from '../layer-store/reconcile-staging.js';
 import { type Retirement, UnrecordedLayers } from '../layer-store/unrecorded-layers.js';
 import { layerOfDirectory } from '../paths.js';
+import { NEW_FILE_SYSTEM } from '../store-directory/find-store.js';
 import type { CheckParts } from './check-parts.js';
 import { type Finding, finding } from './findings.js';
 import { listOrTell, namesOrTell, unreadable } from './list-directory.js';
@@ -34,8 +35,9 @@ export async function checkDirectories(
   }
   findings.push(...(await confirmed(suspects, parts, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
-  for (const name of listOrTell(paths.root, findings))
-    if (!own.has(name)) findings.push(foreign(join(paths.root, name)));
+  for (const name of listOrTell(paths.root, findings)) {
+    if (!own.has(name) && !NEW_FILE_SYSTEM.has(name)) findings.push(foreign(join(paths.root, name)));
+  }
   for (const subject of await abandonedOrTell(parts, findings)) {
     const message = `${subject} was left by a pull that died: the next pull, prune or recovery takes it`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));

@@ -183,6 +183,8 @@ describeWith(['root', 'overlay'], 'the check of a store', () => {
     cpSync(directoryOf(p, layers[0] as string), join(p.root, 'layers', 'f'.repeat(64)), { recursive: true });
     writeFileSync(join(p.root, 'layers', 'note'), '');
     writeFileSync(join(p.root, 'note'), '');
+    // Of the file system, in which a store may be made.
+    mkdirSync(join(p.root, 'lost+found'));
     mkdirSync(join(p.root, 'containers', 'ghost', 'backends', 'copy', 'rootfses', 'x'), { recursive: true });
     mkdirSync(join(p.root, 'containers', 'ghost', 'other'));
     mkdirSync(join(p.root, 'staging', 'left'));
