@@ -93,6 +93,35 @@ describe('services', () => {
     expect(closed).toHaveLength(3);
   });
 
+  it('that are not open when the others are being closed are not opened any more', async () => {
+    const { log, all } = assembly();
+    const late = noting('late', () => ({}));
+    const low = noting('low', () => ({}));
+    const closed: unknown[] = [];
+    const high = noting(
+      'high',
+      (_, get) => get(low),
+      () => closed.push(all.get(low), expect(() => all.get(late)).toThrow('closed')),
+    );
+    all.get(high);
+    await all.close();
+    expect(closed).toHaveLength(2);
+    expect(() => all.get(late)).toThrow(expect.objectContaining({ code: 'ERR_CLOSED' }));
+    expect(log.said).toEqual(['open high', 'open low']);
+  });
+
+  it('that cannot be opened at once are not tried again either', async () => {
+    const { log, all } = assembly();
+    const broken = noting('broken', () => {
+      throw new Error('no');
+    });
+    expect(() => all.get(broken)).toThrow('no');
+    expect(() => all.get(broken)).toThrow('no');
+    expect(await all.ifOpened(broken)).toBeUndefined();
+    await all.close();
+    expect(log.said).toEqual(['open broken']);
+  });
+
   it('that cannot be opened say so to all who ask, and are not closed', async () => {
     const { log, all } = assembly();
     const closed: string[] = [];

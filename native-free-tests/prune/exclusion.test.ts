@@ -84,6 +84,13 @@ describe('an exclusion', () => {
     },
   );
 
+  it.each(['[', '{', 'keep:[v1', 'keep:{v1'])(
+    '%j, of which a bracket is never closed, is refused: it would keep nothing',
+    (pattern) => {
+      expect(() => parseExclusions([pattern])).toThrow(expect.objectContaining({ code: 'ERR_BAD_REFERENCE' }));
+    },
+  );
+
   it.each(['[', '{', '*(', '[[', '{a', 'app:[', '('.padEnd(200, '(')])(
     '%j, which is no proper pattern, keeps nothing and takes no time',
     (pattern) => {

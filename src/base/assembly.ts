@@ -1,3 +1,5 @@
+import { ProvisionerError } from './errors.js';
+
 /**
  * Something that is opened once, when it is first asked for, and let go when nothing that was opened with it is needed any more.
  * @typeParam Context what all services of an assembly have in common
@@ -21,19 +23,22 @@ export type Get<Context> = <T>(service: Service<Context, T>) => T;
  */
 export class Assembly<Context> {
   readonly #context: Context;
-  readonly #opened = new Map<object, unknown>();
+  /** What each came to; or throws why it did not. */
+  readonly #opened = new Map<object, () => unknown>();
   /** How to let go of each, in the order in which they came to be whole. */
   readonly #closings: (() => unknown)[] = [];
   readonly #opening = new Set<Promise<unknown>>();
+  #closed = false;
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** @throws what its `open` throws */
+  /** @throws what its `open` throws; ProvisionerError `ERR_CLOSED` for one that is not open when the others are being closed */
   readonly get = <T>(service: Service<Context, T>): T => {
-    if (!this.#opened.has(service)) this.#opened.set(service, this.#open(service));
-    return this.#opened.get(service) as T;
+    const opened = this.#opened.get(service) ?? this.#opener(service);
+    this.#opened.set(service, opened);
+    return opened() as T;
   };
 
   /** Whether nobody has asked for anything yet. */
@@ -44,16 +49,29 @@ export class Assembly<Context> {
   /** One that somebody has asked for; undefined where nobody has, or it could not be opened. */
   async ifOpened<T>(service: Service<Context, T>): Promise<Awaited<T> | undefined> {
     try {
-      return await (this.#opened.get(service) as T | undefined);
+      return (await this.#opened.get(service)?.()) as Awaited<T> | undefined;
     } catch {
       return undefined;
     }
   }
 
-  /** Lets go of all, the last one first. Nothing may be asked for any more. @throws what the first one threw that could not be closed, when all have been tried */
+  /** Lets go of all, the last one first. What is not open by then is not opened any more. @throws what the first one threw that could not be closed, when all have been tried */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.allSettled(this.#opening);
     await takeAll(this.#closings.splice(0).reverse());
+  }
+
+  #opener<T>(service: Service<Context, T>): () => T {
+    if (this.#closed) throw new ProvisionerError('ERR_CLOSED', 'the provisioner has been closed');
+    try {
+      const opened = this.#open(service);
+      return () => opened;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
   }
 
   #open<T>(service: Service<Context, T>): T {

@@ -11,7 +11,7 @@ import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import type { MetadataManager, RecordsGap, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
-import { removeTried } from '../store-directory/one-file-system.js';
+import { removeTried, requireOneFileSystem } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import { ShortHolds } from '../system/locks/short-holds.js';
@@ -94,6 +94,8 @@ export class Recovery {
     const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
     // Before leases are dropped that others may have, in records of which this process knows nothing.
     metadata.requireInPlace();
+    // What is mounted over a part of the store hides what the records tell of, and it would count as gone.
+    requireOneFileSystem(paths, false);
     const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
     liveness.tidy();
     crashPoint('recover.leasesDropped');

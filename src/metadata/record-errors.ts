@@ -67,8 +67,20 @@ export function recordsReplaced(path: string, how: 'deleted' | 'replaced'): Prov
     'ERR_STORE_DAMAGED',
     `the records at ${path} were ${how} while this process had them open`,
     {
-      hint: 'nothing else was changed; end every process that uses this store, put the records back if they were moved away, and run `provisioner recover`',
+      hint: 'nothing else was changed; end every process that uses this store, put the records back if they were moved away before any other command is run, then run `provisioner recover`',
       details: { path, how },
+    },
+  );
+}
+
+/** Their log is still there, so they have been moved away and not closed. */
+export function recordsAway(path: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `the records at ${path} are missing, and the log that belongs to them is there`,
+    {
+      hint: `put the records back if they were moved away: with ${path}-wal they tell of everything; if they are lost for good, move that file away too and run \`provisioner recover\``,
+      details: { path, log: `${path}-wal` },
     },
   );
 }

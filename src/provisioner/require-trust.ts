@@ -2,10 +2,12 @@ import { isMountedBackend } from '../backends/backend.js';
 import { ProvisionerError } from '../base/errors.js';
 import { rootfsesOnDisk } from '../containers/rootfses-on-disk.js';
 import { describeGap } from '../metadata/record-errors.js';
+import { requireOneFileSystem } from '../store-directory/one-file-system.js';
 import type { OpenStore } from './open-store.js';
 
-/** Prune decides by the records, so it stays away while these do not tell everything. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` */
+/** Prune decides by the records, so it stays away while these do not tell everything, or something hides a part of the store. @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED`, `ERR_STORE_DAMAGED` */
 export async function requireTrust({ metadata, paths }: Pick<OpenStore, 'metadata' | 'paths'>): Promise<void> {
+  requireOneFileSystem(paths, false);
   const gap = await metadata.recordsGap();
   if (gap === undefined) return;
   const containers = await metadata.listContainers();

@@ -43,8 +43,21 @@ function parsePattern(pattern: string, indexes: IndexImages): (image: Parameters
 }
 
 function globTest(pattern: string): (image: Parameters<Exclusion>[0]) => boolean {
-  const matches = picomatch(pattern, { bash: true, dot: true, nonegate: true, noextglob: true });
+  const matches = globOf(pattern);
   return ({ names }) => names.some((name) => spellings(name).some((spelling) => matches(spelling)));
+}
+
+/** @throws ProvisionerError `ERR_BAD_REFERENCE` for a bracket that is never closed: it would fit nothing, and so keep nothing */
+function globOf(pattern: string): (name: string) => boolean {
+  try {
+    return picomatch(pattern, { bash: true, dot: true, nonegate: true, noextglob: true, strictBrackets: true });
+  } catch (error) {
+    throw new ProvisionerError('ERR_BAD_REFERENCE', `not a pattern: ${JSON.stringify(pattern)}`, {
+      cause: error,
+      hint: 'close its brackets and braces, or leave them out',
+      details: { reference: pattern },
+    });
+  }
 }
 
 /** @param mayBeDigits the pattern may mean an id, so it need not be a name */

@@ -62,14 +62,17 @@ describe('records that were put back from a backup', () => {
     expect(await gap()).toBe('older');
   });
 
-  it.each(['deleted', 'replaced'])(
+  it.each(['deleted', 'replaced', 'moved away and copied back'])(
     'are older, too, when the file that says how far they have come was %s under a living process',
     async (how) => {
       await using(fill);
       const living = await open();
       await living.putRootfs(rootfs('r3', 'c3'));
-      rmSync(generationFile());
+      if (how.startsWith('moved')) copyFileSync(generationFile(), `${generationFile()}.kept`);
+      if (how.startsWith('moved')) renameSync(generationFile(), `${generationFile()}.old`);
+      else rmSync(generationFile());
       if (how === 'replaced') writeFileSync(generationFile(), Buffer.alloc(4096), { mode: 0o600 });
+      if (how.startsWith('moved')) renameSync(`${generationFile()}.kept`, generationFile());
       await using((manager) => manager.setRecordsGap(undefined));
       await living.putRootfs(rootfs('r4', 'c4'));
       const restore = backUp();

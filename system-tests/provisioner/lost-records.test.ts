@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
@@ -27,6 +27,30 @@ function lose(root: string, how: 'deleted' | 'emptied' = 'deleted'): void {
   if (how === 'emptied') writeFileSync(file, '');
   else for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
 }
+
+describeWith(['root', 'overlay'], 'records that were moved away under a living agent', () => {
+  test('are as they were when they are put back, whichever command has been tried meanwhile', async () => {
+    const p = await openStore();
+    await pullImages(p, { 'app:v1': v1 });
+    await p.provision('job', 'app:v1');
+    const file = join(p.root, 'metadata.sqlite');
+    renameSync(file, `${file}.away`);
+    await expect(p.images.list()).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED' });
+    await p.close();
+    for (const create of [true, false]) {
+      await expect(Provisioner.open({ root: p.root, create })).rejects.toMatchObject({
+        code: 'ERR_STORE_DAMAGED',
+        details: { path: file, log: `${file}-wal` },
+      });
+    }
+    renameSync(`${file}.away`, file);
+    const again = await openStore({ root: p.root });
+    expect((await again.containers.list()).map(({ id }) => id)).toEqual(['job']);
+    expect(await again.recover()).toMatchObject({ recordsGap: null, retired: [] });
+    expect(await again.destroy('job')).toBe(true);
+    await expectNoContainers(again);
+  });
+});
 
 describeWith(['root', 'overlay'], 'records that were lost while containers are mounted', () => {
   test.each(['deleted', 'emptied'] as const)(

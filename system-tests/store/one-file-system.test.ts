@@ -47,6 +47,25 @@ describeWith(['root', 'mount'], 'a root whose directories are not on one file sy
     },
   );
 
+  test.each(['layers', 'containers'])(
+    'that became so under a living agent, with something mounted on %s, is neither recovered nor pruned: nothing that is hidden counts as gone',
+    async (part) => {
+      const p = await openStore();
+      await p.images.pull(`oci:${join(import.meta.dirname, '../../fixtures/app-v1')}`, { name: 'app' });
+      await p.provision('job', 'app', { backend: 'copy' });
+      const path = join(p.root, part);
+      MOUNTS['another file system'](path);
+      undo.push(() => sh('umount', path));
+      for (const attempt of [() => p.recover(), () => p.pruneImages(), () => p.pruneImages([], { dryRun: true })]) {
+        await expect(attempt()).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED', details: { path } });
+      }
+      undo.splice(0).map((step) => step());
+      expect(await p.recover()).toMatchObject({ finished: [], forgottenLayers: [], retired: [] });
+      expect((await p.store.check({ full: true })).findings).toEqual([]);
+      expect(await p.destroy('job')).toBe(true);
+    },
+  );
+
   test('is refused before a store is made there, and nothing of one is left', async () => {
     const root = join(temporaryDirectory(), 'store');
     for (const directory of [root, join(root, 'layers')]) mkdirSync(directory, { mode: 0o700 });

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, fsyncSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, lstatSync, readSync, writeSync } from 'node:fs';
 import { fileError, systemCode } from '../../base/errors.js';
 import { openOwnFile } from '../../system/syscalls/open-own-file.js';
 
@@ -10,11 +10,17 @@ export interface Generation {
   readonly generation: number;
 }
 
+interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
 /** One page, so that a write of all of it is seen whole. */
 const SIZE = 4096;
 /** Hex digits of the id. */
 const ID_LENGTH = 32;
 const SLOT_SIZE = 8;
+const MAYBE = { bigint: true, throwIfNoEntry: false } as const;
 /** EPERM: it is immutable. */
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
 const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
@@ -35,7 +41,7 @@ const SLOTS = (SIZE - ID_LENGTH) / SLOT_SIZE;
 export class GenerationFile {
   readonly #path: string;
   /** Open for writing. */
-  #noting: number | undefined;
+  #noting: { readonly descriptor: number; readonly file: FileIdentity } | undefined;
   readonly #slot = Buffer.alloc(SLOT_SIZE);
 
   constructor(path: string) {
@@ -82,21 +88,26 @@ export class GenerationFile {
 
   /**
    * Notes a commit. Does nothing where there is no file, which the next one who opens the store finds out, and where it can only be read: then it lags behind the records, which tells of
-   * nothing. One that has been deleted or replaced meanwhile is let go of: what is there now counts. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_IO`
+   * nothing. One that has been deleted, moved away or replaced meanwhile is let go of: what is there now counts. @throws ProvisionerError `ERR_NO_SPACE`, `ERR_IO`
    */
   note(generation: number): void {
     this.#told('note how far the records have come', () => {
-      if (this.#noting !== undefined && fstatSync(this.#noting).nlink === 0) this.close();
-      this.#noting ??= openOrNone(this.#path, constants.O_RDWR);
+      if (this.#noting !== undefined && !isSame(lstatSync(this.#path, MAYBE), this.#noting.file)) this.close();
+      this.#noting ??= this.#open();
       if (this.#noting === undefined) return;
       this.#slot.writeDoubleLE(generation);
-      writeSync(this.#noting, this.#slot, 0, SLOT_SIZE, slotOf(generation));
+      writeSync(this.#noting.descriptor, this.#slot, 0, SLOT_SIZE, slotOf(generation));
     });
   }
 
   close(): void {
-    if (this.#noting !== undefined) closeSync(this.#noting);
+    if (this.#noting !== undefined) closeSync(this.#noting.descriptor);
     this.#noting = undefined;
+  }
+
+  #open(): { readonly descriptor: number; readonly file: FileIdentity } | undefined {
+    const descriptor = openOrNone(this.#path, constants.O_RDWR);
+    return descriptor === undefined ? undefined : { descriptor, file: fstatSync(descriptor, { bigint: true }) };
   }
 
   #told<T>(action: string, work: () => T): T {
@@ -121,4 +132,8 @@ function openOrNone(path: string, flags: number): number | undefined {
 
 function slotOf(generation: number): number {
   return ID_LENGTH + (generation % SLOTS) * SLOT_SIZE;
+}
+
+function isSame(now: FileIdentity | undefined, before: FileIdentity): boolean {
+  return now?.ino === before.ino && now.dev === before.dev;
 }

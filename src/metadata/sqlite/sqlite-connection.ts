@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { makeOwnFile } from '../../base/own-files.js';
-import { recordsReplaced, storeClosed } from '../record-errors.js';
+import { recordsAway, recordsReplaced, storeClosed } from '../record-errors.js';
 import { sqliteDriver } from './drivers/choose-driver.js';
 import type { Database, SqliteDriver, Statement } from './drivers/sqlite-driver.js';
 import { recordsInUse, tryMigrateAlone } from './migrate-alone.js';
@@ -300,7 +300,15 @@ function makePrivately(path: string): void {
   }
 }
 
+/** SQLite deletes the log of a database that is not there, and with it what was committed last. @throws ProvisionerError `ERR_STORE_DAMAGED` */
+function requireNoOrphanedLog(path: string): void {
+  const log = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
+  if (log === undefined || log.size === 0 || lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  throw recordsAway(path);
+}
+
 function openFile(driver: SqliteDriver, path: string): Database {
+  requireNoOrphanedLog(path);
   makePrivately(path);
   try {
     return driver.open(path);
