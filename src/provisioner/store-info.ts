@@ -35,7 +35,7 @@ export interface StoreInfo {
   readonly gzip: 'isal' | 'zlib';
   /** Why that is not ISA-L. */
   readonly isalMissing: string | undefined;
-  /** What inflates zstd layers: libzstd where the system has it, else Node's own from 22.15 on, else JavaScript. */
+  /** What inflates zstd layers: Node's own from 22.15 on, else libzstd where the system has it, else JavaScript. */
   readonly zstd: 'libzstd' | 'node' | 'javascript';
   /** Why that is not libzstd. */
   readonly zstdMissing: string | undefined;

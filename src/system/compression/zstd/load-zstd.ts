@@ -13,6 +13,8 @@ export function loadZstd(): Zstd | null {
   if (loaded === undefined) {
     try {
       if (process.env['PROVISIONER_ZSTD'] === 'off') throw new Error('turned off by PROVISIONER_ZSTD');
+      // Its binary has symbols of the same names, which a library that is loaded into the process would take for its own.
+      if (process.versions['zstd'] !== undefined) throw new Error('this Node.js brings one of its own');
       loaded = loadNative(() => {
         const { NativeZstd } = require('./native-zstd.js') as typeof import('./native-zstd.js');
         return new NativeZstd();
