@@ -40,7 +40,7 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
     throw new Error('it went well');
   }
 
-  describe(`the statements of ${driver.module}`, () => {
+  describe(`the statements of ${driver.place.module}`, () => {
     it('give back texts, numbers up to the times of tomorrow, and nulls as they were bound', () =>
       onFruit((database) => {
         const put = database.prepare<[string, number | bigint, string | null]>(INSERT);
@@ -130,7 +130,7 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
       }));
   });
 
-  describe(`a transaction of ${driver.module}`, () => {
+  describe(`a transaction of ${driver.place.module}`, () => {
     it('is open from its beginning to its end, and is not when SQLite has ended it by itself', () =>
       onFruit((database) => {
         expect(database.inTransaction).toBe(false);
@@ -194,7 +194,7 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
     });
   });
 
-  describe(`a file opened by ${driver.module}`, () => {
+  describe(`a file opened by ${driver.place.module}`, () => {
     it('is made, unless it must be there or is only to be read', () => {
       const [path, directory] = [newPath(), temporaryDirectory()];
       for (const options of [{ readOnly: true }, { mustExist: true }]) {
@@ -259,7 +259,7 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
     });
   });
 
-  describe(`a copy opened by ${driver.module}`, () => {
+  describe(`a copy opened by ${driver.place.module}`, () => {
     it('holds what the bytes say, may be changed, and leaves the file and the temporary directory as they were', () => {
       const path = newPath();
       onFruit((database) => database.prepare<[string, null, null]>(INSERT).run('apple', null, null), path);

@@ -48,6 +48,6 @@ export async function openRecords(
     ...access,
     isStoreEmpty,
     generationFile: paths.generation,
-    longWork: longWorkOn({ path: paths.metadata, sqlite: sqliteDriver().module, ...access }),
+    longWork: longWorkOn({ path: paths.metadata, sqlite: sqliteDriver().place, ...access }),
   });
 }

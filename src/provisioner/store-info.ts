@@ -4,7 +4,7 @@ import type { Get } from '../base/assembly.js';
 import { readNames } from '../files/tree/read-names.js';
 import type { ParkedEntry } from '../layer-store/sweeper.js';
 import { betterSqlite3MissingReason, sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
-import type { SqliteModule } from '../metadata/sqlite/drivers/sqlite-driver.js';
+import type { SqliteModule } from '../metadata/sqlite/drivers/process-sqlite.js';
 import type { Degradation } from '../store-directory/fidelity.js';
 import type { ReadOnlyStore } from '../store-directory/find-store.js';
 import type { StoreFormat } from '../store-directory/store-format.js';
@@ -63,7 +63,7 @@ export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<
     syscalls: loadSyscalls().kind,
     nativeMissing: nativeMissingReason(),
     degradation: get(FIDELITY).degradation(),
-    sqlite: hasFile ? sqliteDriver().module : undefined,
+    sqlite: hasFile ? sqliteDriver().place.module : undefined,
     betterSqlite3Missing: hasFile ? betterSqlite3MissingReason() : undefined,
     gzip: loadIsal() === null ? 'zlib' : 'isal',
     isalMissing: isalMissingReason(),

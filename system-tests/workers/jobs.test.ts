@@ -74,7 +74,7 @@ const countIn = (path: string): number => (existsSync(path) ? readdirSync(path).
 
 async function records(): Promise<RecordsPlace> {
   await makeStore(at('store'), { images: 300, ownLayers: 10 });
-  return { path: at('store', 'metadata.sqlite'), sqlite: sqliteDriver().module, durable: false };
+  return { path: at('store', 'metadata.sqlite'), sqlite: sqliteDriver().place, durable: false };
 }
 
 const rows: { readonly [Kind in JobKind]: Row<Kind> } = {

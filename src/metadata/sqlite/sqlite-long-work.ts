@@ -2,7 +2,7 @@ import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import { removeUnused } from '../removals/removal-rows.js';
 import type { Removal, Removed } from '../removals/removals.js';
 import { sqliteDriver } from './drivers/choose-driver.js';
-import type { SqliteModule } from './drivers/sqlite-driver.js';
+import type { SqlitePlace } from './drivers/process-sqlite.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import { verifyDatabase } from './sqlite-verify.js';
 
@@ -11,8 +11,8 @@ import { verifyDatabase } from './sqlite-verify.js';
 export interface RecordsPlace {
   /** The database, absolute. */
   readonly path: string;
-  /** What the thread uses that has it open. */
-  readonly sqlite: SqliteModule;
+  /** What the process uses that has it open. */
+  readonly sqlite: SqlitePlace;
   /** Whether what has been reported survives a power cut. */
   readonly durable: boolean;
   /** Default: false. */

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { loadBetterSqlite3 } from '#src/metadata/sqlite/drivers/better-sqlite3-driver.js';
 import { chooseDriver } from '#src/metadata/sqlite/drivers/choose-driver.js';
-import type { SqliteDriver, SqliteModule } from '#src/metadata/sqlite/drivers/sqlite-driver.js';
+import type { SqliteModule } from '#src/metadata/sqlite/drivers/process-sqlite.js';
+import type { SqliteDriver } from '#src/metadata/sqlite/drivers/sqlite-driver.js';
 
 const NOT_FOUND = new Error("Cannot find module 'better-sqlite3'\nRequire stack:\n- /app/index.js");
 const OTHER_NODE = Object.assign(
@@ -12,7 +13,7 @@ const OTHER_NODE = Object.assign(
   { code: 'ERR_DLOPEN_FAILED' },
 );
 
-const driverOf = (module: SqliteModule) => () => ({ module }) as SqliteDriver;
+const driverOf = (module: SqliteModule) => (file?: string) => ({ place: { module, file } }) as SqliteDriver;
 const failing = (error: Error) => (): SqliteDriver => {
   throw error;
 };
@@ -27,7 +28,7 @@ describe('SQLite', () => {
 
   it('is that of better-sqlite3 where both are there', () => {
     const both = { 'better-sqlite3': driverOf('better-sqlite3'), 'node:sqlite': driverOf('node:sqlite') };
-    expect(chooseDriver(both)).toEqual({ driver: { module: 'better-sqlite3' }, missing: undefined });
+    expect(chooseDriver(both)).toEqual({ driver: { place: { module: 'better-sqlite3' } }, missing: undefined });
   });
 
   it.each([
@@ -39,7 +40,7 @@ describe('SQLite', () => {
     ],
   ])('is that of Node.js where better-sqlite3 %s, which is then told in one line', (_, error, missing) => {
     const loaders = { 'better-sqlite3': failing(error), 'node:sqlite': driverOf('node:sqlite') };
-    expect(chooseDriver(loaders)).toEqual({ driver: { module: 'node:sqlite' }, missing });
+    expect(chooseDriver(loaders)).toEqual({ driver: { place: { module: 'node:sqlite' } }, missing });
   });
 
   it('is reported with the cause and what to do where neither is there', () => {
@@ -53,12 +54,13 @@ describe('SQLite', () => {
     );
   });
 
-  it('is for a thread that of its process, or none', () => {
+  it('is for a thread, and for another copy of the package, that of its process, or none', () => {
     const both = { 'better-sqlite3': driverOf('better-sqlite3'), 'node:sqlite': driverOf('node:sqlite') };
     for (const module of ['better-sqlite3', 'node:sqlite'] as const) {
-      expect(chooseDriver(both, module).driver.module).toBe(module);
+      const place = { module, file: module === 'node:sqlite' ? undefined : '/app/better-sqlite3/index.js' };
+      expect(chooseDriver(both, place).driver.place).toEqual(place);
       const other = { ...both, [module]: failing(new Error('this thread is being ended')) };
-      expect(() => chooseDriver(other, module)).toThrow(expect.objectContaining({ code: 'ERR_NATIVE_MISSING' }));
+      expect(() => chooseDriver(other, place)).toThrow(expect.objectContaining({ code: 'ERR_NATIVE_MISSING' }));
     }
   });
 
@@ -68,6 +70,6 @@ describe('SQLite', () => {
         throw OTHER_NODE;
       }
     }
-    expect(() => loadBetterSqlite3(() => Driver as never)).toThrow(OTHER_NODE);
+    expect(() => loadBetterSqlite3('/app/better-sqlite3/index.js', () => Driver as never)).toThrow(OTHER_NODE);
   });
 });

@@ -1,7 +1,8 @@
 import { firstLine, ProvisionerError } from '../../../base/errors.js';
 import { loadBetterSqlite3 } from './better-sqlite3-driver.js';
 import { loadNodeSqlite } from './node-sqlite-driver.js';
-import type { SqliteDriver, SqliteModule } from './sqlite-driver.js';
+import { agreedSqlite, agreeOnSqlite, type SqliteModule, type SqlitePlace } from './process-sqlite.js';
+import type { SqliteDriver } from './sqlite-driver.js';
 
 interface Choice {
   readonly driver: SqliteDriver;
@@ -9,20 +10,21 @@ interface Choice {
   readonly missing: string | undefined;
 }
 
-export type Loaders = Readonly<Record<SqliteModule, () => SqliteDriver>>;
+export type Loaders = Readonly<Record<SqliteModule, (file?: string) => SqliteDriver>>;
 
-const LOADERS: Loaders = { 'better-sqlite3': loadBetterSqlite3, 'node:sqlite': loadNodeSqlite };
+const LOADERS: Loaders = { 'better-sqlite3': (file) => loadBetterSqlite3(file), 'node:sqlite': loadNodeSqlite };
 
 let chosen: Choice | undefined;
 
 /**
  * SQLite, loaded when a store is first opened, so that everything else runs on a machine without it: that of better-sqlite3, which is the faster one, and where that
  * cannot be loaded, that of Node.js.
- * @param only what another thread of this process uses: see `SqliteDriver`. Default: either
+ * @param only what this process uses already. Default: what it has agreed on, else either
  * @throws ProvisionerError `ERR_NATIVE_MISSING`
  */
-export function sqliteDriver(only?: SqliteModule): SqliteDriver {
+export function sqliteDriver(only: SqlitePlace | undefined = agreedSqlite()): SqliteDriver {
   chosen ??= chooseDriver(LOADERS, only);
+  agreeOnSqlite(chosen.driver.place);
   return chosen.driver;
 }
 
@@ -33,15 +35,15 @@ export function betterSqlite3MissingReason(): string | undefined {
 }
 
 /** @throws ProvisionerError `ERR_NATIVE_MISSING` */
-export function chooseDriver(loaders: Loaders, only?: SqliteModule): Choice {
+export function chooseDriver(loaders: Loaders, only?: SqlitePlace): Choice {
   let cause: unknown;
   try {
-    if (only !== 'node:sqlite') return { driver: loaders['better-sqlite3'](), missing: undefined };
+    if (only?.module !== 'node:sqlite') return { driver: loaders['better-sqlite3'](only?.file), missing: undefined };
   } catch (error) {
     cause = error;
   }
   try {
-    if (only !== 'better-sqlite3')
+    if (only?.module !== 'better-sqlite3')
       return { driver: loaders['node:sqlite'](), missing: cause === undefined ? undefined : clause(cause) };
   } catch {
     // That an older Node.js has none is no news.

@@ -18,7 +18,7 @@ export function loadNodeSqlite(): SqliteDriver {
   const { DatabaseSync } = withoutWarnings(requireNodeSqlite);
   const open = (path: string, readOnly = false) => new NodeDatabase(new DatabaseSync(path, { readOnly }));
   return {
-    module: 'node:sqlite',
+    place: { module: 'node:sqlite', file: undefined },
     open(path, { readOnly, mustExist = false } = {}) {
       // It has no option for that. Who deletes the file right after the look finds an empty one.
       if (mustExist && !existsSync(path)) throw new Error(`there is no ${path}`);

@@ -1,15 +1,13 @@
-/** A module that brings SQLite. */
-export type SqliteModule = 'better-sqlite3' | 'node:sqlite';
+import type { SqlitePlace } from './process-sqlite.js';
 
 /**
  * What is used of SQLite, whichever module brings it. Statements are the modules' own, since a call on one takes little longer than one that does nothing, and so
  * are their errors, which `sqlite-errors.ts` knows.
  *
- * A process uses one of them for a file, on all its threads: each brings a copy of SQLite, and these do not know of each other. When one closes the file, the
- * kernel drops the locks that the other holds on it. @see sqlite.org/howtocorrupt.html, "Multiple copies of SQLite linked into the same application"
+ * A process uses one of them, on all its threads: see `agreedSqlite`.
  */
 export interface SqliteDriver {
-  readonly module: SqliteModule;
+  readonly place: SqlitePlace;
   /** Never waits for other processes: what they hold is busy at once. @throws in the module's words */
   open(path: string, options?: OpenOptions): Database;
   /** Opens a copy of what `bytes` hold, a whole file without a log. Changes of it reach nobody. @throws in the module's words, or as Node's `fs` */
