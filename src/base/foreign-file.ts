@@ -15,6 +15,7 @@ import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { systemCode } from './errors.js';
+import { isSameFile } from './file-identity.js';
 
 /**
  * Files that others may have made, and may exchange at any moment: blobs of a layout, archives, auth files, certificates.
@@ -195,7 +196,7 @@ async function openPipe(path: string, looked: Stats): Promise<Readable> {
 }
 
 function assertSame(opened: Stats, looked: Stats): void {
-  if (opened.ino === looked.ino && opened.dev === looked.dev) return;
+  if (isSameFile(opened, looked)) return;
   throw new NotRegularError('another thing than it was a moment ago');
 }
 

@@ -1,5 +1,6 @@
 import { type Stats, statSync } from 'node:fs';
 import { ProvisionerError } from '../base/errors.js';
+import { isSameFile } from '../base/file-identity.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 
 /**
@@ -19,8 +20,7 @@ export class StorePlace {
   }
 
   get isInPlace(): boolean {
-    const now = this.#look();
-    return now !== undefined && now.ino === this.#opened?.ino && now.dev === this.#opened.dev;
+    return isSameFile(this.#look(), this.#opened);
   }
 
   /** Stands before work on the store. @throws ProvisionerError `ERR_STORE_REPLACED`; `ERR_STORE_DAMAGED` as `requireInPlace` of the records */

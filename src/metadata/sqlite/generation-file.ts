@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, fsyncSync, lstatSync, readSync, writeSync } from 'node:fs';
 import { fileError, systemCode } from '../../base/errors.js';
+import { type FileIdentity, isSameFile } from '../../base/file-identity.js';
 import { openOwnFile } from '../../system/syscalls/open-own-file.js';
 
 /** How far some records have come. */
@@ -8,11 +9,6 @@ export interface Generation {
   readonly recordsId: string;
   /** Grows with each commit of something that it would hurt to lose. */
   readonly generation: number;
-}
-
-interface FileIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
 }
 
 /** One page, so that a write of all of it is seen whole. */
@@ -92,7 +88,7 @@ export class GenerationFile {
    */
   note(generation: number): void {
     this.#told('note how far the records have come', () => {
-      if (this.#noting !== undefined && !isSame(lstatSync(this.#path, MAYBE), this.#noting.file)) this.close();
+      if (this.#noting !== undefined && !isSameFile(lstatSync(this.#path, MAYBE), this.#noting.file)) this.close();
       this.#noting ??= this.#open();
       if (this.#noting === undefined) return;
       this.#slot.writeDoubleLE(generation);
@@ -132,8 +128,4 @@ function openOrNone(path: string, flags: number): number | undefined {
 
 function slotOf(generation: number): number {
   return ID_LENGTH + (generation % SLOTS) * SLOT_SIZE;
-}
-
-function isSame(now: FileIdentity | undefined, before: FileIdentity): boolean {
-  return now?.ino === before.ino && now.dev === before.dev;
 }

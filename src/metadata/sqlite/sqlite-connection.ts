@@ -2,6 +2,7 @@ import { closeSync, constants, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
+import { type FileIdentity, fileIdentity, isSameFile } from '../../base/file-identity.js';
 import { makeOwnFile } from '../../base/own-files.js';
 import { recordsAway, recordsReplaced, storeClosed } from '../record-errors.js';
 import { sqliteDriver } from './drivers/choose-driver.js';
@@ -72,7 +73,7 @@ export class SqliteConnection {
     this.#path = path;
     this.#busyTimeout = busyTimeout;
     this.#durable = durable;
-    this.#file = fileAt(path);
+    this.#file = fileIdentity(path);
   }
 
   /**
@@ -172,8 +173,8 @@ export class SqliteConnection {
    */
   requireInPlace(): void {
     if (!this.#open) throw storeClosed();
-    const there = fileAt(this.#path);
-    if (there?.ino === this.#file?.ino && there?.dev === this.#file?.dev) {
+    const there = fileIdentity(this.#path);
+    if (isSameFile(there, this.#file)) {
       this.#seen = performance.now();
       return;
     }
@@ -264,20 +265,6 @@ function openReadOnly(
   { busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions,
 ): Promise<ReadOnlyDatabase> {
   return patiently(path, busyTimeout, () => new ReadOnlyDatabase(driver, path));
-}
-
-interface FileIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
-
-/** Undefined for what is not there, or cannot be looked at. */
-function fileAt(path: string): FileIdentity | undefined {
-  try {
-    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  } catch {
-    return undefined;
-  }
 }
 
 /** Grows to the longest one, each a little different so that waiting processes do not march in step. */

@@ -1,14 +1,6 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
+import { type FileIdentity, isSameFile } from '../../../base/file-identity.js';
 import { type BytePath, toBytePath } from '../byte-path.js';
 import type { LockFile, LockFileOptions, LockHolder } from '../lock-file.js';
 import { locksOn } from '../lock-table.js';
@@ -39,7 +31,7 @@ export class NativeLockFile implements LockFile {
   readonly #bytePath: BytePath;
   readonly #descriptor: number;
   readonly #readOnly: boolean;
-  #file: Pick<BigIntStats, 'dev' | 'ino'> | undefined;
+  #file: FileIdentity | undefined;
   readonly #question = new Uint8Array(FLOCK_SIZE);
   /** Its first field. */
   readonly #type = new Int16Array(this.#question.buffer, 0, 1);
@@ -96,8 +88,7 @@ export class NativeLockFile implements LockFile {
   isInPlace(): boolean {
     // While it is open no other file gets its number.
     this.#file ??= fstatSync(this.#descriptor, { bigint: true });
-    const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
-    return there?.dev === this.#file.dev && there.ino === this.#file.ino;
+    return isSameFile(lstatSync(this.path, { bigint: true, throwIfNoEntry: false }), this.#file);
   }
 
   close(): void {
