@@ -133,6 +133,28 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       expect(await looking.store.check()).toMatchObject({ sound: true, findings: [] });
     }));
 
+  it.each([
+    ['while somebody had it open', true],
+    ['while nobody had it open', false],
+  ])('shows the records that were put in the place of those which were opened %s', (_, live) =>
+    withUnmounting(async () => {
+      const p = await openStore();
+      await pullImages(p, { 'app:v1': image });
+      await p.close();
+      const backup = join(temporaryDirectory(), 'metadata.sqlite');
+      copyFileSync(join(p.root, 'metadata.sqlite'), backup);
+      const writer = await openStore({ root: p.root });
+      await writer.images.tag('app:v1', 'more');
+      if (!live) await writer.close();
+      await using looking = await Provisioner.open({ root: readOnlyMountOf(p.root) });
+      expect((await looking.images.list())[0]?.names).toHaveLength(2);
+      if (live) await writer.close();
+      for (const suffix of ['', '-wal', '-shm']) rmSync(join(p.root, `metadata.sqlite${suffix}`), { force: true });
+      copyFileSync(backup, join(p.root, 'metadata.sqlite'));
+      expect((await looking.images.list())[0]?.names).toHaveLength(1);
+    }),
+  );
+
   it('that was closed when it was opened shows what is written later', () =>
     withUnmounting(async () => {
       const p = await openStore();

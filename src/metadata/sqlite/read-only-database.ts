@@ -2,6 +2,7 @@ import { copyFileSync, lstatSync, mkdtempSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { fileIdentity, isSameFile } from '../../base/file-identity.js';
 import type { Database, SqliteDriver } from './drivers/sqlite-driver.js';
 import { migrate, needsMigration } from './migrations.js';
 
@@ -9,6 +10,12 @@ import { migrate, needsMigration } from './migrations.js';
 const HEADER_VERSIONS = { at: 18, log: 2, noLog: 1 } as const;
 /** Somebody may open or close the database elsewhere while it is copied; so often it is begun anew. */
 const ATTEMPTS = 20;
+
+interface Opened {
+  readonly database: Database;
+  /** Whether it still shows what is recorded. */
+  readonly isCurrent: () => boolean;
+}
 
 /**
  * Opens the records where nothing can be written: on a read-only mount, or without the right to. Others may be writing them all the same, by another mount.
@@ -26,7 +33,7 @@ const ATTEMPTS = 20;
 export class ReadOnlyDatabase {
   readonly #driver: SqliteDriver;
   readonly #path: string;
-  #opened: { readonly database: Database; readonly stamp: string | undefined };
+  #opened: Opened;
 
   /** @param path absolute @throws ProvisionerError `ERR_READ_ONLY` when there are no records, `ERR_STORE_FORMAT`; else as SQLite and Node's `fs` */
   constructor(driver: SqliteDriver, path: string) {
@@ -39,10 +46,10 @@ export class ReadOnlyDatabase {
     return this.#opened.database;
   }
 
-  /** To be called before each look at it. @returns whether somebody has changed the records since, so that there is another database now */
+  /** To be called before each look at it. @returns whether somebody has changed or replaced the records since, so that there is another database now */
   renew(): boolean {
-    const { stamp, database } = this.#opened;
-    if (stamp === undefined || stamp === stampOf(this.#path)) return false;
+    const { database, isCurrent } = this.#opened;
+    if (isCurrent()) return false;
     this.#opened = this.#open();
     database.close();
     return true;
@@ -52,14 +59,17 @@ export class ReadOnlyDatabase {
     this.#opened.database.close();
   }
 
-  #open(): { readonly database: Database; readonly stamp: string | undefined } {
+  #open(): Opened {
     for (let attempt = 1; ; attempt++) {
+      const file = fileIdentity(this.#path);
       const stamp = stampOf(this.#path);
       try {
         const live = openLive(this.#driver, this.#path);
-        if (live !== undefined) return { database: live, stamp: undefined };
+        // SQLite shows what others commit to this file, and nothing of one that is put in its place.
+        if (live !== undefined) return { database: live, isCurrent: () => isSameFile(fileIdentity(this.#path), file) };
         const database = openSnapshot(this.#driver, this.#path);
-        if (stamp === stampOf(this.#path)) return { database, stamp };
+        const isCurrent = () => stamp === stampOf(this.#path);
+        if (isCurrent()) return { database, isCurrent };
         database.close();
       } catch (error) {
         // A log that has just been removed, or half of what somebody is writing.
