@@ -6,7 +6,6 @@ import type { BackendChoice, Backends } from '../backends/backends.js';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, throwIfAborted } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
-import type { Reserve } from '../layer-store/reserve.js';
 import type { ContainerRecord, ImageRecord, MetadataManager, RootfsSummary } from '../metadata/metadata-manager.js';
 import { containerForeign } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
@@ -38,8 +37,6 @@ export interface ContainersParts {
   readonly makerWaits: MakerWaitOptions;
   /** Returns when all that was written to the store's file system would survive a power cut. */
   readonly sync: () => Promise<void>;
-  /** Given up so that a provision that fails on a full disk can be forgotten. */
-  readonly reserve: Reserve;
   readonly events: Pick<ProvisionerEmitter, 'count'>;
 }
 
@@ -289,11 +286,9 @@ export class Containers {
     try {
       await work();
     } catch (error) {
-      const { metadata, reserve } = this.#parts;
-      const forget = () => reserve.freeing(() => metadata.forgetRootfses([place]));
       // Why it failed is what is told; what cannot be taken away now, the next destroy or recovery takes.
       await this.takeApart(place)
-        .then(forget)
+        .then(() => this.#parts.metadata.forgetRootfses([place]))
         .catch(() => {});
       throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
     }

@@ -22,7 +22,6 @@ import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
 import type { DiskSync } from './disk-sync.js';
 import { LayerFlights } from './layer-flights.js';
-import type { Reserve } from './reserve.js';
 import type { Sweeper } from './sweeper.js';
 import { UnrecordedLayers } from './unrecorded-layers.js';
 
@@ -34,8 +33,6 @@ export interface LayerStoreParts {
   readonly pool: WorkerPool;
   readonly sweeper: Sweeper;
   readonly disk: DiskSync;
-  /** Given up so that a pull on a full disk can let go of what it holds in the records. */
-  readonly reserve: Reserve;
   readonly events: ProvisionerEmitter;
   readonly whiteouts: WhiteoutFormat;
   readonly privileged: boolean;
@@ -207,7 +204,7 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper, reserve } = this.#parts;
+    const { metadata, sweeper } = this.#parts;
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     let recorded = false;
     try {
@@ -247,8 +244,7 @@ export class LayerStore {
       } finally {
         await this.#turns.take();
         // A layer that is recorded has no claim any more. What cannot be written ends with the life of the pull.
-        if (!recorded)
-          await reserve.freeing(() => metadata.releaseLayerClaims(liveness.identity, [id])).catch(() => {});
+        if (!recorded) await metadata.releaseLayerClaims(liveness.identity, [id]).catch(() => {});
       }
     } finally {
       ours?.leave();

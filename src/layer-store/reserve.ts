@@ -12,9 +12,9 @@ const FILES = 4;
 const FILE_BYTES = 1024 * 1024;
 
 /**
- * Space set aside, so that a store on a full disk can be opened and cleaned up: to delete, records must be written first. It is given up, a piece at a time, by the
- * operations that free space, by a failed pull to let go of what it held, and by opening the records, for which SQLite makes two files; never by what uses
- * space for good. It is set aside again when there is room, at the latest when the store is closed.
+ * Space set aside, so that a store on a full disk can be opened and cleaned up: to delete, records must be written first. It is given up, a piece at a time, by
+ * what needs room to free some: a record of a removal, a name in `gc/`, or else a whole operation; and by opening the records, for which SQLite makes two files;
+ * never by what uses space for good. It is set aside again when there is room, at the latest when the store is closed.
  */
 export class Reserve {
   readonly #directory: string;

@@ -36,6 +36,7 @@ const LONGEST_RETRY = 60_000;
 export class Sweeper {
   readonly #paths: StorePaths;
   readonly #events: ProvisionerEmitter;
+  readonly #makeRoom: () => boolean;
   readonly #pool = new WorkerPool(1);
   /** Under way or waiting for their turn: paths, in this order. Only the first has a job, since a prune may retire a hundred thousand at once. */
   readonly #waiting = new Set<string>();
@@ -50,9 +51,11 @@ export class Sweeper {
   #lastStamp = 0n;
   #closed = false;
 
-  constructor(paths: StorePaths, events: ProvisionerEmitter) {
+  /** @param makeRoom gives up space on a full disk; false when there is none to give up */
+  constructor(paths: StorePaths, events: ProvisionerEmitter, makeRoom: () => boolean = () => false) {
     this.#paths = paths;
     this.#events = events;
+    this.#makeRoom = makeRoom;
   }
 
   /**
@@ -86,6 +89,8 @@ export class Sweeper {
       // Were `gc/` itself not there, it would say so too, and nothing would have moved.
       if (systemCode(error) === 'ENOENT' && lstatSync(directory, { throwIfNoEntry: false }) === undefined)
         return undefined;
+      // `gc/` may have to grow for one more name.
+      if (systemCode(error) === 'ENOSPC' && this.#makeRoom()) return this.mark(directory, name);
       // A rename onto an empty directory would succeed and hide a fault; onto anything else it fails, which tells of one.
       throw error;
     }

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { ProvisionerError } from '../base/errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
+import type { Freeing } from '../metadata/sqlite/records-database.js';
 import type { StorePaths } from '../paths.js';
 import { longWorkOn } from '../workers/records-on-thread.js';
 
@@ -30,11 +31,11 @@ export async function checkRecords(paths: StorePaths, kind: RecordsKind): Promis
   sqliteDriver();
 }
 
-/** @param access `durable`: whether what has been reported survives a power cut; `readOnly`: nothing is made or written */
+/** @param access `durable`: whether what has been reported survives a power cut; `readOnly`: nothing is made or written; `freeing`: makes room for removals on a full disk */
 export async function openRecords(
   paths: StorePaths,
   kind: RecordsKind,
-  access: { readonly durable: boolean; readonly readOnly: boolean },
+  { freeing, ...access }: { readonly durable: boolean; readonly readOnly: boolean; readonly freeing?: Freeing },
 ): Promise<MetadataManager> {
   if (kind === 'memory') {
     const { MemoryMetadataManager } = await import('../metadata/memory/memory-metadata-manager.js');
@@ -46,6 +47,7 @@ export async function openRecords(
   const isStoreEmpty = () => isEmpty(paths.layers) && isEmpty(paths.containers);
   return SqliteMetadataManager.open(paths.metadata, {
     ...access,
+    ...(freeing === undefined ? {} : { freeing }),
     isStoreEmpty,
     generationFile: paths.generation,
     longWork: longWorkOn({ path: paths.metadata, sqlite: sqliteDriver().place, ...access }),

@@ -4,6 +4,7 @@ import { ProvisionerError } from '../base/errors.js';
 import { ProvisionerEmitter } from '../events.js';
 import { Reserve } from '../layer-store/reserve.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
+import type { Freeing } from '../metadata/sqlite/records-database.js';
 import { SqliteLifeLocks } from '../metadata/sqlite/sqlite-life-locks.js';
 import { defaultRoot, StorePaths } from '../paths.js';
 import { findStore, type ReadOnlyStore } from '../store-directory/find-store.js';
@@ -117,7 +118,8 @@ async function openOnDisk(paths: StorePaths, options: ProvisionerOptions): Promi
   const reserve = new Reserve(paths);
   let metadata: MetadataManager | undefined;
   try {
-    metadata = await reserve.freeing(() => openRecords(paths, records, access));
+    const freeing: Freeing = (work) => reserve.freeing(work);
+    metadata = await freeing(() => openRecords(paths, records, { ...access, freeing }));
     crashPoint('open.recordsMade');
     const format = directory.complete();
     if (records === 'sqlite') reserve.ensure();

@@ -57,7 +57,7 @@ export const POOL: StoreService<WorkerPool> = {
 };
 
 export const SWEEPER: StoreService<Sweeper> = {
-  open: ({ paths, events }) => new Sweeper(paths, events),
+  open: ({ paths, events, reserve }) => new Sweeper(paths, events, () => reserve.release()),
   close: (sweeper) => sweeper.close(),
 };
 
@@ -126,7 +126,7 @@ export const BACKENDS: StoreService<Promise<Backends>> = {
 };
 
 export const CONTAINERS: StoreService<Promise<Containers>> = {
-  open: async ({ paths, metadata, owner, liveness, reserve, options, events }, get) => {
+  open: async ({ paths, metadata, owner, liveness, options, events }, get) => {
     const [{ Containers }, backends] = await Promise.all([import('../containers/containers.js'), get(BACKENDS)]);
     const sync = () => get(DISK).all();
     const makerWaits = { timeout: options.lockTimeout, onLongWait: warnOfMaker(events) };
@@ -140,7 +140,7 @@ export const CONTAINERS: StoreService<Promise<Containers>> = {
       liveness,
       events,
     };
-    return new Containers({ ...shared, makerWaits, sync, reserve });
+    return new Containers({ ...shared, makerWaits, sync });
   },
 };
 
@@ -184,6 +184,7 @@ export function checkParts(store: OpenStore, get: GetService, liveness = store.l
     ...layerStoreParts(store, get),
     registries: get(REGISTRIES),
     marks: get(MARKS),
+    reserve: store.reserve,
     liveness,
     registry: store.options.registry ?? {},
     syscalls: loadSyscalls,
@@ -192,7 +193,7 @@ export function checkParts(store: OpenStore, get: GetService, liveness = store.l
 
 /** What those need who store layers. */
 function layerStoreParts(store: OpenStore, get: GetService): LayerStoreParts {
-  const { paths, place, metadata, liveness, reserve, events, privileged, format } = store;
+  const { paths, place, metadata, liveness, events, privileged, format } = store;
   return {
     paths,
     place,
@@ -202,7 +203,6 @@ function layerStoreParts(store: OpenStore, get: GetService): LayerStoreParts {
     storeLock: get(STORE_LOCK),
     pool: get(POOL),
     disk: get(DISK),
-    reserve,
     events,
     privileged,
     whiteouts: format.whiteouts,

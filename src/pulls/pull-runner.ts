@@ -242,14 +242,12 @@ export class PullRunner {
 
   /** On a full disk the records can be written when what was staged is gone. */
   async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
-    const { paths, sweeper, metadata, reserve } = this.#parts;
+    const { paths, sweeper, metadata } = this.#parts;
     sweeper.retire(paths.pullStaging(pullId), 'staging');
     this.#staging.delete(pullId);
     crashPoint('pull.unstaged');
     const finish = () =>
-      reserve.freeing(() =>
-        ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at),
-      );
+      ending === undefined ? metadata.closeLeases([pullId]) : metadata.finishPull(pullId, ending.result, ending.at);
     try {
       await finish();
     } catch (error) {

@@ -14,9 +14,14 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ProvisionerEmitter } from '#src/events.js';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
+import { Reserve } from '#src/layer-store/reserve.js';
+import { Sweeper } from '#src/layer-store/sweeper.js';
+import { StorePaths } from '#src/paths.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import { mountFileSystem } from '../helpers/file-systems.js';
 import { unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
@@ -44,6 +49,19 @@ afterEach(async () => {
   }
 });
 
+/** Has a file take each byte that is free. */
+function fillWith(filler: string): void {
+  const file = openSync(filler, 'a');
+  for (const size of [1 << 20, 4096, 1]) {
+    try {
+      for (;;) writeSync(file, Buffer.alloc(size, 1));
+    } catch {
+      // Full for pieces of this size.
+    }
+  }
+  closeSync(file);
+}
+
 /** A small file system of its own, with a directory beside it for sources. */
 function smallDisk() {
   const disk = join(temporaryDirectory(), 'disk');
@@ -54,17 +72,7 @@ function smallDisk() {
   return {
     root: join(disk, 'store'),
     /** Leaves no byte free. */
-    fillBytes() {
-      const file = openSync(filler, 'a');
-      for (const size of [1 << 20, 4096, 1]) {
-        try {
-          for (;;) writeSync(file, Buffer.alloc(size, 1));
-        } catch {
-          // Full for pieces of this size.
-        }
-      }
-      closeSync(file);
-    },
+    fillBytes: () => fillWith(filler),
     /** Leaves some bytes free, after `fillBytes`. */
     spare(bytes: number) {
       truncateSync(filler, statSync(filler).size - bytes);
@@ -183,6 +191,24 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
     expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
   });
 
+  test('a recovery tells all that it did, also what it did before it had to make room', async () => {
+    const disk = smallDisk();
+    const p = await open(disk.root);
+    await p.images.pull(await sourceOf(v2), { name: 'app:v2' });
+    const ids = Array.from({ length: 8 }, (_, index) => `job-${index}`);
+    for (const id of ids) await p.provision(id, 'app:v2');
+    await p.close();
+    const again = await open(disk.root);
+    disk.fillBytes();
+    // For the records of some of them.
+    disk.spare(60_000);
+    const report = await again.recover({ knownContainerIds: [] });
+    expect(report).toMatchObject({ destroyed: ids.toReversed(), failed: [] });
+    expect(readdirSync(join(disk.root, 'reserve')).length).toBeLessThan(4);
+    expect(await again.containers.list()).toEqual([]);
+    expect(readdirSync(join(disk.root, 'containers'))).toEqual([]);
+  });
+
   test('that is read again and again keeps its reserve, and can be pruned after that', async () => {
     const disk = smallDisk();
     const p = await open(disk.root);
@@ -252,4 +278,23 @@ describeWith(['root', 'overlay'], 'a full disk', () => {
       expect(await p.destroy('job')).toBe(true);
     },
   );
+});
+
+describeWith(['root', 'loop'], 'on a full ext4', () => {
+  test('what is to be deleted is taken out of sight, though gc/ has to grow for its name', async () => {
+    const { path } = mountFileSystem('ext4', { bytes: 48 * 2 ** 20, mkfs: ['-b', '1024'] });
+    const paths = new StorePaths(path);
+    const reserve = new Reserve(paths);
+    for (const directory of [paths.gc, paths.layers]) mkdirSync(directory);
+    const doomed = Array.from({ length: 100 }, (_, index) => join(paths.layers, `layer-${index}`));
+    for (const directory of doomed) mkdirSync(directory);
+    reserve.ensure();
+    fillWith(join(path, 'filler'));
+    const sweeper = new Sweeper(paths, new ProvisionerEmitter(), () => reserve.release());
+    for (const directory of doomed) sweeper.mark(directory, 'layer');
+    expect(readdirSync(paths.layers)).toEqual([]);
+    expect(readdirSync(paths.gc)).toHaveLength(100);
+    expect(readdirSync(paths.reserve)).toHaveLength(3);
+    await sweeper.close();
+  });
 });

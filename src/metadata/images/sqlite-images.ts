@@ -69,11 +69,11 @@ export class SqliteImages implements ImageRecords {
   }
 
   async removeName(name: string): Promise<boolean> {
-    return this.#records.change(() => images.removeName(this.#db, name));
+    return this.#records.freeing(() => this.#records.change(() => images.removeName(this.#db, name)));
   }
 
   async removeNames(id: ImageId): Promise<string[]> {
-    return this.#records.change(() => images.removeNames(this.#db, id));
+    return this.#records.freeing(() => this.#records.change(() => images.removeNames(this.#db, id)));
   }
 
   async imageOfIndex(index: Digest, platform: string): Promise<ImageRecord | undefined> {

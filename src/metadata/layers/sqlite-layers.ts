@@ -50,7 +50,9 @@ export class SqliteLayers implements LayerRecords {
     if (ids === undefined) {
       return this.#records.portions((limit) => layers.releaseSomeClaims(this.#db, process, limit));
     }
-    return this.#db.writeForTheLiving(() => layers.releaseLayerClaims(this.#db, process, ids));
+    return this.#records.freeing(() =>
+      this.#db.writeForTheLiving(() => layers.releaseLayerClaims(this.#db, process, ids)),
+    );
   }
 
   async dropDeadClaims(isAlive: (process: ProcessIdentity) => boolean): Promise<void> {

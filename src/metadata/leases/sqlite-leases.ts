@@ -7,9 +7,11 @@ import * as leases from './lease-rows.js';
 
 /** The leases of pulls in SQLite. */
 export class SqliteLeases implements LeaseRecords {
+  readonly #records: RecordsDatabase;
   readonly #db: SqliteConnection;
 
   constructor(records: RecordsDatabase) {
+    this.#records = records;
     this.#db = records.connection;
   }
 
@@ -23,7 +25,7 @@ export class SqliteLeases implements LeaseRecords {
 
   async closeLeases(pulls: readonly string[]): Promise<void> {
     if (pulls.length === 0) return;
-    return this.#db.writeForTheLiving(() => leases.closeLeases(this.#db, pulls));
+    return this.#records.freeing(() => this.#db.writeForTheLiving(() => leases.closeLeases(this.#db, pulls)));
   }
 
   async listLeases(): Promise<LeaseRecord[]> {

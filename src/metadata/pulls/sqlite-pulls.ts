@@ -15,9 +15,11 @@ import * as pulls from './pull-rows.js';
 
 /** The records of pulls in SQLite. */
 export class SqlitePulls implements PullRecords {
+  readonly #records: RecordsDatabase;
   readonly #db: SqliteConnection;
 
   constructor(records: RecordsDatabase) {
+    this.#records = records;
     this.#db = records.connection;
   }
 
@@ -30,7 +32,7 @@ export class SqlitePulls implements PullRecords {
   }
 
   async finishPull(pull: string, result: PullResult, at: number = Date.now()): Promise<void> {
-    return this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, at));
+    return this.#records.freeing(() => this.#db.writeForTheLiving(() => pulls.finishPull(this.#db, pull, result, at)));
   }
 
   async findPulls(image: Pick<PullKey, 'source' | 'platform'>): Promise<FoundPulls> {

@@ -26,8 +26,12 @@ export class SqliteRemovals implements Removals {
   async removeUnused(removal: Removal, process: ProcessIdentity, exactly: boolean): Promise<Removed> {
     this.#db.requireInPlace();
     // For this connection that is another process's change, which `SqliteCache` notices.
-    if (this.#longWork !== undefined && isLong(removal)) return this.#longWork.removeUnused(removal, process, exactly);
-    return this.#records.change(() => rows.removeUnused(this.#db, removal, process, exactly));
+    const long = isLong(removal) ? this.#longWork : undefined;
+    return this.#records.freeing(() =>
+      long === undefined
+        ? this.#records.change(() => rows.removeUnused(this.#db, removal, process, exactly))
+        : long.removeUnused(removal, process, exactly),
+    );
   }
 
   async dropUnusedStacks(): Promise<void> {
@@ -36,7 +40,7 @@ export class SqliteRemovals implements Removals {
 
   async forgetLayers(ids: readonly LayerId[]): Promise<ImageId[]> {
     if (ids.length === 0) return [];
-    return this.#records.change(() => rows.forgetLayers(this.#db, ids));
+    return this.#records.freeing(() => this.#records.change(() => rows.forgetLayers(this.#db, ids)));
   }
 }
 

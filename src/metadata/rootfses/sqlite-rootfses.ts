@@ -34,7 +34,7 @@ export class SqliteRootfses implements RootfsRecords {
   }
 
   async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
-    return this.#db.write(() => rootfses.setRootfsMounts(this.#db, keys, mount));
+    return this.#records.freeing(() => this.#db.write(() => rootfses.setRootfsMounts(this.#db, keys, mount)));
   }
 
   async finishRootfs(rootfs: RootfsKey): Promise<void> {
@@ -47,7 +47,7 @@ export class SqliteRootfses implements RootfsRecords {
 
   async forgetRootfses(keys: readonly RootfsKey[]): Promise<number> {
     if (keys.length === 0) return 0;
-    return this.#db.write(() => rootfses.forgetRootfses(this.#db, keys));
+    return this.#records.freeing(() => this.#db.write(() => rootfses.forgetRootfses(this.#db, keys)));
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {

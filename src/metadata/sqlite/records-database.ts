@@ -8,6 +8,9 @@ export const STACKS_PER_PAGE = 250;
 export const ROWS_PER_PAGE = 1000;
 const ROWS_PER_PORTION = 500;
 
+/** Runs work that frees space, and on a full disk again, with room made for it. */
+export type Freeing = <T>(work: () => Promise<T>) => Promise<T>;
+
 /**
  * The database as the sections use it together, with what all of them must keep to: one cache, which a change empties, and one witness, which is told of each
  * commit that it would hurt to lose.
@@ -20,16 +23,20 @@ const ROWS_PER_PORTION = 500;
  * | something new that would be missed                       | `witness.write`                  |
  * | the same, of images or stacks, which the cache may hold  | `addition`                       |
  * | any other change of images or stacks                     | `change`                         |
- * | a long answer, a long change                             | `pages`, `portions`              |
+ * | a long answer, a long removal                            | `pages`, `portions`              |
+ *
+ * What frees space, or lets go of what somebody waits for, is done within `freeing`: what went before it is then not begun anew for want of room for the record.
  */
 export class RecordsDatabase {
   readonly connection: SqliteConnection;
   readonly witness: RecordsWitness;
   readonly cache: SqliteCache;
+  readonly freeing: Freeing;
 
-  constructor(connection: SqliteConnection, witness: RecordsWitness) {
+  constructor(connection: SqliteConnection, witness: RecordsWitness, freeing: Freeing = (work) => work()) {
     this.connection = connection;
     this.witness = witness;
+    this.freeing = freeing;
     this.cache = new SqliteCache(connection);
   }
 
@@ -49,9 +56,10 @@ export class RecordsDatabase {
     });
   }
 
-  /** A long change in portions, each a transaction, with a turn for others between them. @param change does at most so much, and tells how much */
+  /** A long removal in portions, each a transaction, with a turn for others between them. @param change does at most so much, and tells how much */
   async portions(change: (limit: number) => number): Promise<void> {
-    while ((await this.connection.write(() => change(ROWS_PER_PORTION))) === ROWS_PER_PORTION) await setImmediate();
+    const portion = () => this.freeing(() => this.connection.write(() => change(ROWS_PER_PORTION)));
+    while ((await portion()) === ROWS_PER_PORTION) await setImmediate();
   }
 
   /** A long answer in pages, with a turn for others between them. What is written meanwhile may be in it or not. */

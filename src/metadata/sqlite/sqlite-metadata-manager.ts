@@ -8,7 +8,7 @@ import { SqliteRootfses } from '../rootfses/sqlite-rootfses.js';
 import { SectionedMetadataManager } from '../sectioned-metadata-manager.js';
 import { SqliteState } from '../state/sqlite-state.js';
 import type { SqliteDriver } from './drivers/sqlite-driver.js';
-import { RecordsDatabase } from './records-database.js';
+import { type Freeing, RecordsDatabase } from './records-database.js';
 import { RecordsWitness, writeGap } from './records-witness.js';
 import { SqliteConnection } from './sqlite-connection.js';
 
@@ -27,6 +27,8 @@ export interface SqliteMetadataManagerOptions {
   readonly generationFile?: string;
   /** Takes what would keep the event loop for long. Default: it is done here. */
   readonly longWork?: LongWork;
+  /** Makes room for what frees space, such as a removal, when the disk is full. Default: nothing does. */
+  readonly freeing?: Freeing;
 }
 
 /** The store's records in one SQLite database, shared by all processes that have the store open. */
@@ -54,14 +56,14 @@ export class SqliteMetadataManager extends SectionedMetadataManager {
    *   `ERR_STORE_DAMAGED` when it is no database, `ERR_STORE_BUSY`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_NO_SPACE` or `ERR_IO`
    */
   static async open(path: string, options: SqliteMetadataManagerOptions = {}): Promise<SqliteMetadataManager> {
-    const { isStoreEmpty = () => true, generationFile, longWork, ...others } = options;
+    const { isStoreEmpty = () => true, generationFile, longWork, freeing, ...others } = options;
     const onCreated = (db: SqliteConnection) => {
       if (!isStoreEmpty()) writeGap(db, 'lost');
     };
     const db = await SqliteConnection.open(path, { ...others, onCreated });
     const { durable = true } = options;
     const witness = new RecordsWitness(db, { path: generationFile, durable, isStoreEmpty });
-    const manager = new SqliteMetadataManager(new RecordsDatabase(db, witness), longWork);
+    const manager = new SqliteMetadataManager(new RecordsDatabase(db, witness, freeing), longWork);
     try {
       await witness.compare();
       return manager;

@@ -1,6 +1,6 @@
 import type { LongWork } from '../long-work.js';
 import type { RecordsDatabase } from '../sqlite/records-database.js';
-import { type RecordsWitness, writeGap } from '../sqlite/records-witness.js';
+import { writeGap } from '../sqlite/records-witness.js';
 import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import { verifyDatabase } from '../sqlite/sqlite-verify.js';
 import type { RecordCounts, RecordsGap, RecordsState } from './records-state.js';
@@ -10,23 +10,23 @@ const VERIFIED_AT_ONCE = 1000;
 
 /** What the records in SQLite say of themselves. */
 export class SqliteState implements RecordsState {
+  readonly #records: RecordsDatabase;
   readonly #db: SqliteConnection;
-  readonly #witness: RecordsWitness;
   readonly #longWork: LongWork | undefined;
 
   /** @param longWork takes what would keep the event loop for long; undefined when it is done here */
   constructor(records: RecordsDatabase, longWork: LongWork | undefined) {
+    this.#records = records;
     this.#db = records.connection;
-    this.#witness = records.witness;
     this.#longWork = longWork;
   }
 
   async recordsGap(): Promise<RecordsGap | undefined> {
-    return this.#witness.gap();
+    return this.#records.witness.gap();
   }
 
   async setRecordsGap(gap: RecordsGap | undefined): Promise<void> {
-    return this.#db.write(() => writeGap(this.#db, gap));
+    return this.#records.freeing(() => this.#db.write(() => writeGap(this.#db, gap)));
   }
 
   requireInPlace(): void {
