@@ -53,9 +53,6 @@ function saidBy(first: string, second: string): { sqlite: unknown[]; locks: unkn
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
 }
 
-// Node.js 20 brings none.
-const nodeBringsSqlite = process.getBuiltinModule('node:sqlite') !== undefined;
-
 describe('two installations of the package in one process, on one store, use one copy of SQLite, so that what one closes leaves the locks of the other', () => {
   function expectOneCopy(first: Installation, second: Installation, sqlite: string): void {
     const said = saidBy(install(first), install(second));
@@ -68,7 +65,7 @@ describe('two installations of the package in one process, on one store, use one
 
   it('where the first alone has better-sqlite3', () => expectOneCopy({}, { betterSqlite3: 'none' }, 'better-sqlite3'));
 
-  it.skipIf(!nodeBringsSqlite)('where the second alone has better-sqlite3', () =>
-    expectOneCopy({ betterSqlite3: 'none' }, {}, 'node:sqlite'),
-  );
+  // Node.js 20 brings no SQLite: the first cannot open anything there.
+  if (process.getBuiltinModule('node:sqlite') !== undefined)
+    it('where the second alone has better-sqlite3', () => expectOneCopy({ betterSqlite3: 'none' }, {}, 'node:sqlite'));
 });

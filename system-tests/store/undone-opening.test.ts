@@ -20,7 +20,7 @@ const STOPS = {
     const load = Module._load;
     Module._load = function (request, ...rest) {
       const driver = load.call(this, request, ...rest);
-      if (request !== 'better-sqlite3') return driver;
+      if (!/[/]better-sqlite3[/]lib[/]index[.]js$/.test(request)) return driver;
       return function (path, ...options) {
         if (path === ':memory:') return new driver(path, ...options);
         STOP
