@@ -14,10 +14,10 @@ describe('an extended header that lies about its length', () => {
         header({ name: 'x', type, size, magic: type === 'x' ? 'ustar\x0000' : GNU }),
         entry({ name: 'a' }),
       );
-      expect((await layers.refusal(tar)).code).toBe('ERR_LAYER_MALFORMED');
+      expect((await layers.refusal(tar)).code).toBe('ERR_LIMIT_EXCEEDED');
     }
     const tar = archive(header({ name: 'x', type, size: 2n ** 52n }), entry({ name: 'a' }));
-    expect((await layers.refusal(tar)).code).toBe('ERR_LAYER_MALFORMED');
+    expect((await layers.refusal(tar)).code).toBe('ERR_LIMIT_EXCEEDED');
   });
 
   it.each(['x', 'g', 'L', 'K'])('(%s) is refused when the archive ends in it', async (type) => {
@@ -46,7 +46,7 @@ describe('extended headers without end', () => {
       type === 'x' ? paxRecord('comment', 'c'.repeat(60_000)) : 'n'.repeat(60_000),
     );
     expect((await layers.refusal(archive(...Array.from({ length: 30 }, () => one), entry({ name: 'a' })))).code).toBe(
-      'ERR_LAYER_MALFORMED',
+      'ERR_LIMIT_EXCEEDED',
     );
   });
 
@@ -55,7 +55,7 @@ describe('extended headers without end', () => {
       pax({ [`SCHILY.xattr.user.${index}`]: 'v'.repeat(60_000) }, 'g'),
       entry({ name: `f${index}` }),
     ]);
-    expect((await layers.refusal(archive(...parts.flat()))).code).toBe('ERR_LAYER_MALFORMED');
+    expect((await layers.refusal(archive(...parts.flat()))).code).toBe('ERR_LIMIT_EXCEEDED');
   });
 
   it('are no harm when global ones leave nothing to be kept', async () => {

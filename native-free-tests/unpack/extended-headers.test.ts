@@ -219,7 +219,6 @@ describe('an extended header is refused', () => {
     ['size', '99999999999999999999'],
     ['mtime', 'now'],
     ['mtime', '1.2.3'],
-    ['atime', '99999999999999999999'],
     ['path', 'b\0c'],
     ['SCHILY.xattr.', ''],
     ['SCHILY.xattr.user.a\0b', ''],
@@ -228,9 +227,10 @@ describe('an extended header is refused', () => {
   ])('when it says %s=%s', (keyword, value) => {
     expect(thrownBy(() => read(pax({ [keyword]: value }), file))).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
   });
+});
 
-  it('when no entry follows it', () => {
-    expect(thrownBy(() => readTar(archive(pax({ path: 'b' }))))).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
-    expect(thrownBy(() => readTar(pax({ path: 'b' })))).toMatchObject({ code: 'ERR_LAYER_TRUNCATED' });
-  });
+it('an extended header that no entry follows means nothing, as to Docker, podman and umoci', () => {
+  const last = pax({ path: 'b' });
+  const read = [archive(last), last, archive(file, last)].map((tar) => readTar(tar).map(({ path }) => path));
+  expect(read).toEqual([[], [], ['a']]);
 });

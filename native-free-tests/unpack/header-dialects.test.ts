@@ -106,6 +106,26 @@ describe('the header of an entry', () => {
     expect(entry).toMatchObject({ uid: 4294967294, gid: 3000000, modified: { seconds: 2 ** 40 } });
   });
 
+  it('has owners below zero as the same 32 bits, as a Mac has nobody', () => {
+    expect(read(header({ name: 'a', uid: -2n, gid: -2n }))).toMatchObject({ uid: 4294967294, gid: 4294967294 });
+    expect(read(pax({ uid: '-2', gid: '-101' }), header({ name: 'a' }))).toMatchObject({
+      uid: 4294967294,
+      gid: 4294967195,
+    });
+  });
+
+  it.each([-1n, -(2n ** 32n), 2n ** 32n - 1n])('has no owner %s, which is nobody to the kernel', (uid) => {
+    expect(thrownBy(() => read(header({ name: 'a', uid })))).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
+  });
+
+  it('has times that nothing can keep as the nearest that can be counted', () => {
+    const never = -(2n ** 63n);
+    expect(read(header({ name: 'a', mtime: never })).modified.seconds).toBe(Number.MIN_SAFE_INTEGER);
+    expect(read(header({ name: 'a', mtime: 2n ** 63n - 1n })).modified.seconds).toBe(Number.MAX_SAFE_INTEGER);
+    const { modified } = read(pax({ mtime: `${never}.5` }), header({ name: 'a' }));
+    expect(modified.seconds).toBe(Number.MIN_SAFE_INTEGER);
+  });
+
   it('may have a time before 1970 in base 256', () => {
     expect(read(header({ name: 'a', mtime: -1n })).modified).toEqual({ seconds: -1, nanoseconds: 0 });
     expect(read(header({ name: 'a', mtime: -12345678901n })).modified).toEqual({

@@ -78,11 +78,16 @@ describe('damage is told', () => {
 
   it('wherever the archive is cut, and when it is compressed too', async () => {
     const tar = packFiles(ociFiles(entries));
-    for (let length = tar.length - 1024; length > 0; length -= 512) {
-      await writeFile(directory.join('a.tar'), tar.subarray(0, length));
-      expect(await failure(open()), `cut at ${length}`).toMatchObject({ code: 'ERR_SOURCE_MALFORMED' });
-      await writeFile(directory.join('a.tar'), gzipSync(tar.subarray(0, length)));
-      expect((await failure(open())).message, `cut at ${length}`).toContain('truncated');
+    // What lacks nothing but its end mark is whole.
+    for (let length = tar.length - 1024 - 512; length > 0; length -= 512) {
+      const cut = tar.subarray(0, length);
+      for (const archive of [cut, gzipSync(cut)]) {
+        await writeFile(directory.join('a.tar'), archive);
+        expect(await failure(open()), `cut at ${length}`).toMatchObject({
+          code: expect.stringMatching(/^ERR_(SOURCE_MALFORMED|BLOB_NOT_FOUND)$/),
+          message: expect.stringMatching(/truncated|is missing|lacks/),
+        });
+      }
       await expectEmpty(directory.staging);
     }
   });

@@ -34,7 +34,7 @@ export class ArchiveIndex {
 
   /**
    * @param path absolute
-   * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_SOURCE_UNSUPPORTED`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`
+   * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`
    */
   static async read(path: string, label: string, signal?: AbortSignal): Promise<ArchiveIndex> {
     let file: FileHandle | undefined;
@@ -67,7 +67,7 @@ export class ArchiveIndex {
    * @param name as another member writes it; normalised here
    * @returns undefined when there is no such member
    * @throws ProvisionerError `ERR_SOURCE_MALFORMED` for a name or link that leads out of the archive or round in circles, or
-   * for a member that is no file
+   * for a member that is no file; `ERR_SOURCE_UNSUPPORTED` for a sparse one
    */
   find(name: string): FileLocation | undefined {
     let current = normaliseName(name, this.#label);
@@ -77,6 +77,14 @@ export class ArchiveIndex {
       switch (member.kind) {
         case 'file':
           return { kind: 'file', path: this.#path, offset: member.offset, size: member.size };
+        case 'sparse':
+          throw new ProvisionerError(
+            'ERR_SOURCE_UNSUPPORTED',
+            `${this.#label} holds ${JSON.stringify(current.slice(0, 200))} as a sparse file`,
+            {
+              hint: 'make the archive again without --sparse',
+            },
+          );
         case 'hardlink':
           current = normaliseName(member.target, this.#label);
           break;

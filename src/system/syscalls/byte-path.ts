@@ -13,6 +13,11 @@ export function toBytePath(path: string): BytePath {
   return NOT_ASCII.test(path) ? Buffer.from(path, 'utf8').toString('latin1') : path;
 }
 
+/** As the text that documents have for it. Bytes that are no UTF-8 are replaced, so that two paths may become one. */
+export function fromBytePath(path: BytePath): string {
+  return NOT_ASCII.test(path) ? Buffer.from(path, 'latin1').toString('utf8') : path;
+}
+
 /** What Node's `fs` takes for the path: a string where that means the same bytes, which is cheaper. */
 export function nodePath(path: BytePath): string | Buffer {
   return NOT_ASCII.test(path) ? Buffer.from(path, 'latin1') : path;

@@ -77,9 +77,18 @@ export function paxTextOf(records: PaxRecords, keyword: string): string | undefi
 
 /** As `paxTextOf`. @throws ProvisionerError `ERR_LAYER_MALFORMED` when it is no number */
 export function paxNumberOf(records: PaxRecords, keyword: string): number | undefined {
+  return numberOf(records, keyword, decimal);
+}
+
+/** As `paxNumberOf`; it may be negative. */
+export function paxIdOf(records: PaxRecords, keyword: string): number | undefined {
+  return numberOf(records, keyword, (text) => (text[0] === '-' ? -decimal(text.slice(1)) : decimal(text)));
+}
+
+function numberOf(records: PaxRecords, keyword: string, parse: (text: string) => number): number | undefined {
   const text = paxTextOf(records, keyword);
   if (text === undefined) return undefined;
-  const value = decimal(text);
+  const value = parse(text);
   if (!Number.isSafeInteger(value)) throw malformed(`an extended header has a ${keyword} that is no number`);
   return value;
 }

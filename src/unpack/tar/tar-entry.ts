@@ -1,9 +1,9 @@
 import { limitExceeded, malformed } from '../../base/malformed.js';
 import type { BytePath } from '../../system/syscalls/byte-path.js';
 import type { DeviceNumber, FileTime } from '../../system/syscalls/syscalls.js';
-import { LIBARCHIVE_XATTR, type PaxRecords, paxNumberOf, paxTextOf, SCHILY_XATTR } from './pax.js';
+import { LIBARCHIVE_XATTR, type PaxRecords, paxIdOf, paxNumberOf, paxTextOf, SCHILY_XATTR } from './pax.js';
 import type { SparseMap } from './sparse.js';
-import type { TarHeader } from './tar-header.js';
+import { nearestSeconds, type TarHeader } from './tar-header.js';
 
 export type EntryType = 'file' | 'hardlink' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
 
@@ -108,8 +108,8 @@ export function makeEntry(
     path: checkText(path),
     linkPath: isLink ? checkTarget(paxTextOf(pax, 'linkpath') ?? longLink ?? header.linkPath) : '',
     mode: header.mode,
-    uid: checkId(paxNumberOf(pax, 'uid') ?? header.uid),
-    gid: checkId(paxNumberOf(pax, 'gid') ?? header.gid),
+    uid: checkId(paxIdOf(pax, 'uid') ?? header.uid),
+    gid: checkId(paxIdOf(pax, 'gid') ?? header.gid),
     modified,
     accessed: paxTime(pax, 'atime') ?? modified,
     device: isDevice(type)
@@ -129,16 +129,14 @@ function paxTime(pax: PaxRecords, keyword: string): FileTime | undefined {
   const text = paxTextOf(pax, keyword);
   if (text === undefined) return undefined;
   const match = /^(-?)([0-9]+)(?:\.([0-9]*))?$/.exec(text);
-  const whole = Number(match?.[2]);
-  if (match === null || !Number.isSafeInteger(whole)) {
-    throw malformed(`an extended header has a ${keyword} that is no time`);
-  }
+  if (match === null) throw malformed(`an extended header has a ${keyword} that is no time`);
+  const whole = nearestSeconds(Number(match[2]));
   const fraction = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
   if (match[1] === '') return { seconds: whole, nanoseconds: fraction };
   // The kernel counts nanoseconds upwards: -1.25 is -2 seconds and 750 000 000 ns.
   return fraction === 0
     ? { seconds: whole === 0 ? 0 : -whole, nanoseconds: 0 }
-    : { seconds: -whole - 1, nanoseconds: 1_000_000_000 - fraction };
+    : { seconds: nearestSeconds(-whole - 1), nanoseconds: 1_000_000_000 - fraction };
 }
 
 function paxXattrs(pax: PaxRecords): Map<string, Buffer> | undefined {
@@ -199,8 +197,12 @@ function checkDevice(major: number, minor: number): DeviceNumber {
   throw malformed(`the device number ${major}:${minor} is beyond any real one`);
 }
 
-/** The largest id means "leave as it is" to chown, so it names nobody. */
-function checkId(id: number): number {
-  if (id < 0 || id > ID_MAX) throw malformed(`an owner or group of ${id} is beyond 32 bits`);
+/**
+ * The largest id means "leave as it is" to chown, so it names nobody. A negative one is the same 32 bits: nobody is -2 on a Mac, and Docker, podman and umoci
+ * unpack it.
+ */
+function checkId(number: number): number {
+  const id = number < 0 && number >= -(2 ** 31) ? number + 2 ** 32 : number;
+  if (id < 0 || id > ID_MAX) throw malformed(`an owner or group of ${number} is beyond 32 bits`);
   return id;
 }

@@ -64,7 +64,7 @@ export function parseTarHeader(bytes: Buffer, at: number): TarHeader | undefined
     uid: parseNumber(bytes, at + UID, 8, 'owner'),
     gid: parseNumber(bytes, at + GID, 8, 'group'),
     size: parseNumber(bytes, at + SIZE, 12, 'size'),
-    mtime: parseNumber(bytes, at + MTIME, 12, 'modification time'),
+    mtime: parseSeconds(bytes, at + MTIME),
     major: posix || gnu ? parseNumber(bytes, at + MAJOR, 8, 'device number') : 0,
     minor: posix || gnu ? parseNumber(bytes, at + MINOR, 8, 'device number') : 0,
     gnu,
@@ -127,7 +127,24 @@ export function parseNumber(bytes: Buffer, start: number, length: number, what: 
   return value;
 }
 
+/** Writers have "never" as the smallest 64-bit number, or as what a broken clock says. */
+function parseSeconds(bytes: Buffer, start: number): number {
+  if ((bytes[start] as number) < 0x80) return parseNumber(bytes, start, 12, 'modification time');
+  return nearestSeconds(Number(base256(bytes, start, 12)));
+}
+
+/** Seconds since the epoch as near as can be counted; the kernel does the same with a time that its file system cannot keep. @see timestamp_truncate, fs/inode.c */
+export function nearestSeconds(seconds: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, seconds));
+}
+
 function parseBase256(bytes: Buffer, start: number, length: number, what: string): number {
+  const number = Number(base256(bytes, start, length));
+  if (!Number.isSafeInteger(number)) throw malformed(`a header has a ${what} beyond any real one`);
+  return number;
+}
+
+function base256(bytes: Buffer, start: number, length: number): bigint {
   const negative = ((bytes[start] as number) & 0x40) !== 0;
   let value = negative ? -1n : 0n;
   for (let i = 0; i < length; i++) {
@@ -136,9 +153,7 @@ function parseBase256(bytes: Buffer, start: number, length: number, what: string
     const digit = i === 0 ? (negative ? byte | 0x80 : byte & 0x7f) : byte;
     value = i === 0 ? BigInt(negative ? digit - 256 : digit) : (value << 8n) | BigInt(digit);
   }
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) throw malformed(`a header has a ${what} beyond any real one`);
-  return number;
+  return value;
 }
 
 function isAscii(bytes: Buffer, at: number, text: string): boolean {

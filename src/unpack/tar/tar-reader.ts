@@ -83,15 +83,34 @@ export class TarReader {
     }
   }
 
-  /** The archive is over. @throws ProvisionerError `ERR_LAYER_TRUNCATED` when it ends inside an entry */
-  end(): void {
-    if (this.#state === 'end') return;
-    const between = this.#state === 'header' && this.#carried === 0 && this.#noExtensionPending();
-    if (!between) throw truncated('the archive ends inside an entry');
+  /** Whether the end mark has been read: what follows it is none of the archive's. */
+  get isOver(): boolean {
+    return this.#state === 'end';
   }
 
-  #noExtensionPending(): boolean {
-    return this.#pax === NO_RECORDS && this.#longPath === undefined && this.#longLink === undefined;
+  /**
+   * For who has the whole archive and wants no data: bytes before the next block that has to be looked at, which are taken for read. Of an entry with data the
+   * handler then hears nothing but its end.
+   */
+  passOver(): number {
+    if (this.#state !== 'data' && this.#state !== 'skip') return 0;
+    const passed = this.#left + (this.#state === 'data' ? this.#padding : 0);
+    if (this.#state === 'data') this.#handler.endEntry();
+    this.#left = 0;
+    this.#padding = 0;
+    this.#state = 'header';
+    return passed;
+  }
+
+  /**
+   * The archive is over. Writers that are not closed, or were never right, leave out the end mark and the padding before it, or end with an extended header that
+   * is about nothing: all that is there has been read then, and whether more should be there is for a digest to say.
+   * @throws ProvisionerError `ERR_LAYER_TRUNCATED` when it ends inside an entry
+   */
+  end(): void {
+    const isPadding = this.#state === 'skip' && this.#left < BLOCK_SIZE;
+    const isBetween = this.#state === 'header' && this.#carry.subarray(0, this.#carried).every((byte) => byte === 0);
+    if (this.#state !== 'end' && !isPadding && !isBetween) throw truncated('the archive ends inside an entry');
   }
 
   /** Feeds whole blocks to the state that wants them, putting together the ones that straddle two chunks. */
@@ -119,7 +138,6 @@ export class TarReader {
   #headerBlock(bytes: Buffer, at: number): void {
     const header = parseTarHeader(bytes, at);
     if (header === undefined) {
-      if (!this.#noExtensionPending()) throw malformed('an extended header is not followed by an entry');
       // Two blocks of zeros end an archive; what follows is padding of the writer's own.
       if (++this.#zeroBlocks === 2) this.#state = 'end';
       return;
@@ -145,7 +163,7 @@ export class TarReader {
   #beginExtension(header: TarHeader): void {
     // Counted for all that precede one entry together.
     this.#extensionBytes += header.size;
-    if (this.#extensionBytes > EXTENDED_HEADER_MAX) throw tooLong();
+    if (this.#extensionBytes > EXTENDED_HEADER_MAX) throw tooLong(this.#extensionBytes);
     this.#extensionType = header.type;
     this.#extension = Buffer.alloc(header.size);
     this.#extensionFilled = 0;
@@ -185,7 +203,7 @@ export class TarReader {
   #addGlobal(data: Buffer): void {
     const records: PaxRecords = new Map();
     this.#globalBytes += parsePax(data, records, []);
-    if (this.#globalBytes > EXTENDED_HEADER_MAX) throw tooLong();
+    if (this.#globalBytes > EXTENDED_HEADER_MAX) throw tooLong(this.#globalBytes);
     for (const [keyword, value] of records) this.#globalPax.set(keyword, ownCopy(value));
   }
 
@@ -276,8 +294,8 @@ function paddingOf(size: number): number {
   return (BLOCK_SIZE - (size % BLOCK_SIZE)) % BLOCK_SIZE;
 }
 
-function tooLong(): ProvisionerError {
-  return malformed(`extended headers are longer than ${EXTENDED_HEADER_MAX} bytes`);
+function tooLong(bytes: number): ProvisionerError {
+  return limitExceeded(`extended headers of ${bytes} bytes`, EXTENDED_HEADER_MAX);
 }
 
 function untilNul(data: Buffer): BytePath {
