@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
+import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { writeOciLayout } from './image-builder.js';
 
@@ -45,17 +46,6 @@ export function namesIn(provisioner: Provisioner, directory: 'layers' | 'staging
 
 afterEach(async () => {
   for (const provisioner of opened.splice(0)) await provisioner.close();
-  for (const directory of directories.splice(0)) {
-    unlock(directory);
-    rmSync(directory, { recursive: true, force: true });
-  }
+  // An image may have directories that an ordinary user cannot enter, names that are no text, and paths that are too long for Node's own.
+  for (const directory of directories.splice(0)) removeTree(directory);
 });
-
-/** An image may have directories that an ordinary user cannot enter. */
-function unlock(directory: string): void {
-  chmodSync(directory, 0o700);
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    if (lstatSync(path).isDirectory()) unlock(path);
-  }
-}

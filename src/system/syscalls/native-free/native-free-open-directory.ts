@@ -31,7 +31,7 @@ import {
 } from '../tree-calls.js';
 import { NativeFreeDirectoryCursor } from './native-free-directory-cursor.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
-import { toSeconds } from './native-free-file-time.js';
+import { nodeTime } from './native-free-file-time.js';
 
 // Systems without these flags have no such danger, or no such kindness; Node leaves the constants out there.
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -140,7 +140,7 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
     return false;
   }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
-    const times = [toSeconds(accessed), toSeconds(modified)] as const;
+    const times = [nodeTime(accessed), nodeTime(modified)] as const;
     if (name === '' && this.#descriptor !== undefined) futimesSync(this.#descriptor, ...times);
     else lutimesSync(nodePath(this.#at(name)), ...times);
   }

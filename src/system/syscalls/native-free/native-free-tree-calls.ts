@@ -4,10 +4,10 @@ import type { FileTime } from '../syscalls.js';
 import { type FileStatus, NO_XATTRS, type OpenDirectory, type TreeCalls, type Xattrs } from '../tree-calls.js';
 import { copyContent } from './native-free-copy-content.js';
 import { NativeFreeFileStatus } from './native-free-file-status.js';
-import { toSeconds } from './native-free-file-time.js';
+import { nodeTime } from './native-free-file-time.js';
 import { NativeFreeOpenDirectory } from './native-free-open-directory.js';
 
-/** What plain Node can do on any system: no devices, no xattrs, and times that lose up to 200 ns. */
+/** What plain Node can do on any system: no devices, no xattrs, and times to the microsecond. */
 export class NativeFreeTreeCalls implements TreeCalls {
   readonly kind = 'native-free';
 
@@ -30,7 +30,7 @@ export class NativeFreeTreeCalls implements TreeCalls {
     fchmodSync(descriptor, mode);
   }
   setFileTimes(descriptor: number, accessed: FileTime, modified: FileTime): void {
-    futimesSync(descriptor, toSeconds(accessed), toSeconds(modified));
+    futimesSync(descriptor, nodeTime(accessed), nodeTime(modified));
   }
   fileXattrs(): Xattrs {
     return NO_XATTRS;
