@@ -191,11 +191,6 @@ export function backendParts(backend: string): { readonly rootfses: string; read
   return { rootfses: below(backend, 'rootfses'), scratches: below(backend, 'scratch') };
 }
 
-/** Overlay's two directories below a scratch directory. */
-export function overlayScratch(scratch: string): { readonly upper: string; readonly work: string } {
-  return { upper: below(scratch, 'upper'), work: below(scratch, 'work') };
-}
-
 /** What stands below a scratch directory for the layers of an image that has none. */
 export function emptyLayer(scratch: string): string {
   return below(scratch, 'empty');

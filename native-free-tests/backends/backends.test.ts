@@ -21,10 +21,13 @@ function backendsOf(verdicts: (() => BackendVerdict)[], copy: BackendVerdict) {
   const make = (name: BackendName, probe: () => BackendVerdict): Backend => ({
     name,
     mounts: name !== 'copy',
+    describe: () => ({ type: 'copy', layers: [] }),
     provision: async () => {},
     restore: async () => {},
     destroy: async () => {},
     isInUse: () => false,
+    mayBeMounted: () => false,
+    ownDirectories: () => [],
     probe,
   });
   const overlay = () => {

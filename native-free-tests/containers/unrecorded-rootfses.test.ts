@@ -35,7 +35,7 @@ async function bench() {
   const containers = {
     takeApart: async (place: RootfsPlace) => {
       expect(storeLock.isHeldAlone).toBe(true);
-      return directories.remove(place);
+      return directories.remove(place, []);
     },
     possibleUse: ({ id }: RootfsPlace) => uses.get(id),
   };
@@ -83,7 +83,7 @@ describe('rootfses on disk that no record names', () => {
     const { make, run, holds, directories } = await bench();
     make(rootfs('r1', 'job'));
     holds.before = async () => {
-      await directories.remove(rootfs('r1', 'job'));
+      await directories.remove(rootfs('r1', 'job'), []);
     };
     expect(await run()).toMatchObject({ retired: [], untrusted: [], failed: [] });
     expect(holds.count).toBe(1);

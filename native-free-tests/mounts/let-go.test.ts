@@ -26,8 +26,8 @@ class Stack implements Pick<Syscalls, 'detachMount' | 'detachMountAside' | 'moun
     return this.#detach();
   }
 
-  letGo(others = false): Promise<void> {
-    return letGo(this as unknown as Syscalls, '/rootfs', others);
+  letGo(aside = false): Promise<void> {
+    return letGo(this as unknown as Syscalls, '/rootfs', aside);
   }
 
   #detach(): boolean {

@@ -1,12 +1,13 @@
 import type { ProvisionerError } from '../base/errors.js';
 import { type MarksOutOfReach, marksRefusal } from '../files/tree/marks.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
+import type { OverlayMount } from '../system/syscalls/syscalls.js';
 
 /** The kinds of backend there are, in the order in which they are told of. Which of them `auto` picks is for `Backends` to say. */
 export const BACKEND_NAMES = ['overlay', 'copy', 'bind'] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
-/** Whether rootfses of this backend are mounts: `Backend.mounts`, for those who have only the name. */
+/** Whether rootfses of this backend are mounts: `Backend.mounts`, for those who have only the name of one, of whatever release. */
 export function isMountedBackend(name: string): boolean {
   return name === 'overlay' || name === 'bind';
 }
@@ -27,21 +28,31 @@ export interface Backend {
   readonly name: BackendName;
   /** Whether it makes a rootfs by mounting, within a millisecond, so that the store's lock can be held meanwhile; a mount ends with the machine. */
   readonly mounts: boolean;
-  /** @throws ProvisionerError `ERR_BACKEND_LIMIT` for a stack that this backend cannot show, `ERR_BACKEND_UNUSABLE`, `ERR_NO_SPACE`, … */
+  /**
+   * Says how these layers would be shown, and makes nothing.
+   * @param scratch of the rootfs
+   * @throws ProvisionerError `ERR_BACKEND_LIMIT` for a stack that this backend cannot show
+   */
+  describe(layers: readonly StackedLayer[], scratch: string): RootfsDescription;
+  /** @throws ProvisionerError as `describe`, `ERR_BACKEND_UNUSABLE`, `ERR_NO_SPACE`, … */
   provision(request: RootfsRequest): Promise<void>;
   /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
   restore(request: RootfsRequest): Promise<void>;
   /**
    * Lets go of what is mounted at the rootfs, and in it, by whomever, also while it is busy; and of nothing else. Harmless when nothing is. The rootfs
    * may be gone afterwards.
-   * @param others as in `RootfsRequest`
+   * @param aside as in `RootfsRequest`
    */
-  destroy(rootfs: string, others: boolean): Promise<void>;
+  destroy(rootfs: string, aside: boolean): Promise<void>;
   /**
    * Whether a mount of whatever namespace writes to a scratch directory, so that another one on it would break both. Ask with the store's lock held alone.
    * @returns undefined when the kernel does not tell
    */
   isInUse(scratch: string): boolean | undefined;
+  /** Whether a rootfs may be mounted in another namespace; true as well when that cannot be found out. Ask as `isInUse`. */
+  mayBeMounted(scratch: string): boolean;
+  /** The directories that `provision` makes in a scratch directory, what the kernel makes in them included, in the order in which they go where nothing was written. */
+  ownDirectories(scratch: string): readonly string[];
   /** Tries whether it works in a directory that it makes, on the store's file system, and removes again. @param prefix of its path */
   probe(prefix: () => string): BackendVerdict;
 }
@@ -54,9 +65,17 @@ export interface RootfsRequest {
   readonly rootfs: string;
   readonly scratch: string;
   readonly signal?: AbortSignal | undefined;
-  /** Whether others are waiting for their turn: then waiting for the kernel is left to another thread. Default: false. */
-  readonly others?: boolean;
+  /** Leave waiting for the kernel to another thread, because others are waiting for their turn. Default: false. */
+  readonly aside?: boolean;
 }
+
+/** How a rootfs comes to what it shows: a mount, which somebody else may make as well; or a copy of directories, bottom first. Paths are absolute. */
+export type RootfsDescription =
+  | ({ readonly type: 'overlay' } & Omit<OverlayMount, 'target'>)
+  | { readonly type: 'bind'; readonly source: string; readonly readOnly: true }
+  | { readonly type: 'copy'; readonly layers: readonly string[] };
+
+export type DescriptionOf<Type extends RootfsDescription['type']> = Extract<RootfsDescription, { readonly type: Type }>;
 
 export interface BackendVerdict {
   readonly usable: boolean;

@@ -4,7 +4,15 @@ import { ProvisionerError, systemCode } from '../base/errors.js';
 import type { Marks } from '../files/tree/marks.js';
 import { letGo } from '../mounts/let-go.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
-import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import {
+  type Backend,
+  type BackendVerdict,
+  type DescriptionOf,
+  effectiveStack,
+  marksVerdict,
+  type RootfsRequest,
+  type StackedLayer,
+} from './backend.js';
 import { caveatOf, probeIn } from './probe.js';
 
 /**
@@ -23,8 +31,8 @@ export class BindBackend implements Backend {
     this.#owners = owners;
   }
 
-  async provision(request: RootfsRequest): Promise<void> {
-    const stack = effectiveStack(request.layers);
+  describe(layers: readonly StackedLayer[]): DescriptionOf<'bind'> {
+    const stack = effectiveStack(layers);
     const [layer] = stack;
     if (layer === undefined || stack.length > 1) {
       throw new ProvisionerError('ERR_BACKEND_LIMIT', `bind shows a single layer, the image has ${stack.length}`, {
@@ -37,20 +45,33 @@ export class BindBackend implements Backend {
         hint: 'provision it with --backend overlay or --backend copy',
       });
     }
-    this.#syscalls().mountBindReadOnly(layer.rootfs, request.rootfs);
+    return { type: 'bind', source: layer.rootfs, readOnly: true };
+  }
+
+  async provision(request: RootfsRequest): Promise<void> {
+    this.#syscalls().mountBindReadOnly(this.describe(request.layers).source, request.rootfs);
   }
 
   async restore(request: RootfsRequest): Promise<void> {
     await this.provision(request);
   }
 
-  async destroy(rootfs: string, others: boolean): Promise<void> {
-    await letGo(this.#syscalls(), rootfs, others);
+  async destroy(rootfs: string, aside: boolean): Promise<void> {
+    await letGo(this.#syscalls(), rootfs, aside);
   }
 
   /** Nobody writes: any number of mounts may show one layer. */
   isInUse(): boolean {
     return false;
+  }
+
+  /** A bind mount leaves no trace that could be asked for. */
+  mayBeMounted(): boolean {
+    return true;
+  }
+
+  ownDirectories(): readonly string[] {
+    return [];
   }
 
   probe(prefix: () => string): BackendVerdict {

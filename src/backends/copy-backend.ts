@@ -6,7 +6,15 @@ import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
-import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import {
+  type Backend,
+  type BackendVerdict,
+  type DescriptionOf,
+  effectiveStack,
+  marksVerdict,
+  type RootfsRequest,
+  type StackedLayer,
+} from './backend.js';
 import { caveatOf, probeIn } from './probe.js';
 
 const DEED = 'copy the layers of this store';
@@ -33,10 +41,14 @@ export class CopyBackend implements Backend {
     this.#parts = parts;
   }
 
+  describe(layers: readonly StackedLayer[]): DescriptionOf<'copy'> {
+    return { type: 'copy', layers: effectiveStack(layers).map((layer) => layer.rootfs) };
+  }
+
   async provision(request: RootfsRequest): Promise<void> {
     const { syscalls, pool, whiteouts, marks, privileged } = this.#parts;
     marks.require(DEED);
-    const layers = effectiveStack(request.layers).map((layer) => layer.rootfs);
+    const { layers } = this.describe(request.layers);
     const failed = new AbortController();
     const signal = request.signal === undefined ? failed.signal : AbortSignal.any([failed.signal, request.signal]);
     const copies = createCopyShares(pool.size).map(async (share) => {
@@ -64,6 +76,14 @@ export class CopyBackend implements Backend {
 
   isInUse(): boolean {
     return false;
+  }
+
+  mayBeMounted(): boolean {
+    return false;
+  }
+
+  ownDirectories(): readonly string[] {
+    return [];
   }
 
   probe(prefix: () => string): BackendVerdict {

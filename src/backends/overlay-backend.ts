@@ -5,11 +5,18 @@ import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-at
 import { type Marks, markOpaque } from '../files/tree/marks.js';
 import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGo } from '../mounts/let-go.js';
-import { overlayScratch } from '../paths.js';
 import { toBytePath } from '../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
-import type { OverlayMount, Syscalls } from '../system/syscalls/syscalls.js';
-import { type Backend, type BackendVerdict, effectiveStack, marksVerdict, type RootfsRequest } from './backend.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
+import {
+  type Backend,
+  type BackendVerdict,
+  type DescriptionOf,
+  effectiveStack,
+  marksVerdict,
+  type RootfsRequest,
+  type StackedLayer,
+} from './backend.js';
 import { probeIn } from './probe.js';
 
 /** What the kernel stacks at most. @see fs/overlayfs/params.h, OVL_MAX_STACK */
@@ -40,17 +47,8 @@ export class OverlayBackend implements Backend {
     this.#marks = marks;
   }
 
-  async provision(request: RootfsRequest): Promise<void> {
-    const { upper, work } = overlayScratch(request.scratch);
-    mkdirSync(upper);
-    mkdirSync(work);
-    // The root of an overlay is its upper directory, so what the layers say about the root is said there.
-    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
-    await this.restore(request);
-  }
-
-  async restore(request: RootfsRequest): Promise<void> {
-    const stack = effectiveStack(request.layers);
+  describe(layers: readonly StackedLayer[], scratch: string): DescriptionOf<'overlay'> {
+    const stack = effectiveStack(layers);
     if (stack.length > LAYERS_MAX) {
       throw new ProvisionerError(
         'ERR_BACKEND_LIMIT',
@@ -61,21 +59,33 @@ export class OverlayBackend implements Backend {
         },
       );
     }
-    const mount = this.#overlay(
+    return this.#description(
       stack.map((layer) => layer.rootfs),
-      overlayScratch(request.scratch),
-      request.rootfs,
+      directoriesIn(scratch),
     );
-    if (request.others) await this.#syscalls().mountOverlayAside(mount);
+  }
+
+  async provision(request: RootfsRequest): Promise<void> {
+    const { upper, work } = directoriesIn(request.scratch);
+    mkdirSync(upper);
+    mkdirSync(work);
+    // The root of an overlay is its upper directory, so what the layers say about the root is said there.
+    copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
+    await this.restore(request);
+  }
+
+  async restore(request: RootfsRequest): Promise<void> {
+    const mount = { ...this.describe(request.layers, request.scratch), target: request.rootfs };
+    if (request.aside) await this.#syscalls().mountOverlayAside(mount);
     else this.#syscalls().mountOverlay(mount);
   }
 
-  async destroy(rootfs: string, others: boolean): Promise<void> {
-    await letGo(this.#syscalls(), rootfs, others);
+  async destroy(rootfs: string, aside: boolean): Promise<void> {
+    await letGo(this.#syscalls(), rootfs, aside);
   }
 
   isInUse(scratch: string): boolean | undefined {
-    const { upper, work } = overlayScratch(scratch);
+    const { upper, work } = directoriesIn(scratch);
     try {
       return this.#syscalls().isOverlayInUse({ upper, work, userXattr: this.#format === 'user' });
     } catch (error) {
@@ -83,6 +93,16 @@ export class OverlayBackend implements Backend {
       if (systemCode(error) === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  mayBeMounted(scratch: string): boolean {
+    return this.isInUse(scratch) !== false;
+  }
+
+  ownDirectories(scratch: string): readonly string[] {
+    const { upper, work } = directoriesIn(scratch);
+    // The kernel makes a directory of its own in the work directory, and leaves it there.
+    return [upper, join(work, 'work'), work];
   }
 
   /**
@@ -115,7 +135,7 @@ export class OverlayBackend implements Backend {
     writeFileSync(join(middle, 'replaced', 'new'), 'x');
     markOpaque(join(middle, 'replaced'), format, this.#syscalls());
     this.#syscalls().makeNode(toBytePath(join(middle, 'hidden')), 0o020000, { major: 0, minor: 0 });
-    this.#syscalls().mountOverlay(this.#overlay([lower, middle], { upper, work }, target));
+    this.#syscalls().mountOverlay({ ...this.#description([lower, middle], { upper, work }), target });
     try {
       writeFileSync(join(target, 'written'), 'x');
       rmSync(join(target, 'removed'));
@@ -132,13 +152,19 @@ export class OverlayBackend implements Backend {
   }
 
   /** @param layers directories, bottom first */
-  #overlay(
-    layers: readonly string[],
-    { upper, work }: { readonly upper: string; readonly work: string },
-    target: string,
-  ): OverlayMount {
-    return { lower: layers.toReversed(), upper, work, target, userXattr: this.#format === 'user' };
+  #description(layers: readonly string[], { upper, work }: Directories): DescriptionOf<'overlay'> {
+    return { type: 'overlay', lower: layers.toReversed(), upper, work, userXattr: this.#format === 'user' };
   }
+}
+
+/** What overlay keeps of a rootfs: what was changed in it, and what is being changed. */
+interface Directories {
+  readonly upper: string;
+  readonly work: string;
+}
+
+function directoriesIn(scratch: string): Directories {
+  return { upper: join(scratch, 'upper'), work: join(scratch, 'work') };
 }
 
 /** @see https://docs.kernel.org/filesystems/overlayfs.html, "Upper and Lower": "must provide valid d_type in readdir responses" */

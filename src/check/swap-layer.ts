@@ -1,5 +1,6 @@
 import { existsSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
@@ -57,7 +58,9 @@ export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): 
 function usersOf(id: LayerId, containers: readonly ContainerRecord[]): { rootfs: string; container: string }[] {
   return containers.flatMap((container) =>
     container.rootfses
-      .filter(({ layers, backend, state }) => layers.includes(id) && (backend !== 'copy' || state === 'provisioning'))
+      .filter(
+        ({ layers, backend, state }) => layers.includes(id) && (isMountedBackend(backend) || state === 'provisioning'),
+      )
       .map((rootfs) => ({ rootfs: rootfs.id, container: container.id })),
   );
 }

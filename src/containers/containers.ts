@@ -203,6 +203,10 @@ export class Containers {
     return { forgotten, clearedLast };
   }
 
+  get #othersWait(): boolean {
+    return this.#atWork > 1;
+  }
+
   /** Where this provisioner mounts. */
   get #place(): MountPlace {
     return { ...this.#here, process: this.#parts.liveness.identity };
@@ -275,8 +279,7 @@ export class Containers {
     const { rootfs, scratch } = this.#parts.directories.create(place);
     crashPoint('provision.directoriesMade');
     const layers = layersToShow(stack, scratch);
-    const others = this.#atWork > 1;
-    const request = { layers, rootAttributes: rootAttributesOf(layers), rootfs, scratch, signal, others };
+    const request = { layers, rootAttributes: rootAttributesOf(layers), rootfs, scratch, signal, aside: this.#othersWait };
     await tellingLostLayers(layers, () => backend.provision(request));
     throwIfAborted(signal);
     crashPoint('provision.made');
@@ -296,7 +299,7 @@ export class Containers {
 
   /** As `RootfsRemover.takeApart`. */
   takeApart(rootfs: PlacedRootfs): Promise<boolean> {
-    return this.#remover.takeApart(rootfs, this.#atWork > 1);
+    return this.#remover.takeApart(rootfs, this.#othersWait);
   }
 
   /** As `RootfsRemover.possibleUse`. */

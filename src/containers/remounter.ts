@@ -62,7 +62,7 @@ export class Remounter {
     if (backend !== undefined) backends.requireUsable(backend.name);
     const layers = layersToShow(stack, places.scratch);
     // Not alone: what waits for the kernel does so on another thread.
-    const request = { layers, rootAttributes: rootAttributesOf(layers), ...places, signal, others: true };
+    const request = { layers, rootAttributes: rootAttributesOf(layers), ...places, signal, aside: true };
     await tellingLostLayers(layers, async () => backend?.restore(request));
     return true;
   }

@@ -4,7 +4,7 @@ import { ProvisionerError, systemCode } from '../base/errors.js';
 import { makeOwnDirectory, umaskTakesFromOwner } from '../base/own-files.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
-import { overlayScratch, type StorePaths } from '../paths.js';
+import type { StorePaths } from '../paths.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
 
@@ -82,30 +82,29 @@ export class RootfsDirectories {
   /**
    * Takes away what a rootfs has on disk; nothing of it is mounted any more. Empty directories go at once, which is all there is after most
    * overlay containers; the rest is retired into `gc/`. Then the container's own directories go, as far as they are empty.
+   * @param own what its backend made in its scratch directory, as `Backend.ownDirectories` has it
    * @returns whether it is known that nothing of the container is left
    * @throws ProvisionerError `ERR_PERMISSION` when something is mounted on one of them that cannot be let go of
    */
-  async remove(place: RootfsPlace): Promise<boolean> {
+  async remove(place: RootfsPlace, own: readonly string[]): Promise<boolean> {
     try {
-      return this.#remove(place);
+      return this.#remove(place, own);
     } catch (error) {
       if (systemCode(error) !== 'EBUSY') throw error;
       // On what was let go of just now something has been mounted again, or on a directory beside it, which is none of the backend's.
       for (const directory of [this.rootfs(place), this.scratch(place)]) {
         await letGoOfTree(this.#syscalls(), directory);
       }
-      return this.#remove(place);
+      return this.#remove(place, own);
     }
   }
 
-  #remove(place: RootfsPlace): boolean {
+  #remove(place: RootfsPlace, own: readonly string[]): boolean {
     const rootfs = this.rootfs(place);
     const scratch = this.scratch(place);
     if (!this.#removeEmpty(rootfs)) this.#sweeper.retire(rootfs, place.id);
-    const { upper, work } = overlayScratch(scratch);
-    // The kernel makes a directory of its own in overlay's work directory, and leaves it there.
-    const within = [upper, `${work}/work`, work, scratch];
-    if (!within.every((path) => this.#removeEmpty(path))) this.#sweeper.retire(scratch, `${place.id}-scratch`);
+    if (![...own, scratch].every((path) => this.#removeEmpty(path)))
+      this.#sweeper.retire(scratch, `${place.id}-scratch`);
     try {
       return this.removeHollow(place);
     } catch (error) {

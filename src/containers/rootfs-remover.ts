@@ -35,12 +35,12 @@ export class RootfsRemover {
 
   /**
    * Lets go of a rootfs and takes away what it has on disk. Nothing behind a symlink is touched.
-   * @param others as in `RootfsRequest`
+   * @param aside as in `RootfsRequest`
    * @returns whether it is known that nothing of the container is left on disk
    * @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is in use where this process does not see it; then what is in use is left;
    *   when it was mounted elsewhere and the kernel does not tell whether it is in use: then nothing is touched
    */
-  async takeApart(rootfs: PlacedRootfs, others: boolean): Promise<boolean> {
+  async takeApart(rootfs: PlacedRootfs, aside: boolean): Promise<boolean> {
     const link = this.#directories.symlinkTo(rootfs);
     if (link !== undefined) {
       this.#directories.removeSymlink(link, rootfs);
@@ -48,12 +48,13 @@ export class RootfsRemover {
     }
     const backend = this.#backends.named(rootfs.backend);
     const isElsewhere = backend?.mounts && this.#mayBeElsewhere(rootfs);
-    await backend?.destroy(this.#directories.rootfs(rootfs), others);
+    await backend?.destroy(this.#directories.rootfs(rootfs), aside);
     crashPoint('destroy.letGo');
     if (isElsewhere) await this.#detachElsewhere(rootfs, backend);
     let isCleared = false;
+    const own = backend?.ownDirectories(this.#directories.scratch(rootfs)) ?? [];
     const remove = async () => {
-      isCleared = await this.#directories.remove(rootfs);
+      isCleared = await this.#directories.remove(rootfs, own);
     };
     if (!(await freed(remove))) {
       await this.#detachOtherPaths(rootfs, backend);
@@ -75,9 +76,7 @@ export class RootfsRemover {
 
   #mayBeMountedElsewhere(rootfs: RootfsPlace): boolean {
     const backend = this.#backends.named(rootfs.backend);
-    if (!backend?.mounts) return false;
-    // A bind mount leaves no trace that could be asked for.
-    return backend.name === 'bind' || backend.isInUse(this.#directories.scratch(rootfs)) !== false;
+    return backend?.mayBeMounted(this.#directories.scratch(rootfs)) ?? false;
   }
 
   /** Whether a rootfs may have mounts that letting go of it here does not take away. Ask before that. */

@@ -20,10 +20,10 @@ const NOT_PERMITTED = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'ENOSPC',
  *
  * For a rootfs that is one mount of ours that is one unmount, and two questions of a microsecond.
  * @param directory absolute; nobody else can rename what leads there. It may be gone afterwards
- * @param others whether others are waiting for their turn: then waiting for the kernel is left to another thread
+ * @param aside leave waiting for the kernel to another thread, because others are waiting for their turn
  * @throws ProvisionerError `ERR_PERMISSION`; `ERR_NATIVE_MISSING` when something is mounted, and there are no native calls to unmount it with
  */
-export async function letGo(syscalls: Syscalls, directory: string, others: boolean): Promise<void> {
+export async function letGo(syscalls: Syscalls, directory: string, aside: boolean): Promise<void> {
   if (syscalls.kind === 'native-free') {
     await requireNoMount(directory);
     return;
@@ -38,9 +38,8 @@ export async function letGo(syscalls: Syscalls, directory: string, others: boole
       await removeCovered(directory, '');
       continue;
     }
-    const aside = others || count > 0;
     const detached = await unmounted(directory, () =>
-      aside ? syscalls.detachMountAside(directory) : syscalls.detachMount(directory),
+      aside || count > 0 ? syscalls.detachMountAside(directory) : syscalls.detachMount(directory),
     );
     // Were something mounted there since, the directory could not be removed, and this be asked again.
     if (detached ? state === 'alone' : state === 'unknown') return;
