@@ -4,8 +4,11 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { doorsOf } from './doors.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
+const { exports } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+const doors = doorsOf(exports);
 
 /** Modules of ours that are loaded when they are needed, by `require` because that waits for nothing, become part of the bundle. */
 const ownRequires = {
@@ -39,10 +42,10 @@ async function bundle(input) {
   }
 }
 
-/** Leaves of the declarations, which the compiler has written for all modules, those that the library's own lead to. */
+/** Leaves of the declarations, which the compiler has written for all modules, those that what can be imported leads to. */
 function keepDeclarations() {
   const dist = join(repository, 'dist');
-  const kept = new Set([join(dist, 'index.d.ts')]);
+  const kept = new Set(doors.map(({ types }) => join(dist, types)));
   for (const file of kept) {
     for (const [, path = ''] of readFileSync(file, 'utf8').matchAll(
       /(?:\bfrom |\bimport\(|\bimport )['"](\.[^'"]+)\.js['"]/g,
@@ -57,7 +60,8 @@ function keepDeclarations() {
 
 keepDeclarations();
 await bundle({ worker: 'workers/worker.js' });
-await bundle({ index: 'index.js', cli: 'cli/main.js' });
+const modules = Object.fromEntries(doors.map(({ bundle, module }) => [bundle, module]));
+await bundle({ ...modules, cli: 'cli/main.js' });
 mkdirSync(`${repository}dist/cli`, { recursive: true });
 writeFileSync(`${repository}dist/cli/main.js`, "#!/usr/bin/env node\nimport '../cli.js';\n");
 chmodSync(`${repository}dist/cli/main.js`, 0o755);
