@@ -14,7 +14,8 @@ export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
 export { isRetryable } from './code-lists.js';
 export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
-export type { ChangeOptions, RecoverOptions } from './containers/container-options.js';
+export type { DestroyOptions, RecoverOptions } from './containers/container-options.js';
+export type { ContainerHolder } from './containers/holders.js';
 export type { RecoveryReport } from './containers/recovery.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
 export type { LayerAspect, LayerDifference } from './files/contents/differences.js';
@@ -39,7 +40,7 @@ export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.j
 export type { StoreCalls } from './provisioner/store-calls.js';
 export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
-export type { KeepReason } from './prune/keepers.js';
+export type { Keep, Keeper, KeepReason, StoreRecords } from './prune/keepers.js';
 export type { PrunePlan } from './prune/plan.js';
 export type { PruneOptions } from './prune/prune-options.js';
 export type { PruneReport } from './prune/pruner.js';

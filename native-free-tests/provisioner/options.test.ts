@@ -21,7 +21,7 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   ImageRequestOptions: ['images.request', o.IMAGE_REQUEST_OPTIONS, (p, options) => p.images.request('app', options)],
   LoadOptions: ['images.load', o.LOAD_OPTIONS, (p, options) => p.images.load('/archive', options)],
   ProvisionOptions: ['provision', o.PROVISION_OPTIONS, (p, options) => p.provision('c', 'app', options)],
-  ChangeOptions: ['destroy', o.CHANGE_OPTIONS, (p, options) => p.destroy('c', options)],
+  DestroyOptions: ['destroy', o.DESTROY_OPTIONS, (p, options) => p.destroy('c', options)],
   PruneOptions: ['pruneImages', PRUNE_OPTIONS, (p, options) => p.pruneImages([], options)],
   ApplyPlanOptions: ['store.applyPlan', o.APPLY_PLAN_OPTIONS, (p, options) => p.store.applyPlan({} as never, options)],
   RecoverOptions: ['recover', o.RECOVER_OPTIONS, (p, options) => p.recover(options)],
@@ -103,7 +103,7 @@ describe('options that are undefined', () => {
     const source = await layoutOf(buildImage([buildLayer([{ path: 'app', content: 'v1' }])]));
     await p.images.pull(source, { ...nothing(o.PULL_IMAGE_OPTIONS), name: 'app' });
     await p.provision('c', 'app', { ...nothing(o.PROVISION_OPTIONS), backend: 'copy' });
-    expect(await p.destroy('c', nothing(o.CHANGE_OPTIONS))).toBe(true);
+    expect(await p.destroy('c', nothing(o.DESTROY_OPTIONS))).toBe(true);
     await p.close(nothing(o.CLOSE_OPTIONS));
   });
 });

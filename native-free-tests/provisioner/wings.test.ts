@@ -1,7 +1,16 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Provisioner, type Service } from '#src/index.js';
-import { openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+import { type ContainerHolder, Provisioner, type Service } from '#src/index.js';
+import { buildImage, buildLayer } from '../helpers/image-builder.js';
+import { layoutOf, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
+
+/** A store with an image of one layer. */
+async function storeWithApp(): Promise<Provisioner> {
+  const p = await openMemoryStore();
+  const image = buildImage([buildLayer([{ path: 'app', content: 'v1' }])]);
+  await p.images.pull(await layoutOf(image), { name: 'app' });
+  return p;
+}
 
 describe('what stands on a provisioner', () => {
   it('is opened when it is first asked for, may use the store until it has ended, and ends before the store does', async () => {
@@ -33,5 +42,91 @@ describe('what stands on a provisioner', () => {
     });
     await expect(p.close()).rejects.toThrow('it would not end');
     await expect(p.images.list()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  });
+});
+
+describe('what is kept by something that stands on a provisioner', () => {
+  const because = { kind: 'wing', wing: 'runs', reason: 'run 7 may be begun again' } as const;
+
+  it('stays, and why tells of it, until it is let go', async () => {
+    const p = await storeWithApp();
+    const letGo = p.store.addKeeper({
+      keepers: ({ images }, now, keep) => {
+        expect(now).toBeGreaterThan(1_700_000_000_000);
+        for (const { id } of images) keep.image(id, because);
+      },
+    });
+    expect((await p.store.why('app')).reasons).toEqual([because]);
+    const [layer = ''] = (await p.images.list())[0]?.layers ?? [];
+    expect((await p.store.why(layer)).reasons).toEqual([
+      expect.objectContaining({ kind: 'image', because: [because] }),
+    ]);
+    expect((await p.pruneImages([], { dryRun: true })).plan.images).toEqual([]);
+    expect((await p.pruneImages()).images[0]?.reasons).toEqual([because]);
+    letGo();
+    expect((await p.store.why('app')).reasons).toEqual([]);
+    expect((await p.pruneImages()).images[0]?.reasons).toEqual([]);
+    expect(await p.images.list()).toEqual([]);
+  });
+
+  it('is lost to no prune when its rule fails', async () => {
+    const p = await storeWithApp();
+    p.store.addKeeper({
+      keepers: () => {
+        throw new Error('it does not know');
+      },
+    });
+    await expect(p.pruneImages()).rejects.toThrow('it does not know');
+    expect(await p.images.list()).toHaveLength(1);
+  });
+
+  it('is kept by a rule, and by nothing else', async () => {
+    const p = await storeWithApp();
+    expect(() => p.store.addKeeper({} as never)).toThrow(expect.objectContaining({ code: 'ERR_BAD_OPTION' }));
+    expect(() => p.store.addKeeper(undefined as never)).toThrow(expect.objectContaining({ code: 'ERR_BAD_OPTION' }));
+  });
+});
+
+describe('a container in which something runs', () => {
+  function runningIn(...ids: string[]): ContainerHolder & { readonly ended: string[] } {
+    const ended: string[] = [];
+    const runs = (id: string) => ids.includes(id) && !ended.includes(id);
+    return {
+      ended,
+      running: (id) => (runs(id) ? `process 7 runs in it` : undefined),
+      end: async (id) => void ended.push(id),
+      held: () => ids.filter(runs),
+    };
+  }
+
+  it('is not destroyed, nor what it is nested in, unless what runs is to be killed', async () => {
+    const p = await storeWithApp();
+    for (const id of ['job', 'job/side', 'other']) await p.provision(id, 'app');
+    const runs = runningIn('job/side');
+    p.containers.addHolder(runs);
+    for (const id of ['job', 'job/side'])
+      await expect(p.destroy(id)).rejects.toMatchObject({
+        code: 'ERR_CONTAINER_RUNNING',
+        details: { containerId: 'job/side' },
+        hint: expect.stringContaining('kill'),
+      });
+    expect(await p.destroy('other')).toBe(true);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['job', 'job/side']);
+    expect(await p.destroy('job', { running: 'kill' })).toBe(true);
+    expect([runs.ended, await p.containers.list()]).toEqual([['job/side'], []]);
+  });
+
+  it('is known to a recovery that knows of others', async () => {
+    const p = await storeWithApp();
+    for (const id of ['known', 'forgotten', 'job', 'job/side']) await p.provision(id, 'app');
+    p.containers.addHolder(runningIn('job/side'));
+    expect((await p.recover({ knownContainerIds: ['known'] })).destroyed).toEqual(['forgotten']);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['job', 'job/side', 'known']);
+  });
+
+  it('is held by what can say so, and by nothing else', async () => {
+    const p = await storeWithApp();
+    const half = { running: () => undefined } as never;
+    expect(() => p.containers.addHolder(half)).toThrow(expect.objectContaining({ code: 'ERR_BAD_OPTION' }));
   });
 });

@@ -2,18 +2,22 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Decision, decide, type PrunePolicy } from '#src/prune/decide.js';
 import { parseExclusions } from '#src/prune/exclusion.js';
-import type { StoreRecords } from '#src/prune/keepers.js';
+import { excludedBy, STORE_KEEPERS, type StoreRecords } from '#src/prune/keepers.js';
 import { digestOf } from '../contracts/metadata-records.js';
 import { containerOf, imageId, imageOf, layerOf, storeOf } from './records.js';
 
 const NOW = 1_000_000_000;
+
+function keepersBeside(excluded: readonly string[]) {
+  return [...STORE_KEEPERS, excludedBy(parseExclusions(excluded))];
+}
 
 async function decided(
   records: StoreRecords,
   excluded: readonly string[] = [],
   policy: PrunePolicy = {},
 ): Promise<Decision> {
-  return decide(records, parseExclusions(excluded), policy, NOW);
+  return decide(records, keepersBeside(excluded), policy, NOW);
 }
 
 /** The words of what stays, with the kinds of reasons: `app: pinned, container`. */
@@ -225,7 +229,7 @@ describe('any store', () => {
             layers: layers.map(digestOf),
           })),
         };
-        const decision = await decide(records, parseExclusions(excluded), policy, NOW);
+        const decision = await decide(records, keepersBeside(excluded), policy, NOW);
         const stays = (judged: { readonly reasons: readonly unknown[] }) => judged.reasons.length > 0;
         const keptIds = new Set(decision.images.filter(stays).map(({ id }) => id));
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkPlan } from '#src/prune/check-plan.js';
 import { decide } from '#src/prune/decide.js';
-import { parseExclusions } from '#src/prune/exclusion.js';
+import { STORE_KEEPERS } from '#src/prune/keepers.js';
 import { makePlan } from '#src/prune/plan.js';
 import { digestOf } from '../contracts/metadata-records.js';
 import { imageId, imageOf, layerOf, storeOf } from './records.js';
@@ -13,7 +13,7 @@ const records = storeOf({
   ],
   layers: [layerOf('base', 1000), layerOf('app layer', 20), layerOf('orphan', 3)],
 });
-const plan = await makePlan(await decide(records, parseExclusions([]), {}, 99), 99);
+const plan = await makePlan(await decide(records, STORE_KEEPERS, {}, 99), 99);
 
 describe('a plan', () => {
   it('holds what goes, and nothing of what stays', () => {

@@ -6,6 +6,7 @@ import { ProvisionerEmitter } from '#src/events.js';
 import { Sweeper } from '#src/layer-store/sweeper.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { StorePaths } from '#src/paths.js';
+import { STORE_KEEPERS } from '#src/prune/keepers.js';
 import { Pruner } from '#src/prune/pruner.js';
 import type { Liveness } from '#src/system/locks/liveness.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
@@ -33,7 +34,7 @@ async function store() {
   const sweeper = new Sweeper(paths, new ProvisionerEmitter());
   const storeLock = new StoreLock(() => undefined);
   const { process } = processesOf(paths);
-  const shared = { paths, metadata, storeLock, sweeper, syscalls: loadSyscalls };
+  const shared = { paths, metadata, storeLock, sweeper, syscalls: loadSyscalls, keepers: STORE_KEEPERS };
   const pruner = new Pruner({ ...shared, liveness: process(), isShared: false });
   const made = {
     paths,
@@ -237,7 +238,8 @@ describe('a prune', () => {
 
   test('refuses where other processes have the store open and no lock keeps them in order', async () => {
     const { paths, metadata, sweeper, layersAmong, process } = await twoImages();
-    const parts = { paths, metadata, sweeper, syscalls: loadSyscalls, liveness: process(), isShared: true };
+    const files = { paths, metadata, sweeper, syscalls: loadSyscalls };
+    const parts = { ...files, keepers: STORE_KEEPERS, liveness: process(), isShared: true };
     const without = new Pruner({ ...parts, storeLock: new StoreLock(() => undefined) });
     await expect(without.prune([], {})).rejects.toMatchObject({ code: 'ERR_NATIVE_MISSING' });
     expect(await layersAmong(...WORDS)).toEqual(WORDS);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError } from '#src/base/errors.js';
+import { STORE_KEEPERS } from '#src/prune/keepers.js';
 import { explain } from '#src/prune/why.js';
 import { digestOf } from '../contracts/metadata-records.js';
 import { containerOf, imageId, imageOf, layerOf, storeOf, wholeImage } from './records.js';
@@ -22,7 +23,7 @@ function finding(...images: readonly ReturnType<typeof imageOf>[]) {
   };
 }
 
-const ask = (thing: string) => explain(thing, records, finding(app, free)(thing));
+const ask = (thing: string) => explain(thing, records, STORE_KEEPERS, 0, finding(app, free)(thing));
 
 describe('the explanation of an image', () => {
   it('names its pin and its containers', async () => {
@@ -50,9 +51,12 @@ describe('the explanation of an image', () => {
     const id = `sha256:${'cafe'.padEnd(64, '0')}`;
     const cafe = imageOf('cafe', ['base'], { names: ['cafe'] });
     const both = storeOf({ images: [cafe], layers: [{ ...layerOf('x'), id }] });
-    expect(await explain('cafe', both, finding(cafe)('cafe'))).toMatchObject({ kind: 'image', id: imageId('cafe') });
+    expect(await explain('cafe', both, STORE_KEEPERS, 0, finding(cafe)('cafe'))).toMatchObject({
+      kind: 'image',
+      id: imageId('cafe'),
+    });
     // The whole id of the layer is a layer's.
-    expect(await explain(id, both, finding(cafe)(id))).toMatchObject({ kind: 'layer', id });
+    expect(await explain(id, both, STORE_KEEPERS, 0, finding(cafe)(id))).toMatchObject({ kind: 'layer', id });
   });
 });
 
@@ -98,7 +102,7 @@ describe('the explanation of a layer', () => {
     const image = imageOf('app', [], { id: three as string });
     const layers = [one, two, `sha256:${'abce4'.padEnd(64, '0')}`].map((id) => ({ ...layerOf('x'), id: id as string }));
     const several = storeOf({ images: [image], layers });
-    const find = (thing: string) => explain(thing, several, finding(image)(`sha256:${thing}`));
+    const find = (thing: string) => explain(thing, several, STORE_KEEPERS, 0, finding(image)(`sha256:${thing}`));
     await expect(find('abcd')).rejects.toMatchObject({ code: 'ERR_IMAGE_AMBIGUOUS' });
     await expect(find('abce')).rejects.toMatchObject({ code: 'ERR_IMAGE_AMBIGUOUS' });
     expect(await find('abcd1')).toMatchObject({ kind: 'layer', id: one });

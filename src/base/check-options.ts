@@ -36,6 +36,15 @@ export const limit: Rule = {
   shown: true,
 };
 
+/** Of what is to be called. */
+export const methods = (...names: readonly string[]): Rule => ({
+  meant: `an object with the method${names.length === 1 ? '' : 's'} ${names.join(', ')}`,
+  holds: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    names.every((name) => typeof Reflect.get(value, name) === 'function'),
+});
+
 export const textOf = (least: number, most: number): Rule => ({
   meant: `a text of ${least} to ${most} characters`,
   holds: (value) => typeof value === 'string' && value.length >= least && value.length <= most,

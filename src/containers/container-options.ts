@@ -1,4 +1,5 @@
-import { abortSignal, flag, listOf, type OptionTable, text } from '../base/check-options.js';
+import { abortSignal, flag, listOf, type OptionTable, oneOf, text } from '../base/check-options.js';
+import type { Running } from './holders.js';
 
 /** Of a call that changes a container. */
 export interface ChangeOptions {
@@ -9,9 +10,16 @@ export interface ChangeOptions {
 
 export const CHANGE_OPTIONS: OptionTable<ChangeOptions> = { anyOwner: flag, signal: abortSignal };
 
+export interface DestroyOptions extends ChangeOptions {
+  /** What becomes of what runs in it. Default: `refuse`, with `ERR_CONTAINER_RUNNING`. */
+  readonly running?: Running | undefined;
+}
+
+export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = { ...CHANGE_OPTIONS, running: oneOf('refuse', 'kill') };
+
 export interface RecoverOptions {
   /**
-   * The containers that go on living. The others of this provisioner's owner are destroyed, children before parents; a container above a known
+   * The containers that go on living, besides those in which something runs. The others of this provisioner's owner are destroyed, children before parents; a container above a known
    * one is known too. Default: all that are recorded.
    */
   readonly knownContainerIds?: readonly string[] | undefined;

@@ -14,9 +14,10 @@ import type { Liveness } from '../system/locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere } from '../system/locks/mount-place.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
-import type { ChangeOptions } from './container-options.js';
+import type { ChangeOptions, DestroyOptions } from './container-options.js';
 import { countOutcome, DESTROYED, MADE, type Outcome } from './count-outcome.js';
 import { layersToShow } from './empty-layer.js';
+import type { Holders } from './holders.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
@@ -33,6 +34,8 @@ export interface ContainersParts {
   readonly storeLock: StoreLock;
   readonly owner: string;
   readonly liveness: Liveness;
+  /** Those that run something in containers. */
+  readonly holders: Holders;
   /** How long a container that another process is making is waited for. */
   readonly makerWaits: MakerWaitOptions;
   /** Returns when all that was written to the store's file system would survive a power cut. */
@@ -125,13 +128,15 @@ export class Containers {
     );
   }
 
-  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_ELSEWHERE` */
-  async destroy(containerId: string, { signal, anyOwner }: ChangeOptions): Promise<boolean> {
+  /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_RUNNING`, `ERR_CONTAINER_ELSEWHERE` */
+  async destroy(containerId: string, { signal, anyOwner, running }: DestroyOptions): Promise<boolean> {
     return this.#withContainer(
       DESTROYED,
       containerId,
       async () => {
         const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
+        const ids = [...rootfses.map((rootfs) => rootfs.containerId), containerId];
+        await this.#parts.holders.release(ids, running ?? 'refuse', signal);
         // When several destroy it at once, each does all of it, and one says so.
         const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
@@ -279,7 +284,14 @@ export class Containers {
     const { rootfs, scratch } = this.#parts.directories.create(place);
     crashPoint('provision.directoriesMade');
     const layers = layersToShow(stack, scratch);
-    const request = { layers, rootAttributes: rootAttributesOf(layers), rootfs, scratch, signal, aside: this.#othersWait };
+    const request = {
+      layers,
+      rootAttributes: rootAttributesOf(layers),
+      rootfs,
+      scratch,
+      signal,
+      aside: this.#othersWait,
+    };
     await tellingLostLayers(layers, () => backend.provision(request));
     throwIfAborted(signal);
     crashPoint('provision.made');

@@ -19,6 +19,7 @@ import type { StoreLock } from '../system/locks/store-lock.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { RecoverOptions } from './container-options.js';
 import type { Containers } from './containers.js';
+import type { Holders } from './holders.js';
 import type { Remounter } from './remounter.js';
 import type { RootfsDirectories } from './rootfs-directories.js';
 import { isLeftAlone, type LeftAlone, UnrecordedRootfses } from './unrecorded-rootfses.js';
@@ -63,6 +64,7 @@ export interface RecoveryParts {
   readonly containers: Containers;
   readonly remounter: Remounter;
   readonly directories: RootfsDirectories;
+  readonly holders: Holders;
   readonly owner: string;
 }
 
@@ -128,7 +130,7 @@ export class Recovery {
 
   async #ownContainers(holds: ShortHolds, { knownContainerIds, signal }: RecoverOptions) {
     const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#parts;
-    const known = knownContainerIds && withAncestors(knownContainerIds);
+    const known = knownContainerIds && withAncestors([...knownContainerIds, ...(await this.#parts.holders.held())]);
     const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const destroyed: string[] = [];

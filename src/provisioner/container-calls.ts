@@ -1,14 +1,15 @@
 import type { Get } from '../base/assembly.js';
-import { checkArgument, text } from '../base/check-options.js';
+import { checkArgument, methods, text } from '../base/check-options.js';
 import { unhurried } from '../base/unhurried.js';
 import { checkContainerId } from '../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
+import type { ContainerHolder } from '../containers/holders.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
 import type { ContainersOptions } from './options.js';
 import * as o from './options.js';
-import { DIRECTORIES } from './services.js';
+import { DIRECTORIES, HOLDERS } from './services.js';
 import { takeOptions } from './take-options.js';
 
 /** The containers of a store, as they are recorded and mounted. */
@@ -49,5 +50,12 @@ export class ContainerCalls {
       if (container === undefined) return undefined;
       return containerInfo(container, this.#get(DIRECTORIES), new RootfsMounts(paths));
     });
+  }
+
+  /** Containers in which it runs something are not destroyed by this provisioner unless told so, and count as known when it recovers. @returns takes it out again */
+  addHolder(holder: ContainerHolder): () => void {
+    this.#calls.requireOpen();
+    checkArgument('containers.addHolder', 'holder', methods('running', 'end', 'held'), holder);
+    return this.#get(HOLDERS).add(holder);
   }
 }

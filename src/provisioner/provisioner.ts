@@ -3,7 +3,7 @@ import { checkArgument, checkOptions, listOf, text } from '../base/check-options
 import type { Counters } from '../base/codes/counter-tables.js';
 import { machineError, ProvisionerError } from '../base/errors.js';
 import { checkContainerId } from '../containers/container-id.js';
-import type { ChangeOptions, RecoverOptions } from '../containers/container-options.js';
+import type { DestroyOptions, RecoverOptions } from '../containers/container-options.js';
 import type { RecoveryReport } from '../containers/recovery.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { RuntimeConfig } from '../image/image-config.js';
@@ -112,12 +112,13 @@ export class Provisioner {
   /**
    * Removes a container's rootfses, those of nested containers first.
    * @returns false when there is no such container
-   * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
+   * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_RUNNING` when something runs in
+   * one of them, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
    */
-  async destroy(containerId: string, options: ChangeOptions = {}): Promise<boolean> {
+  async destroy(containerId: string, options: DestroyOptions = {}): Promise<boolean> {
     return this.#calls.freeing('destroy', async () => {
       checkArgument('destroy', 'containerId', text, containerId);
-      const own = takeOptions('destroy', o.CHANGE_OPTIONS, options);
+      const own = takeOptions('destroy', o.DESTROY_OPTIONS, options);
       checkContainerId(containerId);
       return (await this.#services.get(CONTAINERS)).destroy(containerId, own);
     });

@@ -9,6 +9,7 @@ import { fileError, systemCode } from '../base/errors.js';
 import type { CheckParts } from '../check/check-parts.js';
 import { ParkedLayers } from '../check/parked-layers.js';
 import type { Containers } from '../containers/containers.js';
+import { Holders } from '../containers/holders.js';
 import type { Recovery } from '../containers/recovery.js';
 import { RootfsDirectories } from '../containers/rootfs-directories.js';
 import { Marks } from '../files/tree/marks.js';
@@ -16,6 +17,7 @@ import { DiskSync } from '../layer-store/disk-sync.js';
 import type { LayerStoreParts } from '../layer-store/layer-store.js';
 import { Sweeper } from '../layer-store/sweeper.js';
 import type { StorePaths } from '../paths.js';
+import { type Keeper, STORE_KEEPERS } from '../prune/keepers.js';
 import type { Pruner } from '../prune/pruner.js';
 import type { ImageRequests } from '../pulls/image-requests.js';
 import { Registries } from '../pulls/registries.js';
@@ -125,6 +127,9 @@ export const BACKENDS: StoreService<Promise<Backends>> = {
   },
 };
 
+/** Those that run something in containers. */
+export const HOLDERS: StoreService<Holders> = { open: () => new Holders() };
+
 export const CONTAINERS: StoreService<Promise<Containers>> = {
   open: async ({ paths, metadata, owner, liveness, options, events }, get) => {
     const [{ Containers }, backends] = await Promise.all([import('../containers/containers.js'), get(BACKENDS)]);
@@ -136,6 +141,7 @@ export const CONTAINERS: StoreService<Promise<Containers>> = {
       backends,
       directories: get(DIRECTORIES),
       storeLock: get(STORE_LOCK),
+      holders: get(HOLDERS),
       owner,
       liveness,
       events,
@@ -143,6 +149,9 @@ export const CONTAINERS: StoreService<Promise<Containers>> = {
     return new Containers({ ...shared, makerWaits, sync });
   },
 };
+
+/** What keeps images and layers: of the store's own, and what others have added. */
+export const KEEPERS: StoreService<Set<Keeper>> = { open: () => new Set(STORE_KEEPERS) };
 
 export const PRUNER: StoreService<Promise<Pruner>> = {
   open: async ({ paths, metadata, liveness, options }, get) => {
@@ -155,7 +164,7 @@ export const PRUNER: StoreService<Promise<Pruner>> = {
       sweeper: get(SWEEPER),
       syscalls: loadSyscalls,
     };
-    return new Pruner({ ...shared, isShared: options.records !== 'memory' });
+    return new Pruner({ ...shared, keepers: get(KEEPERS), isShared: options.records !== 'memory' });
   },
 };
 
@@ -174,7 +183,8 @@ export const RECOVERY: StoreService<Promise<Recovery>> = {
     ]);
     const shared = { paths, metadata, liveness, storeLock: get(STORE_LOCK), directories: get(DIRECTORIES) };
     const remounter = new Remounter({ ...shared, backends });
-    return new Recovery({ ...shared, sweeper: get(SWEEPER), owner, containers, remounter, syscalls: loadSyscalls });
+    const parts = { ...shared, sweeper: get(SWEEPER), holders: get(HOLDERS), owner, containers, remounter };
+    return new Recovery({ ...parts, syscalls: loadSyscalls });
   },
 };
 

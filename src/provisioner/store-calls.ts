@@ -1,9 +1,10 @@
 import type { Get } from '../base/assembly.js';
-import { checkArgument, overridden, text } from '../base/check-options.js';
+import { checkArgument, methods, overridden, text } from '../base/check-options.js';
 import type { FailedEntry } from '../base/failed-entry.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import type { ProvisionerEvents } from '../events.js';
+import type { Keeper } from '../prune/keepers.js';
 import type { PrunePlan } from '../prune/plan.js';
 import type { PruneReport } from '../prune/pruner.js';
 import type { Explanation } from '../prune/why.js';
@@ -15,7 +16,7 @@ import type { OpenStore } from './open-store.js';
 import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
-import { checkParts, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
+import { checkParts, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
 import { takeOptions } from './take-options.js';
 
@@ -66,8 +67,19 @@ export class StoreCalls {
       checkArgument('store.why', 'thing', text, thing);
       const { explain } = await import('../prune/why.js');
       const records = await (await this.#get(PRUNER)).records();
-      return explain(thing, records, () => findImage(this.#store.metadata, thing));
+      const find = () => findImage(this.#store.metadata, thing);
+      return explain(thing, records, [...this.#get(KEEPERS)], Date.now(), find);
     });
+  }
+
+  /** What it keeps stays from now on, and `why` tells of it, in this provisioner. @returns takes it out again */
+  addKeeper(keeper: Keeper): () => void {
+    this.#calls.requireOpen();
+    checkArgument('store.addKeeper', 'keeper', methods('keepers'), keeper);
+    const keepers = this.#get(KEEPERS);
+    const own: Keeper = { keepers: (...given) => keeper.keepers(...given) };
+    keepers.add(own);
+    return () => void keepers.delete(own);
   }
 
   /** Removes exactly what a dry run planned, or nothing. @throws `ERR_PLAN_OUTDATED`, and what `pruneImages` throws */

@@ -12,7 +12,7 @@ import type { StoreLock } from '../system/locks/store-lock.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
 import { excludedDigests, type IndexImages, parseExclusions } from './exclusion.js';
-import type { KeepReason, StoreRecords } from './keepers.js';
+import { excludedBy, type Keeper, type KeepReason, type StoreRecords } from './keepers.js';
 import { makePlan, type PrunePlan } from './plan.js';
 import type { PruneOptions } from './prune-options.js';
 
@@ -41,6 +41,8 @@ export interface PrunerParts {
   readonly storeLock: StoreLock;
   readonly sweeper: Sweeper;
   readonly syscalls: () => Syscalls;
+  /** What keeps images and layers besides callers and policies. */
+  readonly keepers: Iterable<Keeper>;
   /** Whether other processes may have the store open. */
   readonly isShared: boolean;
 }
@@ -78,7 +80,7 @@ export class Pruner {
     const records = await this.records();
     const exclusion = parseExclusions(excluded, await this.#indexImages(excludedDigests(excluded)));
     const now = Date.now();
-    const decision = await decide(records, exclusion, options, now);
+    const decision = await decide(records, [...this.#parts.keepers, excludedBy(exclusion)], options, now);
     const plan = await makePlan(decision, now);
     if (dryRun)
       return { dryRun, plan, staging, ...decision, failed, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };

@@ -2,7 +2,7 @@ import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { filterUnhurried, mapUnhurried } from '../base/unhurried.js';
 import { beginsWith, type Digest, digestHex, digestPrefix } from '../image/digest.js';
 import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
-import { imageKeepers, type KeepReason, layerKeepers, type StoreRecords } from './keepers.js';
+import { type Keeper, type KeepReason, keptBy, layerReasons, type StoreRecords } from './keepers.js';
 
 /** What keeps an image or a layer. */
 export interface Explanation {
@@ -21,31 +21,34 @@ export type ExplainedReason = KeepReason & { readonly because?: readonly KeepRea
 
 /**
  * @param thing an image's name or id, a layer's id, or the first digits of one
+ * @param now milliseconds since the epoch
  * @param findImage throws what `provisioner inspect` would for a thing that is no image
  * @throws ProvisionerError what `findImage` throws, when it is no layer either; `ERR_IMAGE_AMBIGUOUS`
  */
 export async function explain(
   thing: string,
   records: StoreRecords,
+  keepers: readonly Keeper[],
+  now: number,
   findImage: () => Promise<ImageRecord>,
 ): Promise<Explanation> {
+  const explainImage = async ({ id, names, bytes }: ImageRecord): Promise<Explanation> => {
+    const { images } = await keptBy(keepers, records, now);
+    return { kind: 'image', id, names, bytes, reasons: images.get(id) };
+  };
   const layers = await layersNamed(thing, records);
   const [layer] = layers;
-  if (layer === undefined) return explainImage(await findImage(), records);
+  if (layer === undefined) return explainImage(await findImage());
   const image = isWhole(thing, layer.id) ? undefined : await foundOrNot(findImage);
   // A name such as `cafe` could be digits too, and names come first, as everywhere.
-  if (image !== undefined && !isPrefix(thing, image.id)) return explainImage(image, records);
+  if (image !== undefined && !isPrefix(thing, image.id)) return explainImage(image);
   if (image !== undefined || layers.length > 1) throw ambiguous(thing);
-  const images = await imageKeepers(records);
-  const keepers = await layerKeepers(records, records.images);
-  const reasons = await mapUnhurried(keepers.get(layer.id), (reason) =>
-    reason.kind === 'image' ? { ...reason, because: images.get(reason.image) } : reason,
+  const kept = await keptBy(keepers, records, now);
+  const reasonsOfLayers = await layerReasons(records.images, kept.layers);
+  const reasons = await mapUnhurried(reasonsOfLayers.get(layer.id), (reason) =>
+    reason.kind === 'image' ? { ...reason, because: kept.images.get(reason.image) } : reason,
   );
   return { kind: 'layer', id: layer.id, names: [], bytes: layer.bytes, reasons };
-}
-
-async function explainImage({ id, names, bytes }: ImageRecord, records: StoreRecords): Promise<Explanation> {
-  return { kind: 'image', id, names, bytes, reasons: (await imageKeepers(records)).get(id) };
 }
 
 async function foundOrNot(findImage: () => Promise<ImageRecord>): Promise<ImageRecord | undefined> {

@@ -60,6 +60,11 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Provision it again, if it is still wanted.',
     retryable: false,
   },
+  ERR_CONTAINER_RUNNING: {
+    meaning: 'Something runs in the container, or in one nested in it, and nobody said that it may be ended.',
+    whatToDo: 'Wait until it has ended, end it, or say that it is to be killed.',
+    retryable: false,
+  },
   ERR_CONTAINER_FOREIGN: {
     meaning: 'The container, or one nested in it, belongs to another owner.',
     whatToDo: 'Leave it to that owner, or say that any owner’s is meant.',

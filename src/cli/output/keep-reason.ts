@@ -17,6 +17,8 @@ export function formatReason(reason: KeepReason, now = Date.now()): string {
       return `a layer of image ${reason.names[0] ?? shortDigest(reason.image)}`;
     case 'recent':
       return `used ${formatAge(now - reason.lastUsedAt)} ago`;
+    case 'wing':
+      return `kept by ${reason.wing}: ${reason.reason}`;
     case 'budget':
       return 'fits into the size to keep';
     case 'changed':
