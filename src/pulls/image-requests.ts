@@ -20,7 +20,7 @@ import { type PullTerms, pullKey } from './pull-key.js';
 import type { ImageRequestOptions, LoadOptions, PullImageOptions } from './pull-options.js';
 import { type PullNeeds, PullRunner, type RunContext, type RunImage } from './pull-runner.js';
 import { announcing, type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
-import { type PulledImage, StoredImages } from './stored-images.js';
+import { type PulledImage, StoredImages, takenByPrune } from './stored-images.js';
 
 /** What is asked for, understood. */
 interface PullRequest {
@@ -67,7 +67,7 @@ export class ImageRequests {
     this.#stored = new StoredImages(needs, (reference, platform) =>
       this.#key({ transport: 'docker', reference }, platform, {}),
     );
-    this.#shared = new SharedPulls(needs);
+    this.#shared = new SharedPulls({ ...needs, stored: this.#stored });
     this.#runner = new PullRunner(needs);
   }
 
@@ -77,11 +77,8 @@ export class ImageRequests {
     const source = parseSource(text);
     const request = this.#request(options);
     await requireRegistryFiles(options.registry);
-    const stored = policy === 'always' ? undefined : await this.#findStored(source, options.platform);
-    if (stored !== undefined) {
-      await this.#stored.use(stored.id);
-      return this.#stored.name(stored, request.names ?? []);
-    }
+    const stored = policy === 'always' ? undefined : await this.#takeStored(source, options.platform, request.names);
+    if (stored !== undefined) return stored;
     if (policy === 'never') throw notStored(text, source, options.platform);
     return this.#pull(source, request);
   }
@@ -126,8 +123,9 @@ export class ImageRequests {
   async request(text: string, options: ImageRequestOptions): Promise<Availability> {
     const known = await this.availability(text, options);
     const isHeld = known.state === 'failed' && options.force !== true && Date.now() < known.retryAt;
-    if (known.state === 'ready') await this.#stored.use(known.image);
-    if (known.state === 'ready' || isHeld) return known;
+    // One that a prune has taken by then is pulled again.
+    const isReady = known.state === 'ready' && (await this.#stored.takeKnown(known.image, [])) !== undefined;
+    if (isReady || isHeld) return known;
     // Also when another process pulls it: that one may die.
     const pull = this.#inBackground(text, options);
     return known.state === 'pulling' ? known : this.#begun(text, options, pull);
@@ -154,8 +152,7 @@ export class ImageRequests {
       return this.#runner.run(context, source, request, openingArchive(this.#needs, input, request.platform));
     };
     const images = await orAborted(this.#track(load()), request.signal);
-    // What it could not be given is told.
-    return Promise.all(images.map((image) => this.#stored.name(image, given(image.ofSource))));
+    return Promise.all(images.map((image) => this.#loaded(image, given(image.ofSource), source)));
   }
 
   /** The pulls under way, in all processes, oldest first. */
@@ -174,6 +171,14 @@ export class ImageRequests {
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
     await this.#runner.idle();
+  }
+
+  /** What it could not be given is told. A stream cannot be read again, so one that a prune has taken is a failure. */
+  async #loaded(image: RunImage, names: readonly string[], source: string): Promise<PulledImage> {
+    const isThere = (await this.#needs.metadata.getImage(image.id)) !== undefined;
+    const loaded = isThere ? await this.#stored.name(image, names) : undefined;
+    if (loaded === undefined) throw takenByPrune(image.id, 'it was loaded', source);
+    return loaded;
   }
 
   /** @returns resolves when it has come to its end, whichever; how it failed is in the records, and has been told as an event */
@@ -252,9 +257,13 @@ export class ImageRequests {
     );
   }
 
-  async #findStored(source: Source, platform: string | undefined): Promise<ImageRecord | undefined> {
+  async #takeStored(
+    source: Source,
+    platform: string | undefined,
+    names: readonly string[] = [],
+  ): Promise<PulledImage | undefined> {
     if (source.transport !== 'docker') return undefined;
-    return this.#stored.findFor(source.reference, platform === undefined ? undefined : parsePlatform(platform));
+    return this.#stored.take(source.reference, platform === undefined ? undefined : parsePlatform(platform), names);
   }
 
   #request({ name, platform, registry, signal, maxImageBytes, force }: PullImageOptions): PullRequest {

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { throwIfAborted } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { ImageId } from '../image/digest.js';
-import type { ImageRecord, MetadataManager } from '../metadata/metadata-manager.js';
+import type { MetadataManager } from '../metadata/metadata-manager.js';
 import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../metadata/pulls/pull-records.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import { SingleFlight } from '../system/locks/single-flight.js';
 import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
-import { giveNames } from './foreign-images.js';
 import { PullTracker } from './pull-tracker.js';
+import { GET_ATTEMPTS, type PulledImage, type StoredImages, takenByPrune } from './stored-images.js';
 
 export interface SharedPullsParts {
   readonly metadata: MetadataManager;
@@ -18,6 +18,7 @@ export interface SharedPullsParts {
   readonly liveness: Liveness;
   /** Milliseconds for which a failure holds back those who do not insist. */
   readonly coolDown: number;
+  readonly stored: Pick<StoredImages, 'name'>;
 }
 
 /** One caller. */
@@ -46,8 +47,6 @@ export type RunPull = (
 
 /** Between two looks at what another process pulls, in milliseconds. */
 const POLL = [10, 20, 50, 100] as const;
-/** How often an image is pulled again that a prune took before this caller had named it. */
-const ATTEMPTS = 3;
 
 /**
  * One pull for all who ask for the same: in this process they share a flight, across processes they find each other's pulls in the records. It is
@@ -67,29 +66,15 @@ export class SharedPulls {
   }
 
   /** @throws what `run` throws, or what it threw in another process; a failure that was not long ago unless the caller insists */
-  async get(
-    key: PullKey,
-    caller: PullCaller,
-    run: RunPull,
-  ): Promise<ImageRecord & { readonly given: readonly string[] }> {
+  async get(key: PullKey, caller: PullCaller, run: RunPull): Promise<PulledImage> {
     throwIfAborted(caller.signal);
     if (!caller.force) await this.#requireCooledDown(key);
     const flight = JSON.stringify([key.source, key.platform, key.terms]);
     for (let attempt = 1; ; attempt++) {
       const landed = await this.#fly(flight, key, caller, run);
-      const given = caller.names ?? landed.names;
-      const record = await this.#named(landed.image, given);
-      if (record !== undefined) return { ...record, given: given.filter((name) => record.names.includes(name)) };
-      if (attempt === ATTEMPTS) {
-        throw new ProvisionerError(
-          'ERR_IMAGE_NOT_FOUND',
-          `the image ${landed.image} was removed right after its pull`,
-          {
-            hint: 'another process prunes; exclude the image there, or pin it',
-            details: { image: landed.image, source: key.source },
-          },
-        );
-      }
+      const pulled = await this.#named(landed.image, caller.names ?? landed.names);
+      if (pulled !== undefined) return pulled;
+      if (attempt === GET_ATTEMPTS) throw takenByPrune(landed.image, 'its pull', key.source);
     }
   }
 
@@ -160,15 +145,10 @@ export class SharedPulls {
   }
 
   /** @returns undefined when the image is gone again */
-  async #named(id: ImageId, names: readonly string[]): Promise<ImageRecord | undefined> {
-    const { metadata } = this.#parts;
+  async #named(id: ImageId, names: readonly string[]): Promise<PulledImage | undefined> {
+    const { metadata, stored } = this.#parts;
     const record = await metadata.getImage(id);
-    try {
-      return record && (await giveNames(this.#parts, record, names));
-    } catch (error) {
-      if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
-      throw error;
-    }
+    return record && stored.name(record, names);
   }
 
   async #requireCooledDown(key: PullKey): Promise<void> {

@@ -1,4 +1,4 @@
-import { isProvisionerError } from '../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform } from '../image/platform.js';
@@ -8,6 +8,9 @@ import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { StoredImage } from '../sources/puller.js';
 import { findByReference } from './find-image.js';
 import { giveNames } from './foreign-images.js';
+
+/** How often an image is got again that a prune took before its caller could have it. */
+export const GET_ATTEMPTS = 3;
 
 /** A stored image, as a pull left it. */
 export interface PulledImage extends ImageRecord {
@@ -41,6 +44,30 @@ export class StoredImages {
     return holder && this.#findBeside(holder, reference, platform);
   }
 
+  /**
+   * The one that a reference means, used and given names, so that it need not be pulled. One that a prune takes meanwhile is looked for again.
+   * @returns undefined when there is none, or none any more
+   */
+  async take(
+    reference: Reference,
+    platform: Platform | undefined,
+    names: readonly string[],
+  ): Promise<PulledImage | undefined> {
+    for (let attempt = 0; attempt < GET_ATTEMPTS; attempt++) {
+      const found = await this.findFor(reference, platform);
+      if (found === undefined) return undefined;
+      const taken = await this.takeKnown(found.id, names);
+      if (taken !== undefined) return taken;
+    }
+    return undefined;
+  }
+
+  /** The same for one that has been found. */
+  async takeKnown(id: ImageId, names: readonly string[]): Promise<PulledImage | undefined> {
+    const used = await this.#use(id);
+    return used && this.name(used, names);
+  }
+
   /** What a source need not be asked for. @param digest of an image or an index */
   async findOffered(digest: Digest, platform: Platform): Promise<StoredImage | undefined> {
     const { metadata } = this.#records;
@@ -49,23 +76,33 @@ export class StoredImages {
     return image && { ...image, platform: parsePlatform(image.platform) };
   }
 
-  /** Notes that one was asked for, so that no prune takes it for one that nobody uses. Nobody is refused it because that cannot be written. */
-  async use(id: ImageId): Promise<void> {
+  /** Gives one names. @param image as it was a moment ago @returns undefined when a prune was quicker */
+  async name(image: ImageRecord, names: readonly string[]): Promise<PulledImage | undefined> {
+    try {
+      const named = await giveNames(this.#records, image, names);
+      return named && { ...named, given: names.filter((name) => named.names.includes(name)) };
+    } catch (error) {
+      if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Notes that one was asked for, so that no prune takes it for one that nobody uses. Nobody is refused it because that cannot be written.
+   * @returns its record as it is after that; undefined when a prune was quicker
+   */
+  async #use(id: ImageId): Promise<ImageRecord | undefined> {
     const { metadata } = this.#records;
     const image = await metadata.getImage(id);
     // Who asks again and again is answered without writing.
-    if (image === undefined || image.lastUsedAt >= Date.now() - 1000) return;
+    if (image === undefined || image.lastUsedAt >= Date.now() - 1000) return image;
     try {
       await metadata.markUsed(id);
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_NO_SPACE', 'ERR_PERMISSION', 'ERR_STORE_BUSY')) throw error;
     }
-  }
-
-  /** Gives one names. */
-  async name(image: ImageRecord, names: readonly string[]): Promise<PulledImage> {
-    const named = (await giveNames(this.#records, image, names)) ?? image;
-    return { ...named, given: names.filter((name) => named.names.includes(name)) };
+    // Writing may have waited for that very prune.
+    return metadata.getImage(id);
   }
 
   /** One for another platform than the one that has the name: from the same index, or what was got last when it was asked for. */
@@ -76,4 +113,12 @@ export class StoredImages {
     const last = stored?.kind === 'stored' ? await metadata.getImage(stored.image) : undefined;
     return last ?? metadata.imageBeside(holder.id, formatPlatform(platform));
   }
+}
+
+/** @param after what had just been done with it: `its pull` */
+export function takenByPrune(image: ImageId, after: string, source: string): ProvisionerError {
+  return new ProvisionerError('ERR_IMAGE_NOT_FOUND', `the image ${image} was removed right after ${after}`, {
+    hint: 'another process prunes; exclude the image there, or pin it, and get it again',
+    details: { image, source },
+  });
 }
