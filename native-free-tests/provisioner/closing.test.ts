@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Provisioner, type ProvisionerError } from '#src/index.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { SectionedMetadataManager } from '#src/metadata/sectioned-metadata-manager.js';
@@ -60,16 +60,18 @@ async function prepare(): Promise<Prepared> {
   return { p, source: await layoutOf(other), archive };
 }
 
-/** Lets every answer of the records take a while, so that nothing is over before it is waited for. */
+/** Lets every answer of the records take a while, so that nothing is over before it is waited for. What answers at once goes on to. */
 function slowRecords(): void {
-  const records = SectionedMetadataManager.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const records = SectionedMetadataManager.prototype;
   for (const name of Object.getOwnPropertyNames(records)) {
-    if (name === 'constructor' || name === 'close') continue;
-    const original = records[name] as (...args: unknown[]) => unknown;
-    vi.spyOn(records, name).mockImplementation(async function (this: unknown, ...args) {
-      await sleep(5);
-      return original.apply(this, args);
-    });
+    const original: unknown = Reflect.get(records, name);
+    if (name === 'constructor' || typeof original !== 'function') continue;
+    function slow(this: SectionedMetadataManager, ...args: unknown[]): unknown {
+      const answer: unknown = Reflect.apply(original as CallableFunction, this, args);
+      return answer instanceof Promise ? answer.then((value) => sleep(5, value)) : answer;
+    }
+    Reflect.set(records, name, slow);
+    onTestFinished(() => void Reflect.set(records, name, original));
   }
 }
 
