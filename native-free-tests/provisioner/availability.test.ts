@@ -72,6 +72,8 @@ describe('a request', () => {
     await finished;
     await expect.poll(() => p.images.availability('app:v1'), PATIENTLY).toMatchObject({ state: 'ready' });
     expect(await p.images.request(source)).toMatchObject({ state: 'ready' });
+    expect(await p.images.request(source, { name: 'app:v2' })).toMatchObject({ state: 'ready' });
+    expect((await p.images.get('app:v2')).names).toEqual(['docker.io/library/app:v1', 'docker.io/library/app:v2']);
   });
 
   it('made ten times is one pull', async () => {

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { overridden } from '../base/check-options.js';
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { absolutePath } from '../base/working-directory.js';
-import type { Digest } from '../image/digest.js';
+import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullKey } from '../metadata/pulls/pull-records.js';
@@ -124,7 +124,7 @@ export class ImageRequests {
     const known = await this.availability(text, options);
     const isHeld = known.state === 'failed' && options.force !== true && Date.now() < known.retryAt;
     // One that a prune has taken by then is pulled again.
-    const isReady = known.state === 'ready' && (await this.#stored.takeKnown(known.image, [])) !== undefined;
+    const isReady = known.state === 'ready' && (await this.#takeReady(known.image, options)) !== undefined;
     if (isReady || isHeld) return known;
     // Also when another process pulls it: that one may die.
     const pull = this.#inBackground(text, options);
@@ -171,6 +171,10 @@ export class ImageRequests {
   async idle(): Promise<void> {
     while (this.#pulling.size > 0) await Promise.allSettled(this.#pulling);
     await this.#runner.idle();
+  }
+
+  #takeReady(image: ImageId, options: ImageRequestOptions): Promise<PulledImage | undefined> {
+    return this.#stored.takeKnown(image, this.#request(options).names ?? []);
   }
 
   /** What it could not be given is told. A stream cannot be read again, so one that a prune has taken is a failure. */
