@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { checkOptions, type OptionTable, type Rule } from '#src/base/check-options.js';
 import { PULL_LIMITS } from '#src/base/config.js';
@@ -109,7 +110,7 @@ describe('options that are undefined', () => {
 });
 
 describe('what is turned down', () => {
-  it.each<[string, (p: Provisioner) => Promise<unknown>, string, string?]>([
+  it.each<[string, (p: Provisioner) => Promise<unknown>, string | RegExp, string?]>([
     ['dryrun', (p) => p.pruneImages([], { dryrun: true } as never), 'no option dryrun', 'did you mean dryRun?'],
     ['dry-run', (p) => p.pruneImages([], { 'dry-run': true } as never), 'no option dry-run', 'did you mean dryRun?'],
     ['a letter too few', (p) => p.pruneImages([], { keepByts: 1 } as never), 'no option keepByts', 'mean keepBytes?'],
@@ -163,6 +164,24 @@ describe('what is turned down', () => {
       (p) => p.images.load(Buffer.from('x') as never),
       'input must be the path of an archive',
     ],
+    [
+      'an archive to write to',
+      (p) => p.images.load(new Writable() as never),
+      'input must be the path of an archive, or a stream of one; not a',
+    ],
+    ['half of a stream', (p) => p.images.load({ pipe: () => {} } as never), 'input must be the path of an archive'],
+    [
+      'a signal in place of the options',
+      (p) => p.images.pull('app', new AbortController().signal as never),
+      /options must be an object with name, .*; not an AbortSignal$/,
+    ],
+    ['options that are still to come', (p) => p.destroy('c', Promise.resolve({}) as never), 'not a Promise'],
+    ['a Map of options', (p) => p.recover(new Map([['knownContainerIds', []]]) as never), 'not a Map'],
+    ['the containers of nobody', (p) => p.containers.list({ owner: '' }), 'owner must be a text of 1 to 255'],
+    ['nothing to use', async (p) => p.use(undefined as never), 'wing must be an object with open'],
+    ['a function to use', async (p) => p.use((() => 1) as never), 'wing must be an object with open'],
+    ['a wing that cannot be opened', async (p) => p.use({ open: 1 } as never), 'wing must be an object with open'],
+    ['one that cannot be closed', async (p) => p.use({ open: () => 1, close: 1 } as never), 'and close if it has one'],
     ['an archive without a name', (p) => p.images.load(''), 'input must be the path of an archive'],
   ])('says what was meant: %s', async (_, call, message, hint) => {
     await expect(call(await openMemoryStore())).rejects.toMatchObject(refusal(message, hint));

@@ -1,3 +1,4 @@
+import type { Rule } from './check-options.js';
 import { ProvisionerError } from './errors.js';
 
 /**
@@ -10,6 +11,14 @@ export interface Service<Context, T> {
   /** @param opened what `open` came to */
   readonly close?: (opened: Awaited<T>) => unknown;
 }
+
+export const SERVICE: Rule = {
+  meant: 'an object with open, and close if it has one, that are functions',
+  holds: (value) => {
+    const { open, close } = (value ?? {}) as { readonly open?: unknown; readonly close?: unknown };
+    return typeof open === 'function' && (close === undefined || typeof close === 'function');
+  },
+};
 
 export type Get<Context> = <T>(service: Service<Context, T>) => T;
 

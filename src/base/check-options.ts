@@ -147,15 +147,24 @@ function describe(value: unknown, shown: boolean): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'string') return shown ? JSON.stringify(value.slice(0, 100)) : 'such a text';
   if (typeof value === 'number' || typeof value === 'boolean') return shown ? String(value) : `a ${typeof value}`;
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  const kind = kindOf(value);
+  return kind === 'Object' ? 'an object' : `${/^[AEIOU]/.test(kind) ? 'an' : 'a'} ${kind}`;
 }
 
 function isWhole(value: unknown, least: number, most: number): boolean {
   return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
+/** An AbortSignal, a promise, a Map and their like have nothing to be checked, and would pass for options that are all left out. */
 function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return kindOf(value) === 'Object' || Object.keys(value).length > 0;
+}
+
+/** `Object`, `Promise`, `AbortSignal`; of whichever realm. */
+function kindOf(value: object): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
 }
 
 /** Written otherwise (`dry-run`, `DRYRUN`), or with one or two letters changed, missing or too many. */

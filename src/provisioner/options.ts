@@ -8,7 +8,6 @@ import {
   oneOf,
   optionsOf,
   path,
-  text,
   textOf,
   whole,
 } from '../base/check-options.js';
@@ -69,12 +68,13 @@ export interface ProvisionerOptions {
 }
 
 const backend = oneOf('auto', ...BACKEND_NAMES);
+const owner = textOf(1, 255);
 
 export const PROVISIONER_OPTIONS: OptionTable<ProvisionerOptions> = {
   root: path,
   create: flag,
   allowOtherFiles: flag,
-  owner: textOf(1, 255),
+  owner,
   backend,
   workers: whole(1, 64),
   limits: optionsOf(PULL_LIMITS),
@@ -130,7 +130,7 @@ export interface ContainersOptions {
   readonly owner?: string | undefined;
 }
 
-export const CONTAINERS_OPTIONS: OptionTable<ContainersOptions> = { owner: text };
+export const CONTAINERS_OPTIONS: OptionTable<ContainersOptions> = { owner };
 
 export interface DiskUsageOptions {
   readonly signal?: AbortSignal | undefined;

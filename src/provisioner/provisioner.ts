@@ -1,4 +1,4 @@
-import { Assembly, type Service, takeAll } from '../base/assembly.js';
+import { Assembly, SERVICE, type Service, takeAll } from '../base/assembly.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
 import type { Counters } from '../base/codes/counter-tables.js';
 import { machineError, ProvisionerError } from '../base/errors.js';
@@ -163,10 +163,11 @@ export class Provisioner {
 
   /**
    * What stands on this provisioner: opened when it is first asked for, and closed before the store is, the last one first.
-   * @throws ProvisionerError `ERR_CLOSED`, and what its `open` throws
+   * @throws ProvisionerError `ERR_CLOSED`, `ERR_BAD_OPTION`, and what its `open` throws
    */
   use<T>(wing: Service<Provisioner, T>): T {
     this.#calls.requireOpen();
+    checkArgument('use', 'wing', SERVICE, wing);
     return this.#wings.get(wing);
   }
 

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import {
   abortSignal,
   flag,
@@ -64,8 +64,15 @@ export interface LoadOptions {
 /** A file's path, or a stream of any library. */
 export const LOAD_INPUT: Rule = {
   meant: 'the path of an archive, or a stream of one',
-  holds: (value) => path.holds(value) || typeof (value as Partial<Readable> | null | undefined)?.pipe === 'function',
+  holds: (value) => path.holds(value) || isReadable(value),
 };
+
+/** Of any library; of Node's own, none that can only be written: nothing would ever come out of it. */
+function isReadable(value: unknown): boolean {
+  const { pipe, on } = (value ?? {}) as Partial<Readable>;
+  const isWritable = value instanceof Writable && !(value instanceof Readable);
+  return typeof pipe === 'function' && typeof on === 'function' && !isWritable;
+}
 
 export const LOAD_OPTIONS: OptionTable<LoadOptions> = {
   name: text,
