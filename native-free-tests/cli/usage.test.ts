@@ -75,6 +75,35 @@ describe('wrong usage', () => {
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'ERR_USAGE', message: "unknown option '--nam'" } });
   });
 
+  it.each(['bar', 'plain'])(
+    'by asking for JSON and for progress as %s is told as JSON, before a store is opened',
+    async (how) => {
+      const { status, stdout, stderr } = await runInMemory([
+        'pull',
+        'x',
+        '--json',
+        '--progress',
+        how,
+        '--root',
+        '/dev/null/store',
+      ]);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(JSON.parse(stderr)).toMatchObject({
+        error: {
+          code: 'ERR_USAGE',
+          message: expect.stringContaining(`--progress ${how} does not go with --json`),
+          hint: expect.stringContaining('--progress json'),
+        },
+      });
+    },
+  );
+
+  it('by giving no command is told as JSON, too, where JSON is asked for', async () => {
+    const { status, stdout, stderr } = await runInMemory(['--json']);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'ERR_USAGE', message: 'there is no command' } });
+  });
+
   it('by giving no command shows the help on stderr', async () => {
     const { status, stdout, stderr } = await runInMemory([]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -97,6 +126,17 @@ describe('help', () => {
     for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\w+`, 'm'));
     const listed = stdout.slice(stdout.indexOf('Commands:'), stdout.indexOf('Examples:')).matchAll(/^ {2}(\w+) /gm);
     expect([...listed].map(([, command]) => command)).toEqual([...COMMANDS, 'help']);
+  });
+
+  it('names every exit status that the manual has', async () => {
+    const rows = manual
+      .slice(manual.indexOf('| exit status |'), manual.indexOf('### JSON'))
+      .matchAll(/^\| ([\d, ]+?) +\|/gm);
+    const documented = [...rows].flatMap(([, statuses = '']) => statuses.split(', '));
+    expect(documented).toEqual(['0', '1', '2', '129', '130', '143']);
+    const { stdout } = await runInMemory(['--help']);
+    const told = stdout.slice(stdout.indexOf('Exit status:')).split('\n\n')[0] ?? '';
+    expect(told.match(/\b\d+\b/g)).toEqual(documented);
   });
 
   it.each(COMMANDS)('of %s says what it does and which options all commands take', async (command) => {

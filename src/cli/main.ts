@@ -1,5 +1,7 @@
 #!/usr/bin/env node
+import { fileError } from '../base/errors.js';
 import { abortOnSignals } from './interruption.js';
+import { Output } from './output/output.js';
 import { runCommandLine } from './run-command-line.js';
 
 let outputLost = false;
@@ -9,7 +11,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' || outputLost) return;
   outputLost = true;
   process.exitCode = 1;
-  process.stderr.write(`provisioner: cannot write the output: ${error.message}\n`);
+  const { stdout, stderr, argv } = process;
+  const lost = fileError(error, 'write the output', 'standard output');
+  new Output({ stdout, stderr, quiet: false, json: argv.includes('--json'), debug: argv.includes('--debug') }).failure(
+    lost,
+  );
 });
 process.stderr.on('error', () => {});
 

@@ -15,7 +15,7 @@ Examples:
 
 IMAGE is a name (app:v1), a digest, or the first digits of one.
 SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF].
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.`;
+Exit status: 0 done, 1 failed, wholly or in part, 2 wrong usage, 129, 130 or 143 ended by SIGHUP, SIGINT or SIGTERM.`;
 
 /** A file of `commands/`: says how its command is written, and what it does. */
 interface CommandFile {
@@ -74,7 +74,8 @@ export async function createProgram(
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => surroundings.stdout.write(text),
-      writeErr: (text) => surroundings.stderr.write(text),
+      // Help that was not asked for: programs are told in their own way.
+      writeErr: (text) => args.includes('--json') || surroundings.stderr.write(text),
       // Errors are thrown, and reported where all the others are.
       outputError: () => {},
     })

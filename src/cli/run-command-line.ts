@@ -17,12 +17,19 @@ export async function runCommandLine(args: readonly string[], surroundings: Surr
     await program.parseAsync(args, { from: 'user' });
     return cli.exitStatus;
   } catch (error) {
-    // Help and version have printed what was asked for; help that was not asked for shows that the command is missing.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
-    const { stdout, stderr } = surroundings;
+    // Help and version have printed what was asked for.
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
     // Options after the fault have not been parsed.
     const given = (flag: string) => args.includes(flag);
-    new Output({ stdout, stderr, json: given('--json'), quiet: false, debug: given('--debug') }).failure(error);
-    return error instanceof UsageError ? USAGE_STATUS : 1;
+    // Help that was not asked for shows to people that the command is missing.
+    if (error instanceof CommanderError && !given('--json')) return USAGE_STATUS;
+    const told = error instanceof CommanderError ? noCommand() : error;
+    const { stdout, stderr } = surroundings;
+    new Output({ stdout, stderr, json: given('--json'), quiet: false, debug: given('--debug') }).failure(told);
+    return told instanceof UsageError ? USAGE_STATUS : 1;
   }
+}
+
+function noCommand(): UsageError {
+  return new UsageError('there is no command', '`provisioner --help` lists them');
 }

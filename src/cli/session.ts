@@ -132,6 +132,12 @@ function progressKind(
     environment,
   }: Pick<Surroundings, 'stderr' | 'environment'> & Pick<Required<GlobalFlags>, 'json' | 'quiet'>,
 ): ProgressKind {
+  if (json && (wanted === 'bar' || wanted === 'plain')) {
+    throw new UsageError(
+      `--progress ${wanted} does not go with --json, whose stderr is for programs`,
+      'write --progress json to have progress as events, or leave --progress out to have none',
+    );
+  }
   if (quiet) return 'none';
   const canDraw = stderr.isTTY === true && environment['TERM'] !== 'dumb';
   const kind = wanted ?? (json ? 'none' : 'bar');

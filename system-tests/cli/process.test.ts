@@ -113,10 +113,14 @@ describeWith(['root'], 'standard output', () => {
     expect(await json('images')).toHaveLength(1);
   });
 
-  it('that cannot be written makes the command fail', async () => {
+  it.each([
+    ['in text', [], /^provisioner: no space left to write the output at standard output\nhint: .*\n$/],
+    ['in JSON', ['--json'], /^\{"error":\{"code":"ERR_NO_SPACE",.*\}\}\n$/],
+  ] as const)('that cannot be written makes the command fail, which is told %s', async (_, options, told) => {
     const { root } = await madeStore();
     const full = openSync('/dev/full', 'w');
-    const child = spawn(process.execPath, [MAIN, 'images', '--root', root], { stdio: ['ignore', full, 'pipe'] });
+    const args = [MAIN, 'images', '--root', root, ...options];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', full, 'pipe'] });
     closeSync(full);
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text) => {
@@ -124,7 +128,7 @@ describeWith(['root'], 'standard output', () => {
     });
     const [status] = await once(child, 'close');
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^provisioner: cannot write the output: ENOSPC.*\n$/);
+    expect(stderr).toMatch(told);
   });
 
   it('is complete when it is long and slowly read', async () => {
