@@ -63,7 +63,7 @@ export async function createProgram(
     .option('--debug', 'stack and causes with an error')
     .option(
       '--lock-timeout <age>',
-      "fail when the store's lock is not free within this time, such as 30s (default: wait)",
+      "fail when the store's lock is not free, or a stopped process does not go on, within this time, such as 30s (default: wait)",
     )
     .option('--unsafe-no-sync', 'do not wait for the disk; a power cut may damage the store')
     .option('--allow-degraded', 'as root without native system calls, too, make a store and add layers')

@@ -17,6 +17,7 @@ import type { OfferedLayer } from '../sources/puller.js';
 import type { Fidelity } from '../store-directory/fidelity.js';
 import type { StorePlace } from '../store-directory/store-place.js';
 import type { Liveness } from '../system/locks/liveness.js';
+import { StoppedWait, type StoppedWaitRoom } from '../system/locks/stopped-wait.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { CommitBatch } from './commit-batch.js';
@@ -43,6 +44,8 @@ export interface LayerStoreParts {
   readonly liveness: Liveness;
   /** Guards which directories under `layers/` may disappear: docs/architecture.md, "Locks", says who takes it. */
   readonly storeLock: StoreLock;
+  /** Of those who wait for what another process pulls or stores. */
+  readonly stoppedWaits: StoppedWaitRoom;
 }
 
 /** Is told how far a pull's layers are. */
@@ -204,7 +207,8 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper } = this.#parts;
+    const { metadata, sweeper, stoppedWaits } = this.#parts;
+    const wait = new StoppedWait(stoppedWaits, { deed: `works on layer ${id}`, details: { layer: id } });
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     let recorded = false;
     try {
@@ -217,11 +221,12 @@ export class LayerStore {
           report('stored');
           return;
         }
-        if (claim.state === 'claimed') break;
+        if (claim.state !== 'busy') break;
         // Another process is at it. The other layers of this batch need not wait for that one.
         ours?.leave();
         ours = undefined;
         report('shared');
+        wait.goOn(claim.holder);
         await sleep(CLAIM_POLL[Math.min(attempt, CLAIM_POLL.length - 1)]);
       }
       try {
@@ -247,6 +252,7 @@ export class LayerStore {
         if (!recorded) await metadata.releaseLayerClaims(liveness.identity, [id]).catch(() => {});
       }
     } finally {
+      wait.end();
       ours?.leave();
     }
   }

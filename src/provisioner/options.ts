@@ -45,7 +45,8 @@ export interface ProvisionerOptions {
   readonly pullCoolDown?: number | undefined;
   /**
    * A wait for the store's lock that takes so many milliseconds ends with `ERR_LOCK_TIMEOUT`, whoever holds it: readers and writers, of this process and of
-   * others. Default: none does; `events` warns of one that takes five seconds.
+   * others; so does one for a process that makes the same container, and one for a process that pulls the same and has been stopped for so long. Default: none does;
+   * `events` warns of one that takes five seconds.
    */
   readonly lockTimeout?: number | undefined;
   /** How registries are reached, where a call does not say otherwise. Default: see `RegistryOptions`. */

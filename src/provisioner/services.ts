@@ -24,12 +24,13 @@ import { Registries } from '../pulls/registries.js';
 import { Fidelity } from '../store-directory/fidelity.js';
 import { OwnerWitness } from '../store-directory/owner-witness.js';
 import { PROBE, transientName } from '../system/locks/process-identity.js';
+import type { StoppedWaitRoom } from '../system/locks/stopped-wait.js';
 import { StoreLock } from '../system/locks/store-lock.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import type { LockFile } from '../system/syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { OpenStore } from './open-store.js';
-import { warnOfMaker, warnOfWait } from './wait-warnings.js';
+import { warnOfMaker, warnOfStopped, warnOfWait } from './wait-warnings.js';
 
 /*
  * What works on an open store. The code of what not every command needs is loaded when it is first asked for: a list of the images should not wait for the code
@@ -51,6 +52,16 @@ export const STORE_LOCK: StoreService<StoreLock> = {
     return new StoreLock(lockFile, { onLongWait: warnOfWait(events), timeout: options.lockTimeout });
   },
   close: (lock) => lock.close(),
+};
+
+/** What waits for other processes' pulls and layers have in common. */
+const STOPPED_WAITS: StoreService<StoppedWaitRoom> = {
+  open: ({ liveness, options, events }) => ({
+    isStopped: liveness.isStopped,
+    onLongWait: warnOfStopped(events),
+    timeout: options.lockTimeout,
+    told: new Set(),
+  }),
 };
 
 export const POOL: StoreService<WorkerPool> = {
@@ -211,6 +222,7 @@ function layerStoreParts(store: OpenStore, get: GetService): LayerStoreParts {
     sweeper: get(SWEEPER),
     liveness,
     storeLock: get(STORE_LOCK),
+    stoppedWaits: get(STOPPED_WAITS),
     pool: get(POOL),
     disk: get(DISK),
     events,

@@ -1,5 +1,6 @@
 import type { ProvisionerEmitter } from '../events.js';
 import { blockersOf, describeBlockers, type LockBlocker } from '../system/locks/lock-blockers.js';
+import type { AwaitedWork } from '../system/locks/stopped-wait.js';
 import type { StoreLockState } from '../system/locks/store-lock-state.js';
 
 /** Tells that a container is waited for that another process is making. */
@@ -10,6 +11,18 @@ export function warnOfMaker(events: ProvisionerEmitter): (containerId: string, p
       code: 'CONTAINER_WAIT',
       message: `waiting for ${Math.round(waited / 1000)} s for process ${pid}, which is making a root filesystem of container ${containerId}`,
       details: { containerId, pid, waited: Math.round(waited) },
+    });
+  };
+}
+
+/** Tells that a stopped process is waited for, which pulls or stores what is wanted here. */
+export function warnOfStopped(events: ProvisionerEmitter): (pid: number, work: AwaitedWork, stopped: number) => void {
+  return (pid, { deed, details }, stopped) => {
+    events.count('longWaits');
+    events.emit('warning', {
+      code: 'PULL_WAIT',
+      message: `waiting for process ${pid}, which ${deed} and has been stopped for ${Math.round(stopped / 1000)} s: continue it (kill -CONT ${pid}), or end it`,
+      details: { ...details, pid, waited: Math.round(stopped) },
     });
   };
 }

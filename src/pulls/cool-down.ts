@@ -18,6 +18,8 @@ const OWN_FAILURES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_PERMISSION',
   'ERR_NATIVE_MISSING',
   'ERR_WORKER_DIED',
+  // Others may wait for longer.
+  'ERR_LOCK_TIMEOUT',
 ]);
 
 /** What is kept of a failure; undefined for one that is none: the caller gave up, or the provisioner was closed. */

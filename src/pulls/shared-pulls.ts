@@ -8,6 +8,7 @@ import type { PullAnnouncement, PullKey, PullOutcome, PullRecord } from '../meta
 import type { Liveness } from '../system/locks/liveness.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import { SingleFlight } from '../system/locks/single-flight.js';
+import { StoppedWait, type StoppedWaitRoom } from '../system/locks/stopped-wait.js';
 import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-down.js';
 import { PullTracker } from './pull-tracker.js';
 import { GET_ATTEMPTS, type PulledImage, type StoredImages, takenByPrune } from './stored-images.js';
@@ -19,6 +20,7 @@ export interface SharedPullsParts {
   /** Milliseconds for which a failure holds back those who do not insist. */
   readonly coolDown: number;
   readonly stored: Pick<StoredImages, 'name'>;
+  readonly stoppedWaits: StoppedWaitRoom;
 }
 
 /** One caller. */
@@ -53,7 +55,7 @@ const POLL = [10, 20, 50, 100] as const;
  * cancelled when its last caller has given up; a caller that gives up is free at once.
  *
  * Whoever waited for another process's pull uses what that stored. When it died or was given up, one of those who wait takes its place; when it
- * failed, they fail with it: that is as fresh as a failure of their own would be.
+ * failed, they fail with it: that is as fresh as a failure of their own would be. One that has been stopped is waited for as long as `lockTimeout` allows.
  */
 export class SharedPulls {
   readonly #parts: SharedPullsParts;
@@ -115,12 +117,16 @@ export class SharedPulls {
     }
   }
 
-  /** @returns undefined for a pull that was given up, or whose process has died */
+  /**
+   * Waits as long as it takes, but for a process that has been stopped.
+   * @returns undefined for a pull that was given up, or whose process has died @throws ProvisionerError `ERR_LOCK_TIMEOUT`
+   */
   async #outcomeOf(other: PullRecord, asked: number, signal: AbortSignal): Promise<PullOutcome | undefined> {
-    const { metadata, events, liveness } = this.#parts;
+    const { metadata, events, liveness, stoppedWaits } = this.#parts;
     const { pull: pullId, source, since } = other;
     events.emit('pullWaiting', { pullId, source, pid: pidOf(other.process), since });
     const tracker = new PullTracker({ pullId, emit: (progress) => events.emit('layerProgress', progress) });
+    const wait = new StoppedWait(stoppedWaits, { deed: `pulls ${source}`, details: { source } });
     let image: ImageId | undefined;
     try {
       for (let attempt = 0; ; attempt++) {
@@ -138,8 +144,10 @@ export class SharedPulls {
           tracker.begin(now.layers.map(({ layer, total }) => ({ diffId: layer, size: total })));
         }
         follow(tracker, now);
+        wait.goOn(now.process);
       }
     } finally {
+      wait.end();
       await tracker.close();
     }
   }

@@ -23,12 +23,15 @@ describeWith(['root'], 'the locks of the kernel', () => {
         const other = await otherLife(directory, kind);
         const here = Liveness.in(directory, LIFE_LOCKS[asked].locks());
         expect(here.isAlive(other.identity)).toBe(true);
+        expect(here.isStopped(other.identity)).toBe(false);
         here.tidy();
         expect(here.dead()).toEqual([]);
         process.kill(other.pid, 'SIGSTOP');
+        await expect.poll(() => here.isStopped(other.identity)).toBe(true);
         expect(here.isAlive(other.identity)).toBe(true);
         await other.kill();
         expect(here.isAlive(other.identity)).toBe(false);
+        expect(here.isStopped(other.identity)).toBe(false);
         here.tidy();
         expect(readdirSync(directory)).toEqual([]);
       });
@@ -46,6 +49,17 @@ describeWith(['root'], 'the locks of the kernel', () => {
     // Only `unshare` is dead yet; the kernel then ends what it had started.
     await expect.poll(() => here.isAlive(other.identity), { timeout: 30_000 }).toBe(false);
     here.close();
+  });
+
+  test('do not take a stopped process for the one that has the same number in another PID namespace', async () => {
+    const directory = join(temporaryDirectory(), 'alive');
+    const here = Liveness.in(directory, LIFE_LOCKS.kernel.locks());
+    const stopped = await otherLife(directory);
+    const elsewhere = await otherLife(directory);
+    process.kill(stopped.pid, 'SIGSTOP');
+    await expect.poll(() => here.isStopped(stopped.identity)).toBe(true);
+    expect(here.isStopped(`${elsewhere.identity.split('.')[0]}.${stopped.pid}`)).toBe(false);
+    expect(here.isStopped(stopped.identity)).toBe(true);
   });
 
   test('are taken to be held where that cannot be found out', () => {

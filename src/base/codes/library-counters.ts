@@ -40,7 +40,7 @@ export const LIBRARY_COUNTERS = {
   },
   longWaits: {
     meaning:
-      'Waits for the lock of the store, or for another process that makes the same container, of which a warning told that they take long.',
+      'Waits for the lock of the store, for another process that makes the same container, or for a stopped one that pulls the same, of which a warning told that they take long.',
     unit: 'waits',
   },
   warnings: { meaning: 'Warnings of any kind.', unit: 'warnings' },

@@ -117,8 +117,10 @@ export const LIBRARY_ERRORS = {
     retryable: true,
   },
   ERR_LOCK_TIMEOUT: {
-    meaning: 'A lock did not come free within the time that the caller allows.',
-    whatToDo: 'Wait until the process that the message names is done, or allow a longer wait.',
+    meaning:
+      'A lock did not come free within the time that the caller allows, or a stopped process whose pull is waited for did not go on.',
+    whatToDo:
+      'Wait until the process that the message names is done, continue it when it is stopped, or allow a longer wait.',
     retryable: true,
   },
   ERR_PLAN_OUTDATED: {

@@ -57,4 +57,9 @@ export const LIBRARY_WARNINGS = {
     meaning: 'Another process has been making a root filesystem of the same container for long; the wait goes on.',
     whatToDo: 'Look at the process that the message names, if it does not end.',
   },
+  PULL_WAIT: {
+    meaning:
+      'A process that pulls the same image, or works on a layer that is needed, has been stopped for long; the wait for it goes on.',
+    whatToDo: 'Continue the process that the message names, or end it: then what it had under way is done without it.',
+  },
 } as const satisfies WarningTable;

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { fileError, systemCode } from '../../base/errors.js';
 import { ensureOwnDirectory } from '../../base/own-files.js';
+import { hasOpen, isStopped } from '../syscalls/process-state.js';
 import type { LifeLock, LifeLocks } from './life-locks.js';
-import { lifeOf, type ProcessIdentity } from './process-identity.js';
+import { lifeOf, type ProcessIdentity, pidOf } from './process-identity.js';
 
 /**
  * Tells who is alive among all that have a store open, whichever PID, mount or user namespace they are in: alive is who holds the lock on the file that
@@ -37,6 +38,9 @@ export class Liveness {
 
   /** False once its life has ended. True in doubt. */
   readonly isAlive = (identity: ProcessIdentity): boolean => this.#life.isAlive(identity);
+
+  /** Of one that is alive: whether its process is seen to be stopped, so that it does nothing until somebody continues it. False in doubt, as where its PID namespace is another one. */
+  readonly isStopped = (identity: ProcessIdentity): boolean => this.#life.isStopped(identity);
 
   /** A life beside this one, for one piece of work: close it when that is over. */
   another(): Liveness {
@@ -79,6 +83,8 @@ class Life {
   #held: { readonly name: string; readonly lock: LifeLock } | undefined;
   /** What it was called, once it is over; nobody lives by that name. */
   #ended: string | undefined;
+  /** The last one that was looked for among the processes here, and what came of it: it stays so while it lives, and a process may have very many files open. */
+  #sought: { readonly identity: ProcessIdentity; readonly isHere: boolean } | undefined;
 
   constructor(directory: string, locks: LifeLocks) {
     this.#directory = directory;
@@ -103,6 +109,10 @@ class Life {
     return life === this.#held?.name || this.#locks.isHeld(this.#path(life));
   }
 
+  isStopped(identity: ProcessIdentity): boolean {
+    return isStopped(pidOf(identity)) && this.#isHere(identity);
+  }
+
   dead(): string[] {
     return this.#names().filter((name) => name !== this.#held?.name && !this.#locks.isHeld(this.#path(name)));
   }
@@ -125,6 +135,14 @@ class Life {
     if (held === undefined) return;
     held.lock.release();
     this.#locks.removeUnheld(this.#path(held.name));
+  }
+
+  /** Whether the process of that number is the very one that lives by that name, and not one of another PID namespace. */
+  #isHere(identity: ProcessIdentity): boolean {
+    if (this.#sought?.identity !== identity) {
+      this.#sought = { identity, isHere: hasOpen(pidOf(identity), lifeOf(identity) ?? '') };
+    }
+    return this.#sought.isHere;
   }
 
   #begin(): { readonly name: string; readonly lock: LifeLock } {

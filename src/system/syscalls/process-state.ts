@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
  * Whether a process has been stopped, by a signal or by a debugger. For people only: whether it lives is not asked here, and a container that is frozen as a
@@ -14,10 +14,28 @@ export function isStopped(pid: number): boolean {
   }
 }
 
+/**
+ * Whether a process has a file of that name open, in whichever directory and mount namespace. False where that cannot be found out.
+ * @param pid as this process's PID namespace numbers it @param name that no other file has @see proc(5), /proc/pid/fd
+ */
+export function hasOpen(pid: number, name: string): boolean {
+  const directory = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(directory).some((descriptor) => linkTarget(`${directory}/${descriptor}`).endsWith(`/${name}`));
+  } catch {
+    return false;
+  }
+}
+
 /** Names the PID namespace of this process; empty where there is none. @see pid_namespaces(7) */
 export function pidNamespace(): string {
+  return linkTarget('/proc/self/ns/pid');
+}
+
+/** Empty for one that is not there, or not any more. */
+function linkTarget(link: string): string {
   try {
-    return readlinkSync('/proc/self/ns/pid');
+    return readlinkSync(link);
   } catch {
     return '';
   }
