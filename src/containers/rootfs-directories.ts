@@ -1,10 +1,11 @@
-import { lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import { makeOwnDirectory, umaskTakesFromOwner } from '../base/own-files.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
+import { requireNothingHidden } from '../store-directory/one-file-system.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
 
@@ -30,25 +31,24 @@ export class RootfsDirectories {
   }
 
   /**
-   * The first symlink on the way to a rootfs, or in its place. This store makes none there, so what lies behind it is somebody else's, even where it looks
-   * like a container that was moved away.
+   * Stands before a rootfs is taken apart: what leads elsewhere is not to be followed, and what is hidden is not gone.
+   * @returns the first symlink on the way to it, or in its place. This store makes none there, so what lies behind it is somebody else's, even where it looks
+   *   like a container that was moved away
+   * @throws ProvisionerError `ERR_STORE_DAMAGED` when it is not there, and something is mounted over what leads to it
    */
   symlinkTo(place: RootfsPlace): string | undefined {
-    const paths = [this.rootfs(place), this.scratch(place)];
     // Most are as they were made.
-    if (paths.every((path) => this.#isPlain(path)) || this.#isNew(place)) return undefined;
-    for (const path of paths) {
-      const link = this.#symlinkOn(path);
-      if (link !== undefined) return link;
-    }
-    return undefined;
+    if (this.#isWhole(place)) return undefined;
+    const link = this.#firstSymlink(place);
+    if (link === undefined) this.#requireNotHidden(place);
+    return link;
   }
 
   /** @throws ProvisionerError `ERR_STORE_DAMAGED` when a symlink is in the way */
   requireOwn(place: RootfsPlace): void {
     // Most containers are new.
-    if (this.#isNew(place)) return;
-    const link = this.symlinkTo(place);
+    if (this.#isNew(place) || this.#isWhole(place)) return;
+    const link = this.#firstSymlink(place);
     if (link === undefined) return;
     throw new ProvisionerError('ERR_STORE_DAMAGED', `${link} is a symlink, and this store made none there`, {
       hint: 'put the directory back that it stands for, or destroy the container, which removes the symlink and nothing behind it',
@@ -146,6 +146,11 @@ export class RootfsDirectories {
     return lstatSync(`${this.#paths.containers}/${top}`, { throwIfNoEntry: false }) === undefined;
   }
 
+  /** Whether it is known to have all its directories, without a symlink. */
+  #isWhole(place: RootfsPlace): boolean {
+    return [this.rootfs(place), this.scratch(place)].every((path) => this.#isPlain(path));
+  }
+
   /** Whether the system knows that all of a path is there, without a symlink. */
   #isPlain(path: string): boolean {
     const { containers } = this.#paths;
@@ -153,8 +158,22 @@ export class RootfsDirectories {
     return this.#syscalls().isPlainPath(`${this.#realContainers}${path.slice(containers.length)}`) === true;
   }
 
-  #symlinkOn(path: string): string | undefined {
-    return this.#wayTo(path).find((at) => lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink());
+  #firstSymlink(place: RootfsPlace): string | undefined {
+    if (this.#isNew(place)) return undefined;
+    const way = new Set([...this.#wayTo(this.rootfs(place)), ...this.#wayTo(this.scratch(place))]);
+    return [...way].find((at) => lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink());
+  }
+
+  /** Of what leads to a rootfs that is not there, the last directory that is there tells: it is on the mount that hides the rest, if there is one. */
+  #requireNotHidden(place: RootfsPlace): void {
+    let last = this.#paths.containers;
+    for (const at of this.#wayTo(this.rootfs(place))) {
+      if (!existsSync(at)) {
+        requireNothingHidden(last, this.#paths);
+        return;
+      }
+      last = at;
+    }
   }
 
   /** The directories from the topmost container's down to the path itself. */

@@ -28,6 +28,22 @@ export function requireOneFileSystem(paths: StorePaths, isNew: boolean): void {
   if (untold.length > 0) moveThereAndBack(untold, paths);
 }
 
+/**
+ * Stands before something counts as gone that is not in a directory of the store: what is mounted there hides what was there before. Asked in the same way.
+ * @throws ProvisionerError `ERR_STORE_DAMAGED` when something is mounted over it, or between the root and it
+ */
+export function requireNothingHidden(directory: string, { root, gc }: StorePaths): void {
+  if (!isAcross(join(directory, NOTHING), join(gc, NOTHING))) return;
+  throw new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `something is mounted over ${directory}, or above it in the store, so what is not there may only be hidden`,
+    {
+      hint: `unmount what is mounted below ${root} and is no root filesystem (\`findmnt\` lists it), then try again`,
+      details: { path: directory },
+    },
+  );
+}
+
 /** A crash in between leaves an empty directory: see `removeTried`. */
 function moveThereAndBack(directories: readonly string[], paths: StorePaths): void {
   const place = join(paths.gc, TRIED);

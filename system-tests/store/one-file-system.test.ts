@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
 import { describeWith } from '../helpers/requirements.js';
-import { openStore, temporaryDirectory } from '../helpers/test-store.js';
+import { expectNoContainers, openStore, temporaryDirectory } from '../helpers/test-store.js';
 
 const undo: (() => unknown)[] = [];
 afterEach(() => {
@@ -76,6 +76,45 @@ describeWith(['root', 'mount'], 'a root whose directories are not on one file sy
     expect(readdirSync(join(root, 'layers'))).toEqual([]);
   });
 });
+
+describeWith(
+  ['root', 'overlay', 'mount'],
+  'a container that is hidden by what was mounted over the store under a living agent',
+  () => {
+    const PLACES = ['containers', 'containers/pod', 'containers/pod/containers/job/backends'];
+    test.each(PLACES.flatMap((place) => (['overlay', 'copy'] as const).map((backend) => [place, backend] as const)))(
+      'on %s, and was made by %s: is not forgotten as if it were gone, and is all there afterwards',
+      async (place, backend) => {
+        const p = await openStore();
+        await p.images.pull(`oci:${join(import.meta.dirname, '../../fixtures/app-v1')}`, { name: 'app' });
+        const { rootfs } = await p.provision('pod/job', 'app', { backend });
+        const path = join(p.root, place);
+        MOUNTS['another file system'](path);
+        undo.push(() => sh('umount', path));
+        // Of another store, say.
+        mkdirSync(join(path, 'others'));
+        await expect(p.destroy('pod/job')).rejects.toMatchObject({
+          code: 'ERR_STORE_DAMAGED',
+          message: expect.stringContaining(path),
+          hint: expect.stringContaining('unmount'),
+        });
+        await expect(p.destroy('pod')).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED' });
+        expect((await p.containers.list()).map(({ id }) => id)).toEqual(['pod/job']);
+        if (place !== 'containers') {
+          const report = await p.recover();
+          expect(report).toMatchObject({ finished: [], remounted: [] });
+          expect(report.failed).toContainEqual(expect.objectContaining({ path: rootfs, code: 'ERR_STORE_DAMAGED' }));
+          expect(await p.recover({ knownContainerIds: [] })).toMatchObject({ destroyed: [], finished: [] });
+        }
+        undo.splice(0).map((step) => step());
+        expect(await p.recover()).toMatchObject({ finished: [], failed: [], remounted: [] });
+        expect(existsSync(join(rootfs, 'app'))).toBe(true);
+        expect(await p.destroy('pod/job')).toBe(true);
+        await expectNoContainers(p);
+      },
+    );
+  },
+);
 
 describeWith(['root', 'btrfs'], 'a root with a subvolume in it', () => {
   test('is refused, since nothing can be moved there either, though it is one mount', async () => {
