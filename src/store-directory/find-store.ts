@@ -2,6 +2,7 @@ import { accessSync, constants, lstatSync, readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../base/errors.js';
 import { StorePaths } from '../paths.js';
+import { makerOf, PROBE } from '../system/locks/process-identity.js';
 import { trustedPath } from './trusted-path.js';
 
 export interface FindStoreOptions {
@@ -32,6 +33,7 @@ export const NEW_FILE_SYSTEM: ReadonlySet<string> = new Set(['lost+found']);
  * | inside of another store        | `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
  * | nothing, or an empty directory | to be made        | `ERR_STORE_NOT_FOUND`  |
  * | a directory with other things  | to be made where `allowOtherFiles`, else `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
+ * | the same, in a directory called as one of a store is | `ERR_STORE_NOT_FOUND` | `ERR_STORE_NOT_FOUND` |
  *
  * @returns why it can only be read; undefined for one that can be written, or is to be made, or whose opening will tell what is the matter with it
  * @throws ProvisionerError `ERR_STORE_NOT_FOUND`, `ERR_STORE_DAMAGED`, `ERR_PERMISSION`, `ERR_IO`, `ERR_NO_DESCRIPTORS`
@@ -40,12 +42,14 @@ export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnl
   try {
     const path = trustedPath(paths.root);
     if (lstatSync(paths.format, { throwIfNoEntry: false }) !== undefined) return readOnly(paths);
-    requireNoLayers(paths);
+    const isBegun = [paths.metadata, paths.generation, paths.lock].some(isThere);
+    if (isBegun) requireNoLayers(paths);
     if (options.create) requireOutsideOfStores(paths);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
       if (options.create) return undefined;
       throw notFound(paths, `there is no store at ${paths.root}`);
     }
+    if (!isBegun) requireOwnPlaces(paths, options);
     checkOthers(paths, readdirSync(path), options);
     return undefined;
   } catch (error) {
@@ -57,7 +61,7 @@ export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnl
 
 /** A store gets its first layer after its format: without it nobody knows how its layers say that a file is gone, and one found out anew would show removed files. */
 function requireNoLayers({ root, format, layers, containers }: StorePaths): void {
-  const found = [layers, containers].find((directory) => namesIn(directory).some((name) => !name.startsWith('.')));
+  const found = [layers, containers].find(isFilled);
   if (found === undefined) return;
   throw new ProvisionerError('ERR_STORE_DAMAGED', `${format} is missing, and there is something in ${found}`, {
     hint: `put that file back from a backup; or move what is at ${root} away, and pull the images again`,
@@ -72,6 +76,11 @@ function requireOutsideOfStores(paths: StorePaths): void {
     if (own.includes(below) && [format, metadata].every(isThere))
       throw notFound(paths, `there is no store at ${paths.root}, and none can be made inside of the store ${at}`);
   }
+}
+
+/** Whether there is more in it than what one leaves who dies while he makes a store. */
+function isFilled(directory: string): boolean {
+  return namesIn(directory).some((name) => !name.startsWith('.') && makerOf(name, PROBE) === undefined);
 }
 
 function namesIn(directory: string): string[] {
@@ -98,11 +107,30 @@ function checkOthers(paths: StorePaths, names: readonly string[], { create, allo
   if (found === undefined) throw notFound(paths, `there is no store in ${paths.root}`);
   const message = `${paths.root} is no store, and has other things in it (${found})`;
   if (!create) throw notFound(paths, message, { found });
-  const place = `${paths.root === '/' ? '' : paths.root}/provisioner`;
   throw new ProvisionerError('ERR_STORE_NOT_FOUND', message, {
-    hint: `a store has a directory of its own: choose one with --root, such as ${place}; or have it among these things with --allow-other-files, allowOtherFiles`,
+    hint: `a store has a directory of its own: choose one with --root, such as ${placeWithin(paths)}; or have it among these things with --allow-other-files, allowOtherFiles`,
     details: { path: paths.root, found },
   });
+}
+
+/**
+ * Other programs have directories of these names, too: `/etc/containers` is Podman's. A store would take what is in them for its own, and take it away because no
+ * record names it, so none is made there, whatever is allowed.
+ */
+function requireOwnPlaces(paths: StorePaths, { create }: FindStoreOptions): void {
+  const { layers, containers, staging, gc, parked } = paths;
+  const found = [layers, containers, staging, gc, parked].find(isFilled);
+  if (found === undefined) return;
+  const message = `${paths.root} is no store, and there is something in ${found}`;
+  if (!create) throw notFound(paths, message, { found });
+  throw new ProvisionerError('ERR_STORE_NOT_FOUND', `${message}, where a store would have its own`, {
+    hint: `a store has a directory of its own: choose one with --root, such as ${placeWithin(paths)}`,
+    details: { path: paths.root, found },
+  });
+}
+
+function placeWithin({ root }: StorePaths): string {
+  return `${root === '/' ? '' : root}/provisioner`;
 }
 
 function notFound(paths: StorePaths, message: string, details: { readonly found?: string } = {}): ProvisionerError {

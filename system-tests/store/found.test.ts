@@ -74,6 +74,40 @@ describeWith(['root'], 'a store that is not there', () => {
     expect(await lines('check', '--full')).toEqual([expect.stringContaining('no damage')]);
   });
 
+  it.each(['metadata.sqlite', 'generation', 'lock'])(
+    'is told from others by its %s, which a damaged one has',
+    async (trace) => {
+      const { run } = newStore();
+      const root = join(temporaryDirectory(), 'root');
+      mkdirSync(join(root, 'containers/job'), { recursive: true, mode: 0o700 });
+      writeFileSync(join(root, trace), '', { mode: 0o600 });
+      for (const args of [['ps'], ['pull', APP_V1]]) {
+        const { status, stderr } = await run([...args, '--json', '--root', root]);
+        expect({ args, status, code: codeOf(stderr) }).toEqual({ args, status: 1, code: 'ERR_STORE_DAMAGED' });
+      }
+    },
+  );
+
+  it.each(['layers', 'containers', 'staging', 'gc', 'parked'])(
+    'is not the directory of others that has something in %s, nor is made there whatever is allowed, and all stays as it is',
+    async (place) => {
+      const { run } = newStore();
+      for (const others of [[], ['passwd']]) {
+        const root = join(temporaryDirectory(), 'etc');
+        mkdirSync(join(root, place, 'registries.d'), { recursive: true, mode: 0o700 });
+        for (const name of others) writeFileSync(join(root, name), '');
+        for (const args of [['ps'], ['recover'], ['pull', APP_V1], ['pull', APP_V1, '--allow-other-files']]) {
+          const { status, stderr } = await run([...args, '--json', '--root', root]);
+          expect({ args, status, code: codeOf(stderr) }).toEqual({ args, status: 1, code: 'ERR_STORE_NOT_FOUND' });
+          expect(stderr).toContain(`something in ${join(root, place)}`);
+          expect(stderr).not.toMatch(/backup|move what/);
+        }
+        expect(readdirSync(root).sort()).toEqual([place, ...others].sort());
+        expect(readdirSync(join(root, place))).toEqual(['registries.d']);
+      }
+    },
+  );
+
   it.each(['layers', 'containers', 'staging', 'gc'])(
     'is made where one who died has left in %s what he tried to rename, and nobody takes that for something that was lost',
     async (place) => {
