@@ -73,14 +73,14 @@ export function recordsReplaced(path: string, how: 'deleted' | 'replaced'): Prov
   );
 }
 
-/** Their log is still there, so they have been moved away and not closed. */
-export function recordsAway(path: string): ProvisionerError {
+/** Their log is still there, so they have not been closed before they were moved away, or emptied. */
+export function recordsAway(path: string, how: 'missing' | 'empty'): ProvisionerError {
   return new ProvisionerError(
     'ERR_STORE_DAMAGED',
-    `the records at ${path} are missing, and the log that belongs to them is there`,
+    `the records at ${path} are ${how}, and the log that belongs to them is there`,
     {
       hint: `put the records back if they were moved away: with ${path}-wal they tell of everything; if they are lost for good, move that file away too and run \`provisioner recover\``,
-      details: { path, log: `${path}-wal` },
+      details: { path, log: `${path}-wal`, how },
     },
   );
 }

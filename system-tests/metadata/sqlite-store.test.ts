@@ -131,6 +131,36 @@ describe('a store on disk', () => {
   });
 });
 
+describe('a log whose records are', () => {
+  const openings = [true, false].flatMap((readOnly) => [[], ['-shm']].map((kept) => [readOnly, kept] as const));
+
+  it.each([
+    ['missing', () => rmSync(path())],
+    ['empty', () => writeFileSync(path(), '')],
+  ])('%s is refused however they are opened, and is as it was when they are put back', async (how, lose) => {
+    const manager = await SqliteMetadataManager.open(path());
+    await putLayers(manager, 'base');
+    const files = ['', '-wal', '-shm'].map((suffix) => [suffix, readFileSync(path() + suffix)] as const);
+    await manager.close();
+    const contentOf = (suffix: string) => files.find(([name]) => name === suffix)?.[1] ?? '';
+    for (const [readOnly, kept] of openings) {
+      for (const [suffix] of files) rmSync(path() + suffix, { force: true });
+      for (const suffix of ['', '-wal', ...kept]) writeFileSync(path() + suffix, contentOf(suffix));
+      lose();
+      await expect(SqliteMetadataManager.open(path(), { readOnly }), `${readOnly} ${kept}`).rejects.toMatchObject({
+        code: 'ERR_STORE_DAMAGED',
+        message: expect.stringContaining(`are ${how}, and the log`),
+        details: { path: path(), log: `${path()}-wal` },
+      });
+      expect(readFileSync(`${path()}-wal`).equals(contentOf('-wal') as Buffer)).toBe(true);
+      writeFileSync(path(), contentOf(''));
+      const again = await SqliteMetadataManager.open(path(), { readOnly });
+      expect(await again.listLayers()).toHaveLength(1);
+      await again.close();
+    }
+  });
+});
+
 describe('records that begin anew', () => {
   const lost = async (isStoreEmpty?: () => boolean) => {
     const manager = await SqliteMetadataManager.open(path(), isStoreEmpty === undefined ? {} : { isStoreEmpty });
@@ -152,14 +182,13 @@ describe('records that begin anew', () => {
     expect(await lost(() => false)).toBeUndefined();
   });
 
-  it('are noticed when the file was emptied instead of deleted, with its log or without', async () => {
-    for (const leftovers of [[], ['-wal', '-shm']]) {
+  it('are noticed when the file was emptied instead of deleted, with a log in which nothing is or without', async () => {
+    for (const leftovers of [[], ['-wal']]) {
       const manager = await SqliteMetadataManager.open(path());
       await putLayers(manager, 'base');
-      const copies = leftovers.map((suffix) => [suffix, readFileSync(path() + suffix)] as const);
       await manager.close();
       writeFileSync(path(), '');
-      for (const [suffix, bytes] of copies) writeFileSync(path() + suffix, bytes);
+      for (const suffix of leftovers) writeFileSync(path() + suffix, '');
       expect(await lost(() => false)).toBe('lost');
       rmSync(path());
     }

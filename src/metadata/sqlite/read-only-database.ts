@@ -5,6 +5,7 @@ import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { fileIdentity, isSameFile } from '../../base/file-identity.js';
 import type { Database, SqliteDriver } from './drivers/sqlite-driver.js';
 import { migrate, needsMigration } from './migrations.js';
+import { requireNoOrphanedLog } from './orphaned-log.js';
 
 /** Where in the file's header stands whether there is a write-ahead log: 2, twice, and 1 for none. @see sqlite.org/fileformat.html, "File format version numbers" */
 const HEADER_VERSIONS = { at: 18, log: 2, noLog: 1 } as const;
@@ -35,7 +36,7 @@ export class ReadOnlyDatabase {
   readonly #path: string;
   #opened: Opened;
 
-  /** @param path absolute @throws ProvisionerError `ERR_READ_ONLY` when there are no records, `ERR_STORE_FORMAT`; else as SQLite and Node's `fs` */
+  /** @param path absolute @throws ProvisionerError `ERR_READ_ONLY` when there are no records, `ERR_STORE_DAMAGED` when there is their log alone, `ERR_STORE_FORMAT`; else as SQLite and Node's `fs` */
   constructor(driver: SqliteDriver, path: string) {
     this.#driver = driver;
     this.#path = path;
@@ -64,6 +65,7 @@ export class ReadOnlyDatabase {
       const file = fileIdentity(this.#path);
       const stamp = stampOf(this.#path);
       try {
+        requireNoOrphanedLog(this.#path);
         const live = openLive(this.#driver, this.#path);
         // SQLite shows what others commit to this file, and nothing of one that is put in its place.
         if (live !== undefined) return { database: live, isCurrent: () => isSameFile(fileIdentity(this.#path), file) };

@@ -1,14 +1,15 @@
-import { closeSync, constants, lstatSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { type FileIdentity, fileIdentity, isSameFile } from '../../base/file-identity.js';
 import { makeOwnFile } from '../../base/own-files.js';
-import { recordsAway, recordsReplaced, storeClosed } from '../record-errors.js';
+import { recordsReplaced, storeClosed } from '../record-errors.js';
 import { sqliteDriver } from './drivers/choose-driver.js';
 import type { Database, SqliteDriver, Statement } from './drivers/sqlite-driver.js';
 import { recordsInUse, tryMigrateAlone } from './migrate-alone.js';
 import { isEmpty, migrate, needsMigration } from './migrations.js';
+import { requireNoOrphanedLog } from './orphaned-log.js';
 import { ReadOnlyDatabase } from './read-only-database.js';
 import { databaseError, isBusy, recordsReadOnly, storeBusy } from './sqlite-errors.js';
 
@@ -285,13 +286,6 @@ function makePrivately(path: string): void {
   } catch {
     // It is there, which is well, or cannot be made, which SQLite has words for.
   }
-}
-
-/** SQLite deletes the log of a database that is not there, and with it what was committed last. @throws ProvisionerError `ERR_STORE_DAMAGED` */
-function requireNoOrphanedLog(path: string): void {
-  const log = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
-  if (log === undefined || log.size === 0 || lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
-  throw recordsAway(path);
 }
 
 function openFile(driver: SqliteDriver, path: string): Database {
