@@ -230,6 +230,18 @@ export function sqliteDriverContract(driver: SqliteDriver): void {
       expect(failure(look, path)).toEqual({ code: 'ERR_STORE_DAMAGED', sqlite: 'SQLITE_NOTADB', busy: false });
     });
 
+    it('is called damaged when a table or a column is not there that it should have', () =>
+      onFruit((database, path) => {
+        const damaged = { code: 'ERR_STORE_DAMAGED', sqlite: 'SQLITE_ERROR', busy: false };
+        const all = database.prepare('SELECT * FROM seed');
+        for (const sql of ['SELECT * FROM tree', 'SELECT colour FROM fruit', 'INSERT INTO fruit (colour) VALUES (1)']) {
+          expect([sql, failure(() => database.prepare(sql).run(), path)]).toEqual([sql, damaged]);
+          expect([sql, failure(() => database.exec(sql), path)]).toEqual([sql, damaged]);
+        }
+        database.exec('DROP TABLE seed');
+        expect(failure(() => all.all(), path)).toEqual(damaged);
+      }));
+
     it('cannot be a directory, which is told with a code', () => {
       const path = newPath();
       mkdirSync(path);

@@ -161,6 +161,38 @@ describe('a log whose records are', () => {
   });
 });
 
+describe('records that lack something', () => {
+  it.each([
+    ['a table', 'DROP TABLE image_name'],
+    ['a column', 'ALTER TABLE image_name RENAME COLUMN name TO called'],
+    ['what they say of themselves', 'DELETE FROM state'],
+    ['their version', 'PRAGMA user_version = 0'],
+  ])('are called damaged: %s', async (_, sql) => {
+    await (await SqliteMetadataManager.open(path())).close();
+    inspect(path(), (database) => database.exec(`PRAGMA foreign_keys = OFF; ${sql}`));
+    for (const readOnly of [true, false]) {
+      const use = async () => {
+        const manager = await SqliteMetadataManager.open(path(), {
+          readOnly,
+          generationFile: join(dirname(path()), 'generation'),
+        });
+        try {
+          await manager.listImages();
+          await manager.getImageByName('app:latest');
+        } finally {
+          await manager.close();
+        }
+      };
+      await expect(use()).rejects.toMatchObject({
+        code: 'ERR_STORE_DAMAGED',
+        message: expect.stringContaining(path()),
+        hint: expect.stringContaining('backup'),
+        details: { path: path() },
+      });
+    }
+  });
+});
+
 describe('records that begin anew', () => {
   const lost = async (isStoreEmpty?: () => boolean) => {
     const manager = await SqliteMetadataManager.open(path(), isStoreEmpty === undefined ? {} : { isStoreEmpty });

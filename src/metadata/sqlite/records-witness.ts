@@ -4,6 +4,7 @@ import { isProvisionerError } from '../../base/errors.js';
 import type { RecordsGap } from '../state/records-state.js';
 import { type Generation, GenerationFile } from './generation-file.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { recordsDamaged } from './sqlite-errors.js';
 
 /** What the records say of themselves. */
 interface StateRow {
@@ -131,7 +132,8 @@ function readState(db: SqliteConnection): StateRow {
   const state = db
     .statement<[], StateRow>('SELECT records_id AS recordsId, generation, records_lost AS gap FROM state')
     .get();
-  return state as StateRow;
+  if (state === undefined) throw recordsDamaged(db.path, 'do not say how far they have come');
+  return state;
 }
 
 function judge(recorded: StateRow, witnessed: Generation | undefined): 'new' | 'whole' | 'older' {

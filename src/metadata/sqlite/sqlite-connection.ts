@@ -49,9 +49,10 @@ const LOOK_LASTS = 10;
  * loop: a busy database is asked again after a pause.
  */
 export class SqliteConnection {
+  /** Of its file, absolute. */
+  readonly path: string;
   readonly #driver: SqliteDriver;
   readonly #opened: Database | ReadOnlyDatabase;
-  readonly #path: string;
   readonly #busyTimeout: number;
   readonly #durable: boolean;
   /** Compiled when first used, by their text. */
@@ -71,7 +72,7 @@ export class SqliteConnection {
   ) {
     this.#driver = driver;
     this.#opened = opened;
-    this.#path = path;
+    this.path = path;
     this.#busyTimeout = busyTimeout;
     this.#durable = durable;
     this.#file = fileIdentity(path);
@@ -142,7 +143,7 @@ export class SqliteConnection {
 
   /** Runs `change` in one transaction: when it throws, nothing of it has happened. It may run more than once. @throws ProvisionerError as `requireInPlace`; `ERR_READ_ONLY` */
   async write<Result>(change: () => Result): Promise<Result> {
-    if (this.isReadOnly) throw recordsReadOnly(this.#path);
+    if (this.isReadOnly) throw recordsReadOnly(this.path);
     // At once with the write lock: a transaction that began with a read could be refused at its first write.
     return this.#patiently(() => {
       if (performance.now() - this.#seen > LOOK_LASTS) this.requireInPlace();
@@ -174,13 +175,13 @@ export class SqliteConnection {
    */
   requireInPlace(): void {
     if (!this.#open) throw storeClosed();
-    const there = fileIdentity(this.#path);
+    const there = fileIdentity(this.path);
     if (isSameFile(there, this.#file)) {
       this.#seen = performance.now();
       return;
     }
     this.#seen = 0;
-    throw recordsReplaced(this.#path, there === undefined ? 'deleted' : 'replaced');
+    throw recordsReplaced(this.path, there === undefined ? 'deleted' : 'replaced');
   }
 
   /** Calls that are waiting for another process fail with `ERR_CLOSED`. */
@@ -210,7 +211,7 @@ export class SqliteConnection {
   }
 
   #patiently<Result>(attempt: () => Result): Promise<Result> {
-    return patiently(this.#path, this.#busyTimeout, () => {
+    return patiently(this.path, this.#busyTimeout, () => {
       if (!this.#open) throw storeClosed();
       return attempt();
     });
@@ -220,15 +221,15 @@ export class SqliteConnection {
   async #prepareFile({ durable = true, onCreated }: SqliteOptions): Promise<boolean> {
     // Looks before it writes: a file that is not ours stays as it is. In one transaction, because another process may be
     // making the tables of a new store just now, and half of what it does would look like another program's file.
-    const look = () => ({ old: needsMigration(this.#database, this.#path), empty: isEmpty(this.#database) });
+    const look = () => ({ old: needsMigration(this.#database, this.path), empty: isEmpty(this.#database) });
     const { old, empty } = await this.#patiently(() => this.#transaction('BEGIN DEFERRED', look));
     if (old && !empty) return false;
-    await this.#patiently(() => configure(this.#database, this.#path, durable));
+    await this.#patiently(() => configure(this.#database, this.path, durable));
     if (!old) return true;
     return this.write(() => {
       // Another process has made them meanwhile, of whatever release.
-      if (!isEmpty(this.#database)) return !needsMigration(this.#database, this.#path);
-      migrate(this.#database, this.#path);
+      if (!isEmpty(this.#database)) return !needsMigration(this.#database, this.path);
+      migrate(this.#database, this.path);
       onCreated?.(this);
       return true;
     });

@@ -62,18 +62,25 @@ function hasFreeInodes(path: string): boolean {
   }
 }
 
+/** Of records that hold what nobody who writes them would have left so. @param how as the end of a clause that begins with `the records` */
+export function recordsDamaged(path: string, how: string, cause?: unknown, sqlite?: string): ProvisionerError {
+  return new ProvisionerError('ERR_STORE_DAMAGED', `the records at ${path} ${how}`, {
+    cause,
+    hint: 'move the whole store away and start with an empty one; or end all that uses it, put the file back from a backup with no -wal and -shm beside it, and run `provisioner recover`',
+    details: { path, ...(sqlite === undefined ? {} : { sqlite }) },
+  });
+}
+
 /** Tells what SQLite answered in this project's words. Errors of other origin come back as they are. */
 export function databaseError(error: unknown, path: string): unknown {
   const code = resultCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
   const details: ErrorDetails = { path, sqlite: code };
-  if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(code)) {
-    return new ProvisionerError('ERR_STORE_DAMAGED', `the records at ${path} are damaged: ${error.message}`, {
-      cause: error,
-      hint: 'move the whole store away and start with an empty one; or end all that uses it, put the file back from a backup with no -wal and -shm beside it, and run `provisioner recover`',
-      details,
-    });
-  }
+  if (/^SQLITE_(?:CORRUPT|NOTADB)/.test(code))
+    return recordsDamaged(path, `are damaged: ${error.message}`, error, code);
+  // A statement that can be carried out on every other store: what it asks for is not in this file, such as a table or a column.
+  if (code === 'SQLITE_ERROR')
+    return recordsDamaged(path, `are not made as they should be: ${error.message}`, error, code);
   if (/^SQLITE_(?:CANTOPEN|IOERR|READONLY)/.test(code)) {
     const beneath = machineCode(path);
     if (beneath === 'EROFS') return recordsReadOnly(path, error);
