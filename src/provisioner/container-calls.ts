@@ -9,7 +9,7 @@ import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
 import type { ContainersOptions } from './options.js';
 import * as o from './options.js';
-import { DIRECTORIES, HOLDERS } from './services.js';
+import { DIRECTORIES, GAP_WARNING, HOLDERS } from './services.js';
 import { takeOptions } from './take-options.js';
 
 /** The containers of a store, as they are recorded and mounted. */
@@ -30,6 +30,7 @@ export class ContainerCalls {
       const own = takeOptions('containers.list', o.CONTAINERS_OPTIONS, options);
       const { paths, metadata } = this.#store;
       const containers = await metadata.listContainers(own.owner);
+      await this.#get(GAP_WARNING)();
       // After the records: what is recorded as a mount is mounted by then.
       const mounts = new RootfsMounts(paths);
       const infos: ContainerInfo[] = [];
@@ -47,7 +48,10 @@ export class ContainerCalls {
       checkContainerId(containerId);
       const { paths, metadata } = this.#store;
       const container = await metadata.getContainer(containerId);
-      if (container === undefined) return undefined;
+      if (container === undefined) {
+        await this.#get(GAP_WARNING)();
+        return undefined;
+      }
       return containerInfo(container, this.#get(DIRECTORIES), new RootfsMounts(paths));
     });
   }

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Get } from '../base/assembly.js';
 import { checkArgument, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
+import { isProvisionerError } from '../base/errors.js';
 import type { ImageId } from '../image/digest.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
@@ -13,7 +14,7 @@ import { takeOverStream } from '../sources/archives/take-over-stream.js';
 import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
 import * as o from './options.js';
-import { IMAGE_REQUESTS } from './services.js';
+import { GAP_WARNING, IMAGE_REQUESTS } from './services.js';
 import { takeOptions } from './take-options.js';
 
 /** The images of a store: getting them, their names, and which of them stay. */
@@ -98,7 +99,11 @@ export class ImageCalls {
 
   /** All stored images, newest first, without their documents; `get` has those. */
   async list(): Promise<ImageSummary[]> {
-    return this.#calls.looking(() => this.#store.metadata.listImages());
+    return this.#calls.looking(async () => {
+      const images = await this.#store.metadata.listImages();
+      await this.#get(GAP_WARNING)();
+      return images;
+    });
   }
 
   /** One stored image. @param image a name, a digest, or the first digits of one @throws `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS` */
@@ -157,7 +162,12 @@ export class ImageCalls {
     });
   }
 
-  #find(image: string): Promise<ImageRecord> {
-    return findImage(this.#store.metadata, image);
+  async #find(image: string): Promise<ImageRecord> {
+    try {
+      return await findImage(this.#store.metadata, image);
+    } catch (error) {
+      if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) await this.#get(GAP_WARNING)();
+      throw error;
+    }
   }
 }

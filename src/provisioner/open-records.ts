@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { ProvisionerError } from '../base/errors.js';
 import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
@@ -43,7 +43,8 @@ export async function openRecords(
   }
   const { SqliteMetadataManager } = await import('../metadata/sqlite/sqlite-metadata-manager.js');
   // Neither a layer nor a container has a name that begins with a dot; what has is somebody's who is just making the store.
-  const isEmpty = (directory: string) => readdirSync(directory).every((name) => name.startsWith('.'));
+  const isEmpty = (directory: string) =>
+    !existsSync(directory) || readdirSync(directory).every((name) => name.startsWith('.'));
   const isStoreEmpty = () => isEmpty(paths.layers) && isEmpty(paths.containers);
   return SqliteMetadataManager.open(paths.metadata, {
     ...access,

@@ -30,7 +30,7 @@ import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import type { LockFile } from '../system/syscalls/lock-file.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { OpenStore } from './open-store.js';
-import { warnOfMaker, warnOfStopped, warnOfWait } from './wait-warnings.js';
+import { warnOfGap, warnOfMaker, warnOfStopped, warnOfWait } from './warnings.js';
 
 /*
  * What works on an open store. The code of what not every command needs is loaded when it is first asked for: a list of the images should not wait for the code
@@ -106,6 +106,9 @@ export const FIDELITY: StoreService<Fidelity> = {
       events: store.events,
     }),
 };
+
+/** Tells that the records do not tell everything, to whoever looks something up in them. */
+export const GAP_WARNING: StoreService<() => Promise<void>> = { open: warnOfGap };
 
 export const DIRECTORIES: StoreService<RootfsDirectories> = {
   open: ({ paths }, get) => new RootfsDirectories(paths, get(SWEEPER), loadSyscalls),

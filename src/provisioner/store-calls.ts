@@ -16,7 +16,7 @@ import type { OpenStore } from './open-store.js';
 import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
-import { checkParts, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
+import { checkParts, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
 import { takeOptions } from './take-options.js';
 
@@ -57,6 +57,7 @@ export class StoreCalls {
     return this.#calls.looking(async () => {
       const own = takeOptions('store.usage', o.DISK_USAGE_OPTIONS, options);
       const { measureStore } = await import('../check/disk-usage.js');
+      await this.#get(GAP_WARNING)();
       return measureStore(checkParts(this.#store, this.#get), own.signal);
     });
   }
@@ -67,6 +68,7 @@ export class StoreCalls {
       checkArgument('store.why', 'thing', text, thing);
       const { explain } = await import('../prune/why.js');
       const records = await (await this.#get(PRUNER)).records();
+      await this.#get(GAP_WARNING)();
       const find = () => findImage(this.#store.metadata, thing);
       return explain(thing, records, [...this.#get(KEEPERS)], Date.now(), find);
     });
@@ -95,7 +97,11 @@ export class StoreCalls {
 
   /** What this store is and what works here. Tries the backends. */
   async info(): Promise<StoreInfo> {
-    return this.#calls.looking(() => storeInfo(this.#store, this.#get));
+    return this.#calls.looking(async () => {
+      const info = await storeInfo(this.#store, this.#get);
+      await this.#get(GAP_WARNING)();
+      return info;
+    });
   }
 
   /**

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Provisioner } from '#src/index.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { newStore } from '../cli/run-cli.js';
 import { unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
 import { expectNoContainers, openStore, pullImages } from '../helpers/test-store.js';
@@ -146,6 +147,64 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
     await p.pruneImages();
     await p.store.swept();
     expect([...readdirSync(join(root, 'layers')), ...readdirSync(join(root, 'gc'))]).toEqual([]);
+  });
+});
+
+describeWith(['root', 'overlay'], 'records that do not tell everything', () => {
+  const LOOKS: Readonly<Record<string, (p: Provisioner) => Promise<unknown>>> = {
+    'a list of images': (p) => p.images.list(),
+    'an image that is not found': (p) => p.images.get('app:v1').catch(() => undefined),
+    'a list of containers': (p) => p.containers.list(),
+    'a container that is not found': (p) => p.containers.get('job'),
+    'what keeps an image': (p) => p.store.why('app:v1').catch(() => undefined),
+    'the disk use': (p) => p.store.usage(),
+    'what the store is': (p) => p.store.info(),
+  };
+  const listen = (p: Provisioner) => {
+    const told: unknown[] = [];
+    p.events.on('warning', (warning) => told.push(warning));
+    return told;
+  };
+
+  test.each(Object.keys(LOOKS))('are told once, with what to do, when %s is asked for', async (look) => {
+    const { root } = await closedStore('job');
+    lose(root);
+    const p = await openStore({ root });
+    const told = listen(p);
+    await Promise.all([LOOKS[look]?.(p), LOOKS[look]?.(p)]);
+    for (const again of Object.values(LOOKS)) await again(p);
+    expect(told).toEqual([
+      {
+        code: 'RECORDS_GAP',
+        message: expect.stringMatching(/lost.*provisioner recover/),
+        details: { path: join(root, 'metadata.sqlite'), gap: 'lost' },
+      },
+    ]);
+    await p.destroy('job');
+    await p.recover();
+    const after = await openStore({ root });
+    const silence = listen(after);
+    for (const again of Object.values(LOOKS)) await again(after);
+    expect(silence).toEqual([]);
+  });
+
+  test('are told by the commands that list what is stored, and these do their work', async () => {
+    const { root } = await closedStore('job');
+    const { run } = newStore();
+    for (const args of [['images'], ['ps']]) {
+      expect(await run([...args, '--root', root])).toMatchObject({ status: 0, stderr: '' });
+    }
+    lose(root);
+    for (const args of [['images'], ['ps'], ['df'], ['info']]) {
+      const { status, stderr } = await run([...args, '--root', root]);
+      expect({ args, status, stderr }).toMatchObject({
+        status: 0,
+        stderr: expect.stringMatching(/^warning: the records of this store were lost.*provisioner recover.*\n$/),
+      });
+      expect(await run([...args, '--quiet', '--root', root])).toMatchObject({ status: 0, stderr: '' });
+    }
+    const p = await openStore({ root });
+    expect(await p.destroy('job')).toBe(true);
   });
 });
 

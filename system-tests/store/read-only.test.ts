@@ -151,9 +151,34 @@ describeWith(['root', 'overlay', 'mount'], 'a store on a read-only mount', () =>
       if (live) await writer.close();
       for (const suffix of ['', '-wal', '-shm']) rmSync(join(p.root, `metadata.sqlite${suffix}`), { force: true });
       copyFileSync(backup, join(p.root, 'metadata.sqlite'));
-      expect((await looking.images.list())[0]?.names).toHaveLength(1);
+      const told: unknown[] = [];
+      looking.events.on('warning', (warning) => told.push(warning));
+      for (const _ of ['first', 'again']) expect((await looking.images.list())[0]?.names).toHaveLength(1);
+      expect(told).toMatchObject([{ code: 'RECORDS_GAP', details: { gap: 'older' } }]);
+      expect((await looking.store.check()).findings).toMatchObject([{ code: 'RECORDS_INCOMPLETE' }]);
     }),
   );
+
+  it('tells that its records are older than it, and tells nothing of that when there is nothing in it', () =>
+    withUnmounting(async () => {
+      const p = await openStore();
+      await pullImages(p, { 'app:v1': image });
+      await p.close();
+      rmSync(join(p.root, 'generation'));
+      const { run } = newStore();
+      const root = readOnlyMountOf(p.root);
+      for (const args of [['images'], ['ps']]) {
+        const { status, stderr } = await run([...args, '--json', '--root', root]);
+        expect({ status, warning: JSON.parse(stderr) }).toMatchObject({
+          status: 0,
+          warning: { warning: { code: 'RECORDS_GAP', details: { gap: 'older' } } },
+        });
+      }
+      const empty = await openStore();
+      await empty.close();
+      rmSync(join(empty.root, 'generation'));
+      expect(await run(['images', '--root', readOnlyMountOf(empty.root)])).toMatchObject({ status: 0, stderr: '' });
+    }));
 
   it('that was closed when it was opened shows what is written later', () =>
     withUnmounting(async () => {

@@ -49,6 +49,12 @@ export const LIBRARY_WARNINGS = {
     meaning: 'Something that was removed cannot be deleted now; it costs disk space, and is tried again.',
     whatToDo: 'See the reason in the message; `provisioner info` lists what is left.',
   },
+  RECORDS_GAP: {
+    meaning:
+      'The records of the store were lost, or put back from a backup: images and containers may be in it that they do not tell of.',
+    whatToDo:
+      'Run `provisioner recover`, which tells what it leaves alone; it is told again until that has seen to everything.',
+  },
   LOCK_WAIT: {
     meaning: 'The lock of the store has been waited for for long; the wait goes on.',
     whatToDo: 'Look at the processes that the message names, if it does not end.',

@@ -68,7 +68,7 @@ export class RecordsWitness {
       return undefined;
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_PERMISSION', 'ERR_READ_ONLY', 'ERR_NO_SPACE')) throw error;
-      return verdict === 'older' ? 'older' : undefined;
+      return verdict === 'older' && !this.#options.isStoreEmpty() ? 'older' : undefined;
     }
   }
 

@@ -170,11 +170,12 @@ export class SqliteConnection {
 
   /**
    * Whoever deletes or replaces the file leaves this connection with one that nobody else sees: what is recorded in it is lost, and what others record is not
-   * known here. Costs up to 10 µs while others mount and unmount.
+   * known here. Costs up to 10 µs while others mount and unmount. One that only reads opens what is there anew with each look.
    * @throws ProvisionerError `ERR_STORE_DAMAGED` when the path does not lead to the file that is open any more
    */
   requireInPlace(): void {
     if (!this.#open) throw storeClosed();
+    if (this.isReadOnly) return;
     const there = fileIdentity(this.path);
     if (isSameFile(there, this.#file)) {
       this.#seen = performance.now();

@@ -1,7 +1,31 @@
+import { isProvisionerError } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
+import { describeGap } from '../metadata/record-errors.js';
 import { blockersOf, describeBlockers, type LockBlocker } from '../system/locks/lock-blockers.js';
 import type { AwaitedWork } from '../system/locks/stopped-wait.js';
 import type { StoreLockState } from '../system/locks/store-lock-state.js';
+import type { OpenStore } from './open-store.js';
+
+/** Tells, once, when the records have a gap: what they list, or do not find, is then not all that there is. Stands behind what is looked up in them. */
+export function warnOfGap({ metadata, events, paths }: OpenStore): () => Promise<void> {
+  let isTold = false;
+  return async () => {
+    if (isTold) return;
+    const gap = await metadata.recordsGap().catch(ifRefused);
+    if (gap === undefined || isTold) return;
+    isTold = true;
+    events.emit('warning', {
+      code: 'RECORDS_GAP',
+      message: `the records of this store ${describeGap(gap)}, so images and containers may be in it that they do not tell of: run \`provisioner recover\`, which says what it leaves alone, and pull again what is missing`,
+      details: { path: paths.metadata, gap },
+    });
+  };
+}
+
+/** Nobody is refused what he looks up because this cannot be found out now. */
+function ifRefused(error: unknown): undefined {
+  if (!isProvisionerError(error)) throw error;
+}
 
 /** Tells that a container is waited for that another process is making. */
 export function warnOfMaker(events: ProvisionerEmitter): (containerId: string, pid: number, waited: number) => void {
