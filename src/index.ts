@@ -22,7 +22,7 @@ export type { LayerAspect, LayerDifference } from './files/contents/differences.
 export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
 export type { MountState } from './layer-store/rootfs-mounts.js';
-export type { ParkedEntry } from './layer-store/sweeper.js';
+export type { PostponedEntry } from './layer-store/sweeper.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/container-calls.js';

@@ -36,7 +36,7 @@ describe('the scanner that the rules about source files rest on', () => {
 
   it('knows the room of a file', () => {
     expect(unitOf('src/base/errors.ts')).toBe('base');
-    expect(unitOf('src/cli/commands/pull.ts')).toBe('cli');
+    expect(unitOf('src/cli/commands/images/pull.ts')).toBe('cli');
     expect(unitOf('src/system/syscalls/native/libc/libc.ts')).toBe('system/syscalls');
     expect(unitOf('src/paths.ts')).toBe('paths');
   });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { RootfsDirectories } from '#src/containers/rootfs-directories.js';
-import type { RootfsPlace } from '#src/containers/rootfs-place.js';
+import { RootfsDirectories } from '#src/containers/rootfses/rootfs-directories.js';
+import type { RootfsPlace } from '#src/containers/rootfses/rootfs-place.js';
 import { UnrecordedRootfses } from '#src/containers/unrecorded-rootfses.js';
 import { ProvisionerEmitter } from '#src/events.js';
 import { Sweeper } from '#src/layer-store/sweeper.js';

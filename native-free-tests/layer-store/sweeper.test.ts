@@ -57,7 +57,7 @@ describe('what is retired', () => {
     expect(sweeper.mark(join(paths.root, 'nothing'), 'x')).toBeUndefined();
     sweeper.retire(join(paths.root, 'nothing'), 'x');
     await sweeper.idle();
-    expect(sweeper.parked).toEqual([]);
+    expect(sweeper.postponed).toEqual([]);
   });
 
   test('is not called gone when there is no gc to move it to', () => {
@@ -100,7 +100,7 @@ describe('a sweep', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('goes on after an entry that cannot be deleted, which is parked, told once, and tried again later', async () => {
+  test('goes on after an entry that cannot be deleted, which is postponed, told once, and tried again later', async () => {
     const { paths, sweeper, warnings, events } = bench();
     for (const name of ['a.1', 'busy.2', 'c.3']) mkdirSync(join(paths.gc, name));
     const busy = join(paths.gc, 'busy.2');
@@ -109,7 +109,7 @@ describe('a sweep', () => {
     await sweeper.sweepAll();
     await sweeper.idle();
     expect(readdirSync(paths.gc)).toEqual(['busy.2']);
-    expect(sweeper.parked).toEqual([{ path: busy, reason: `EBUSY: ${busy}`, attempts: 1 }]);
+    expect(sweeper.postponed).toEqual([{ path: busy, reason: `EBUSY: ${busy}`, attempts: 1 }]);
     expect(sweeper.failed).toMatchObject([{ path: busy, message: expect.stringContaining(`EBUSY: ${busy}`) }]);
 
     // Twice as long each time: after 1, 3 and 7 seconds.
@@ -125,7 +125,7 @@ describe('a sweep', () => {
       vi.advanceTimersByTime(seconds * 1000 - at);
       at = seconds * 1000;
       await sweeper.idle();
-      expect([seconds, sweeper.parked[0]?.attempts]).toEqual([seconds, attempts]);
+      expect([seconds, sweeper.postponed[0]?.attempts]).toEqual([seconds, attempts]);
     }
     expect(warnings).toEqual(['SWEEP_FAILED']);
     expect(events.counted('sweepFailures')).toBe(4);
@@ -135,7 +135,7 @@ describe('a sweep', () => {
     vi.advanceTimersByTime(60_000);
     await sweeper.idle();
     expect(readdirSync(paths.gc)).toEqual([]);
-    expect(sweeper.parked).toEqual([]);
+    expect(sweeper.postponed).toEqual([]);
   });
 
   test('that is asked for again and again does not multiply the tries to come', async () => {
@@ -147,11 +147,11 @@ describe('a sweep', () => {
       await sweeper.sweepAll();
       await sweeper.idle();
     }
-    expect(sweeper.parked[0]?.attempts).toBe(10);
+    expect(sweeper.postponed[0]?.attempts).toBe(10);
     expect(vi.getTimerCount()).toBe(1);
   });
 
-  test('does not wait for what is parked, and forgets it when somebody else has deleted it', async () => {
+  test('does not wait for what is postponed, and forgets it when somebody else has deleted it', async () => {
     const { paths, sweeper } = bench();
     mkdirSync(join(paths.gc, 'busy.1'));
     const broken = failing(join(paths.gc, 'busy.1'));
@@ -163,7 +163,7 @@ describe('a sweep', () => {
     broken.clear();
     vi.advanceTimersByTime(1000);
     await sweeper.idle();
-    expect(sweeper.parked).toEqual([]);
+    expect(sweeper.postponed).toEqual([]);
   });
 
   test('ends with the sweeper: no timer is left, and what is left in gc stays for the next one', async () => {

@@ -175,7 +175,7 @@ describe('one pull', () => {
     const names = Array.from({ length: 10 }, (_, n) => `app:v${n}`);
     const pulled = await Promise.all(names.map((name) => p.images.pull(source, { name })));
     expect(started).toBe(1);
-    expect(pulled.map(({ given }) => given)).toEqual(names.map((name) => [`docker.io/library/${name}`]));
+    expect(pulled.map(({ namesGiven }) => namesGiven)).toEqual(names.map((name) => [`docker.io/library/${name}`]));
     expect((await p.images.get('app:v7')).names).toHaveLength(10);
   });
 
@@ -215,7 +215,7 @@ describe('the pull policy', () => {
     const p = await openMemoryStore();
     const { id } = await p.images.pull(await layoutOf(image), { name: 'registry.invalid/app:v1' });
     const pulled = await p.images.pull('registry.invalid/app:v1', { pullPolicy: 'missing', name: 'other' });
-    expect(pulled).toMatchObject({ id, given: ['docker.io/library/other:latest'] });
+    expect(pulled).toMatchObject({ id, namesGiven: ['docker.io/library/other:latest'] });
     expect((await p.images.get('other')).id).toBe(id);
     expect((await p.images.pull(`registry.invalid/app@${id}`, { pullPolicy: 'missing' })).id).toBe(id);
   });

@@ -152,7 +152,7 @@ describe('a name with a digest', () => {
       const { id } = await p.images.pull(await layoutOf(v1), { name: 'app:v1' });
       const pulled = await p.images.pull(`${at}${file}`);
       const loaded = at === 'oci:' ? [] : await p.images.load(file);
-      for (const image of [pulled, ...loaded]) expect(image).toMatchObject({ names: [], given: [] });
+      for (const image of [pulled, ...loaded]) expect(image).toMatchObject({ names: [], namesGiven: [] });
       expect(told).toEqual(
         [pulled, ...loaded].map((image) =>
           expect.objectContaining({

@@ -47,7 +47,7 @@ describe('a pull for another platform', () => {
     const native = await p.images.pull(source, { name });
     expect(told()).toEqual([]);
     const pulled = await p.images.pull(source, { name, platform: FOREIGN });
-    expect(pulled).toMatchObject({ platform: FOREIGN, names: [], given: [] });
+    expect(pulled).toMatchObject({ platform: FOREIGN, names: [], namesGiven: [] });
     expect((await p.images.get(name)).id).toBe(native.id);
     expect((await p.images.get(pulled.id)).platform).toBe(FOREIGN);
     expect(told()).toEqual([
@@ -113,7 +113,7 @@ describe('a pull for another platform', () => {
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image: foreign, tags: [name, 'app:arm'] }]);
     const [loaded] = await p.images.load(createReadStream(archive), { platform: FOREIGN });
-    expect(loaded?.given).toEqual(['docker.io/library/app:arm']);
+    expect(loaded?.namesGiven).toEqual(['docker.io/library/app:arm']);
     expect(await holder(p)).toBe(formatPlatform(HERE));
     expect(told()).toMatchObject([{ code: 'NAME_NOT_GIVEN' }]);
   });

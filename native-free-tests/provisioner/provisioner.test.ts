@@ -312,7 +312,7 @@ test('loading says which names it gave, not those of before', async () => {
   await p.images.load(docker);
   await writeDockerArchive(docker, [{ image: v1, tags: ['app:two'] }]);
   const [loaded] = await p.images.load(docker);
-  expect(loaded?.given).toEqual(['docker.io/library/app:two']);
+  expect(loaded?.namesGiven).toEqual(['docker.io/library/app:two']);
   expect(loaded?.names).toEqual(['docker.io/library/app:one', 'docker.io/library/app:two']);
 });
 

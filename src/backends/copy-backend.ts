@@ -19,7 +19,7 @@ import { caveatOf, probeIn } from './probe.js';
 
 const DEED = 'copy the layers of this store';
 
-export interface CopyBackendParts {
+export interface CopyBackendNeeds {
   readonly syscalls: () => Syscalls;
   readonly pool: WorkerPool;
   readonly whiteouts: WhiteoutFormat;
@@ -35,10 +35,10 @@ export interface CopyBackendParts {
 export class CopyBackend implements Backend {
   readonly name = 'copy';
   readonly mounts = false;
-  readonly #parts: CopyBackendParts;
+  readonly #needs: CopyBackendNeeds;
 
-  constructor(parts: CopyBackendParts) {
-    this.#parts = parts;
+  constructor(needs: CopyBackendNeeds) {
+    this.#needs = needs;
   }
 
   describe(layers: readonly StackedLayer[]): DescriptionOf<'copy'> {
@@ -46,7 +46,7 @@ export class CopyBackend implements Backend {
   }
 
   async provision(request: RootfsRequest): Promise<void> {
-    const { syscalls, pool, whiteouts, marks, privileged } = this.#parts;
+    const { syscalls, pool, whiteouts, marks, privileged } = this.#needs;
     marks.require(DEED);
     const { layers } = this.describe(request.layers);
     const failed = new AbortController();
@@ -71,7 +71,7 @@ export class CopyBackend implements Backend {
 
   async destroy(rootfs: string): Promise<void> {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.
-    await letGoOfTree(this.#parts.syscalls(), rootfs);
+    await letGoOfTree(this.#needs.syscalls(), rootfs);
   }
 
   isInUse(): boolean {
@@ -87,16 +87,16 @@ export class CopyBackend implements Backend {
   }
 
   probe(prefix: () => string): BackendVerdict {
-    if (isOverlayFormat(this.#parts.whiteouts) && this.#parts.syscalls().kind === 'native-free') {
+    if (isOverlayFormat(this.#needs.whiteouts) && this.#needs.syscalls().kind === 'native-free') {
       return {
         usable: false,
         reason: 'the marks of removed files in this store cannot be seen without native system calls',
         refusal: marksNeedNativeCalls(),
       };
     }
-    const out = this.#parts.marks.outOfReach();
+    const out = this.#needs.marks.outOfReach();
     if (out !== undefined) return marksVerdict(DEED, out);
-    const usable: BackendVerdict = this.#parts.privileged
+    const usable: BackendVerdict = this.#needs.privileged
       ? { usable: true, reason: 'works everywhere' }
       : { usable: true, reason: 'works everywhere; without root it keeps no owners and no devices' };
     const tried = probeIn(prefix, (place) => ({ ...usable, ...caveatOf(place) }));

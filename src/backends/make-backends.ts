@@ -13,7 +13,7 @@ import { BindBackend } from './bind-backend.js';
 import { CopyBackend } from './copy-backend.js';
 import { OverlayBackend } from './overlay-backend.js';
 
-export interface BackendParts {
+export interface BackendNeeds {
   readonly format: StoreFormat;
   readonly marks: Marks;
   readonly witness: OwnerWitness;
@@ -25,8 +25,8 @@ export interface BackendParts {
   readonly fidelity: Fidelity;
 }
 
-export function makeBackends(parts: BackendParts): Backends {
-  const { format, marks, witness, pool, privileged, paths, liveness, events, fidelity } = parts;
+export function makeBackends(needs: BackendNeeds): Backends {
+  const { format, marks, witness, pool, privileged, paths, liveness, events, fidelity } = needs;
   const { whiteouts } = format;
   return new Backends(
     [

@@ -5,7 +5,7 @@ import { filterUnhurried, unhurried } from '../base/unhurried.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
 import { backendParts, containerParts } from '../paths.js';
-import type { CheckParts } from './check-parts.js';
+import type { CheckNeeds } from './check-needs.js';
 import { type Finding, finding } from './findings.js';
 import { listOrTell } from './list-directory.js';
 import { confirmed, type HeldRecords, type Suspect } from './suspects.js';
@@ -27,10 +27,10 @@ interface RootfsFile {
 
 /** Compares the records of containers with their directories and mounts. */
 export async function checkContainers(
-  parts: CheckParts,
+  needs: CheckNeeds,
   signal: AbortSignal | undefined,
 ): Promise<{ findings: Finding[]; containers: number }> {
-  const { paths, metadata } = parts;
+  const { paths, metadata } = needs;
   const findings: Finding[] = [];
   const files: ContainerFiles = { rootfses: [], foreign: [], findings };
   await collect(paths.containers, '', files);
@@ -53,7 +53,7 @@ export async function checkContainers(
   for (const file of await filterUnhurried(files.rootfses, ({ path }) => !expected.has(path))) {
     suspects.push((records) => unrecorded(file, records));
   }
-  findings.push(...(await confirmed(suspects, parts, signal)));
+  findings.push(...(await confirmed(suspects, needs, signal)));
   for (const path of files.foreign) {
     findings.push(
       finding({ severity: 'leak', code: 'FOREIGN_FILE', subject: path, message: `${path} is not the store's` }),

@@ -8,7 +8,7 @@ import { abandonedStaging } from '../layer-store/reconcile-staging.js';
 import { type Retirement, UnrecordedLayers } from '../layer-store/unrecorded-layers.js';
 import { layerOfDirectory } from '../paths.js';
 import { NEW_FILE_SYSTEM } from '../store-directory/find-store.js';
-import type { CheckParts } from './check-parts.js';
+import type { CheckNeeds } from './check-needs.js';
 import { type Finding, finding } from './findings.js';
 import { listOrTell, namesOrTell, unreadable } from './list-directory.js';
 import type { ParkedLayers } from './parked-layers.js';
@@ -16,11 +16,11 @@ import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares what stands in the store's own directories with the records. */
 export async function checkDirectories(
-  parts: CheckParts,
+  needs: CheckNeeds,
   parked: ParkedLayers,
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
-  const { paths, metadata } = parts;
+  const { paths, metadata } = needs;
   const findings: Finding[] = [];
   const directories = await namesOrTell(paths.layers, findings);
   const recorded = new Set<string>();
@@ -31,14 +31,14 @@ export async function checkDirectories(
     const subject = join(paths.layers, name);
     const id = layerOfDirectory(name);
     if (id === undefined) findings.push(foreign(subject));
-    else suspects.push(() => unrecorded(id, subject, parts));
+    else suspects.push(() => unrecorded(id, subject, needs));
   }
-  findings.push(...(await confirmed(suspects, parts, signal)));
+  findings.push(...(await confirmed(suspects, needs, signal)));
   const own = new Set(paths.own.map((path) => basename(path)));
   for (const name of listOrTell(paths.root, findings)) {
     if (!own.has(name) && !NEW_FILE_SYSTEM.has(name)) findings.push(foreign(join(paths.root, name)));
   }
-  for (const subject of await abandonedOrTell(parts, findings)) {
+  for (const subject of await abandonedOrTell(needs, findings)) {
     const message = `${subject} was left by a pull that died: the next pull, prune or recovery takes it`;
     findings.push(finding({ severity: 'note', code: 'STAGING_LEFT', subject, message }));
   }
@@ -50,9 +50,9 @@ export async function checkDirectories(
 }
 
 /** A prune forgets layers and then retires them, with the lock held alone. */
-async function unrecorded(id: LayerId, subject: string, parts: CheckParts): Promise<Finding | undefined> {
+async function unrecorded(id: LayerId, subject: string, needs: CheckNeeds): Promise<Finding | undefined> {
   if (lstatSync(subject, { throwIfNoEntry: false }) === undefined) return undefined;
-  if (await isBeingStored(id, parts)) return undefined;
+  if (await isBeingStored(id, needs)) return undefined;
   return finding({
     severity: 'leak',
     code: 'LAYER_UNRECORDED',
@@ -63,7 +63,7 @@ async function unrecorded(id: LayerId, subject: string, parts: CheckParts): Prom
 }
 
 /** A pull puts a layer in its place and then records it, without the lock; its claim tells. */
-async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): Promise<boolean> {
+async function isBeingStored(id: LayerId, { metadata, liveness }: CheckNeeds): Promise<boolean> {
   try {
     const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
     if (claim.state !== 'claimed') return true;
@@ -83,13 +83,13 @@ async function isBeingStored(id: LayerId, { metadata, liveness }: CheckParts): P
 /** Retires a layer that no record names, if it may go. */
 export async function retireUnrecorded(
   directory: string,
-  parts: CheckParts,
+  needs: CheckNeeds,
   signal: AbortSignal | undefined,
 ): Promise<Retirement> {
   const id = layerOfDirectory(basename(directory));
   if (id === undefined) return { state: 'kept', reason: 'it is no layer' };
-  const retire = () => new UnrecordedLayers(parts).retire(id);
-  const retirement = await parts.storeLock.withExclusive('check', retire, signal);
+  const retire = () => new UnrecordedLayers(needs).retire(id);
+  const retirement = await needs.storeLock.withExclusive('check', retire, signal);
   if (retirement.state === 'retired') crashPoint('repair.unrecordedRetired');
   return retirement;
 }
@@ -112,11 +112,11 @@ function foreign(subject: string): Finding {
 }
 
 /** What dead pulls left; nothing where that cannot be read, which is told. */
-async function abandonedOrTell(parts: CheckParts, findings: Finding[]): Promise<readonly string[]> {
+async function abandonedOrTell(needs: CheckNeeds, findings: Finding[]): Promise<readonly string[]> {
   try {
-    return (await abandonedStaging(parts)).left;
+    return (await abandonedStaging(needs)).left;
   } catch (error) {
-    findings.push(unreadable(parts.paths.staging, error));
+    findings.push(unreadable(needs.paths.staging, error));
     return [];
   }
 }

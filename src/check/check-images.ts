@@ -4,16 +4,16 @@ import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
 import type { ImageConfig } from '../image/image-config.js';
 import { SeamIds } from '../layer-store/seam-ids.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
-import type { CheckParts } from './check-parts.js';
+import type { CheckNeeds } from './check-needs.js';
 import { type Finding, finding } from './findings.js';
 import { confirmed, type Suspect } from './suspects.js';
 
 /** Compares the records of images with each other: documents with their digests, stacks with their configs, layers with the recorded ones. */
 export async function checkImages(
-  parts: CheckParts,
+  needs: CheckNeeds,
   signal: AbortSignal | undefined,
 ): Promise<{ findings: Finding[]; images: ImageRecord[] }> {
-  const { metadata } = parts;
+  const { metadata } = needs;
   const images: ImageRecord[] = [];
   const findings: Finding[] = [];
   const suspects: Suspect[] = [];
@@ -23,18 +23,18 @@ export async function checkImages(
     if (image === undefined) continue;
     images.push(image);
     findings.push(...documentFindings(image));
-    if ((await incomplete(image, parts)) !== undefined) {
+    if ((await incomplete(image, needs)) !== undefined) {
       suspects.push(async () => {
         const now = await metadata.getImage(id);
-        return now === undefined ? undefined : incomplete(now, parts);
+        return now === undefined ? undefined : incomplete(now, needs);
       });
     }
   }
-  return { findings: [...findings, ...(await confirmed(suspects, parts, signal))], images };
+  return { findings: [...findings, ...(await confirmed(suspects, needs, signal))], images };
 }
 
 /** The image and its layers are read one after the other, and a prune may come in between. */
-async function incomplete(image: ImageRecord, { metadata }: CheckParts): Promise<Finding | undefined> {
+async function incomplete(image: ImageRecord, { metadata }: CheckNeeds): Promise<Finding | undefined> {
   const missing = await metadata.missingLayers(image.layers);
   const fault = missing.length > 0 ? `layer ${missing[0]} of it is not recorded` : stackFault(image);
   if (fault === undefined) return undefined;

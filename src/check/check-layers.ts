@@ -3,7 +3,7 @@ import { systemCode, throwIfAborted } from '../base/errors.js';
 import { type CheckedLayer, directoryIdentity } from '../files/contents/check-layer.js';
 import type { LayerId } from '../image/digest.js';
 import type { LayerRecord } from '../metadata/metadata-manager.js';
-import type { CheckParts, CheckRun } from './check-parts.js';
+import type { CheckNeeds, CheckRun } from './check-needs.js';
 import { type Finding, finding } from './findings.js';
 import { confirmed, type Suspect } from './suspects.js';
 
@@ -15,8 +15,8 @@ const BATCH_ENTRIES = 1000;
 const BATCH_LAYERS = 64;
 
 /** Compares all recorded layers with what is on disk, in as many threads as there are. When one of them fails, all have ended before it is told. */
-export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ findings: Finding[]; entries: number }> {
-  const records = await parts.metadata.listLayers();
+export async function checkLayers(needs: CheckNeeds, run: CheckRun): Promise<{ findings: Finding[]; entries: number }> {
+  const records = await needs.metadata.listLayers();
   const findings: Finding[] = [];
   const suspects: Suspect[] = [];
   let entries = 0;
@@ -31,11 +31,11 @@ export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ f
   const work = async (): Promise<void> => {
     for (const batch of batches) {
       throwIfAborted(signal);
-      const found = await checkOnDisk(batch, parts, ours);
+      const found = await checkOnDisk(batch, needs, ours);
       for (const [index, record] of batch.entries()) {
-        const layer = await settled(record, found[index] as CheckedLayer, parts, ours);
+        const layer = await settled(record, found[index] as CheckedLayer, needs, ours);
         entries += layer?.checked.entries ?? 0;
-        if (layer !== undefined && isMissing(layer.checked)) suspects.push(() => stillMissing(layer, parts));
+        if (layer !== undefined && isMissing(layer.checked)) suspects.push(() => stillMissing(layer, needs));
         else if (layer !== undefined) findings.push(...layerFindings(layer));
         done++;
         run.report({ layer: record.id, done, total: records.length });
@@ -47,9 +47,9 @@ export async function checkLayers(parts: CheckParts, run: CheckRun): Promise<{ f
       first ??= { error };
       stop.abort(error);
     });
-  await Promise.all(Array.from({ length: parts.pool.size }, noted));
+  await Promise.all(Array.from({ length: needs.pool.size }, noted));
   if (first !== undefined) throw first.error;
-  return { findings: [...findings, ...(await confirmed(suspects, parts, run.signal))], entries };
+  return { findings: [...findings, ...(await confirmed(suspects, needs, run.signal))], entries };
 }
 
 function* inBatches(records: readonly LayerRecord[]): Generator<LayerRecord[], void, undefined> {
@@ -70,16 +70,16 @@ function* inBatches(records: readonly LayerRecord[]): Generator<LayerRecord[], v
 /** Looks at one layer. */
 export async function checkLayerOnDisk(
   id: LayerId,
-  parts: CheckParts,
+  needs: CheckNeeds,
   options: Pick<CheckRun, 'mode' | 'signal'>,
 ): Promise<CheckedLayer> {
-  const [checked] = await checkOnDisk([{ id }], parts, options);
+  const [checked] = await checkOnDisk([{ id }], needs, options);
   return checked as CheckedLayer;
 }
 
 async function checkOnDisk(
   layers: readonly { readonly id: LayerId }[],
-  { paths, pool }: CheckParts,
+  { paths, pool }: CheckNeeds,
   { mode, signal }: Pick<CheckRun, 'mode' | 'signal'>,
 ): Promise<CheckedLayer[]> {
   return pool.run('check-layers', { directories: layers.map(({ id }) => paths.layer(id)), mode }, { signal });
@@ -98,23 +98,23 @@ interface SettledLayer {
 async function settled(
   record: LayerRecord,
   found: CheckedLayer,
-  parts: CheckParts,
+  needs: CheckNeeds,
   run: CheckRun,
 ): Promise<SettledLayer | undefined> {
   let checked = found;
   for (let attempt = 1; ; attempt++) {
     if (checked.count === 0 && checked.bytes === record.bytes) return { record, checked };
     // What it was compared with may have been corrected, or be of a layer that was pruned and pulled again.
-    const now = await parts.metadata.getLayer(record.id);
+    const now = await needs.metadata.getLayer(record.id);
     if (now === undefined) return undefined;
-    if (identityOf(record.id, parts) === checked.identity) return { record: now, checked };
+    if (identityOf(record.id, needs) === checked.identity) return { record: now, checked };
     if (attempt === ATTEMPTS) return undefined;
-    checked = await checkLayerOnDisk(record.id, parts, run);
+    checked = await checkLayerOnDisk(record.id, needs, run);
   }
 }
 
 /** Undefined, too, for one that cannot be looked at, which is as it was when it was compared. */
-function identityOf(id: LayerId, { paths }: CheckParts): string | undefined {
+function identityOf(id: LayerId, { paths }: CheckNeeds): string | undefined {
   try {
     return directoryIdentity(paths.layer(id));
   } catch (error) {
@@ -124,9 +124,9 @@ function identityOf(id: LayerId, { paths }: CheckParts): string | undefined {
 }
 
 /** A prune forgets layers before it retires them, with the lock held alone. */
-async function stillMissing({ record, checked }: SettledLayer, parts: CheckParts): Promise<Finding | undefined> {
-  if (identityOf(record.id, parts) !== undefined) return undefined;
-  if ((await parts.metadata.getLayer(record.id)) === undefined) return undefined;
+async function stillMissing({ record, checked }: SettledLayer, needs: CheckNeeds): Promise<Finding | undefined> {
+  if (identityOf(record.id, needs) !== undefined) return undefined;
+  if ((await needs.metadata.getLayer(record.id)) === undefined) return undefined;
   return layerFinding(record.id, checked);
 }
 

@@ -9,7 +9,7 @@ import { checkContainers } from './check-containers.js';
 import { checkDirectories, retireUnrecorded } from './check-directories.js';
 import { checkImages } from './check-images.js';
 import { checkLayerOnDisk, checkLayers } from './check-layers.js';
-import type { CheckParts, CheckRun } from './check-parts.js';
+import type { CheckNeeds, CheckRun } from './check-needs.js';
 import { type CheckReport, type Finding, finding, type RepairOutcome } from './findings.js';
 import { LayerHealer } from './heal-layers.js';
 import { ParkedLayers } from './parked-layers.js';
@@ -29,34 +29,34 @@ const SEVERITIES: readonly Finding['severity'][] = ['damage', 'leak', 'note'];
  * A layer is read as containers read it, by way of the page cache: a bit that has flipped on the disk beneath shows once the cache has let go of the file.
  * @throws ProvisionerError `ERR_ABORTED`, `ERR_PERMISSION` for a full check or a repair where the marks of the layers do not show, and what makes a check impossible: `ERR_STORE_DAMAGED` for records that cannot be read at all
  */
-export async function checkStore(parts: CheckParts, run: CheckRun, repair: boolean): Promise<CheckReport> {
+export async function checkStore(needs: CheckNeeds, run: CheckRun, repair: boolean): Promise<CheckReport> {
   const started = performance.now();
   // To whom the marks do not show, each opaque directory looks damaged.
   if (run.mode === 'full')
-    await parts.reserve.freeing(async () => parts.marks.require('compare every entry of the layers'));
-  if (repair) await parts.reserve.freeing(async () => parts.marks.require('repair layers'));
-  const parked = new ParkedLayers(parts.paths, parts.metadata, parts.sweeper);
+    await needs.reserve.freeing(async () => needs.marks.require('compare every entry of the layers'));
+  if (repair) await needs.reserve.freeing(async () => needs.marks.require('repair layers'));
+  const parked = new ParkedLayers(needs.paths, needs.metadata, needs.sweeper);
   const failed = await parked.release();
   throwIfAborted(run.signal);
   // A check of an empty store has nothing else to wait for, and must not keep others from the event loop all the same.
   await setImmediate();
-  const faults = (await parts.metadata.verify()).map((fault) =>
+  const faults = (await needs.metadata.verify()).map((fault) =>
     finding({
       severity: 'damage',
       code: 'RECORDS_DAMAGED',
-      subject: parts.paths.metadata,
-      message: `the records at ${parts.paths.metadata} are damaged: ${fault}`,
+      subject: needs.paths.metadata,
+      message: `the records at ${needs.paths.metadata} are damaged: ${fault}`,
     }),
   );
-  const gap = await parts.metadata.recordsGap();
-  if (gap !== undefined) faults.push(incomplete(parts.paths.metadata, gap));
-  const { findings: imageFindings, images } = await checkImages(parts, run.signal);
-  const { findings: containerFindings, containers } = await checkContainers(parts, run.signal);
-  const directoryFindings = await checkDirectories(parts, parked, run.signal);
-  const { findings: layerFindings, entries } = await checkLayers(parts, run);
-  const layers = (await parts.metadata.listLayers()).length;
+  const gap = await needs.metadata.recordsGap();
+  if (gap !== undefined) faults.push(incomplete(needs.paths.metadata, gap));
+  const { findings: imageFindings, images } = await checkImages(needs, run.signal);
+  const { findings: containerFindings, containers } = await checkContainers(needs, run.signal);
+  const directoryFindings = await checkDirectories(needs, parked, run.signal);
+  const { findings: layerFindings, entries } = await checkLayers(needs, run);
+  const layers = (await needs.metadata.listLayers()).length;
   const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
-  const findings = repair ? await repairAll(found, images, { ...parts, parked, failed }, run) : found;
+  const findings = repair ? await repairAll(found, images, { ...needs, parked, failed }, run) : found;
   return {
     mode: run.mode,
     findings: SEVERITIES.flatMap((severity) => findings.filter((found) => found.severity === severity)),
@@ -78,7 +78,7 @@ function incomplete(subject: string, gap: RecordsGap): Finding {
 async function repairAll(
   findings: readonly Finding[],
   images: readonly ImageRecord[],
-  parts: CheckParts & { readonly parked: ParkedLayers; readonly failed: FailedEntry[] },
+  needs: CheckNeeds & { readonly parked: ParkedLayers; readonly failed: FailedEntry[] },
   { signal }: CheckRun,
 ): Promise<Finding[]> {
   const holders = new Map<LayerId, ImageRecord[]>();
@@ -91,7 +91,7 @@ async function repairAll(
     }
     for (const [position, layer] of image.layers.entries()) order.set(layer, position);
   }
-  const healer = new LayerHealer(parts, parts.parked, holders, signal);
+  const healer = new LayerHealer(needs, needs.parked, holders, signal);
   const isSeam = ({ code, subject }: Finding): boolean =>
     code.startsWith('LAYER_') && healer.isSeam(subject as LayerId);
   // Seams are made of layers, and a seam may be made of seams below it: stacks are in that order.
@@ -105,10 +105,10 @@ async function repairAll(
   try {
     for await (const found of unhurried(sorted)) {
       throwIfAborted(signal);
-      repaired.push(found.repairable ? { ...found, outcome: await repairOrTell(found, healer, parts, signal) } : found);
+      repaired.push(found.repairable ? { ...found, outcome: await repairOrTell(found, healer, needs, signal) } : found);
     }
   } finally {
-    parts.failed.push(...(await healer.close()));
+    needs.failed.push(...(await healer.close()));
   }
   return repaired;
 }
@@ -127,21 +127,21 @@ async function repairOrTell(...repair: Parameters<typeof repairOne>): Promise<Re
 async function repairOne(
   found: Finding,
   healer: LayerHealer,
-  parts: CheckParts,
+  needs: CheckNeeds,
   signal: AbortSignal | undefined,
 ): Promise<RepairOutcome> {
   const done = (message: string): RepairOutcome => ({ state: 'healed', message, images: [], parkedFor: [] });
   switch (found.code) {
     case 'LAYER_UNRECORDED': {
-      const retirement = await retireUnrecorded(found.subject, parts, signal);
+      const retirement = await retireUnrecorded(found.subject, needs, signal);
       if (retirement.state === 'kept') return { ...done(`it stays: ${retirement.reason}`), state: 'failed' };
       return done(retirement.state === 'retired' ? 'retired, to be swept' : 'somebody has seen to it meanwhile');
     }
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
-      const { bytes, count } = await checkLayerOnDisk(id, parts, { mode: 'quick', signal });
+      const { bytes, count } = await checkLayerOnDisk(id, needs, { mode: 'quick', signal });
       if (count > 0) return { ...done('it is not as it was any more'), state: 'failed' };
-      await parts.metadata.setLayerBytes(id, bytes);
+      await needs.metadata.setLayerBytes(id, bytes);
       return done(`the record now says ${bytes} bytes`);
     }
     default:

@@ -4,7 +4,7 @@ import { systemCode } from '../base/errors.js';
 import { mapUnhurried, unhurried } from '../base/unhurried.js';
 import { readNames } from '../files/tree/read-names.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
-import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import type { LayerStoreNeeds } from '../layer-store/layer-store.js';
 import { abandonedStaging } from '../layer-store/reconcile-staging.js';
 import type { ContainerRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
 import { listDirectory } from './list-directory.js';
@@ -48,15 +48,15 @@ export interface DiskUsage {
 }
 
 /** Adds up what the records say of layers, and measures the rest. */
-export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal): Promise<DiskUsage> {
-  const { paths, metadata } = parts;
+export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal): Promise<DiskUsage> {
+  const { paths, metadata } = needs;
   const [layers, images, containers] = await Promise.all([
     metadata.listLayers(),
     metadata.listImages(),
     metadata.listContainers(),
   ]);
   const [containerTree, staging, gc, parked, reserve] = await Promise.all(
-    [paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve].map((path) => share(path, parts, signal)),
+    [paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve].map((path) => share(path, needs, signal)),
   );
   const recorded = new Map<string, LayerRecord>();
   for await (const layer of unhurried(layers)) recorded.set(digestHex(layer.id), layer);
@@ -75,12 +75,12 @@ export async function measureStore(parts: LayerStoreParts, signal?: AbortSignal)
   const records = [paths.root, paths.layers, ...files].reduce((sum, path) => sum + diskOf(path), 0);
   const unaccounted: Share = {
     count: strangers.length,
-    bytes: sum(await Promise.all(strangers.map((path) => measure(path, parts, signal)))),
+    bytes: sum(await Promise.all(strangers.map((path) => measure(path, needs, signal)))),
   };
   const usage = {
     layers: await shares(present, images, containers),
     containers: { ...(containerTree as Share), count: containers.length },
-    staging: { ...(staging as Share), abandoned: await abandonedShare(parts, signal) },
+    staging: { ...(staging as Share), abandoned: await abandonedShare(needs, signal) },
     gc: gc as Share,
     parked: parked as Share,
     reserve: reserve as Share,
@@ -132,17 +132,17 @@ class Sum implements Share {
   }
 }
 
-async function abandonedShare(parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {
-  const { left } = await abandonedStaging(parts);
-  return { count: left.length, bytes: sum(await Promise.all(left.map((path) => measure(path, parts, signal)))) };
+async function abandonedShare(needs: LayerStoreNeeds, signal: AbortSignal | undefined): Promise<Share> {
+  const { left } = await abandonedStaging(needs);
+  return { count: left.length, bytes: sum(await Promise.all(left.map((path) => measure(path, needs, signal)))) };
 }
 
-async function share(path: string, parts: LayerStoreParts, signal: AbortSignal | undefined): Promise<Share> {
-  return { count: (await readNames(path)).length, bytes: await measure(path, parts, signal) };
+async function share(path: string, needs: LayerStoreNeeds, signal: AbortSignal | undefined): Promise<Share> {
+  return { count: (await readNames(path)).length, bytes: await measure(path, needs, signal) };
 }
 
 /** Of a tree, or of what is no directory; 0 for what is not there. */
-async function measure(path: string, { pool }: LayerStoreParts, signal: AbortSignal | undefined): Promise<number> {
+async function measure(path: string, { pool }: LayerStoreNeeds, signal: AbortSignal | undefined): Promise<number> {
   try {
     return (await pool.run('measure-tree', { path, skipUnreadable: true }, { signal })).bytes;
   } catch (error) {

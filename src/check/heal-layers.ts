@@ -10,7 +10,7 @@ import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { Offer, OfferedLayer } from '../sources/puller.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { diffIdsOf } from './check-images.js';
-import type { CheckParts } from './check-parts.js';
+import type { CheckNeeds } from './check-needs.js';
 import type { RepairOutcome } from './findings.js';
 import type { ParkedLayers } from './parked-layers.js';
 import { reopenSource } from './reopen-source.js';
@@ -28,7 +28,7 @@ interface Staged {
  * lies on, so those must be healed before it.
  */
 export class LayerHealer {
-  readonly #parts: CheckParts;
+  readonly #needs: CheckNeeds;
   readonly #parked: ParkedLayers;
   readonly #holders: ReadonlyMap<LayerId, readonly ImageRecord[]>;
   readonly #signal: AbortSignal;
@@ -38,12 +38,12 @@ export class LayerHealer {
 
   /** @param holders the images that have each layer */
   constructor(
-    parts: CheckParts,
+    needs: CheckNeeds,
     parked: ParkedLayers,
     holders: ReadonlyMap<LayerId, readonly ImageRecord[]>,
     signal: AbortSignal | undefined,
   ) {
-    this.#parts = parts;
+    this.#needs = needs;
     this.#parked = parked;
     this.#holders = holders;
     this.#signal = signal ?? new AbortController().signal;
@@ -83,7 +83,7 @@ export class LayerHealer {
         () => {},
       );
     }
-    const { sweeper, paths, metadata } = this.#parts;
+    const { sweeper, paths, metadata } = this.#needs;
     const failed: FailedEntry[] = [];
     const staging = paths.pullStaging(this.#healId);
     try {
@@ -101,7 +101,7 @@ export class LayerHealer {
   }
 
   async #stage(id: LayerId, image: ImageRecord): Promise<Staged> {
-    const { paths, fidelity } = this.#parts;
+    const { paths, fidelity } = this.#needs;
     fidelity.beforeLayers();
     await this.#lease();
     const directory = paths.stagedLayer(this.#healId, this.#staged++);
@@ -112,7 +112,7 @@ export class LayerHealer {
       crashPoint('repair.staged');
       return { directory, bytes, image: image.id };
     } catch (error) {
-      this.#parts.sweeper.retire(directory, basename(directory));
+      this.#needs.sweeper.retire(directory, basename(directory));
       throw fileError(error, 'stage the layer', directory);
     }
   }
@@ -120,7 +120,7 @@ export class LayerHealer {
   /** So that no recovery takes the staging directory for a dead process's. */
   async #lease(): Promise<void> {
     if (this.#staged > 0) return;
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     await metadata.closeLeases([this.#healId]);
     await metadata.openLease(this.#healId, liveness.identity);
     crashPoint('repair.leased');
@@ -128,7 +128,7 @@ export class LayerHealer {
 
   async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
     const { location, digest, diffId } = await this.#offered(id, image);
-    const { whiteouts, privileged, limits, pool } = this.#parts;
+    const { whiteouts, privileged, limits, pool } = this.#needs;
     const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits };
     const { bytes } = await pool.run('unpack-layer', request, { signal: this.#signal });
     return bytes;
@@ -137,7 +137,7 @@ export class LayerHealer {
   async #offered(id: LayerId, image: ImageRecord): Promise<OfferedLayer> {
     let opening = this.#offers.get(image.id);
     if (opening === undefined) {
-      const { paths, limits, registries, registry, pool } = this.#parts;
+      const { paths, limits, registries, registry, pool } = this.#needs;
       opening = reopenSource(image, {
         openRepository: registries.opener(registry),
         stagingDirectory: paths.pullStaging(this.#healId),
@@ -163,7 +163,7 @@ export class LayerHealer {
 
   /** See `completeStack`, which made it the first time. */
   async #makeSeam(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
-    const { metadata, paths, pool, whiteouts, privileged, limits } = this.#parts;
+    const { metadata, paths, pool, whiteouts, privileged, limits } = this.#needs;
     const at = image.layers.indexOf(id);
     const stack = (await metadata.getStack(image.id)).slice(0, at);
     const bottom = Math.max(
@@ -173,7 +173,7 @@ export class LayerHealer {
     const shown = stack.slice(bottom).map((layer) => layer.id);
     const own = new Set(diffIdsOf(image));
     const diffIds = image.layers.slice(0, at).filter((layer) => own.has(layer));
-    const wanted = await plannedSeam(id, shown, diffIds, this.#parts, this.#signal);
+    const wanted = await plannedSeam(id, shown, diffIds, this.#needs, this.#signal);
     const below = shown.map((layer) => paths.layer(layer));
     const request = { ...wanted, stack: below, target: directory, whiteouts, privileged, limits };
     const { entries, bytes } = await pool.run('make-seam', request, { signal: this.#signal });
@@ -184,14 +184,14 @@ export class LayerHealer {
 
   /** Synced before it is where anybody finds it. */
   async #swap(id: LayerId, { directory, bytes }: Staged): Promise<string[]> {
-    const { disk, storeLock, metadata } = this.#parts;
+    const { disk, storeLock, metadata } = this.#needs;
     await disk.all();
     crashPoint('repair.synced');
     const swap = async () => {
       if ((await metadata.getLayer(id)) === undefined) {
         throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} is not recorded any more`);
       }
-      const containers = await swapLayer(id, directory, { ...this.#parts, parked: this.#parked });
+      const containers = await swapLayer(id, directory, { ...this.#needs, parked: this.#parked });
       await metadata.setLayerBytes(id, bytes);
       crashPoint('repair.recorded');
       return containers;

@@ -1,6 +1,6 @@
 import { unhurried } from '../base/unhurried.js';
 import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
-import type { CheckParts } from './check-parts.js';
+import type { CheckNeeds } from './check-needs.js';
 import type { Finding } from './findings.js';
 
 /** So many are looked at in one hold of the lock, for which all others wait. */
@@ -40,7 +40,7 @@ export type Suspect = (records: HeldRecords) => Promise<Finding | undefined>;
  */
 export async function confirmed(
   suspects: readonly Suspect[],
-  { storeLock, metadata }: Pick<CheckParts, 'storeLock' | 'metadata'>,
+  { storeLock, metadata }: Pick<CheckNeeds, 'storeLock' | 'metadata'>,
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];

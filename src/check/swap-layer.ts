@@ -4,13 +4,13 @@ import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
-import { UnrecordedLayers, type UnrecordedLayersParts } from '../layer-store/unrecorded-layers.js';
+import { UnrecordedLayers, type UnrecordedLayersNeeds } from '../layer-store/unrecorded-layers.js';
 import type { ContainerRecord } from '../metadata/metadata-manager.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { ParkedLayers } from './parked-layers.js';
 import { syncDirectories } from './sync-directories.js';
 
-export interface SwapParts extends UnrecordedLayersParts {
+export interface SwapNeeds extends UnrecordedLayersNeeds {
   readonly parked: ParkedLayers;
   readonly syscalls: () => Syscalls;
 }
@@ -27,15 +27,15 @@ export interface SwapParts extends UnrecordedLayersParts {
  * @returns the containers that keep the old one
  * @throws ProvisionerError `ERR_CONTAINER_UNTRUSTED` when somebody may use it whom no record names
  */
-export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): Promise<string[]> {
-  const { paths, metadata, sweeper, parked } = parts;
+export async function swapLayer(id: LayerId, staged: string, needs: SwapNeeds): Promise<string[]> {
+  const { paths, metadata, sweeper, parked } = needs;
   const target = paths.layer(id);
   const now = BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
   const users = existsSync(target) ? usersOf(id, await metadata.listContainers()) : [];
   if (users.length === 0) {
-    const reason = existsSync(target) ? await new UnrecordedLayers(parts).whyItStays(id) : undefined;
+    const reason = existsSync(target) ? await new UnrecordedLayers(needs).whyItStays(id) : undefined;
     if (reason !== undefined) throw usedUnrecorded(id, reason);
-    exchange(staged, target, parts.syscalls());
+    exchange(staged, target, needs.syscalls());
     crashPoint('repair.exchanged');
     syncDirectories(paths.layers);
     try {
@@ -48,7 +48,7 @@ export async function swapLayer(id: LayerId, staged: string, parts: SwapParts): 
     return [];
   }
   const aside = parked.park(staged, { layer: id, rootfses: users.map(({ rootfs }) => rootfs) }, now);
-  exchange(aside, target, parts.syscalls());
+  exchange(aside, target, needs.syscalls());
   crashPoint('repair.exchanged');
   syncDirectories(paths.layers, dirname(aside));
   return [...new Set(users.map(({ container }) => container))];

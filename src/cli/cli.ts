@@ -1,15 +1,16 @@
+import type { GlobalFlags, StoreFlags } from './flags.js';
+import type { HostProcess } from './host-process.js';
 import type { Session } from './session.js';
-import type { GlobalFlags, StoreFlags, Surroundings } from './surroundings.js';
 
 /** One run of the command line: what a command's action is given. */
 export class Cli {
-  readonly surroundings: Surroundings;
+  readonly host: HostProcess;
   readonly #flags: () => GlobalFlags;
   #exitStatus = 0;
 
   /** @param flags what was parsed; known once an action runs */
-  constructor(surroundings: Surroundings, flags: () => GlobalFlags) {
-    this.surroundings = surroundings;
+  constructor(host: HostProcess, flags: () => GlobalFlags) {
+    this.host = host;
     this.#flags = flags;
   }
 
@@ -22,6 +23,6 @@ export class Cli {
   async withStore(work: (session: Session) => Promise<void>, flags: StoreFlags = {}): Promise<void> {
     // Loaded here, so that help, version and usage errors come without the library's start-up.
     const { withSession } = await import('./session.js');
-    this.#exitStatus = await withSession(this.surroundings, { ...this.#flags(), ...flags }, work);
+    this.#exitStatus = await withSession(this.host, { ...this.#flags(), ...flags }, work);
   }
 }

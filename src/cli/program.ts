@@ -1,7 +1,12 @@
 import { Command } from 'commander';
 import { Cli } from './cli.js';
+import type { CommandGroup } from './commands/command-group.js';
+import { CONTAINERS } from './commands/containers/group.js';
+import { IMAGES } from './commands/images/group.js';
+import { STORE } from './commands/store/group.js';
+import type { GlobalFlags } from './flags.js';
+import type { HostProcess } from './host-process.js';
 import { packageVersion } from './package-version.js';
-import type { GlobalFlags, Surroundings } from './surroundings.js';
 import { usageErrorFrom } from './usage-error.js';
 
 const EXAMPLES = `
@@ -17,31 +22,8 @@ IMAGE is a name (app:v1), a digest, or the first digits of one.
 SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF].
 Exit status: 0 done, 1 failed, wholly or in part, 2 wrong usage, 129, 130 or 143 ended by SIGHUP, SIGINT or SIGTERM.`;
 
-/** A file of `commands/`: says how its command is written, and what it does. */
-interface CommandFile {
-  define(command: Command, cli: Cli): void;
-}
-
-/** All commands in the order of the help, each with its summary: images first, then containers, then the store. */
-const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => Promise<CommandFile>]>> = {
-  pull: ['get images and unpack them', () => import('./commands/pull.js')],
-  load: ['store all images of an archive', () => import('./commands/load.js')],
-  images: ['list the stored images', () => import('./commands/images.js')],
-  inspect: ['show all about images, as JSON', () => import('./commands/inspect.js')],
-  tag: ['give an image one more name', () => import('./commands/tag.js')],
-  rmi: ['remove names of images', () => import('./commands/rmi.js')],
-  provision: ['make a root filesystem for a container', () => import('./commands/provision.js')],
-  destroy: ['remove containers', () => import('./commands/destroy.js')],
-  ps: ['list the containers', () => import('./commands/ps.js')],
-  prune: ['remove images that nobody keeps, and layers that nobody needs', () => import('./commands/prune.js')],
-  pin: ['keep images from every prune', () => import('./commands/pin.js')],
-  unpin: ['let prune have images again', () => import('./commands/unpin.js')],
-  why: ['tell what keeps an image or a layer', () => import('./commands/why.js')],
-  recover: ['put the store right after a crash or a reboot', () => import('./commands/recover.js')],
-  check: ['compare the store with its records, and heal it', () => import('./commands/check.js')],
-  df: ['show where the disk space goes', () => import('./commands/df.js')],
-  info: ['show the store and what works on it', () => import('./commands/info.js')],
-};
+/** All commands in the order of the help. A wing adds its group. */
+const COMMANDS: CommandGroup = { ...IMAGES, ...CONTAINERS, ...STORE };
 
 /**
  * The parser for one command line. Wrong usage is thrown as a `UsageError`; help and version go to stdout and end in a `CommanderError`
@@ -50,10 +32,10 @@ const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => P
  */
 export async function createProgram(
   args: readonly string[],
-  surroundings: Surroundings,
+  host: HostProcess,
 ): Promise<{ readonly program: Command; readonly cli: Cli }> {
   const program = new Command('provisioner');
-  const cli = new Cli(surroundings, () => program.opts<GlobalFlags>());
+  const cli = new Cli(host, () => program.opts<GlobalFlags>());
   program
     .description('Turns container images into root filesystems, without a daemon.')
     .usage('[options] COMMAND …')
@@ -73,9 +55,9 @@ export async function createProgram(
     .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => surroundings.stdout.write(text),
+      writeOut: (text) => host.stdout.write(text),
       // Help that was not asked for: programs are told in their own way.
-      writeErr: (text) => args.includes('--json') || surroundings.stderr.write(text),
+      writeErr: (text) => args.includes('--json') || host.stderr.write(text),
       // Errors are thrown, and reported where all the others are.
       outputError: () => {},
     })

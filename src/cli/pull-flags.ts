@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import type { PullImageOptions } from '../index.js';
+import type { StoreFlags } from './flags.js';
 import { parseSize } from './output/parse-units.js';
 import { addRegistryFlags, type RegistryFlags, registryOptions } from './registry-flags.js';
-import type { StoreFlags } from './surroundings.js';
 
 /** What may be said of any pull. */
 export interface PullFlags extends RegistryFlags, ProgressFlag {

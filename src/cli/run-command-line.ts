@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
+import type { HostProcess } from './host-process.js';
 import { Output } from './output/output.js';
 import { createProgram } from './program.js';
-import type { Surroundings } from './surroundings.js';
 import { UsageError } from './usage-error.js';
 
 const USAGE_STATUS = 2;
@@ -11,9 +11,9 @@ const USAGE_STATUS = 2;
  * @param args without the program's own name
  * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted
  */
-export async function runCommandLine(args: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runCommandLine(args: readonly string[], host: HostProcess): Promise<number> {
   try {
-    const { program, cli } = await createProgram(args, surroundings);
+    const { program, cli } = await createProgram(args, host);
     await program.parseAsync(args, { from: 'user' });
     return cli.exitStatus;
   } catch (error) {
@@ -24,7 +24,7 @@ export async function runCommandLine(args: readonly string[], surroundings: Surr
     // Help that was not asked for shows to people that the command is missing.
     if (error instanceof CommanderError && !given('--json')) return USAGE_STATUS;
     const told = error instanceof CommanderError ? noCommand() : error;
-    const { stdout, stderr } = surroundings;
+    const { stdout, stderr } = host;
     new Output({ stdout, stderr, json: given('--json'), quiet: false, debug: given('--debug') }).failure(told);
     return told instanceof UsageError ? USAGE_STATUS : 1;
   }

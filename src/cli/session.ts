@@ -1,5 +1,7 @@
 import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
 import { type FailedEntry, Provisioner } from '../index.js';
+import type { GlobalFlags, StoreFlags } from './flags.js';
+import type { HostProcess } from './host-process.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { parseAge } from './output/parse-units.js';
@@ -7,7 +9,6 @@ import { type BarTerminal, PullBars } from './output/pull-bars.js';
 import type { PullDisplay, PullEvent } from './output/pull-display.js';
 import { PullLines } from './output/pull-lines.js';
 import { PullNdjson } from './output/pull-ndjson.js';
-import type { GlobalFlags, StoreFlags, Surroundings } from './surroundings.js';
 import { UsageError } from './usage-error.js';
 
 /** What a command works with while its store is open. */
@@ -29,7 +30,7 @@ export interface Session {
 
 /** @returns the exit status; every failure has been reported */
 export async function withSession(
-  { stdout, stderr, environment, signal }: Surroundings,
+  { stdout, stderr, environment, signal }: HostProcess,
   flags: GlobalFlags & StoreFlags,
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
@@ -110,7 +111,7 @@ function errorOf({ path, code, message, hint }: FailedEntry): ProvisionerError {
   return new ProvisionerError(code, text, { ...(hint === null ? {} : { hint }), details: { path } });
 }
 
-function storeRoot(flag: string | undefined, environment: Surroundings['environment']): string | undefined {
+function storeRoot(flag: string | undefined, environment: HostProcess['environment']): string | undefined {
   // Most likely an unset variable in a script; the working directory, which it would name, is nobody's store.
   if (flag === '') throw new UsageError('--root is empty', 'write --root DIR, or leave it out for the default store');
   return flag ?? (environment['PROVISIONER_ROOT'] || undefined);
@@ -130,7 +131,7 @@ function progressKind(
     quiet,
     stderr,
     environment,
-  }: Pick<Surroundings, 'stderr' | 'environment'> & Pick<Required<GlobalFlags>, 'json' | 'quiet'>,
+  }: Pick<HostProcess, 'stderr' | 'environment'> & Pick<Required<GlobalFlags>, 'json' | 'quiet'>,
 ): ProgressKind {
   if (json && (wanted === 'bar' || wanted === 'plain')) {
     throw new UsageError(
@@ -144,7 +145,7 @@ function progressKind(
   return kind === 'bar' && !canDraw ? 'plain' : kind;
 }
 
-function makeDisplay(show: ProgressKind, stderr: Surroundings['stderr']): PullDisplay | undefined {
+function makeDisplay(show: ProgressKind, stderr: HostProcess['stderr']): PullDisplay | undefined {
   switch (show) {
     case 'bar':
       return new PullBars(stderr as BarTerminal);
@@ -167,7 +168,7 @@ function showEvents(
     reportsSweep,
   }: {
     output: Output;
-    stderr: Surroundings['stderr'];
+    stderr: HostProcess['stderr'];
     show: ProgressKind;
     signal: AbortSignal;
     reportsSweep: boolean;

@@ -1,7 +1,7 @@
 import { isMountedBackend } from '../backends/backend.js';
 import type { MountState, RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 
 /** A rootfs as its users see it. */
 export interface RootfsInfo extends Omit<RootfsRecord, 'state'> {

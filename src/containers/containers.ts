@@ -16,16 +16,16 @@ import { pidOf } from '../system/locks/process-identity.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { ChangeOptions, DestroyOptions } from './container-options.js';
 import { countOutcome, DESTROYED, MADE, type Outcome } from './count-outcome.js';
-import { layersToShow } from './empty-layer.js';
 import type { Holders } from './holders.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
-import type { RootfsPlace } from './rootfs-place.js';
-import { type PlacedRootfs, RootfsRemover } from './rootfs-remover.js';
-import { type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
+import { layersToShow } from './rootfses/empty-layer.js';
+import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
+import type { RootfsPlace } from './rootfses/rootfs-place.js';
+import { type PlacedRootfs, RootfsRemover } from './rootfses/rootfs-remover.js';
+import { type FoundRootfs, rootfsesOnDisk } from './rootfses/rootfses-on-disk.js';
 
-export interface ContainersParts {
+export interface ContainersNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly backends: Backends;
@@ -82,16 +82,16 @@ const FIND_ATTEMPTS = 3;
  * transaction that records the rootfs; whether it may be destroyed, by the records of just those rootfses that then go: a rootfs never changes its owner.
  */
 export class Containers {
-  readonly #parts: ContainersParts;
+  readonly #needs: ContainersNeeds;
   readonly #locks = new ContainerLocks();
   readonly #here: MountNamespace = mountNamespaceHere();
   readonly #remover: RootfsRemover;
   /** Provisions and destroys under way. */
   #atWork = 0;
 
-  constructor(parts: ContainersParts) {
-    this.#parts = parts;
-    this.#remover = new RootfsRemover(parts.backends, parts.directories, this.#here);
+  constructor(needs: ContainersNeeds) {
+    this.#needs = needs;
+    this.#remover = new RootfsRemover(needs.backends, needs.directories, this.#here);
   }
 
   /** @param findImage called when it is this call's turn, so that a destroy that comes after waits for all of it; it calls `beforePull` before it pulls */
@@ -105,19 +105,19 @@ export class Containers {
       MADE,
       containerId,
       async () => {
-        const backend = this.#parts.backends.choose(choice);
+        const backend = this.#needs.backends.choose(choice);
         for (let attempt = 1; ; attempt++) {
           // Before an image is pulled for nothing. What counts is asked when the rootfs is recorded.
           const image = await findImage(async () => {
             if (!anyOwner) await this.#requireOwner(containerId);
           });
           const place = { id: randomUUID(), containerId, backend: backend.name };
-          this.#parts.directories.requireOwn(place);
+          this.#needs.directories.requireOwn(place);
           try {
             await (backend.mounts
               ? this.#mount(place, image, backend, { signal, anyOwner })
               : this.#copy(place, image, backend, { signal, anyOwner }));
-            return { image, rootfs: this.#parts.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
+            return { image, rootfs: this.#needs.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
           } catch (error) {
             const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
             if (!pruned || attempt === FIND_ATTEMPTS) throw error;
@@ -136,7 +136,7 @@ export class Containers {
       async () => {
         const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
         const ids = [...rootfses.map((rootfs) => rootfs.containerId), containerId];
-        await this.#parts.holders.release(ids, running ?? 'refuse', signal);
+        await this.#needs.holders.release(ids, running ?? 'refuse', signal);
         // When several destroy it at once, each does all of it, and one says so.
         const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
@@ -155,9 +155,9 @@ export class Containers {
       DESTROYED,
       id,
       async () => {
-        this.#parts.metadata.requireInPlace();
-        const rootfses = await this.#parts.metadata.rootfsesIn(id);
-        const { owner } = this.#parts;
+        this.#needs.metadata.requireInPlace();
+        const rootfses = await this.#needs.metadata.rootfsesIn(id);
+        const { owner } = this.#needs;
         const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
         const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
         return (await this.#removeShared(own, signal)).forgotten > 0;
@@ -174,7 +174,7 @@ export class Containers {
   async #removeShared(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<Removed> {
     if (rootfses.length === 0) return NOTHING_REMOVED;
     // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
-    const removed = await this.#parts.storeLock.withShared(() => this.#remove(rootfses), signal);
+    const removed = await this.#needs.storeLock.withShared(() => this.#remove(rootfses), signal);
     crashPoint('destroy.forgotten');
     return removed;
   }
@@ -184,14 +184,14 @@ export class Containers {
    * @param isHalf asked of its record as it is then @returns false when it is not half any more
    */
   async removeHalf({ containerId, id }: RootfsSummary, isHalf: (rootfs: RootfsSummary) => boolean): Promise<boolean> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#needs;
     metadata.requireInPlace();
     const rootfs = (await metadata.rootfsesIn(containerId)).find((other) => other.id === id);
     return rootfs !== undefined && isHalf(rootfs) && (await this.#remove([rootfs])).forgotten > 0;
   }
 
   async #remove(rootfses: readonly RootfsSummary[]): Promise<Removed> {
-    const { metadata, paths } = this.#parts;
+    const { metadata, paths } = this.#needs;
     const gone: RootfsSummary[] = [];
     let clearedLast = false;
     let first: { readonly error: unknown; readonly containerId: string } | undefined;
@@ -214,7 +214,7 @@ export class Containers {
 
   /** Where this provisioner mounts. */
   get #place(): MountPlace {
-    return { ...this.#here, process: this.#parts.liveness.identity };
+    return { ...this.#here, process: this.#needs.liveness.identity };
   }
 
   async #withContainer<T>(
@@ -226,7 +226,7 @@ export class Containers {
     const ordered = () => this.#locks.withContainer(containerId, work, signal);
     this.#atWork++;
     try {
-      return await countOutcome(this.#parts.events, outcome, ordered);
+      return await countOutcome(this.#needs.events, outcome, ordered);
     } finally {
       this.#atWork--;
     }
@@ -238,7 +238,7 @@ export class Containers {
     backend: Backend,
     { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
-    const { metadata, owner, storeLock } = this.#parts;
+    const { metadata, owner, storeLock } = this.#needs;
     const mount = this.#place;
     await storeLock.withShared(async () => {
       const stack = await this.#stack(image);
@@ -257,7 +257,7 @@ export class Containers {
     backend: Backend,
     { signal, anyOwner }: ChangeOptions,
   ): Promise<void> {
-    const { metadata, owner, storeLock, liveness, sync } = this.#parts;
+    const { metadata, owner, storeLock, liveness, sync } = this.#needs;
     await liveness.during(async (maker) => {
       const stack = await storeLock.withShared(async () => {
         const layers = await this.#stack(image);
@@ -281,7 +281,7 @@ export class Containers {
     backend: Backend,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { rootfs, scratch } = this.#parts.directories.create(place);
+    const { rootfs, scratch } = this.#needs.directories.create(place);
     crashPoint('provision.directoriesMade');
     const layers = layersToShow(stack, scratch);
     const request = {
@@ -303,9 +303,9 @@ export class Containers {
     } catch (error) {
       // Why it failed is what is told; what cannot be taken away now, the next destroy or recovery takes.
       await this.takeApart(place)
-        .then(() => this.#parts.metadata.forgetRootfses([place]))
+        .then(() => this.#needs.metadata.forgetRootfses([place]))
         .catch(() => {});
-      throw fileError(error, 'provision the rootfs', this.#parts.directories.rootfs(place));
+      throw fileError(error, 'provision the rootfs', this.#needs.directories.rootfs(place));
     }
   }
 
@@ -321,7 +321,7 @@ export class Containers {
 
   /** The layers of an image with what the records say of them, bottom first. */
   async #stack(image: ImageRecord): Promise<StackedLayer[]> {
-    const { metadata, paths } = this.#parts;
+    const { metadata, paths } = this.#needs;
     const stack = await metadata.getStack(image.id);
     if (stack.length === image.layers.length) {
       return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
@@ -334,7 +334,7 @@ export class Containers {
    * @returns false when there is none; directories that lead to none go all the same
    */
   async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const { paths, storeLock, metadata, directories } = this.#parts;
+    const { paths, storeLock, metadata, directories } = this.#needs;
     if (!existsSync(paths.container(containerId))) return false;
     // Alone: what is being mounted just now has no record yet.
     return storeLock.withExclusive(
@@ -353,7 +353,7 @@ export class Containers {
           }
         };
         for (const rootfs of unrecorded) await told(() => this.takeApart(rootfs));
-        for (const hollow of found.hollow) await told(() => directories.removeHollow(hollow));
+        for (const empty of found.empty) await told(() => directories.removeEmptyDirectories(empty));
         if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(containerId));
         return unrecorded.length > 0;
       },
@@ -362,7 +362,7 @@ export class Containers {
   }
 
   async #requireOwner(containerId: string): Promise<void> {
-    const { metadata, owner } = this.#parts;
+    const { metadata, owner } = this.#needs;
     const recorded = await metadata.containerOwner(containerId);
     if (recorded !== undefined && recorded !== owner) throw containerForeign(containerId, recorded);
   }
@@ -372,7 +372,7 @@ export class Containers {
    * @throws ProvisionerError `ERR_CONTAINER_FOREIGN` when a part of it is another owner's, unless that does not matter
    */
   async #made(containerId: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<RootfsSummary[]> {
-    const { metadata, liveness, owner, makerWaits } = this.#parts;
+    const { metadata, liveness, owner, makerWaits } = this.#needs;
     // What this provisioner has under way comes before or after, by the container's own lock; what has failed is not alive any more.
     const isBeingMade = ({ maker }: RootfsSummary) => maker !== undefined && liveness.isAlive(maker);
     const wait = new MakerWait(containerId, makerWaits);

@@ -21,7 +21,7 @@ import type { RecoverOptions } from './container-options.js';
 import type { Containers } from './containers.js';
 import type { Holders } from './holders.js';
 import type { Remounter } from './remounter.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 import { isLeftAlone, type LeftAlone, UnrecordedRootfses } from './unrecorded-rootfses.js';
 
 /** What a recovery put right. */
@@ -54,7 +54,7 @@ export interface RecoveryReport {
   readonly foreign: readonly string[];
 }
 
-export interface RecoveryParts {
+export interface RecoveryNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly liveness: Liveness;
@@ -82,18 +82,18 @@ const RECORDED_AT_ONCE = 100;
  *   ──► this owner's containers: destroy, finish, mount again ──► sweep
  */
 export class Recovery {
-  readonly #parts: RecoveryParts;
+  readonly #needs: RecoveryNeeds;
 
-  constructor(parts: RecoveryParts) {
-    this.#parts = parts;
+  constructor(needs: RecoveryNeeds) {
+    this.#needs = needs;
   }
 
   async run(options: RecoverOptions): Promise<RecoveryReport> {
-    return this.#parts.liveness.during((liveness) => this.#run(options, liveness));
+    return this.#needs.liveness.during((liveness) => this.#run(options, liveness));
   }
 
   async #run(options: RecoverOptions, liveness: Liveness): Promise<RecoveryReport> {
-    const { paths, metadata, sweeper, storeLock, syscalls } = this.#parts;
+    const { paths, metadata, sweeper, storeLock, syscalls } = this.#needs;
     // Before leases are dropped that others may have, in records of which this process knows nothing.
     metadata.requireInPlace();
     // What is mounted over a part of the store hides what the records tell of, and it would count as gone.
@@ -105,7 +105,7 @@ export class Recovery {
     await storeLock.withExclusive('recover', () => removeTried(paths), options.signal);
     const holds = new ShortHolds(storeLock, 'recover');
     // First, since only where all of them are named can a layer that no record names be taken away.
-    const rootfses = await new UnrecordedRootfses(this.#parts).reconcile(holds, options.signal);
+    const rootfses = await new UnrecordedRootfses(this.#needs).reconcile(holds, options.signal);
     const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock }, holds, options.signal);
     crashPoint('recover.layersReconciled');
     const containers = await this.#ownContainers(holds, options);
@@ -129,8 +129,8 @@ export class Recovery {
   }
 
   async #ownContainers(holds: ShortHolds, { knownContainerIds, signal }: RecoverOptions) {
-    const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#parts;
-    const known = knownContainerIds && withAncestors([...knownContainerIds, ...(await this.#parts.holders.held())]);
+    const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#needs;
+    const known = knownContainerIds && withAncestors([...knownContainerIds, ...(await this.#needs.holders.held())]);
     const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const destroyed: string[] = [];
@@ -204,7 +204,7 @@ export class Recovery {
 
   /** @returns false when there was nothing to mount any more */
   async #remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { remounter, directories } = this.#parts;
+    const { remounter, directories } = this.#needs;
     try {
       const remounted = await remounter.remount(rootfs, signal);
       crashPoint('recover.oneRemounted');

@@ -7,12 +7,12 @@ import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { type MountNamespace, mountNamespaceHere, whereabouts } from '../system/locks/mount-place.js';
 import { isMountPoint } from '../system/syscalls/mounts/is-mount-point.js';
-import { layersToShow } from './empty-layer.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
-import { mountedElsewhere, reasonNotToMount } from './mounted-elsewhere.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
+import { layersToShow } from './rootfses/empty-layer.js';
+import { mountedElsewhere, reasonNotToMount } from './rootfses/mounted-elsewhere.js';
+import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 
-export interface RemounterParts {
+export interface RemounterNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly backends: Backends;
@@ -27,11 +27,11 @@ export interface RemounterParts {
  *   lock alone, for some at a time [ look whether each is still wanted and mounted nowhere ──► mount ] ──► record where, a hundred at a time
  */
 export class Remounter {
-  readonly #parts: RemounterParts;
+  readonly #needs: RemounterNeeds;
   readonly #here: MountNamespace = mountNamespaceHere();
 
-  constructor(parts: RemounterParts) {
-    this.#parts = parts;
+  constructor(needs: RemounterNeeds) {
+    this.#needs = needs;
   }
 
   /**
@@ -41,7 +41,7 @@ export class Remounter {
    *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
-    const { backends, directories, metadata, paths, liveness } = this.#parts;
+    const { backends, directories, metadata, paths, liveness } = this.#needs;
     if (!rootfs.complete) throw layersGone(rootfs.image, 'where it came from');
     const container = await metadata.getContainer(rootfs.containerId);
     const recorded = container?.rootfses.find(({ id }) => id === rootfs.id);
@@ -78,7 +78,7 @@ export class Remounter {
    */
   async recordMounts(rootfses: readonly RootfsSummary[]): Promise<void> {
     if (rootfses.length === 0) return;
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     await metadata.setRootfsMounts(rootfses, { ...this.#here, process: liveness.identity });
     crashPoint('recover.mountsRecorded');
   }

@@ -9,11 +9,11 @@ import type { ShortHolds } from '../system/locks/short-holds.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import { isMountPoint } from '../system/syscalls/mounts/is-mount-point.js';
 import type { Containers } from './containers.js';
-import type { RootfsDirectories } from './rootfs-directories.js';
-import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
-import { type FoundOnDisk, type FoundRootfs, rootfsesOnDisk } from './rootfses-on-disk.js';
+import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
+import type { EmptyDirectories, RootfsPlace } from './rootfses/rootfs-place.js';
+import { type FoundOnDisk, type FoundRootfs, rootfsesOnDisk } from './rootfses/rootfses-on-disk.js';
 
-export interface UnrecordedRootfsesParts {
+export interface UnrecordedRootfsesNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly storeLock: StoreLock;
@@ -44,24 +44,24 @@ export interface ReconciledRootfses {
  *   a gap:    lock alone [ compare ──► take apart what nobody uses ──► all of it? then the records tell everything from here on ]
  */
 export class UnrecordedRootfses {
-  readonly #parts: UnrecordedRootfsesParts;
+  readonly #needs: UnrecordedRootfsesNeeds;
   readonly #retired: string[] = [];
   readonly #untrusted: LeftAlone[] = [];
   readonly #failed: FailedEntry[] = [];
 
   /** Made for one run of `reconcile`. */
-  constructor(parts: UnrecordedRootfsesParts) {
-    this.#parts = parts;
+  constructor(needs: UnrecordedRootfsesNeeds) {
+    this.#needs = needs;
   }
 
   /** @param holds of the store's lock */
   async reconcile(holds: ShortHolds, signal: AbortSignal | undefined): Promise<ReconciledRootfses> {
-    const { metadata, storeLock } = this.#parts;
+    const { metadata, storeLock } = this.#needs;
     let gap = await metadata.recordsGap();
     if (gap === undefined) {
-      const { rootfses, hollow } = await this.#differing();
+      const { rootfses, empty } = await this.#differing();
       await holds.over(rootfses, 1, (some) => this.#reconcileAll(some), signal);
-      await holds.over(hollow, 1, (some) => this.#removeHollow(some), signal);
+      await holds.over(empty, 1, (some) => this.#removeEmptyDirectories(some), signal);
     } else {
       gap = await storeLock.withExclusive('recover', () => this.#closeGap(), signal);
     }
@@ -70,34 +70,34 @@ export class UnrecordedRootfses {
 
   /** With the lock held alone from the first look to the last word: nobody is between a mount and its record. @returns the gap that there was */
   async #closeGap(): Promise<RecordsGap | undefined> {
-    const { metadata } = this.#parts;
-    const { rootfses, hollow } = await this.#differing();
+    const { metadata } = this.#needs;
+    const { rootfses, empty } = await this.#differing();
     const gap = await this.#reconcileAll(rootfses);
-    await this.#removeHollow(hollow);
+    await this.#removeEmptyDirectories(empty);
     // What the records do not tell is gone from here on, so they tell everything.
     if (this.#untrusted.length + this.#failed.length === 0) await metadata.setRecordsGap(undefined);
     return gap;
   }
 
   async #differing(): Promise<FoundOnDisk> {
-    const { paths, metadata, directories } = this.#parts;
+    const { paths, metadata, directories } = this.#needs;
     // The disk first: a mount is recorded after its directories are made. What is recorded then is none of those.
-    const { rootfses, hollow } = await rootfsesOnDisk(paths, undefined, (error, path) =>
+    const { rootfses, empty } = await rootfsesOnDisk(paths, undefined, (error, path) =>
       this.#failed.push(failedEntry(error, 'look for root filesystems', path)),
     );
     const recorded = new Set<string>();
     for await (const container of unhurried(await metadata.listContainers())) {
       for (const rootfs of container.rootfses) recorded.add(directories.rootfs(rootfs));
     }
-    return { rootfses: await filterUnhurried(rootfses, (found) => !recorded.has(directories.rootfs(found))), hollow };
+    return { rootfses: await filterUnhurried(rootfses, (found) => !recorded.has(directories.rootfs(found))), empty };
   }
 
   /** With the lock held alone. Looks at each as it is now. @returns the gap that the records have now */
   async #reconcileAll(rootfses: readonly FoundRootfs[]): Promise<RecordsGap | undefined> {
     // Asked once more: records that were exchanged since, or have got a gap, do not tell what may go.
-    const gap = await this.#parts.metadata.recordsGap();
+    const gap = await this.#needs.metadata.recordsGap();
     for await (const found of unhurried(rootfses)) {
-      const path = this.#parts.directories.rootfs(found);
+      const path = this.#needs.directories.rootfs(found);
       try {
         if (await this.#isUnrecordedStill(found)) await this.#takeApart(found, gap);
       } catch (error) {
@@ -109,14 +109,14 @@ export class UnrecordedRootfses {
   }
 
   async #isUnrecordedStill(found: RootfsPlace): Promise<boolean> {
-    const { metadata, directories } = this.#parts;
+    const { metadata, directories } = this.#needs;
     const container = await metadata.getContainer(found.containerId);
     if (container?.rootfses.some(({ id, backend }) => id === found.id && backend === found.backend)) return false;
     return existsSync(directories.rootfs(found)) || existsSync(directories.scratch(found));
   }
 
   async #takeApart(found: FoundRootfs, gap: RecordsGap | undefined): Promise<void> {
-    const { containers, directories } = this.#parts;
+    const { containers, directories } = this.#needs;
     const path = directories.rootfs(found);
     if (gap !== undefined) {
       const use = containers.possibleUse({ ...found, mounted: existsSync(path) && isMountPoint(path) });
@@ -129,11 +129,11 @@ export class UnrecordedRootfses {
     this.#retired.push(path);
   }
 
-  async #removeHollow(hollow: readonly HollowDirectories[]): Promise<void> {
-    const { paths, directories } = this.#parts;
-    for await (const one of unhurried(hollow)) {
+  async #removeEmptyDirectories(empty: readonly EmptyDirectories[]): Promise<void> {
+    const { paths, directories } = this.#needs;
+    for await (const one of unhurried(empty)) {
       try {
-        directories.removeHollow(one);
+        directories.removeEmptyDirectories(one);
       } catch (error) {
         const path = paths.container(one.containerId);
         this.#failed.push(failedEntry(error, 'remove the empty directories of a container', path));

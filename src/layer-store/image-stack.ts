@@ -4,7 +4,7 @@ import type { LayerId } from '../image/digest.js';
 import type { LinkingLayer } from '../seams/collect-links.js';
 import type { SeamRequest } from '../seams/make-seam.js';
 import { dependenceOf, isStackingLong, NO_DEPENDENCE, type StackDependence } from '../unpack/stacking.js';
-import type { LayerStore, LayerStoreParts, PullContext } from './layer-store.js';
+import type { LayerStore, LayerStoreNeeds, PullContext } from './layer-store.js';
 import { SeamIds } from './seam-ids.js';
 
 /**
@@ -14,11 +14,11 @@ import { SeamIds } from './seam-ids.js';
 export async function completeStack(
   layers: readonly LayerId[],
   store: LayerStore,
-  parts: LayerStoreParts,
+  needs: LayerStoreNeeds,
   pull: PullContext,
 ): Promise<LayerId[]> {
-  const { paths, metadata, whiteouts, privileged, limits } = parts;
-  const dependences = await dependencesOf(layers, parts, pull.signal);
+  const { paths, metadata, whiteouts, privileged, limits } = needs;
+  const dependences = await dependencesOf(layers, needs, pull.signal);
   const lastLinking = layers.findLastIndex((id) => dependences.get(id)?.links);
   const ids = new SeamIds();
   const stack: LayerId[] = [];
@@ -50,7 +50,7 @@ export async function completeStack(
 /** What layers ask for of those below them; nothing for those that are not named. What takes long to read is read on another thread. */
 async function dependencesOf(
   layers: readonly LayerId[],
-  { paths, pool }: LayerStoreParts,
+  { paths, pool }: LayerStoreNeeds,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<LayerId, StackDependence>> {
   const found = new Map<LayerId, StackDependence>();
@@ -76,13 +76,13 @@ export async function plannedSeam(
   seam: LayerId,
   layers: readonly LayerId[],
   diffIds: readonly LayerId[],
-  parts: LayerStoreParts,
+  needs: LayerStoreNeeds,
   signal: AbortSignal,
 ): Promise<Pick<SeamRequest, 'directories' | 'linking'>> {
   const own = new Set(diffIds);
   const dependences = await dependencesOf(
     layers.filter((id) => own.has(id)),
-    parts,
+    needs,
     signal,
   );
   const ids = new SeamIds();

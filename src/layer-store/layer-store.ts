@@ -26,7 +26,7 @@ import { LayerFlights } from './layer-flights.js';
 import type { Sweeper } from './sweeper.js';
 import { UnrecordedLayers } from './unrecorded-layers.js';
 
-export interface LayerStoreParts {
+export interface LayerStoreNeeds {
   readonly paths: StorePaths;
   /** Asked before something is put in a place of the store: a pull takes long. */
   readonly place: Pick<StorePlace, 'require'>;
@@ -88,15 +88,15 @@ const CLAIM_POLL = [10, 20, 50, 100] as const;
  * staging directory, or a complete layer without a record, which the next one to unpack that layer replaces.
  */
 export class LayerStore {
-  readonly #parts: LayerStoreParts;
+  readonly #needs: LayerStoreNeeds;
   readonly #flights = new LayerFlights();
   readonly #hostLimits = new HostLimits();
   readonly #turns = new Turns();
   /** Pulls that wait for a layer which another pull of this process unpacks. */
   readonly #watchers = new Map<LayerId, Set<LayerWatcher>>();
 
-  constructor(parts: LayerStoreParts) {
-    this.#parts = parts;
+  constructor(needs: LayerStoreNeeds) {
+    this.#needs = needs;
   }
 
   /**
@@ -108,13 +108,13 @@ export class LayerStore {
    */
   async ensure(layers: readonly OfferedLayer[], pull: PullContext): Promise<void> {
     const wanted = new Map(layers.map((layer) => [layer.diffId, layer]));
-    const missing = new Set(await this.#parts.metadata.missingLayers([...wanted.keys()]));
+    const missing = new Set(await this.#needs.metadata.missingLayers([...wanted.keys()]));
     const toUnpack: OfferedLayer[] = [];
     for (const layer of wanted.values()) {
       if (missing.has(layer.diffId)) toUnpack.push(layer);
       else pull.tracker.update(layer.diffId, 'stored', layer.size);
     }
-    if (toUnpack.length > 0) this.#parts.fidelity.beforeLayers();
+    if (toUnpack.length > 0) this.#needs.fidelity.beforeLayers();
     toUnpack.sort((a, b) => b.size - a.size);
     const own = toUnpack.filter((layer) => !this.#flights.has(layer.diffId));
     for (const layer of own) pull.tracker.update(layer.diffId, 'waiting', 0);
@@ -139,7 +139,7 @@ export class LayerStore {
    * @returns false when none is needed
    */
   async ensureSeam(id: LayerId, request: Omit<SeamRequest, 'target'>, pull: PullContext): Promise<boolean> {
-    const { pool, metadata, paths, fidelity } = this.#parts;
+    const { pool, metadata, paths, fidelity } = this.#needs;
     const make = async (directory: string, signal: AbortSignal): Promise<LayerRecord | undefined> => {
       fidelity.beforeLayers();
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
@@ -189,7 +189,7 @@ export class LayerStore {
   }
 
   #unpackOnce(layer: OfferedLayer, index: number, batch: CommitBatch<StagedLayer>, pull: PullContext): Promise<void> {
-    const directory = this.#parts.paths.stagedLayer(pull.pullId, index);
+    const directory = this.#needs.paths.stagedLayer(pull.pullId, index);
     const report = (phase: LayerProgress['phase']) =>
       this.#report(pull, layer, phase, phase === 'shared' ? 0 : layer.size);
     return this.#storeOnce(layer.diffId, directory, batch, pull, (staged) => this.#unpack(layer, staged, pull), report);
@@ -207,7 +207,7 @@ export class LayerStore {
     make: (directory: string, signal: AbortSignal) => Promise<LayerRecord | undefined>,
     report: (phase: 'stored' | 'shared' | 'done') => void,
   ): Promise<void> {
-    const { metadata, sweeper, stoppedWaits } = this.#parts;
+    const { metadata, sweeper, stoppedWaits } = this.#needs;
     const wait = new StoppedWait(stoppedWaits, { deed: `works on layer ${id}`, details: { layer: id } });
     let ours: CommitBatch<StagedLayer> | undefined = batch;
     let recorded = false;
@@ -231,7 +231,7 @@ export class LayerStore {
       }
       try {
         throwIfAborted(signal);
-        this.#parts.place.require();
+        this.#needs.place.require();
         makeDirectories(directory);
         const record = await make(directory, signal);
         if (record === undefined) {
@@ -258,7 +258,7 @@ export class LayerStore {
   }
 
   async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
-    const { pool, whiteouts, privileged, limits, events } = this.#parts;
+    const { pool, whiteouts, privileged, limits, events } = this.#needs;
     const { location: blob, digest, diffId } = layer;
     let read = 0;
     const report = (bytes: number) => {
@@ -294,7 +294,7 @@ export class LayerStore {
 
   /** Syncs once, renames, records: in this order a record never names what a power cut could take away. */
   async #publish(staged: readonly StagedLayer[]): Promise<void> {
-    const { paths, place, disk, metadata } = this.#parts;
+    const { paths, place, disk, metadata } = this.#needs;
     place.require();
     crashPoint('pull.unpacked');
     await disk.all();
@@ -318,11 +318,11 @@ export class LayerStore {
    * same when something may show it, or when it has been recorded by now, and when it cannot be moved but is sound.
    */
   async #replace({ directory, record: { id }, signal }: StagedLayer): Promise<void> {
-    const { storeLock, sweeper, paths, metadata } = this.#parts;
+    const { storeLock, sweeper, paths, metadata } = this.#needs;
     const replace = async () => {
       const stays =
         (await metadata.getLayer(id)) !== undefined ||
-        (await new UnrecordedLayers(this.#parts).whyItStays(id)) !== undefined;
+        (await new UnrecordedLayers(this.#needs).whyItStays(id)) !== undefined;
       if (stays) return;
       try {
         const retired = sweeper.mark(paths.layer(id), digestHex(id));
@@ -339,7 +339,7 @@ export class LayerStore {
 
   /** Whether a layer's directory is as it was stored, by its counts and sizes. */
   async #isSound(directory: string): Promise<boolean> {
-    const [checked] = await this.#parts.pool.run('check-layers', { directories: [directory], mode: 'quick' });
+    const [checked] = await this.#needs.pool.run('check-layers', { directories: [directory], mode: 'quick' });
     return checked?.count === 0;
   }
 

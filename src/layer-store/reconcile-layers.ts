@@ -7,7 +7,7 @@ import { readNames } from '../files/tree/read-names.js';
 import { digestHex, type ImageId, type LayerId } from '../image/digest.js';
 import { layerOfDirectory } from '../paths.js';
 import type { ShortHolds } from '../system/locks/short-holds.js';
-import { UnrecordedLayers, type UnrecordedLayersParts } from './unrecorded-layers.js';
+import { UnrecordedLayers, type UnrecordedLayersNeeds } from './unrecorded-layers.js';
 
 export interface ReconciledLayers {
   /** Recorded without a directory: forgotten, with the images that need them. */
@@ -44,24 +44,24 @@ interface LayerDifferences {
  * @param holds of the store's lock
  */
 export async function reconcileLayers(
-  parts: UnrecordedLayersParts,
+  needs: UnrecordedLayersNeeds,
   holds: ShortHolds,
   signal?: AbortSignal,
 ): Promise<ReconciledLayers> {
-  const { missing, unrecorded, foreign } = await compare(parts);
-  const forgotten = await forgetMissing(missing, parts, holds, signal);
+  const { missing, unrecorded, foreign } = await compare(needs);
+  const forgotten = await forgetMissing(missing, needs, holds, signal);
   crashPoint('recover.layersForgotten');
   const retired: string[] = [];
   const kept: { path: string; reason: string }[] = [];
   const failed: FailedEntry[] = [];
   for (let at = 0; at < unrecorded.length; at += CLAIMED_AT_ONCE) {
-    const layers = new UnrecordedLayers(parts);
+    const layers = new UnrecordedLayers(needs);
     const claimed = await layers.claim(unrecorded.slice(at, at + CLAIMED_AT_ONCE));
     try {
       if (claimed.length > 0) await layers.lookAhead();
       const retire = async ([id]: readonly LayerId[]) => {
         if (id === undefined) return;
-        const path = parts.paths.layer(id);
+        const path = needs.paths.layer(id);
         try {
           const retirement = await layers.retireClaimed(id);
           if (retirement.state === 'retired') retired.push(path);
@@ -78,7 +78,7 @@ export async function reconcileLayers(
   return { ...forgotten, retired, kept, failed, foreign };
 }
 
-async function compare({ paths, metadata }: UnrecordedLayersParts): Promise<LayerDifferences> {
+async function compare({ paths, metadata }: UnrecordedLayersNeeds): Promise<LayerDifferences> {
   // The records first: a pull renames before it records, so what is recorded now stands on disk when that is looked at. The other way round, each layer
   // that a pull stores in between would seem to be missing.
   const recorded = await metadata.listLayers();
@@ -99,7 +99,7 @@ async function compare({ paths, metadata }: UnrecordedLayersParts): Promise<Laye
 /** Each portion by itself leaves no image without its layers, so a crash between two of them is one that came before. */
 async function forgetMissing(
   missing: readonly LayerId[],
-  { paths, metadata }: UnrecordedLayersParts,
+  { paths, metadata }: UnrecordedLayersNeeds,
   holds: ShortHolds,
   signal: AbortSignal | undefined,
 ): Promise<Pick<ReconciledLayers, 'forgottenLayers' | 'forgottenImages'>> {

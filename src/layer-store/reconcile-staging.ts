@@ -12,14 +12,14 @@ import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { Sweeper } from './sweeper.js';
 
 /** What it takes to tell whose a directory in `staging/` is. */
-export interface StagingParts {
+export interface StagingNeeds {
   readonly paths: StorePaths;
   readonly metadata: Pick<MetadataManager, 'listLeases'>;
   readonly liveness: Pick<Liveness, 'isAlive'>;
 }
 
 /** And to take away what is nobody's. */
-export interface StagingKeeper extends StagingParts {
+export interface StagingKeeper extends StagingNeeds {
   readonly sweeper: Sweeper;
   readonly syscalls: () => Syscalls;
 }
@@ -46,7 +46,7 @@ export type ReconciledStaging = RetiredStaging & Pick<AbandonedStaging, 'pulls'>
  * Tells what dead processes left in `staging/`: nothing of it is of use to anybody, since a layer is unpacked while it is read, and what was unpacked of one that is not complete
  * cannot be gone on with. Complete ones have left `staging/`. Changes nothing.
  */
-export async function abandonedStaging({ paths, metadata, liveness }: StagingParts): Promise<AbandonedStaging> {
+export async function abandonedStaging({ paths, metadata, liveness }: StagingNeeds): Promise<AbandonedStaging> {
   // The directories first: a pull opens its lease before it makes its directory.
   const names = await readdir(paths.staging);
   const leases = await metadata.listLeases();

@@ -16,7 +16,7 @@ import { WorkerPool } from '../workers/worker-pool.js';
 const require = createRequire(import.meta.url);
 
 /** What could not be deleted yet. */
-export interface ParkedEntry {
+export interface PostponedEntry {
   /** Absolute. */
   readonly path: string;
   /** Why the last try failed. */
@@ -30,7 +30,7 @@ const LONGEST_RETRY = 60_000;
 
 /**
  * Retires directories into `gc/` by rename, which is quick and cannot be half done, and deletes them from there, one after the other, on a
- * thread of its own with a low priority. What cannot be deleted now is parked: it is tried again later, keeps nobody waiting, and is
+ * thread of its own with a low priority. What cannot be deleted now is postponed: it is tried again later, keeps nobody waiting, and is
  * still there for the next process.
  */
 export class Sweeper {
@@ -42,10 +42,10 @@ export class Sweeper {
   readonly #waiting = new Set<string>();
   /** Goes through them; undefined when there are none. */
   #sweeping: Promise<void> | undefined;
-  readonly #parked = new Map<string, ParkedEntry>();
-  /** Of those that are parked. */
+  readonly #postponed = new Map<string, PostponedEntry>();
+  /** Of those that are postponed. */
   readonly #failures = new Map<string, FailedEntry>();
-  /** One for each that is parked, by path. */
+  /** One for each that is postponed, by path. */
   readonly #retries = new Map<string, NodeJS.Timeout>();
   /** What the name of the last retired directory ends with. */
   #lastStamp = 0n;
@@ -119,19 +119,19 @@ export class Sweeper {
     for await (const name of unhurried(await readNames(this.#paths.gc))) this.sweep(join(this.#paths.gc, name));
   }
 
-  /** Resolves when nothing is being deleted; what is parked is not waited for. */
+  /** Resolves when nothing is being deleted; what is postponed is not waited for. */
   async idle(): Promise<void> {
     while (this.#sweeping !== undefined) await this.#sweeping;
   }
 
   /** What this process tried to delete and could not. */
-  get parked(): ParkedEntry[] {
-    return [...this.#parked.values()];
+  get postponed(): PostponedEntry[] {
+    return [...this.#postponed.values()];
   }
 
   /** The same, for a report: without what is gone by now, whoever has deleted it. */
   get failed(): FailedEntry[] {
-    return [...this.#parked.keys()].filter(existsSync).map((path) => this.#failures.get(path) as FailedEntry);
+    return [...this.#postponed.keys()].filter(existsSync).map((path) => this.#failures.get(path) as FailedEntry);
   }
 
   /** Stops deleting at once; what is left in `gc/` is for a later sweep. Call `idle` first to finish. */
@@ -156,7 +156,7 @@ export class Sweeper {
       const { entries, bytes } = await this.#remove(path);
       this.#events.count('sweptEntries', entries);
       this.#events.count('sweptBytes', bytes);
-      this.#parked.delete(path);
+      this.#postponed.delete(path);
       this.#failures.delete(path);
       clearTimeout(this.#retries.get(path));
       this.#retries.delete(path);
@@ -183,9 +183,9 @@ export class Sweeper {
   #park(path: string, error: unknown): void {
     if (this.#closed) return;
     this.#events.count('sweepFailures');
-    const attempts = (this.#parked.get(path)?.attempts ?? 0) + 1;
+    const attempts = (this.#postponed.get(path)?.attempts ?? 0) + 1;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#parked.set(path, { path, reason, attempts });
+    this.#postponed.set(path, { path, reason, attempts });
     this.#failures.set(path, failureOf(error, path, reason));
     if (attempts === 1) {
       this.#events.emit('warning', {

@@ -9,7 +9,7 @@ import type { StoreLock } from '../system/locks/store-lock.js';
 import { ShownLayers } from './shown-layers.js';
 import type { Sweeper } from './sweeper.js';
 
-export interface UnrecordedLayersParts {
+export interface UnrecordedLayersNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly sweeper: Sweeper;
@@ -36,12 +36,12 @@ export type Retirement =
  * Made for one time of holding the lock alone, and the time before it since `lookAhead`.
  */
 export class UnrecordedLayers {
-  readonly #parts: UnrecordedLayersParts;
+  readonly #needs: UnrecordedLayersNeeds;
   #ahead: ShownLayers | undefined;
   #shown: Promise<ShownLayers> | undefined;
 
-  constructor(parts: UnrecordedLayersParts) {
-    this.#parts = parts;
+  constructor(needs: UnrecordedLayersNeeds) {
+    this.#needs = needs;
   }
 
   /** Takes one away, if it may go. @throws like Node's `fs`, when it cannot be moved; then it is where it was */
@@ -57,7 +57,7 @@ export class UnrecordedLayers {
 
   /** Keeps others from layers; needs no lock. @returns those that no record names and nobody stores just now: until they are released nobody will */
   async claim(ids: readonly LayerId[]): Promise<LayerId[]> {
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     const claimed: LayerId[] = [];
     for (const id of ids) {
       const claim = await metadata.claimLayer(id, liveness.identity, liveness.isAlive);
@@ -68,7 +68,7 @@ export class UnrecordedLayers {
 
   /** Where that cannot be written, the claims end with this life, and are not the reason of a failure. */
   async release(ids: readonly LayerId[]): Promise<void> {
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     if (ids.length > 0) await metadata.releaseLayerClaims(liveness.identity, ids).catch(() => {});
   }
 
@@ -82,7 +82,7 @@ export class UnrecordedLayers {
 
   /** As `retire`, for the holder of the layer's claim. */
   async retireClaimed(id: LayerId): Promise<Retirement> {
-    const { sweeper, paths } = this.#parts;
+    const { sweeper, paths } = this.#needs;
     if (lstatSync(paths.layer(id), { throwIfNoEntry: false }) === undefined) return { state: 'taken' };
     const reason = await this.whyItStays(id);
     if (reason !== undefined) return { state: 'kept', reason };
@@ -93,7 +93,7 @@ export class UnrecordedLayers {
 
   /** For the holder of the layer's claim. @returns why it must stay, as a clause; undefined when it may go */
   async whyItStays(id: LayerId): Promise<string | undefined> {
-    const { metadata, storeLock } = this.#parts;
+    const { metadata, storeLock } = this.#needs;
     if (!storeLock.isHeldAlone) throw new Error(`whether layer ${id} may go was asked without the lock`);
     const gap = await metadata.recordsGap();
     if (gap !== undefined) return `the records ${describeGap(gap)}, so containers may be in use that they do not name`;
@@ -104,7 +104,7 @@ export class UnrecordedLayers {
   }
 
   async #readShown(): Promise<ShownLayers> {
-    const { metadata, paths } = this.#parts;
+    const { metadata, paths } = this.#needs;
     const recorded = new Set<string>();
     for (const { rootfses } of await metadata.listContainers()) for (const { id } of rootfses) recorded.add(id);
     try {

@@ -1,6 +1,6 @@
 import { isMountedBackend } from '../backends/backend.js';
 import { ProvisionerError } from '../base/errors.js';
-import { rootfsesOnDisk } from '../containers/rootfses-on-disk.js';
+import { rootfsesOnDisk } from '../containers/rootfses/rootfses-on-disk.js';
 import { describeGap } from '../metadata/record-errors.js';
 import { requireOneFileSystem } from '../store-directory/one-file-system.js';
 import type { OpenStore } from './open-store.js';

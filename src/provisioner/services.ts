@@ -6,15 +6,15 @@ import type { Get, Service } from '../base/assembly.js';
 import { overridden } from '../base/check-options.js';
 import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../base/config.js';
 import { fileError, systemCode } from '../base/errors.js';
-import type { CheckParts } from '../check/check-parts.js';
+import type { CheckNeeds } from '../check/check-needs.js';
 import { ParkedLayers } from '../check/parked-layers.js';
 import type { Containers } from '../containers/containers.js';
 import { Holders } from '../containers/holders.js';
 import type { Recovery } from '../containers/recovery.js';
-import { RootfsDirectories } from '../containers/rootfs-directories.js';
+import { RootfsDirectories } from '../containers/rootfses/rootfs-directories.js';
 import { Marks } from '../files/tree/marks.js';
 import { DiskSync } from '../layer-store/disk-sync.js';
-import type { LayerStoreParts } from '../layer-store/layer-store.js';
+import type { LayerStoreNeeds } from '../layer-store/layer-store.js';
 import { Sweeper } from '../layer-store/sweeper.js';
 import type { StorePaths } from '../paths.js';
 import { type Keeper, STORE_KEEPERS } from '../prune/keepers.js';
@@ -127,7 +127,7 @@ export const IMAGE_REQUESTS: StoreService<Promise<ImageRequests>> = {
   open: async (store, get) => {
     const { ImageRequests } = await import('../pulls/image-requests.js');
     const { pullCoolDown: coolDown = DEFAULT_PULL_COOL_DOWN, registry } = store.options;
-    const needs = { ...layerStoreParts(store, get), registries: get(REGISTRIES), limits: limitsOf(store), coolDown };
+    const needs = { ...layerStoreNeeds(store, get), registries: get(REGISTRIES), limits: limitsOf(store), coolDown };
     return new ImageRequests(needs, registry, get(GIVING_UP).signal);
   },
   close: (requests) => requests.idle(),
@@ -197,15 +197,15 @@ export const RECOVERY: StoreService<Promise<Recovery>> = {
     ]);
     const shared = { paths, metadata, liveness, storeLock: get(STORE_LOCK), directories: get(DIRECTORIES) };
     const remounter = new Remounter({ ...shared, backends });
-    const parts = { ...shared, sweeper: get(SWEEPER), holders: get(HOLDERS), owner, containers, remounter };
-    return new Recovery({ ...parts, syscalls: loadSyscalls });
+    const needs = { ...shared, sweeper: get(SWEEPER), holders: get(HOLDERS), owner, containers, remounter };
+    return new Recovery({ ...needs, syscalls: loadSyscalls });
   },
 };
 
 /** What those need who check and measure. @param liveness of its own where it claims something: a check must not take the claims of this process's pulls for its own */
-export function checkParts(store: OpenStore, get: GetService, liveness = store.liveness): CheckParts {
+export function checkNeeds(store: OpenStore, get: GetService, liveness = store.liveness): CheckNeeds {
   return {
-    ...layerStoreParts(store, get),
+    ...layerStoreNeeds(store, get),
     registries: get(REGISTRIES),
     marks: get(MARKS),
     reserve: store.reserve,
@@ -216,7 +216,7 @@ export function checkParts(store: OpenStore, get: GetService, liveness = store.l
 }
 
 /** What those need who store layers. */
-function layerStoreParts(store: OpenStore, get: GetService): LayerStoreParts {
+function layerStoreNeeds(store: OpenStore, get: GetService): LayerStoreNeeds {
   const { paths, place, metadata, liveness, events, privileged, format } = store;
   return {
     paths,

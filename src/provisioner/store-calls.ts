@@ -16,7 +16,7 @@ import type { OpenStore } from './open-store.js';
 import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
-import { checkParts, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
+import { checkNeeds, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
 import { takeOptions } from './take-options.js';
 
@@ -46,8 +46,8 @@ export class StoreCalls {
       const { checkStore } = await import('../check/check-store.js');
       const run = { mode: full ? 'full' : 'quick', signal, report } as const;
       return this.#store.liveness.during((liveness) => {
-        const parts = checkParts(this.#store, this.#get, liveness);
-        return checkStore({ ...parts, registry: overridden(parts.registry, registry) }, run, repair);
+        const needs = checkNeeds(this.#store, this.#get, liveness);
+        return checkStore({ ...needs, registry: overridden(needs.registry, registry) }, run, repair);
       });
     });
   }
@@ -58,7 +58,7 @@ export class StoreCalls {
       const own = takeOptions('store.usage', o.DISK_USAGE_OPTIONS, options);
       const { measureStore } = await import('../check/disk-usage.js');
       await this.#get(GAP_WARNING)();
-      return measureStore(checkParts(this.#store, this.#get), own.signal);
+      return measureStore(checkNeeds(this.#store, this.#get), own.signal);
     });
   }
 

@@ -2,7 +2,7 @@ import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendReport } from '../backends/backends.js';
 import type { Get } from '../base/assembly.js';
 import { readNames } from '../files/tree/read-names.js';
-import type { ParkedEntry } from '../layer-store/sweeper.js';
+import type { PostponedEntry } from '../layer-store/sweeper.js';
 import { betterSqlite3MissingReason, sqliteDriver } from '../metadata/sqlite/drivers/choose-driver.js';
 import type { SqliteModule } from '../metadata/sqlite/drivers/process-sqlite.js';
 import type { Degradation } from '../store-directory/fidelity.js';
@@ -46,8 +46,8 @@ export interface StoreInfo {
   readonly containers: number;
   /** Who is at the lock just now. */
   readonly lock: StoreLockState;
-  /** What waits in `gc/` to be deleted; `parked` is what this process tried to delete and could not. */
-  readonly gc: { readonly entries: number; readonly parked: readonly ParkedEntry[] };
+  /** What waits in `gc/` to be deleted; `postponed` is what this process tried to delete and could not. */
+  readonly gc: { readonly entries: number; readonly postponed: readonly PostponedEntry[] };
 }
 
 export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<StoreInfo> {
@@ -73,7 +73,7 @@ export async function storeInfo(store: OpenStore, get: Get<OpenStore>): Promise<
     backends: readOnly === undefined ? (await get(BACKENDS)).report() : unusable(readOnly),
     ...(await metadata.count()),
     lock: get(STORE_LOCK).state(),
-    gc: { entries: (await readNames(paths.gc)).length, parked: get(SWEEPER).parked },
+    gc: { entries: (await readNames(paths.gc)).length, postponed: get(SWEEPER).postponed },
   };
 }
 

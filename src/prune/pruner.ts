@@ -34,7 +34,7 @@ export interface PruneReport {
   readonly lockHeld: number;
 }
 
-export interface PrunerParts {
+export interface PrunerNeeds {
   readonly paths: StorePaths;
   readonly metadata: MetadataManager;
   readonly liveness: Liveness;
@@ -62,10 +62,10 @@ export interface PrunerParts {
  * A crash in between leaves directories that no record names; recovery sweeps them, and a pull of that layer replaces them.
  */
 export class Pruner {
-  readonly #parts: PrunerParts;
+  readonly #needs: PrunerNeeds;
 
-  constructor(parts: PrunerParts) {
-    this.#parts = parts;
+  constructor(needs: PrunerNeeds) {
+    this.#needs = needs;
   }
 
   /** @param excluded see `parseExclusions` */
@@ -74,13 +74,13 @@ export class Pruner {
     parseExclusions(excluded);
     const dryRun = options.dryRun ?? false;
     const { retired: staging, failed } = dryRun
-      ? { retired: (await abandonedStaging(this.#parts)).left, failed: [] }
-      : await reconcileStaging(this.#parts);
-    if (!dryRun) await this.#parts.metadata.dropUnusedStacks();
+      ? { retired: (await abandonedStaging(this.#needs)).left, failed: [] }
+      : await reconcileStaging(this.#needs);
+    if (!dryRun) await this.#needs.metadata.dropUnusedStacks();
     const records = await this.records();
     const exclusion = parseExclusions(excluded, await this.#indexImages(excludedDigests(excluded)));
     const now = Date.now();
-    const decision = await decide(records, [...this.#parts.keepers, excludedBy(exclusion)], options, now);
+    const decision = await decide(records, [...this.#needs.keepers, excludedBy(exclusion)], options, now);
     const plan = await makePlan(decision, now);
     if (dryRun)
       return { dryRun, plan, staging, ...decision, failed, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
@@ -92,20 +92,20 @@ export class Pruner {
   async apply(given: PrunePlan, signal: AbortSignal | undefined): Promise<PruneReport> {
     const { checkPlan } = await import('./check-plan.js');
     const plan = await checkPlan(given);
-    const { retired: staging, failed } = await reconcileStaging(this.#parts);
-    await this.#parts.metadata.dropUnusedStacks();
+    const { retired: staging, failed } = await reconcileStaging(this.#needs);
+    await this.#needs.metadata.dropUnusedStacks();
     const decision: Decision = {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
       layers: await mapUnhurried(plan.layers, (layer) => ({ ...layer, reasons: [] })),
     };
-    const layers = await this.#parts.metadata.listLayers();
+    const layers = await this.#needs.metadata.listLayers();
     const carriedOut = await this.#carryOut(plan, decision, layers, true, signal);
     return { dryRun: false, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
   }
 
   /** What is recorded now, without the leases of dead processes. */
   async records(): Promise<StoreRecords> {
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     return {
       leases: (await metadata.listLeases()).filter((lease) => liveness.isAlive(lease.process)),
       images: await metadata.listImages(),
@@ -117,7 +117,7 @@ export class Pruner {
   /** After the records have been read: what index an image was chosen from is recorded with it. */
   async #indexImages(digests: readonly Digest[]): Promise<IndexImages> {
     const images = new Map<Digest, readonly ImageId[]>();
-    for (const digest of digests) images.set(digest, await this.#parts.metadata.imagesOfIndex(digest));
+    for (const digest of digests) images.set(digest, await this.#needs.metadata.imagesOfIndex(digest));
     return images;
   }
 
@@ -129,7 +129,7 @@ export class Pruner {
     exactly: boolean,
     signal: AbortSignal | undefined,
   ) {
-    const { storeLock, metadata, sweeper, isShared, liveness } = this.#parts;
+    const { storeLock, metadata, sweeper, isShared, liveness } = this.#needs;
     if (isShared && !storeLock.spansProcesses) throw cannotLock();
     const removal = { images: plan.images, layers: await mapUnhurried(plan.layers, (layer) => layer.id) };
     await metadata.prepareRemoval(removal);
@@ -177,7 +177,7 @@ export class Pruner {
     { retired, stayed }: { readonly retired: string[]; readonly stayed: Map<LayerId, FailedEntry> },
     own: Liveness,
   ): Promise<Removed> {
-    const { paths, metadata, sweeper } = this.#parts;
+    const { paths, metadata, sweeper } = this.#needs;
     const removed = await metadata.removeUnused(removal, own.identity, exactly);
     crashPoint('prune.decided');
     let moved = 0;

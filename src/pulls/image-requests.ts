@@ -137,7 +137,7 @@ export class ImageRequests {
     const source = input.kind === 'file' ? `archive:${absolutePath(input.path)}` : 'archive:-';
     const pullId = randomUUID();
     const platform = formatPlatform(request.platform);
-    const given = (ofSource: readonly string[]) => request.names ?? ofSource;
+    const namesFor = (ofSource: readonly string[]) => request.names ?? ofSource;
     const load = async () => {
       // Its id for its terms: a stream is read once, so nobody can share it.
       const { metadata } = this.#needs;
@@ -148,11 +148,11 @@ export class ImageRequests {
           liveness.isAlive,
         ),
       );
-      const context = { pullId, signal: request.signal, given, liveness };
+      const context = { pullId, signal: request.signal, namesFor, liveness };
       return this.#runner.run(context, source, request, openingArchive(this.#needs, input, request.platform));
     };
     const images = await orAborted(this.#track(load()), request.signal);
-    return Promise.all(images.map((image) => this.#loaded(image, given(image.ofSource), source)));
+    return Promise.all(images.map((image) => this.#loaded(image, namesFor(image.ofSource), source)));
   }
 
   /** The pulls under way, in all processes, oldest first. */
@@ -217,9 +217,9 @@ export class ImageRequests {
   async #pull(source: Source, request: PullRequest): Promise<PulledImage> {
     const absolute = withAbsolutePath(source);
     const { names, force = true, signal, platform } = request;
-    const run: RunPull = (pullId, cancel, given, liveness) =>
+    const run: RunPull = (pullId, cancel, namesFor, liveness) =>
       // It may go on for a moment when its last caller has gone.
-      this.#track(this.#run(absolute, request, { pullId, signal: cancel, given, liveness }));
+      this.#track(this.#run(absolute, request, { pullId, signal: cancel, namesFor, liveness }));
     return this.#track(this.#shared.get(this.#key(absolute, platform, request), { names, force, signal }, run));
   }
 

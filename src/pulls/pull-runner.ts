@@ -6,7 +6,7 @@ import { firstLine, isProvisionerError } from '../base/errors.js';
 import { formatPlatform, type Platform } from '../image/platform.js';
 import { parseReference } from '../image/reference.js';
 import { completeStack } from '../layer-store/image-stack.js';
-import { LayerStore, type LayerStoreParts, type PullContext } from '../layer-store/layer-store.js';
+import { LayerStore, type LayerStoreNeeds, type PullContext } from '../layer-store/layer-store.js';
 import { retireAbandoned } from '../layer-store/reconcile-staging.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pulls/pull-records.js';
@@ -21,7 +21,7 @@ import type { OpenOffer } from './opening.js';
 import { PullTracker } from './pull-tracker.js';
 import type { Registries } from './registries.js';
 
-export interface PullNeeds extends LayerStoreParts {
+export interface PullNeeds extends LayerStoreNeeds {
   readonly registries: Registries;
   readonly limits: PullLimits;
   /** Milliseconds for which a failed pull is not repeated unless forced. */
@@ -39,7 +39,7 @@ export interface RunContext {
   /** Its life, which ends with it. */
   readonly liveness: Liveness;
   /** The names that the image is to be given, when the source calls it `ofSource`. */
-  readonly given: (ofSource: readonly string[]) => readonly string[];
+  readonly namesFor: (ofSource: readonly string[]) => readonly string[];
 }
 
 export interface RunOptions {
@@ -50,7 +50,7 @@ export interface RunOptions {
 /** What became of one image. */
 export interface RunImage extends ImageRecord {
   /** Names that this run gave it. */
-  readonly given: readonly string[];
+  readonly namesGiven: readonly string[];
   readonly ofSource: readonly string[];
 }
 
@@ -62,26 +62,26 @@ export interface RunImage extends ImageRecord {
  * Whatever comes of it, nothing is left in staging and no lease stays open. A pull that has failed keeps both while it unpacks a layer that another pull waits for; its caller is told at once.
  */
 export class PullRunner {
-  readonly #parts: PullNeeds;
+  readonly #needs: PullNeeds;
   readonly #layers: LayerStore;
   /** Pulls that have failed and go on for others. */
   readonly #goingOn = new Set<Promise<void>>();
   /** Pulls that have something in staging. */
   readonly #staging = new Set<string>();
 
-  constructor(parts: PullNeeds) {
-    this.#parts = parts;
-    this.#layers = new LayerStore(parts);
+  constructor(needs: PullNeeds) {
+    this.#needs = needs;
+    this.#layers = new LayerStore(needs);
   }
 
   /** @param open reads what the source offers @throws what it throws, and what `unpackLayer` and `admit` throw */
   async run(
-    { pullId, signal, given, liveness }: RunContext,
+    { pullId, signal, namesFor, liveness }: RunContext,
     source: string,
     options: RunOptions,
     open: OpenOffer,
   ): Promise<RunImage[]> {
-    const { paths, events, metadata } = this.#parts;
+    const { paths, events, metadata } = this.#needs;
     const started = performance.now();
     let current: OfferedImage['id'] | undefined;
     const tracker = new PullTracker({
@@ -99,7 +99,7 @@ export class PullRunner {
       crashPoint('pull.leased');
       this.#staging.add(pullId);
       // Before something is taken for dead that others may have, in records of which this process knows nothing.
-      this.#parts.metadata.requireInPlace();
+      this.#needs.metadata.requireInPlace();
       await this.#takeAbandoned(pullId);
       offer = await open(paths.pullStaging(pullId), pull.signal);
       const images: RunImage[] = [];
@@ -107,7 +107,7 @@ export class PullRunner {
         current = image.id;
         const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
         events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
-        images.push(await this.#storeImage(image, source, options, pull, given));
+        images.push(await this.#storeImage(image, source, options, pull, namesFor));
         const milliseconds = performance.now() - started;
         events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
       }
@@ -138,9 +138,9 @@ export class PullRunner {
     source: string,
     { platform, maxImageBytes }: RunOptions,
     pull: RunningPull,
-    given: RunContext['given'],
+    namesFor: RunContext['namesFor'],
   ): Promise<RunImage> {
-    const { metadata, limits, paths, sweeper } = this.#parts;
+    const { metadata, limits, paths, sweeper } = this.#needs;
     const layers = image.layers.map((layer) => layer.diffId);
     pull.tracker.begin(image.layers);
     // Before it is asked which of them are stored: those that are must stay until the image names them.
@@ -160,10 +160,10 @@ export class PullRunner {
       await look();
     }
     await this.#layers.ensure(image.layers, pull);
-    const stack = await completeStack(layers, this.#layers, this.#parts, pull);
+    const stack = await completeStack(layers, this.#layers, this.#needs, pull);
     crashPoint('pull.stackCompleted');
     const ofSource = this.#trueNames(image, pull.pullId);
-    const names = given(ofSource);
+    const names = namesFor(ofSource);
     const record = await metadata.putImage(
       {
         id: image.id,
@@ -180,19 +180,19 @@ export class PullRunner {
       namingOf({ platform: formatPlatform(image.platform) }),
     );
     crashPoint('pull.imageRecorded');
-    return { ...record, given: names.filter((name) => record.names.includes(name)), ofSource };
+    return { ...record, namesGiven: names.filter((name) => record.names.includes(name)), ofSource };
   }
 
   /** Gives back what dead pulls have left. A pull does not fail for what it cannot. */
   async #takeAbandoned(pullId: string): Promise<void> {
     const told = (left: string, reason: string) =>
-      this.#parts.events.emit('warning', {
+      this.#needs.events.emit('warning', {
         code: 'STAGING_LEFT',
         message: `${left} of a pull that died cannot be taken away: ${reason}`,
         details: { pull: pullId },
       });
     try {
-      const { failed } = await retireAbandoned({ ...this.#parts, syscalls: loadSyscalls }, this.#staging);
+      const { failed } = await retireAbandoned({ ...this.#needs, syscalls: loadSyscalls }, this.#staging);
       for (const { path, message } of failed) told(path, message);
     } catch (error) {
       told('what is left', firstLine(error));
@@ -204,7 +204,7 @@ export class PullRunner {
     return names.filter((name) => {
       const { digest } = parseReference(name);
       if (digest === undefined || digest === id || digest === chosenFrom) return true;
-      this.#parts.events.emit('warning', {
+      this.#needs.events.emit('warning', {
         code: 'NAME_NOT_GIVEN',
         message: `the image ${id} is not given the name ${name} that its source has for it: it has another digest`,
         details: { pull: pullId, image: id, name },
@@ -232,7 +232,7 @@ export class PullRunner {
     try {
       await step();
     } catch (error) {
-      this.#parts.events.emit('warning', {
+      this.#needs.events.emit('warning', {
         code: 'PULL_NOT_CLEARED',
         message: `pull ${pullId} has ended and left something behind, which the next pull, prune or recovery takes away: ${firstLine(error)}`,
         details: { pull: pullId, ...(isProvisionerError(error) ? { reason: error.code } : {}) },
@@ -242,7 +242,7 @@ export class PullRunner {
 
   /** On a full disk the records can be written when what was staged is gone. */
   async #unstage(pullId: string, ending: Ending | undefined): Promise<void> {
-    const { paths, sweeper, metadata } = this.#parts;
+    const { paths, sweeper, metadata } = this.#needs;
     sweeper.retire(paths.pullStaging(pullId), 'staging');
     this.#staging.delete(pullId);
     crashPoint('pull.unstaged');

@@ -13,7 +13,7 @@ import { failedPull, isSharedFailure, repeatedFailure, retryAt } from './cool-do
 import { PullTracker } from './pull-tracker.js';
 import { GET_ATTEMPTS, type PulledImage, type StoredImages, takenByPrune } from './stored-images.js';
 
-export interface SharedPullsParts {
+export interface SharedPullsNeeds {
   readonly metadata: MetadataManager;
   readonly events: ProvisionerEmitter;
   readonly liveness: Liveness;
@@ -39,11 +39,11 @@ export interface LandedPull {
   readonly names: readonly string[];
 }
 
-/** Runs a pull that has been announced, and leaves its outcome in the records. `given` says which names its callers want by now; `liveness` is its life, which ends with it. */
+/** Runs a pull that has been announced, and leaves its outcome in the records. `namesFor` says which names its callers want by now; `liveness` is its life, which ends with it. */
 export type RunPull = (
   pullId: string,
   signal: AbortSignal,
-  given: (ofSource: readonly string[]) => readonly string[],
+  namesFor: (ofSource: readonly string[]) => readonly string[],
   liveness: Liveness,
 ) => Promise<LandedPull>;
 
@@ -58,13 +58,13 @@ const POLL = [10, 20, 50, 100] as const;
  * failed, they fail with it: that is as fresh as a failure of their own would be. One that has been stopped is waited for as long as `lockTimeout` allows.
  */
 export class SharedPulls {
-  readonly #parts: SharedPullsParts;
+  readonly #needs: SharedPullsNeeds;
   readonly #flights = new SingleFlight<LandedPull>();
   /** Who waits for each flight. */
   readonly #callers = new Map<string, Set<PullCaller>>();
 
-  constructor(parts: SharedPullsParts) {
-    this.#parts = parts;
+  constructor(needs: SharedPullsNeeds) {
+    this.#needs = needs;
   }
 
   /** @throws what `run` throws, or what it threw in another process; a failure that was not long ago unless the caller insists */
@@ -83,8 +83,10 @@ export class SharedPulls {
   async #fly(flight: string, key: PullKey, caller: PullCaller, run: RunPull): Promise<LandedPull> {
     const callers = this.#callers.get(flight) ?? new Set();
     this.#callers.set(flight, callers.add(caller));
-    const given = (ofSource: readonly string[]) => [...new Set([...callers].flatMap((one) => one.names ?? ofSource))];
-    const work = (signal: AbortSignal) => this.#land(key, (pullId, own) => run(pullId, signal, given, own), signal);
+    const namesFor = (ofSource: readonly string[]) => [
+      ...new Set([...callers].flatMap((one) => one.names ?? ofSource)),
+    ];
+    const work = (signal: AbortSignal) => this.#land(key, (pullId, own) => run(pullId, signal, namesFor, own), signal);
     try {
       return await this.#flights.run(flight, work, caller.signal);
     } finally {
@@ -98,7 +100,7 @@ export class SharedPulls {
     run: (pullId: string, liveness: Liveness) => Promise<LandedPull>,
     signal: AbortSignal,
   ): Promise<LandedPull> {
-    const { metadata, liveness } = this.#parts;
+    const { metadata, liveness } = this.#needs;
     const asked = Date.now();
     for (;;) {
       throwIfAborted(signal);
@@ -122,7 +124,7 @@ export class SharedPulls {
    * @returns undefined for a pull that was given up, or whose process has died @throws ProvisionerError `ERR_LOCK_TIMEOUT`
    */
   async #outcomeOf(other: PullRecord, asked: number, signal: AbortSignal): Promise<PullOutcome | undefined> {
-    const { metadata, events, liveness, stoppedWaits } = this.#parts;
+    const { metadata, events, liveness, stoppedWaits } = this.#needs;
     const { pull: pullId, source, since } = other;
     events.emit('pullWaiting', { pullId, source, pid: pidOf(other.process), since });
     const tracker = new PullTracker({ pullId, emit: (progress) => events.emit('layerProgress', progress) });
@@ -154,13 +156,13 @@ export class SharedPulls {
 
   /** @returns undefined when the image is gone again */
   async #named(id: ImageId, names: readonly string[]): Promise<PulledImage | undefined> {
-    const { metadata, stored } = this.#parts;
+    const { metadata, stored } = this.#needs;
     const record = await metadata.getImage(id);
     return record && stored.name(record, names);
   }
 
   async #requireCooledDown(key: PullKey): Promise<void> {
-    const { metadata, coolDown, liveness } = this.#parts;
+    const { metadata, coolDown, liveness } = this.#needs;
     const { running, outcomes } = await metadata.findPulls(key);
     const same = (one: PullKey) => one.terms === key.terms;
     if (running.some((pull) => same(pull) && liveness.isAlive(pull.process))) return;

@@ -15,7 +15,7 @@ export const GET_ATTEMPTS = 3;
 /** A stored image, as a pull left it. */
 export interface PulledImage extends ImageRecord {
   /** The names that this pull gave it; `names` has those of before, too. */
-  readonly given: readonly string[];
+  readonly namesGiven: readonly string[];
 }
 
 /** The images that are stored, for whoever may do with one instead of a pull. Nobody but the records is asked. */
@@ -80,7 +80,7 @@ export class StoredImages {
   async name(image: ImageRecord, names: readonly string[]): Promise<PulledImage | undefined> {
     try {
       const named = await giveNames(this.#records, image, names);
-      return named && { ...named, given: names.filter((name) => named.names.includes(name)) };
+      return named && { ...named, namesGiven: names.filter((name) => named.names.includes(name)) };
     } catch (error) {
       if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
       throw error;

@@ -10,7 +10,7 @@ import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { withRetries } from './retry.js';
 
-export interface RepositoryParts extends Patience {
+export interface RepositoryNeeds extends Patience {
   readonly client: RegistryClient;
   /** As `chooseEndpoints` gives them. */
   readonly endpoints: readonly Endpoint[];
@@ -51,11 +51,11 @@ const ACCEPT = ACCEPTED_MANIFESTS.join(', ');
  * Small documents only. Layers are read by `BlobReader`.
  */
 export class Repository {
-  readonly #parts: RepositoryParts;
+  readonly #needs: RepositoryNeeds;
   readonly #unfit = new Set<Endpoint>();
 
-  constructor(parts: RepositoryParts) {
-    this.#parts = parts;
+  constructor(needs: RepositoryNeeds) {
+    this.#needs = needs;
   }
 
   /**
@@ -111,7 +111,7 @@ export class Repository {
 
   /** A layer, without asking for it: the hosts that may have it, in order, with all that was learnt about them. */
   blob(digest: Digest, size: number): RegistryBlob {
-    const { client, repository, stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = this.#parts;
+    const { client, repository, stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = this.#needs;
     const patience = { stallTimeout, minBytesPerSecond };
     const sources = this.#able('pulls').map((endpoint) => client.learnt(endpoint, repository));
     return { kind: 'registry', repository, digest, size, sources, ...patience, retries, connectionsPerHost };
@@ -119,12 +119,12 @@ export class Repository {
 
   /** What can be done at all; the last one is asked even when it has failed before. */
   #able(capability: 'pulls' | 'resolves'): readonly Endpoint[] {
-    const able = this.#parts.endpoints.filter((endpoint) => endpoint[capability]);
+    const able = this.#needs.endpoints.filter((endpoint) => endpoint[capability]);
     return able.filter((endpoint, index) => index === able.length - 1 || !this.#unfit.has(endpoint));
   }
 
   async #ask<T>(capability: 'pulls' | 'resolves', work: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const { retries, signal, onPassedOver } = this.#parts;
+    const { retries, signal, onPassedOver } = this.#needs;
     const endpoints = this.#able(capability);
     const passedOver: string[] = [];
     for (const [index, endpoint] of endpoints.entries()) {
@@ -145,7 +145,7 @@ export class Repository {
     throw badSetting(
       `no host of the registry may ${verb}`,
       `give one of the hosts in hosts.toml the capability ${verb}`,
-      { repository: this.#parts.repository },
+      { repository: this.#needs.repository },
     );
   }
 
@@ -153,25 +153,25 @@ export class Repository {
     endpoint: Endpoint,
     request: Pick<RegistryRequest, 'method' | 'path' | 'subject' | 'statuses'>,
   ): Promise<Answer> {
-    const { client, repository, stallTimeout, minBytesPerSecond, signal } = this.#parts;
+    const { client, repository, stallTimeout, minBytesPerSecond, signal } = this.#needs;
     const headers = request.path.startsWith('manifests/') ? { accept: ACCEPT } : {};
     return client.request(endpoint, repository, { ...request, headers, stallTimeout, minBytesPerSecond, signal });
   }
 
   async #readBody({ body }: Answer, endpoint: Endpoint, subject: string, limit: number): Promise<Buffer> {
     try {
-      const bytes = await body.start(limit + 1, new Pace(this.#parts));
+      const bytes = await body.start(limit + 1, new Pace(this.#needs));
       if (bytes.length > limit) throw sizeMismatch(endpoint, subject, limit, `more than ${limit}`);
       return bytes;
     } catch (error) {
-      throw transportError({ subject, host: endpoint.host }, error, this.#parts.signal);
+      throw transportError({ subject, host: endpoint.host }, error, this.#needs.signal);
     }
   }
 
   #notFound({ host }: Endpoint, subject: string): ProvisionerError {
     return new ProvisionerError('ERR_SOURCE_NOT_FOUND', `${host} has no ${subject.replace(/^the /, '')}`, {
       hint: 'check the name and the tag; a private repository may hide itself from who has not logged in',
-      details: { host, repository: this.#parts.repository, status: 404 },
+      details: { host, repository: this.#needs.repository, status: 404 },
     });
   }
 }

@@ -40,7 +40,7 @@ function isRootOnLinux(): boolean {
   return process.platform === 'linux' && process.geteuid?.() === 0;
 }
 
-export interface FidelityParts {
+export interface FidelityNeeds {
   readonly format: StoreFormat;
   /** Of the store. */
   readonly marks: Pick<Marks, 'outOfReach' | 'require'>;
@@ -57,13 +57,13 @@ export interface FidelityParts {
  * for all its layers, so whoever adds some is told. Found out when it is first asked for: a store that is not degraded costs nothing.
  */
 export class Fidelity {
-  readonly #parts: FidelityParts;
+  readonly #needs: FidelityNeeds;
   #known: { readonly degradation: Degradation | undefined } | undefined;
   #told = false;
   #timesTried = false;
 
-  constructor(parts: FidelityParts) {
-    this.#parts = parts;
+  constructor(needs: FidelityNeeds) {
+    this.#needs = needs;
   }
 
   /** It has been said that layers are less than they could be, and that all there is are copies. */
@@ -83,12 +83,12 @@ export class Fidelity {
    *   as `Marks.require`
    */
   beforeLayers(): void {
-    this.#parts.marks.require('write layers');
-    this.#parts.witness.leave();
+    this.#needs.marks.require('write layers');
+    this.#needs.witness.leave();
     this.#tellCutTimes();
     if (this.#told) return;
     const degradation = this.degradation();
-    const { syscalls, allowDegraded, events } = this.#parts;
+    const { syscalls, allowDegraded, events } = this.#needs;
     if (degradation === undefined) return;
     requireNativeCalls('write layers', syscalls(), { allowDegraded });
     this.#told = true;
@@ -99,7 +99,7 @@ export class Fidelity {
   #tellCutTimes(): void {
     if (this.#timesTried) return;
     this.#timesTried = true;
-    const { tryIn, syscalls, events } = this.#parts;
+    const { tryIn, syscalls, events } = this.#needs;
     const losses = cutTimes(tryIn(), syscalls());
     if (losses === undefined) return;
     events.emit('warning', {
@@ -110,7 +110,7 @@ export class Fidelity {
   }
 
   #find(): Degradation | undefined {
-    const { format, marks, tryIn, syscalls } = this.#parts;
+    const { format, marks, tryIn, syscalls } = this.#needs;
     const out = marks.outOfReach();
     if (out !== undefined && out.shortage === undefined) return out;
     if (isOverlayFormat(format.whiteouts) || !isRootOnLinux()) return undefined;

@@ -338,7 +338,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       layers: expect.any(Number),
       containers: 0,
       lock: { holders: [], writer: null },
-      gc: { entries: 0, parked: [] },
+      gc: { entries: 0, postponed: [] },
       backends: ['overlay', 'copy', 'bind'].map((name) => ({
         name,
         usable: true,

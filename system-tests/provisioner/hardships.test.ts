@@ -18,12 +18,12 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
       const p = await Provisioner.open({ root: '${root}', unsafeNoSync: true });
       p.events.on('warning', () => { throw new Error('a fault in a listener'); });
       await p.store.swept();
-      const { parked } = (await p.store.info()).gc;
+      const { postponed } = (await p.store.info()).gc;
       mkdirSync(p.root + '/gc/other.2');
       await p.store.swept();
       const left = readdirSync(p.root + '/gc');
       await p.close();
-      console.log(JSON.stringify({ faults, parked: parked.length, left }));`;
+      console.log(JSON.stringify({ faults, postponed: postponed.length, left }));`;
     const busy = join(root, 'gc/busy.1/m');
     for (const directory of [root, join(root, 'gc'), join(root, 'gc/busy.1'), busy])
       mkdirSync(directory, { mode: 0o700 });
@@ -33,7 +33,7 @@ describeWith(['root'], 'a listener that throws while something cannot be deleted
     const { status, stdout, stderr } = spawnSync('setpriv', argv, { encoding: 'utf8', timeout: 60_000 });
     spawnSync('chattr', ['-i', busy]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(JSON.parse(stdout)).toEqual({ faults: ['a fault in a listener'], parked: 1, left: ['busy.1'] });
+    expect(JSON.parse(stdout)).toEqual({ faults: ['a fault in a listener'], postponed: 1, left: ['busy.1'] });
   });
 });
 

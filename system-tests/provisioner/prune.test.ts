@@ -141,7 +141,7 @@ describeWith(['root', 'overlay'], 'a rootfs that is busy', () => {
         await p.store.swept();
         expect(busy.exitCode).toBeNull();
         expect(existsSync(rootfs)).toBe(false);
-        expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
+        expect((await p.store.info()).gc).toEqual({ entries: 0, postponed: [] });
         await expectNoContainers(p);
       } finally {
         busy.kill('SIGKILL');

@@ -51,7 +51,7 @@ describeWith(['root'], 'an image that a prune takes right when it has been found
     const pruned = pruneAt(when, call, other);
     const pulled = await p.images.pull(source, { pullPolicy: 'missing', name: names?.[0] });
     expect(pruned).toEqual(['begun', id]);
-    expect(pulled).toMatchObject({ id, given: names ?? [source] });
+    expect(pulled).toMatchObject({ id, namesGiven: names ?? [source] });
     expect(await p.images.get(id)).toMatchObject({ names: pulled.names });
   });
 

@@ -468,7 +468,7 @@ describeWith(['root', 'overlay'], 'what is none of the store’s own', () => {
     execFileSync('mount', ['--bind', volume, mount]);
     await p.store.swept();
     expect(mountsBelow(p.root)).toEqual([]);
-    expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
+    expect((await p.store.info()).gc).toEqual({ entries: 0, postponed: [] });
     expect(readFileSync(join(volume, 'precious'), 'utf8')).toBe('data');
   });
 });

@@ -113,7 +113,7 @@ describeWith(['root', 'overlay'], 'what somebody did to the store behind its bac
     writeFileSync(join(entry, 'file'), 'to go');
     await p.store.swept();
     expectOutsideUntouched();
-    expect((await p.store.info()).gc.parked).toEqual([]);
+    expect((await p.store.info()).gc.postponed).toEqual([]);
     expect(existsSync(entry)).toBe(false);
   });
 

@@ -88,7 +88,7 @@ describeWith(needsOf('btrfs'), 'a tree with subvolumes of btrfs', () => {
     expect((await p.store.usage()).containers.bytes - before).toBeGreaterThanOrEqual(1_000_000);
     expect(await p.destroy('job-1')).toBe(true);
     await p.store.swept();
-    expect((await p.store.info()).gc).toEqual({ entries: 0, parked: [] });
+    expect((await p.store.info()).gc).toEqual({ entries: 0, postponed: [] });
     expect(readdirSync(join(p.root, 'gc'))).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { nativeMissing, whyNativeMissing } from '../../system/syscalls/native-mi
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import { isOverlayFormat, type OverlayFormat, opaqueXattr, type WhiteoutFormat } from './whiteouts.js';
 
-export interface MarksParts {
+export interface MarksNeeds {
   /** The store's. */
   readonly format: WhiteoutFormat;
   /** Begins the path of a directory in which can be tried what works, on the store's file system. */
@@ -32,18 +32,18 @@ export interface MarksOutOfReach {
  * @see xattr(7), "Trusted extended attributes"
  */
 export class Marks {
-  readonly #parts: MarksParts;
+  readonly #needs: MarksNeeds;
   #known: { readonly verdict: MarksOutOfReach | undefined } | undefined;
 
-  constructor(parts: MarksParts) {
-    this.#parts = parts;
+  constructor(needs: MarksNeeds) {
+    this.#needs = needs;
   }
 
   /** Undefined where all is well; also without native system calls, whose absence is told by whoever needs them. */
   outOfReach(): MarksOutOfReach | undefined {
     const known = this.#known ?? { verdict: this.#find() };
     if (known.verdict?.shortage === undefined) this.#known = known;
-    return known.verdict ?? this.#parts.owners?.();
+    return known.verdict ?? this.#needs.owners?.();
   }
 
   /**
@@ -54,12 +54,12 @@ export class Marks {
   require(deed: string): void {
     const verdict = this.outOfReach();
     if (verdict === undefined) return;
-    if (verdict.shortage !== undefined) throw fileError(verdict.shortage, deed, this.#parts.tryIn());
+    if (verdict.shortage !== undefined) throw fileError(verdict.shortage, deed, this.#needs.tryIn());
     throw marksRefusal(deed, verdict);
   }
 
   #find(): MarksOutOfReach | undefined {
-    const { format, tryIn, syscalls } = this.#parts;
+    const { format, tryIn, syscalls } = this.#needs;
     if (!isOverlayFormat(format) || syscalls().kind === 'native-free') return undefined;
     const hint = whatToDo(format);
     let place: string | undefined;

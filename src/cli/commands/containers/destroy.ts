@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { ProvisionerError } from '../../base/errors.js';
-import type { Cli } from '../cli.js';
-import { destroyedDocument } from '../output/documents/container-document.js';
-import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
+import { ProvisionerError } from '../../../base/errors.js';
+import type { Cli } from '../../cli.js';
+import { destroyedDocument } from '../../output/documents/container-document.js';
+import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 
 export function define(command: Command, cli: Cli): void {
   command

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { CheckReport, Finding } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { checkDocument } from '../output/documents/report-document.js';
-import { formatDuration } from '../output/human-units.js';
-import { addRegistryFlags, type RegistryFlags, registryOptions } from '../registry-flags.js';
+import type { CheckReport, Finding } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { checkDocument } from '../../output/documents/report-document.js';
+import { formatDuration } from '../../output/human-units.js';
+import { addRegistryFlags, type RegistryFlags, registryOptions } from '../../registry-flags.js';
 
 interface CheckFlags extends RegistryFlags {
   readonly full?: boolean;

@@ -1,17 +1,3 @@
-import type { Readable } from 'node:stream';
-import type { TextStream } from './output/output.js';
-
-/** The process around the command line, so that tests can be another one. */
-export interface Surroundings {
-  /** Asked for only by a command that reads it. */
-  readonly stdin: () => Readable & { readonly isTTY?: boolean };
-  readonly stdout: TextStream;
-  readonly stderr: TextStream;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts with an `Interruption`. */
-  readonly signal: AbortSignal;
-}
-
 /** Options that every command takes. */
 export interface GlobalFlags {
   readonly root?: string;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { RecoveryReport } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { recoveryDocument } from '../output/documents/report-document.js';
+import type { RecoveryReport } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { recoveryDocument } from '../../output/documents/report-document.js';
 
 interface RecoverFlags {
   readonly known: readonly string[];

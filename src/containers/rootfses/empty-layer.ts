@@ -1,7 +1,7 @@
 import { chmodSync, lutimesSync, mkdirSync } from 'node:fs';
-import type { StackedLayer } from '../backends/backend.js';
-import { systemCode } from '../base/errors.js';
-import { emptyLayer } from '../paths.js';
+import type { StackedLayer } from '../../backends/backend.js';
+import { systemCode } from '../../base/errors.js';
+import { emptyLayer } from '../../paths.js';
 
 /** As of a layer's root that no entry describes. */
 const MODE = 0o755;

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { StoreInfo } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { infoDocument } from '../output/documents/info-document.js';
-import { formatAge } from '../output/human-units.js';
-import { packageVersion } from '../package-version.js';
+import type { StoreInfo } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { infoDocument } from '../../output/documents/info-document.js';
+import { formatAge } from '../../output/human-units.js';
+import { packageVersion } from '../../package-version.js';
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -78,8 +78,8 @@ function holderText({ pid, stopped }: StoreInfo['lock']['holders'][number]): str
   return stopped ? `${pid} (stopped)` : String(pid);
 }
 
-function gcText({ entries, parked }: StoreInfo['gc']): string {
-  return `${entries} to delete${parked.length === 0 ? '' : `, ${parked.length} parked: ${parked[0]?.reason}`}`;
+function gcText({ entries, postponed }: StoreInfo['gc']): string {
+  return `${entries} to delete${postponed.length === 0 ? '' : `, ${postponed.length} postponed: ${postponed[0]?.reason}`}`;
 }
 
 function yesNo(value: boolean): string {

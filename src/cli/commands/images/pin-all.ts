@@ -1,5 +1,5 @@
-import type { Cli } from '../cli.js';
-import { pinDocument } from '../output/documents/change-document.js';
+import type { Cli } from '../../cli.js';
+import { pinDocument } from '../../output/documents/change-document.js';
 
 /** What `pin` and `unpin` do. */
 export async function pinAll(cli: Cli, images: readonly string[], pinned: boolean): Promise<void> {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { isProvisionerError } from '../../base/errors.js';
-import type { ContainerInfo, Provisioner } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { containerDocument } from '../output/documents/container-document.js';
-import { formatAge } from '../output/human-units.js';
-import { shortDigest } from '../output/short-digest.js';
+import { isProvisionerError } from '../../../base/errors.js';
+import type { ContainerInfo, Provisioner } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { containerDocument } from '../../output/documents/container-document.js';
+import { formatAge } from '../../output/human-units.js';
+import { shortDigest } from '../../output/short-digest.js';
 
 export function define(command: Command, cli: Cli): void {
   command.description('Lists the containers of all owners with one row for each root filesystem.').action(async () => {

@@ -1,13 +1,13 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ProvisionerError, systemCode } from '../base/errors.js';
-import { makeOwnDirectory, umaskTakesFromOwner } from '../base/own-files.js';
-import type { Sweeper } from '../layer-store/sweeper.js';
-import { letGoOfTree } from '../mounts/let-go-of-tree.js';
-import type { StorePaths } from '../paths.js';
-import { requireNothingHidden } from '../store-directory/one-file-system.js';
-import type { Syscalls } from '../system/syscalls/syscalls.js';
-import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
+import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { makeOwnDirectory, umaskTakesFromOwner } from '../../base/own-files.js';
+import type { Sweeper } from '../../layer-store/sweeper.js';
+import { letGoOfTree } from '../../mounts/let-go-of-tree.js';
+import type { StorePaths } from '../../paths.js';
+import { requireNothingHidden } from '../../store-directory/one-file-system.js';
+import type { Syscalls } from '../../system/syscalls/syscalls.js';
+import type { EmptyDirectories, RootfsPlace } from './rootfs-place.js';
 
 /** The directories of rootfses, and of the containers that hold them. */
 export class RootfsDirectories {
@@ -106,7 +106,7 @@ export class RootfsDirectories {
     if (![...own, scratch].every((path) => this.#removeEmpty(path)))
       this.#sweeper.retire(scratch, `${place.id}-scratch`);
     try {
-      return this.removeHollow(place);
+      return this.removeEmptyDirectories(place);
     } catch (error) {
       // The rootfs is gone, and its record shall go. What led to it is for the next recovery, which tells of it.
       if (systemCode(error) === 'EPERM') return false;
@@ -129,7 +129,7 @@ export class RootfsDirectories {
    * The directories of a container that lead to nothing: of one backend, or of all. What has something in it stays, and so does what leads there.
    * @returns whether nothing of the container is left
    */
-  removeHollow({ containerId, backend }: HollowDirectories): boolean {
+  removeEmptyDirectories({ containerId, backend }: EmptyDirectories): boolean {
     const backends = this.#paths.backends(containerId);
     if (backend === undefined) {
       const emptied = [backends, this.#paths.nestedContainers(containerId)].map((path) => this.#removeEmpty(path));

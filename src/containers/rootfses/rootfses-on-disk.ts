@@ -1,11 +1,11 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { systemCode } from '../base/errors.js';
-import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
-import type { StorePaths } from '../paths.js';
-import { syscallError } from '../system/syscalls/syscalls.js';
-import type { HollowDirectories, RootfsPlace } from './rootfs-place.js';
+import { systemCode } from '../../base/errors.js';
+import { RootfsMounts } from '../../layer-store/rootfs-mounts.js';
+import type { StorePaths } from '../../paths.js';
+import { syscallError } from '../../system/syscalls/syscalls.js';
+import type { EmptyDirectories, RootfsPlace } from './rootfs-place.js';
 
 /** A rootfs that stands on disk. */
 export interface FoundRootfs extends RootfsPlace {
@@ -17,7 +17,7 @@ export interface FoundOnDisk {
   /** Recorded or not, children before parents. */
   readonly rootfses: readonly FoundRootfs[];
   /** Children before parents. */
-  readonly hollow: readonly HollowDirectories[];
+  readonly empty: readonly EmptyDirectories[];
 }
 
 /** The names of the directories in one; undefined for one that is to be left alone, of which somebody has been told. */
@@ -50,7 +50,7 @@ export async function rootfsesOnDisk(
     }
   };
   const rootfses: FoundRootfs[] = [];
-  const hollow: HollowDirectories[] = [];
+  const empty: EmptyDirectories[] = [];
   const waiting = top === undefined ? ((await directories(paths.containers)) ?? []) : [top];
   let sliceEnds = performance.now() + SLICE;
   for (let container = waiting.pop(); container !== undefined; container = waiting.pop()) {
@@ -60,17 +60,17 @@ export async function rootfsesOnDisk(
     if (parts.includes(paths.backends(container))) {
       const found = await rootfsesOf(paths, container, mounts, directories);
       for (const rootfs of found.rootfses) rootfses.push(rootfs);
-      for (const one of found.hollow) hollow.push(one);
+      for (const one of found.empty) empty.push(one);
     }
     const hasNested = parts.includes(paths.nestedContainers(container));
     const nested = hasNested ? await directories(paths.nestedContainers(container)) : undefined;
-    if (nested?.length === 0 || parts.length === 0) hollow.push({ containerId: container, backend: undefined });
+    if (nested?.length === 0 || parts.length === 0) empty.push({ containerId: container, backend: undefined });
     for (const name of nested ?? []) waiting.push(`${container}/${name}`);
     if (performance.now() < sliceEnds) continue;
     await setImmediate();
     sliceEnds = performance.now() + SLICE;
   }
-  return { rootfses: rootfses.sort(childrenFirst), hollow: hollow.sort(childrenFirst) };
+  return { rootfses: rootfses.sort(childrenFirst), empty: empty.sort(childrenFirst) };
 }
 
 async function rootfsesOf(
@@ -80,7 +80,7 @@ async function rootfsesOf(
   directories: ReadDirectories,
 ): Promise<FoundOnDisk> {
   const found: FoundRootfs[] = [];
-  const hollow: HollowDirectories[] = [];
+  const empty: EmptyDirectories[] = [];
   const backends = await directories(paths.backends(containerId));
   for (const backend of backends ?? []) {
     if (await mounts.has(join(paths.backends(containerId), backend))) {
@@ -90,14 +90,14 @@ async function rootfsesOf(
     const rootfses = await directories(paths.rootfses(containerId, backend));
     const scratches = await directories(paths.scratches(containerId, backend));
     const ids = new Set([...(rootfses ?? []), ...(scratches ?? [])]);
-    if (rootfses?.length === 0 && scratches?.length === 0) hollow.push({ containerId, backend });
+    if (rootfses?.length === 0 && scratches?.length === 0) empty.push({ containerId, backend });
     for (const id of ids) {
       const mounted = await mounts.has(paths.rootfs(containerId, backend, id));
       found.push({ containerId, backend, id, mounted });
     }
   }
-  if (backends?.length === 0) hollow.push({ containerId, backend: undefined });
-  return { rootfses: found, hollow };
+  if (backends?.length === 0) empty.push({ containerId, backend: undefined });
+  return { rootfses: found, empty };
 }
 
 function childrenFirst(one: { readonly containerId: string }, other: { readonly containerId: string }): number {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
+import type { Cli } from '../../cli.js';
 import { pinAll } from './pin-all.js';
 
 export function define(command: Command, cli: Cli): void {
   command
-    .description('Lets prune have pinned images again. Prints the digest of each image.')
+    .description('Keeps images from every prune, until `unpin`. Prints the digest of each image.')
     .argument('<image...>', 'a name, a digest, or the first digits of one')
-    .action((images: string[]) => pinAll(cli, images, false));
+    .action((images: string[]) => pinAll(cli, images, true));
 }

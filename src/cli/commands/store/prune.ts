@@ -1,16 +1,16 @@
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import { fileError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
-import { readForeignText, readToEnd, writeForeignText } from '../../base/foreign-file.js';
-import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { pruneDocument } from '../output/documents/prune-document.js';
-import { formatSize } from '../output/human-units.js';
-import { formatReason } from '../output/keep-reason.js';
-import type { Output } from '../output/output.js';
-import { parseAge, parseSize } from '../output/parse-units.js';
-import { shortDigest } from '../output/short-digest.js';
-import { UsageError } from '../usage-error.js';
+import { fileError, ProvisionerError, throwIfAborted } from '../../../base/errors.js';
+import { readForeignText, readToEnd, writeForeignText } from '../../../base/foreign-file.js';
+import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { pruneDocument } from '../../output/documents/prune-document.js';
+import { formatSize } from '../../output/human-units.js';
+import { formatReason } from '../../output/keep-reason.js';
+import type { Output } from '../../output/output.js';
+import { parseAge, parseSize } from '../../output/parse-units.js';
+import { shortDigest } from '../../output/short-digest.js';
+import { UsageError } from '../../usage-error.js';
 
 interface PruneFlags {
   readonly exclude: readonly string[];
@@ -49,7 +49,7 @@ Examples:
   provisioner prune --dry-run --plan prune.json && provisioner prune --apply prune.json`,
     )
     .action(async (flags: PruneFlags) => {
-      const run = parseFlags(flags, () => cli.surroundings.stdin());
+      const run = parseFlags(flags, () => cli.host.stdin());
       await cli.withStore(
         async ({ provisioner, output, signal, failed }) => {
           const report = await run(provisioner, signal);

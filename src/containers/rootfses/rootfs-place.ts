@@ -6,7 +6,7 @@ export interface RootfsPlace {
 }
 
 /** The directories of a container, or of one backend in it, that lead to no rootfs: a crash came while the way to one was made, or taken down. */
-export interface HollowDirectories {
+export interface EmptyDirectories {
   readonly containerId: string;
   /** Undefined: the container's own. */
   readonly backend: string | undefined;

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { DiskUsage } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { usageDocument } from '../output/documents/report-document.js';
-import { formatSize } from '../output/human-units.js';
+import type { DiskUsage } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { usageDocument } from '../../output/documents/report-document.js';
+import { formatSize } from '../../output/human-units.js';
 
 export function define(command: Command, cli: Cli): void {
   command

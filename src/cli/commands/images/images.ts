@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
-import { imageDocument } from '../output/documents/image-document.js';
-import { PULL_HEADINGS, pullDocument, pullRow } from '../output/documents/pull-document.js';
-import { formatAge, formatSize } from '../output/human-units.js';
-import { shortDigest } from '../output/short-digest.js';
+import type { Cli } from '../../cli.js';
+import { imageDocument } from '../../output/documents/image-document.js';
+import { PULL_HEADINGS, pullDocument, pullRow } from '../../output/documents/pull-document.js';
+import { formatAge, formatSize } from '../../output/human-units.js';
+import { shortDigest } from '../../output/short-digest.js';
 
 export function define(command: Command, cli: Cli): void {
   command

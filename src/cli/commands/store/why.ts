@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { ExplainedReason } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { explanationDocument } from '../output/documents/report-document.js';
-import { formatSize } from '../output/human-units.js';
-import { formatReason } from '../output/keep-reason.js';
+import type { ExplainedReason } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { explanationDocument } from '../../output/documents/report-document.js';
+import { formatSize } from '../../output/human-units.js';
+import { formatReason } from '../../output/keep-reason.js';
 
 export function define(command: Command, cli: Cli): void {
   command

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
-import { tagDocument } from '../output/documents/change-document.js';
+import type { Cli } from '../../cli.js';
+import { tagDocument } from '../../output/documents/change-document.js';
 
 export function define(command: Command, cli: Cli): void {
   command

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
-import type { COMMAND_WARNINGS } from '../output/command-codes.js';
-import { removalDocument } from '../output/documents/change-document.js';
+import type { Cli } from '../../cli.js';
+import type { COMMAND_WARNINGS } from '../../output/command-codes.js';
+import { removalDocument } from '../../output/documents/change-document.js';
 
 export function define(command: Command, cli: Cli): void {
   command

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { reasonNotToMount } from '#src/containers/mounted-elsewhere.js';
+import { reasonNotToMount } from '#src/containers/rootfses/mounted-elsewhere.js';
 import type { MountPlace } from '#src/system/locks/mount-place.js';
 
 const here: MountPlace = { boot: 'now', namespace: 'mnt:[1]', process: 'me' };

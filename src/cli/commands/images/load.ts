@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
-import { imageDocument } from '../output/documents/image-document.js';
-import { parseSize } from '../output/parse-units.js';
-import { addProgressFlag, type ProgressFlag } from '../pull-flags.js';
-import { UsageError } from '../usage-error.js';
+import type { Cli } from '../../cli.js';
+import { imageDocument } from '../../output/documents/image-document.js';
+import { parseSize } from '../../output/parse-units.js';
+import { addProgressFlag, type ProgressFlag } from '../../pull-flags.js';
+import { UsageError } from '../../usage-error.js';
 
 interface LoadFlags extends ProgressFlag {
   readonly input?: string;
@@ -30,7 +30,7 @@ Examples:
     )
     .action(async ({ input = '-', platform, maxSize, progress }: LoadFlags) => {
       const maxImageBytes = maxSize === undefined ? undefined : parseSize(maxSize, '--max-size');
-      const stdin = input === '-' ? cli.surroundings.stdin() : undefined;
+      const stdin = input === '-' ? cli.host.stdin() : undefined;
       if (stdin?.isTTY) {
         throw new UsageError(
           'there is no archive to load: standard input is a terminal',
@@ -42,7 +42,7 @@ Examples:
           async ({ provisioner, output, signal }) => {
             const images = await provisioner.images.load(stdin ?? input, { platform, maxImageBytes, signal });
             for (const image of images) {
-              for (const name of image.given.length > 0 ? image.given : [image.id]) output.line(name);
+              for (const name of image.namesGiven.length > 0 ? image.namesGiven : [image.id]) output.line(name);
             }
             output.document(() => images.map(imageDocument));
           },

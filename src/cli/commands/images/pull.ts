@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { Cli } from '../cli.js';
-import { imageDocument } from '../output/documents/image-document.js';
-import { addPullFlags, type PullFlags, pullOptions } from '../pull-flags.js';
-import { UsageError } from '../usage-error.js';
+import type { Cli } from '../../cli.js';
+import { imageDocument } from '../../output/documents/image-document.js';
+import { addPullFlags, type PullFlags, pullOptions } from '../../pull-flags.js';
+import { UsageError } from '../../usage-error.js';
 
 export function define(command: Command, cli: Cli): void {
   command

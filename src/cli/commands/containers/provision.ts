@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import type { ProvisionOptions } from '../../index.js';
-import type { Cli } from '../cli.js';
-import { rootfsDocument } from '../output/documents/container-document.js';
-import { addOwnerFlags, type OwnerFlags } from '../owner-flags.js';
-import { addPullFlags, type PullFlags, pullOptions } from '../pull-flags.js';
+import type { ProvisionOptions } from '../../../index.js';
+import type { Cli } from '../../cli.js';
+import { rootfsDocument } from '../../output/documents/container-document.js';
+import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { addPullFlags, type PullFlags, pullOptions } from '../../pull-flags.js';
 
 interface ProvisionFlags extends PullFlags, OwnerFlags {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;

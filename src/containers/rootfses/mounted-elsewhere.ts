@@ -1,6 +1,6 @@
-import { ProvisionerError } from '../base/errors.js';
-import { type MountNamespace, type MountPlace, whereabouts } from '../system/locks/mount-place.js';
-import type { ProcessIdentity } from '../system/locks/process-identity.js';
+import { ProvisionerError } from '../../base/errors.js';
+import { type MountNamespace, type MountPlace, whereabouts } from '../../system/locks/mount-place.js';
+import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { RootfsPlace } from './rootfs-place.js';
 
 /**
