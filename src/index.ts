@@ -35,6 +35,7 @@ export type {
   DiskUsageOptions,
   ProvisionerOptions,
   ProvisionOptions,
+  TurnOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
 export type { StoreCalls } from './provisioner/store-calls.js';

@@ -2,6 +2,9 @@ import { readdirSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
+import { CONTAINERS } from '#src/cli/commands/containers/group.js';
+import { IMAGES } from '#src/cli/commands/images/group.js';
+import { STORE } from '#src/cli/commands/store/group.js';
 import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import * as layout from '#src/paths.js';
 import { codeIn, deadLinks, deadPages, deadPaths, document, documents, rowsBelow } from './documents.js';
@@ -76,14 +79,23 @@ describe('documents', () => {
   });
 
   it('have a section of the manual for each command', () => {
-    const groups = sourceFiles().filter(({ path }) => /^src\/cli\/commands\/[\w-]+\/group\.ts$/.test(path));
-    const commands = groups.flatMap(({ text }) =>
-      [...text.matchAll(/^ {2}(\w+): \[.*import\('\.\//gm)].map(([, name]) => name),
-    );
+    const commands = Object.keys({ ...IMAGES, ...CONTAINERS, ...STORE });
     expect(commands.length).toBeGreaterThan(10);
     const sections = [...document('docs/cli.md').text.matchAll(/^## `([\w-]+)`/gm)].map(([, name]) => name);
     expect(commands.filter((name) => !sections.includes(name))).toEqual([]);
   });
+});
+
+it('the manual has every reason to stay', () => {
+  const [keepers] = sourceFiles().filter(({ path }) => path === 'src/prune/keepers.ts');
+  const union =
+    /export type KeepReason =([^;]*?);\n\n/s.exec(keepers?.text.replaceAll('; readonly', ', readonly') ?? '')?.[1] ??
+    '';
+  const kinds = [...union.matchAll(/readonly kind: '(\w+)'/g)].map(([, kind]) => kind);
+  expect(kinds.length).toBeGreaterThan(8);
+  const table = document('docs/cli.md').text.split('**Reason**')[1] ?? '';
+  const documented = [...table.matchAll(/^\| `(\w+)` +\|/gm)].map(([, kind]) => kind);
+  expect(kinds.filter((kind) => !documented.includes(kind))).toEqual([]);
 });
 
 describe('docs/architecture.md', () => {

@@ -14,7 +14,7 @@ const WHOLE = `${DISK} code-lists pulls backends containers prune check`;
 
 /** What a wing may use: the public surface, and what knows nothing of a store. */
 const FRONT = `${SYSTEM} system/locks index`;
-/** Each has a door, its `index.ts`, which is all that others see of it. */
+/** Each has a door, its `index.ts`, which is all that others see of it; but for `codes.ts`, the table of its codes, which imports `base` alone and which `code-lists` lists. */
 const WINGS = ['retention', 'catalogue', 'publish', 'containerizer', 'warm-pool', 'dependencies', 'runs'];
 
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -106,9 +106,12 @@ function faultOf(unit: string, path: string, literal: string): string | undefine
   const target = posix.join(posix.dirname(path), literal);
   if (!target.startsWith('src/')) return `${literal} leads out of src`;
   const imported = unitOf(target.replace(/\.js$/, '.ts'));
+  if ([...WINGS, 'agent'].includes(unit) && path === `src/${unit}/codes.ts` && imported !== 'base')
+    return 'the codes of a wing stand on base alone';
   if (imported === unit) return undefined;
-  if ([...WINGS, 'agent'].includes(imported) && target !== `src/${imported}/index.js`)
-    return `others enter ${imported} by its index.js`;
+  const isWing = [...WINGS, 'agent'].includes(imported);
+  if (isWing && unit === 'code-lists' && target === `src/${imported}/codes.js`) return undefined;
+  if (isWing && target !== `src/${imported}/index.js`) return `others enter ${imported} by its index.js`;
   if (MAY_IMPORT[unit]?.split(' ').includes(imported)) return undefined;
   return `${unit} may not import ${imported}`;
 }

@@ -9,10 +9,7 @@ describe('a reason', () => {
     [{ kind: 'excluded', pattern: 'app:*' }, 'excluded by "app:*"'],
     [{ kind: 'pinned' }, 'pinned'],
     [{ kind: 'container', container: 'pod/a', owner: 'ci' }, 'used by container pod/a of ci'],
-    [
-      { kind: 'pull', pull: 'p', process: '4711:12:boot:x', since: 40_000 },
-      'needed by a pull of process 4711 for 60 seconds',
-    ],
+    [{ kind: 'pull', pull: 'p', pid: 4711, since: 40_000 }, 'needed by a pull of process 4711 for 60 seconds'],
     [{ kind: 'image', image, names: ['app:v1', 'app:v2'] }, 'a layer of image app:v1'],
     [{ kind: 'image', image, names: [] }, 'a layer of image ab12ab12ab12'],
     [{ kind: 'recent', lastUsedAt: 95_000 }, 'used 5 seconds ago'],

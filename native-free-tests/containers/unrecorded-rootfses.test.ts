@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Holders } from '#src/containers/holders.js';
 import { RootfsDirectories } from '#src/containers/rootfses/rootfs-directories.js';
 import type { RootfsPlace } from '#src/containers/rootfses/rootfs-place.js';
 import { UnrecordedRootfses } from '#src/containers/unrecorded-rootfses.js';
@@ -46,14 +47,14 @@ async function bench() {
     await holds.before();
     return hold(...args);
   };
-  const parts = { paths, metadata, storeLock, containers, directories };
+  const needs = { paths, metadata, storeLock, containers, directories, holders: new Holders() };
   return {
     metadata,
     directories,
     holds,
     uses,
     make: (place: RootfsPlace) => directories.create(place).rootfs,
-    run: () => new UnrecordedRootfses(parts).reconcile(new ShortHolds(storeLock, 'recover'), undefined),
+    run: () => new UnrecordedRootfses(needs).reconcile(new ShortHolds(storeLock, 'recover'), undefined),
   };
 }
 

@@ -45,6 +45,7 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   recover: ({ p }) => p.recover(),
   'containers.list': ({ p }) => p.containers.list(),
   'containers.get': ({ p }) => p.containers.get('old'),
+  'containers.inTurn': ({ p }) => p.containers.inTurn('old', () => sleep(5)),
   'store.check': ({ p }) => p.store.check(),
   'store.usage': ({ p }) => p.store.usage(),
   'store.info': ({ p }) => p.store.info(),

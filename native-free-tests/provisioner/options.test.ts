@@ -28,6 +28,7 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   RecoverOptions: ['recover', o.RECOVER_OPTIONS, (p, options) => p.recover(options)],
   ContainersOptions: ['containers.list', o.CONTAINERS_OPTIONS, (p, options) => p.containers.list(options)],
   CheckOptions: ['store.check', o.CHECK_OPTIONS, (p, options) => p.store.check(options)],
+  TurnOptions: ['containers.inTurn', o.TURN_OPTIONS, (p, options) => p.containers.inTurn('c', async () => 7, options)],
   DiskUsageOptions: ['store.usage', o.DISK_USAGE_OPTIONS, (p, options) => p.store.usage(options)],
   CloseOptions: ['close', o.CLOSE_OPTIONS, (p, options) => p.close(options)],
   // Those come inside of others.

@@ -28,6 +28,7 @@ const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
   'store.applyPlan': ({ p, signal }) =>
     p.store.applyPlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }, { signal }),
   recover: ({ p, signal }) => p.recover({ signal }),
+  'containers.inTurn': ({ p, n, signal }) => p.containers.inTurn(`old-${n}`, async () => n, { signal }),
   'store.check': ({ p, signal }) => p.store.check({ signal }),
   'store.usage': ({ p, signal }) => p.store.usage({ signal }),
 };

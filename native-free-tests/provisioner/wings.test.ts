@@ -69,6 +69,37 @@ describe('what is kept by something that stands on a provisioner', () => {
     expect(await p.images.list()).toEqual([]);
   });
 
+  it('is in no plan that was made before', async () => {
+    const p = await storeWithApp();
+    const { plan } = await p.pruneImages([], { dryRun: true });
+    expect(plan.images).toHaveLength(1);
+    const letGo = p.store.addKeeper({
+      keepers: ({ images }, _now, keep) => {
+        for (const { id } of images) keep.image(id, because);
+      },
+    });
+    await expect(p.store.applyPlan(plan)).rejects.toMatchObject({ code: 'ERR_PLAN_OUTDATED' });
+    expect(await p.images.list()).toHaveLength(1);
+    letGo();
+    expect((await p.store.applyPlan(plan)).images[0]?.reasons).toEqual([]);
+  });
+
+  it('is kept from a prune that was begun before what keeps it is closed', async () => {
+    const p = await storeWithApp();
+    p.use({
+      open: () =>
+        p.store.addKeeper({
+          keepers: async ({ images }, _now, keep) => {
+            for (const { id } of images) keep.image(id, because);
+          },
+        }),
+      close: (letGo) => letGo(),
+    });
+    const pruning = p.pruneImages();
+    await p.close();
+    expect((await pruning).images[0]?.reasons).toEqual([because]);
+  });
+
   it('is lost to no prune when its rule fails', async () => {
     const p = await storeWithApp();
     p.store.addKeeper({
@@ -122,6 +153,58 @@ describe('a container in which something runs', () => {
     p.containers.addHolder(runningIn('job/side'));
     expect((await p.recover({ knownContainerIds: ['known'] })).destroyed).toEqual(['forgotten']);
     expect((await p.containers.list()).map(({ id }) => id)).toEqual(['job', 'job/side', 'known']);
+  });
+
+  it('is left alone by a recovery also when it began after the recovery did', async () => {
+    const p = await storeWithApp();
+    for (const id of ['late', 'known']) await p.provision(id, 'app');
+    let asked = 0;
+    p.containers.addHolder({ ...runningIn('late'), held: () => (asked++ === 0 ? [] : ['late']) });
+    const report = await p.recover({ knownContainerIds: ['known'] });
+    expect([report.destroyed, report.untrusted]).toEqual([
+      [],
+      [{ containerId: 'late', reason: expect.stringContaining('process 7 runs in it') }],
+    ]);
+    expect((await p.containers.list()).map(({ id }) => id)).toEqual(['known', 'late']);
+  });
+
+  it('is taken for any by a recovery when nobody can say what runs, and the rest is put right', async () => {
+    const p = await storeWithApp();
+    for (const id of ['known', 'job']) await p.provision(id, 'app');
+    const held = () => {
+      throw new Error('it does not know');
+    };
+    p.containers.addHolder({ ...runningIn(), held });
+    const report = await p.recover({ knownContainerIds: ['known'] });
+    expect([report.destroyed, report.failed.map(({ message }) => message)]).toEqual([
+      [],
+      [expect.stringContaining('it does not know')],
+    ]);
+    expect(await p.containers.list()).toHaveLength(2);
+  });
+
+  it('is begun in its turn, so that no destroy comes in between', async () => {
+    const p = await storeWithApp();
+    await p.provision('job', 'app');
+    const order: string[] = [];
+    let begin = () => {};
+    const began = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const turn = p.containers.inTurn('job', async () => {
+      order.push('begins');
+      await began;
+      order.push('runs');
+      p.containers.addHolder(runningIn('job'));
+    });
+    const destroyed = p.destroy('job').finally(() => order.push('destroy answers'));
+    begin();
+    await turn;
+    await expect(destroyed).rejects.toMatchObject({ code: 'ERR_CONTAINER_RUNNING' });
+    expect(order).toEqual(['begins', 'runs', 'destroy answers']);
+    expect(await p.containers.inTurn('job', async () => 7)).toBe(7);
+    const aborted = { signal: AbortSignal.abort() };
+    await expect(p.containers.inTurn('job', async () => 7, aborted)).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   });
 
   it('is held by what can say so, and by nothing else', async () => {

@@ -7,6 +7,7 @@ import { digestOf } from '../contracts/metadata-records.js';
 import { containerOf, imageId, imageOf, layerOf, storeOf } from './records.js';
 
 const NOW = 1_000_000_000;
+const LIFE = `${'ab'.repeat(16)}.4711`;
 
 function keepersBeside(excluded: readonly string[]) {
   return [...STORE_KEEPERS, excludedBy(parseExclusions(excluded))];
@@ -93,11 +94,11 @@ describe('what a prune takes', () => {
   });
 
   it('leaves the layers that a pull needs, and takes the image that it would bring again', async () => {
-    const lease = { pull: 'p', process: '1:2:3', since: 5, layers: ['base', 'not yet here'].map(digestOf) };
+    const lease = { pull: 'p', process: LIFE, since: 5, layers: ['base', 'not yet here'].map(digestOf) };
     const decision = await decided({ ...two, leases: [lease] });
     expect(kept(decision, words)).toEqual(['base: pull']);
     expect(decision.layers.find(({ id }) => id === digestOf('base'))?.reasons).toEqual([
-      { kind: 'pull', pull: 'p', process: '1:2:3', since: 5 },
+      { kind: 'pull', pull: 'p', pid: 4711, since: 5 },
     ]);
   });
 

@@ -38,13 +38,13 @@ describe('what keeps layers', () => {
   it('is the images that stay, the containers, and the pulls, each told once', async () => {
     const { layers } = await kept({
       containers: [containerOf('job', { app: ['base', 'base'], other: ['base'] })],
-      leases: [{ pull: 'p', process: '1', since: 9, layers: ['base', 'new'].map(digestOf) }],
+      leases: [{ pull: 'p', process: `${'ab'.repeat(16)}.4711`, since: 9, layers: ['base', 'new'].map(digestOf) }],
     });
     const reasons = await layerReasons([imageOf('app', ['base', 'top', 'base'], { names: ['app:v1'] })], layers);
     expect(reasons.get(digestOf('base'))).toEqual([
       { kind: 'image', image: imageId('app'), names: ['app:v1'] },
       { kind: 'container', container: 'job', owner: 'agent' },
-      { kind: 'pull', pull: 'p', process: '1', since: 9 },
+      { kind: 'pull', pull: 'p', pid: 4711, since: 9 },
     ]);
     expect(reasons.get(digestOf('top')).map(({ kind }) => kind)).toEqual(['image']);
     expect(reasons.get(digestOf('new')).map(({ kind }) => kind)).toEqual(['pull']);

@@ -11,7 +11,7 @@ const records = storeOf({
   images: [app, free],
   layers: [layerOf('orphan', 7), layerOf('live', 8)],
   containers: [containerOf('job', { app: ['base', 'top'], gone: ['live'] })],
-  leases: [{ pull: 'p', process: '1:2:3', since: 4, layers: [digestOf('top')] }],
+  leases: [{ pull: 'p', process: `${'ab'.repeat(16)}.4711`, since: 4, layers: [digestOf('top')] }],
 });
 
 /** As the store finds images: by these names and ids. */
@@ -82,7 +82,7 @@ describe('the explanation of a layer', () => {
           because: [{ kind: 'pinned' }, { kind: 'container', container: 'job', owner: 'agent' }],
         },
         { kind: 'container', container: 'job', owner: 'agent' },
-        { kind: 'pull', pull: 'p', process: '1:2:3', since: 4 },
+        { kind: 'pull', pull: 'p', pid: 4711, since: 4 },
       ],
     });
   });

@@ -165,9 +165,9 @@ describe('a global pax header', () => {
     ]);
   });
 
-  it('may give attributes', () => {
-    const entries = readTar(archive(pax({ 'SCHILY.xattr.user.a': 'b' }, 'g'), file, header({ name: 'd', type: '5' })));
-    expect(entries.map(({ xattrs }) => xattrs?.get('user.a')?.toString())).toEqual(['b', 'b']);
+  it('gives attributes to none: nobody means those of one file for all', () => {
+    const entries = readTar(archive(pax({ 'SCHILY.xattr.user.a': 'b', uid: '7' }, 'g'), file));
+    expect(entries.map(({ xattrs, uid }) => [xattrs, uid])).toEqual([[undefined, 7]]);
   });
 
   it('may be the only thing in an archive, and the last', () => {

@@ -12,6 +12,11 @@ export function isMountedBackend(name: string): boolean {
   return name === 'overlay' || name === 'bind';
 }
 
+/** Whether rootfses of this backend show the files of their layers themselves; true as well of one of another release, of which nothing is known. */
+export function mayShowLayers(name: string): boolean {
+  return isMountedBackend(name) || !(BACKEND_NAMES as readonly string[]).includes(name);
+}
+
 /** A layer of a stack and where its files are. */
 export interface StackedLayer extends LayerRecord {
   /** Absolute. */

@@ -28,6 +28,7 @@ export const path: Rule = {
   meant: 'a path: a text that is not empty and has no NUL in it',
   holds: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
 };
+export const callback: Rule = { meant: 'a function', holds: (value) => typeof value === 'function' };
 export const abortSignal: Rule = { meant: 'an AbortSignal', holds: (value) => value instanceof AbortSignal };
 /** Infinity stands for no limit. */
 export const limit: Rule = {

@@ -1,6 +1,6 @@
 import { existsSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isMountedBackend } from '../backends/backend.js';
+import { mayShowLayers } from '../backends/backend.js';
 import { filterUnhurried, unhurried } from '../base/unhurried.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { ContainerRecord, RootfsRecord } from '../metadata/metadata-manager.js';
@@ -94,7 +94,7 @@ async function rootfsNote(
   const note = (code: 'ROOTFS_UNFINISHED' | 'ROOTFS_NOT_MOUNTED', message: string): Finding =>
     finding({ severity: 'note', code, subject: container.id, message });
   if (rootfs.state !== 'ready') return note('ROOTFS_UNFINISHED', `${what} is ${rootfs.state}, now or since a crash`);
-  if (!isMountedBackend(rootfs.backend)) return undefined;
+  if (!mayShowLayers(rootfs.backend)) return undefined;
   const state = await mounts.stateOf(path, rootfs);
   if (state === 'mounted') return undefined;
   const where =

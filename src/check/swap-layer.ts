@@ -1,6 +1,6 @@
 import { existsSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { isMountedBackend } from '../backends/backend.js';
+import { mayShowLayers } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import { digestHex, type LayerId } from '../image/digest.js';
@@ -59,7 +59,7 @@ function usersOf(id: LayerId, containers: readonly ContainerRecord[]): { rootfs:
   return containers.flatMap((container) =>
     container.rootfses
       .filter(
-        ({ layers, backend, state }) => layers.includes(id) && (isMountedBackend(backend) || state === 'provisioning'),
+        ({ layers, backend, state }) => layers.includes(id) && (mayShowLayers(backend) || state === 'provisioning'),
       )
       .map((rootfs) => ({ rootfs: rootfs.id, container: container.id })),
   );

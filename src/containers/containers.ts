@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
@@ -16,6 +15,7 @@ import { pidOf } from '../system/locks/process-identity.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { ChangeOptions, DestroyOptions } from './container-options.js';
 import { countOutcome, DESTROYED, MADE, type Outcome } from './count-outcome.js';
+import { destroyUnrecorded } from './destroy-unrecorded.js';
 import type { Holders } from './holders.js';
 import { layersGone, tellingLostLayers } from './lost-layers.js';
 import { MakerWait, type MakerWaitOptions } from './maker-wait.js';
@@ -23,7 +23,7 @@ import { layersToShow } from './rootfses/empty-layer.js';
 import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 import type { RootfsPlace } from './rootfses/rootfs-place.js';
 import { type PlacedRootfs, RootfsRemover } from './rootfses/rootfs-remover.js';
-import { type FoundRootfs, rootfsesOnDisk } from './rootfses/rootfses-on-disk.js';
+import type { FoundRootfs } from './rootfses/rootfses-on-disk.js';
 
 export interface ContainersNeeds {
   readonly paths: StorePaths;
@@ -140,7 +140,10 @@ export class Containers {
         // When several destroy it at once, each does all of it, and one says so.
         const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
-        return (!isCleared && (await this.#destroyUnrecorded(containerId, signal))) || forgotten > 0;
+        if (isCleared) return true;
+        const takeApart = (rootfs: FoundRootfs) => this.takeApart(rootfs);
+        const unrecorded = { containerId, running: running ?? 'refuse', takeApart, signal } as const;
+        return (await destroyUnrecorded(this.#needs, unrecorded)) || forgotten > 0;
       },
       signal,
     );
@@ -148,7 +151,7 @@ export class Containers {
 
   /**
    * Destroys the rootfses of a container that were seen, as far as they are recorded still; those nested in it may be another owner's, and those made since are
-   * somebody's who goes on. @returns false when there were none
+   * somebody's who goes on. @returns false when there were none @throws ProvisionerError `ERR_CONTAINER_RUNNING`
    */
   async destroyAlone({ id, rootfses: seen }: ContainerRecord, signal: AbortSignal | undefined): Promise<boolean> {
     return this.#withContainer(
@@ -156,6 +159,7 @@ export class Containers {
       id,
       async () => {
         this.#needs.metadata.requireInPlace();
+        await this.#needs.holders.release([id], 'refuse', signal);
         const rootfses = await this.#needs.metadata.rootfsesIn(id);
         const { owner } = this.#needs;
         const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
@@ -164,6 +168,14 @@ export class Containers {
       },
       signal,
     );
+  }
+
+  /**
+   * Does work when it is the turn of a container: then no provision or destroy of it, of one that it is nested in, or of one nested in it, is under way in this
+   * provisioner. One that is called from within waits for ever.
+   */
+  inTurn<T>(containerId: string, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    return this.#locks.withContainer(containerId, work, signal);
   }
 
   /**
@@ -327,38 +339,6 @@ export class Containers {
       return stack.map((layer) => ({ ...layer, rootfs: paths.layerRootfs(layer.id) }));
     }
     throw layersGone(image.id, image.source);
-  }
-
-  /**
-   * What is on disk without a record: a provision was killed before it wrote one, or the records were lost.
-   * @returns false when there is none; directories that lead to none go all the same
-   */
-  async #destroyUnrecorded(containerId: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const { paths, storeLock, metadata, directories } = this.#needs;
-    if (!existsSync(paths.container(containerId))) return false;
-    // Alone: what is being mounted just now has no record yet.
-    return storeLock.withExclusive(
-      'destroy',
-      async () => {
-        metadata.requireInPlace();
-        const recorded = await metadata.rootfsesIn(containerId);
-        const found = await rootfsesOnDisk(paths, containerId);
-        const unrecorded = found.rootfses.filter((rootfs) => !recorded.some((other) => other.id === rootfs.id));
-        let first: { readonly error: unknown } | undefined;
-        const told = async (work: () => unknown) => {
-          try {
-            await work();
-          } catch (error) {
-            first ??= { error };
-          }
-        };
-        for (const rootfs of unrecorded) await told(() => this.takeApart(rootfs));
-        for (const empty of found.empty) await told(() => directories.removeEmptyDirectories(empty));
-        if (first !== undefined) throw fileError(first.error, 'destroy the container', paths.container(containerId));
-        return unrecorded.length > 0;
-      },
-      signal,
-    );
   }
 
   async #requireOwner(containerId: string): Promise<void> {

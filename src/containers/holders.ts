@@ -2,7 +2,9 @@ import { ProvisionerError } from '../base/errors.js';
 
 /**
  * Something that runs processes in containers, and so holds these: a containerizer, say. It answers for all that its kind runs, whichever process began it, and says
- * so from before something begins until it has ended.
+ * so from before something begins until it has ended. So that nobody takes the rootfs away in between, it begins in the container's turn (`containers.inTurn`).
+ *
+ * It is asked in the turn of the container, so nothing that it does then may provision or destroy that one.
  */
 export interface ContainerHolder {
   /** What it runs in a container, as a clause: `process 4711 runs in it`. Asked when it is the turn of whoever would destroy it. @returns undefined when it is nothing */
@@ -19,6 +21,10 @@ export type Running = 'refuse' | 'kill';
 /** All that hold containers. */
 export class Holders {
   readonly #holders = new Set<ContainerHolder>();
+
+  get isEmpty(): boolean {
+    return this.#holders.size === 0;
+  }
 
   /** @returns takes it out again */
   add(holder: ContainerHolder): () => void {
@@ -37,12 +43,12 @@ export class Holders {
    * @throws ProvisionerError `ERR_CONTAINER_RUNNING` when something does and is not to be ended; then nothing has been
    */
   async release(containerIds: Iterable<string>, running: Running, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#holders.size === 0) return;
+    if (this.isEmpty) return;
     const holding: { readonly holder: ContainerHolder; readonly id: string }[] = [];
     for (const id of new Set(containerIds)) {
       for (const holder of this.#holders) {
         const what = await holder.running(id);
-        if (what === undefined) continue;
+        if (!what) continue;
         if (running === 'refuse') throw containerRunning(id, what);
         holding.push({ holder, id });
       }
@@ -60,7 +66,7 @@ export class Holders {
 
 function containerRunning(containerId: string, what: string): ProvisionerError {
   return new ProvisionerError('ERR_CONTAINER_RUNNING', `something runs in container ${containerId}: ${what}`, {
-    hint: 'end it first, or have it ended with the option `running: "kill"`',
+    hint: 'wait until it has ended, or end it; the library ends it when told so (`running: "kill"`)',
     details: { containerId, running: what },
   });
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
-import { fileError, throwIfAborted } from '../base/errors.js';
+import { fileError, firstLine, throwIfAborted } from '../base/errors.js';
 import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { unhurried } from '../base/unhurried.js';
 import type { ImageId, LayerId } from '../image/digest.js';
@@ -96,6 +96,7 @@ export class Recovery {
     const { paths, metadata, sweeper, storeLock, syscalls } = this.#needs;
     // Before leases are dropped that others may have, in records of which this process knows nothing.
     metadata.requireInPlace();
+    const held = await this.#held();
     // What is mounted over a part of the store hides what the records tell of, and it would count as gone.
     requireOneFileSystem(paths, false);
     const staging = await reconcileStaging({ paths, metadata, sweeper, syscalls, liveness });
@@ -108,7 +109,7 @@ export class Recovery {
     const rootfses = await new UnrecordedRootfses(this.#needs).reconcile(holds, options.signal);
     const layers = await reconcileLayers({ paths, metadata, sweeper, liveness, storeLock }, holds, options.signal);
     crashPoint('recover.layersReconciled');
-    const containers = await this.#ownContainers(holds, options);
+    const containers = await this.#ownContainers(holds, options, held.ids);
     crashPoint('recover.containersReconciled');
     await sweeper.sweepAll();
     const { forgottenLayers, forgottenImages, kept, foreign } = layers;
@@ -123,14 +124,30 @@ export class Recovery {
       destroyed: containers.destroyed,
       untrusted: [...rootfses.untrusted, ...containers.untrusted],
       kept,
-      failed: [...staging.failed, ...rootfses.failed, ...layers.failed, ...containers.failed],
+      failed: [...held.failed, ...staging.failed, ...rootfses.failed, ...layers.failed, ...containers.failed],
       foreign,
     };
   }
 
-  async #ownContainers(holds: ShortHolds, { knownContainerIds, signal }: RecoverOptions) {
+  /** The containers in which something runs. When that cannot be found out, all are taken for such: none is destroyed. */
+  async #held(): Promise<{ readonly ids: readonly string[] | 'all'; readonly failed: readonly FailedEntry[] }> {
+    const { holders, paths } = this.#needs;
+    try {
+      return { ids: await holders.held(), failed: [] };
+    } catch (error) {
+      const message = `cannot find out what runs in containers, so none is destroyed: ${firstLine(error)}`;
+      const hint = 'mend what runs them, then recover again';
+      return { ids: 'all', failed: [{ path: paths.containers, code: 'ERR_CONTAINER_UNTRUSTED', message, hint }] };
+    }
+  }
+
+  async #ownContainers(
+    holds: ShortHolds,
+    { knownContainerIds, signal }: RecoverOptions,
+    held: readonly string[] | 'all',
+  ) {
     const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#needs;
-    const known = knownContainerIds && withAncestors([...knownContainerIds, ...(await this.#needs.holders.held())]);
+    const known = held === 'all' ? undefined : knownContainerIds && withAncestors([...knownContainerIds, ...held]);
     const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const destroyed: string[] = [];

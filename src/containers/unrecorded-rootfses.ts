@@ -9,6 +9,7 @@ import type { ShortHolds } from '../system/locks/short-holds.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import { isMountPoint } from '../system/syscalls/mounts/is-mount-point.js';
 import type { Containers } from './containers.js';
+import type { Holders } from './holders.js';
 import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 import type { EmptyDirectories, RootfsPlace } from './rootfses/rootfs-place.js';
 import { type FoundOnDisk, type FoundRootfs, rootfsesOnDisk } from './rootfses/rootfses-on-disk.js';
@@ -19,6 +20,7 @@ export interface UnrecordedRootfsesNeeds {
   readonly storeLock: StoreLock;
   readonly containers: Pick<Containers, 'takeApart' | 'possibleUse'>;
   readonly directories: RootfsDirectories;
+  readonly holders: Holders;
 }
 
 /** A container that is left alone, and why. */
@@ -116,7 +118,8 @@ export class UnrecordedRootfses {
   }
 
   async #takeApart(found: FoundRootfs, gap: RecordsGap | undefined): Promise<void> {
-    const { containers, directories } = this.#needs;
+    const { containers, directories, holders } = this.#needs;
+    await holders.release([found.containerId], 'refuse', undefined);
     const path = directories.rootfs(found);
     if (gap !== undefined) {
       const use = containers.possibleUse({ ...found, mounted: existsSync(path) && isMountPoint(path) });
@@ -142,9 +145,9 @@ export class UnrecordedRootfses {
   }
 }
 
-/** It may be in use where this process does not see it, so nobody tried. */
+/** Something runs in it, or it may be in use where this process does not see it, so nobody tried. */
 export function isLeftAlone(error: unknown): error is ProvisionerError {
-  return isProvisionerError(error, 'ERR_CONTAINER_ELSEWHERE');
+  return isProvisionerError(error, 'ERR_CONTAINER_ELSEWHERE', 'ERR_CONTAINER_RUNNING');
 }
 
 /** @param use see `Containers.possibleUse` */

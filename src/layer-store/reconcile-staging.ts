@@ -19,7 +19,7 @@ export interface StagingNeeds {
 }
 
 /** And to take away what is nobody's. */
-export interface StagingKeeper extends StagingNeeds {
+export interface StagingCleaner extends StagingNeeds {
   readonly sweeper: Sweeper;
   readonly syscalls: () => Syscalls;
 }
@@ -61,15 +61,15 @@ export async function abandonedStaging({ paths, metadata, liveness }: StagingNee
 
 /** Drops the leases and claims of dead processes, and what they and others left in `staging/`. */
 export async function reconcileStaging(
-  keeper: StagingKeeper & {
+  cleaner: StagingCleaner & {
     readonly metadata: Pick<MetadataManager, 'listLeases' | 'closeLeases' | 'dropDeadClaims'>;
   },
 ): Promise<ReconciledStaging> {
-  const { metadata, liveness } = keeper;
-  const { pulls, left } = await abandonedStaging(keeper);
+  const { metadata, liveness } = cleaner;
+  const { pulls, left } = await abandonedStaging(cleaner);
   await metadata.closeLeases(pulls);
   await metadata.dropDeadClaims(liveness.isAlive);
-  return { pulls, ...(await retireStaging(left, keeper)) };
+  return { pulls, ...(await retireStaging(left, cleaner)) };
 }
 
 /**
@@ -77,17 +77,17 @@ export async function reconcileStaging(
  * not wait for the disk. Costs a look into one directory where nothing but this process's own pulls is at work.
  * @param own pulls of this process
  */
-export async function retireAbandoned(keeper: StagingKeeper, own: ReadonlySet<string>): Promise<RetiredStaging> {
-  const names = await readdir(keeper.paths.staging);
+export async function retireAbandoned(cleaner: StagingCleaner, own: ReadonlySet<string>): Promise<RetiredStaging> {
+  const names = await readdir(cleaner.paths.staging);
   if (names.every((name) => own.has(name))) return { retired: [], failed: [] };
-  const { left } = await abandonedStaging(keeper);
-  return retireStaging(left, keeper);
+  const { left } = await abandonedStaging(cleaner);
+  return retireStaging(left, cleaner);
 }
 
 /** One entry that resists does not stop the others. */
 async function retireStaging(
   left: readonly string[],
-  { paths, sweeper, syscalls }: Pick<StagingKeeper, 'paths' | 'sweeper' | 'syscalls'>,
+  { paths, sweeper, syscalls }: Pick<StagingCleaner, 'paths' | 'sweeper' | 'syscalls'>,
 ): Promise<RetiredStaging> {
   const retired: string[] = [];
   const failed: FailedEntry[] = [];

@@ -69,7 +69,8 @@ export class Reserve {
 
   #pieces(): string[] {
     try {
-      return readdirSync(this.#directory);
+      // What else is there is somebody's who put it there.
+      return readdirSync(this.#directory).filter((name) => /^\d$/.test(name));
     } catch {
       // Whoever asks is short of space, and that is what is to be told, whatever is wrong with this.
       return [];

@@ -39,6 +39,11 @@ export class Calls {
     return this.#operations.idle();
   }
 
+  /** Resolves when what is under way now has ended. */
+  settled(): Promise<void> {
+    return this.#operations.settled();
+  }
+
   /** Lets nobody begin any more. @param work once, however often this is called */
   close(work: () => Promise<void>): Promise<void> {
     return this.#operations.close(work);

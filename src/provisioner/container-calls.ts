@@ -1,5 +1,5 @@
 import type { Get } from '../base/assembly.js';
-import { checkArgument, methods, text } from '../base/check-options.js';
+import { callback, checkArgument, methods, text } from '../base/check-options.js';
 import { unhurried } from '../base/unhurried.js';
 import { checkContainerId } from '../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
@@ -7,9 +7,9 @@ import type { ContainerHolder } from '../containers/holders.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
-import type { ContainersOptions } from './options.js';
+import type { ContainersOptions, TurnOptions } from './options.js';
 import * as o from './options.js';
-import { DIRECTORIES, GAP_WARNING, HOLDERS } from './services.js';
+import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS } from './services.js';
 import { takeOptions } from './take-options.js';
 
 /** The containers of a store, as they are recorded and mounted. */
@@ -56,10 +56,27 @@ export class ContainerCalls {
     });
   }
 
-  /** Containers in which it runs something are not destroyed by this provisioner unless told so, and count as known when it recovers. @returns takes it out again */
+  /**
+   * Containers in which it runs something are not destroyed by this provisioner unless told so, and count as known when it recovers. Other processes ask their own
+   * holders. @returns takes it out again
+   */
   addHolder(holder: ContainerHolder): () => void {
     this.#calls.requireOpen();
     checkArgument('containers.addHolder', 'holder', methods('running', 'end', 'held'), holder);
     return this.#get(HOLDERS).add(holder);
+  }
+
+  /**
+   * Does work in the turn of a container: no provision or destroy of it, of one that it is nested in, or of one nested in it, is under way in this provisioner meanwhile. One that
+   * is called from within waits for ever.
+   */
+  async inTurn<T>(containerId: string, work: () => Promise<T>, options: TurnOptions = {}): Promise<T> {
+    return this.#calls.looking(async () => {
+      checkArgument('containers.inTurn', 'containerId', text, containerId);
+      checkArgument('containers.inTurn', 'work', callback, work);
+      const own = takeOptions('containers.inTurn', o.TURN_OPTIONS, options);
+      checkContainerId(containerId);
+      return (await this.#get(CONTAINERS)).inTurn(containerId, work, own.signal);
+    });
   }
 }

@@ -48,6 +48,11 @@ export class Operations {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 
+  /** Resolves when what is under way now has ended. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
   /** Lets nobody begin any more. @param work once, however often this is called */
   close(work: () => Promise<void>): Promise<void> {
     this.#closing ??= work();

@@ -133,6 +133,13 @@ export interface ContainersOptions {
 
 export const CONTAINERS_OPTIONS: OptionTable<ContainersOptions> = { owner };
 
+export interface TurnOptions {
+  /** Gives up waiting for the turn; the work itself is not told. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const TURN_OPTIONS: OptionTable<TurnOptions> = { signal: abortSignal };
+
 export interface DiskUsageOptions {
   readonly signal?: AbortSignal | undefined;
 }

@@ -187,8 +187,9 @@ export class Provisioner {
 
   #close(sweep: 'finish' | 'leave'): Promise<void> {
     const closeStore = () => this.#calls.close(() => this.#closeStore(sweep));
-    // What stands on the store may call it until it has ended.
-    return this.#wings.isEmpty ? closeStore() : takeAll([() => this.#wings.close(), closeStore]);
+    if (this.#wings.isEmpty) return closeStore();
+    // What stands on the store may call it until it has ended; and what was called before counts on what that keeps and holds.
+    return takeAll([() => this.#giveUpRequests(), () => this.#calls.settled(), () => this.#wings.close(), closeStore]);
   }
 
   #closeStore(sweep: 'finish' | 'leave'): Promise<void> {

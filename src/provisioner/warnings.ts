@@ -6,11 +6,17 @@ import type { AwaitedWork } from '../system/locks/stopped-wait.js';
 import type { StoreLockState } from '../system/locks/store-lock-state.js';
 import type { OpenStore } from './open-store.js';
 
+/** So often it is looked whether the records have a gap, in milliseconds. */
+const GAP_LOOK = 1000;
+
 /** Tells, once, when the records have a gap: what they list, or do not find, is then not all that there is. Stands behind what is looked up in them. */
 export function warnOfGap({ metadata, events, paths }: OpenStore): () => Promise<void> {
   let isTold = false;
+  let lookedAt = Number.NEGATIVE_INFINITY;
   return async () => {
-    if (isTold) return;
+    // It is there from the beginning, or comes with records that somebody puts in their place: a call that only looks something up need not ask each time.
+    if (isTold || performance.now() - lookedAt < GAP_LOOK) return;
+    lookedAt = performance.now();
     const gap = await metadata.recordsGap().catch(ifRefused);
     if (gap === undefined || isTold) return;
     isTold = true;

@@ -1,6 +1,7 @@
 import { unhurried } from '../base/unhurried.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import type { ContainerRecord, ImageSummary, LayerRecord, LeaseRecord } from '../metadata/metadata-manager.js';
+import { pidOf } from '../system/locks/process-identity.js';
 
 /** Why something stays. */
 export type KeepReason =
@@ -10,7 +11,7 @@ export type KeepReason =
   /** A rootfs of this container is made of it. */
   | { readonly kind: 'container'; readonly container: string; readonly owner: string }
   /** A pull under way needs it. */
-  | { readonly kind: 'pull'; readonly pull: string; readonly process: string; readonly since: number }
+  | { readonly kind: 'pull'; readonly pull: string; readonly pid: number; readonly since: number }
   /** A kept image holds this layer. */
   | { readonly kind: 'image'; readonly image: ImageId; readonly names: readonly string[] }
   /** It was used after the age that the policy gives. */
@@ -42,8 +43,8 @@ export interface Keep {
 /**
  * A rule by which images and layers stay. What stands on the store adds its own with `store.addKeeper`, and gives the reason as `{ kind: 'wing', … }`.
  *
- * It decides for who asks where it has been added. What must not go whoever prunes has a row in the records too, which points at an image, a stack or a layer
- * with a foreign key: that is looked at once more, in the transaction that removes.
+ * It decides for who asks where it has been added. What must not go whoever prunes has a row in a section of the records too (`src/metadata/`), which points at an image, a
+ * stack or a layer with a foreign key: that has the last word, in the transaction that removes.
  */
 export interface Keeper {
   /** Gives others turns where there is much to look at. @param now milliseconds since the epoch */
@@ -70,7 +71,7 @@ const CONTAINERS: Keeper = {
 const PULLS: Keeper = {
   keepers({ leases }, _now, keep) {
     for (const { pull, process, since, layers } of leases) {
-      for (const layer of layers) keep.layer(layer, { kind: 'pull', pull, process, since });
+      for (const layer of layers) keep.layer(layer, { kind: 'pull', pull, pid: pidOf(process), since });
     }
   },
 };

@@ -6,13 +6,14 @@ import { type Digest, digestHex, type ImageId, type LayerId } from '../image/dig
 import { abandonedStaging, reconcileStaging } from '../layer-store/reconcile-staging.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import type { LayerRecord, MetadataManager, Removal, Removed } from '../metadata/metadata-manager.js';
+import { removalOutdated } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
 import { excludedDigests, type IndexImages, parseExclusions } from './exclusion.js';
-import { excludedBy, type Keeper, type KeepReason, type StoreRecords } from './keepers.js';
+import { excludedBy, type Keeper, type KeepReason, keptBy, type StoreRecords } from './keepers.js';
 import { makePlan, type PrunePlan } from './plan.js';
 import type { PruneOptions } from './prune-options.js';
 
@@ -98,9 +99,19 @@ export class Pruner {
       images: plan.images.map((image) => ({ ...image, bytes: 0, reasons: [] })),
       layers: await mapUnhurried(plan.layers, (layer) => ({ ...layer, reasons: [] })),
     };
-    const layers = await this.#needs.metadata.listLayers();
-    const carriedOut = await this.#carryOut(plan, decision, layers, true, signal);
+    const records = await this.records();
+    await this.#requireUnkept(plan, records);
+    const carriedOut = await this.#carryOut(plan, decision, records.layers, true, signal);
     return { dryRun: false, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
+  }
+
+  /** The records have the last word when it goes; what keeps something without a row in them is asked here. */
+  async #requireUnkept({ images, layers }: PrunePlan, records: StoreRecords): Promise<void> {
+    const kept = await keptBy([...this.#needs.keepers], records, Date.now());
+    const image = images.find(({ id }) => kept.images.has(id));
+    if (image !== undefined) throw removalOutdated(`image ${image.id} is kept now`, image.id);
+    const layer = layers.find(({ id }) => kept.layers.has(id));
+    if (layer !== undefined) throw removalOutdated(`layer ${layer.id} is kept now`, layer.id);
   }
 
   /** What is recorded now, without the leases of dead processes. */

@@ -18,13 +18,11 @@ const OWN_FAILURES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_PERMISSION',
   'ERR_NATIVE_MISSING',
   'ERR_WORKER_DIED',
-  // Others may wait for longer.
-  'ERR_LOCK_TIMEOUT',
 ]);
 
-/** What is kept of a failure; undefined for one that is none: the caller gave up, or the provisioner was closed. */
+/** What is kept of a failure; undefined for one that is none: the caller gave up, or would not wait for longer, or the provisioner was closed. */
 export function failureOf(error: unknown): PullFailure | undefined {
-  if (isProvisionerError(error, 'ERR_ABORTED', 'ERR_CLOSED')) return undefined;
+  if (isProvisionerError(error, 'ERR_ABORTED', 'ERR_CLOSED', 'ERR_LOCK_TIMEOUT')) return undefined;
   if (isProvisionerError(error)) return { code: error.code, message: error.message, hint: error.hint ?? null };
   return { code: 'ERR_IO', message: error instanceof Error ? error.message : String(error), hint: null };
 }

@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../base/errors.js';
 import { StorePaths } from '../paths.js';
 import { makerOf, PROBE } from '../system/locks/process-identity.js';
+import { TRIED } from './one-file-system.js';
 import { trustedPath } from './trusted-path.js';
 
 export interface FindStoreOptions {
@@ -49,7 +50,8 @@ export function findStore(paths: StorePaths, options: FindStoreOptions): ReadOnl
       if (options.create) return undefined;
       throw notFound(paths, `there is no store at ${paths.root}`);
     }
-    if (!isBegun) requireOwnPlaces(paths, options);
+    // Of one that was begun and not completed, the layers and containers have been looked at.
+    requireOwnPlaces(paths, options);
     checkOthers(paths, readdirSync(path), options);
     return undefined;
   } catch (error) {
@@ -80,7 +82,7 @@ function requireOutsideOfStores(paths: StorePaths): void {
 
 /** Whether there is more in it than what one leaves who dies while he makes a store. */
 function isFilled(directory: string): boolean {
-  return namesIn(directory).some((name) => !name.startsWith('.') && makerOf(name, PROBE) === undefined);
+  return namesIn(directory).some((name) => name !== TRIED && makerOf(name, PROBE) === undefined);
 }
 
 function namesIn(directory: string): string[] {

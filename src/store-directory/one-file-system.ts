@@ -7,7 +7,7 @@ import type { StorePaths } from '../paths.js';
 /** A name that nobody gives. */
 const NOTHING = '.no-such-name';
 /** The name of a directory that is moved there and back: no layer and no container is called so. Several processes may be at it, and each comes to its answer. */
-const TRIED = '.rename';
+export const TRIED = '.rename';
 
 /**
  * Sees to it that what a store does by rename can be done so: a pull moves layers out of `staging/`, and all that is removed goes into `gc/`.

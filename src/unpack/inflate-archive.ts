@@ -1,13 +1,13 @@
 import { closeSync, statfsSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
-import { abortedError, fileError, isProvisionerError } from '../base/errors.js';
+import { abortedError, fileError } from '../base/errors.js';
 import { makeOwnFile } from '../base/own-files.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../files/space/free-space.js';
 import { decompress } from '../system/compression/decompress.js';
 import type { Chunks } from '../system/compression/inflate.js';
 import type { TakeMemory } from '../system/compression/window-memory.js';
-import { BLOCK_SIZE, parseTarHeader } from './tar/tar-header.js';
+import { BLOCK_SIZE, isTarHeader } from './tar/tar-header.js';
 
 /** Where an archive is inflated to. */
 export interface InflateTarget {
@@ -70,7 +70,8 @@ export async function inflateArchive(
       }
       write(file, chunk, path);
     }
-    return { isTar: true };
+    // Nothing at all is told by whoever reads it.
+    return { isTar: start.length === 0 || start.length === BLOCK_SIZE };
   } finally {
     closeSync(file);
   }
@@ -89,15 +90,6 @@ function write(file: number, chunk: Buffer, path: string): void {
     for (let written = 0; written < chunk.length; ) written += writeSync(file, chunk, written);
   } catch (error) {
     throw fileError(error, 'unpack the archive', path);
-  }
-}
-
-function isTarHeader(block: Buffer): boolean {
-  try {
-    return parseTarHeader(block, 0) !== undefined;
-  } catch (error) {
-    if (isProvisionerError(error)) return false;
-    throw error;
   }
 }
 

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { link, mkdir, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ArchiveIndex } from '#src/sources/archives/archive-index.js';
+import { readTarMembers } from '#src/sources/archives/tar-members.js';
 import { buildTar, type Entry } from '../../helpers/image-builder.js';
+import { archive, entry, pax } from '../../helpers/raw-tar.js';
 import { failure, useDirectory } from '../workbench.js';
 
 const directory = useDirectory();
@@ -107,6 +109,17 @@ describe('the index of an archive', () => {
     ]);
     expect(index.find('b')?.size).toBe(1);
   });
+});
+
+it('a member of a kind that nobody knows is passed over', async () => {
+  const tar = buildTar([
+    { path: 'odd', content: 'x'.repeat(700) },
+    { path: 'b', content: 'x' },
+  ]);
+  tar.write('N', 156);
+  fixChecksum(tar);
+  const index = await read(tar);
+  expect([index.has('odd'), index.find('b')?.size]).toEqual([false, 1]);
 });
 
 describe('an archive whose writer was not closed', () => {
@@ -277,6 +290,41 @@ describe('what cannot be indexed is refused', () => {
       message: expect.stringContaining('"a"'),
       hint: expect.stringContaining('--sparse'),
     });
+  });
+
+  it('an archive that somebody makes shorter while it is read', async () => {
+    const tar = buildTar([{ path: 'a', content: 'x'.repeat(600) }, { path: 'b' }]);
+    const cut = async (position: number, length: number) => tar.subarray(position, Math.min(position + length, 1024));
+    const members = readTarMembers(cut, tar.length, 'the archive');
+    const all = (async () => {
+      for await (const { name } of members) expect(name).toBe('a');
+    })();
+    expect(await failure(all)).toMatchObject({
+      code: 'ERR_SOURCE_MALFORMED',
+      message: expect.stringContaining('ends at byte'),
+    });
+  });
+
+  it.each([
+    ['volume labels', 'V'],
+    ['extended headers', 'x'],
+    ['global headers', 'g'],
+  ])('more %s than any archive has', async (_, type) => {
+    const [header = Buffer.alloc(0)] = [buildTar([{ path: 'a' }], { endBlocks: 0 })];
+    header.write(type, 156);
+    fixChecksum(header);
+    const endless = async () => header;
+    const members = readTarMembers(endless, Number.MAX_SAFE_INTEGER, 'the archive');
+    expect((await failure(members.next())).code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+
+  it('a sparse map that stands for all members, each of which would pay for it', async () => {
+    const map = Array.from({ length: 200_000 }, () => 0).join(',');
+    const global = pax({ 'GNU.sparse.size': '0', 'GNU.sparse.map': map }, 'g');
+    const tar = archive(global, ...Array.from({ length: 2_000 }, (_, index) => entry({ name: `f${index}` })));
+    const start = process.cpuUsage();
+    expect((await read(tar)).has('f1999')).toBe(true);
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(2);
   });
 
   it('an extended header of two megabytes', async () => {

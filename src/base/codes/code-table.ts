@@ -6,7 +6,7 @@
  *   1. a file of its own declares them: `export const RUN_ERRORS = { ERR_RUN_LOST: { … } } as const satisfies ErrorTable;`
  *   2. the same file makes them known to the types, wherever they are thrown:
  *      `declare module '../base/codes/code-tables.js' { interface ErrorTables { readonly runs: typeof RUN_ERRORS } }`
- *   3. `src/code-lists.ts` lists the table, where the compiler asks for it, and imports its file once more for its declarations.
+ *   3. `src/code-lists.ts` lists the table (of a wing the file is `codes.ts` and imports nothing but `base`), where the compiler asks for it, and imports its file once more for its declarations.
  */
 export type ErrorTable = Readonly<Record<`ERR_${string}`, ErrorEntry>>;
 

@@ -12,7 +12,7 @@ export function formatReason(reason: KeepReason, now = Date.now()): string {
     case 'container':
       return `used by container ${reason.container} of ${reason.owner}`;
     case 'pull':
-      return `needed by a pull of process ${reason.process.split(':')[0]} for ${formatAge(now - reason.since)}`;
+      return `needed by a pull of process ${reason.pid} for ${formatAge(now - reason.since)}`;
     case 'image':
       return `a layer of image ${reason.names[0] ?? shortDigest(reason.image)}`;
     case 'recent':

@@ -164,15 +164,17 @@ export class RootfsDirectories {
     return [...way].find((at) => lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink());
   }
 
-  /** Of what leads to a rootfs that is not there, the last directory that is there tells: it is on the mount that hides the rest, if there is one. */
+  /** Of what leads to a directory of a rootfs that is not there, the last one that is there tells: it is on the mount that hides the rest, if there is one. */
   #requireNotHidden(place: RootfsPlace): void {
-    let last = this.#paths.containers;
-    for (const at of this.#wayTo(this.rootfs(place))) {
-      if (!existsSync(at)) {
-        requireNothingHidden(last, this.#paths);
-        return;
+    for (const path of [this.rootfs(place), this.scratch(place)]) {
+      let last = this.#paths.containers;
+      for (const at of this.#wayTo(path)) {
+        if (!existsSync(at)) {
+          requireNothingHidden(last, this.#paths);
+          break;
+        }
+        last = at;
       }
-      last = at;
     }
   }
 

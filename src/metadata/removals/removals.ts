@@ -6,8 +6,8 @@ import type { ImageSummary } from '../images/image-records.js';
  * What prune and recovery take out of the records of other sections. It has no tables of its own.
  *
  * What a caller saw may have changed since, so each removal looks again, in the transaction that removes: what keeps an image or a layer by then has the last
- * word. A section that keeps layers does so by a row with a foreign key (to a layer, or to a stack), which SQLite itself holds against every removal; only
- * leases name layers that are not recorded yet, and are asked about instead. See `LAYER_KEEPERS`.
+ * word. A section that keeps something does so by a row with a foreign key (to an image, a stack or a layer), which SQLite itself holds against every removal: that one
+ * thing stays, and the rest goes. Only leases name layers that are not recorded yet, and are asked about instead. See `LAYER_KEEPERS`.
  */
 export interface Removals {
   /** Gets ready for a removal, so that `removeUnused` takes no longer than it must: call it before the lock that the removal needs is held. */

@@ -21,6 +21,11 @@ export function isBusy(error: unknown): boolean {
   return code !== undefined && /^SQLITE_(?:BUSY|LOCKED|PROTOCOL|READONLY_RECOVERY|READONLY_CANTLOCK)/.test(code);
 }
 
+/** True when a row was not deleted because another points at it. The transaction goes on without that. */
+export function isPointedAt(error: unknown): boolean {
+  return resultCode(error) === 'SQLITE_CONSTRAINT_FOREIGNKEY';
+}
+
 /** Of a change to records that were opened for reading only. */
 export function recordsReadOnly(path: string, cause?: unknown): ProvisionerError {
   return new ProvisionerError('ERR_READ_ONLY', `the records at ${path} can only be read`, {

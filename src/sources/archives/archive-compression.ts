@@ -1,7 +1,7 @@
 import { ProvisionerError } from '../../base/errors.js';
 import { detectCompression } from '../../system/compression/detect.js';
+import { isTarHeader } from '../../unpack/tar/tar-header.js';
 import { malformedSource } from '../source-errors.js';
-import { isTarHeader } from './tar-members.js';
 
 /** Of those that can be read. */
 export type ArchiveCompression = 'none' | 'gzip' | 'zstd';

@@ -1,7 +1,7 @@
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { fromBytePath } from '../../system/syscalls/byte-path.js';
 import type { TarEntry } from '../../unpack/tar/tar-entry.js';
-import { BLOCK_SIZE, parseTarHeader } from '../../unpack/tar/tar-header.js';
+import { BLOCK_SIZE } from '../../unpack/tar/tar-header.js';
 import { TarReader } from '../../unpack/tar/tar-reader.js';
 import { malformedSource, truncatedSource } from '../source-errors.js';
 
@@ -18,6 +18,9 @@ export interface TarMember {
   readonly size: number;
 }
 
+/** Blocks of headers, and of what extends them: real archives have some hundred. */
+const MAX_BLOCKS = 500_000;
+
 /** Reads `length` bytes at `position`, fewer only at the end of the file. */
 export type ReadAt = (position: number, length: number) => Promise<Buffer>;
 
@@ -33,32 +36,27 @@ export async function* readTarMembers(readAt: ReadAt, size: number, label: strin
   if (size === 0) throw malformedSource(label, 'it is empty');
   let entry: TarEntry | undefined;
   const handler = { entry: (found: TarEntry) => (entry = found), data() {}, endEntry() {} };
-  const reader = new TarReader(handler);
+  const reader = new TarReader(handler, 'places');
   let position = 0;
-  while (position < size && !reader.isOver) {
+  for (let blocks = 0; position < size && !reader.isOver; blocks++) {
+    if (blocks === MAX_BLOCKS) throw tooManyBlocks(label);
     const block = await readAt(position, BLOCK_SIZE);
+    // Somebody is writing it anew.
+    if (block.length < Math.min(BLOCK_SIZE, size - position))
+      throw truncatedSource(label, `it ends at byte ${position}`);
     entry = undefined;
     reading(label, position, () => reader.push(block));
     position += block.length;
-    if (entry === undefined) continue;
-    const member = toMember(entry, position);
-    if (position + member.size > size) {
-      throw truncatedSource(label, `it has ${size} bytes, and a member needs ${position + member.size}`);
+    const end = position + reader.passOver();
+    if (entry !== undefined) {
+      const member = toMember(entry, position);
+      if (position + member.size > size)
+        throw truncatedSource(label, `it has ${size} bytes, and a member needs ${position + member.size}`);
+      yield member;
     }
-    yield member;
-    position += reader.passOver();
+    position = end;
   }
   reading(label, size, () => reader.end());
-}
-
-/** True when `block` starts a tar file: what tells one from anything else. */
-export function isTarHeader(block: Buffer): boolean {
-  if (block.length < BLOCK_SIZE) return false;
-  try {
-    return parseTarHeader(block, 0) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 function toMember({ type, path, linkPath, sparse, dataSize }: TarEntry, offset: number): TarMember {
@@ -71,6 +69,12 @@ function toMember({ type, path, linkPath, sparse, dataSize }: TarEntry, offset: 
     offset,
     size: dataSize,
   };
+}
+
+function tooManyBlocks(label: string): ProvisionerError {
+  return new ProvisionerError('ERR_LIMIT_EXCEEDED', `${label} has more than ${MAX_BLOCKS} blocks of headers`, {
+    details: { limit: MAX_BLOCKS },
+  });
 }
 
 /** The reader's words speak of layers. @param position of what is read */

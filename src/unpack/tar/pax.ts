@@ -55,13 +55,18 @@ export function parsePax(data: Buffer, records: PaxRecords, sparsePairs: Buffer[
     const value = data.subarray(equals + 1, end - 1);
     if (keyword === 'GNU.sparse.offset' || keyword === 'GNU.sparse.numbytes') {
       sparsePairs.push(value);
-    } else if (KEYWORDS.has(keyword) || keyword.startsWith(SCHILY_XATTR) || keyword.startsWith(LIBARCHIVE_XATTR)) {
+    } else if (KEYWORDS.has(keyword) || isXattr(keyword)) {
       records.set(keyword, value);
       kept += length;
     }
     at = end;
   }
   return kept;
+}
+
+/** Whether a record has an extended attribute. */
+export function isXattr(keyword: string): boolean {
+  return keyword.startsWith(SCHILY_XATTR) || keyword.startsWith(LIBARCHIVE_XATTR);
 }
 
 /** A decimal number without a sign; NaN for anything else. */

@@ -138,6 +138,8 @@ export function checkSparseMap(map: SparseMap, dataSize: number): SparseMap {
 
 function toSegments(numbers: readonly (number | undefined)[]): Segment[] {
   if (numbers.length % 2 !== 0) throw malformed('a sparse map has an offset without a length');
+  const count = numbers.length / 2;
+  if (count > SEGMENTS_MAX) throw limitExceeded(`a sparse file of ${count} pieces`, SEGMENTS_MAX);
   const segments: Segment[] = [];
   for (let i = 0; i < numbers.length; i += 2) {
     segments.push({ offset: numbers[i] as number, length: numbers[i + 1] as number });

@@ -1,3 +1,4 @@
+import { isProvisionerError } from '../../base/errors.js';
 import { malformed } from '../../base/malformed.js';
 import type { BytePath } from '../../system/syscalls/byte-path.js';
 
@@ -69,6 +70,17 @@ export function parseTarHeader(bytes: Buffer, at: number): TarHeader | undefined
     minor: posix || gnu ? parseNumber(bytes, at + MINOR, 8, 'device number') : 0,
     gnu,
   };
+}
+
+/** Whether an archive begins with this block: a header is what tells one from anything else. */
+export function isTarHeader(block: Buffer): boolean {
+  if (block.length < BLOCK_SIZE) return false;
+  try {
+    return parseTarHeader(block, 0) !== undefined;
+  } catch (error) {
+    if (isProvisionerError(error)) return false;
+    throw error;
+  }
 }
 
 /** The sum of all bytes, where those of the checksum itself count as spaces. */

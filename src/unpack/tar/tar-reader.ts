@@ -2,7 +2,7 @@ import type { ProvisionerError } from '../../base/errors.js';
 import { limitExceeded, malformed, truncated } from '../../base/malformed.js';
 import { ownCopy } from '../../system/compression/own-copy.js';
 import type { BytePath } from '../../system/syscalls/byte-path.js';
-import { type PaxRecords, parsePax, paxNumberOf } from './pax.js';
+import { isXattr, type PaxRecords, parsePax, paxNumberOf } from './pax.js';
 import {
   checkSparseMap,
   hasMapInData,
@@ -38,6 +38,7 @@ const NO_RECORDS: PaxRecords = new Map();
  */
 export class TarReader {
   readonly #handler: TarHandler;
+  readonly #placesOnly: boolean;
   #state: 'header' | 'extension' | 'sparse-blocks' | 'sparse-map' | 'data' | 'skip' | 'end' = 'header';
 
   /** A block that began in an earlier chunk. */
@@ -68,8 +69,10 @@ export class TarReader {
   #sparseSize = 0;
   #mapInData: SparseMapInData | undefined;
 
-  constructor(handler: TarHandler) {
+  /** @param wanted `places`: of entries only what they are called, of what kind they are and where their data lies; one of a kind that nobody knows is passed over */
+  constructor(handler: TarHandler, wanted: 'all' | 'places' = 'all') {
     this.#handler = handler;
+    this.#placesOnly = wanted === 'places';
   }
 
   push(chunk: Buffer): void {
@@ -204,7 +207,7 @@ export class TarReader {
     const records: PaxRecords = new Map();
     this.#globalBytes += parsePax(data, records, []);
     if (this.#globalBytes > EXTENDED_HEADER_MAX) throw tooLong(this.#globalBytes);
-    for (const [keyword, value] of records) this.#globalPax.set(keyword, ownCopy(value));
+    for (const [keyword, value] of records) if (isForAll(keyword)) this.#globalPax.set(keyword, ownCopy(value));
   }
 
   #beginEntry(header: TarHeader, bytes: Buffer, at: number): void {
@@ -214,7 +217,12 @@ export class TarReader {
     this.#header = header;
     this.#path = entryName(header, this.#pax, this.#longPath);
     const type = entryType(header, this.#path);
-    if (type === undefined) throw malformed(`an entry has the unknown type ${JSON.stringify(header.type)}`);
+    if (type === undefined) {
+      if (!this.#placesOnly) throw malformed(`an entry has the unknown type ${JSON.stringify(header.type)}`);
+      this.#forgetExtensions();
+      this.#beginSkip(header.size);
+      return;
+    }
     this.#left = hasData(header) ? (paxNumberOf(this.#pax, 'size') ?? header.size) : 0;
     this.#padding = paddingOf(this.#left);
     if (header.type === 'S') {
@@ -252,14 +260,18 @@ export class TarReader {
     const header = this.#header as TarHeader;
     if (sparse !== undefined) checkSparseMap(sparse, this.#left);
     const entry = makeEntry(header, type, this.#path, this.#pax, this.#longLink, this.#left, sparse);
+    this.#forgetExtensions();
+    this.#handler.entry(entry);
+    this.#state = 'data';
+    if (this.#left === 0) this.#endData();
+  }
+
+  #forgetExtensions(): void {
     this.#pax = NO_RECORDS;
     this.#sparsePairs = [];
     this.#longPath = undefined;
     this.#longLink = undefined;
     this.#extensionBytes = 0;
-    this.#handler.entry(entry);
-    this.#state = 'data';
-    if (this.#left === 0) this.#endData();
   }
 
   #readData(chunk: Buffer, at: number): number {
@@ -288,6 +300,11 @@ export class TarReader {
     if (this.#left === 0) this.#state = 'header';
     return at + taken;
   }
+}
+
+/** Nobody writes attributes and maps of one file for all that follow, and each would be paid for with each. */
+function isForAll(keyword: string): boolean {
+  return !isXattr(keyword) && !keyword.startsWith('GNU.sparse.');
 }
 
 function paddingOf(size: number): number {
