@@ -193,7 +193,7 @@ const SCENES = {
       sh('umount', '/proc');
       return {
         outcomes,
-        parked: gc.parked.length,
+        postponed: gc.postponed.length,
         host: mounted(host),
         file: readFileSync(join(host, 'shm/file'), 'utf8'),
       };

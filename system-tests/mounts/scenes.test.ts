@@ -49,6 +49,6 @@ describeWith(['root', 'overlay', 'mount'], 'letting go of mounts', () => {
   });
 
   test('without /proc a rootfs is let go of, and what is mounted in a copy keeps its files until somebody unmounts it', async () => {
-    expect(await play('blind')).toEqual({ outcomes: [true, true], parked: 1, host: 3, file: 'of the host' });
+    expect(await play('blind')).toEqual({ outcomes: [true, true], postponed: 1, host: 3, file: 'of the host' });
   });
 });
