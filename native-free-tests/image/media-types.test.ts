@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ACCEPTED_MANIFESTS, mediaKind } from '#src/image/media-types.js';
+import { ACCEPTED_MANIFESTS, isVague, mediaKind } from '#src/image/media-types.js';
 
 it.each([
   ['application/vnd.oci.image.index.v1+json', 'index'],
@@ -16,6 +16,11 @@ it.each([
   ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'layer'],
   ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'layer'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar.zstd', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar.zst', 'layer'],
+  ['application/vnd.docker.container.image.rootfs.diff+x-gtar', 'layer'],
+  ['application/vnd.oci.image.config.v1+json; charset=utf-8', 'config'],
+  [' Application/VND.OCI.Image.Manifest.v1+JSON ;a=b;c', 'manifest'],
   ['application/vnd.oci.image.layer.v1.tar+gzip+encrypted', undefined],
   ['application/vnd.oci.empty.v1+json', undefined],
   ['', undefined],
@@ -26,4 +31,17 @@ it.each([
 
 it('a registry is asked for indexes and manifests only', () => {
   expect(ACCEPTED_MANIFESTS.map(mediaKind)).toEqual(['index', 'index', 'manifest', 'manifest']);
+});
+
+it.each([
+  ['', true],
+  ['application/octet-stream', true],
+  ['Application/JSON;charset=utf-8', true],
+  ['text/html', true],
+  ['application/vnd.oci.image.config.v1+json', false],
+  ['application/vnd.oci.empty.v1+json', false],
+  ['application/vnd.cncf.helm.config.v1+json', false],
+  ['application/jsonl', false],
+])('that %j says nothing of what it is for is %s', (mediaType, says) => {
+  expect(isVague(mediaType)).toBe(says);
 });

@@ -38,6 +38,12 @@ describe('a platform has one spelling', () => {
   });
 });
 
+it('the spelling of images is put right, too', () => {
+  const platform = normalisePlatform({ os: 'Linux', architecture: 'ARM', variant: 'V6' });
+  expect(platform).toEqual({ os: 'linux', architecture: 'arm', variant: 'v6' });
+  expect(normalisePlatform({ os: 'linux', architecture: 'constructor' }).architecture).toBe('constructor');
+});
+
 describe('a machine runs its own variant best, older ones less well, and newer ones not at all', () => {
   it.each([
     ['linux/amd64', ['linux/amd64', 'linux/amd64/v1']],

@@ -1,4 +1,4 @@
-import { normalisePlatform, type Platform } from './platform.js';
+import { machinePlatform, normalisePlatform, type Platform } from './platform.js';
 
 /** What a container runtime needs of an image config. @see OCI image-spec, config.md, "config" */
 export interface RuntimeConfig {
@@ -15,41 +15,65 @@ export interface RuntimeConfig {
   readonly stopSignal: string;
 }
 
-/** The part of an image config that this project reads; `imageConfigSchema` in `manifest.ts` checks it. */
+type Text = string | null | undefined;
+/** Docker takes a command that is one text for a list of it alone. */
+type Command = string | readonly Text[] | null | undefined;
+
+/**
+ * The part of an image config that this project reads, as its maker wrote it; `imageConfigSchema` checks it. Programs written in Go write what they lack as
+ * null, and read null as if it were not there.
+ */
 export interface ImageConfig {
-  readonly os: string;
-  readonly architecture: string;
-  readonly variant?: string | undefined;
-  readonly created?: string | undefined;
+  readonly os?: Text;
+  readonly architecture?: Text;
+  readonly variant?: Text;
+  readonly created?: Text;
   readonly config?:
     | {
-        readonly Env?: readonly string[] | null | undefined;
-        readonly Entrypoint?: readonly string[] | null | undefined;
-        readonly Cmd?: readonly string[] | null | undefined;
-        readonly User?: string | undefined;
-        readonly WorkingDir?: string | undefined;
-        readonly Labels?: Readonly<Record<string, string>> | null | undefined;
-        readonly StopSignal?: string | undefined;
+        readonly Env?: readonly Text[] | null | undefined;
+        readonly Entrypoint?: Command;
+        readonly Cmd?: Command;
+        readonly User?: Text;
+        readonly WorkingDir?: Text;
+        readonly Labels?: Readonly<Record<string, Text>> | null | undefined;
+        readonly StopSignal?: Text;
       }
     | null
     | undefined;
-  readonly rootfs: { readonly type: string; readonly diff_ids: readonly string[] };
+  readonly rootfs: { readonly type?: Text; readonly diff_ids?: readonly string[] | null | undefined };
 }
 
 export function runtimeConfig(config: ImageConfig): RuntimeConfig {
   const section = config.config ?? {};
   return {
-    env: section.Env ?? [],
-    entrypoint: section.Entrypoint ?? [],
-    cmd: section.Cmd ?? [],
+    env: textsOf(section.Env),
+    entrypoint: textsOf(section.Entrypoint),
+    cmd: textsOf(section.Cmd),
     user: section.User ?? '',
     workingDir: section.WorkingDir || '/',
-    labels: section.Labels ?? {},
+    labels: Object.fromEntries(Object.entries(section.Labels ?? {}).map(([name, value]) => [name, value ?? ''])),
     stopSignal: section.StopSignal ?? '',
   };
 }
 
-export function configPlatform(config: ImageConfig): Platform {
+/**
+ * What the config says, and where it says nothing, what its index does, or else this machine: then nothing contradicts it. Configs often leave out the
+ * variant that their index states; without it, ARM v6 code would pass for v7.
+ * @param declared what an index says of the image
+ */
+export function configPlatform(config: ImageConfig, declared?: Platform): Platform {
   const { os, architecture, variant } = config;
-  return normalisePlatform({ os, architecture, ...(variant ? { variant } : {}) });
+  const other = declared ?? machinePlatform();
+  const stated = normalisePlatform({
+    os: os || other.os,
+    architecture: architecture || other.architecture,
+    ...(variant ? { variant } : {}),
+  });
+  if (variant || (architecture && declared === undefined)) return stated;
+  return stated.os === other.os && stated.architecture === other.architecture ? other : stated;
+}
+
+function textsOf(list: Command): string[] {
+  if (typeof list === 'string') return list === '' ? [] : [list];
+  return (list ?? []).map((text) => text ?? '');
 }

@@ -1,10 +1,14 @@
 import * as v from 'valibot';
-import { checkDocument, describeFault, objectOf, recordOf } from '../base/check-document.js';
-import { ProvisionerError } from '../base/errors.js';
-import { type Digest, isDigest } from './digest.js';
+import { checkDocument, describeFault, objectOf } from '../base/check-document.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
+import type { Digest } from './digest.js';
 import { checkDocumentValues, checkLayerCount } from './document-limits.js';
+import type { Descriptor, DockerSaveEntry, Manifest } from './document-schemas.js';
+import * as schemas from './document-schemas.js';
 import type { ImageConfig } from './image-config.js';
-import { mediaKind } from './media-types.js';
+import { isVague, mediaKind, OCI_CONFIG } from './media-types.js';
+
+export type { Descriptor, DockerSaveEntry, Manifest } from './document-schemas.js';
 
 /*
  * The JSON documents of an image, checked before anything believes them. Only pullers import this file, so that commands
@@ -19,73 +23,32 @@ export const DOCUMENT_LIMIT = 4 * 1024 * 1024;
 
 const NOT_AN_IMAGE = 'artifacts such as charts, signatures and attestations cannot be provisioned';
 
-const digest = v.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'is not a digest');
-const someText = v.pipe(v.string(), v.nonEmpty('is empty'));
-const texts = recordOf(v.string());
+/** An index, and what it names, in its order: undefined for an entry that makes no sense, which is no reason to refuse those beside it. */
+export interface Index {
+  readonly manifests: readonly (Descriptor | undefined)[];
+  /** What is wrong with the first of these. */
+  readonly fault: ProvisionerError | undefined;
+}
 
-const platformSchema = objectOf({
-  os: v.string(),
-  architecture: v.string(),
-  variant: v.optional(v.string()),
-});
+/** What a text is: no descriptor and no server is believed about that, since one that says the wrong thing would have it read wrongly. */
+export type ParsedDocument =
+  | { readonly kind: 'manifest'; readonly manifest: Manifest }
+  | { readonly kind: 'index'; readonly index: Index };
 
-/** @see OCI image-spec, descriptor.md */
-const descriptorSchema = objectOf({
-  mediaType: someText,
-  digest,
-  size: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
-  annotations: v.nullish(texts),
-  platform: v.nullish(platformSchema),
-});
-export type Descriptor = v.InferOutput<typeof descriptorSchema>;
-
-/** Programs written in Go write an empty list as null. */
-const listOf = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), []);
-
-/** @see OCI image-spec, image-index.md */
-const indexSchema = objectOf({
-  schemaVersion: v.literal(2),
-  mediaType: v.optional(v.string()),
-  manifests: listOf(descriptorSchema),
-});
-export type Index = v.InferOutput<typeof indexSchema>;
-
-/** @see OCI image-spec, manifest.md */
-const manifestSchema = objectOf({
-  schemaVersion: v.literal(2),
-  mediaType: v.optional(v.string()),
-  config: descriptorSchema,
-  layers: listOf(descriptorSchema),
-});
-export type Manifest = v.InferOutput<typeof manifestSchema>;
-
-const stringList = v.nullish(v.array(v.string()));
-
-/** @see OCI image-spec, config.md */
-export const imageConfigSchema = objectOf({
-  os: someText,
-  architecture: someText,
-  variant: v.optional(v.string()),
-  created: v.optional(v.string()),
-  config: v.nullish(
-    objectOf({
-      Env: stringList,
-      Entrypoint: stringList,
-      Cmd: stringList,
-      User: v.optional(v.string()),
-      WorkingDir: v.optional(v.string()),
-      Labels: v.nullish(texts),
-      StopSignal: v.optional(v.string()),
-    }),
-  ),
-  rootfs: objectOf({ type: v.literal('layers'), diff_ids: listOf(digest) }),
-});
-
-/** One element of the `manifest.json` of `docker save`. */
-const dockerSaveSchema = v.array(
-  objectOf({ Config: someText, RepoTags: listOf(v.string()), Layers: listOf(someText) }),
-);
-export type DockerSaveEntry = v.InferOutput<typeof dockerSaveSchema>[number];
+/**
+ * @param expected what it is when its text does not tell
+ * @throws ProvisionerError as `parseManifest` and `parseIndex` do, and `ERR_UNSUPPORTED_MEDIA_TYPE` for what says that it is something else
+ */
+export function parseManifestOrIndex(text: string, expected: 'index' | 'manifest', subject: string): ParsedDocument {
+  const document = parseJson(text, subject);
+  const found = kindOf(document, subject);
+  const kind = found ?? expected;
+  const type = found === undefined && isObject(document) ? document['mediaType'] : undefined;
+  if (typeof type === 'string' && mediaKind(type) === undefined && !isVague(type))
+    throw unsupported(`${subject} is of the unsupported type ${quote(type)}`, type);
+  if (kind === 'index') return { kind, index: indexOf(document, subject) };
+  return { kind: 'manifest', manifest: manifestOf(document, subject) };
+}
 
 /**
  * @param subject names the document in an error: `the manifest sha256:…`
@@ -94,43 +57,80 @@ export type DockerSaveEntry = v.InferOutput<typeof dockerSaveSchema>[number];
  */
 export function parseManifest(text: string, subject: string): Manifest {
   const document = parseJson(text, subject);
-  refuseSchema1(document, subject);
-  refuseChimera(document, subject, 'config', 'layers');
-  if (isObject(document) && Array.isArray(document['layers'])) checkLayerCount(document['layers'].length, subject);
-  const manifest = check(manifestSchema, document, subject);
-  checkOwnKind(manifest.mediaType, 'manifest', subject);
-  if (mediaKind(manifest.config.mediaType) !== 'config') {
-    const type = manifest.config.mediaType;
-    throw unsupported(`${subject} is no container image: its config is of type ${quote(type)}`, type, NOT_AN_IMAGE);
-  }
-  for (const [position, layer] of manifest.layers.entries()) {
-    const type = layer.mediaType;
-    if (mediaKind(type) === 'layer') continue;
-    const hint = type.endsWith('+encrypted') ? 'decrypt the image first' : undefined;
-    throw unsupported(`layer ${position} of ${subject} has the unsupported type ${quote(type)}`, type, hint);
-  }
-  return manifest;
+  if (kindOf(document, subject) === 'index') throw malformed(subject, 'it is an index, not a manifest');
+  return manifestOf(document, subject);
 }
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED` */
 export function parseIndex(text: string, subject: string): Index {
   const document = parseJson(text, subject);
-  refuseChimera(document, subject, 'manifests');
-  const index = check(indexSchema, document, subject);
-  checkOwnKind(index.mediaType, 'index', subject);
-  return index;
+  if (kindOf(document, subject) === 'manifest') throw malformed(subject, 'it is a manifest, not an index');
+  return indexOf(document, subject);
+}
+
+function manifestOf(document: unknown, subject: string): Manifest {
+  refuseSchema1(document, subject);
+  if (isObject(document) && Array.isArray(document['layers'])) checkLayerCount(document['layers'].length, subject);
+  const manifest = check(schemas.manifestSchema, document, subject);
+  checkOwnKind(manifest.mediaType, 'manifest', subject);
+  const { mediaType } = manifest.config;
+  // A layer's type too: some registries gave it to all that they stored.
+  if (!['config', 'layer'].includes(mediaKind(mediaType) ?? '') && !isVague(mediaType)) {
+    const problem = `its config is of type ${quote(mediaType)}`;
+    throw unsupported(`${subject} is no container image: ${problem}`, mediaType, NOT_AN_IMAGE);
+  }
+  for (const [position, { mediaType: type }] of manifest.layers.entries()) {
+    if (mediaKind(type) === 'layer' || isVague(type)) continue;
+    const message = `layer ${position} of ${subject} has the unsupported type ${quote(type)}`;
+    const isLayer = /^application\/vnd\.(oci|docker)\.image\./.test(type);
+    throw unsupported(
+      message,
+      type,
+      type.endsWith('+encrypted') ? 'decrypt the image first' : isLayer ? undefined : NOT_AN_IMAGE,
+    );
+  }
+  return manifest;
+}
+
+function indexOf(document: unknown, subject: string): Index {
+  const { mediaType, manifests } = check(schemas.indexSchema, document, subject);
+  checkOwnKind(mediaType, 'index', subject);
+  let fault: ProvisionerError | undefined;
+  const entries = manifests.map((entry, position) => {
+    const checked = checkDocument(schemas.descriptorSchema, entry);
+    if (checked.sound) return checked.value;
+    const problem = describeFault({ ...checked.faults[0], path: ['manifests', position, ...checked.faults[0].path] });
+    fault ??= malformed(subject, problem);
+    return undefined;
+  });
+  return { manifests: entries, fault };
 }
 
 /**
  * @param layerCount layers of the manifest that names this config: it must have one diff ID for each
- * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED`
+ * @param mediaType what the manifest calls it
+ * @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED`, or `ERR_UNSUPPORTED_MEDIA_TYPE` for what is no image's config at all
  */
 export function parseImageConfig(
   text: string,
   layerCount: number,
   subject: string,
+  mediaType = OCI_CONFIG,
 ): ImageConfig & { diffIds: Digest[] } {
-  const config = check(imageConfigSchema, parseJson(text, subject), subject);
+  try {
+    return imageConfigOf(parseJson(text, subject), layerCount, subject);
+  } catch (error) {
+    if (mediaKind(mediaType) === 'config' || !isProvisionerError(error, 'ERR_SOURCE_MALFORMED')) throw error;
+    const message = `${subject}, of type ${quote(mediaType)}, does not read as that of a container image`;
+    throw unsupported(message, mediaType, NOT_AN_IMAGE, error);
+  }
+}
+
+function imageConfigOf(document: unknown, layerCount: number, subject: string): ImageConfig & { diffIds: Digest[] } {
+  // Old tools gave artifacts the type of an image's config, and `{}` for one.
+  if (isObject(document) && (document['rootfs'] ?? null) === null)
+    throw unsupported(`${subject} is not that of a container image: it has no rootfs`, OCI_CONFIG, NOT_AN_IMAGE);
+  const config = check(schemas.imageConfigSchema, document, subject);
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== layerCount) {
     const counts = `${diffIds.length} diff IDs for ${layerCount} layers`;
@@ -141,7 +141,7 @@ export function parseImageConfig(
 
 /** @throws ProvisionerError `ERR_SOURCE_MALFORMED`, `ERR_LIMIT_EXCEEDED` */
 export function parseDockerSave(text: string, subject: string): DockerSaveEntry[] {
-  const entries = check(dockerSaveSchema, parseJson(text, subject), subject);
+  const entries = check(schemas.dockerSaveSchema, parseJson(text, subject), subject);
   for (const { Layers } of entries) checkLayerCount(Layers?.length ?? 0, subject);
   return entries;
 }
@@ -197,23 +197,24 @@ function refuseSchema1(document: unknown, subject: string): void {
 }
 
 /**
- * One text that reads both as an index and as a manifest would have one digest and two meanings, and could pass a check as
- * the one and be used as the other.
+ * What a document is by its parts, and by what it calls itself where it has none. One text that reads both as an index and as a manifest would have one digest and
+ * two meanings, and could pass a check as the one and be used as the other.
+ * @throws ProvisionerError `ERR_SOURCE_MALFORMED` for one that is both
  * @see CVE-2021-41190
  */
-function refuseChimera(
-  document: unknown,
-  subject: string,
-  ...expected: readonly ('manifests' | 'config' | 'layers')[]
-): void {
-  if (!isObject(document)) return;
-  const others = (['manifests', 'config', 'layers'] as const).filter((key) => !expected.includes(key));
-  const found = others.find((key) => document[key] !== undefined);
-  if (found !== undefined) throw malformed(subject, `it has both ${expected[0]} and ${found}`);
+function kindOf(document: unknown, subject: string): 'index' | 'manifest' | undefined {
+  if (!isObject(document)) return undefined;
+  const [part] = ['config', 'layers'].filter((key) => (document[key] ?? null) !== null);
+  const hasManifests = (document['manifests'] ?? null) !== null;
+  if (hasManifests && part !== undefined) throw malformed(subject, `it has both manifests and ${part}`);
+  if (hasManifests) return 'index';
+  if (part !== undefined) return 'manifest';
+  const own = typeof document['mediaType'] === 'string' ? mediaKind(document['mediaType']) : undefined;
+  return own === 'index' || own === 'manifest' ? own : undefined;
 }
 
-function checkOwnKind(mediaType: string | undefined, kind: 'index' | 'manifest', subject: string): void {
-  if (mediaType === undefined || mediaKind(mediaType) === kind) return;
+function checkOwnKind(mediaType: string, kind: 'index' | 'manifest', subject: string): void {
+  if (isVague(mediaType) || mediaKind(mediaType) === kind) return;
   throw malformed(
     subject,
     `mediaType: ${quote(mediaType)} is not the type of ${kind === 'index' ? 'an index' : 'a manifest'}`,
@@ -233,8 +234,9 @@ function malformed(
   return new ProvisionerError('ERR_SOURCE_MALFORMED', `${subject} is malformed: ${problem}`, { cause, details });
 }
 
-function unsupported(message: string, mediaType: string, hint?: string): ProvisionerError {
+function unsupported(message: string, mediaType: string, hint?: string, cause?: unknown): ProvisionerError {
   return new ProvisionerError('ERR_UNSUPPORTED_MEDIA_TYPE', message, {
+    cause,
     ...(hint === undefined ? {} : { hint }),
     details: { mediaType },
   });

@@ -36,14 +36,43 @@ const KINDS: ReadonlyMap<string, MediaKind> = new Map<string, MediaKind>([
   ['application/vnd.docker.image.rootfs.diff.tar', 'layer'],
   ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'layer'],
   ['application/vnd.docker.image.rootfs.diff.tar.zstd', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar.zst', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar+gzip', 'layer'],
+  ['application/vnd.docker.image.rootfs.diff.tar+zstd', 'layer'],
+  ['application/vnd.docker.container.image.rootfs.diff+x-gtar', 'layer'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'layer'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'layer'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.zstd', 'layer'],
 ]);
 
+/**
+ * What servers and storage say of bytes of which they know nothing. Docker before 1.10.2 and registries behind some proxies wrote such types into manifests;
+ * what has one is what it reads as.
+ * @see https://github.com/distribution/distribution/issues/1621
+ */
+const VAGUE: ReadonlySet<string> = new Set([
+  '',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'application/json',
+  'text/html',
+  'text/plain',
+]);
+
 /** Undefined for a type that images are not made of. */
 export function mediaKind(mediaType: string): MediaKind | undefined {
-  return KINDS.get(mediaType);
+  return KINDS.get(mediaType) ?? KINDS.get(bareType(mediaType));
+}
+
+/** Does a type, or that there is none, say nothing of what it is for? */
+export function isVague(mediaType: string): boolean {
+  return VAGUE.has(bareType(mediaType));
+}
+
+/** Types are compared without parameters (`; charset=utf-8`), and whether their letters are capitals does not matter. @see RFC 9110, 8.3.1 */
+function bareType(mediaType: string): string {
+  const end = mediaType.indexOf(';');
+  return (end < 0 ? mediaType : mediaType.slice(0, end)).trim().toLowerCase();
 }
 
 /** The documents that a registry may be asked for, best first. */

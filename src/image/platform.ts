@@ -60,16 +60,17 @@ export function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/');
 }
 
-/** One spelling for each platform: `arm64` means `v8`, `arm` means `v7`, `amd64` means `v1`, as containerd and Docker have it. */
+/** One spelling for each platform, in small letters: `arm64` means `v8`, `arm` means `v7`, `amd64` means `v1`, as containerd and Docker have it. */
 export function normalisePlatform(platform: Platform): Platform {
-  const alias = ALIASES[platform.architecture];
-  const architecture = alias?.architecture ?? platform.architecture;
-  let variant = platform.variant ?? alias?.variant;
+  const written = platform.architecture.toLowerCase();
+  const alias = Object.hasOwn(ALIASES, written) ? ALIASES[written] : undefined;
+  const architecture = alias?.architecture ?? written;
+  let variant = platform.variant?.toLowerCase() ?? alias?.variant;
   if (variant !== undefined && /^\d+$/.test(variant)) variant = `v${variant}`;
   if (architecture === 'arm64' && variant === 'v8') variant = undefined;
   if (architecture === 'amd64' && variant === 'v1') variant = undefined;
   if (architecture === 'arm' && variant === undefined) variant = 'v7';
-  return { os: platform.os, architecture, ...(variant === undefined ? {} : { variant }) };
+  return { os: platform.os.toLowerCase(), architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
 /**

@@ -12,16 +12,18 @@ import { malformedSource, truncatedSource } from './source-errors.js';
 /** Documents above this size let others have a turn between being checked and being parsed. */
 const TURN_BYTES = 256 * 1024;
 
+/** What a document is read as, for messages; a registry keeps configs among the blobs. */
+export type DocumentRole = 'the manifest' | 'the index' | 'the config';
+
 /** How the images of a source are reached, whatever the source is: the choice of an image is written on top of this. */
 export interface BlobAccess {
   /** For messages: `the layout /images/app`. */
   readonly label: string;
   /**
    * Reads a manifest, an index or a config.
-   * @param role what it is, for messages: `the config`
    * @returns its text, of exactly the size and digest that the descriptor states
    */
-  readDocument(descriptor: Descriptor, role: string): Promise<string>;
+  readDocument(descriptor: Descriptor, role: DocumentRole): Promise<string>;
   /** Finds a layer without reading it. */
   locateLayer(descriptor: Descriptor): Promise<BlobLocation>;
 }
@@ -39,7 +41,7 @@ export class FileBlobs implements BlobAccess {
     this.#signal = signal;
   }
 
-  async readDocument(descriptor: Descriptor, role: string): Promise<string> {
+  async readDocument(descriptor: Descriptor, role: DocumentRole): Promise<string> {
     const subject = `${role} ${descriptor.digest}`;
     // The stated size first: a liar is caught before a byte is read.
     checkDocumentSize(descriptor.size, subject);

@@ -1,17 +1,29 @@
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import type { Digest } from '../image/digest.js';
 import { configPlatform } from '../image/image-config.js';
-import { type Descriptor, parseImageConfig, parseIndex, parseManifest } from '../image/manifest.js';
-import { mediaKind } from '../image/media-types.js';
+import { type Descriptor, DOCUMENT_LIMIT, type Manifest, parseManifestOrIndex } from '../image/manifest.js';
+import { isVague, mediaKind, OCI_MANIFEST } from '../image/media-types.js';
 import { normalisePlatform, type Platform, platformFit } from '../image/platform.js';
 import type { BlobAccess } from './blob-access.js';
-import { platformNotOffered } from './source-errors.js';
+import { readConfig } from './read-config.js';
+import { malformedSource, platformNotOffered, printable } from './source-errors.js';
 
 /** Indexes inside indexes; builders make two levels at most. */
 const MAX_DEPTH = 8;
 /** Documents read to choose, and their bytes: what bounds the work that a hostile index can cause. */
 const MAX_DOCUMENTS = 10_000;
 const MAX_BYTES = 256 * 1024 * 1024;
+
+/** What is no image, or makes no sense, is no reason to refuse the images beside it. */
+export const UNUSABLE = ['ERR_UNSUPPORTED_MEDIA_TYPE', 'ERR_SOURCE_MALFORMED'] as const;
+/** Nor is what an index names and its source does not have, or not as it is described; what `index.json` or a tag names itself has to be there. */
+const UNUSABLE_IN_INDEX = [
+  ...UNUSABLE,
+  'ERR_BLOB_NOT_FOUND',
+  'ERR_SOURCE_NOT_FOUND',
+  'ERR_SIZE_MISMATCH',
+  'ERR_LIMIT_EXCEEDED',
+] as const;
 
 /** A manifest that the wanted machine can run. */
 export interface Candidate {
@@ -43,9 +55,12 @@ interface Walk {
 export class ManifestChooser {
   readonly #blobs: BlobAccess;
   readonly #wanted: Platform;
-  readonly #platforms = new Map<Digest, Platform>();
+  /** Manifests whose configs were asked. */
+  readonly #asked = new Map<Digest, { readonly descriptor: Descriptor; readonly platform: Platform }>();
   #documents = 0;
   #bytes = 0;
+  /** Ends the whole search, wherever it is. */
+  #exhausted: ProvisionerError | undefined;
 
   constructor(blobs: BlobAccess, wanted: Platform) {
     this.#blobs = blobs;
@@ -53,7 +68,7 @@ export class ManifestChooser {
   }
 
   /**
-   * Walks indexes, nested ones too, in order. Passed over are attestations, other platforms, and entries of unknown type:
+   * Walks indexes, nested ones too, in order. Passed over are attestations, other platforms, entries of unknown type, and what makes no sense:
    * the image-spec asks readers of an index to ignore what they do not know.
    * @see OCI image-spec, image-index.md, "manifests"
    */
@@ -64,10 +79,9 @@ export class ManifestChooser {
     return survey;
   }
 
-  /** The first of the best; the others that fit as well come after it. @throws as `noCandidate` */
+  /** All that fit, the best first; those that fit equally in the source's order. @throws as `noCandidate` */
   best(survey: Survey): readonly [Candidate, ...Candidate[]] {
-    const top = survey.candidates.reduce((most, candidate) => Math.max(most, candidate.fit), 0);
-    const [first, ...others] = survey.candidates.filter((candidate) => candidate.fit === top);
+    const [first, ...others] = survey.candidates.toSorted((left, right) => right.fit - left.fit);
     if (first === undefined) throw this.noCandidate(survey);
     return [first, ...others];
   }
@@ -75,90 +89,124 @@ export class ManifestChooser {
   noCandidate({ offered, refusals }: Survey): ProvisionerError {
     const [refusal] = refusals;
     if (offered.length === 0 && refusal !== undefined) return refusal;
-    return platformNotOffered(this.#blobs.label, this.#wanted, offered);
+    return platformNotOffered(this.#blobs.label, this.#wanted, offered, refusal);
   }
 
-  async #walk(descriptors: readonly Descriptor[], depth: number, survey: Survey, walk: Walk): Promise<void> {
+  async #walk(
+    descriptors: readonly (Descriptor | undefined)[],
+    depth: number,
+    survey: Survey,
+    walk: Walk,
+  ): Promise<void> {
     for (const descriptor of descriptors) {
+      if (descriptor === undefined || walk.seen.has(descriptor.digest)) continue;
       const declared = declaredPlatform(descriptor);
       if (declared === 'none') continue;
-      switch (mediaKind(descriptor.mediaType)) {
-        case 'index':
-          if (walk.seen.has(descriptor.digest)) break;
-          walk.seen.add(descriptor.digest);
-          if (declared !== undefined && platformFit(this.#wanted, declared) === 0) survey.offered.push(declared);
-          else await this.#walk(await this.#readIndex(descriptor, depth), depth + 1, survey, walk);
-          break;
-        case 'manifest':
-          await this.#consider(descriptor, declared, survey, walk.root);
-          break;
-        default:
-          survey.refusals.push(unsupportedEntry(descriptor));
-      }
+      const kind = mediaKind(descriptor.mediaType);
+      const refusal = unsupportedEntry(descriptor) ?? contradiction(descriptor, this.#wanted);
+      if (refusal !== undefined) survey.refusals.push(refusal);
+      else if (declared !== undefined && platformFit(this.#wanted, declared) === 0) survey.offered.push(declared);
+      else if (declared !== undefined && kind === 'manifest') this.#consider(descriptor, declared, survey, walk, true);
+      else await this.#open(descriptor, declared, depth, survey, walk);
     }
   }
 
-  async #consider(descriptor: Descriptor, declared: Platform | undefined, survey: Survey, root: Digest): Promise<void> {
+  #consider(descriptor: Descriptor, platform: Platform, survey: Survey, { root }: Walk, isDeclared: boolean): void {
+    const fit = platformFit(this.#wanted, platform);
+    survey.offered.push(platform);
+    if (fit > 0) survey.candidates.push({ descriptor, root, fit, platform: isDeclared ? platform : undefined });
+  }
+
+  /** Reads what may be an index, and a manifest of which no index says what it is for. */
+  async #open(
+    descriptor: Descriptor,
+    declared: Platform | undefined,
+    depth: number,
+    survey: Survey,
+    walk: Walk,
+  ): Promise<void> {
+    const asked = declared === undefined ? this.#asked.get(descriptor.digest) : undefined;
+    if (asked !== undefined) return this.#consider(asked.descriptor, asked.platform, survey, walk, false);
     try {
-      const platform = declared ?? (await this.#readPlatform(descriptor));
-      const fit = platformFit(this.#wanted, platform);
-      survey.offered.push(platform);
-      if (fit > 0) survey.candidates.push({ descriptor, root, fit, platform: declared });
+      const expected = mediaKind(descriptor.mediaType) === 'index' ? 'index' : 'manifest';
+      this.#count(descriptor);
+      const text = await this.#blobs.readDocument(descriptor, `the ${expected}`);
+      const document = parseManifestOrIndex(text, expected, `the ${expected} ${descriptor.digest}`);
+      if (document.kind === 'manifest') {
+        const found = withOwnType(descriptor, document.manifest);
+        const platform = declared ?? (await this.#askConfig(found, document.manifest));
+        return this.#consider(found, platform, survey, walk, declared !== undefined);
+      }
+      walk.seen.add(descriptor.digest);
+      if (depth >= MAX_DEPTH) throw this.#tooDeep();
+      if (document.index.fault !== undefined) survey.refusals.push(document.index.fault);
+      await this.#walk(document.index.manifests, depth + 1, survey, walk);
     } catch (error) {
-      // A chart or a signature beside the images: no reason to refuse the images.
-      if (!isProvisionerError(error, 'ERR_UNSUPPORTED_MEDIA_TYPE')) throw error;
+      const codes = depth > 0 ? UNUSABLE_IN_INDEX : UNUSABLE;
+      if (error === this.#exhausted || !isProvisionerError(error, ...codes)) throw error;
       survey.refusals.push(error);
     }
   }
 
-  async #readIndex(descriptor: Descriptor, depth: number): Promise<readonly Descriptor[]> {
-    if (depth >= MAX_DEPTH) {
-      throw new ProvisionerError('ERR_LIMIT_EXCEEDED', `${this.#blobs.label} nests indexes deeper than ${MAX_DEPTH}`, {
-        details: { limit: MAX_DEPTH },
-      });
-    }
-    this.#count(descriptor);
-    const text = await this.#blobs.readDocument(descriptor, 'the index');
-    return parseIndex(text, `the index ${descriptor.digest}`).manifests;
+  async #askConfig(descriptor: Descriptor, manifest: Manifest): Promise<Platform> {
+    this.#count(manifest.config);
+    const { config } = await readConfig(this.#blobs, manifest);
+    const platform = configPlatform(config);
+    this.#asked.set(descriptor.digest, { descriptor, platform });
+    return platform;
   }
 
-  /** Asks the config, because no index says what the manifest is for. */
-  async #readPlatform(descriptor: Descriptor): Promise<Platform> {
-    const known = this.#platforms.get(descriptor.digest);
-    if (known !== undefined) return known;
-    this.#count(descriptor);
-    const text = await this.#blobs.readDocument(descriptor, 'the manifest');
-    const manifest = parseManifest(text, `the manifest ${descriptor.digest}`);
-    this.#count(manifest.config);
-    const config = await this.#blobs.readDocument(manifest.config, 'the config');
-    const subject = `the config ${manifest.config.digest}`;
-    const platform = configPlatform(parseImageConfig(config, manifest.layers.length, subject));
-    this.#platforms.set(descriptor.digest, platform);
-    return platform;
+  #tooDeep(): ProvisionerError {
+    return new ProvisionerError('ERR_LIMIT_EXCEEDED', `${this.#blobs.label} nests indexes deeper than ${MAX_DEPTH}`, {
+      details: { limit: MAX_DEPTH },
+    });
   }
 
   #count(descriptor: Descriptor): void {
     this.#documents += 1;
-    this.#bytes += descriptor.size;
+    // What is larger than a document may be is not read.
+    if (descriptor.size <= DOCUMENT_LIMIT) this.#bytes += descriptor.size;
     if (this.#documents <= MAX_DOCUMENTS && this.#bytes <= MAX_BYTES) return;
-    throw new ProvisionerError('ERR_LIMIT_EXCEEDED', `${this.#blobs.label} has too many manifests to look at`, {
+    const message = `${this.#blobs.label} has too many manifests to look at`;
+    this.#exhausted = new ProvisionerError('ERR_LIMIT_EXCEEDED', message, {
       hint: 'choose an image by writing :REF after the path',
       details: { documents: MAX_DOCUMENTS, bytes: MAX_BYTES },
     });
+    throw this.#exhausted;
   }
 }
 
 /** `none` for what runs nowhere: the attestations that builders put beside images. */
 function declaredPlatform({ platform, annotations }: Descriptor): Platform | 'none' | undefined {
   if (annotations?.['vnd.docker.reference.type'] === 'attestation-manifest') return 'none';
+  if (platform?.os === 'unknown' || platform?.architecture === 'unknown') return 'none';
   if (!platform?.os || !platform.architecture) return undefined;
   const { os, architecture, variant } = platform;
-  if (os === 'unknown' || architecture === 'unknown') return 'none';
   return normalisePlatform({ os, architecture, ...(variant ? { variant } : {}) });
 }
 
-function unsupportedEntry({ mediaType, digest }: Descriptor): ProvisionerError {
-  const old = mediaKind(mediaType) === 'schema1';
+/** Half a platform says enough when that half is not ours; else the config is asked. */
+function contradiction({ platform, digest }: Descriptor, wanted: Platform): ProvisionerError | undefined {
+  const { os, architecture } = platform ?? {};
+  if ((!os && !architecture) || (os && architecture)) return undefined;
+  const filled = { ...wanted, ...(os ? { os } : {}), ...(architecture ? { architecture } : {}) };
+  if (platformFit(wanted, filled) > 0) return undefined;
+  const problem = `its platform states no ${os ? 'architecture' : 'os'}, and is for ${printable(String(os || architecture))}`;
+  return malformedSource(`the entry ${digest} of an index`, problem);
+}
+
+/** A descriptor that says nothing, or something else, of what it names has the manifest's own word instead. */
+function withOwnType(descriptor: Descriptor, { mediaType }: Manifest): Descriptor {
+  if (mediaKind(descriptor.mediaType) === 'manifest') return descriptor;
+  return { ...descriptor, mediaType: mediaKind(mediaType) === 'manifest' ? mediaType : OCI_MANIFEST };
+}
+
+function unsupportedEntry({ mediaType, digest, size }: Descriptor): ProvisionerError | undefined {
+  const kind = mediaKind(mediaType);
+  if (kind === 'index' || kind === 'manifest') return undefined;
+  // What is too large for a document and says nothing of itself is something else.
+  if (isVague(mediaType) && size <= DOCUMENT_LIMIT) return undefined;
+  const old = kind === 'schema1';
   const what = old
     ? "a manifest of Docker's schema 1"
     : `of the unsupported type ${JSON.stringify(mediaType.slice(0, 200))}`;

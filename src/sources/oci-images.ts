@@ -1,10 +1,11 @@
+import { isProvisionerError, type ProvisionerError } from '../base/errors.js';
 import { isDigest } from '../image/digest.js';
 import { type Descriptor, parseIndex } from '../image/manifest.js';
 import type { BlobAccess } from './blob-access.js';
-import { type Candidate, ManifestChooser, type Survey } from './choose-manifest.js';
+import { type Candidate, ManifestChooser, type Survey, UNUSABLE } from './choose-manifest.js';
 import { matchByName, type NamedEntry, namesOf, offeredNames } from './image-names.js';
 import { OfferBudget } from './offer-budget.js';
-import { offerImage } from './offer-image.js';
+import { offerFirst, offerImage } from './offer-image.js';
 import type { OfferedImage, PullOptions } from './puller.js';
 import { imageNotOffered, severalImages } from './source-errors.js';
 
@@ -12,14 +13,19 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
 const CONTAINERD_NAME = 'io.containerd.image.name';
 
 interface IndexEntry extends NamedEntry {
-  readonly descriptor: Descriptor;
+  /** Undefined for one that makes no sense, which counts all the same where images are numbered. */
+  readonly descriptor: Descriptor | undefined;
 }
 
 /** A manifest that fits, and the entries of the index that lead to it. */
 interface Choice {
   readonly candidate: Candidate;
+  /** What is taken in its place, should it turn out to be no image; best first. */
+  readonly others: readonly Candidate[];
   readonly names: Set<string>;
   readonly label: string;
+  /** Does the source call it anything? */
+  readonly isNamed: boolean;
 }
 
 /**
@@ -36,47 +42,89 @@ export async function offerOciImages(
   wanted: 'one' | 'all',
   options: PullOptions,
 ): Promise<OfferedImage[]> {
-  const entries = parseIndex(text, `index.json of ${blobs.label}`).manifests.map(toEntry);
+  const { manifests, fault } = parseIndex(text, `index.json of ${blobs.label}`);
+  const entries = manifests.map(toEntry);
   const chooser = new ManifestChooser(blobs, options.platform);
   const { reference } = options;
   const choices =
     reference === undefined
-      ? await chooseByGroup(entries, chooser)
-      : await chooseNamed(entries, reference, chooser, blobs.label);
-  if (wanted === 'one' && choices.length > 1)
-    throw severalImages(
+      ? await chooseByGroup(entries, chooser, fault)
+      : await chooseNamed(entries, reference, chooser, blobs.label, fault);
+  const isAmbiguous = wanted === 'one' && choices.length > 1;
+  const several = () =>
+    severalImages(
       blobs.label,
       choices.map((choice) => choice.label),
     );
+  if (isAmbiguous && choices.filter(({ isNamed }) => isNamed).length > 1) throw several();
   const images: OfferedImage[] = [];
   const budget = new OfferBudget(blobs.label);
-  for (const { candidate, names } of choices) {
-    const offered = await offerImage(blobs, candidate, [...names]);
-    const image = candidate.root === offered.id ? offered : { ...offered, chosenFrom: candidate.root };
-    budget.add(image);
-    images.push(image);
+  let refusal: unknown;
+  for (const { candidate, others, names, isNamed } of choices) {
+    try {
+      const image = await offerFirst([candidate, ...others], async (each) => {
+        const offered = await offerImage(blobs, each, [...names]);
+        return each.root === offered.id ? offered : { ...offered, chosenFrom: each.root };
+      });
+      budget.add(image);
+      images.push(image);
+    } catch (error) {
+      // Without a name it may be anything that lies beside the images.
+      if (isNamed || !isProvisionerError(error, ...UNUSABLE)) throw error;
+      refusal ??= error;
+    }
+    if (isAmbiguous && images.length > 1) throw several();
   }
+  if (images.length === 0) throw refusal;
   return images;
 }
 
-async function chooseByGroup(entries: readonly IndexEntry[], chooser: ManifestChooser): Promise<Choice[]> {
-  const all: Survey = { candidates: [], offered: [], refusals: [] };
+/** @param fault of an entry that makes no sense: what is told when there is nothing else */
+async function chooseByGroup(
+  entries: readonly IndexEntry[],
+  chooser: ManifestChooser,
+  fault: ProvisionerError | undefined,
+): Promise<Choice[]> {
+  const all: Survey = { candidates: [], offered: [], refusals: fault === undefined ? [] : [fault] };
   const choices: Choice[] = [];
   for (const [key, group] of groupEntries(entries)) {
-    const survey = await chooser.survey(group.map((entry) => entry.descriptor));
+    const survey = await chooser.survey(descriptorsOf(group));
     all.offered.push(...survey.offered);
     all.refusals.push(...survey.refusals);
-    if (survey.candidates.length === 0) continue;
-    const [best, ...ties] = chooser.best(survey);
-    // Two that fit equally under one name are one image written twice; without a name they are two images.
-    const chosen = key === '' ? [best, ...ties] : [best];
+    if (survey.candidates.length === 0) {
+      // Somebody gave it a name: it is an image, and a broken one, which is not passed over for another.
+      const broken = survey.refusals.find(({ code }) => code === 'ERR_SOURCE_MALFORMED');
+      if (key !== '' && survey.offered.length === 0 && broken !== undefined) throw broken;
+      continue;
+    }
     const names = group.flatMap((entry) => entry.names);
     choices.push(
-      ...chosen.map((candidate) => ({ candidate, names: new Set(names), label: key || candidate.descriptor.digest })),
+      ...choicesOf(chooser.best(survey), key).map((choice) => ({
+        ...choice,
+        names: new Set(names),
+        label: key || choice.candidate.descriptor.digest,
+        isNamed: key !== '',
+      })),
     );
   }
   if (choices.length === 0) throw chooser.noCandidate(all);
   return mergeByDigest(choices);
+}
+
+/** Two that fit equally under one name, or in one index, are one image written twice; else without a name they are two images. */
+function choicesOf(
+  [best, ...others]: readonly [Candidate, ...Candidate[]],
+  name: string,
+): Pick<Choice, 'candidate' | 'others'>[] {
+  if (name !== '') return [{ candidate: best, others }];
+  const byRoot = new Map<string, { candidate: Candidate; others: Candidate[] }>();
+  for (const candidate of [best, ...others]) {
+    const choice = byRoot.get(candidate.root);
+    if (choice === undefined) byRoot.set(candidate.root, { candidate, others: [] });
+    else choice.others.push(candidate);
+  }
+  const choices = [...byRoot.values()].filter(({ candidate }) => candidate.fit === best.fit);
+  return choices.length === 1 ? [{ candidate: best, others }] : choices;
 }
 
 async function chooseNamed(
@@ -84,13 +132,14 @@ async function chooseNamed(
   reference: string,
   chooser: ManifestChooser,
   label: string,
+  fault: ProvisionerError | undefined,
 ): Promise<Choice[]> {
   // `app@sha256:…` too: the digest says which image, whatever the source calls it.
   const digest = reference.slice(reference.lastIndexOf('@') + 1);
   if (isDigest(digest)) return chooseByDigest(entries, digest, chooser, label);
   const matches = matchByName(entries, reference);
   if (matches.length === 0) throw imageNotOffered(label, reference, offeredNames(entries));
-  return chooseByGroup(matches, chooser);
+  return chooseByGroup(matches, chooser, fault);
 }
 
 /** A digest names an entry of `index.json`, or a manifest in an index below it. */
@@ -100,15 +149,21 @@ async function chooseByDigest(
   chooser: ManifestChooser,
   label: string,
 ): Promise<Choice[]> {
-  const direct = entries.filter((entry) => entry.descriptor.digest === digest);
-  const survey = await chooser.survey((direct.length > 0 ? direct : entries).map((entry) => entry.descriptor));
+  const direct = entries.filter((entry) => entry.descriptor?.digest === digest);
+  const survey = await chooser.survey(descriptorsOf(direct.length > 0 ? direct : entries));
   if (direct.length > 0) {
-    const [candidate] = chooser.best(survey);
-    return [{ candidate, names: new Set(direct.flatMap((entry) => entry.names)), label: digest }];
+    const [candidate, ...others] = chooser.best(survey);
+    return [
+      { candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), label: digest, isNamed: true },
+    ];
   }
   const candidate = survey.candidates.find(({ descriptor }) => descriptor.digest === digest);
   if (candidate === undefined) throw imageNotOffered(label, digest, offeredNames(entries));
-  return [{ candidate, names: new Set(), label: digest }];
+  return [{ candidate, others: [], names: new Set(), label: digest, isNamed: true }];
+}
+
+function descriptorsOf(entries: readonly IndexEntry[]): Descriptor[] {
+  return entries.map(({ descriptor }) => descriptor).filter((descriptor) => descriptor !== undefined);
 }
 
 /** The same image under two names is one image with two names. */
@@ -135,7 +190,7 @@ function groupEntries(entries: readonly IndexEntry[]): Map<string, IndexEntry[]>
 }
 
 /** containerd's name is always a full one; the other may be a bare tag. */
-function toEntry(descriptor: Descriptor): IndexEntry {
-  const annotations = descriptor.annotations ?? {};
+function toEntry(descriptor: Descriptor | undefined): IndexEntry {
+  const annotations = descriptor?.annotations ?? {};
   return { descriptor, ...namesOf([annotations[CONTAINERD_NAME], annotations[REF_NAME]]) };
 }

@@ -1,10 +1,11 @@
+import { isProvisionerError } from '../base/errors.js';
 import type { DiffId, ImageId } from '../image/digest.js';
-import { configPlatform, type ImageConfig } from '../image/image-config.js';
-import { parseImageConfig, parseManifest } from '../image/manifest.js';
-import type { Platform } from '../image/platform.js';
+import { configPlatform } from '../image/image-config.js';
+import { parseManifest } from '../image/manifest.js';
 import type { BlobAccess } from './blob-access.js';
-import type { Candidate } from './choose-manifest.js';
+import { type Candidate, UNUSABLE } from './choose-manifest.js';
 import type { OfferedImage, OfferedLayer } from './puller.js';
+import { readConfig } from './read-config.js';
 import { malformedSource } from './source-errors.js';
 
 /** Reads a chosen manifest and its config, and finds its layers. */
@@ -15,14 +16,13 @@ export async function offerImage(
 ): Promise<OfferedImage> {
   const manifestText = await blobs.readDocument(descriptor, 'the manifest');
   const manifest = parseManifest(manifestText, `the manifest ${descriptor.digest}`);
-  const configText = await blobs.readDocument(manifest.config, 'the config');
-  const subject = `the config ${manifest.config.digest}`;
-  const config = parseImageConfig(configText, manifest.layers.length, subject);
+  const { text: configText, config } = await readConfig(blobs, manifest);
 
   const layers: OfferedLayer[] = [];
   for (const [position, layer] of manifest.layers.entries()) {
     const diffId = config.diffIds[position];
-    if (diffId === undefined) throw malformedSource(subject, `rootfs.diff_ids[${position}]: it is missing`);
+    if (diffId === undefined)
+      throw malformedSource(`the config ${manifest.config.digest}`, `rootfs.diff_ids[${position}]: it is missing`);
     const location = await blobs.locateLayer(layer);
     layers.push({ diffId: diffId as DiffId, digest: layer.digest, size: layer.size, location });
   }
@@ -32,17 +32,31 @@ export async function offerImage(
     manifest: manifestText,
     configDigest: manifest.config.digest,
     config: configText,
-    platform: statedPlatform(config, declared),
+    platform: configPlatform(config, declared),
     layers,
     names,
   };
 }
 
+/** Candidates that are opened to find one that is an image. */
+const TRIES = 16;
+
 /**
- * What the config says. Configs often leave out the variant that their index states; without it, ARM v6 code would pass for v7.
+ * The first of these that is an image: an index may state the platform of what is none, or makes no sense.
+ * @throws what `offer` threw for the first one, when none of them is
  */
-function statedPlatform(config: ImageConfig, declared: Platform | undefined): Platform {
-  const stated = configPlatform(config);
-  if (config.variant || declared === undefined) return stated;
-  return stated.os === declared.os && stated.architecture === declared.architecture ? declared : stated;
+export async function offerFirst<Result>(
+  candidates: readonly [Candidate, ...Candidate[]],
+  offer: (candidate: Candidate) => Promise<Result>,
+): Promise<Result> {
+  let refusal: unknown;
+  for (const candidate of candidates.slice(0, TRIES)) {
+    try {
+      return await offer(candidate);
+    } catch (error) {
+      if (!isProvisionerError(error, ...UNUSABLE)) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
 }

@@ -7,21 +7,19 @@ import {
   parseImageConfig,
   parseManifest,
 } from '../image/manifest.js';
-import { mediaKind, OCI_INDEX, OCI_MANIFEST } from '../image/media-types.js';
+import { mediaKind } from '../image/media-types.js';
 import { platformFit } from '../image/platform.js';
 import { DEFAULT_TAG, formatReference, type Reference } from '../image/reference.js';
 import type { Repository, ResolvedTag } from '../registry/repository.js';
-import { type BlobAccess, decodeText } from './blob-access.js';
+import { type BlobAccess, type DocumentRole, decodeText } from './blob-access.js';
 import { ManifestChooser } from './choose-manifest.js';
-import { offerImage } from './offer-image.js';
+import { offerFirst, offerImage } from './offer-image.js';
 import type { BlobLocation, Offer, OfferedImage, Puller, PullOptions, StoredImage } from './puller.js';
 
 /** Documents kept for being read twice: an index, and the manifest and the config of what is chosen from it. */
 const KEPT_DOCUMENTS = 4;
 /** A document whose size nobody has stated. */
 const UNKNOWN_SIZE = -1;
-/** Docker's retired manifest says so in its own text only. */
-const SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
 
 /**
  * One image of a registry. Where its tag points is asked anew each time, by one small request; everything else is named by a digest, and what the
@@ -55,14 +53,15 @@ export class RegistryPuller implements Puller {
     const blobs = new RegistryBlobs(`the image ${name}`, repository);
     const descriptor = await blobs.describe(root);
     const chooser = new ManifestChooser(blobs, platform);
-    const [candidate] = chooser.best(await chooser.survey([descriptor]));
-    const isIndex = candidate.descriptor.digest !== root.digest;
-    const known = isIndex ? await stored?.(candidate.descriptor.digest as Digest) : undefined;
-    const image =
-      known === undefined
-        ? await offerImage(blobs, candidate, [name])
-        : offerStored({ ...known, platform: candidate.platform ?? known.platform }, repository, [name]);
-    return isIndex ? { ...image, chosenFrom: root.digest } : image;
+    return await offerFirst(chooser.best(await chooser.survey([descriptor])), async (candidate) => {
+      const isIndex = candidate.descriptor.digest !== root.digest;
+      const known = isIndex ? await stored?.(candidate.descriptor.digest as Digest) : undefined;
+      const image =
+        known === undefined
+          ? await offerImage(blobs, candidate, [name])
+          : offerStored({ ...known, platform: candidate.platform ?? known.platform }, repository, [name]);
+      return isIndex ? { ...image, chosenFrom: root.digest } : image;
+    });
   }
 
   async #resolve(repository: Repository, name: string): Promise<ResolvedTag> {
@@ -95,20 +94,19 @@ class RegistryBlobs implements BlobAccess {
     this.#repository = repository;
   }
 
-  /** Makes a descriptor of what a tag or a digest names. A document without a stated type is read to see what it is. */
+  /** Makes a descriptor of what a tag or a digest names. One whose type or size is not known has none: it is read to see what it is. */
   async describe({ digest, mediaType, size, bytes }: ResolvedTag): Promise<Descriptor> {
     const subject = `the manifest ${digest}`;
     if (bytes !== undefined) this.#keep(digest, decodeText(bytes, subject));
     if (size !== UNKNOWN_SIZE && mediaKind(mediaType) !== undefined) return { digest, mediaType, size };
     const text = await this.#read(digest, UNKNOWN_SIZE, 'manifest', subject);
-    return { digest, mediaType: documentType(text), size: Buffer.byteLength(text) };
+    return { digest, mediaType: '', size: Buffer.byteLength(text) };
   }
 
-  async readDocument({ digest, mediaType, size }: Descriptor, role: string): Promise<string> {
+  async readDocument({ digest, size }: Descriptor, role: DocumentRole): Promise<string> {
     const subject = `${role} ${digest}`;
     checkDocumentSize(size, subject);
-    const kind = mediaKind(mediaType);
-    return this.#read(digest, size, kind === 'manifest' || kind === 'index' ? 'manifest' : 'blob', subject);
+    return this.#read(digest, size, role === 'the config' ? 'blob' : 'manifest', subject);
   }
 
   async locateLayer({ digest, size }: Descriptor): Promise<BlobLocation> {
@@ -130,17 +128,4 @@ class RegistryBlobs implements BlobAccess {
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > KEPT_DOCUMENTS && oldest !== undefined) this.#kept.delete(oldest);
   }
-}
-
-/** What a document says of itself. One that makes no sense passes for a manifest: whoever reads it as one says what is wrong. */
-function documentType(text: string): string {
-  let document: { schemaVersion?: unknown; mediaType?: unknown; manifests?: unknown };
-  try {
-    document = Object(JSON.parse(text));
-  } catch {
-    return OCI_MANIFEST;
-  }
-  if (document.schemaVersion === 1) return SCHEMA1;
-  if (typeof document.mediaType === 'string') return document.mediaType;
-  return document.manifests === undefined ? OCI_MANIFEST : OCI_INDEX;
 }

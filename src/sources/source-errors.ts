@@ -45,13 +45,20 @@ export function severalImages(label: string, offered: readonly string[]): Provis
   });
 }
 
-export function platformNotOffered(label: string, wanted: Platform, offered: readonly Platform[]): ProvisionerError {
+/** @param cause why something else there was passed over, which may be the one that is meant */
+export function platformNotOffered(
+  label: string,
+  wanted: Platform,
+  offered: readonly Platform[],
+  cause?: unknown,
+): ProvisionerError {
   const names = [...new Set(offered.map(formatPlatform))];
   const has = names.length === 0 ? 'it names no platform' : `it has ${list(names)}`;
   return new ProvisionerError(
     'ERR_PLATFORM_NOT_OFFERED',
     `no image for ${formatPlatform(wanted)} in ${label}: ${has}`,
     {
+      cause,
       ...(names.length === 0 ? {} : { hint: 'choose one of them with --platform' }),
       details: { wanted: formatPlatform(wanted), offered: names.slice(0, NAMES_IN_DETAILS) },
     },

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
+import { machinePlatform } from '#src/image/platform.js';
 import { DockerArchivePuller } from '#src/sources/archives/docker-archive.js';
 import { describePuller } from '../../contracts/puller.js';
 import {
@@ -123,6 +124,16 @@ describe('old and odd archives', () => {
     files.set('manifest.json', Buffer.from(String(files.get('manifest.json')).replace(configName, 'config.json')));
     await write(files);
     expect((await open()).images[0]?.configDigest).toBe(image.config.descriptor.digest);
+  });
+
+  it('hold images that say of themselves no more than they must', async () => {
+    const silent = buildImage([], { configFields: { os: '', architecture: null, created: null, rootfs: {} } });
+    const files = dockerFiles([{ image: silent }]);
+    const [entry] = JSON.parse(String(files.get('manifest.json')));
+    files.set('manifest.json', Buffer.from(JSON.stringify([{ ...entry, RepoTags: [null, ''], Layers: null }])));
+    await write(files);
+    const offer = await open(undefined, machinePlatform());
+    expect(offer.images).toMatchObject([{ platform: machinePlatform(), layers: [], names: [] }]);
   });
 
   it('of Docker before 1.10 are refused by name', async () => {
