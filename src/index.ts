@@ -26,7 +26,7 @@ export type { PostponedEntry } from './layer-store/sweeper.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/container-calls.js';
-export type { ImageCalls } from './provisioner/image-calls.js';
+export type { ImageCalls, ImageDetails } from './provisioner/image-calls.js';
 export type {
   ApplyPlanOptions,
   CheckOptions,

@@ -4,6 +4,7 @@ import { checkArgument, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
 import { isProvisionerError } from '../base/errors.js';
 import type { ImageId } from '../image/digest.js';
+import { imageNotes } from '../image/image-notes.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
 import { findImage } from '../pulls/find-image.js';
@@ -16,6 +17,12 @@ import type { OpenStore } from './open-store.js';
 import * as o from './options.js';
 import { GAP_WARNING, IMAGE_REQUESTS } from './services.js';
 import { takeOptions } from './take-options.js';
+
+/** A stored image with all that is known of it. */
+export interface ImageDetails extends ImageRecord {
+  /** What is odd about its documents and was put up with when it was pulled: a sentence for each, mostly none. */
+  readonly notes: readonly string[];
+}
 
 /** The images of a store: getting them, their names, and which of them stay. */
 export class ImageCalls {
@@ -107,10 +114,11 @@ export class ImageCalls {
   }
 
   /** One stored image. @param image a name, a digest, or the first digits of one @throws `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_AMBIGUOUS` */
-  async get(image: string): Promise<ImageRecord> {
+  async get(image: string): Promise<ImageDetails> {
     return this.#calls.looking(async () => {
       checkArgument('images.get', 'image', text, image);
-      return this.#find(image);
+      const found = await this.#find(image);
+      return { ...found, notes: imageNotes(found) };
     });
   }
 

@@ -238,6 +238,7 @@ describeWith(['root'], 'the catalogue', () => {
         names: [V1],
         source: APP_V1,
         created: '2024-01-01T00:00:00.000Z',
+        notes: [],
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         configDigest: expect.stringMatching(DIGEST),
         config: expect.objectContaining({ os: 'linux', config: expect.objectContaining({ User: '1000:1001' }) }),

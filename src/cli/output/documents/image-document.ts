@@ -1,4 +1,4 @@
-import type { ImageRecord, ImageSummary } from '../../../index.js';
+import type { ImageDetails, ImageSummary } from '../../../index.js';
 
 /** An image in `--json`; `docs/cli.md` promises this shape. */
 export interface ImageDocument {
@@ -21,6 +21,8 @@ export interface InspectedImage extends ImageDocument {
   readonly configDigest: string;
   /** When the image says it was built; null when it does not. */
   readonly created: string | null;
+  /** What is odd about its documents and was put up with: a sentence for each, mostly none. */
+  readonly notes: readonly string[];
   readonly config: unknown;
   readonly manifest: unknown;
 }
@@ -39,7 +41,7 @@ export function imageDocument(image: ImageSummary): ImageDocument {
   };
 }
 
-export function inspectedImage(image: ImageRecord): InspectedImage {
+export function inspectedImage(image: ImageDetails): InspectedImage {
   const config: unknown = JSON.parse(image.config);
   const { created } = config as { created?: unknown };
   return {
@@ -47,6 +49,7 @@ export function inspectedImage(image: ImageRecord): InspectedImage {
     mediaType: image.mediaType,
     configDigest: image.configDigest,
     created: typeof created === 'string' ? created : null,
+    notes: image.notes,
     config,
     manifest: JSON.parse(image.manifest),
   };
