@@ -52,6 +52,16 @@ it('an image with odd documents is pulled, provisioned and found in order, and i
   expect((await p.store.check()).findings).toEqual([]);
 });
 
+it('an image without layers, and without a list of them, is found in order', async () => {
+  const layout = join(temporaryDirectory(), 'layout');
+  const image = buildImage([], { platform: machinePlatform(), configFields: { rootfs: { type: 'layers' } } });
+  await writeOciLayout(layout, [{ image }]);
+  const p = await openMemoryStore();
+  await p.images.pull(`oci:${layout}`, { name: 'app:v1' });
+  expect((await p.images.get('app:v1')).notes).toEqual([]);
+  expect((await p.store.check()).findings).toEqual([]);
+});
+
 it.each([
   ['a manifest', 'application/vnd.oci.image.manifest.v1+json'],
   ['nothing in particular', 'text/plain; charset=utf-8'],

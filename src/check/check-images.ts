@@ -88,7 +88,8 @@ function stackFault(image: ImageRecord): string | undefined {
 /** Undefined for a config that is damaged. */
 export function diffIdsOf(image: ImageRecord): LayerId[] | undefined {
   try {
-    const ids: unknown = (JSON.parse(image.config) as Partial<ImageConfig>).rootfs?.diff_ids;
+    const { rootfs } = JSON.parse(image.config) as Partial<ImageConfig>;
+    const ids: unknown = rootfs && (rootfs.diff_ids ?? []);
     return Array.isArray(ids) ? ids.map(String) : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
