@@ -36,6 +36,28 @@ it('old spellings of a registry are its name', () => {
   expect(userOf({ auths: { 'http://localhost:5000': auth('old') } }, 'localhost:5000')).toBe('old');
 });
 
+it.each(['https://r.example/some/path', 'http://r.example', 'https://r.example/v1/', 'https://x@r.example/a?b#c'])(
+  '%s is the registry that it is a URL of',
+  (key) => {
+    expect(userOf({ auths: { [key]: auth('url') } }, 'r.example')).toBe('url');
+    expect(userOf({ auths: { [key]: auth('url') } }, 'r.example:443')).toBeUndefined();
+    expect(userOf({ auths: { [key]: auth('url'), 'r.example': auth('exact') } }, 'r.example')).toBe('exact');
+  },
+);
+
+it('a path without a scheme is a part of the registry', () => {
+  expect(userOf({ auths: { 'r.example/some/path': auth('part') } }, 'r.example')).toBeUndefined();
+  expect(userOf({ auths: { 'https://r.example.evil/r.example': auth('evil') } }, 'r.example')).toBeUndefined();
+});
+
+it('null is what is not there, wherever it stands', () => {
+  const whole = { auth: auth('me').auth, identitytoken: null, registrytoken: null, username: null, password: null };
+  expect(userOf({ auths: { r: whole, s: null }, credHelpers: null, credsStore: null }, 'r')).toBe('me');
+  expect(userOf({ auths: { s: null } }, 's')).toBeUndefined();
+  expect(userOf({ auths: { r: { auth: null, username: 'x', password: null } } }, 'r')).toBeUndefined();
+  expect(helperFor(file({ credHelpers: { r: null }, credsStore: 'all' }), 'r')).toBe('all');
+});
+
 it('a password may hold colons, and what is padded with NULs is the same', () => {
   const padded = Buffer.from('me:a:b\0\0').toString('base64');
   expect(storedCredentials(file({ auths: { r: { auth: padded } } }), 'r', 'a', PATH)).toEqual({
@@ -59,6 +81,9 @@ it('a helper of its own comes before the one for all', () => {
   expect(helperFor(content, 'docker.io')).toBe('hub');
   expect(helperFor(content, 'other.example')).toBe('all');
   expect(helperFor(file({}), 'r.example')).toBeUndefined();
+  const excepted = file({ credHelpers: { 'https://r.example/v2/': '' }, credsStore: 'all' });
+  expect(helperFor(excepted, 'r.example')).toBeUndefined();
+  expect(helperFor(excepted, 'other.example')).toBe('all');
   expect(helperKey('docker.io')).toBe('https://index.docker.io/v1/');
   expect(helperKey('localhost:5000')).toBe('localhost:5000');
 });

@@ -3,7 +3,8 @@ import { checkDocument, describeFault, objectOf, recordOf } from '../../base/che
 import type { Credentials } from '../endpoint.js';
 import { badSetting } from '../registry-errors.js';
 
-const text = v.optional(v.string());
+/** Programs in Go write `null` for what is not there. */
+const text = v.nullish(v.string());
 const entrySchema = objectOf({
   auth: text,
   username: text,
@@ -14,7 +15,7 @@ const entrySchema = objectOf({
 
 const fileSchema = objectOf({
   auths: v.nullish(recordOf(v.nullable(entrySchema))),
-  credHelpers: v.nullish(recordOf(v.string())),
+  credHelpers: v.nullish(recordOf(v.nullable(v.string()))),
   credsStore: v.nullish(v.string()),
 });
 
@@ -39,11 +40,10 @@ export function parseAuthFile(text: string, path: string): AuthFile {
   throw malformed(path, describeFault(checked.faults[0]));
 }
 
-/** The helper for a registry, as the part of its program's name after `docker-credential-`. */
+/** The helper for a registry, as the part of its program's name after `docker-credential-`. One with an empty name of its own has none, whatever there is for all others. */
 export function helperFor(file: AuthFile, registry: string): string | undefined {
-  const names = namesOf(registry);
-  const own = Object.entries(file.credHelpers ?? {}).find(([key]) => names.includes(hostOfKey(key)));
-  return own?.[1] || file.credsStore || undefined;
+  const own = Object.entries(file.credHelpers ?? {}).find(([key, name]) => isKeyOf(key, registry) && name !== null);
+  return (own === undefined ? file.credsStore : own[1]) || undefined;
 }
 
 /** What a helper is asked for. */
@@ -71,9 +71,10 @@ export function storedCredentials(
     if (credentials) return credentials;
   }
   const names = namesOf(registry);
-  for (const [key, entry] of auths) {
-    // A key with a path speaks of a part of the registry only; `https://HOST/v1/` is an old way to write the whole of it.
-    if (!names.includes(hostOfKey(key)) || entry === null) continue;
+  // The registry's name itself comes before other ways to write it.
+  const whole = [...auths.filter(([key]) => names.includes(key)), ...auths.filter(([key]) => !names.includes(key))];
+  for (const [key, entry] of whole) {
+    if (!isKeyOf(key, registry) || entry === null) continue;
     const credentials = credentialsOf(entry, path);
     if (credentials !== undefined) return credentials;
   }
@@ -84,8 +85,17 @@ function namesOf(registry: string): readonly string[] {
   return DOCKER_HUB.includes(registry) ? DOCKER_HUB : [registry];
 }
 
+function isKeyOf(key: string, registry: string): boolean {
+  return namesOf(registry).includes(hostOfKey(key));
+}
+
+/**
+ * A key that is a URL stands for its host, whatever the path; without a scheme a path is a part of the registry, as podman has it, but for those of the API, which Docker once wrote.
+ * @see docker/cli: cli/config/credentials/file_store.go, `ConvertToHostname`; containers/image: pkg/docker/config/config.go, `normalizeAuthFileKey`
+ */
 function hostOfKey(key: string): string {
-  return key.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '');
+  const url = /^https?:\/\/(?:[^/@]*@)?([^/?#]*)/.exec(key);
+  return url?.[1] ?? key.replace(/\/(?:v[12]\/?)?$/, '');
 }
 
 function credentialsOf(entry: v.InferOutput<typeof entrySchema>, path: string): Credentials | undefined {
@@ -98,7 +108,7 @@ function credentialsOf(entry: v.InferOutput<typeof entrySchema>, path: string): 
     if (colon < 1) throw malformed(path, 'an auth is not the base64 of NAME:PASSWORD');
     return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
   }
-  if (!entry.username || entry.password === undefined) return undefined;
+  if (!entry.username || entry.password == null) return undefined;
   return { kind: 'password', username: entry.username, password: entry.password };
 }
 
