@@ -23,8 +23,9 @@ it.each([
 });
 
 it('what may pass is tried again, what stays is not', () => {
-  for (const status of [408, 429, 500, 502, 503, 504]) expect(mayPass(failed(status)), String(status)).toBe(true);
-  for (const status of [400, 404, 405, 416, 501]) expect(mayPass(failed(status)), String(status)).toBe(false);
+  for (const status of [408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529, 530])
+    expect(mayPass(failed(status)), String(status)).toBe(true);
+  for (const status of [400, 404, 405, 416, 501, 525, 599]) expect(mayPass(failed(status)), String(status)).toBe(false);
   for (const errno of ['ECONNRESET', 'UND_ERR_SOCKET', 'UND_ERR_BODY_TIMEOUT', 'EAI_AGAIN'])
     expect(mayPass(lost(errno)), errno).toBe(true);
   for (const errno of ['ENOTFOUND', 'ECONNREFUSED']) expect(mayPass(lost(errno)), errno).toBe(false);

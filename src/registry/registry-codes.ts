@@ -1,7 +1,9 @@
 import type { ErrorTable, WarningTable } from '../base/codes/code-table.js';
 
-/** What may go away by itself. @see RFC 9110, section 15; RFC 6585, section 4, for 429 */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** What may go away by itself. From 520 on they are words of CDNs for a registry that did not answer them, or is too busy to. @see RFC 9110, section 15; RFC 6585, section 4, for 429 */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([
+  408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530,
+]);
 
 const mayPass = (status: unknown) => typeof status === 'number' && PASSING_STATUSES.has(status);
 
