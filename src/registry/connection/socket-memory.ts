@@ -1,4 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net';
+import { hideLengthBesideChunks } from './two-lengths.js';
 
 /** Bytes in each of the two parts: as much as a socket has ready when it is asked. */
 const PART_SIZE = 256 * 1024;
@@ -51,6 +52,8 @@ export class SocketMemory {
     this.#used += length;
     this.#last = length;
     // Nobody has been asked for anything before it is connected: who speaks then is not listened to.
-    return this.#socket?.push(buffer.subarray(0, length)) ?? true;
+    const read = buffer.subarray(0, length);
+    hideLengthBesideChunks(read);
+    return this.#socket?.push(read) ?? true;
   }
 }
