@@ -52,6 +52,9 @@ export function basic(credentials: Credentials | undefined): string | undefined 
 /** Milliseconds for making a connection, TLS included. */
 export const CONNECT_TIMEOUT = 10_000;
 
+/** Bytes of headers that an answer may have. Node's own 16 KiB are less than policies and cookies of some servers take; Go takes 1 MiB. */
+export const MAX_HEADER_SIZE = 128 * 1024;
+
 /** Without the port, and without the brackets of an IPv6 address. */
 export function hostName(host: string): string {
   const bracketed = /^\[([^\]]*)\]/.exec(host);

@@ -1,15 +1,22 @@
-import { throwIfAborted } from '../base/errors.js';
-import { Dispatchers } from './connection/dispatchers.js';
-import { redirectTarget, requireDistance } from './connection/onward.js';
+import { isProvisionerError, type ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { codingsOf, undoCodings } from './connection/content-coding.js';
+import { failedToConnect } from './connection/dispatchers.js';
 import { Pace, type Patience } from './connection/pace.js';
-import { ProxyFailure } from './connection/proxy-failure.js';
-import type { ResponseBody } from './connection/response-body.js';
-import { type Answer, sendRequest } from './connection/send-request.js';
-import { maySend, WrongZone, type Zone, zoneOfHost } from './connection/zones.js';
+import type { Answer } from './connection/send-request.js';
+import { type LocatedAnswer, Sender } from './connection/sender.js';
 import type { SendTokenRequest } from './credentials/access-tokens.js';
-import { Authentication, type Authorization } from './credentials/authentication.js';
+import { Authentication, type Authorization, type ReceivedChallenge } from './credentials/authentication.js';
+import { parseChallenges } from './credentials/challenge.js';
 import { CONNECT_TIMEOUT, type Endpoint } from './endpoint.js';
-import { type Asked, failed, speaksNoTls, statusError, transportError } from './registry-errors.js';
+import {
+  type Asked,
+  speaksNoTls,
+  statusError,
+  transportCode,
+  transportError,
+  unauthorized,
+} from './registry-errors.js';
+import { type RegistryWords, readWords } from './registry-words.js';
 
 export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';
@@ -21,43 +28,30 @@ export interface RegistryRequest extends Patience {
   /** What counts as an answer; any other status is thrown. Default: 200. */
   readonly statuses?: readonly number[];
   readonly signal?: AbortSignal | undefined;
+  /** Hosts whose root has been asked how to show who we are. Default: it is not asked. */
+  readonly rootsAsked?: Set<string>;
 }
 
-/** @see RFC 9110, section 15.4; what a registry sends us on to is most often where blobs are kept */
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-const MAX_REDIRECTS = 10;
-/** Of a proxy that wants to know who we are. @see RFC 9110, section 15.5.8 */
-const PROXY_AUTHENTICATION_REQUIRED = 407;
+/** Answers to who shows nothing that hide what is there. */
+const HIDING: ReadonlySet<number> = new Set([401, 403, 404]);
 /** Times that a host may ask who we are, in one request: once for the kind of proof, once for a token that has expired meanwhile. */
 const MAX_CHALLENGES = 2;
 /** Bytes of an answer that is an error, or a token. */
 const SMALL_BODY = 256 * 1024;
-/** So often a host is asked for where it turns out to be: names may have addresses that change. */
-const MAX_ZONES = 3;
-
-interface Target {
-  readonly url: URL;
-  /** Whose settings count. */
-  readonly endpoint: Endpoint;
-  /** It is another host than the endpoint. */
-  readonly away: boolean;
-  /** Where the host is that sends us there; undefined when the user does. */
-  readonly sentBy: Zone | undefined;
-}
-
-interface SentRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST';
-  readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  readonly body?: string;
-}
-
-type SendLimits = Pick<RegistryRequest, 'signal' | 'stallTimeout'>;
-
-interface LocatedAnswer {
-  readonly answer: Answer;
-  /** Where it came from. */
-  readonly zone: Zone;
-}
+/** Milliseconds that are waited for TLS with a host that may speak none: some say nothing at all to what they do not understand. */
+const TLS_PATIENCE = 2_000;
+/** The codes of what has taken too long. */
+const SLOW: ReadonlySet<string> = new Set(['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT']);
+/** Who knows no TLS, or has none on that port, ends a connection like that. Certificates that are not trusted are none of these. */
+const NO_TLS_HERE: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_SOCKET',
+]);
 
 /**
  * Speaks to registries: proves who we are when asked, follows redirects, and says in our words what went wrong. It neither tries again nor
@@ -67,16 +61,14 @@ interface LocatedAnswer {
  * serve on the way there too. Nobody sends us nearer than he is himself: a host elsewhere neither to this machine's loopback nor to its link, unless the user has named what is there.
  */
 export class RegistryClient {
-  readonly #dispatchers: Dispatchers;
+  readonly #sender: Sender;
   readonly #authentication = new Authentication();
   /** Hosts that were tried with TLS first, and what they turned out to speak. */
   readonly #schemes = new Map<string, 'https' | 'http'>();
-  /** Where hosts were found that are not elsewhere. */
-  readonly #zones = new Map<string, Zone>();
 
   /** @param connections to one host at a time, at most */
   constructor(connections: number) {
-    this.#dispatchers = new Dispatchers(connections);
+    this.#sender = new Sender(connections);
   }
 
   /**
@@ -87,16 +79,42 @@ export class RegistryClient {
     throwIfAborted(request.signal);
     const known = this.#settled(endpoint);
     if (known.scheme !== 'either') return this.#authenticated(known, repository, request);
+    const { connectTimeout = CONNECT_TIMEOUT } = known;
+    const hasty = { ...known, connectTimeout: Math.min(connectTimeout, TLS_PATIENCE) };
+    let refused: unknown;
     try {
-      const answer = await this.#authenticated({ ...known, scheme: 'https' }, repository, request);
-      this.#schemes.set(endpoint.host, 'https');
+      return await this.#inScheme('https', hasty, repository, request);
+    } catch (error) {
+      refused = error;
+      if (!mayBePlain(error)) throw error;
+    }
+    const { cause } = refused as Error;
+    const slow = SLOW.has(transportCode(cause));
+    try {
+      return await this.#inScheme('http', slow ? hasty : known, repository, request);
+    } catch (error) {
+      if (speaksNoTls(cause) || !failedToConnect((error as Error).cause)) throw error;
+    }
+    // Neither is there. A host that is only slow to speak TLS is given its time.
+    if (slow) return this.#inScheme('https', known, repository, request);
+    throw refused;
+  }
+
+  /** What a host answers, be it a refusal, tells what it speaks. */
+  async #inScheme(
+    scheme: 'https' | 'http',
+    endpoint: Endpoint,
+    repository: string,
+    request: RegistryRequest,
+  ): Promise<Answer> {
+    try {
+      const answer = await this.#authenticated({ ...endpoint, scheme }, repository, request);
+      this.#schemes.set(endpoint.host, scheme);
       return answer;
     } catch (error) {
-      if (!speaksNoTls((error as Error).cause)) throw error;
+      if (isAnswer(error)) this.#schemes.set(endpoint.host, scheme);
+      throw error;
     }
-    const answer = await this.#authenticated({ ...known, scheme: 'http' }, repository, request);
-    this.#schemes.set(endpoint.host, 'http');
-    return answer;
   }
 
   /** The endpoint and what this client has learnt about it, for another thread. */
@@ -117,7 +135,7 @@ export class RegistryClient {
 
   /** Breaks off what is under way. */
   async close(): Promise<void> {
-    await this.#dispatchers.close();
+    await this.#sender.close();
   }
 
   #settled(endpoint: Endpoint): Endpoint {
@@ -130,115 +148,66 @@ export class RegistryClient {
     const send = this.#tokenRequest(endpoint, asked, request);
     for (let challenges = 0; ; challenges++) {
       const authorization = await this.#authentication.header(endpoint, repository, asked, send);
-      const { answer, zone, away } = await this.#redirected(endpoint, repository, authorization, asked, request);
-      // Somebody else has no say in who is shown our credentials.
-      if (answer.status !== 401 || away || challenges === MAX_CHALLENGES) {
-        if ((request.statuses ?? [200]).includes(answer.status)) return answer;
-        const body = await readSmall(answer.body, request).catch(() => '');
-        throwIfAborted(request.signal);
-        throw statusError(asked, answer.status, answer.headers, body);
-      }
-      answer.body.destroy();
-      const challenge = { values: [answer.headers['www-authenticate'] ?? []].flat(), sentBy: zone };
-      await this.#authentication.challenged(endpoint, repository, challenge, authorization, asked, send);
+      const located = await this.#ask(endpoint, `${repository}/${request.path}`, authorization, asked, request);
+      const { answer, left } = located;
+      if ((request.statuses ?? [200]).includes(answer.status)) return answer;
+      let challenge = challenges < MAX_CHALLENGES ? challengeIn(located) : undefined;
+      let words: RegistryWords = {};
+      if (challenge !== undefined && authorization === undefined) answer.body.destroy();
+      else words = await wordsOf(answer, secretsOf(endpoint, authorization), request);
+      throwIfAborted(request.signal);
+      if (authorization === undefined && !left && HIDING.has(answer.status))
+        challenge ??= await this.#challengeAtRoot(endpoint, asked, request);
+      if (challenge === undefined) throw refusal(located, endpoint, authorization, asked, words);
+      await this.#authentication.challenged(endpoint, repository, { ...challenge, words }, authorization, asked, send);
     }
   }
 
-  async #redirected(
+  /**
+   * Some registries let anybody read, and answer those who show nothing as if what they may not read were not there. How to show who we are is then told at the root of the API alone.
+   * @returns undefined where that tells nothing, or has been asked already
+   */
+  async #challengeAtRoot(endpoint: Endpoint, asked: Asked, request: RegistryRequest): Promise<Challenge | undefined> {
+    const { rootsAsked } = request;
+    const { host, credentials } = endpoint;
+    if (credentials === undefined || rootsAsked === undefined || rootsAsked.has(host)) return undefined;
+    rootsAsked.add(host);
+    try {
+      const located = await this.#ask(endpoint, '', undefined, asked, { ...request, method: 'GET', headers: {} });
+      located.answer.body.destroy();
+      return challengeIn(located);
+    } catch (error) {
+      throwIfAborted(request.signal);
+      // What the registry has answered before is what counts then.
+      if (isProvisionerError(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** @param path below that of the API */
+  #ask(
     endpoint: Endpoint,
-    repository: string,
+    path: string,
     authorization: string | undefined,
     asked: Asked,
-    request: RegistryRequest,
-  ): Promise<LocatedAnswer & { readonly away: boolean }> {
-    const { scheme, host, path, namespace } = endpoint;
-    let url = new URL(`${scheme}://${host}${path}/${repository}/${request.path}`);
+    request: Pick<RegistryRequest, 'method' | 'headers' | 'signal' | 'stallTimeout'>,
+  ): Promise<LocatedAnswer> {
+    const { scheme, host, path: api, namespace } = endpoint;
+    const url = new URL(`${scheme}://${host}${api}/${path}`);
     if (namespace !== undefined) url.searchParams.set('ns', namespace);
     const own = { ...endpoint.headers, ...(authorization === undefined ? {} : { authorization }) };
-    const { origin } = url;
-    // Once somewhere else, nothing comes back: the way may lead through a host that records it.
-    let away = false;
-    let sentBy: Zone | undefined;
-    for (let redirects = 0; ; redirects++) {
-      const { answer, zone } = await this.#send({ url, endpoint, away, sentBy }, asked, request, {
-        method: request.method,
-        headers: { ...request.headers, ...(away ? {} : own) },
-      });
-      if (!REDIRECTS.has(answer.status)) return { answer, zone, away };
-      answer.body.destroy();
-      if (redirects === MAX_REDIRECTS) throw failed(asked, 'it redirects in circles');
-      url = redirectTarget([answer.headers['location']].flat()[0], { url, zone }, endpoint, asked);
-      sentBy = zone;
-      away ||= url.origin !== origin;
-    }
-  }
-
-  /** A name is taken for one elsewhere until an address of it says otherwise; the connection is made in one zone alone, so what it then means is what was allowed. */
-  async #send(to: Target, asked: Asked, limits: SendLimits, request: SentRequest): Promise<LocatedAnswer> {
-    const { url, endpoint, sentBy } = to;
-    const stated = zoneOfHost(url.host);
-    // What was found before saves a look, and forbids nothing: the name may have got another address since.
-    const found = this.#zones.get(url.host) ?? 'elsewhere';
-    let zone = stated ?? (sentBy === undefined || maySend(sentBy, found) ? found : 'elsewhere');
-    for (let attempt = 1; ; attempt++) {
-      requireDistance(url, zone, sentBy, endpoint, { ...asked, host: endpoint.host });
-      try {
-        return { answer: await this.#sendWithin(zone, to, limits, request), zone };
-      } catch (error) {
-        const elsewhere = error instanceof WrongZone && stated === undefined && attempt < MAX_ZONES;
-        if (!elsewhere) throw transportError(asked, error, limits.signal);
-        zone = error.zone;
-        this.#zones.set(url.host, zone);
-      }
-    }
-  }
-
-  async #sendWithin(
-    zone: Zone,
-    { url, endpoint, away }: Target,
-    { signal, stallTimeout }: SendLimits,
-    request: SentRequest,
-  ): Promise<Answer> {
-    const { dispatcher, proxy } = await this.#dispatchers.to(url, {
-      zone,
-      tls: away ? { verify: endpoint.tls.verify, ca: endpoint.tls.ca } : endpoint.tls,
-      // Where the host sends us on to, too: who needs a proxy for the one needs it for the others.
-      proxy: endpoint.proxy,
-      connectTimeout: endpoint.connectTimeout ?? Math.min(CONNECT_TIMEOUT, stallTimeout),
-    });
-    // In plain HTTP a proxy reads the request itself, and passes it on.
-    const reader = url.protocol === 'http:' ? proxy : undefined;
-    const options = {
-      origin: url.origin,
-      path: `${reader === undefined ? '' : url.origin}${url.pathname}${url.search}`,
-      method: request.method,
-      headers: {
-        'user-agent': 'provisioner',
-        // What is hashed and resumed are the bytes as they are stored.
-        'accept-encoding': 'identity',
-        ...request.headers,
-        ...(reader?.authorization === undefined ? {} : { 'proxy-authorization': reader.authorization }),
-      } as Record<string, string | string[]>,
-      body: request.body ?? null,
-      headersTimeout: stallTimeout,
-      bodyTimeout: stallTimeout,
-    };
-    const answer = await sendRequest(dispatcher, options, signal);
-    if (reader !== undefined && answer.status === PROXY_AUTHENTICATION_REQUIRED) {
-      answer.body.destroy();
-      throw new ProxyFailure(reader.origin, { status: answer.status });
-    }
-    return answer;
+    const sent = { method: request.method, headers: request.headers ?? {}, own };
+    return this.#sender.send({ url, endpoint, away: false, sentBy: undefined }, sent, asked, request);
   }
 
   #tokenRequest(endpoint: Endpoint, asked: Asked, request: RegistryRequest): SendTokenRequest {
-    return async (url, { method, headers, body }, sentBy) => {
+    return async (url, { method, headers: own, body }, sentBy) => {
       const server = { subject: `a token for ${asked.subject}`, host: url.host };
       const away = url.host !== endpoint.host;
-      const sent = { method, headers, ...(body === undefined ? {} : { body }) };
-      const { answer } = await this.#send({ url, endpoint, away, sentBy }, server, request, sent);
+      const sent = { method, headers: {}, own, ...(body === undefined ? {} : { body }) };
+      const { answer } = await this.#sender.send({ url, endpoint, away, sentBy }, sent, server, request);
       try {
-        return { status: answer.status, headers: answer.headers, body: await readSmall(answer.body, request) };
+        return { status: answer.status, headers: answer.headers, body: await readSmall(answer, request) };
       } catch (error) {
         throw transportError(server, error, request.signal);
       }
@@ -246,6 +215,52 @@ export class RegistryClient {
   }
 }
 
-async function readSmall(body: ResponseBody, patience: Patience): Promise<string> {
-  return (await body.start(SMALL_BODY, new Pace(patience))).toString('utf8');
+/** Whether a host that was spoken to in TLS may know none, or has none on that port. */
+function mayBePlain(error: unknown): boolean {
+  const { cause } = error as Error;
+  return speaksNoTls(cause) || (failedToConnect(cause) && NO_TLS_HERE.has(transportCode(cause)));
+}
+
+/** It has come so far that the host has answered something. */
+function isAnswer(error: unknown): boolean {
+  if (!isProvisionerError(error)) return false;
+  return error.details['status'] !== undefined || error.code === 'ERR_REGISTRY_UNAUTHORIZED';
+}
+
+type Challenge = Omit<ReceivedChallenge, 'words'>;
+
+/** Undefined where we are not asked who we are, or are by a host to which the registry has sent us on: that one has no say in who is shown our credentials. */
+function challengeIn({ answer: { status, headers }, zone, left }: LocatedAnswer): Challenge | undefined {
+  const values = [headers['www-authenticate'] ?? []].flat();
+  if (status !== 401 || left || parseChallenges(values).length === 0) return undefined;
+  return { values, sentBy: zone };
+}
+
+function refusal(
+  { answer: { status, headers }, left }: LocatedAnswer,
+  { credentials }: Endpoint,
+  authorization: string | undefined,
+  asked: Asked,
+  words: RegistryWords,
+): ProvisionerError {
+  if (status !== 401 || left || credentials === undefined) return statusError(asked, status, headers, words);
+  const tried = authorization !== undefined;
+  return unauthorized(asked, tried, { words, mute: !tried });
+}
+
+/** All that a host may repeat of what it was shown. */
+function secretsOf({ credentials, headers }: Endpoint, authorization: string | undefined): readonly string[] {
+  const own = credentials?.kind === 'password' ? credentials.password : credentials?.token;
+  const shown = [authorization ?? [], ...Object.values(headers)].flat();
+  // With the name of a scheme before it, or without.
+  return [own ?? [], shown, shown.map((value) => value.split(' ').at(-1) ?? '')].flat();
+}
+
+async function wordsOf(answer: Answer, secrets: readonly string[], patience: Patience): Promise<RegistryWords> {
+  return readWords(await readSmall(answer, patience).catch(() => ''), secrets);
+}
+
+async function readSmall(answer: Answer, patience: Patience): Promise<string> {
+  const bytes = await answer.body.start(SMALL_BODY, new Pace(patience));
+  return ((await undoCodings(bytes, codingsOf(answer), SMALL_BODY)) ?? bytes).toString('utf8');
 }

@@ -1,11 +1,14 @@
 import type { ErrorCode } from '../base/codes/code-tables.js';
 import { abortedError, type ErrorDetails, isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { WrongCoding } from './connection/content-coding.js';
 import { TooSlow } from './connection/pace.js';
 import { ProxyFailure } from './connection/proxy-failure.js';
 import { WrongZone } from './connection/zones.js';
+import { MAX_HEADER_SIZE } from './endpoint.js';
+import { answerInWords, type RegistryWords } from './registry-words.js';
 import { parseRetryAfter, TOO_SLOW } from './retry.js';
 
-/** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. */
+/** The complaints about registries. None of them ever holds a header, a query or a body: those may hold secrets. What a registry says of a refusal is told when that has been taken out of it. */
 
 /** What was asked of whom, for messages: `the manifest app:v1`, `registry.example:5000`. */
 export interface Asked {
@@ -13,28 +16,25 @@ export interface Asked {
   readonly host: string;
 }
 
-/** What servers of the distribution spec put into `errors[0].code`. @see OCI distribution-spec, "Error Codes" */
-const SPEC_CODE = /^[A-Z][A-Z_]{0,63}$/;
-
-/** @param body the start of the answer's body, for the code of the specification in it */
+/** @param words what it says of that */
 export function statusError(
   { subject, host }: Asked,
   status: number,
   headers: Readonly<Record<string, string | string[] | undefined>>,
-  body: string,
+  words: RegistryWords,
 ): ProvisionerError {
-  const specCode = errorCodeIn(body);
-  const answer = specCode === undefined ? `status ${status}` : `status ${status} (${specCode})`;
+  const answer = answerInWords(status, words);
   const retryAfter = parseRetryAfter([headers['retry-after']].flat()[0]);
   const details: ErrorDetails = {
     host,
     status,
-    ...(specCode === undefined ? {} : { answer: specCode }),
+    ...(words.code === undefined ? {} : { answer: words.code }),
+    ...(words.message === undefined ? {} : { said: words.message }),
     ...(retryAfter === undefined ? {} : { retryAfter }),
   };
   switch (status) {
     case 401:
-      return unauthorized({ subject, host }, false);
+      return unauthorized({ subject, host }, false, { words });
     case 403:
       return new ProvisionerError('ERR_REGISTRY_DENIED', `${host} denies access to ${subject}: ${answer}`, {
         hint: 'the account may not pull this repository: log in with one that may',
@@ -52,17 +52,44 @@ export function statusError(
   }
 }
 
+interface Refusal {
+  /** The host that refused, where it is another one. */
+  readonly realm?: string;
+  /** Default: 401. */
+  readonly status?: number;
+  /** What it says of that. */
+  readonly words?: RegistryWords;
+  /** It asks who we are, and does not say how to tell it. */
+  readonly mute?: boolean;
+}
+
 /** @param tried credentials were sent, and refused */
-export function unauthorized({ subject, host }: Asked, tried: boolean, realm?: string): ProvisionerError {
+export function unauthorized(
+  { subject, host }: Asked,
+  tried: boolean,
+  { realm, status = 401, words = {}, mute = false }: Refusal = {},
+): ProvisionerError {
   const who = realm === undefined || realm === host ? host : `${realm}, which signs tokens for ${host},`;
+  const said = words.code === undefined && words.message === undefined ? '' : `: ${answerInWords(status, words)}`;
   const message = tried
-    ? `${who} does not accept the credentials for ${subject}`
-    : `${who} wants to know who asks for ${subject}`;
+    ? `${who} does not accept the credentials for ${subject}${said}`
+    : `${who} wants to know who asks for ${subject}${said}`;
+  if (mute) {
+    return new ProvisionerError(
+      'ERR_REGISTRY_UNAUTHORIZED',
+      `${message}, but not how to be told: its answer has no WWW-Authenticate, so the credentials were not shown to it`,
+      {
+        hint: 'the registry, or a proxy before it, is set up wrongly: tell its operator',
+        details: { host, status: 401 },
+      },
+    );
+  }
   return new ProvisionerError('ERR_REGISTRY_UNAUTHORIZED', message, {
     hint: tried
       ? 'check the name and the password, or log in again with `docker login` or `skopeo login`'
       : 'check the name of the repository; if it is private, log in with `docker login` or `skopeo login`, or use --authfile or --creds',
-    details: { host },
+    // What was tried and refused is no better by another method.
+    details: { host, ...(tried ? {} : { status: 401 }) },
   });
 }
 
@@ -140,6 +167,7 @@ export function transportError(
       details: { address: error.address },
     });
   }
+  if (error instanceof WrongCoding) return failed({ subject, host }, error.message, { cause: error });
   if (error instanceof TooSlow) return slowError({ subject, host }, error);
   const errno = transportCode(error);
   const details: ErrorDetails = { host, ...(errno === '' ? {} : { errno }) };
@@ -152,6 +180,14 @@ export function transportError(
     });
   }
   if (errno.startsWith('ERR_SSL_') || errno === 'EPROTO') return tlsError(host, errno, { cause: error, details });
+  const malformed = MALFORMED[errno];
+  if (malformed !== undefined) {
+    return failed({ subject, host }, malformed, {
+      cause: error,
+      hint: 'the registry, or a proxy before it, is set up wrongly: tell its operator',
+      details: { errno },
+    });
+  }
   const [problem, hint] = REASONS[errno] ?? [
     `the connection broke${errno === '' ? '' : ` (${errno})`}`,
     'check the network and the registry, and try again',
@@ -228,6 +264,13 @@ function proxyError({ subject, host }: Asked, failure: ProxyFailure): Provisione
   );
 }
 
+/** Answers that are the same the next time. */
+const MALFORMED: Readonly<Record<string, string>> = {
+  UND_ERR_HEADERS_OVERFLOW: `its answer has more than ${MAX_HEADER_SIZE / 1024} KiB of headers`,
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'its answer states a length twice: Content-Length, and chunks',
+  HPE_INVALID_TRANSFER_ENCODING: 'its answer states a length twice: Content-Length, and chunks',
+};
+
 const TRY_AGAIN = 'check the network and the registry, and try again';
 
 const REASONS: Readonly<Record<string, readonly [problem: string, hint: string]>> = {
@@ -241,13 +284,3 @@ const REASONS: Readonly<Record<string, readonly [problem: string, hint: string]>
   UND_ERR_HEADERS_TIMEOUT: ['it does not answer', TRY_AGAIN],
   UND_ERR_BODY_TIMEOUT: ['it stopped in the middle of its answer', TRY_AGAIN],
 };
-
-function errorCodeIn(body: string): string | undefined {
-  try {
-    const code: unknown = JSON.parse(body)?.errors?.[0]?.code;
-    return typeof code === 'string' && SPEC_CODE.test(code) ? code : undefined;
-  } catch {
-    // Not every server follows the specification; its status says enough.
-    return undefined;
-  }
-}

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { abortedError, isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
 import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
+import { codingsOf, undoCodings } from './connection/content-coding.js';
 import { Pace, type Patience } from './connection/pace.js';
 import type { Answer } from './connection/send-request.js';
 import type { Endpoint } from './endpoint.js';
 import type { PassedOver, RegistryBlob } from './registry-blob.js';
 import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
+import { answerInWords } from './registry-words.js';
 import { withRetries } from './retry.js';
 
 export interface RepositoryNeeds extends Patience {
@@ -22,11 +24,15 @@ export interface RepositoryNeeds extends Patience {
   readonly onPassedOver: (host: PassedOver) => void;
 }
 
+/** The size of a document when nobody has stated it whose word counts. */
+const UNKNOWN_SIZE = -1;
+
 /** What a tag points to. */
 export interface ResolvedTag {
   readonly digest: Digest;
   /** As the registry states it, in lowercase and without parameters; empty when it does not. */
   readonly mediaType: string;
+  /** Bytes; `UNKNOWN_SIZE` as long as the document itself has not been seen. */
   readonly size: number;
   /** The document itself, when it had to be fetched to know this. */
   readonly bytes?: Buffer;
@@ -53,54 +59,45 @@ const ACCEPT = ACCEPTED_MANIFESTS.join(', ');
 export class Repository {
   readonly #needs: RepositoryNeeds;
   readonly #unfit = new Set<Endpoint>();
+  readonly #rootsAsked = new Set<string>();
 
   constructor(needs: RepositoryNeeds) {
     this.#needs = needs;
   }
 
   /**
-   * Asks where a tag points, by a request without a body where the server can do that.
+   * Asks where a tag points, by a request without a body where the server can do that. What `HEAD` says is a hint: proxies, and storages that give leave for `GET` alone, refuse it,
+   * and lengths in its answer are made up. So it counts when it tells the digest, and else `GET` decides.
    * @param limit bytes that a document may have
-   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, and what `RegistryClient.request` throws
+   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_LIMIT_EXCEEDED`, and what `RegistryClient.request` throws
    */
   async resolve(tag: string, limit: number, subject: string): Promise<ResolvedTag> {
     const path = `manifests/${tag}`;
     return this.#ask('resolves', async (endpoint) => {
-      const head = await this.#request(endpoint, { method: 'HEAD', path, subject, statuses: [200, 404, 405] });
-      head.body.destroy();
-      if (head.status === 404) throw this.#notFound(endpoint, subject);
-      const digest = String(head.headers['docker-content-digest'] ?? '');
-      const size = Number(head.headers['content-length'] ?? Number.NaN);
-      const mediaType = mediaTypeOf(head);
-      if (head.status === 200 && isDigest(digest) && Number.isSafeInteger(size) && mediaType !== '') {
-        return { digest, mediaType, size };
-      }
-      // Older servers leave the digest out, or know no HEAD: the document is its own witness.
-      const answer = await this.#request(endpoint, { method: 'GET', path, subject, statuses: [200, 404] });
-      if (answer.status === 404) throw this.#notFound(endpoint, subject);
-      const bytes = await this.#readBody(answer, endpoint, subject, limit);
-      const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-      return { digest: found, mediaType: mediaTypeOf(answer), size: bytes.length, bytes };
+      const hint = await this.#head(endpoint, path, subject);
+      if (hint !== undefined) return hint;
+      const answer = await this.#get(endpoint, path, subject);
+      const stated = String(answer.headers['docker-content-digest'] ?? '');
+      const digest = isDigest(stated) ? stated : undefined;
+      const bytes = await this.#readBody(answer, endpoint, { subject, size: UNKNOWN_SIZE, digest }, limit);
+      return { digest: digestOf(bytes, 'sha256'), mediaType: mediaTypeOf(answer), size: bytes.length, bytes };
     });
   }
 
   /**
    * Reads a document by its digest: exactly the bytes that it names, from the first host that has them.
-   * @param size -1 when it is not known; then `limit` holds
-   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_BLOB_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`, and what `RegistryClient.request` throws
+   * @param size `UNKNOWN_SIZE` when it is not known; then `limit` holds
+   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_BLOB_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`, `ERR_LIMIT_EXCEEDED`, and what
+   * `RegistryClient.request` throws
    */
   async read({ digest, size, kind, subject }: WantedDocument, limit: number): Promise<Buffer> {
     return this.#ask('pulls', async (endpoint) => {
       const path = `${kind === 'manifest' ? 'manifests' : 'blobs'}/${digest}`;
-      const answer = await this.#request(endpoint, { method: 'GET', path, subject, statuses: [200, 404] });
-      if (answer.status === 404) {
-        answer.body.destroy();
-        throw kind === 'manifest' ? this.#notFound(endpoint, subject) : blobNotFound(endpoint, subject, digest);
-      }
-      const bytes = await this.#readBody(answer, endpoint, subject, size < 0 ? limit : size);
+      const missing = kind === 'manifest' ? undefined : digest;
+      const answer = await this.#get(endpoint, path, subject, missing);
+      const bytes = await this.#readBody(answer, endpoint, { subject, size, digest }, limit);
       if (size >= 0 && bytes.length !== size) throw sizeMismatch(endpoint, subject, size, String(bytes.length));
-      const algorithm = digestAlgorithm(digest);
-      const found = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+      const found = digestOf(bytes, digestAlgorithm(digest));
       if (found === digest) return bytes;
       throw new ProvisionerError('ERR_DIGEST_MISMATCH', `${subject} has the digest ${found} at ${endpoint.host}`, {
         hint: 'the registry, or something on the way to it, is at fault; pull again, or from elsewhere',
@@ -149,31 +146,87 @@ export class Repository {
     );
   }
 
+  /** @returns undefined where it tells nothing, whatever the status */
+  async #head(endpoint: Endpoint, path: string, subject: string): Promise<ResolvedTag | undefined> {
+    try {
+      const head = await this.#request(endpoint, { method: 'HEAD', path, subject });
+      head.body.destroy();
+      const digest = String(head.headers['docker-content-digest'] ?? '');
+      return isDigest(digest) ? { digest, mediaType: mediaTypeOf(head), size: UNKNOWN_SIZE } : undefined;
+    } catch (error) {
+      if (isProvisionerError(error) && isAnswerOf(endpoint, error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** @param blob the digest, for a document that is none of the manifests */
+  async #get(endpoint: Endpoint, path: string, subject: string, blob?: Digest): Promise<Answer> {
+    try {
+      return await this.#request(endpoint, { method: 'GET', path, subject, statuses: [200, 203] });
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_REGISTRY_FAILED') || !isAnswerOf(endpoint, error)) throw error;
+      if (error.details['status'] !== 404) throw error;
+      throw blob === undefined ? this.#notFound(endpoint, subject, error) : blobNotFound(endpoint, subject, blob);
+    }
+  }
+
   #request(
     endpoint: Endpoint,
     request: Pick<RegistryRequest, 'method' | 'path' | 'subject' | 'statuses'>,
   ): Promise<Answer> {
     const { client, repository, stallTimeout, minBytesPerSecond, signal } = this.#needs;
     const headers = request.path.startsWith('manifests/') ? { accept: ACCEPT } : {};
-    return client.request(endpoint, repository, { ...request, headers, stallTimeout, minBytesPerSecond, signal });
+    const rootsAsked = this.#rootsAsked;
+    const how = { headers, stallTimeout, minBytesPerSecond, signal, rootsAsked };
+    return client.request(endpoint, repository, { ...request, ...how });
   }
 
-  async #readBody({ body }: Answer, endpoint: Endpoint, subject: string, limit: number): Promise<Buffer> {
+  async #readBody(
+    answer: Answer,
+    endpoint: Endpoint,
+    { subject, size, digest }: Pick<WantedDocument, 'subject' | 'size'> & { readonly digest: Digest | undefined },
+    limit: number,
+  ): Promise<Buffer> {
+    const codings = codingsOf(answer);
+    const most = size < 0 ? limit : size;
+    let bytes: Buffer;
     try {
-      const bytes = await body.start(limit + 1, new Pace(this.#needs));
-      if (bytes.length > limit) throw sizeMismatch(endpoint, subject, limit, `more than ${limit}`);
-      return bytes;
+      bytes = await answer.body.start((codings.length === 0 ? most : limit) + 1, new Pace(this.#needs));
     } catch (error) {
       throw transportError({ subject, host: endpoint.host }, error, this.#needs.signal);
     }
+    const isPlain = digest !== undefined && codings.length > 0 && digestOf(bytes, digestAlgorithm(digest)) === digest;
+    if (codings.length > 0 && !isPlain) bytes = (await undoCodings(bytes, codings, limit)) ?? bytes;
+    if (bytes.length <= most) return bytes;
+    if (size >= 0) throw sizeMismatch(endpoint, subject, most, `more than ${most}`);
+    throw new ProvisionerError(
+      'ERR_LIMIT_EXCEEDED',
+      `${subject} has more than ${limit} bytes at ${endpoint.host}, which is the limit`,
+      { details: { host: endpoint.host, limit } },
+    );
   }
 
-  #notFound({ host }: Endpoint, subject: string): ProvisionerError {
-    return new ProvisionerError('ERR_SOURCE_NOT_FOUND', `${host} has no ${subject.replace(/^the /, '')}`, {
+  #notFound({ host }: Endpoint, subject: string, { details }: ProvisionerError): ProvisionerError {
+    const { answer, said } = details;
+    const words = {
+      ...(typeof answer === 'string' ? { code: answer } : {}),
+      ...(typeof said === 'string' ? { message: said } : {}),
+    };
+    const told = Object.keys(words).length === 0 ? '' : `: ${answerInWords(404, words)}`;
+    return new ProvisionerError('ERR_SOURCE_NOT_FOUND', `${host} has no ${subject.replace(/^the /, '')}${told}`, {
       hint: 'check the name and the tag; a private repository may hide itself from who has not logged in',
-      details: { host, repository: this.#needs.repository, status: 404 },
+      details: { ...details, repository: this.#needs.repository },
     });
   }
+}
+
+/** It was the host that answered, and neither a token server nor a proxy. */
+function isAnswerOf({ host }: Endpoint, { details }: ProvisionerError): boolean {
+  return details['status'] !== undefined && details['host'] === host && details['proxy'] === undefined;
+}
+
+function digestOf(bytes: Buffer, algorithm: string): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` as Digest;
 }
 
 function mediaTypeOf({ headers }: Answer): string {

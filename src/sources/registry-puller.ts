@@ -94,13 +94,16 @@ class RegistryBlobs implements BlobAccess {
     this.#repository = repository;
   }
 
-  /** Makes a descriptor of what a tag or a digest names. One whose type or size is not known has none: it is read to see what it is. */
+  /** Makes a descriptor of what a tag or a digest names: by reading it, unless it says of itself that it is no image. One whose type is not known has none. */
   async describe({ digest, mediaType, size, bytes }: ResolvedTag): Promise<Descriptor> {
     const subject = `the manifest ${digest}`;
     if (bytes !== undefined) this.#keep(digest, decodeText(bytes, subject));
-    if (size !== UNKNOWN_SIZE && mediaKind(mediaType) !== undefined) return { digest, mediaType, size };
+    const kind = mediaKind(mediaType);
+    if (kind !== undefined && (size !== UNKNOWN_SIZE || (kind !== 'manifest' && kind !== 'index'))) {
+      return { digest, mediaType, size: Math.max(size, 0) };
+    }
     const text = await this.#read(digest, UNKNOWN_SIZE, 'manifest', subject);
-    return { digest, mediaType: '', size: Buffer.byteLength(text) };
+    return { digest, mediaType: kind === undefined ? '' : mediaType, size: Buffer.byteLength(text) };
   }
 
   async readDocument({ digest, size }: Descriptor, role: DocumentRole): Promise<string> {

@@ -103,6 +103,18 @@ describeWith(['root', 'network'], 'a registry elsewhere', () => {
     const [outcome] = await pullFrom('far.example:8080', [storage(near, redirect('http://storage.example:8080/'))]);
     expect(outcome).toMatchObject({ asked: [], code: 'ERR_REGISTRY_FAILED' });
   });
+
+  it('does not do so by way of its token server, nor from the root of its API', async () => {
+    const near = redirect('http://near.example:8080/internal');
+    const root = `if (request.url === '/v2/') { ${near} } else { response.writeHead(404).end(); }`;
+    const [byTokens, byRoot] = await pullFrom('far.example:8080', [
+      storage(near, tokensAt('http://storage.example:8080/token')),
+      root,
+    ]);
+    expect(byTokens).toMatchObject({ asked: [], code: 'ERR_REGISTRY_FAILED' });
+    expect(byTokens?.message).toContain('it sends us to near.example:8080');
+    expect(byRoot).toMatchObject({ asked: [], code: 'ERR_SOURCE_NOT_FOUND' });
+  });
 });
 
 describeWith(['root', 'network'], 'a service on this machine', () => {

@@ -1,7 +1,7 @@
 import { isIP, type OnReadOpts } from 'node:net';
 import * as tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
-import { CONNECT_TIMEOUT, type TlsSettings } from '../endpoint.js';
+import { CONNECT_TIMEOUT, MAX_HEADER_SIZE, type TlsSettings } from '../endpoint.js';
 import { loadUndici, type UndiciParts } from './load-undici.js';
 import { chooseProxy, type ProxyServer } from './proxies.js';
 import { SocketMemory } from './socket-memory.js';
@@ -70,14 +70,34 @@ export class Dispatchers {
   ): Promise<Agent> {
     const { Agent, buildConnector } = await this.#undici();
     const secure = { ...tlsOptions(settings), timeout, lookup: lookupWithin(zone) };
-    const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME };
-    const direct = within(zone, keepReason(intoMemory((onread) => buildConnector({ ...secure, onread }))));
+    const common = { connections: this.#connections, keepAliveTimeout: IDLE_TIME, maxHeaderSize: MAX_HEADER_SIZE };
+    const direct = markFailures(
+      within(zone, keepReason(intoMemory((onread) => buildConnector({ ...secure, onread })))),
+    );
     if (proxy === undefined) return new Agent({ ...common, connect: direct });
     const { connectByProxy } = await import('./proxy-connection.js');
     // What identifies us to the host is none of the proxy's business.
     const way = { proxy, tls: tlsOptions({ ...settings, client: undefined }), timeout };
     return new Agent({ ...common, connect: connectByProxy(way, direct) });
   }
+}
+
+/** What connections were not made for, TLS included. */
+const failures = new WeakSet<Error>();
+
+/** True for what went wrong before a host could be asked for anything. */
+export function failedToConnect(error: unknown): boolean {
+  return error instanceof Error && failures.has(error);
+}
+
+function markFailures(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    connect(options, (...outcome) => {
+      const [error] = outcome;
+      if (error !== null) failures.add(error);
+      callback(...outcome);
+    });
+  };
 }
 
 /** An address is not looked up, so it is looked at here. */

@@ -2,6 +2,7 @@ import { tokenServer } from '../connection/onward.js';
 import type { Zone } from '../connection/zones.js';
 import { basic, type Credentials, type Endpoint } from '../endpoint.js';
 import { type Asked, failed, statusError, unauthorized, wantsPassword } from '../registry-errors.js';
+import { readWords } from '../registry-words.js';
 
 /** What a registry asks for, when it wants a token. */
 export interface WantedToken {
@@ -73,11 +74,12 @@ export async function fetchToken(
         )
       : await send(withQuery(url, wanted, credentials), byGet(basic(credentials)));
   const identified = credentials?.kind === 'identity-token';
+  const words = readWords(body, secretsIn(credentials, newest));
   if (status === 401 || status === 403 || (identified && status === 400)) {
-    throw unauthorized(asked, credentials !== undefined, url.host);
+    throw unauthorized(asked, credentials !== undefined, { realm: url.host, status, words });
   }
   if (identified && status === 405) throw wantsPassword(server);
-  if (status !== 200) throw statusError(server, status, headers, body);
+  if (status < 200 || status > 299) throw statusError(server, status, headers, words);
   const { token, lifetime, refreshToken } = parseToken(body, server);
   return {
     scheme: 'bearer',
@@ -90,6 +92,12 @@ export async function fetchToken(
     expiresAt: Date.now() + lifetime * 900,
     ...(identified && refreshToken !== undefined ? { refreshToken } : {}),
   };
+}
+
+function secretsIn(credentials: Credentials | undefined, newest: string | undefined): readonly string[] {
+  if (credentials === undefined) return [];
+  const encoded = basic(credentials)?.slice('Basic '.length);
+  return [credentials.kind === 'password' ? credentials.password : credentials.token, newest ?? '', encoded ?? ''];
 }
 
 /** The second one where the first is refused: another process may have been given another one, or somebody may have logged in anew. */
@@ -156,8 +164,8 @@ function parseToken(body: string, asked: Asked): ParsedToken {
     answer = {};
   }
   const token = answer.token || answer.access_token;
-  // What else it holds could not stand in a header. @see RFC 6750, section 2.1
-  if (typeof token !== 'string' || !/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw failed(asked, 'its answer holds none');
+  // What a token is made of is the server's choice, as far as it can stand in a header.
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw failed(asked, 'its answer holds none');
   const { expires_in: stated, refresh_token: refresh } = answer;
   return {
     token,

@@ -1,12 +1,24 @@
 import { createHash } from 'node:crypto';
+import { isProvisionerError } from '../../base/errors.js';
 import type { Zone } from '../connection/zones.js';
 import { basic, type Credentials, type Endpoint } from '../endpoint.js';
 import { type Asked, unauthorized, wantsPassword } from '../registry-errors.js';
+import type { RegistryWords } from '../registry-words.js';
 import { type AccessToken, fetchToken, type SendTokenRequest, type WantedToken } from './access-tokens.js';
 import { parseChallenges } from './challenge.js';
 
 /** What a host wants to see with a request, once that is known. All of it can be cloned; it holds a secret. */
 export type Authorization = { readonly scheme: 'basic' } | AccessToken;
+
+/** How a host asks who we are. */
+export interface ReceivedChallenge {
+  /** Of its `WWW-Authenticate`. */
+  readonly values: readonly string[];
+  /** Where it was when it sent them. */
+  readonly sentBy: Zone;
+  /** What it says beside. */
+  readonly words?: RegistryWords;
+}
 
 /**
  * Proves to registries who we are. Nothing is sent before a host asks for it; what it asked for is remembered for each repository, so that later
@@ -45,14 +57,13 @@ export class Authentication {
 
   /**
    * Takes note of what a host wants to see.
-   * @param challenge the values of its `WWW-Authenticate`, and where it was when it sent them
    * @param sent what it has just refused
    * @throws ProvisionerError `ERR_REGISTRY_UNAUTHORIZED` when there is nothing else that could be sent
    */
   async challenged(
     endpoint: Endpoint,
     repository: string,
-    challenge: { readonly values: readonly string[]; readonly sentBy: Zone },
+    challenge: ReceivedChallenge,
     sent: string | undefined,
     asked: Asked,
     send: SendTokenRequest,
@@ -60,18 +71,26 @@ export class Authentication {
     const key = keyOf(endpoint, repository);
     const offered = parseChallenges(challenge.values);
     const bearer = offered.find(({ scheme, parameters }) => scheme === 'bearer' && parameters['realm'] !== undefined);
+    const isBasic = offered.some(({ scheme }) => scheme === 'basic');
+    const canBeBasic = isBasic && basic(endpoint.credentials) !== undefined && !sent?.startsWith('Basic ');
     if (bearer !== undefined && endpoint.credentials?.kind !== 'bearer') {
       const { realm = '', service, scope } = bearer.parameters;
       const wanted = { realm, service, scope: scope || `repository:${repository}:pull`, sentBy: challenge.sentBy };
-      await this.#fetch(wanted, endpoint, repository, asked, send);
+      try {
+        await this.#fetch(wanted, endpoint, repository, asked, send);
+        return;
+      } catch (error) {
+        // One that refuses means it. One that is out of order keeps nobody from what is offered beside it.
+        if (!canBeBasic || !isOutOfOrder(error)) throw error;
+      }
+      this.#known.set(key, { scheme: 'basic' });
       return;
     }
     const refused = sent !== undefined;
-    const isBasic = offered.some(({ scheme }) => scheme === 'basic');
-    if (refused || !isBasic || basic(endpoint.credentials) === undefined) {
+    if (refused || !canBeBasic) {
       this.#known.delete(key);
       if (isBasic && endpoint.credentials?.kind === 'identity-token') throw wantsPassword(asked);
-      throw unauthorized(asked, refused);
+      throw unauthorized(asked, refused, { words: challenge.words ?? {} });
     }
     this.#known.set(key, { scheme: 'basic' });
   }
@@ -103,6 +122,10 @@ export class Authentication {
   #keepRefreshToken(endpoint: Endpoint, { refreshToken, ...token }: AccessToken): void {
     if (refreshToken !== undefined) this.#refreshTokens.set(serverKeyOf(endpoint, token), refreshToken);
   }
+}
+
+function isOutOfOrder(error: unknown): boolean {
+  return isProvisionerError(error, 'ERR_REGISTRY_UNREACHABLE', 'ERR_REGISTRY_TLS', 'ERR_REGISTRY_FAILED');
 }
 
 /** Two callers with different credentials never share a token. */
