@@ -1,4 +1,5 @@
 import { abortedError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { codingsOf, undoingCodings } from './connection/content-coding.js';
 import { Pace } from './connection/pace.js';
 import type { Answer } from './connection/send-request.js';
 import type { Endpoint } from './endpoint.js';
@@ -31,8 +32,10 @@ export class BlobReader {
   readonly #signal: AbortSignal;
   readonly #servedBy = new Set<string>();
   readonly #passedOver: PassedOver[] = [];
+  readonly #rootsAsked = new Set<string>();
   #offset = 0;
   #connections = 0;
+  #undidCoding = false;
 
   constructor(client: RegistryClient, blob: RegistryBlob, signal: AbortSignal) {
     this.#client = client;
@@ -46,6 +49,11 @@ export class BlobReader {
   /** The hosts whose bytes were handed on, in order. */
   get servedBy(): readonly string[] {
     return [...this.#servedBy];
+  }
+
+  /** A coding was undone that nobody had asked for. Should the bytes turn out to be wrong, it may have been meant otherwise: see `keepsCoding`. */
+  get undidCoding(): boolean {
+    return this.#undidCoding;
   }
 
   get passedOver(): readonly PassedOver[] {
@@ -72,7 +80,13 @@ export class BlobReader {
   }
 
   async *#fromHost(endpoint: Endpoint, retries: number): AsyncGenerator<Buffer, void, undefined> {
-    const host: HostState = { endpoint, startedOver: false, pace: new Pace(this.#blob) };
+    const host: HostState = {
+      endpoint,
+      startedOver: false,
+      encoded: false,
+      broken: 0,
+      pace: new Pace(this.#blob),
+    };
     for (let failures = 0; ; ) {
       const before = this.#offset;
       try {
@@ -99,10 +113,10 @@ export class BlobReader {
     this.#connections++;
     const { endpoint } = host;
     const { size } = this.#blob;
-    const answer = await host.pace.waitFor(this.#ask(endpoint));
+    const { answer, have } = await host.pace.waitFor(this.#open(host));
     try {
-      let skip = this.#checkStart(answer, host);
-      for await (const piece of host.pace.of(answer.body)) {
+      let skip = have;
+      for await (const piece of host.pace.of(this.#plain(answer, host))) {
         const missing = piece.subarray(skip, skip + size - this.#offset);
         const surplus = piece.length > skip + missing.length;
         skip = Math.max(skip - piece.length, 0);
@@ -121,53 +135,106 @@ export class BlobReader {
     }
   }
 
-  async #ask(endpoint: Endpoint): Promise<Answer> {
+  /**
+   * Asks for what is missing. Whatever is answered to that but just this, the blob is asked for once more as a whole, and what we have of it is dropped as it comes.
+   * @returns `have`: bytes to drop at the start
+   */
+  async #open(host: HostState): Promise<{ readonly answer: Answer; readonly have: number }> {
+    const { endpoint } = host;
+    const { size } = this.#blob;
+    const have = this.#offset;
+    let answer = have > 0 && !host.encoded ? await this.#askForRest(host) : undefined;
+    if (answer !== undefined && this.#isRest(answer)) {
+      host.broken = 0;
+      return { answer, have: 0 };
+    }
+    // A part from elsewhere; or the rest, passed off as all of it.
+    if (answer !== undefined && (answer.status === 206 || (lengthOf(answer) ?? size) !== size)) {
+      answer.body.destroy();
+      answer = undefined;
+    }
+    try {
+      if (have > 0 && host.startedOver) {
+        throw failed(this.#asked(endpoint), 'it cannot go on in the middle, and the connection broke again');
+      }
+      answer ??= await this.#ask(endpoint, {});
+      this.#checkWhole(answer, host);
+    } catch (error) {
+      answer?.body.destroy();
+      throw error;
+    }
+    host.startedOver = have > 0;
+    return { answer, have };
+  }
+
+  /** @returns undefined where that is refused: not every server can begin in the middle, and not all of them say so in the same way */
+  async #askForRest(host: HostState): Promise<Answer | undefined> {
+    try {
+      return await this.#ask(host.endpoint, { range: `bytes=${this.#offset}-` });
+    } catch (error) {
+      if (!isProvisionerError(error) || error.details['status'] === undefined) throw error;
+      if (!mayPass(error)) return undefined;
+      // What passes is waited for. But there are servers that break at the mere question, each time.
+      host.broken = error.details['status'] === 500 ? host.broken + 1 : 0;
+      if (host.broken < 2) throw error;
+      return undefined;
+    }
+  }
+
+  async #ask(endpoint: Endpoint, headers: Readonly<Record<string, string>>): Promise<Answer> {
     const { repository, digest, stallTimeout, minBytesPerSecond } = this.#blob;
     try {
       return await this.#client.request(endpoint, repository, {
         method: 'GET',
         path: `blobs/${digest}`,
         subject: `the layer ${digest}`,
-        headers: this.#offset === 0 ? {} : { range: `bytes=${this.#offset}-` },
-        statuses: this.#offset === 0 ? [200] : [200, 206],
+        headers,
+        statuses: [200, 203, 206],
         stallTimeout,
         minBytesPerSecond,
         signal: this.#signal,
+        rootsAsked: this.#rootsAsked,
       });
     } catch (error) {
-      if (!isProvisionerError(error, 'ERR_REGISTRY_FAILED') || error.details['status'] !== 404) throw error;
+      if (!isProvisionerError(error, 'ERR_REGISTRY_FAILED')) throw error;
+      // Of the host itself, not of one that was to give a token.
+      if (error.details['status'] !== 404 || error.details['host'] !== endpoint.host) throw error;
       throw new ProvisionerError('ERR_BLOB_NOT_FOUND', `${endpoint.host} does not have the layer ${digest}`, {
         cause: error,
         hint: 'the image was pushed only in part, or parts of it were deleted: push it again',
-        details: { host: endpoint.host, repository, digest },
+        details: { host: endpoint.host, repository, digest, status: 404 },
       });
     }
   }
 
+  /** True for exactly what is missing, or for its beginning. @see RFC 9110, section 14.4, "Content-Range" */
+  #isRest({ status, headers }: Answer): boolean {
+    const range = rangeIn(headers['content-range']);
+    const fits = range?.total === undefined || range.total === this.#blob.size;
+    return status === 206 && range?.first === this.#offset && fits;
+  }
+
   /**
-   * Holds what a server says it will send against what is missing, before a byte of it is believed.
-   * @returns how many bytes to drop, which we have already
-   * @see RFC 9110, section 14.4, "Content-Range"
+   * Holds what a server says it will send against what all of it is, before a byte of it is believed. With another length, or with none, a coding that it states is one that
+   * somebody has put on it on the way.
    */
-  #checkStart({ status, headers }: Answer, host: HostState): number {
-    const { size } = this.#blob;
+  #checkWhole(answer: Answer, host: HostState): void {
+    const { status, headers } = answer;
     const { endpoint } = host;
-    const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length']);
+    const { size, keepsCoding = false } = this.#blob;
     if (status === 206) {
-      const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''));
-      if (Number(range?.[1] ?? -1) !== this.#offset) {
-        throw failed(this.#asked(endpoint), 'it answers with another part than it was asked for');
-      }
-      if (range?.[2] !== '*' && Number(range?.[2]) !== size) throw this.#wrongSize(endpoint, String(range?.[2]));
-      return 0;
+      const range = rangeIn(headers['content-range']);
+      if (range?.first !== 0 || range.last !== size - 1)
+        throw failed(this.#asked(endpoint), 'it answers with a part, and was asked for all of it');
     }
-    if (length !== undefined && length !== size) throw this.#wrongSize(endpoint, String(length));
-    if (this.#offset === 0) return 0;
-    if (host.startedOver) {
-      throw failed(this.#asked(endpoint), 'it cannot go on in the middle, and the connection broke again');
-    }
-    host.startedOver = true;
-    return this.#offset;
+    const length = lengthOf(answer);
+    host.encoded = !keepsCoding && length !== size && codingsOf(answer).length > 0;
+    if (host.encoded) this.#undidCoding = true;
+    else if (length !== undefined && length !== size) throw this.#wrongSize(endpoint, String(length));
+  }
+
+  #plain(answer: Answer, { encoded }: HostState): AsyncIterable<Buffer> {
+    return encoded ? undoingCodings(answer.body, codingsOf(answer)) : answer.body;
   }
 
   #tooShort({ host }: Endpoint): ProvisionerError {
@@ -188,8 +255,30 @@ interface HostState {
   readonly endpoint: Endpoint;
   /** It has been read from the start again: that is done once. */
   startedOver: boolean;
+  /** Its bytes come with a coding that is undone: it cannot go on in the middle of that. */
+  encoded: boolean;
+  /** How often in a row it has answered status 500 when it was asked for a part. */
+  broken: number;
   /** Over all connections to it. */
   readonly pace: Pace;
+}
+
+/** As it states it. */
+function lengthOf({ headers }: Answer): number | undefined {
+  return headers['content-length'] === undefined ? undefined : Number(headers['content-length']);
+}
+
+interface ContentRange {
+  readonly first: number;
+  readonly last: number;
+  /** Undefined where it is not stated. */
+  readonly total: number | undefined;
+}
+
+function rangeIn(value: string | string[] | undefined): ContentRange | undefined {
+  const [, first, last, total] = /^\s*bytes[ =]+(\d+)-(\d+)\/(\d+|\*)\s*$/i.exec(String(value ?? '')) ?? [];
+  if (first === undefined || last === undefined) return undefined;
+  return { first: Number(first), last: Number(last), total: total === '*' ? undefined : Number(total) };
 }
 
 function isTooSlow(error: unknown): boolean {

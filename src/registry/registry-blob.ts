@@ -16,6 +16,8 @@ export interface RegistryBlob extends Patience {
   readonly connectionsPerHost: number;
   /** Further attempts at the last of the endpoints, after one that came to nothing. */
   readonly retries: number;
+  /** A `Content-Encoding` is left as it is: it has been found to say what the layer is, and not what was done to it on the way. Default: false. */
+  readonly keepsCoding?: boolean;
 }
 
 export interface BlobSource {

@@ -24,12 +24,15 @@ export async function loadFetching() {
   return { RegistryClient, BlobReader };
 }
 
+/** What comes of a coding that was undone and should not have been. */
+const WRONG_BYTES = ['ERR_DIGEST_MISMATCH', 'ERR_SIZE_MISMATCH', 'ERR_REGISTRY_FAILED'] as const;
+
 /** A thread has one job at a time, and one connection with it; it is kept for the next job. */
 let client: RegistryClient | undefined;
 
 /**
  * From the socket to the disk in one pass. When the bytes turn out to be wrong ones, what was made of them is thrown away, and the layer is
- * begun anew without the host that they began with.
+ * begun anew without the host that they began with; or with the bytes as they come, where a coding was undone that may have been theirs.
  */
 async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: UnpackContext): Promise<UnpackedJob> {
   const { syscalls, signal } = context;
@@ -42,14 +45,19 @@ async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: Un
       const layer: UnpackedLayer = await unpackStoredBytes(reader.chunks(), target, context);
       return { ...layer, passedOver: [...passedOver, ...reader.passedOver] };
     } catch (error) {
+      if (signal.aborted) throw error;
       const [suspect] = reader.servedBy;
       const sources = blob.sources.filter(({ endpoint }) => endpoint.host !== suspect);
-      const lied = isProvisionerError(error, 'ERR_DIGEST_MISMATCH');
-      if (!lied || signal.aborted || suspect === undefined || sources.length === 0) throw error;
-      passedOver.push(...reader.passedOver, { host: suspect, code: error.code, message: error.message });
+      if (reader.undidCoding && !blob.keepsCoding && isProvisionerError(error, ...WRONG_BYTES)) {
+        blob = { ...blob, keepsCoding: true };
+      } else if (isProvisionerError(error, 'ERR_DIGEST_MISMATCH') && suspect !== undefined && sources.length > 0) {
+        passedOver.push(...reader.passedOver, { host: suspect, code: error.code, message: error.message });
+        blob = { ...blob, sources };
+      } else {
+        throw error;
+      }
       removeTree(target.directory, { syscalls });
       makeOwnDirectory(target.directory);
-      blob = { ...blob, sources };
     }
   }
 }
