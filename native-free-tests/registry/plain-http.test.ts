@@ -63,6 +63,18 @@ it('a refusal in plain HTTP tells as well that no TLS is spoken', async () => {
   expect(counts.hellos).toBe(1);
 });
 
+it('a server of TLS that is only out of order is not taken for one of plain HTTP', async () => {
+  const { host, counts } = await serve(
+    (socket) => socket.resetAndDestroy(),
+    (_, response) => response.writeHead(400).end('Client sent an HTTP request to an HTTPS server.'),
+  );
+  const p = await openImpatientStore();
+  for (const times of [1, 2]) {
+    await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNREACHABLE' });
+    expect(counts.hellos).toBe(times);
+  }
+});
+
 it('with TLS verified, and elsewhere, nothing but TLS is spoken', async () => {
   const { RegistryClient } = await import('#src/registry/registry-client.js');
   const seen: Buffer[] = [];

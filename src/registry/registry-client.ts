@@ -40,6 +40,8 @@ const MAX_CHALLENGES = 2;
 const SMALL_BODY = 256 * 1024;
 /** Milliseconds that are waited for TLS with a host that may speak none: some say nothing at all to what they do not understand. */
 const TLS_PATIENCE = 2_000;
+/** How servers of TLS answer to plain HTTP, those that do. */
+const WANTS_TLS = 400;
 /** The codes of what has taken too long. */
 const SLOW: ReadonlySet<string> = new Set(['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT']);
 /** Who knows no TLS, or has none on that port, ends a connection like that. Certificates that are not trusted are none of these. */
@@ -93,9 +95,10 @@ export class RegistryClient {
     try {
       return await this.#inScheme('http', slow ? hasty : known, repository, request);
     } catch (error) {
-      if (speaksNoTls(cause) || !failedToConnect((error as Error).cause)) throw error;
+      const none = failedToConnect((error as Error).cause) || isAnswer(error, WANTS_TLS);
+      if (speaksNoTls(cause) || !none) throw error;
     }
-    // Neither is there. A host that is only slow to speak TLS is given its time.
+    // Neither is there, or TLS after all. A host that is only slow to speak TLS is given its time.
     if (slow) return this.#inScheme('https', known, repository, request);
     throw refused;
   }
@@ -112,7 +115,7 @@ export class RegistryClient {
       this.#schemes.set(endpoint.host, scheme);
       return answer;
     } catch (error) {
-      if (isAnswer(error)) this.#schemes.set(endpoint.host, scheme);
+      if (isAnswer(error) && !isAnswer(error, WANTS_TLS)) this.#schemes.set(endpoint.host, scheme);
       throw error;
     }
   }
@@ -221,9 +224,10 @@ function mayBePlain(error: unknown): boolean {
   return speaksNoTls(cause) || (failedToConnect(cause) && NO_TLS_HERE.has(transportCode(cause)));
 }
 
-/** It has come so far that the host has answered something. */
-function isAnswer(error: unknown): boolean {
+/** It has come so far that the host has answered something. @param status just this. Default: whatever it is */
+function isAnswer(error: unknown, status?: number): boolean {
   if (!isProvisionerError(error)) return false;
+  if (status !== undefined) return error.details['status'] === status;
   return error.details['status'] !== undefined || error.code === 'ERR_REGISTRY_UNAUTHORIZED';
 }
 
