@@ -10,12 +10,13 @@ import type { OpenStore } from './open-store.js';
 const GAP_LOOK = 1000;
 
 /** Tells, once, when the records have a gap: what they list, or do not find, is then not all that there is. Stands behind what is looked up in them. */
-export function warnOfGap({ metadata, events, paths }: OpenStore): () => Promise<void> {
+export function warnOfGap({ metadata, events, paths, readOnly }: OpenStore): () => Promise<void> {
   let isTold = false;
   let lookedAt = Number.NEGATIVE_INFINITY;
   return async () => {
-    // It is there from the beginning, or comes with records that somebody puts in their place: a call that only looks something up need not ask each time.
-    if (isTold || performance.now() - lookedAt < GAP_LOOK) return;
+    if (isTold) return;
+    // Who may write is told of records that others are put in the place of; who may not, opens those. So only he need look at each call.
+    if (readOnly === undefined && performance.now() - lookedAt < GAP_LOOK) return;
     lookedAt = performance.now();
     const gap = await metadata.recordsGap().catch(ifRefused);
     if (gap === undefined || isTold) return;
