@@ -35,12 +35,18 @@ export interface BackendUnderTest {
   readonly merges?: false;
 }
 
+/** A test that is none for what the suite runs over. */
+const NOT_PROMISED = (_title: string, _test: () => unknown): void => {};
+
 /** What every backend promises of a root filesystem, from its description to its end. */
 export function describeBackend(
   kind: string,
   { make, hide, close, isMounted, unmount, merges }: BackendUnderTest,
 ): void {
   const isMerging = merges ?? true;
+  /** What is promised by those that merge layers, and by those that show a single one. */
+  const merging = isMerging ? it : NOT_PROMISED;
+  const single = isMerging ? NOT_PROMISED : it;
 
   /** A layer with these files, made below a directory that is gone after the test. */
   function layer(files: Readonly<Record<string, string>>, properties: Partial<StackedLayer> = {}): StackedLayer {
@@ -118,7 +124,7 @@ export function describeBackend(
       await takenApart(backend, wanted);
     });
 
-    it.runIf(isMerging)('shows of several layers what the topmost says', async () => {
+    merging('shows of several layers what the topmost says', async () => {
       const backend = make();
       const bottom = layer({ kept: 'bottom', changed: 'bottom', gone: 'bottom', 'd/old': 'bottom' });
       const top = layer({ changed: 'top', 'd/new': 'top' }, { whiteouts: true });
@@ -132,7 +138,7 @@ export function describeBackend(
       await takenApart(backend, wanted);
     });
 
-    it.runIf(isMerging)('shows nothing of what a layer hides as a whole', async () => {
+    merging('shows nothing of what a layer hides as a whole', async () => {
       const backend = make();
       const wanted = request([layer({ below: '' }), layer({ above: '' }, { opaqueRoot: true })]);
       await backend.provision(wanted);
@@ -140,7 +146,7 @@ export function describeBackend(
       await takenApart(backend, wanted);
     });
 
-    it.runIf(isMerging)(
+    merging(
       'changes no layer, whatever is written, and tells by what is left in its directories that something was',
       async () => {
         const backend = make();
@@ -163,7 +169,7 @@ export function describeBackend(
       },
     );
 
-    it.runIf(!isMerging)('lets nobody write', async () => {
+    single('lets nobody write', async () => {
       const backend = make();
       const wanted = request([layer({ a: '' })]);
       await backend.provision(wanted);
@@ -171,7 +177,7 @@ export function describeBackend(
       await takenApart(backend, wanted);
     });
 
-    it.runIf(!isMerging)('refuses what it cannot show before it makes anything', async () => {
+    single('refuses what it cannot show before it makes anything', async () => {
       const backend = make();
       for (const stack of [[layer({ a: '' }), layer({ b: '' })], [layer({ a: '' }, { whiteouts: true })]]) {
         const wanted = request(stack);

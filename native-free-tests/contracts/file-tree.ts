@@ -135,19 +135,21 @@ export function describeFileTree(kind: string, { open, precision, whole }: FileT
       expect(() => tree.makeDirectory('file/d', 0o700)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
     });
 
-    it.runIf(whole)('gets nodes and extended attributes', () => {
-      tree.makeNode('fifo', FIFO | 0o640, NO_DEVICE);
-      tree.setXattr('', 'user.mark', Buffer.from('x'));
-      expect(lstatSync(at('fifo')).isFIFO()).toBe(true);
-    });
+    if (whole)
+      it('gets nodes and extended attributes', () => {
+        tree.makeNode('fifo', FIFO | 0o640, NO_DEVICE);
+        tree.setXattr('', 'user.mark', Buffer.from('x'));
+        expect(lstatSync(at('fifo')).isFIFO()).toBe(true);
+      });
 
-    it.runIf(!whole)('refuses nodes and extended attributes', () => {
-      for (const refused of [
-        () => tree.makeNode('fifo', FIFO | 0o640, NO_DEVICE),
-        () => tree.setXattr('', 'user.mark', Buffer.from('x')),
-      ])
-        expect(refused).toThrow(expect.objectContaining({ code: 'ENOTSUP' }));
-      expect(readdirSync(root)).toEqual([]);
-    });
+    if (!whole)
+      it('refuses nodes and extended attributes', () => {
+        for (const refused of [
+          () => tree.makeNode('fifo', FIFO | 0o640, NO_DEVICE),
+          () => tree.setXattr('', 'user.mark', Buffer.from('x')),
+        ])
+          expect(refused).toThrow(expect.objectContaining({ code: 'ENOTSUP' }));
+        expect(readdirSync(root)).toEqual([]);
+      });
   });
 }
