@@ -102,7 +102,7 @@ export class OverlayBackend implements Backend {
   ownDirectories(scratch: string): readonly string[] {
     const { upper, work } = directoriesIn(scratch);
     // The kernel makes a directory of its own in the work directory, and leaves it there.
-    return [upper, join(work, 'work'), work];
+    return [upper, `${work}/work`, work];
   }
 
   /**
@@ -164,7 +164,8 @@ interface Directories {
 }
 
 function directoriesIn(scratch: string): Directories {
-  return { upper: join(scratch, 'upper'), work: join(scratch, 'work') };
+  // `join` would take a part of what a mount takes.
+  return { upper: `${scratch}/upper`, work: `${scratch}/work` };
 }
 
 /** @see https://docs.kernel.org/filesystems/overlayfs.html, "Upper and Lower": "must provide valid d_type in readdir responses" */
