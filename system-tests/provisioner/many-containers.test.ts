@@ -14,7 +14,10 @@ import { expectNoContainers, openStore, pullImages, temporaryDirectory } from '.
 const LIBRARY = new URL('../../dist/index.js', import.meta.url).href;
 /** `PROVISIONER_TEST_CONTAINERS=10000` takes some minutes. */
 const CONTAINERS = Number(process.env['PROVISIONER_TEST_CONTAINERS'] ?? 2000);
-/** Nobody waits for longer than that for a lock that is held alone, and nobody for the event loop: milliseconds of processor time, which others do not make longer. */
+/**
+ * Nobody waits for longer than that for a lock that is held alone, and nobody for the event loop: milliseconds by the clock, or of processor time where that is less, which others do
+ * not make longer.
+ */
 const LONGEST_HOLD = 100;
 const LONGEST_STRETCH = 50;
 const IDS = Array.from({ length: CONTAINERS }, (_, index) => `job-${index}`);
@@ -55,7 +58,7 @@ interface Figures {
   readonly stretch: number;
   readonly holds: number;
   readonly longestHold: number;
-  readonly longestHoldOfWork: number;
+  readonly longestHoldOfOwn: number;
 }
 
 /** Does one thing, and looks at what all others had to wait for meanwhile. */
@@ -68,8 +71,8 @@ async function measured<T>(name: string, figures: Record<string, Figures>, work:
   });
   const took = Math.round(performance.now() - begun);
   const longestHold = Math.max(0, ...holds.map(({ held }) => held));
-  const longestHoldOfWork = Math.max(0, ...holds.map(({ worked }) => worked));
-  figures[name] = { took, stretch, holds: holds.length, longestHold, longestHoldOfWork };
+  const longestHoldOfOwn = Math.max(0, ...holds.map(({ held, worked }) => Math.min(held, worked)));
+  figures[name] = { took, stretch, holds: holds.length, longestHold, longestHoldOfOwn };
   return results[0] as T;
 }
 
@@ -122,7 +125,7 @@ describeWith(['root', 'overlay'], `a store with ${CONTAINERS} mounted containers
 
     if (process.env['PROVISIONER_TEST_FIGURES'] !== undefined) console.table(figures);
     const waits = Object.entries(figures).filter(
-      ([, { stretch, longestHoldOfWork }]) => longestHoldOfWork > LONGEST_HOLD || stretch > LONGEST_STRETCH,
+      ([, { stretch, longestHoldOfOwn }]) => longestHoldOfOwn > LONGEST_HOLD || stretch > LONGEST_STRETCH,
     );
     expect(waits).toEqual([]);
   });
