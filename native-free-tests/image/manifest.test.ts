@@ -11,18 +11,7 @@ import {
   parseManifest,
 } from '#src/image/manifest.js';
 import { processorSeconds } from '../helpers/layers.js';
-
-const DIGEST = `sha256:${'a'.repeat(64)}`;
-const CONFIG = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: DIGEST, size: 10 };
-const LAYER = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: DIGEST, size: 20 };
-const MANIFEST = { schemaVersion: 2, config: CONFIG, layers: [LAYER] };
-const IMAGE_CONFIG = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: [DIGEST] } };
-
-const manifest = (fields: object) => () => parseManifest(JSON.stringify({ ...MANIFEST, ...fields }), 'the manifest');
-const index = (fields: object) => () =>
-  parseIndex(JSON.stringify({ schemaVersion: 2, manifests: [], ...fields }), 'the index');
-const config = (fields: object) => () =>
-  parseImageConfig(JSON.stringify({ ...IMAGE_CONFIG, ...fields }), 1, 'the config');
+import { CONFIG, config, DIGEST, IMAGE_CONFIG, index, LAYER, MANIFEST, manifest } from './documents.js';
 
 describe('a manifest', () => {
   it('gives its config and layers', () => {
