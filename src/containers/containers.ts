@@ -140,7 +140,7 @@ export class Containers {
         // When several destroy it at once, each does all of it, and one says so.
         const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
-        if (isCleared) return true;
+        if (isCleared) return forgotten > 0;
         const takeApart = (rootfs: FoundRootfs) => this.takeApart(rootfs);
         const unrecorded = { containerId, running: running ?? 'refuse', takeApart, signal } as const;
         return (await destroyUnrecorded(this.#needs, unrecorded)) || forgotten > 0;

@@ -171,6 +171,10 @@ describeWith(['root', 'overlay'], 'two provisioners of one process on one store'
     const destroyed = await Promise.all([one.destroy('job'), two.destroy('job'), two.destroy('job')]);
     expect(destroyed.filter(Boolean)).toHaveLength(1);
     await expectNoContainers(one);
+    const single = Array.from({ length: 30 }, (_, index) => `single-${index}`);
+    await Promise.all(single.map((id) => one.provision(id, 'a')));
+    const told = await Promise.all(single.map((id) => Promise.all([one.destroy(id), two.destroy(id)])));
+    expect(told.filter((both) => both.filter(Boolean).length !== 1)).toEqual([]);
   });
 });
 
