@@ -9,7 +9,7 @@ import type { MemoryRootfses } from '../rootfses/memory-rootfses.js';
 import type { Removal, Removals, Removed } from './removals.js';
 
 /** The sections that removals take from, or ask. */
-export interface MemoryKeepers {
+export interface AskedSections {
   readonly images: MemoryImages;
   readonly layers: MemoryLayers;
   readonly rootfses: MemoryRootfses;
@@ -19,9 +19,9 @@ export interface MemoryKeepers {
 /** Removals from the records in memory. */
 export class MemoryRemovals implements Removals {
   readonly #life: MemoryLife;
-  readonly #sections: MemoryKeepers;
+  readonly #sections: AskedSections;
 
-  constructor(life: MemoryLife, sections: MemoryKeepers) {
+  constructor(life: MemoryLife, sections: AskedSections) {
     this.#life = life;
     this.#sections = sections;
   }

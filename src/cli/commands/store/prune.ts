@@ -121,7 +121,7 @@ function show(report: PruneReport, output: Output): void {
   const { dryRun, images, layers, staging, bytesFreed } = report;
   for (const image of images) output.line(imageLine(image, dryRun));
   for (const layer of layers)
-    if (layer.reasons.length === 0 || isHeldAlone(layer)) output.line(layerLine(layer, dryRun));
+    if (layer.reasons.length === 0 || isKeptWithoutImage(layer)) output.line(layerLine(layer, dryRun));
   for (const path of staging) output.line(`${verdict([], dryRun)}  ${path}: of a pull that died`);
   const gone = layers.filter((layer) => layer.reasons.length === 0).length;
   const goneImages = images.filter((image) => image.reasons.length === 0).length;
@@ -131,7 +131,7 @@ function show(report: PruneReport, output: Output): void {
 }
 
 /** Kept by something else than an image: worth a line of its own. */
-function isHeldAlone(layer: JudgedLayer): boolean {
+function isKeptWithoutImage(layer: JudgedLayer): boolean {
   return !layer.reasons.some((reason) => reason.kind === 'image');
 }
 
