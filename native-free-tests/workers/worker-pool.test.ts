@@ -68,11 +68,12 @@ it('threads that were prepared for nothing keep nobody', async () => {
   expect(performance.now() - started).toBeLessThan(4000);
 });
 
-it('jobs that need no network are done one after the other while all threads wait for one, and no layer more is fetched', async () => {
-  const printed = await run(`
+/** Layers of a registry that sends a byte of each and then nothing. */
+const FETCHING = (): string => `
     import { mkdirSync } from 'node:fs';
     import { createServer } from 'node:http';
     import { once } from 'node:events';
+    import { setTimeout as sleep } from 'node:timers/promises';
     let asked = 0;
     const server = createServer((request, response) => {
       asked++;
@@ -91,23 +92,51 @@ it('jobs that need no network are done one after the other while all threads wai
     };
     const limits = { maxEntries: 10, maxUnpackedBytes: 1e6, maxFileBytes: 1e6, freeSpaceReserve: 0 };
     const cancel = new AbortController();
-    const fetching = (pool, n) => {
-      const layer = ${JSON.stringify(directory)} + '/' + n;
+    let layers = 0;
+    const fetching = (pool) => {
+      const layer = ${JSON.stringify(directory)} + '/' + ++layers;
       mkdirSync(layer);
       const target = { digest, diffId: digest, directory: layer, format: 'plain', privileged: false, limits };
       return pool.run('unpack-layer', { blob, ...target }, { signal: cancel.signal }).catch((error) => error.code);
     };
+    const isAsked = async (count) => {
+      while (asked < count) await sleep(5);
+    };`;
+
+it('jobs that need no network are not kept waiting by those that do, and no more layers are fetched than may be', async () => {
+  const printed = await run(`${FETCHING()}
     for (const size of [1, 2]) {
       [asked, threads] = [0, 0];
       const pool = new WorkerPool(size);
-      const layers = Array.from({ length: size + 1 }, (_, n) => fetching(pool, size + '-' + n));
-      while (asked < size) await new Promise((resolve) => setTimeout(resolve, 5));
+      const fetched = Array.from({ length: size + 1 }, () => fetching(pool));
+      await isAsked(size);
       await Promise.all([job(pool), job(pool), job(pool), job(pool)]);
       console.log(size, threads, asked);
       if (size === 2) cancel.abort();
-      if (size === 2) console.log(...(await Promise.all(layers)));
+      if (size === 2) console.log(...(await Promise.all(fetched)));
       await pool.close();
     }
     process.exit(0);`);
-  expect(printed).toBe('1 2 1\n2 3 2\nERR_ABORTED ERR_ABORTED ERR_ABORTED\n');
+  expect(printed).toBe('1 2 1\n2 4 2\nERR_ABORTED ERR_ABORTED ERR_ABORTED\n');
+});
+
+it('layers that leave the processors idle are fetched by more threads than there are processors, as many as may be; others are not', async () => {
+  const printed = await run(`${FETCHING()}
+    let now = 0;
+    // Of each 50 milliseconds both threads want this much.
+    for (const wanted of [100, 40, 2]) {
+      asked = 0;
+      let looks = 0;
+      const clock = { now: () => (now += 50), wanted: () => (looks++, (now / 50) * wanted) };
+      const pool = new WorkerPool(2, { downloads: 5, clock });
+      const fetched = Array.from({ length: 7 }, () => fetching(pool));
+      await isAsked({ 100: 2, 40: 5, 2: 5 }[wanted]);
+      const before = looks;
+      while (wanted === 100 && looks < before + 5) await sleep(5);
+      console.log(wanted, asked);
+      void Promise.all(fetched);
+      await pool.close();
+    }
+    process.exit(0);`);
+  expect(printed).toBe('100 2\n40 5\n2 5\n');
 });

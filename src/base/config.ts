@@ -44,6 +44,9 @@ export const DEFAULT_PULL_LIMITS: PullLimits = { ...DEFAULT_UNPACK_LIMITS, maxIm
 /** After a failure, a pull that nobody forces is not tried again for so long, in milliseconds. */
 export const DEFAULT_PULL_COOL_DOWN = 10_000;
 
+/** Layers that are fetched at a time. Podman and containerd fetch as many or fewer; each takes a thread of some 15 MB, and next to no processor while a network is what it waits for. */
+export const DEFAULT_MAX_DOWNLOADS = 6;
+
 /**
  * Worker threads for unpacking, copying and sweeping. One for each CPU, since each is busy with inflating and hashing; eight at most,
  * since beyond that the file system is what they wait for, and each takes about 15 MB.

@@ -20,6 +20,8 @@ export interface StoreFlags {
   readonly reportsSweep?: boolean | undefined;
   /** How pulls are shown on stderr. Default: `bar` on a terminal, else `plain`; `none` with `--json`. */
   readonly progress?: 'bar' | 'plain' | 'json' | 'none' | undefined;
+  /** Layers that are fetched at a time. Default: the library's. */
+  readonly maxDownloads?: number | undefined;
   /** Whom new containers belong to. Default: the library's. */
   readonly owner?: string | undefined;
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { PullImageOptions } from '../index.js';
 import type { StoreFlags } from './flags.js';
-import { parseSize } from './output/parse-units.js';
+import { parseCount, parseSize } from './output/parse-units.js';
 import { addRegistryFlags, type RegistryFlags, registryOptions } from './registry-flags.js';
 
 /** What may be said of any pull. */
@@ -9,11 +9,15 @@ export interface PullFlags extends RegistryFlags, ProgressFlag {
   readonly platform?: string;
   readonly policy?: Exclude<PullImageOptions['pullPolicy'], undefined>;
   readonly maxSize?: string;
+  readonly maxDownloads?: string;
 }
 
 export interface ProgressFlag {
   readonly progress?: Exclude<StoreFlags['progress'], undefined>;
 }
+
+/** As the library has it. */
+const MOST_DOWNLOADS = 64;
 
 /** @param policy the default */
 export function addPullFlags(command: Command, policy: 'missing' | 'always'): void {
@@ -26,6 +30,7 @@ export function addPullFlags(command: Command, policy: 'missing' | 'always'): vo
       '--max-size <size>',
       'refuse an image whose layers are larger, compressed, such as 2GB (default: no limit)',
     );
+  command.option('--max-downloads <n>', 'layers that are fetched at a time (default: 6)');
   addProgressFlag(command);
   addRegistryFlags(command);
 }
@@ -40,11 +45,27 @@ export function addProgressFlag(command: Command): void {
 }
 
 /** @throws UsageError */
-export function pullOptions({ platform, policy, maxSize, progress: _, ...registry }: PullFlags): PullImageOptions {
+export function pullOptions({
+  platform,
+  policy,
+  maxSize,
+  progress: _,
+  maxDownloads: __,
+  ...registry
+}: PullFlags): PullImageOptions {
   return {
     platform,
     pullPolicy: policy,
     maxImageBytes: maxSize === undefined ? undefined : parseSize(maxSize, '--max-size'),
     registry: registryOptions(registry),
+  };
+}
+
+/** What a store is opened with for a pull. @throws UsageError */
+export function pullStoreFlags({ progress, maxDownloads }: PullFlags): StoreFlags {
+  return {
+    progress,
+    create: true,
+    maxDownloads: maxDownloads === undefined ? undefined : parseCount(maxDownloads, '--max-downloads', MOST_DOWNLOADS),
   };
 }

@@ -34,7 +34,15 @@ export async function withSession(
   flags: GlobalFlags & StoreFlags,
   work: (session: Session) => Promise<void>,
 ): Promise<number> {
-  const { json = false, quiet = false, debug = false, owner, leaveSweep = false, reportsSweep = false } = flags;
+  const {
+    json = false,
+    quiet = false,
+    debug = false,
+    owner,
+    maxDownloads,
+    leaveSweep = false,
+    reportsSweep = false,
+  } = flags;
   const { unsafeNoSync = false, allowDegraded = false, allowOtherFiles = false, create = false } = flags;
   const show = progressKind(flags.progress, { json, quiet, stderr, environment });
   const root = storeRoot(flags.root, environment);
@@ -43,7 +51,7 @@ export async function withSession(
   const failures = new Failures(output, signal);
   try {
     const making = { create, allowDegraded, allowOtherFiles };
-    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, lockTimeout, ...making });
+    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, lockTimeout, maxDownloads, ...making });
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();

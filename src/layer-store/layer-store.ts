@@ -10,7 +10,7 @@ import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import type { LayerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
-import { HostLimits } from '../registry/host-limits.js';
+import { HostLimits } from '../registry/blobs/host-limits.js';
 import { reportPassedOver } from '../registry/report-passed-over.js';
 import type { SeamRequest } from '../seams/make-seam.js';
 import type { OfferedLayer } from '../sources/puller.js';
@@ -266,14 +266,16 @@ export class LayerStore {
       read = Math.max(bytes, read);
       this.#report(pull, layer, 'unpacking', bytes);
     };
-    const run = () =>
+    const run = (from: OfferedLayer['location']) =>
       pool.run(
         'unpack-layer',
-        { blob, digest, diffId, directory, format: whiteouts, privileged, limits },
+        { blob: from, digest, diffId, directory, format: whiteouts, privileged, limits },
         { signal: pull.signal, onStart: () => report(0), onProgress: report },
       );
     const { skipped, passedOver, ...record } =
-      blob.kind === 'registry' ? await this.#hostLimits.withBlob(blob, run, pull.signal) : await run();
+      blob.kind === 'registry'
+        ? await this.#hostLimits.withBlob(blob, (share) => run({ ...blob, share }), pull.signal)
+        : await run(blob);
     report(layer.size);
     events.count('layersUnpacked');
     for (const host of passedOver) reportPassedOver(events, host);

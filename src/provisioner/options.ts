@@ -37,8 +37,10 @@ export interface ProvisionerOptions {
   readonly owner?: string | undefined;
   /** How rootfses are made when a call does not say. Default: `auto`, the best that works here. */
   readonly backend?: BackendChoice | undefined;
-  /** Threads at most for unpacking, copying and deleting; while all of them fetch layers from registries, one more does the rest. Default: one for each CPU, eight at most. */
+  /** Threads at most for unpacking, copying and deleting of what lies on this machine. Default: one for each CPU, eight at most. */
   readonly workers?: number | undefined;
+  /** Layers at most that are fetched at a time, whichever registries they come from, each by a thread of its own. Default: 6. */
+  readonly maxDownloads?: number | undefined;
   /** What an image and its layers may ask for. Default: see `PullLimits`. */
   readonly limits?: { readonly [Name in keyof PullLimits]?: PullLimits[Name] | undefined } | undefined;
   /** For so many milliseconds a pull that failed is not repeated by `request`. Default: 10 000. */
@@ -78,6 +80,7 @@ export const PROVISIONER_OPTIONS: OptionTable<ProvisionerOptions> = {
   owner,
   backend,
   workers: whole(1, 64),
+  maxDownloads: whole(1, 64),
   limits: optionsOf(PULL_LIMITS),
   pullCoolDown: milliseconds(Number.MAX_SAFE_INTEGER),
   lockTimeout: milliseconds(),

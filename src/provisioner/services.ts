@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { Get, Service } from '../base/assembly.js';
 import { overridden } from '../base/check-options.js';
-import { DEFAULT_PULL_COOL_DOWN, DEFAULT_PULL_LIMITS, defaultWorkers, type PullLimits } from '../base/config.js';
+import {
+  DEFAULT_MAX_DOWNLOADS,
+  DEFAULT_PULL_COOL_DOWN,
+  DEFAULT_PULL_LIMITS,
+  defaultWorkers,
+  type PullLimits,
+} from '../base/config.js';
 import { fileError, systemCode } from '../base/errors.js';
 import type { CheckNeeds } from '../check/check-needs.js';
 import { ParkedLayers } from '../check/parked-layers.js';
@@ -65,7 +71,8 @@ const STOPPED_WAITS: StoreService<StoppedWaitRoom> = {
 };
 
 export const POOL: StoreService<WorkerPool> = {
-  open: ({ options: { workers = defaultWorkers() } }) => new WorkerPool(workers),
+  open: ({ options: { workers = defaultWorkers(), maxDownloads = DEFAULT_MAX_DOWNLOADS } }) =>
+    new WorkerPool(workers, { downloads: maxDownloads }),
   close: (pool) => pool.close(),
 };
 

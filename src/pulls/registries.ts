@@ -1,6 +1,6 @@
 import type { ProvisionerEmitter } from '../events.js';
+import type { PassedOver } from '../registry/blobs/registry-blob.js';
 import type { RegistryAccess } from '../registry/registry-access.js';
-import type { PassedOver } from '../registry/registry-blob.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { reportPassedOver } from '../registry/report-passed-over.js';
 import type { OpenSourceOptions } from '../sources/open-source.js';

@@ -1,7 +1,7 @@
 import type { Reference } from '../image/reference.js';
+import type { PassedOver } from './blobs/registry-blob.js';
 import { chooseEndpoints } from './choose-endpoints.js';
 import { CredentialLookup } from './credentials/credentials.js';
-import type { PassedOver } from './registry-blob.js';
 import { RegistryClient } from './registry-client.js';
 import {
   DEFAULT_CONNECTIONS_PER_HOST,

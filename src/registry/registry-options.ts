@@ -31,7 +31,7 @@ export interface RegistryOptions {
   readonly minBytesPerSecond?: number | undefined;
   /** Further attempts after one that came to nothing. One that brought bytes does not count. Default: 5. */
   readonly retries?: number | undefined;
-  /** Layers fetched from one registry at a time, at most. Default: 8. */
+  /** Connections to one host over which layers are fetched, at most: a large layer may have several. Default: 8. */
   readonly connectionsPerHost?: number | undefined;
 }
 

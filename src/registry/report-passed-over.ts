@@ -1,5 +1,5 @@
 import type { ProvisionerEmitter } from '../events.js';
-import type { PassedOver } from './registry-blob.js';
+import type { PassedOver } from './blobs/registry-blob.js';
 
 /** That a host failed is survived, because another one gave the same bytes; whoever runs it will want to know. */
 export function reportPassedOver(events: ProvisionerEmitter, { host, code, message }: PassedOver): void {

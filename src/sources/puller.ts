@@ -1,6 +1,6 @@
 import type { DiffId, Digest, ImageId } from '../image/digest.js';
 import type { Platform } from '../image/platform.js';
-import type { RegistryBlob } from '../registry/registry-blob.js';
+import type { RegistryBlob } from '../registry/blobs/registry-blob.js';
 
 /**
  * Finds out what a source offers. Manifests and configs are read, checked against their digests and sizes, and validated;

@@ -6,7 +6,7 @@ import type { CoveredPlace } from '../files/tree/removal/remove-covered.js';
 import type { RemoveTreeResult } from '../files/tree/removal/remove-tree.js';
 import type { Removed } from '../metadata/metadata-manager.js';
 import type { RecordsPlace, RemovalRequest } from '../metadata/sqlite/sqlite-long-work.js';
-import type { PassedOver, RegistryBlob } from '../registry/registry-blob.js';
+import type { PassedOver, RegistryBlob } from '../registry/blobs/registry-blob.js';
 import type { MadeSeam, SeamRequest } from '../seams/make-seam.js';
 import type { CompressedArchive, InflatedArchive, InflateTarget } from '../unpack/inflate-archive.js';
 import type { StackDependence } from '../unpack/stacking.js';

@@ -8,6 +8,7 @@ import {
   throwIfAborted,
 } from '../base/errors.js';
 import { unpackError } from './error-transport.js';
+import { IdleProcessors, LOOK_INTERVAL, type ProcessorClock } from './idle-processors.js';
 import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
 import { MemoryBudget } from './memory-budget.js';
 import { PoolThread } from './pool-thread.js';
@@ -23,6 +24,9 @@ export interface JobOptions {
 }
 
 export interface PoolOptions {
+  /** Threads at most that wait for a network at a time, beside the others. Default: as many as those. */
+  readonly downloads?: number;
+  readonly clock?: ProcessorClock;
   /** Milliseconds in which a thread has to answer when its job is cancelled; then it is ended. Default 5000. */
   readonly patience?: number;
   /** What its threads run. Default: `worker.js`. */
@@ -54,14 +58,19 @@ const SHARED_MEMORY = 128 * 1024 * 1024;
  * Worker threads for the long synchronous work. A thread is started when a job finds none idle, and has one job at a time; jobs that
  * find the pool full wait, first come first served. Idle threads do not keep the process alive.
  *
- * How long a layer takes that is fetched is up to a registry. While all threads are busy with such, one more thread does the jobs that need no network, one after the other: a registry that
- * sends next to nothing holds up nobody who does not want anything from one.
+ * How long a layer takes that is fetched is up to a registry, and while it is waited for it takes no processor. So jobs that wait for a network and those that do not are counted apart, and neither kind holds up
+ * the other. Of the former there are more than the pool's size when the network is what they wait for: see `IdleProcessors`.
  *
  * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone. One that does not let go, because something foreign
  * makes it go round, is ended, and another thread takes its place.
  */
 export class WorkerPool {
   readonly #size: number;
+  readonly #downloads: number;
+  readonly #processors: IdleProcessors;
+  /** Jobs that may wait for a network at a time, as far as they leave the processors idle. */
+  #allowed: number;
+  #looking: NodeJS.Timeout | undefined;
   readonly #patience: number;
   readonly #program: URL | undefined;
   readonly #waiting: Job[] = [];
@@ -72,9 +81,12 @@ export class WorkerPool {
   readonly #memory = new MemoryBudget<PoolThread>(SHARED_MEMORY);
   #closed = false;
 
-  /** @param size threads at most, at least one; the one beyond it is not counted */
-  constructor(size: number, { patience = PATIENCE, program }: PoolOptions = {}) {
+  /** @param size threads at most, at least one, for what waits for no network */
+  constructor(size: number, { downloads = size, clock, patience = PATIENCE, program }: PoolOptions = {}) {
     this.#size = size;
+    this.#downloads = downloads;
+    this.#allowed = size;
+    this.#processors = new IdleProcessors(size, clock);
     this.#patience = patience;
     this.#program = program;
   }
@@ -109,7 +121,7 @@ export class WorkerPool {
 
   /** Starts threads for layers of a registry that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
   prepare(count: number): void {
-    const room = this.#size - this.#busy.size;
+    const room = this.#room().downloads;
     while (!this.#closed && this.#idle.size < Math.min(count, room)) {
       const thread = this.#spawn();
       thread.send({ type: 'prepare' });
@@ -121,6 +133,7 @@ export class WorkerPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const job of this.#waiting.splice(0)) job.reject(closedError());
+    clearInterval(this.#looking);
     const threads = [...this.#idle.keys(), ...this.#busy.keys()];
     for (const timer of this.#idle.values()) clearTimeout(timer);
     this.#idle.clear();
@@ -129,14 +142,46 @@ export class WorkerPool {
 
   #dispatch(): void {
     for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) this.#start(this.#takeThread(), job);
+    this.#look();
+  }
+
+  /** Looks what the jobs at work take of the processors, as long as others wait that might begin beside them. */
+  #look(): void {
+    const wanted = this.#waiting.some(fetches) && this.#fetching() < this.#downloads;
+    if (!wanted) {
+      clearInterval(this.#looking);
+      this.#looking = undefined;
+      this.#allowed = this.#size;
+    } else if (this.#looking === undefined) {
+      this.#processors.begin();
+      this.#looking = setInterval(() => {
+        this.#allowed = this.#processors.jobs(this.#busy.size);
+        this.#dispatch();
+      }, LOOK_INTERVAL).unref();
+    }
   }
 
   /** @returns the next one that there is a thread for */
   #takeJob(): Job | undefined {
-    if (this.#busy.size < this.#size) return this.#waiting.shift();
-    if (![...this.#busy.values()].every(fetches)) return undefined;
-    const index = this.#waiting.findIndex((job) => !fetches(job));
+    if (this.#waiting.length === 0) return undefined;
+    const room = this.#room();
+    const index = this.#waiting.findIndex((job) => (fetches(job) ? room.downloads : room.others) > 0);
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
+  /** How many more of either kind may begin. */
+  #room(): { readonly downloads: number; readonly others: number } {
+    const fetching = this.#fetching();
+    return {
+      downloads: Math.min(this.#downloads, this.#allowed) - fetching,
+      others: this.#size - (this.#busy.size - fetching),
+    };
+  }
+
+  #fetching(): number {
+    let fetching = 0;
+    for (const job of this.#busy.values()) if (fetches(job)) fetching++;
+    return fetching;
   }
 
   #takeThread(): PoolThread {

@@ -44,3 +44,13 @@ export function parseAge(text: string, option: string): number {
   }
   throw new UsageError(`${option}: not an age: ${JSON.stringify(text)}`, 'write an age such as 30m, 12h, 7d or 1h30m');
 }
+
+/** A whole number from 1 on. @param option for the error */
+export function parseCount(text: string, option: string, most: number): number {
+  const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= most) return count;
+  throw new UsageError(
+    `${option}: not a number from 1 to ${most}: ${JSON.stringify(text)}`,
+    `write ${option} 4, for instance`,
+  );
+}

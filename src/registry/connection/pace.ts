@@ -36,6 +36,7 @@ export class Pace {
   #waited = 0;
   #bytes = 0;
   #failures = 0;
+  #waitedInAll = 0;
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor({ stallTimeout, minBytesPerSecond }: Patience, now: () => number = () => performance.now()) {
@@ -49,13 +50,20 @@ export class Pace {
     return this.#failures;
   }
 
+  /** Milliseconds in all in which nothing could be done but wait. */
+  get waited(): number {
+    return this.#waitedInAll;
+  }
+
   /** Counts how long something is waited for. */
   async waitFor<T>(arrival: Promise<T>): Promise<T> {
     const started = this.#now();
     try {
       return await arrival;
     } finally {
-      this.#waited += this.#now() - started;
+      const waited = this.#now() - started;
+      this.#waited += waited;
+      this.#waitedInAll += waited;
     }
   }
 

@@ -3,7 +3,7 @@ import type { ProvisionOptions } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { rootfsDocument } from '../../output/documents/container-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { addPullFlags, type PullFlags, pullOptions } from '../../pull-flags.js';
+import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
 
 interface ProvisionFlags extends PullFlags, OwnerFlags {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
@@ -39,7 +39,7 @@ Examples:
           output.exactLine(made.rootfs);
           output.document(() => rootfsDocument(made));
         },
-        { owner, progress: flags.progress, create: true },
+        { owner, ...pullStoreFlags(flags) },
       );
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { imageDocument } from '../../output/documents/image-document.js';
-import { addPullFlags, type PullFlags, pullOptions } from '../../pull-flags.js';
+import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
 import { UsageError } from '../../usage-error.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -32,16 +32,13 @@ Examples:
           'pull the images one by one, or name them later with `provisioner tag`',
         );
       }
-      await cli.withStore(
-        async ({ provisioner, output, signal, each }) => {
-          const images = await each(sources, async (source) => {
-            const image = await provisioner.images.pull(source, { ...options, name, signal });
-            output.line(image.id);
-            return image;
-          });
-          output.document(() => images.map(imageDocument));
-        },
-        { progress: flags.progress, create: true },
-      );
+      await cli.withStore(async ({ provisioner, output, signal, each }) => {
+        const images = await each(sources, async (source) => {
+          const image = await provisioner.images.pull(source, { ...options, name, signal });
+          output.line(image.id);
+          return image;
+        });
+        output.document(() => images.map(imageDocument));
+      }, pullStoreFlags(flags));
     });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { HostLimits } from '#src/registry/host-limits.js';
+import { HostLimits } from '#src/registry/blobs/host-limits.js';
 
 const blob = (host: string, connectionsPerHost = 2) => ({
   sources: [{ endpoint: { host } as never, authorization: undefined }],

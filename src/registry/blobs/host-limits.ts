@@ -1,4 +1,5 @@
-import { abortedError, throwIfAborted } from '../base/errors.js';
+import { abortedError, throwIfAborted } from '../../base/errors.js';
+import { ConnectionBoard, type ShareOfConnections } from './connection-share.js';
 import type { RegistryBlob } from './registry-blob.js';
 
 interface Host {
@@ -20,14 +21,16 @@ interface Waiting {
 export class HostLimits {
   /** Those in use. */
   readonly #hosts = new Map<string, Host>();
+  readonly #board = new ConnectionBoard();
 
   /**
    * Waits for the turn of a blob at the first host that it will be asked from; where that one fails, the next one gets no more connections than
    * this one had.
+   * @param work gets the blob's place among those who fetch from that host, for as long as it lasts
    */
   async withBlob<T>(
     { sources, connectionsPerHost }: Pick<RegistryBlob, 'sources' | 'connectionsPerHost'>,
-    work: () => Promise<T>,
+    work: (share: ShareOfConnections | undefined) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const name = sources[0]?.endpoint.host ?? '';
@@ -35,9 +38,11 @@ export class HostLimits {
     this.#hosts.set(name, host);
     try {
       await turn(host, connectionsPerHost, signal);
+      const share = this.#board.enter(name, connectionsPerHost);
       try {
-        return await work();
+        return await work(share);
       } finally {
+        if (share !== undefined) this.#board.leave(share);
         host.atWork--;
         beginNext(host);
       }
