@@ -10,6 +10,8 @@ const SHAPES = {
   'many-files': { layers: 4, files: 10_000, bytes: 8_192 },
   'one-large-file': { layers: 1, files: 1, bytes: 1_000_000_000 },
   'many-layers': { layers: 100, files: 100, bytes: 8_192 },
+  'five-layers': { layers: 5, files: 600, bytes: 16_384 },
+  'one-large-layer': { layers: 1, files: 600, bytes: 1_000_000 },
 };
 
 /** @param {string} directory @param {string} shape one of `SHAPES` @returns {Promise<string>} the layout's path */

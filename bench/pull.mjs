@@ -1,148 +1,127 @@
-// Pulls an image from a registry on loopback, in turn: ours, containerd, podman, and our own unpack from the layout that the registry was filled from.
-// Goals for a large image of gzip layers on two cores: at most 0.22 × containerd 1.7, at most 1.25 × our own unpack, at most 250 MB.
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// Pulls an image from a registry on loopback, in turn: ours, the same image compressed with zstd, containerd, podman, and our own unpack from the layout that the registry was filled from; then
+// two images by way of a proxy that lets each connection bring only so much.
+// Goals for a large image of gzip layers on two cores: at most 0.18 × containerd 1.7, at most 1.2 × our own unpack, at most 250 MB; of zstd layers at most 0.9 × that of gzip. Five layers at 600 kB/s a
+// connection: at most 0.7 × podman; one of 300 MB at 20 MB/s: a third of what one connection takes.
+import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { makeLayout } from './layouts.mjs';
 import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
-import { freePort, reachable, withContainerd } from './servers.mjs';
-
-const PULL = fileURLToPath(new URL('./pull-once.mjs', import.meta.url));
+import { containerd, ours, podman, push, pushAsZstd, startRegistry, timed } from './pullers.mjs';
+import { slowWay } from './servers.mjs';
 
 /** `--within COMMAND` runs containerd by that command, such as a script that enters another root file system; SCRATCH in its environment names the directory it must see. */
 export async function run(options) {
-  const { image, runs, shape, only, within } = parseOptions(options, {
+  const { image, runs, shape, only, within, tables } = parseOptions(options, {
     image: '',
     runs: '5',
     shape: '',
     only: '',
     within: '',
+    tables: 'loopback,five-layers,one-large-layer',
   });
   if (!hasCommand('docker-registry') || !hasCommand('skopeo')) {
     console.error('this needs docker-registry and skopeo');
     process.exit(1);
   }
   const scratch = scratchDirectory('pull');
-  const layout = image === '' ? await makeLayout(scratch, shape || 'many-files') : resolve(image.replace(/^oci:/, ''));
   const registry = await startRegistry(join(scratch, 'registry'));
-  try {
-    const reference = `localhost:${registry.port}/bench:1`;
-    const tls = ['--insecure-policy', '--dest-tls-verify=false', '--preserve-digests'];
-    execFileSync('skopeo', ['copy', '--quiet', ...tls, `oci:${layout}`, `docker://${reference}`], { stdio: 'inherit' });
-    const contenders = contendersFor(reference, layout, within).filter(
-      ({ name }) => only === '' || name.startsWith('ours') || name.includes(only),
+  console.log(describeMachine());
+  const wanted = (name) => tables.split(',').includes(name);
+  const inTurn = (contenders) =>
+    roundsOf(
+      scratch,
+      Number(runs),
+      contenders.filter(({ name }) => only === '' || name.startsWith('ours') || name.includes(only)),
     );
-    console.log(`${describeMachine()}\n${layout} by ${reference}, ${runs} runs\n`);
-    const results = new Map(contenders.map(({ name }) => [name, []]));
-    for (let round = 0; round < Number(runs); round++) {
-      for (const { name, pull } of contenders) results.get(name).push(await timed(scratch, pull));
+  try {
+    if (wanted('loopback')) {
+      const layout =
+        image === '' ? await makeLayout(scratch, shape || 'many-files') : resolve(image.replace(/^oci:/, ''));
+      const reference = `localhost:${registry.port}/bench`;
+      push(layout, `${reference}:1`, ['--preserve-digests']);
+      pushAsZstd(layout, `${reference}:zstd`, join(scratch, 'plain'));
+      console.log(`\n${layout} by ${reference}, ${runs} runs\n`);
+      report(await inTurn(contendersFor(reference, layout, within)));
+      console.log('\ngoals: 0.18 of containerd 1.7, 1.2 of ours from the layout, 250 MB; of zstd 0.9 of gzip');
+      console.log(
+        'CPU is that of the contender with its daemon, without the registry; the memory of containerd is that of its daemon',
+      );
     }
-    report(results);
+    for (const [name, { bytesPerSecond, goal, against }] of Object.entries(SLOW)) {
+      if (!wanted(name)) continue;
+      push(await makeLayout(scratch, name), `localhost:${registry.port}/${name}:1`, ['--preserve-digests']);
+      const way = await slowWay(registry.port, bytesPerSecond);
+      console.log(`\n${name}, ${bytesPerSecond / 1000} kB/s a connection, ${runs} runs\n`);
+      report(await inTurn(against(`localhost:${way.port}/${name}:1`).filter(isThere)));
+      console.log(`\ngoal: ${goal}`);
+      way.stop();
+    }
   } finally {
     registry.stop();
   }
 }
 
-/** Each takes a fresh directory; it returns seconds, and its peak memory in MB where that is known. */
+/** By shape of the image. */
+const SLOW = {
+  'five-layers': {
+    bytesPerSecond: 600_000,
+    goal: '0.7 of podman',
+    against: (reference) => [
+      { name: 'ours', needs: [], pull: (target) => ours(`docker://${reference}`, target) },
+      { name: `podman ${version([], 'podman')}`, needs: ['podman'], pull: (target) => podman(reference, target) },
+    ],
+  },
+  'one-large-layer': {
+    bytesPerSecond: 20_000_000,
+    goal: '0.33 of one connection',
+    against: (reference) => [
+      { name: 'ours', needs: [], pull: (target) => ours(`docker://${reference}`, target) },
+      {
+        name: 'ours, one connection',
+        needs: [],
+        pull: (target) => ours(`docker://${reference}`, target, { registry: { connectionsPerHost: 1 } }),
+      },
+    ],
+  },
+};
+
+async function roundsOf(scratch, runs, contenders) {
+  const results = new Map(contenders.map(({ name }) => [name, []]));
+  for (let round = 0; round < runs; round++) {
+    for (const { name, pull } of contenders) results.get(name).push(await timed(scratch, pull));
+  }
+  return results;
+}
+
 function contendersFor(reference, layout, within) {
   const prefix = within.split(' ').filter(Boolean);
-  const all = [
-    { name: 'ours', needs: [], pull: (target) => ours(`docker://${reference}`, target) },
+  return [
+    { name: 'ours', needs: [], pull: (target) => ours(`docker://${reference}:1`, target) },
+    { name: 'ours, zstd', needs: [], pull: (target) => ours(`docker://${reference}:zstd`, target) },
     { name: 'ours from the layout', needs: [], pull: (target) => ours(`oci:${layout}`, target) },
     {
       name: `containerd ${version(prefix, 'containerd')}`,
       needs: prefix.length > 0 ? [] : ['containerd', 'ctr'],
-      pull: (target) => containerd(prefix, reference, target),
+      pull: (target) => containerd(prefix, `${reference}:1`, target),
     },
     {
       name: `podman ${version([], 'podman')}`,
       needs: ['podman'],
-      pull: (target) => podman(reference, target),
+      pull: (target) => podman(`${reference}:1`, target),
     },
-  ];
-  const missing = all.filter(({ needs }) => !needs.every(hasCommand));
-  if (missing.length > 0) console.log(`not installed: ${missing.map(({ name }) => name.trim()).join(', ')}`);
-  return all.filter((contender) => !missing.includes(contender));
+  ].filter(isThere);
+}
+
+function isThere({ name, needs }) {
+  if (needs.every(hasCommand)) return true;
+  console.log(`not installed: ${name.trim()}`);
+  return false;
 }
 
 function version(prefix, command) {
   const [program, ...args] = [...prefix, command, '--version'];
   const { stdout } = spawnSync(program, args, { encoding: 'utf8' });
   return /\d+\.\d+\.\d+/.exec(stdout ?? '')?.[0] ?? '';
-}
-
-function ours(source, target) {
-  const started = performance.now();
-  const output = execFileSync(process.execPath, [PULL, source, join(target, 'store')], { encoding: 'utf8' });
-  return { seconds: since(started), memory: Number(output) };
-}
-
-/** A containerd of its own for each pull, started before the clock is. */
-async function containerd(prefix, reference, target) {
-  return withContainerd(prefix, target, (ctr) => {
-    const started = performance.now();
-    ctr('images', 'pull', '--plain-http', reference);
-    return since(started);
-  });
-}
-
-function podman(reference, target) {
-  // podman takes no runroot of more than 50 characters.
-  const runroot = mkdtempSync('/run/bench-');
-  const root = join(target, 'root');
-  const started = performance.now();
-  execFileSync(
-    'podman',
-    [
-      ...['--root', root, '--runroot', runroot, '--storage-driver', 'overlay'],
-      ...['pull', '-q', '--tls-verify=false', `docker://${reference}`],
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  const seconds = since(started);
-  spawnSync('umount', [join(root, 'overlay')], { stdio: 'ignore' });
-  rmSync(runroot, { recursive: true, force: true });
-  return { seconds };
-}
-
-async function timed(scratch, pull) {
-  const target = mkdtempSync(join(scratch, 't-'));
-  try {
-    const before = childrenCpu();
-    const result = await pull(target);
-    return { ...result, cpu: childrenCpu() - before };
-  } finally {
-    rmSync(target, { recursive: true, force: true });
-  }
-}
-
-/** Seconds of CPU that processes have used which this one has started and seen the end of, and theirs. @see proc(5), stat */
-function childrenCpu() {
-  const stat = readFileSync('/proc/self/stat', 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[13]) + Number(fields[14])) / 100;
-}
-
-async function startRegistry(directory) {
-  mkdirSync(directory);
-  const port = await freePort();
-  const settings = {
-    version: '0.1',
-    log: { level: 'error', accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: join(directory, 'data') } },
-    http: { addr: `127.0.0.1:${port}` },
-  };
-  // YAML takes JSON.
-  writeFileSync(join(directory, 'registry.yml'), JSON.stringify(settings));
-  const child = spawn('docker-registry', ['serve', join(directory, 'registry.yml')], { stdio: 'ignore' });
-  process.on('exit', () => child.kill('SIGKILL'));
-  await reachable({ port, host: '127.0.0.1' }, child);
-  return { port, stop: () => child.kill('SIGKILL') };
-}
-
-function since(started) {
-  return (performance.now() - started) / 1000;
 }
 
 function report(results) {
@@ -164,8 +143,4 @@ function report(results) {
     ];
   });
   printTable(['', 'median s', 'spread', 'ours / this', 'CPU s', 'peak MB'], rows);
-  console.log('\ngoals: 0.22 of containerd 1.7, 1.25 of ours from the layout, 250 MB');
-  console.log(
-    'CPU is that of the contender with its daemon, without the registry; the memory of containerd is that of its daemon',
-  );
 }

@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 /**
  * Runs a containerd of its own below a directory, and ends it.
@@ -32,6 +33,20 @@ export async function withContainerd(prefix, directory, work) {
     daemon.kill('SIGKILL');
     await once(daemon, 'exit');
   }
+}
+
+/**
+ * A way to a server of this machine on which each connection brings only so much; a process of its own, since benchmarks wait for their contenders.
+ * @param {number} port of the server @param {number} bytesPerSecond
+ */
+export async function slowWay(port, bytesPerSecond) {
+  const program = fileURLToPath(new URL('./slow-way.mjs', import.meta.url));
+  const child = spawn(process.execPath, [program, String(port), String(bytesPerSecond)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  process.on('exit', () => child.kill('SIGKILL'));
+  const [line] = await once(child.stdout, 'data');
+  return { port: Number(line), stop: () => child.kill('SIGKILL') };
 }
 
 export async function freePort() {
