@@ -60,7 +60,6 @@ export type {
   LoginFileOptions,
   LoginOptions,
   LoginRegistryOptions,
-  RemoteOptions,
   RemoteWarning,
 } from './remote/remote-options.js';
 export type { RepositoryTags } from './remote/tags-of.js';

@@ -55,8 +55,8 @@ const ACCEPT = ACCEPTED_MANIFESTS.join(', ');
 
 /** Tags asked for at a time: some registries take no more. @see github.com/google/go-containerregistry/issues/1091 */
 const TAGS_IN_PAGE = 1000;
-/** Bytes of one page; registries that know no pages send all tags in one. */
-const PAGE_LIMIT = 32 * 1024 * 1024;
+/** Bytes of one page; registries that know no pages send all tags in one, and to parse more than this would hold the event loop for too long. */
+const PAGE_LIMIT = 8 * 1024 * 1024;
 
 /**
  * One repository, at whichever of its hosts answers. Hosts are asked in order. One that fails is passed over, and not asked again in this

@@ -9,7 +9,7 @@ export type LoginRegistryOptions = Pick<
 >;
 
 const { tlsVerify, certDir, hostsDir, stallTimeout, minBytesPerSecond, retries } = REGISTRY_OPTIONS;
-const LOGIN_REGISTRY_OPTIONS: OptionTable<LoginRegistryOptions> = {
+export const LOGIN_REGISTRY_OPTIONS: OptionTable<LoginRegistryOptions> = {
   tlsVerify,
   certDir,
   hostsDir,

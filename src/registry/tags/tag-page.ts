@@ -1,11 +1,10 @@
-import * as v from 'valibot';
-import { checkDocument, describeFault, objectOf } from '../../base/check-document.js';
 import { type Asked, failed } from '../registry-errors.js';
 
-/** Some registries write `null` for a repository without tags. */
-const pageSchema = objectOf({ tags: v.nullish(v.array(v.string())) });
-
-/** One page of a list of tags, in its order. @throws ProvisionerError `ERR_REGISTRY_FAILED` @see OCI distribution-spec, "Listing Tags" */
+/**
+ * One page of a list of tags, in its order. By hand and not with the schema library, which takes seconds for a hundred thousand of them.
+ * @throws ProvisionerError `ERR_REGISTRY_FAILED`
+ * @see OCI distribution-spec, "Listing Tags"
+ */
 export function parseTagPage(bytes: Buffer, asked: Asked): readonly string[] {
   let document: unknown;
   try {
@@ -13,7 +12,9 @@ export function parseTagPage(bytes: Buffer, asked: Asked): readonly string[] {
   } catch (error) {
     throw failed(asked, 'its answer is not JSON', { cause: error });
   }
-  const checked = checkDocument(pageSchema, document);
-  if (checked.sound) return checked.value.tags ?? [];
-  throw failed(asked, `its answer is no list of tags: ${describeFault(checked.faults[0])}`);
+  const isObject = typeof document === 'object' && document !== null && !Array.isArray(document);
+  // Some registries write null for a repository without tags.
+  const tags: unknown = isObject ? ((document as { tags?: unknown }).tags ?? []) : undefined;
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) return tags;
+  throw failed(asked, 'its answer is no list of tags');
 }
