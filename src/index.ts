@@ -50,6 +50,19 @@ export type { Availability, LayerUnderWay, PullUnderWay } from './pulls/availabi
 export type { ImageRequestOptions, LoadOptions, PullImageOptions, PullPolicy } from './pulls/pull-options.js';
 export type { PulledImage } from './pulls/stored-images.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
+export type { LoggedIn } from './remote/log-in.js';
+export type { LoggedOut } from './remote/log-out.js';
+export type { RemoteImage, RemoteLayer } from './remote/look-at-image.js';
+export { inspectRemote, listTags, loggedInAs, login, logout, logoutAll } from './remote/remote-calls.js';
+export type {
+  InspectRemoteOptions,
+  ListTagsOptions,
+  LoginFileOptions,
+  LoginOptions,
+  LoginRegistryOptions,
+  RemoteWarning,
+} from './remote/remote-options.js';
+export type { RepositoryTags } from './remote/tags-of.js';
 export type { Degradation } from './store-directory/fidelity.js';
 export type { MountPlace } from './system/locks/mount-place.js';
 export type { LockWriter, StoreLockState } from './system/locks/store-lock-state.js';

@@ -10,7 +10,7 @@ const SYSTEM = 'base image system/koffi system/native-loading system/compression
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
 const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
-const WHOLE = `${DISK} code-lists pulls backends containers prune check`;
+const WHOLE = `${DISK} remote code-lists pulls backends containers prune check`;
 
 /** What a wing may use: the public surface, and what knows nothing of a store. */
 const FRONT = `${SYSTEM} system/locks index`;
@@ -44,6 +44,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   // Threads work on the records too.
   workers: LAYERS,
   mounts: `${LAYERS} workers`,
+  // Looks at what is elsewhere, and knows no store.
+  remote: `${LAYERS} workers`,
   //
   'store-directory': `${LAYERS} workers mounts`,
   'layer-store': `${LAYERS} workers mounts store-directory`,

@@ -7,6 +7,7 @@ const COMMANDS = [
   'load',
   'images',
   'inspect',
+  'tags',
   'tag',
   'rmi',
   'pin',
@@ -20,6 +21,8 @@ const COMMANDS = [
   'check',
   'df',
   'info',
+  'login',
+  'logout',
 ];
 const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
 
@@ -57,6 +60,25 @@ describe('wrong usage', () => {
     ['nothing to unpin', ['unpin'], "missing required argument 'image'", 'provisioner unpin --help'],
     ['two things to explain', ['why', 'a', 'b'], 'too many arguments', 'provisioner why --help'],
     ['a known container without its id', ['recover', '--known'], "option '--known <container-id>'", '--help'],
+    ['two repositories', ['tags', 'a', 'b'], 'too many arguments', 'provisioner tags --help'],
+    [
+      'a number of tags that is none',
+      ['tags', 'a', '--limit', '0'],
+      '--limit: not a number of tags: "0"',
+      'whole number',
+    ],
+    [
+      'a platform of what is stored',
+      ['inspect', 'a', '--platform', 'x'],
+      '--platform is for --remote',
+      'write --remote',
+    ],
+    ['TLS with what is stored', ['inspect', 'a', '--tls-verify', 'false'], '--tls-verify is for --remote', '--remote'],
+    ['two raw documents', ['inspect', '--remote', '--raw', 'a', 'b'], '--raw is for one source', 'one by one'],
+    ['a login with nobody to be asked', ['login', 'r.example'], 'standard input is no terminal', '--password-stdin'],
+    ['a password without a name', ['login', '--password-stdin'], '--password-stdin needs --username', '-u NAME'],
+    ['two passwords', ['login', '-u', 'a', '-p', 'b', '--password-stdin'], 'does not go with --password', 'leave'],
+    ['a logout from one and from all', ['logout', 'r.example', '--all'], '--all goes with no registry', 'leave one'],
     ['an empty root', ['images', '--root', ''], '--root is empty', '--root DIR'],
   ])('by %s ends with status 2, a cause and a hint on stderr, and nothing on stdout', async (_, args, cause, hint) => {
     const { status, stdout, stderr } = await runInMemory(args);

@@ -4,16 +4,19 @@ import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { checkOptions, type OptionTable, type Rule } from '#src/base/check-options.js';
 import { PULL_LIMITS } from '#src/base/config.js';
-import { Provisioner, type ProvisionerError } from '#src/index.js';
+import { inspectRemote, listTags, login, logout, Provisioner, type ProvisionerError } from '#src/index.js';
 import * as o from '#src/provisioner/options.js';
 import { PRUNE_OPTIONS } from '#src/prune/prune-options.js';
 import { REGISTRY_OPTIONS } from '#src/registry/registry-options.js';
+import * as r from '#src/remote/remote-options.js';
 import { sourceFiles } from '../architecture/source-files.js';
 import { buildImage, buildLayer } from '../helpers/image-builder.js';
 import { layoutOf, openMemoryStore, temporaryDirectory } from '../helpers/memory-store.js';
 
 type Table = Readonly<Record<string, Rule>>;
 type Call = (p: Provisioner, options: never) => Promise<unknown>;
+
+const ME = { username: 'me', password: 'pw' };
 
 /** Each type of options: its table, and a call that takes it. */
 const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, call: Call]>> = {
@@ -31,7 +34,12 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   TurnOptions: ['containers.inTurn', o.TURN_OPTIONS, (p, options) => p.containers.inTurn('c', async () => 7, options)],
   DiskUsageOptions: ['store.usage', o.DISK_USAGE_OPTIONS, (p, options) => p.store.usage(options)],
   CloseOptions: ['close', o.CLOSE_OPTIONS, (p, options) => p.close(options)],
+  LoginOptions: ['login', r.LOGIN_OPTIONS, (_, options) => login('r.example', ME, options)],
+  LoginFileOptions: ['logout', r.LOGIN_FILE_OPTIONS, (_, options) => logout('r.example', options)],
+  ListTagsOptions: ['listTags', r.LIST_TAGS_OPTIONS, (_, options) => listTags('app', options)],
+  InspectRemoteOptions: ['inspectRemote', r.INSPECT_REMOTE_OPTIONS, (_, options) => inspectRemote('app', options)],
   // Those come inside of others.
+  LoginRegistryOptions: ['login', r.LOGIN_REGISTRY_OPTIONS, (_, registry) => login('r.example', ME, { registry })],
   RegistryOptions: ['store.check', REGISTRY_OPTIONS, (p, registry) => p.store.check({ registry })],
   PullLimits: ['open', PULL_LIMITS, (_, limits) => Provisioner.open({ root: '/nowhere', limits })],
 };
@@ -59,10 +67,10 @@ describe('the options of the public surface', () => {
 
   it('are taken by no method that is not in it', () => {
     const text = sourceFiles()
-      .filter(({ path }) => /^src\/provisioner\/(?:provisioner|\w+-calls)\.ts$/.test(path))
+      .filter(({ path }) => /^src\/(?:provisioner|remote)\/(?:provisioner|\w+-calls)\.ts$/.test(path))
       .map((file) => file.text)
       .join('');
-    const taken = [...text.matchAll(/\boptions: (\w+) = \{\}/g)].map(([, type]) => type);
+    const taken = [...text.matchAll(/\boptions: (?:o\.)?(\w+) = \{\}/g)].map(([, type]) => type);
     const checked = [...text.matchAll(/(?:check|take)Options\('[\w.]+', (?:o\.)?(\w+), options\)/g)].map(
       ([, table]) => table,
     );
@@ -72,7 +80,9 @@ describe('the options of the public surface', () => {
 
   it.each(each)('of %s: %s is turned down when it is nothing that could be meant', async (_, option, name, call) => {
     const p = await openMemoryStore();
-    for (const value of [null, Number.NaN, -1, () => 1, Symbol('x'), [[]], { [option]: option }]) {
+    // A function is what is meant where something is to be told.
+    const nonsense = option === 'onWarning' ? 'x' : () => 1;
+    for (const value of [null, Number.NaN, -1, nonsense, Symbol('x'), [[]], { [option]: option }]) {
       await expect(call(p, { [option]: value } as never), String(value)).rejects.toMatchObject(
         refusal(new RegExp(`^${name}: .*${option}`)),
       );

@@ -1,6 +1,6 @@
 import type { GlobalFlags, StoreFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
-import type { Session } from './session.js';
+import type { Session, StorelessSession } from './session.js';
 
 /** One run of the command line: what a command's action is given. */
 export class Cli {
@@ -24,5 +24,10 @@ export class Cli {
     // Loaded here, so that help, version and usage errors come without the library's start-up.
     const { withSession } = await import('./session.js');
     this.#exitStatus = await withSession(this.host, { ...this.#flags(), ...flags }, work);
+  }
+  /** Does the work of a command that needs no store: none is looked for. Failures are reported and give the exit status. */
+  async withoutStore(work: (session: StorelessSession) => Promise<void>): Promise<void> {
+    const { withoutStore } = await import('./session.js');
+    this.#exitStatus = await withoutStore(this.host, this.#flags(), work);
   }
 }

@@ -3,21 +3,32 @@ import type { RegistryOptions } from '../index.js';
 import { UsageError } from './usage-error.js';
 
 /** How registries are reached, as podman and skopeo spell it. */
-export interface RegistryFlags {
+export interface RegistryFlags extends ConnectionFlags {
   readonly authfile?: string;
   readonly creds?: string;
+}
+
+export interface ConnectionFlags {
   readonly tlsVerify?: 'true' | 'false';
   readonly certDir?: string;
   readonly hostsDir?: string;
 }
 
 export function addRegistryFlags(command: Command): void {
+  addAuthFileFlag(command, 'credentials for registries (environment: REGISTRY_AUTH_FILE)').option(
+    '--creds <user:password>',
+    'credentials for the registry; others on this machine can see them while it runs',
+  );
+  addConnectionFlags(command);
+}
+
+export function addAuthFileFlag(command: Command, description: string): Command {
+  return command.option('--authfile <file>', description);
+}
+
+/** How a registry is reached, whoever we are. */
+export function addConnectionFlags(command: Command): void {
   command
-    .option('--authfile <file>', 'credentials for registries (environment: REGISTRY_AUTH_FILE)')
-    .option(
-      '--creds <user:password>',
-      'credentials for the registry; others on this machine can see them while it runs',
-    )
     .addOption(
       new Option(
         '--tls-verify <boolean>',
@@ -29,14 +40,16 @@ export function addRegistryFlags(command: Command): void {
 }
 
 /** @throws UsageError */
-export function registryOptions({ authfile, creds, tlsVerify, certDir, hostsDir }: RegistryFlags): RegistryOptions {
+export function registryOptions({ authfile, creds, ...connection }: RegistryFlags): RegistryOptions {
   return {
     authFile: authfile,
     credentials: creds === undefined ? undefined : parseCredentials(creds),
-    tlsVerify: tlsVerify === undefined ? undefined : tlsVerify === 'true',
-    certDir,
-    hostsDir,
+    ...connectionOptions(connection),
   };
+}
+
+export function connectionOptions({ tlsVerify, certDir, hostsDir }: ConnectionFlags) {
+  return { tlsVerify: tlsVerify === undefined ? undefined : tlsVerify === 'true', certDir, hostsDir };
 }
 
 function parseCredentials(text: string): RegistryOptions['credentials'] {

@@ -1,8 +1,8 @@
-import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { ProvisionerError } from '../base/errors.js';
 import { type FailedEntry, Provisioner } from '../index.js';
+import { Failures } from './failures.js';
 import type { GlobalFlags, StoreFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
-import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { parseAge } from './output/parse-units.js';
 import { type BarTerminal, PullBars } from './output/pull-bars.js';
@@ -11,21 +11,46 @@ import { PullLines } from './output/pull-lines.js';
 import { PullNdjson } from './output/pull-ndjson.js';
 import { UsageError } from './usage-error.js';
 
-/** What a command works with while its store is open. */
-export interface Session {
-  readonly provisioner: Provisioner;
+/** What a command works with that opens no store. */
+export interface StorelessSession {
   readonly output: Output;
   readonly signal: AbortSignal;
   /** The command did its work, and what came of it is no success: the exit status is 1. */
   unsuccessful(): void;
-  /** Something could not be done while all the rest was: reports each, and the exit status is 1. */
-  failed(entries: readonly FailedEntry[]): void;
   /**
    * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
    * others; an interruption does.
    * @returns the results of those that succeeded
    */
   each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]>;
+}
+
+/** What a command works with while its store is open. */
+export interface Session extends StorelessSession {
+  readonly provisioner: Provisioner;
+  /** Something could not be done while all the rest was: reports each, and the exit status is 1. */
+  failed(entries: readonly FailedEntry[]): void;
+}
+
+/** @returns the exit status; every failure has been reported */
+export async function withoutStore(
+  { stdout, stderr, signal }: HostProcess,
+  { json = false, quiet = false, debug = false }: GlobalFlags,
+  work: (session: StorelessSession) => Promise<void>,
+): Promise<number> {
+  const output = new Output({ stdout, stderr, json, quiet, debug });
+  const failures = new Failures(output, signal);
+  try {
+    await work({
+      output,
+      signal,
+      unsuccessful: () => failures.note(),
+      each: (items, task) => failures.each(items, task),
+    });
+  } catch (error) {
+    failures.report(error);
+  }
+  return failures.exitStatus;
 }
 
 /** @returns the exit status; every failure has been reported */
@@ -70,47 +95,6 @@ export async function withSession(
     failures.report(error);
   }
   return failures.exitStatus;
-}
-
-/** Reports what fails and remembers the exit status that comes of it. */
-class Failures {
-  readonly #output: Output;
-  readonly #signal: AbortSignal;
-  exitStatus = 0;
-
-  constructor(output: Output, signal: AbortSignal) {
-    this.#output = output;
-    this.#signal = signal;
-  }
-
-  report(error: unknown): void {
-    const { reason } = this.#signal;
-    if (reason instanceof Interruption && isProvisionerError(error, 'ERR_ABORTED')) {
-      this.exitStatus = reason.exitStatus;
-      this.#output.failure(new ProvisionerError('ERR_ABORTED', reason.message, { cause: error }));
-      return;
-    }
-    this.note();
-    this.#output.failure(error);
-  }
-
-  note(): void {
-    if (this.exitStatus === 0) this.exitStatus = 1;
-  }
-
-  async each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
-    const results: Result[] = [];
-    for (const item of items) {
-      try {
-        throwIfAborted(this.#signal);
-        results.push(await work(item));
-      } catch (error) {
-        this.report(error);
-        if (this.#signal.aborted) break;
-      }
-    }
-    return results;
-  }
 }
 
 /** As it would have been thrown, had it been the only thing to do. */

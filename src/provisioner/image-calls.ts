@@ -3,6 +3,7 @@ import type { Get } from '../base/assembly.js';
 import { checkArgument, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
 import { isProvisionerError } from '../base/errors.js';
+import { takeOptions } from '../base/take-options.js';
 import type { ImageId } from '../image/digest.js';
 import { imageNotes } from '../image/image-notes.js';
 import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
@@ -16,7 +17,6 @@ import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
 import * as o from './options.js';
 import { GAP_WARNING, IMAGE_REQUESTS } from './services.js';
-import { takeOptions } from './take-options.js';
 
 /** A stored image with all that is known of it. */
 export interface ImageDetails extends ImageRecord {

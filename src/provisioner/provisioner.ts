@@ -2,6 +2,7 @@ import { Assembly, SERVICE, type Service, takeAll } from '../base/assembly.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
 import type { Counters } from '../base/codes/counter-tables.js';
 import { machineError, ProvisionerError } from '../base/errors.js';
+import { takeOptions } from '../base/take-options.js';
 import { checkContainerId } from '../containers/container-id.js';
 import type { DestroyOptions, RecoverOptions } from '../containers/container-options.js';
 import type { RecoveryReport } from '../containers/recovery.js';
@@ -22,7 +23,6 @@ import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
 import { CONTAINERS, GIVING_UP, IMAGE_REQUESTS, PARKED_LAYERS, PRUNER, RECOVERY, SWEEPER } from './services.js';
 import { StoreCalls } from './store-calls.js';
-import { takeOptions } from './take-options.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {

@@ -1,6 +1,7 @@
 import type { Get } from '../base/assembly.js';
 import { checkArgument, methods, overridden, text } from '../base/check-options.js';
 import type { FailedEntry } from '../base/failed-entry.js';
+import { takeOptions } from '../base/take-options.js';
 import type { DiskUsage } from '../check/disk-usage.js';
 import type { CheckReport } from '../check/findings.js';
 import type { ProvisionerEvents } from '../events.js';
@@ -18,7 +19,6 @@ import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
 import { checkNeeds, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
 import { type StoreInfo, storeInfo } from './store-info.js';
-import { takeOptions } from './take-options.js';
 
 /** The store itself: what it is, what it holds and why, and whether it is sound. */
 export class StoreCalls {

@@ -23,7 +23,7 @@ export async function chooseEndpoints(
   registry: string,
   repository: string,
   options: RegistryOptions,
-  credentials: CredentialLookup,
+  credentials: Pick<CredentialLookup, 'find'>,
 ): Promise<readonly Endpoint[]> {
   const { certDir, hostsDir = DEFAULT_HOSTS_DIR, tlsVerify = true } = options;
   if (options.hostsDir !== undefined && !(await isDirectory(options.hostsDir))) {

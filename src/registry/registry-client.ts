@@ -20,7 +20,7 @@ import { type RegistryWords, readWords } from './registry-words.js';
 
 export interface RegistryRequest extends Patience {
   readonly method: 'GET' | 'HEAD';
-  /** Below the repository: `manifests/v1`. */
+  /** Below the repository: `manifests/v1`; below the API where there is none. */
   readonly path: string;
   /** For messages: `the manifest app:v1`. */
   readonly subject: string;
@@ -74,6 +74,7 @@ export class RegistryClient {
   }
 
   /**
+   * @param repository empty for the API as a whole
    * @throws ProvisionerError `ERR_REGISTRY_UNREACHABLE`, `ERR_REGISTRY_TLS`, `ERR_REGISTRY_UNAUTHORIZED`, `ERR_REGISTRY_DENIED`, `ERR_REGISTRY_BUSY`,
    * `ERR_REGISTRY_FAILED` (with the status in its details), `ERR_ABORTED`
    */
@@ -151,7 +152,8 @@ export class RegistryClient {
     const send = this.#tokenRequest(endpoint, asked, request);
     for (let challenges = 0; ; challenges++) {
       const authorization = await this.#authentication.header(endpoint, repository, asked, send);
-      const located = await this.#ask(endpoint, `${repository}/${request.path}`, authorization, asked, request);
+      const path = repository === '' ? request.path : `${repository}/${request.path}`;
+      const located = await this.#ask(endpoint, path, authorization, asked, request);
       const { answer, left } = located;
       if ((request.statuses ?? [200]).includes(answer.status)) return answer;
       let challenge = challenges < MAX_CHALLENGES ? challengeIn(located) : undefined;

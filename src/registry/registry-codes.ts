@@ -32,6 +32,11 @@ export const REGISTRY_ERRORS = {
     whatToDo: 'Check the name of the repository, and log in.',
     retryable: false,
   },
+  ERR_NOT_LOGGED_IN: {
+    meaning: 'There are no credentials for a registry where a login would have put them.',
+    whatToDo: 'Check the name of the registry, and which file is meant.',
+    retryable: false,
+  },
   ERR_REGISTRY_DENIED: {
     meaning: 'A registry does not let this account have the image.',
     whatToDo: 'Use an account that may pull it.',

@@ -86,8 +86,8 @@ export function unauthorized(
   }
   return new ProvisionerError('ERR_REGISTRY_UNAUTHORIZED', message, {
     hint: tried
-      ? 'check the name and the password, or log in again with `docker login` or `skopeo login`'
-      : 'check the name of the repository; if it is private, log in with `docker login` or `skopeo login`, or use --authfile or --creds',
+      ? 'check the name and the password, or log in again with `provisioner login`'
+      : 'check the name of the repository; if it is private, log in with `provisioner login`, or use --authfile or --creds',
     // What was tried and refused is no better by another method.
     details: { host, ...(tried ? {} : { status: 401 }) },
   });

@@ -11,6 +11,9 @@ import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { answerInWords } from './registry-words.js';
 import { withRetries } from './retry.js';
+import { nextPage } from './tags/next-page.js';
+import { TagList } from './tags/tag-list.js';
+import { parseTagPage } from './tags/tag-page.js';
 
 export interface RepositoryNeeds extends Patience {
   readonly client: RegistryClient;
@@ -49,6 +52,11 @@ export interface WantedDocument {
 }
 
 const ACCEPT = ACCEPTED_MANIFESTS.join(', ');
+
+/** Tags asked for at a time: some registries take no more. @see github.com/google/go-containerregistry/issues/1091 */
+const TAGS_IN_PAGE = 1000;
+/** Bytes of one page; registries that know no pages send all tags in one, and to parse more than this would hold the event loop for too long. */
+const PAGE_LIMIT = 8 * 1024 * 1024;
 
 /**
  * One repository, at whichever of its hosts answers. Hosts are asked in order. One that fails is passed over, and not asked again in this
@@ -103,6 +111,30 @@ export class Repository {
         hint: 'the registry, or something on the way to it, is at fault; pull again, or from elsewhere',
         details: { expected: digest, found, host: endpoint.host },
       });
+    });
+  }
+
+  /**
+   * The tags there are, in the order of the first host that may say where a tag points.
+   * @param wanted so many are enough @param subject `the repository app`
+   * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_LIMIT_EXCEEDED`, and what `RegistryClient.request` throws
+   */
+  async tags(wanted: number, subject: string): Promise<string[]> {
+    const lists = new Map<Endpoint, TagList>();
+    return this.#ask('resolves', async (endpoint) => {
+      // Another attempt goes on with the page that failed.
+      const list = lists.get(endpoint) ?? new TagList(wanted);
+      lists.set(endpoint, list);
+      const asked = { subject, host: endpoint.host };
+      for (let { next } = list; next !== undefined; { next } = list) {
+        const query = next === '' ? `?n=${Math.min(wanted, TAGS_IN_PAGE)}` : next;
+        const answer = await this.#get(endpoint, `tags/list${query}`, subject);
+        const links = [answer.headers['link'] ?? []].flat();
+        const page = { subject, size: UNKNOWN_SIZE, digest: undefined };
+        const bytes = await this.#readBody(answer, endpoint, page, PAGE_LIMIT);
+        list.add(parseTagPage(bytes, asked), nextPage(links), asked);
+      }
+      return list.tags;
     });
   }
 

@@ -1,6 +1,7 @@
 import { isProvisionerError, type ProvisionerError } from '../base/errors.js';
 import { isDigest } from '../image/digest.js';
 import { type Descriptor, parseIndex } from '../image/manifest.js';
+import type { Platform } from '../image/platform.js';
 import type { BlobAccess } from './blob-access.js';
 import { type Candidate, ManifestChooser, type Survey, UNUSABLE } from './choose-manifest.js';
 import { matchByName, type NamedEntry, namesOf, offeredNames } from './image-names.js';
@@ -26,6 +27,8 @@ interface Choice {
   readonly label: string;
   /** Does the source call it anything? */
   readonly isNamed: boolean;
+  /** For which there are images beside it. */
+  readonly platforms: readonly Platform[];
 }
 
 /**
@@ -60,14 +63,20 @@ export async function offerOciImages(
   const images: OfferedImage[] = [];
   const budget = new OfferBudget(blobs.label);
   let refusal: unknown;
-  for (const { candidate, others, names, isNamed } of choices) {
+  for (const { candidate, others, names, isNamed, platforms } of choices) {
     try {
       const image = await offerFirst([candidate, ...others], async (each) => {
         const offered = await offerImage(blobs, each, [...names]);
         return each.root === offered.id ? offered : { ...offered, chosenFrom: each.root };
       });
       budget.add(image);
-      images.push(image);
+      if (options.withChoice !== true) {
+        images.push(image);
+      } else {
+        const root = entries.find(({ descriptor }) => descriptor?.digest === image.chosenFrom)?.descriptor;
+        const index = root === undefined ? undefined : await blobs.readDocument(root, 'the index');
+        images.push({ ...image, choice: { index, platforms } });
+      }
     } catch (error) {
       // Without a name it may be anything that lies beside the images.
       if (isNamed || !isProvisionerError(error, ...UNUSABLE)) throw error;
@@ -104,6 +113,7 @@ async function chooseByGroup(
         names: new Set(names),
         label: key || choice.candidate.descriptor.digest,
         isNamed: key !== '',
+        platforms: survey.offered,
       })),
     );
   }
@@ -151,15 +161,14 @@ async function chooseByDigest(
 ): Promise<Choice[]> {
   const direct = entries.filter((entry) => entry.descriptor?.digest === digest);
   const survey = await chooser.survey(descriptorsOf(direct.length > 0 ? direct : entries));
+  const about = { label: digest, isNamed: true, platforms: survey.offered };
   if (direct.length > 0) {
     const [candidate, ...others] = chooser.best(survey);
-    return [
-      { candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), label: digest, isNamed: true },
-    ];
+    return [{ candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), ...about }];
   }
   const candidate = survey.candidates.find(({ descriptor }) => descriptor.digest === digest);
   if (candidate === undefined) throw imageNotOffered(label, digest, offeredNames(entries));
-  return [{ candidate, others: [], names: new Set(), label: digest, isNamed: true }];
+  return [{ candidate, others: [], names: new Set(), ...about }];
 }
 
 function descriptorsOf(entries: readonly IndexEntry[]): Descriptor[] {

@@ -27,6 +27,16 @@ export interface PullOptions {
    * Default: nothing is stored.
    */
   readonly stored?: ((digest: Digest) => Promise<StoredImage | undefined>) | undefined;
+  /** Images tell what they were chosen from (`choice`). Default: false, and memory is spared. */
+  readonly withChoice?: boolean | undefined;
+}
+
+/** What an image was chosen from, for who looks at what a source has. */
+export interface OfferedChoice {
+  /** The index, byte for byte; undefined where the image itself was named. */
+  readonly index: string | undefined;
+  /** For which there are images, in the source's order, more than once where it says so. */
+  readonly platforms: readonly Platform[];
 }
 
 /** The documents of an image that the store has. */
@@ -55,6 +65,8 @@ export interface OfferedImage {
   readonly names: readonly string[];
   /** The digest of the index that it was chosen from. */
   readonly chosenFrom?: Digest | undefined;
+  /** Undefined unless it was asked for, and where a source has no indexes. */
+  readonly choice?: OfferedChoice | undefined;
 }
 
 export interface OfferedLayer {

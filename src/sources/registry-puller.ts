@@ -41,7 +41,7 @@ export class RegistryPuller implements Puller {
     return { images: [await this.#offer(repository, options)], close: async () => undefined };
   }
 
-  async #offer(repository: Repository, { platform, stored }: PullOptions): Promise<OfferedImage> {
+  async #offer(repository: Repository, { platform, stored, withChoice = false }: PullOptions): Promise<OfferedImage> {
     const name = formatReference(this.#reference);
     const root = await this.#resolve(repository, name);
     const found = await stored?.(root.digest);
@@ -53,7 +53,8 @@ export class RegistryPuller implements Puller {
     const blobs = new RegistryBlobs(`the image ${name}`, repository);
     const descriptor = await blobs.describe(root);
     const chooser = new ManifestChooser(blobs, platform);
-    return await offerFirst(chooser.best(await chooser.survey([descriptor])), async (candidate) => {
+    const survey = await chooser.survey([descriptor]);
+    const image = await offerFirst(chooser.best(survey), async (candidate) => {
       const isIndex = candidate.descriptor.digest !== root.digest;
       const known = isIndex ? await stored?.(candidate.descriptor.digest as Digest) : undefined;
       const image =
@@ -62,6 +63,9 @@ export class RegistryPuller implements Puller {
           : offerStored({ ...known, platform: candidate.platform ?? known.platform }, repository, [name]);
       return isIndex ? { ...image, chosenFrom: root.digest } : image;
     });
+    if (!withChoice) return image;
+    const index = image.id === root.digest ? undefined : await blobs.readDocument(descriptor, 'the index');
+    return { ...image, choice: { index, platforms: survey.offered } };
   }
 
   async #resolve(repository: Repository, name: string): Promise<ResolvedTag> {

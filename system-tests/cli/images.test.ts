@@ -233,6 +233,7 @@ describeWith(['root'], 'the catalogue', () => {
     expect(documents).toHaveLength(3);
     for (const document of documents) {
       expect(document).toEqual({
+        type: 'image',
         ...imageShape,
         id,
         names: [V1],

@@ -3,7 +3,11 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { askCredentialHelper } from '#src/registry/credentials/credential-helper.js';
+import {
+  askCredentialHelper,
+  eraseFromCredentialHelper,
+  storeInCredentialHelper,
+} from '#src/registry/credentials/credential-helper.js';
 import { temporaryDirectory } from '../../helpers/memory-store.js';
 
 const MODULE = new URL('../../../build/registry/credentials/credential-helper.js', import.meta.url).href;
@@ -115,3 +119,45 @@ function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+/** Keeps one login in a file beside it, and notes what it is asked. */
+const KEEPER = (place: string) => `
+echo "$1" >> ${place}.log
+case $1 in
+  store) cat > ${place} ;;
+  get) read registry; test -f ${place} && cat ${place} || { echo 'credentials not found in native keychain'; exit 1; } ;;
+  erase) rm ${place} ;;
+esac`;
+
+it('a helper keeps what it is told, and forgets it', async () => {
+  const place = join(directory, 'kept');
+  helper(KEEPER(place));
+  await storeInCredentialHelper('it', 'r.example', { username: 'me', password: 'p"w' }, undefined);
+  expect(JSON.parse(readFileSync(place, 'utf8'))).toEqual({ ServerURL: 'r.example', Username: 'me', Secret: 'p"w' });
+  expect(await ask()).toEqual({ ...CREDENTIALS, password: 'p"w' });
+  expect(await eraseFromCredentialHelper('it', 'r.example', undefined)).toBe(true);
+  expect(existsSync(place)).toBe(false);
+});
+
+it('a helper that knows nothing of a registry is not asked to forget it', async () => {
+  const place = join(directory, 'kept');
+  helper(KEEPER(place));
+  expect(await eraseFromCredentialHelper('it', 'r.example', undefined)).toBe(false);
+  expect(readFileSync(`${place}.log`, 'utf8')).toBe('get\n');
+});
+
+it.each([
+  ['store', 'does not keep the credentials for r.example'],
+  ['erase', 'does not forget the credentials for r.example'],
+])('one that cannot %s is an error without a word of what it was told or said', async (request, problem) => {
+  helper(`test $1 = get && { ${ANSWER}; exit; }; cat; cat >&2; exit 4`);
+  const asked =
+    request === 'store'
+      ? storeInCredentialHelper('it', 'r.example', { username: 'me', password: 's3cret-word' }, undefined)
+      : eraseFromCredentialHelper('it', 'r.example', undefined);
+  await expect(asked).rejects.toMatchObject({
+    code: 'ERR_REGISTRY_CONFIG',
+    message: `docker-credential-it ${problem}: it ended with status 4`,
+    hint: expect.not.stringContaining('s3cret-word'),
+  });
+});

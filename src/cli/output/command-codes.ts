@@ -21,4 +21,16 @@ export const COMMAND_WARNINGS = {
     meaning: 'An image that was to lose its names has none; it stays until a prune.',
     whatToDo: 'Nothing, or prune.',
   },
+  PASSWORD_SHOWN: {
+    meaning: 'A password stands on the command line, where others on the machine see it in the list of processes.',
+    whatToDo: 'Give it by `--password-stdin`.',
+  },
+  CREDENTIALS_UNPROVEN: {
+    meaning: 'A registry asked for no credentials, so nobody knows whether those that were stored are right.',
+    whatToDo: 'Nothing, unless the registry should have asked.',
+  },
+  STILL_LOGGED_IN: {
+    meaning: 'Another file has credentials for a registry after a logout.',
+    whatToDo: 'Log out with that file as `--authfile`, if it is to be forgotten there too.',
+  },
 } as const satisfies WarningTable;

@@ -54,6 +54,11 @@ export class Output {
     if (!json) stdout.write(`${text}\n`);
   }
 
+  /** A result that is to be the same bytes: a document as its maker wrote it. */
+  exactText(text: string): void {
+    this.#options.stdout.write(text);
+  }
+
   table(headings: readonly string[], rows: readonly (readonly string[])[]): void {
     const { stdout, json } = this.#options;
     if (!json) stdout.write(formatTable(headings, rows));

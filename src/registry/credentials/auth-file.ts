@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { checkDocument, describeFault, objectOf, recordOf } from '../../base/check-document.js';
 import type { Credentials } from '../endpoint.js';
 import { badSetting } from '../registry-errors.js';
+import type { RegistryScope } from './registry-scope.js';
 
 /** Programs in Go write `null` for what is not there. */
 const text = v.nullish(v.string());
@@ -38,6 +39,19 @@ export function parseAuthFile(text: string, path: string): AuthFile {
   const checked = checkDocument(fileSchema, document);
   if (checked.sound) return checked.value;
   throw malformed(path, describeFault(checked.faults[0]));
+}
+
+/**
+ * The key under which credentials are written. Docker Hub's is the only one that Docker reads, and podman and skopeo read it too; a part of a registry is podman's alone.
+ */
+export function writtenKey({ registry, repository }: RegistryScope): string {
+  return repository === '' ? helperKey(registry) : `${registry}/${repository}`;
+}
+
+/** Whether a key of `auths` is some spelling of just this, neither of what is above nor of what is below it. */
+export function isKeyOfScope(key: string, { registry, repository }: RegistryScope): boolean {
+  if (repository === '') return isKeyOf(key, registry);
+  return namesOf(registry).some((name) => key === `${name}/${repository}`);
 }
 
 /** The helper for a registry, as the part of its program's name after `docker-credential-`. One with an empty name of its own has none, whatever there is for all others. */
@@ -113,5 +127,5 @@ function credentialsOf(entry: v.InferOutput<typeof entrySchema>, path: string): 
 }
 
 function malformed(path: string, problem: string) {
-  return badSetting(`${path} is malformed: ${problem}`, 'log in again with `docker login` or `skopeo login`', { path });
+  return badSetting(`${path} is malformed: ${problem}`, 'correct it, or move it away and log in again', { path });
 }

@@ -75,7 +75,9 @@ export class Authentication {
     const canBeBasic = isBasic && basic(endpoint.credentials) !== undefined && !sent?.startsWith('Basic ');
     if (bearer !== undefined && endpoint.credentials?.kind !== 'bearer') {
       const { realm = '', service, scope } = bearer.parameters;
-      const wanted = { realm, service, scope: scope || `repository:${repository}:pull`, sentBy: challenge.sentBy };
+      // A token for no repository says who somebody is, and no more.
+      const pulling = repository === '' ? '' : `repository:${repository}:pull`;
+      const wanted = { realm, service, scope: scope || pulling, sentBy: challenge.sentBy };
       try {
         await this.#fetch(wanted, endpoint, repository, asked, send);
         return;

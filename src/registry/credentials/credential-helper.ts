@@ -13,12 +13,21 @@ const NOT_FOUND = /credentials not found in native keychain|no credentials serve
 /** The name under which a helper gives a token instead of a password. @see docker-credential-helpers, credentials/credentials.go */
 const TOKEN_USER = '<token>';
 
+/** @see github.com/docker/docker-credential-helpers, README, "Development" */
+type Request = 'get' | 'store' | 'erase';
+
+/** What it does not do then, for messages. */
+const FAILURE: Readonly<Record<Request, string>> = {
+  get: 'gives no credentials for',
+  store: 'does not keep the credentials for',
+  erase: 'does not forget the credentials for',
+};
+
 /**
  * Asks `docker-credential-NAME`: it is run with the argument `get`, is told the registry on its standard input, and answers with JSON.
  * @param timeout milliseconds
  * @returns undefined when it knows nothing of this registry
  * @throws ProvisionerError `ERR_REGISTRY_CONFIG` without anything of what it said, which may be a secret
- * @see github.com/docker/docker-credential-helpers, README, "Development"
  */
 export async function askCredentialHelper(
   name: string,
@@ -26,31 +35,83 @@ export async function askCredentialHelper(
   signal: AbortSignal | undefined,
   timeout: number = TIMEOUT,
 ): Promise<Credentials | undefined> {
+  const output = await talk({ name, request: 'get', key, input: key, timeout, signal });
+  if (output === undefined) return undefined;
+  const { Username, Secret } = parseAnswer(output) ?? {};
+  if (typeof Username !== 'string' || typeof Secret !== 'string') {
+    throw failure(
+      name,
+      'get',
+      key,
+      'its answer is no JSON with Username and Secret',
+      'install a current version of it',
+    );
+  }
+  if (Secret === '') return undefined;
+  if (Username === TOKEN_USER) return { kind: 'identity-token', token: Secret };
+  return { kind: 'password', username: Username, password: Secret };
+}
+
+/** Has a helper keep a name and a password, in place of what it has for that registry. @throws as `askCredentialHelper` */
+export async function storeInCredentialHelper(
+  name: string,
+  key: string,
+  { username, password }: { readonly username: string; readonly password: string },
+  signal: AbortSignal | undefined,
+  timeout: number = TIMEOUT,
+): Promise<void> {
+  const input = JSON.stringify({ ServerURL: key, Username: username, Secret: password });
+  await talk({ name, request: 'store', key, input, timeout, signal });
+}
+
+/** Has a helper forget a registry. @returns false when it knew nothing of it @throws as `askCredentialHelper` */
+export async function eraseFromCredentialHelper(
+  name: string,
+  key: string,
+  signal: AbortSignal | undefined,
+  timeout: number = TIMEOUT,
+): Promise<boolean> {
+  // Not all of them say whether there was something to forget.
+  if ((await askCredentialHelper(name, key, signal, timeout)) === undefined) return false;
+  return (await talk({ name, request: 'erase', key, input: key, timeout, signal })) !== undefined;
+}
+
+interface Talk {
+  /** What follows `docker-credential-`. */
+  readonly name: string;
+  readonly request: Request;
+  /** The registry. */
+  readonly key: string;
+  /** What it is told on its standard input. */
+  readonly input: string;
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @returns what it answers; undefined when it says that it knows nothing of this registry */
+async function talk({ name, request, key, input, timeout, signal }: Talk): Promise<string | undefined> {
   throwIfAborted(signal);
   const program = `docker-credential-${name}`;
-  const fault = (problem: string, hint: string, cause?: unknown) =>
-    badSetting(`${program} gives no credentials for ${key}: ${problem}`, hint, { program, registry: key }, cause);
-  const toSeeWhy = `run \`echo ${key} | ${program} get\` to see why`;
+  const fault = (problem: string, hint: string, cause?: unknown) => failure(name, request, key, problem, hint, cause);
+  const toSeeWhy = request === 'get' ? `run \`echo ${key} | ${program} get\` to see why` : 'run it by hand to see why';
   // It is looked for in PATH; a path of its own would let the file run anything.
   if (!/^[\w.-]+$/.test(name)) throw fault('this is no name of a helper', 'correct credHelpers or credsStore');
-  const { status, ended, output } = await run(program, key, timeout, signal).catch((error: unknown) => {
+  const asked = { program, request, input, timeout, signal };
+  const { status, ended, output } = await run(asked).catch((error: unknown) => {
     if (isProvisionerError(error)) throw error;
     if (error instanceof Unfit) throw fault(error.message, toSeeWhy);
     if (systemCode(error) === 'ENOENT')
       throw fault('it is not installed', 'install it, or take it out of the auth file');
     throw fault('it cannot be run', 'run it by hand to see why', error);
   });
-  if (status !== 0) {
-    if (NOT_FOUND.test(output)) return undefined;
-    throw fault(ended === null ? `it ended with status ${status}` : `it was ended by ${ended}`, toSeeWhy);
-  }
-  const { Username, Secret } = parseAnswer(output) ?? {};
-  if (typeof Username !== 'string' || typeof Secret !== 'string') {
-    throw fault('its answer is no JSON with Username and Secret', 'install a current version of it');
-  }
-  if (Secret === '') return undefined;
-  if (Username === TOKEN_USER) return { kind: 'identity-token', token: Secret };
-  return { kind: 'password', username: Username, password: Secret };
+  if (status === 0) return output;
+  if (request !== 'store' && NOT_FOUND.test(output)) return undefined;
+  throw fault(ended === null ? `it ended with status ${status}` : `it was ended by ${ended}`, toSeeWhy);
+}
+
+function failure(name: string, request: Request, key: string, problem: string, hint: string, cause?: unknown) {
+  const program = `docker-credential-${name}`;
+  return badSetting(`${program} ${FAILURE[request]} ${key}: ${problem}`, hint, { program, registry: key }, cause);
 }
 
 function parseAnswer(output: string): { readonly Username?: unknown; readonly Secret?: unknown } | undefined {
@@ -59,6 +120,10 @@ function parseAnswer(output: string): { readonly Username?: unknown; readonly Se
   } catch {
     return undefined;
   }
+}
+
+interface Run extends Pick<Talk, 'request' | 'input' | 'timeout' | 'signal'> {
+  readonly program: string;
 }
 
 interface Ended {
@@ -73,8 +138,8 @@ interface Ended {
  * they live. Nor is it made the leader of a group that could be killed as one: without the terminal it could not ask for a passphrase.
  * @throws ProvisionerError `ERR_ABORTED`; `Unfit` for one that does not come to an end; what `spawn` fails with
  */
-async function run(program: string, input: string, timeout: number, signal: AbortSignal | undefined): Promise<Ended> {
-  const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
+async function run({ program, request, input, timeout, signal }: Run): Promise<Ended> {
+  const child = spawn(program, [request], { stdio: ['pipe', 'pipe', 'ignore'] });
   let output = '';
   let timer: NodeJS.Timeout | undefined;
   let cancel = () => {};

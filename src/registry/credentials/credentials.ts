@@ -1,17 +1,19 @@
-import { join } from 'node:path';
-import { directoryFrom, homeDirectory } from '../../base/config.js';
 import { fileError, systemCode, throwIfAborted } from '../../base/errors.js';
 import { readForeignText } from '../../base/foreign-file.js';
 import type { Credentials } from '../endpoint.js';
 import { badSetting } from '../registry-errors.js';
 import { type AuthFile, helperFor, helperKey, parseAuthFile, storedCredentials } from './auth-file.js';
+import { authFilePlaces, type Environment, namedAuthFile } from './auth-file-places.js';
 import { askCredentialHelper } from './credential-helper.js';
 
 /** Milliseconds. */
 const PIPE_PATIENCE = 30_000;
 
-/** Where podman keeps its files, below several others. */
-const PODMAN_DIRECTORY = 'containers';
+/** Credentials, and the file that knows them. */
+export interface FoundCredentials {
+  readonly credentials: Credentials;
+  readonly path: string;
+}
 
 /**
  * Finds out who we are to a registry. Files are read anew by each instance, so that a login counts from the next pull on, and each helper is
@@ -19,16 +21,12 @@ const PODMAN_DIRECTORY = 'containers';
  */
 export class CredentialLookup {
   readonly #authFile: string | undefined;
-  readonly #environment: Readonly<Record<string, string | undefined>>;
+  readonly #environment: Environment;
   readonly #signal: AbortSignal | undefined;
   readonly #files = new Map<string, Promise<AuthFile | undefined>>();
 
   /** @param authFile instead of the usual places */
-  constructor(
-    authFile: string | undefined,
-    environment: Readonly<Record<string, string | undefined>>,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(authFile: string | undefined, environment: Environment, signal: AbortSignal | undefined) {
     this.#authFile = authFile;
     this.#environment = environment;
     this.#signal = signal;
@@ -39,37 +37,27 @@ export class CredentialLookup {
    * @throws ProvisionerError `ERR_REGISTRY_CONFIG`
    */
   async find(registry: string, repository: string): Promise<Credentials | undefined> {
+    for await (const { credentials } of this.all(registry, repository)) return credentials;
+    return undefined;
+  }
+
+  /** From each file that knows some, the one that counts first. @param registry, @param repository and errors as for `find` */
+  async *all(registry: string, repository: string): AsyncGenerator<FoundCredentials, void, undefined> {
     for (const { path, required } of this.#places()) {
       const file = await this.#read(path, required);
       if (file === undefined) continue;
       const helper = helperFor(file, registry);
-      const found =
+      const credentials =
         (helper === undefined ? undefined : await askCredentialHelper(helper, helperKey(registry), this.#signal)) ??
         storedCredentials(file, registry, repository, path);
-      if (found !== undefined) return found;
+      if (credentials !== undefined) yield { credentials, path };
     }
-    return undefined;
   }
 
-  /** @see containers-auth.json(5); docker(1), "Configuration files" */
   #places(): readonly { readonly path: string; readonly required: boolean }[] {
-    const env = this.#environment;
-    const own = this.#authFile ?? (env['REGISTRY_AUTH_FILE'] || undefined);
-    if (own !== undefined) return [{ path: own, required: true }];
-    const home = homeDirectory(env);
-    const inHome = (name: string) => home && join(home, name);
-    const [runtime, config] = [
-      directoryFrom(env, 'XDG_RUNTIME_DIR'),
-      directoryFrom(env, 'XDG_CONFIG_HOME') ?? inHome('.config'),
-    ];
-    // Docker takes a relative one, for what it is worth.
-    const docker = env['DOCKER_CONFIG'] || inHome('.docker');
-    const places = [
-      runtime && join(runtime, PODMAN_DIRECTORY, 'auth.json'),
-      config && join(config, PODMAN_DIRECTORY, 'auth.json'),
-      docker && join(docker, 'config.json'),
-    ];
-    return places.flatMap((path) => (path ? [{ path, required: false }] : []));
+    const named = namedAuthFile(this.#authFile, this.#environment);
+    if (named !== undefined) return [{ path: named, required: true }];
+    return authFilePlaces({ environment: this.#environment }).map((path) => ({ path, required: false }));
   }
 
   #read(path: string, required: boolean): Promise<AuthFile | undefined> {

@@ -17,6 +17,7 @@ export interface ImageDocument {
 
 /** An image in `inspect`: with its documents as its maker wrote them. */
 export interface InspectedImage extends ImageDocument {
+  readonly type: 'image';
   readonly mediaType: string;
   readonly configDigest: string;
   /** When the image says it was built; null when it does not. */
@@ -43,16 +44,22 @@ export function imageDocument(image: ImageSummary): ImageDocument {
 
 export function inspectedImage(image: ImageDetails): InspectedImage {
   const config: unknown = JSON.parse(image.config);
-  const { created } = config as { created?: unknown };
   return {
+    type: 'image',
     ...imageDocument(image),
     mediaType: image.mediaType,
     configDigest: image.configDigest,
-    created: typeof created === 'string' ? created : null,
+    created: createdAt(config),
     notes: image.notes,
     config,
     manifest: JSON.parse(image.manifest),
   };
+}
+
+/** When an image says that it was built; null when it does not. */
+export function createdAt(config: unknown): string | null {
+  const { created } = config as { created?: unknown };
+  return typeof created === 'string' ? created : null;
 }
 
 /** @param milliseconds since the epoch */

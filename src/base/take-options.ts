@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { checkOptions, type OptionTable } from '../base/check-options.js';
+import { checkOptions, type OptionTable } from './check-options.js';
 
 /** Signals of our own, by those of callers. */
 const own = new WeakMap<AbortSignal, AbortSignal>();

@@ -1,0 +1,44 @@
+import { isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { Interruption } from './interruption.js';
+import type { Output } from './output/output.js';
+
+/** Reports what fails and remembers the exit status that comes of it. */
+export class Failures {
+  readonly #output: Output;
+  readonly #signal: AbortSignal;
+  exitStatus = 0;
+
+  constructor(output: Output, signal: AbortSignal) {
+    this.#output = output;
+    this.#signal = signal;
+  }
+
+  report(error: unknown): void {
+    const { reason } = this.#signal;
+    if (reason instanceof Interruption && isProvisionerError(error, 'ERR_ABORTED')) {
+      this.exitStatus = reason.exitStatus;
+      this.#output.failure(new ProvisionerError('ERR_ABORTED', reason.message, { cause: error }));
+      return;
+    }
+    this.note();
+    this.#output.failure(error);
+  }
+
+  note(): void {
+    if (this.exitStatus === 0) this.exitStatus = 1;
+  }
+
+  async each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+    const results: Result[] = [];
+    for (const item of items) {
+      try {
+        throwIfAborted(this.#signal);
+        results.push(await work(item));
+      } catch (error) {
+        this.report(error);
+        if (this.#signal.aborted) break;
+      }
+    }
+    return results;
+  }
+}
