@@ -1,5 +1,6 @@
 // Makes dist/, which is installed, of the modules in build/: to find, read and compile some hundred of them takes a worker thread longer than to unpack a small
-// layer, and a command longer than its work. A thread gets a bundle of its own, since it shares nothing with the one that starts it.
+// layer, and a command longer than its work. A thread gets a bundle of its own, since it shares nothing with the one that starts it; and so does the command line, of CommonJS modules, which
+// Node finds and reads faster than ES modules: waiting for files is all that a short command does.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,26 +21,71 @@ const ownRequires = {
   },
 };
 
-/** @param {Record<string, string>} input modules in build/ by the names of their bundles */
-async function bundle(input) {
-  const bundled = await rolldown({
+/** Of what is not ours, all is found where it is installed. */
+const NOT_OURS = /^[^./]/;
+
+/** @param {Record<string, string>} input modules in build/ by the names of their bundles @param {RegExp} external */
+const toBundle = (input, external) =>
+  rolldown({
     cwd: repository,
     input: Object.fromEntries(Object.entries(input).map(([name, module]) => [name, `build/${module}`])),
     platform: 'node',
-    external: /^[^./]/,
+    external,
     plugins: [ownRequires],
   });
-  const { output } = await bundled.write({
-    dir: 'dist',
-    format: 'esm',
-    entryFileNames: '[name].js',
-    // All in one directory: what finds a file by its own place finds it from whichever of them it has come to.
-    chunkFileNames: `${Object.keys(input)[0]}-[name]-[hash].js`,
-  });
+
+/** All in one directory: what finds a file by its own place finds it from whichever of them it has come to. @param {string} name of the first bundle @param {string} extension */
+const files = (name, extension) => ({
+  dir: 'dist',
+  entryFileNames: `[name].${extension}`,
+  chunkFileNames: `${name}-[name]-[hash].${extension}`,
+});
+
+/** @param {Record<string, string>} input as of `toBundle` */
+async function bundle(input) {
+  const bundled = await toBundle(input, NOT_OURS);
+  const { output } = await bundled.write({ ...files(Object.keys(input)[0], 'js'), format: 'esm' });
   for (const file of output) {
     if (file.type === 'chunk' && /require\(["']\./.test(file.code))
       throw new Error(`${file.fileName} requires a module of ours that is not in it`);
   }
+}
+
+/** What opens a store, and the records of most. */
+const EACH_STORE = ['cli/session.js', 'metadata/sqlite/sqlite-metadata-manager.js'];
+
+/**
+ * @param {import('rolldown').RolldownOutput['output']} output of a bundle @param {string} module in build/, at which a chunk begins
+ * @returns all modules that are loaded with it
+ */
+function modulesWith(output, module) {
+  const chunks = output.filter((file) => file.type === 'chunk');
+  const found = chunks.filter(({ moduleIds }) => moduleIds.some((id) => id.endsWith(`/build/${module}`)));
+  if (found.length === 0) throw new Error(`there is no module ${module} in the bundle`);
+  for (const { imports } of found) {
+    for (const chunk of chunks) if (imports.includes(chunk.fileName) && !found.includes(chunk)) found.push(chunk);
+  }
+  return new Set(found.flatMap(({ moduleIds }) => moduleIds));
+}
+
+/**
+ * The command line: what each command needs in few files, since to find and open one takes as long as to read some thousand lines. `--help` needs the first alone, a command that looks at a store the
+ * second, and what else several commands share is the third. Small packages become part of it; those with native code, and those that few commands need, are found where they are installed.
+ */
+async function bundleCommandLine() {
+  const input = { cli: 'cli/main.js' };
+  const external = /^(?:node:|better-sqlite3|koffi|undici|tar|fs-extra|fzstd|provisioner)/;
+  const bundled = await toBundle(input, external);
+  const { output } = await bundled.generate({ format: 'cjs' });
+  const atOnce = modulesWith(output, 'cli/main.js');
+  const eachStore = new Set(EACH_STORE.flatMap((module) => [...modulesWith(output, module)]));
+  const groups = [
+    { name: 'start', priority: 3, test: (/** @type {string} */ id) => atOnce.has(id) },
+    { name: 'store', priority: 2, test: (/** @type {string} */ id) => eachStore.has(id) },
+    { name: 'shared', priority: 1, minShareCount: 2 },
+  ];
+  const comments = { jsdoc: false };
+  await bundled.write({ ...files('cli', 'cjs'), format: 'cjs', comments, codeSplitting: { groups } });
 }
 
 /** Leaves of the declarations, which the compiler has written for all modules, those that what can be imported leads to. */
@@ -61,7 +107,9 @@ function keepDeclarations() {
 keepDeclarations();
 await bundle({ worker: 'workers/worker.js' });
 const modules = Object.fromEntries(doors.map(({ bundle, module }) => [bundle, module]));
-await bundle({ ...modules, cli: 'cli/main.js' });
+await bundle(modules);
+await bundleCommandLine();
 mkdirSync(`${repository}dist/cli`, { recursive: true });
-writeFileSync(`${repository}dist/cli/main.js`, "#!/usr/bin/env node\nimport '../cli.js';\n");
+writeFileSync(`${repository}dist/cli/package.json`, '{ "type": "commonjs" }\n');
+writeFileSync(`${repository}dist/cli/main.js`, "#!/usr/bin/env node\nrequire('../cli.cjs');\n");
 chmodSync(`${repository}dist/cli/main.js`, 0o755);

@@ -5,6 +5,7 @@ import { IdleProcessors, PROCESSOR_CLOCK } from '#src/workers/idle-processors.js
 function processors() {
   let [now, wanted] = [0, 0];
   const idle = new IdleProcessors(2, { now: () => now, wanted: () => wanted });
+  idle.begin();
   const jobs = (atWork: number, milliseconds: number) => {
     now += 50;
     wanted += milliseconds;

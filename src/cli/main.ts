@@ -19,12 +19,17 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
-const status = await runCommandLine(process.argv.slice(2), {
-  stdin: () => process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  environment: process.env,
-  signal: abortOnSignals(),
-});
-// The process ends by itself, once its output is written.
-if (status !== 0) process.exitCode = status;
+async function main(): Promise<void> {
+  const status = await runCommandLine(process.argv.slice(2), {
+    stdin: () => process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    environment: process.env,
+    signal: abortOnSignals(),
+  });
+  // The process ends by itself, once its output is written.
+  if (status !== 0) process.exitCode = status;
+}
+
+// Not awaited: what is installed is a CommonJS bundle, which starts sooner than one of ES modules and knows no await up here.
+void main();

@@ -43,8 +43,8 @@ function usedByThreads(): number {
 export class IdleProcessors {
   readonly #processors: number;
   readonly #clock: ProcessorClock;
-  #since: number;
-  #wanted: number;
+  #since = 0;
+  #wanted = 0;
   /** What the last look came to. */
   #seen = 0;
 
@@ -52,11 +52,9 @@ export class IdleProcessors {
   constructor(processors: number, clock: ProcessorClock = PROCESSOR_CLOCK) {
     this.#processors = processors;
     this.#clock = clock;
-    this.#since = clock.now();
-    this.#wanted = clock.wanted();
   }
 
-  /** Begins to look: what has been is of no interest. */
+  /** To be called first. What has been before is of no interest. */
   begin(): void {
     this.#seen = 0;
     this.#note();
