@@ -19,7 +19,7 @@ export interface Session {
   /** The command did its work, and what came of it is no success: the exit status is 1. */
   unsuccessful(): void;
   /** Something could not be done while all the rest was: reports each, and the exit status is 1. */
-  failed(entries: readonly FailedEntry[]): void;
+  failed(entries: readonly (FailedEntry | Error)[]): void;
   /**
    * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
    * others; an interruption does.
@@ -47,8 +47,8 @@ export async function withSession(
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();
-      const failed = (entries: readonly FailedEntry[]) => {
-        for (const entry of entries) failures.report(errorOf(entry));
+      const failed: Session['failed'] = (entries) => {
+        for (const entry of entries) failures.report(entry instanceof Error ? entry : errorOf(entry));
       };
       const each: Session['each'] = (items, task) => failures.each(items, task);
       await work({ provisioner, output, signal, unsuccessful, failed, each });

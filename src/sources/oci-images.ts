@@ -3,10 +3,11 @@ import { isDigest } from '../image/digest.js';
 import { type Descriptor, parseIndex } from '../image/manifest.js';
 import type { BlobAccess } from './blob-access.js';
 import { type Candidate, ManifestChooser, type Survey, UNUSABLE } from './choose-manifest.js';
+import { ImageFailures } from './image-failures.js';
 import { matchByName, type NamedEntry, namesOf, offeredNames } from './image-names.js';
 import { OfferBudget } from './offer-budget.js';
 import { offerFirst, offerImage } from './offer-image.js';
-import type { OfferedImage, PullOptions } from './puller.js';
+import type { Choices, OfferedImage, PullOptions } from './puller.js';
 import { imageNotOffered, severalImages } from './source-errors.js';
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
@@ -24,8 +25,8 @@ interface Choice {
   readonly others: readonly Candidate[];
   readonly names: Set<string>;
   readonly label: string;
-  /** Does the source call it anything? */
-  readonly isNamed: boolean;
+  /** Somebody gave it a name, and nothing else has it: when it is no image, that is a failure. */
+  readonly mustBeImage: boolean;
 }
 
 /**
@@ -41,82 +42,89 @@ export async function offerOciImages(
   blobs: BlobAccess,
   wanted: 'one' | 'all',
   options: PullOptions,
-): Promise<OfferedImage[]> {
+): Promise<Choices> {
   const { manifests, fault } = parseIndex(text, `index.json of ${blobs.label}`);
   const entries = manifests.map(toEntry);
   const chooser = new ManifestChooser(blobs, options.platform);
-  const { reference } = options;
+  const { reference, signal } = options;
+  const failures = new ImageFailures(signal);
   const choices =
     reference === undefined
-      ? await chooseByGroup(entries, chooser, fault)
+      ? await chooseByGroup(entries, chooser, fault, wanted === 'all' && entries.length > 1 ? failures : undefined)
       : await chooseNamed(entries, reference, chooser, blobs.label, fault);
   const isAmbiguous = wanted === 'one' && choices.length > 1;
   const several = () =>
-    severalImages(
-      blobs.label,
-      choices.map((choice) => choice.label),
-    );
-  if (isAmbiguous && choices.filter(({ isNamed }) => isNamed).length > 1) throw several();
+    severalImages(blobs.label, new Map(choices.map((choice) => [choice.candidate.descriptor.digest, choice.label])));
+  if (isAmbiguous && choices.filter(({ mustBeImage }) => mustBeImage).length > 1) throw several();
   const images: OfferedImage[] = [];
   const budget = new OfferBudget(blobs.label);
   let refusal: unknown;
-  for (const { candidate, others, names, isNamed } of choices) {
+  for (const { candidate, others, names, label, mustBeImage } of choices) {
+    let image: OfferedImage;
     try {
-      const image = await offerFirst([candidate, ...others], async (each) => {
+      image = await offerFirst([candidate, ...others], async (each) => {
         const offered = await offerImage(blobs, each, [...names]);
         return each.root === offered.id ? offered : { ...offered, chosenFrom: each.root };
       });
-      budget.add(image);
-      images.push(image);
     } catch (error) {
-      // Without a name it may be anything that lies beside the images.
-      if (isNamed || !isProvisionerError(error, ...UNUSABLE)) throw error;
-      refusal ??= error;
+      // Without a name, or beside others of that name, it may be anything that lies beside the images.
+      const mayBeOther = !mustBeImage && isProvisionerError(error, ...UNUSABLE);
+      if (mayBeOther) refusal ??= error;
+      else if (wanted === 'all' && entries.length > 1) failures.add(label, error);
+      else throw error;
+      continue;
     }
+    budget.add(image);
+    images.push(image);
     if (isAmbiguous && images.length > 1) throw several();
   }
-  if (images.length === 0) throw refusal;
-  return images;
+  if (images.length === 0 && failures.all.length === 0) throw refusal;
+  return { images, failures: failures.all };
 }
 
-/** @param fault of an entry that makes no sense: what is told when there is nothing else */
+/**
+ * @param fault of an entry that makes no sense: what is told when there is nothing else
+ * @param failures of what cannot be looked at; where there is no such list, the first of them is thrown
+ */
 async function chooseByGroup(
   entries: readonly IndexEntry[],
   chooser: ManifestChooser,
   fault: ProvisionerError | undefined,
+  failures?: ImageFailures,
 ): Promise<Choice[]> {
   const all: Survey = { candidates: [], offered: [], refusals: fault === undefined ? [] : [fault] };
   const choices: Choice[] = [];
   for (const [key, group] of groupEntries(entries)) {
-    const survey = await chooser.survey(descriptorsOf(group));
+    const failed = failures && ((error: unknown, { digest }: Descriptor) => failures.add(key || digest, error));
+    const survey = await chooser.survey(descriptorsOf(group), failed);
     all.offered.push(...survey.offered);
     all.refusals.push(...survey.refusals);
     if (survey.candidates.length === 0) {
       // Somebody gave it a name: it is an image, and a broken one, which is not passed over for another.
       const broken = survey.refusals.find(({ code }) => code === 'ERR_SOURCE_MALFORMED');
-      if (key !== '' && survey.offered.length === 0 && broken !== undefined) throw broken;
+      if (key !== '' && survey.offered.length === 0 && broken !== undefined) {
+        if (failures === undefined) throw broken;
+        failures.add(key, broken);
+      }
       continue;
     }
     const names = group.flatMap((entry) => entry.names);
+    const found = choicesOf(chooser.best(survey));
     choices.push(
-      ...choicesOf(chooser.best(survey), key).map((choice) => ({
+      ...found.map((choice) => ({
         ...choice,
         names: new Set(names),
         label: key || choice.candidate.descriptor.digest,
-        isNamed: key !== '',
+        mustBeImage: key !== '' && found.length === 1,
       })),
     );
   }
-  if (choices.length === 0) throw chooser.noCandidate(all);
+  if (choices.length === 0 && (failures?.all ?? []).length === 0) throw chooser.noCandidate(all);
   return mergeByDigest(choices);
 }
 
-/** Two that fit equally under one name, or in one index, are one image written twice; else without a name they are two images. */
-function choicesOf(
-  [best, ...others]: readonly [Candidate, ...Candidate[]],
-  name: string,
-): Pick<Choice, 'candidate' | 'others'>[] {
-  if (name !== '') return [{ candidate: best, others }];
+/** Two that fit equally in one index are one image written twice; else they are two images, also where somebody gave both the same name. */
+function choicesOf([best, ...others]: readonly [Candidate, ...Candidate[]]): Pick<Choice, 'candidate' | 'others'>[] {
   const byRoot = new Map<string, { candidate: Candidate; others: Candidate[] }>();
   for (const candidate of [best, ...others]) {
     const choice = byRoot.get(candidate.root);
@@ -124,7 +132,9 @@ function choicesOf(
     else choice.others.push(candidate);
   }
   const choices = [...byRoot.values()].filter(({ candidate }) => candidate.fit === best.fit);
-  return choices.length === 1 ? [{ candidate: best, others }] : choices;
+  return new Set(choices.map(({ candidate }) => candidate.descriptor.digest)).size === 1
+    ? [{ candidate: best, others }]
+    : choices;
 }
 
 async function chooseNamed(
@@ -154,12 +164,12 @@ async function chooseByDigest(
   if (direct.length > 0) {
     const [candidate, ...others] = chooser.best(survey);
     return [
-      { candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), label: digest, isNamed: true },
+      { candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), label: digest, mustBeImage: true },
     ];
   }
   const candidate = survey.candidates.find(({ descriptor }) => descriptor.digest === digest);
   if (candidate === undefined) throw imageNotOffered(label, digest, offeredNames(entries));
-  return [{ candidate, others: [], names: new Set(), label: digest, isNamed: true }];
+  return [{ candidate, others: [], names: new Set(), label: digest, mustBeImage: true }];
 }
 
 function descriptorsOf(entries: readonly IndexEntry[]): Descriptor[] {
