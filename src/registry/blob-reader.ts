@@ -64,24 +64,44 @@ export class BlobReader {
    * @throws ProvisionerError what `RegistryClient.request` throws; `ERR_BLOB_NOT_FOUND`; `ERR_SIZE_MISMATCH` for a host whose blob has another size
    */
   async *chunks(): AsyncGenerator<Buffer, void, undefined> {
-    const { sources, size, retries } = this.#blob;
+    const { size, retries } = this.#blob;
     if (size === 0) return;
-    for (const [index, { endpoint }] of sources.entries()) {
-      const last = index === sources.length - 1;
+    const places = this.#places();
+    for (const [index, place] of places.entries()) {
+      const next = places[index + 1];
+      const last = next === undefined || next.elsewhere !== undefined;
       try {
-        yield* this.#fromHost(endpoint, last ? retries : Math.min(retries, MIRROR_RETRIES));
+        yield* this.#fromHost(place, last ? retries : Math.min(retries, MIRROR_RETRIES));
         return;
       } catch (error) {
         if (this.#signal.aborted) throw abortedError(this.#signal);
-        if (last || !isProvisionerError(error)) throw error;
-        this.#passedOver.push({ host: endpoint.host, code: error.code, message: error.message });
+        if (next === undefined || !isProvisionerError(error)) throw error;
+        // The registry has the first word, and where it fails otherwise that is the failure.
+        const isMissing = error.code === 'ERR_BLOB_NOT_FOUND' || place.elsewhere !== undefined;
+        if (next.elsewhere !== undefined && !isMissing) throw error;
+        if (next.elsewhere === undefined || place.elsewhere !== undefined)
+          this.#passedOver.push({ host: place.endpoint.host, code: error.code, message: error.message });
       }
     }
   }
 
-  async *#fromHost(endpoint: Endpoint, retries: number): AsyncGenerator<Buffer, void, undefined> {
+  /** Hosts of the registry, then places elsewhere that its manifest names. */
+  #places(): Place[] {
+    const { sources, urls = [] } = this.#blob;
+    const registry = sources.at(-1)?.endpoint;
+    const elsewhere = urls.flatMap((url) => {
+      const host = hostOf(url);
+      return registry === undefined || host === undefined
+        ? []
+        : [{ endpoint: { ...registry, host }, elsewhere: { url, namedBy: registry } }];
+    });
+    return [...sources.map(({ endpoint }) => ({ endpoint, elsewhere: undefined })), ...elsewhere];
+  }
+
+  async *#fromHost(place: Place, retries: number): AsyncGenerator<Buffer, void, undefined> {
+    const { endpoint } = place;
     const host: HostState = {
-      endpoint,
+      ...place,
       startedOver: false,
       encoded: false,
       broken: 0,
@@ -157,7 +177,7 @@ export class BlobReader {
       if (have > 0 && host.startedOver) {
         throw failed(this.#asked(endpoint), 'it cannot go on in the middle, and the connection broke again');
       }
-      answer ??= await this.#ask(endpoint, {});
+      answer ??= await this.#ask(host, {});
       this.#checkWhole(answer, host);
     } catch (error) {
       answer?.body.destroy();
@@ -170,7 +190,7 @@ export class BlobReader {
   /** @returns undefined where that is refused: not every server can begin in the middle, and not all of them say so in the same way */
   async #askForRest(host: HostState): Promise<Answer | undefined> {
     try {
-      return await this.#ask(host.endpoint, { range: `bytes=${this.#offset}-` });
+      return await this.#ask(host, { range: `bytes=${this.#offset}-` });
     } catch (error) {
       if (!isProvisionerError(error) || error.details['status'] === undefined) throw error;
       if (!mayPass(error)) return undefined;
@@ -181,12 +201,11 @@ export class BlobReader {
     }
   }
 
-  async #ask(endpoint: Endpoint, headers: Readonly<Record<string, string>>): Promise<Answer> {
+  async #ask({ endpoint, elsewhere }: Place, headers: Readonly<Record<string, string>>): Promise<Answer> {
     const { repository, digest, stallTimeout, minBytesPerSecond } = this.#blob;
     try {
-      return await this.#client.request(endpoint, repository, {
+      const request = {
         method: 'GET',
-        path: `blobs/${digest}`,
         subject: `the layer ${digest}`,
         headers,
         statuses: [200, 203, 206],
@@ -194,7 +213,10 @@ export class BlobReader {
         minBytesPerSecond,
         signal: this.#signal,
         rootsAsked: this.#rootsAsked,
-      });
+      } as const;
+      if (elsewhere !== undefined)
+        return await this.#client.requestElsewhere(elsewhere.namedBy, elsewhere.url, request);
+      return await this.#client.request(endpoint, repository, { ...request, path: `blobs/${digest}` });
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_REGISTRY_FAILED')) throw error;
       // Of the host itself, not of one that was to give a token.
@@ -251,8 +273,14 @@ export class BlobReader {
   }
 }
 
-interface HostState {
+/** Where a blob is asked for. */
+interface Place {
   readonly endpoint: Endpoint;
+  /** It is no host of the registry, but one that its manifest names; of the endpoint only the host's name means something then. */
+  readonly elsewhere: { readonly url: string; readonly namedBy: Endpoint } | undefined;
+}
+
+interface HostState extends Place {
   /** It has been read from the start again: that is done once. */
   startedOver: boolean;
   /** Its bytes come with a coding that is undone: it cannot go on in the middle of that. */
@@ -261,6 +289,11 @@ interface HostState {
   broken: number;
   /** Over all connections to it. */
   readonly pace: Pace;
+}
+
+/** Of a URL; undefined for what is none. */
+export function hostOf(url: string): string | undefined {
+  return URL.canParse(url) ? new URL(url).host : undefined;
 }
 
 /** As it states it. */

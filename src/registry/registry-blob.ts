@@ -12,6 +12,8 @@ export interface RegistryBlob extends Patience {
   readonly size: number;
   /** Those that may be asked for it, in order; at least one. */
   readonly sources: readonly BlobSource[];
+  /** Where else it may be had, when none of them has it. Default: nowhere. */
+  readonly urls?: readonly string[];
   /** Layers fetched from one host at a time, at most. */
   readonly connectionsPerHost: number;
   /** Further attempts at the last of the endpoints, after one that came to nothing. */
