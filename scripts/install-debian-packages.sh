@@ -8,11 +8,11 @@ set -euo pipefail
 
 BUILD=(python3 make g++)
 # mmdebstrap makes real images, umoci, skopeo and podman make and unpack them in other ways to compare with, attr shows and sets
-# extended attributes, zstd compresses layers, mount mounts, e2fsprogs makes the disks that lose their power, xfsprogs, btrfs-progs and fuse-overlayfs
+# extended attributes, zstd, xz-utils and bzip2 compress layers, mount mounts, e2fsprogs makes the disks that lose their power, xfsprogs, btrfs-progs and fuse-overlayfs
 # other file systems that a store may lie on, uidmap user namespaces of many users, ca-certificates lets skopeo start,
 # docker-registry is the registry that is pulled from, strace counts what waits for the disk and lets calls fail, libisal2 and libzstd1 the libraries that inflate faster, openssl makes its certificates, iproute2 gives a network
 # of its own addresses, bsdutils has script, which gives a command a terminal, and faketime gives it another clock.
-TESTS=(mmdebstrap umoci skopeo podman attr zstd mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils strace faketime)
+TESTS=(mmdebstrap umoci skopeo podman attr zstd xz-utils bzip2 mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils strace faketime)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

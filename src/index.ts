@@ -48,7 +48,7 @@ export type { PruneReport } from './prune/pruner.js';
 export type { ExplainedReason, Explanation } from './prune/why.js';
 export type { Availability, LayerUnderWay, PullUnderWay } from './pulls/availability.js';
 export type { ImageRequestOptions, LoadOptions, PullImageOptions, PullPolicy } from './pulls/pull-options.js';
-export type { PulledImage } from './pulls/stored-images.js';
+export { LoadIncompleteError, type PulledImage } from './pulls/stored-images.js';
 export type { RegistryOptions, UserCredentials } from './registry/registry-options.js';
 export type { LoggedIn } from './remote/log-in.js';
 export type { LoggedOut } from './remote/log-out.js';

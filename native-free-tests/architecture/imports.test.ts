@@ -6,7 +6,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a room of `src`: a folder, a folder in `system` or `files`, or a file beside the folders; and what it may import, from the bottom
  * up: only rows above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const SYSTEM = 'base image system/koffi system/native-loading system/compression system/syscalls';
+const SYSTEM = 'base image system/koffi system/native-loading system/syscalls system/compression';
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
 const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
@@ -23,8 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   'system/koffi': '',
   'system/native-loading': 'base',
-  'system/compression': 'base system/koffi system/native-loading',
   'system/syscalls': 'base image system/koffi system/native-loading',
+  'system/compression': 'base system/koffi system/native-loading system/syscalls',
   //
   events: 'base image',
   paths: 'base image',

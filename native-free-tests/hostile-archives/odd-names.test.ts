@@ -6,9 +6,11 @@ describe('an entry with a name that no file can have', () => {
   const layers = useLayers();
   const refused = async (...parts: Uint8Array[]) => (await layers.refusal(archive(...parts))).code;
 
-  it('is refused when it is empty', async () => {
+  it('is refused when it is empty, and no directory: that is the root', async () => {
     expect(await refused(entry({ name: '' }, 'x'))).toBe('ERR_LAYER_MALFORMED');
     expect(await refused(gnuLong('L', ''), entry({ name: 'a' }))).toBe('ERR_LAYER_MALFORMED');
+    const { entries, tree, describesRoot } = await layers.unpack(archive(header({ name: '', type: '5', mode: 0o711 })));
+    expect([entries, tree['.'], describesRoot]).toEqual([1, 'directory 711', true]);
   });
 
   it('is refused when it has a NUL', async () => {

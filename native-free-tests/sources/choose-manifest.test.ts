@@ -179,3 +179,24 @@ describe('indexes inside indexes', () => {
     expect(await choose([{ image: index }])).toEqual(['a']);
   });
 });
+
+it('two images under one name are told by their digests', async () => {
+  const images = [labelledImage('first'), labelledImage('second')];
+  const error = await failure(choose(images.map((image) => ({ image, refName: 'app:v1' }))));
+  expect(error).toMatchObject({
+    code: 'ERR_IMAGE_AMBIGUOUS',
+    message: expect.stringContaining('2 images under the name docker.io/library/app:v1'),
+    hint: expect.stringContaining(':@sha256:'),
+    details: { offered: images.map((image) => `@${image.manifest.descriptor.digest}`) },
+  });
+});
+
+it('one image that is written twice under one name is one', async () => {
+  const image = labelledImage('first');
+  expect(
+    await choose([
+      { image, refName: 'app:v1' },
+      { image, refName: 'app:v1' },
+    ]),
+  ).toEqual(['first']);
+});

@@ -29,7 +29,7 @@ export interface StorelessSession {
 export interface Session extends StorelessSession {
   readonly provisioner: Provisioner;
   /** Something could not be done while all the rest was: reports each, and the exit status is 1. */
-  failed(entries: readonly FailedEntry[]): void;
+  failed(entries: readonly (FailedEntry | Error)[]): void;
 }
 
 /** @returns the exit status; every failure has been reported */
@@ -80,8 +80,8 @@ export async function withSession(
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();
-      const failed = (entries: readonly FailedEntry[]) => {
-        for (const entry of entries) failures.report(errorOf(entry));
+      const failed: Session['failed'] = (entries) => {
+        for (const entry of entries) failures.report(entry instanceof Error ? entry : errorOf(entry));
       };
       const each: Session['each'] = (items, task) => failures.each(items, task);
       await work({ provisioner, output, signal, unsuccessful, failed, each });

@@ -21,6 +21,8 @@ export const descriptorSchema = objectOf({
   digest,
   size: v.pipe(v.number(), v.safeInteger('is not a whole number'), v.minValue(0, 'is negative')),
   annotations: v.nullish(texts),
+  /** Where else it may be had. */
+  urls: v.nullish(v.array(text)),
   platform: v.nullish(objectOf({ os: maybeText, architecture: maybeText, variant: maybeText })),
 });
 export type Descriptor = v.InferOutput<typeof descriptorSchema>;

@@ -64,6 +64,11 @@ export function mediaKind(mediaType: string): MediaKind | undefined {
   return KINDS.get(mediaType) ?? KINDS.get(bareType(mediaType));
 }
 
+/** Is it the type of a layer that registries need not have, since it may not be pushed elsewhere? Such a one is had from where its descriptor says. */
+export function isForeignLayer(mediaType: string): boolean {
+  return mediaKind(mediaType) === 'layer' && /\.(?:foreign|nondistributable)\./.test(bareType(mediaType));
+}
+
 /** Does a type, or that there is none, say nothing of what it is for? */
 export function isVague(mediaType: string): boolean {
   return VAGUE.has(bareType(mediaType));

@@ -48,6 +48,7 @@ export class ImageCalls {
   /**
    * Stores all images of a `docker save` or OCI archive.
    * @param input a file's path, or a stream of it, which is used up, and destroyed when this fails
+   * @throws `LoadIncompleteError`, with what was stored and what was not, where the archive holds several images and one of them cannot be stored
    */
   async load(input: string | Readable, options: LoadOptions = {}): Promise<PulledImage[]> {
     // Before anything is waited for: a stream can fail at any moment from here on.

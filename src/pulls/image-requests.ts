@@ -10,6 +10,7 @@ import type { PullKey } from '../metadata/pulls/pull-records.js';
 import type { RegistryOptions } from '../registry/registry-options.js';
 import { requireRegistryFiles } from '../registry/require-registry-files.js';
 import type { ArchiveInput } from '../sources/archives/archive-spool.js';
+import { ImageFailures } from '../sources/image-failures.js';
 import { formatSource, parseSource, type Source } from '../sources/source.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
@@ -20,7 +21,7 @@ import { type PullTerms, pullKey } from './pull-key.js';
 import type { ImageRequestOptions, LoadOptions, PullImageOptions } from './pull-options.js';
 import { type PullNeeds, PullRunner, type RunContext, type RunImage } from './pull-runner.js';
 import { announcing, type LandedPull, type RunPull, SharedPulls } from './shared-pulls.js';
-import { type PulledImage, StoredImages, takenByPrune } from './stored-images.js';
+import { LoadIncompleteError, type PulledImage, StoredImages, takenByPrune } from './stored-images.js';
 
 /** What is asked for, understood. */
 interface PullRequest {
@@ -131,13 +132,18 @@ export class ImageRequests {
     return known.state === 'pulling' ? known : this.#begun(text, options, pull);
   }
 
-  /** Stores all images of an archive. @param input a file's path, or a stream */
+  /**
+   * Stores all images of an archive.
+   * @param input a file's path, or a stream
+   * @throws LoadIncompleteError where it holds several, and not all can be stored
+   */
   async load(input: ArchiveInput, options: LoadOptions): Promise<PulledImage[]> {
     const request = this.#request(options);
     const source = input.kind === 'file' ? `archive:${absolutePath(input.path)}` : 'archive:-';
     const pullId = randomUUID();
     const platform = formatPlatform(request.platform);
     const namesFor = (ofSource: readonly string[]) => request.names ?? ofSource;
+    const failures = new ImageFailures(request.signal);
     const load = async () => {
       // Its id for its terms: a stream is read once, so nobody can share it.
       const { metadata } = this.#needs;
@@ -148,11 +154,19 @@ export class ImageRequests {
           liveness.isAlive,
         ),
       );
-      const context = { pullId, signal: request.signal, namesFor, liveness };
+      const context = { pullId, signal: request.signal, namesFor, liveness, failures };
       return this.#runner.run(context, source, request, openingArchive(this.#needs, input, request.platform));
     };
     const images = await orAborted(this.#track(load()), request.signal);
-    return Promise.all(images.map((image) => this.#loaded(image, namesFor(image.ofSource), source)));
+    const loaded = await Promise.all(images.map((image) => this.#loaded(image, namesFor(image.ofSource), source)));
+    const [failure] = failures.all;
+    if (failure === undefined) return loaded;
+    if (loaded.length + failures.all.length === 1) throw failure;
+    throw new LoadIncompleteError(
+      source.replace(/^archive:-$/, 'the archive').replace(/^archive:/, ''),
+      loaded,
+      failures.all,
+    );
   }
 
   /** The pulls under way, in all processes, oldest first. */

@@ -10,6 +10,7 @@ import { LayerStore, type LayerStoreNeeds, type PullContext } from '../layer-sto
 import { retireAbandoned } from '../layer-store/reconcile-staging.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { PullResult } from '../metadata/pulls/pull-records.js';
+import type { ImageFailures } from '../sources/image-failures.js';
 import type { Offer, OfferedImage } from '../sources/puller.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { orAborted } from '../system/locks/or-aborted.js';
@@ -40,6 +41,8 @@ export interface RunContext {
   readonly liveness: Liveness;
   /** The names that the image is to be given, when the source calls it `ofSource`. */
   readonly namesFor: (ofSource: readonly string[]) => readonly string[];
+  /** Takes the failures of single images of a source that has several, so that the others are stored. Default: the first one ends the run. */
+  readonly failures?: ImageFailures | undefined;
 }
 
 export interface RunOptions {
@@ -76,7 +79,7 @@ export class PullRunner {
 
   /** @param open reads what the source offers @throws what it throws, and what `unpackLayer` and `admit` throw */
   async run(
-    { pullId, signal, namesFor, liveness }: RunContext,
+    { pullId, signal, namesFor, liveness, failures }: RunContext,
     source: string,
     options: RunOptions,
     open: OpenOffer,
@@ -103,17 +106,33 @@ export class PullRunner {
       await this.#takeAbandoned(pullId);
       offer = await open(paths.pullStaging(pullId), pull.signal);
       const images: RunImage[] = [];
-      for (const image of offer.images) {
+      const shared = this.#sharedNames(offer.images, pullId);
+      for (const each of offer.images) {
+        const image = { ...each, names: each.names.filter((name) => !shared.has(name)) };
         current = image.id;
         const bytes = image.layers.reduce((sum, layer) => sum + Math.max(layer.size, 0), 0);
         events.emit('pullStarted', { pullId, source, image: image.id, layers: image.layers.length, bytes });
-        images.push(await this.#storeImage(image, source, options, pull, namesFor));
+        try {
+          // With a signal of its own: its first failure aborts that.
+          images.push(await this.#storeImage(image, source, options, { ...pull, ...pullSignal(signal) }, namesFor));
+        } catch (error) {
+          const isAlone = offer.images.length + (offer.failures ?? []).length === 1;
+          if (failures === undefined || isAlone || signal?.aborted) throw error;
+          failures.add(image.names[0] ?? image.id, error);
+          events.emit('pullFailed', { pullId, source, error });
+          // What goes on for others has places in staging that the next image would take.
+          await Promise.allSettled(pull.atWork);
+          continue;
+        }
         const milliseconds = performance.now() - started;
         events.emit('pullFinished', { pullId, source, image: image.id, milliseconds });
       }
+      for (const failure of offer.failures ?? []) failures?.add(String(failure.details['image']), failure);
       const [first] = images;
-      if (first !== undefined) ending = { result: { kind: 'stored', image: first.id, names: first.ofSource } };
-      events.count('pullsFinished');
+      const failed = failures?.all[0] && failureOf(failures.all[0]);
+      if (failed !== undefined) ending = { result: { kind: 'failed', failure: failed } };
+      else if (first !== undefined) ending = { result: { kind: 'stored', image: first.id, names: first.ofSource } };
+      events.count(failed === undefined ? 'pullsFinished' : 'pullsFailed');
       return images;
     } catch (error) {
       const failure = signal?.aborted ? undefined : failureOf(error);
@@ -211,6 +230,21 @@ export class PullRunner {
       });
       return false;
     });
+  }
+
+  /** Names that an archive has for several images: whoever got one by chance would be taken for the one that is meant. */
+  #sharedNames(images: readonly OfferedImage[], pullId: string): ReadonlySet<string> {
+    const holders = new Map<string, string[]>();
+    for (const { id, names } of images) for (const name of names) holders.set(name, [...(holders.get(name) ?? []), id]);
+    const shared = [...holders].filter(([, ids]) => ids.length > 1);
+    for (const [name, ids] of shared) {
+      this.#needs.events.emit('warning', {
+        code: 'NAME_NOT_GIVEN',
+        message: `the name ${name} is given to none of the images that the source has under it: ${ids.join(', ')}; \`provisioner tag DIGEST ${name}\` gives it to one`,
+        details: { pull: pullId, name, images: ids.join(' ') },
+      });
+    }
+    return new Set(shared.map(([name]) => name));
   }
 
   #goOn(ended: Promise<void>): void {

@@ -122,3 +122,26 @@ export function takenByPrune(image: ImageId, after: string, source: string): Pro
     details: { image, source },
   });
 }
+
+/**
+ * What a load throws when an archive holds several images of which some, or all, could not be stored: `ERR_LOAD_INCOMPLETE`. One image that fails does not keep the others from being stored,
+ * and nobody takes what was stored for everything.
+ */
+export class LoadIncompleteError extends ProvisionerError {
+  /** Those that are stored, as `load` would have given them. */
+  readonly stored: readonly PulledImage[];
+  /** Why each of the others is not, in the order of the archive; at least one. The message names the image, and so does `details.image`. */
+  readonly failures: readonly ProvisionerError[];
+
+  constructor(source: string, stored: readonly PulledImage[], failures: readonly ProvisionerError[]) {
+    const [first] = failures;
+    const all = stored.length + failures.length;
+    super('ERR_LOAD_INCOMPLETE', `${failures.length} of ${all} images of ${source} are not stored: ${first?.message}`, {
+      cause: first,
+      hint: '`error.failures` has the error of each of them, `error.stored` the images that are stored',
+      details: { stored: stored.map(({ id }) => id), failed: failures.map(({ message }) => message) },
+    });
+    this.stored = stored;
+    this.failures = failures;
+  }
+}

@@ -1,6 +1,7 @@
 import { isProvisionerError, type ProvisionerError, throwIfAborted } from '../base/errors.js';
 import { codingsOf, undoCodings } from './connection/content-coding.js';
 import { failedToConnect } from './connection/dispatchers.js';
+import { namedPlace } from './connection/onward.js';
 import { Pace, type Patience } from './connection/pace.js';
 import type { Answer } from './connection/send-request.js';
 import { type LocatedAnswer, Sender } from './connection/sender.js';
@@ -102,6 +103,28 @@ export class RegistryClient {
     // Neither is there, or TLS after all. A host that is only slow to speak TLS is given its time.
     if (slow) return this.#inScheme('https', known, repository, request);
     throw refused;
+  }
+
+  /**
+   * Asks for what a manifest says lies elsewhere. As where a host redirects to, nothing of ours is sent along: no credentials, headers or client certificate.
+   * @param endpoint the host whose word that is @throws ProvisionerError as `request`
+   */
+  async requestElsewhere(endpoint: Endpoint, place: string, request: Omit<RegistryRequest, 'path'>): Promise<Answer> {
+    throwIfAborted(request.signal);
+    const known = this.#settled(endpoint);
+    const zone = this.#sender.zoneOf(known.host);
+    const asked: Asked = { subject: request.subject, host: known.host };
+    const url = namedPlace(place, { plain: known.scheme === 'http', zone }, known, asked);
+    const there: Asked = { subject: request.subject, host: url.host };
+    const sent = { method: request.method, headers: request.headers ?? {}, own: {} };
+    const { answer } = await this.#sender.send(
+      { url, endpoint: known, away: true, sentBy: zone },
+      sent,
+      there,
+      request,
+    );
+    if ((request.statuses ?? [200]).includes(answer.status)) return answer;
+    throw statusError(there, answer.status, answer.headers, await wordsOf(answer, [], request));
   }
 
   /** What a host answers, be it a refusal, tells what it speaks. */

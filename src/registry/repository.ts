@@ -138,12 +138,15 @@ export class Repository {
     });
   }
 
-  /** A layer, without asking for it: the hosts that may have it, in order, with all that was learnt about them. */
-  blob(digest: Digest, size: number): RegistryBlob {
+  /**
+   * A layer, without asking for it: the hosts that may have it, in order, with all that was learnt about them.
+   * @param urls where else it may be had
+   */
+  blob(digest: Digest, size: number, urls: readonly string[] = []): RegistryBlob {
     const { client, repository, stallTimeout, minBytesPerSecond, retries, connectionsPerHost } = this.#needs;
     const patience = { stallTimeout, minBytesPerSecond };
     const sources = this.#able('pulls').map((endpoint) => client.learnt(endpoint, repository));
-    return { kind: 'registry', repository, digest, size, sources, ...patience, retries, connectionsPerHost };
+    return { kind: 'registry', repository, digest, size, sources, urls, ...patience, retries, connectionsPerHost };
   }
 
   /** What can be done at all; the last one is asked even when it has failed before. */

@@ -6,6 +6,7 @@ import { openForeignFile } from '../base/foreign-file.js';
 import { type Digest, digestAlgorithm } from '../image/digest.js';
 import { checkDocumentValues } from '../image/document-limits.js';
 import { checkDocumentSize, type Descriptor } from '../image/manifest.js';
+import { SparseReader } from '../unpack/tar/sparse-reader.js';
 import type { BlobLocation, FileLocation } from './puller.js';
 import { malformedSource, truncatedSource } from './source-errors.js';
 
@@ -84,9 +85,12 @@ export async function readLocation(location: FileLocation, subject: string): Pro
   try {
     file = await openForeignFile(location.path, location);
     const bytes = Buffer.alloc(location.size);
+    const holey = location.sparse && new SparseReader(file, location.offset, location.sparse);
     let length = 0;
     while (length < bytes.length) {
-      const { bytesRead } = await file.read(bytes, length, bytes.length - length, location.offset + length);
+      const bytesRead =
+        (await holey?.read(bytes.subarray(length))) ??
+        (await file.read(bytes, length, bytes.length - length, location.offset + length)).bytesRead;
       if (bytesRead === 0) throw truncatedSource(subject, `${length} of ${location.size} bytes are there`);
       length += bytesRead;
     }

@@ -70,12 +70,23 @@ export class ManifestChooser {
   /**
    * Walks indexes, nested ones too, in order. Passed over are attestations, other platforms, entries of unknown type, and what makes no sense:
    * the image-spec asks readers of an index to ignore what they do not know.
+   * @param failed told of each of these that cannot be looked at, which is then passed over. Default: that is thrown
    * @see OCI image-spec, image-index.md, "manifests"
    */
-  async survey(descriptors: readonly Descriptor[]): Promise<Survey> {
+  async survey(
+    descriptors: readonly Descriptor[],
+    failed?: (error: unknown, descriptor: Descriptor) => void,
+  ): Promise<Survey> {
     const survey: Survey = { candidates: [], offered: [], refusals: [] };
     const seen = new Set<Digest>();
-    for (const descriptor of descriptors) await this.#walk([descriptor], 0, survey, { seen, root: descriptor.digest });
+    for (const descriptor of descriptors) {
+      try {
+        await this.#walk([descriptor], 0, survey, { seen, root: descriptor.digest });
+      } catch (error) {
+        if (failed === undefined || error === this.#exhausted) throw error;
+        failed(error, descriptor);
+      }
+    }
     return survey;
   }
 

@@ -4,10 +4,11 @@ import { type Descriptor, parseIndex } from '../image/manifest.js';
 import type { Platform } from '../image/platform.js';
 import type { BlobAccess } from './blob-access.js';
 import { type Candidate, ManifestChooser, type Survey, UNUSABLE } from './choose-manifest.js';
+import { ImageFailures } from './image-failures.js';
 import { matchByName, type NamedEntry, namesOf, offeredNames } from './image-names.js';
 import { OfferBudget } from './offer-budget.js';
 import { offerFirst, offerImage } from './offer-image.js';
-import type { OfferedImage, PullOptions } from './puller.js';
+import type { Choices, OfferedImage, PullOptions } from './puller.js';
 import { imageNotOffered, severalImages } from './source-errors.js';
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
@@ -25,10 +26,10 @@ interface Choice {
   readonly others: readonly Candidate[];
   readonly names: Set<string>;
   readonly label: string;
-  /** Does the source call it anything? */
-  readonly isNamed: boolean;
   /** For which there are images beside it. */
   readonly platforms: readonly Platform[];
+  /** Somebody gave it a name, and nothing else has it: when it is no image, that is a failure. */
+  readonly mustBeImage: boolean;
 }
 
 /**
@@ -44,89 +45,102 @@ export async function offerOciImages(
   blobs: BlobAccess,
   wanted: 'one' | 'all',
   options: PullOptions,
-): Promise<OfferedImage[]> {
+): Promise<Choices> {
   const { manifests, fault } = parseIndex(text, `index.json of ${blobs.label}`);
   const entries = manifests.map(toEntry);
   const chooser = new ManifestChooser(blobs, options.platform);
-  const { reference } = options;
+  const { reference, signal } = options;
+  const failures = new ImageFailures(signal);
   const choices =
     reference === undefined
-      ? await chooseByGroup(entries, chooser, fault)
+      ? await chooseByGroup(entries, chooser, fault, wanted === 'all' && entries.length > 1 ? failures : undefined)
       : await chooseNamed(entries, reference, chooser, blobs.label, fault);
   const isAmbiguous = wanted === 'one' && choices.length > 1;
   const several = () =>
-    severalImages(
-      blobs.label,
-      choices.map((choice) => choice.label),
-    );
-  if (isAmbiguous && choices.filter(({ isNamed }) => isNamed).length > 1) throw several();
+    severalImages(blobs.label, new Map(choices.map((choice) => [choice.candidate.descriptor.digest, choice.label])));
+  if (isAmbiguous && choices.filter(({ mustBeImage }) => mustBeImage).length > 1) throw several();
   const images: OfferedImage[] = [];
   const budget = new OfferBudget(blobs.label);
   let refusal: unknown;
-  for (const { candidate, others, names, isNamed, platforms } of choices) {
+  for (const { candidate, others, names, label, mustBeImage, platforms } of choices) {
+    let image: OfferedImage;
     try {
-      const image = await offerFirst([candidate, ...others], async (each) => {
+      image = await offerFirst([candidate, ...others], async (each) => {
         const offered = await offerImage(blobs, each, [...names]);
         return each.root === offered.id ? offered : { ...offered, chosenFrom: each.root };
       });
-      budget.add(image);
-      if (options.withChoice !== true) {
-        images.push(image);
-      } else {
-        const root = entries.find(({ descriptor }) => descriptor?.digest === image.chosenFrom)?.descriptor;
-        const index = root === undefined ? undefined : await blobs.readDocument(root, 'the index');
-        images.push({ ...image, choice: { index, platforms } });
-      }
     } catch (error) {
-      // Without a name it may be anything that lies beside the images.
-      if (isNamed || !isProvisionerError(error, ...UNUSABLE)) throw error;
-      refusal ??= error;
+      // Without a name, or beside others of that name, it may be anything that lies beside the images.
+      const mayBeOther = !mustBeImage && isProvisionerError(error, ...UNUSABLE);
+      if (mayBeOther) refusal ??= error;
+      else if (wanted === 'all' && entries.length > 1) failures.add(label, error);
+      else throw error;
+      continue;
     }
+    budget.add(image);
+    images.push(options.withChoice === true ? await withChoice(image, platforms, entries, blobs) : image);
     if (isAmbiguous && images.length > 1) throw several();
   }
-  if (images.length === 0) throw refusal;
-  return images;
+  if (images.length === 0 && failures.all.length === 0) throw refusal;
+  return { images, failures: failures.all };
 }
 
-/** @param fault of an entry that makes no sense: what is told when there is nothing else */
+/** Adds what it was chosen from. */
+async function withChoice(
+  image: OfferedImage,
+  platforms: readonly Platform[],
+  entries: readonly IndexEntry[],
+  blobs: BlobAccess,
+): Promise<OfferedImage> {
+  const root = entries.find(({ descriptor }) => descriptor?.digest === image.chosenFrom)?.descriptor;
+  const index = root === undefined ? undefined : await blobs.readDocument(root, 'the index');
+  return { ...image, choice: { index, platforms } };
+}
+
+/**
+ * @param fault of an entry that makes no sense: what is told when there is nothing else
+ * @param failures of what cannot be looked at; where there is no such list, the first of them is thrown
+ */
 async function chooseByGroup(
   entries: readonly IndexEntry[],
   chooser: ManifestChooser,
   fault: ProvisionerError | undefined,
+  failures?: ImageFailures,
 ): Promise<Choice[]> {
   const all: Survey = { candidates: [], offered: [], refusals: fault === undefined ? [] : [fault] };
   const choices: Choice[] = [];
   for (const [key, group] of groupEntries(entries)) {
-    const survey = await chooser.survey(descriptorsOf(group));
+    const failed = failures && ((error: unknown, { digest }: Descriptor) => failures.add(key || digest, error));
+    const survey = await chooser.survey(descriptorsOf(group), failed);
     all.offered.push(...survey.offered);
     all.refusals.push(...survey.refusals);
     if (survey.candidates.length === 0) {
       // Somebody gave it a name: it is an image, and a broken one, which is not passed over for another.
       const broken = survey.refusals.find(({ code }) => code === 'ERR_SOURCE_MALFORMED');
-      if (key !== '' && survey.offered.length === 0 && broken !== undefined) throw broken;
+      if (key !== '' && survey.offered.length === 0 && broken !== undefined) {
+        if (failures === undefined) throw broken;
+        failures.add(key, broken);
+      }
       continue;
     }
     const names = group.flatMap((entry) => entry.names);
+    const found = choicesOf(chooser.best(survey));
     choices.push(
-      ...choicesOf(chooser.best(survey), key).map((choice) => ({
+      ...found.map((choice) => ({
         ...choice,
         names: new Set(names),
         label: key || choice.candidate.descriptor.digest,
-        isNamed: key !== '',
+        mustBeImage: key !== '' && found.length === 1,
         platforms: survey.offered,
       })),
     );
   }
-  if (choices.length === 0) throw chooser.noCandidate(all);
+  if (choices.length === 0 && (failures?.all ?? []).length === 0) throw chooser.noCandidate(all);
   return mergeByDigest(choices);
 }
 
-/** Two that fit equally under one name, or in one index, are one image written twice; else without a name they are two images. */
-function choicesOf(
-  [best, ...others]: readonly [Candidate, ...Candidate[]],
-  name: string,
-): Pick<Choice, 'candidate' | 'others'>[] {
-  if (name !== '') return [{ candidate: best, others }];
+/** Two that fit equally in one index are one image written twice; else they are two images, also where somebody gave both the same name. */
+function choicesOf([best, ...others]: readonly [Candidate, ...Candidate[]]): Pick<Choice, 'candidate' | 'others'>[] {
   const byRoot = new Map<string, { candidate: Candidate; others: Candidate[] }>();
   for (const candidate of [best, ...others]) {
     const choice = byRoot.get(candidate.root);
@@ -134,7 +148,9 @@ function choicesOf(
     else choice.others.push(candidate);
   }
   const choices = [...byRoot.values()].filter(({ candidate }) => candidate.fit === best.fit);
-  return choices.length === 1 ? [{ candidate: best, others }] : choices;
+  return new Set(choices.map(({ candidate }) => candidate.descriptor.digest)).size === 1
+    ? [{ candidate: best, others }]
+    : choices;
 }
 
 async function chooseNamed(
@@ -161,7 +177,7 @@ async function chooseByDigest(
 ): Promise<Choice[]> {
   const direct = entries.filter((entry) => entry.descriptor?.digest === digest);
   const survey = await chooser.survey(descriptorsOf(direct.length > 0 ? direct : entries));
-  const about = { label: digest, isNamed: true, platforms: survey.offered };
+  const about = { label: digest, mustBeImage: true, platforms: survey.offered };
   if (direct.length > 0) {
     const [candidate, ...others] = chooser.best(survey);
     return [{ candidate, others, names: new Set(direct.flatMap((entry) => entry.names)), ...about }];

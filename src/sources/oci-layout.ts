@@ -37,8 +37,8 @@ export class OciLayoutPuller implements Puller {
     checkLayoutVersion(await this.#readOwn(root, 'oci-layout'), `oci-layout of ${this.#label}`);
     const index = await this.#readOwn(root, 'index.json');
     const blobs = new FileBlobs(this.#label, (digest) => this.#findBlob(root, digest), options.signal);
-    const images = await offerOciImages(index, blobs, 'one', options);
-    return { images, close: async () => undefined };
+    const choices = await offerOciImages(index, blobs, 'one', options);
+    return { ...choices, close: async () => undefined };
   }
 
   /** The directory with all links resolved: what "inside" is measured against. */

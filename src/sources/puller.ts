@@ -1,6 +1,8 @@
+import type { ProvisionerError } from '../base/errors.js';
 import type { DiffId, Digest, ImageId } from '../image/digest.js';
 import type { Platform } from '../image/platform.js';
 import type { RegistryBlob } from '../registry/blobs/registry-blob.js';
+import type { SparseMap } from '../unpack/tar/sparse.js';
 
 /**
  * Finds out what a source offers. Manifests and configs are read, checked against their digests and sizes, and validated;
@@ -44,11 +46,16 @@ export type StoredImage = Pick<OfferedImage, 'id' | 'mediaType' | 'manifest' | '
 
 /** What a source holds, as long as it is open. */
 export interface Offer {
-  /** At least one. */
+  /** At least one, unless there are failures. */
   readonly images: readonly OfferedImage[];
+  /** Why others cannot be had, for who wants all that an archive has: each names its image. Default: there are none. */
+  readonly failures?: readonly ProvisionerError[] | undefined;
   /** Gives up temporary files and descriptors. Safe to call twice. */
   close(): Promise<void>;
 }
+
+/** What is chosen of a source. */
+export type Choices = Pick<Offer, 'images' | 'failures'>;
 
 export interface OfferedImage {
   readonly id: ImageId;
@@ -87,8 +94,10 @@ export interface FileLocation {
   readonly path: string;
   /** First byte. */
   readonly offset: number;
-  /** Bytes in all. */
+  /** Bytes in all, holes included. */
   readonly size: number;
+  /** Where its data belongs, when it is a sparse file in an archive. Default: it is all there. */
+  readonly sparse?: SparseMap | undefined;
   /** Links in the path may lead anywhere below this directory, and nowhere else. Default: they may lead anywhere. */
   readonly inside?: string | undefined;
 }

@@ -7,9 +7,10 @@ import {
   parseImageConfig,
   parseManifest,
 } from '../image/manifest.js';
-import { mediaKind } from '../image/media-types.js';
+import { isForeignLayer, mediaKind } from '../image/media-types.js';
 import { platformFit } from '../image/platform.js';
 import { DEFAULT_TAG, formatReference, type Reference } from '../image/reference.js';
+import type { RegistryBlob } from '../registry/blobs/registry-blob.js';
 import type { Repository, ResolvedTag } from '../registry/repository.js';
 import { type BlobAccess, type DocumentRole, decodeText } from './blob-access.js';
 import { ManifestChooser } from './choose-manifest.js';
@@ -18,6 +19,8 @@ import type { BlobLocation, Offer, OfferedImage, Puller, PullOptions, StoredImag
 
 /** Documents kept for being read twice: an index, and the manifest and the config of what is chosen from it. */
 const KEPT_DOCUMENTS = 4;
+/** Places that are tried for one layer: those that are written have one or two. */
+const URLS_MAX = 8;
 /** A document whose size nobody has stated. */
 const UNKNOWN_SIZE = -1;
 
@@ -79,13 +82,21 @@ export class RegistryPuller implements Puller {
 function offerStored(stored: StoredImage, repository: Repository, names: readonly string[]): OfferedImage {
   const manifest = parseManifest(stored.manifest, `the manifest ${stored.id}`);
   const config = parseImageConfig(stored.config, manifest.layers.length, `the config ${stored.configDigest}`);
-  const layers = manifest.layers.map(({ digest, size }, position) => ({
+  const layers = manifest.layers.map((layer, position) => ({
     diffId: config.diffIds[position] as DiffId,
-    digest,
-    size,
-    location: repository.blob(digest, size),
+    digest: layer.digest,
+    size: layer.size,
+    location: blobOf(layer, repository),
   }));
   return { ...stored, layers, names };
+}
+
+/**
+ * A layer that may not be pushed to registries lies where its descriptor says. Nobody else is believed about that: whoever writes a manifest could have us ask any host on the net.
+ * @see OCI image-spec, layer.md, "Non-Distributable Layers"
+ */
+function blobOf({ digest, size, mediaType, urls }: Descriptor, repository: Repository): RegistryBlob {
+  return repository.blob(digest, size, isForeignLayer(mediaType) ? (urls ?? []).slice(0, URLS_MAX) : []);
 }
 
 class RegistryBlobs implements BlobAccess {
@@ -116,8 +127,8 @@ class RegistryBlobs implements BlobAccess {
     return this.#read(digest, size, role === 'the config' ? 'blob' : 'manifest', subject);
   }
 
-  async locateLayer({ digest, size }: Descriptor): Promise<BlobLocation> {
-    return this.#repository.blob(digest, size);
+  async locateLayer(layer: Descriptor): Promise<BlobLocation> {
+    return blobOf(layer, this.#repository);
   }
 
   async #read(digest: Digest, size: number, kind: 'manifest' | 'blob', subject: string): Promise<string> {

@@ -38,9 +38,21 @@ export function imageNotOffered(label: string, reference: string, offered: reado
   });
 }
 
-export function severalImages(label: string, offered: readonly string[]): ProvisionerError {
-  return new ProvisionerError('ERR_IMAGE_AMBIGUOUS', `${label} holds several images: ${list(offered)}`, {
-    hint: 'choose one by writing :REF after the path',
+/** @param images digest to what the source calls it. Those that it calls the same are told by their digests. */
+export function severalImages(label: string, images: ReadonlyMap<string, string>): ProvisionerError {
+  const names = [...images.values()];
+  const isShared = (name: string) => names.indexOf(name) !== names.lastIndexOf(name);
+  const offered = [...images].map(([digest, name]) => (isShared(name) ? `@${digest}` : name));
+  const [first = ''] = names;
+  const what =
+    names.length > 1 && names.every((name) => name === first)
+      ? `${names.length} images under the name ${printable(first)}`
+      : 'several images';
+  const shown = offered.some((name) => name.startsWith('@sha'))
+    ? ', such as :@sha256:… for one that shares its name'
+    : '';
+  return new ProvisionerError('ERR_IMAGE_AMBIGUOUS', `${label} holds ${what}: ${list(offered)}`, {
+    hint: `choose one by writing :REF after the path${shown}`,
     details: { offered: offered.slice(0, NAMES_IN_DETAILS) },
   });
 }

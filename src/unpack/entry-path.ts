@@ -1,5 +1,5 @@
 import { ProvisionerError } from '../base/errors.js';
-import { limitExceeded, malformed } from '../base/malformed.js';
+import { limitExceeded } from '../base/malformed.js';
 import { markNames, WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 
@@ -10,14 +10,13 @@ const NAME_MAX = 255;
 const ODD_COMPONENT = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
 /**
- * The path of an entry below the layer's root: no slash in front or behind, no empty and no `.` component; the root itself is ''.
+ * The path of an entry below the layer's root: no slash in front or behind, no empty and no `.` component; the root itself is '', also where it is written so.
  * An absolute name means the same as a relative one.
  * @throws ProvisionerError `ERR_UNSAFE_PATH` for a `..` component, which no tool that writes layers needs
  */
 export function entryPath(name: BytePath): BytePath {
   if (name.length > PATH_MAX) throw limitExceeded(`a path of ${name.length} bytes`, PATH_MAX);
   if (!ODD_COMPONENT.test(name)) return name;
-  if (name === '') throw malformed('an entry has no name');
   const components = name.split('/').filter((component) => component !== '' && component !== '.');
   if (components.includes('..')) throw unsafe(name, 'its name leads out with ".."');
   return components.join('/');

@@ -4,9 +4,8 @@ import type { Readable } from 'node:stream';
 import { abortedError, fileError } from '../base/errors.js';
 import { makeOwnFile } from '../base/own-files.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../files/space/free-space.js';
-import { decompress } from '../system/compression/decompress.js';
+import { type DecompressContext, decompress } from '../system/compression/decompress.js';
 import type { Chunks } from '../system/compression/inflate.js';
-import type { TakeMemory } from '../system/compression/window-memory.js';
 import { BLOCK_SIZE, isTarHeader } from './tar/tar-header.js';
 
 /** Where an archive is inflated to. */
@@ -36,12 +35,6 @@ export interface InflatedArchive {
   readonly isTar: boolean;
 }
 
-export interface InflateContext {
-  readonly signal: AbortSignal;
-  readonly hasSpareProcessor: () => boolean;
-  readonly takeMemory: TakeMemory;
-}
-
 /**
  * Writes a compressed archive out. Stops early what is no tar file at all, and what would fill the disk.
  * @throws ProvisionerError what `decompress` throws; `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
@@ -49,15 +42,16 @@ export interface InflateContext {
 export async function inflateArchive(
   stored: Chunks,
   { path, label, freeSpaceReserve }: InflateTarget,
-  { signal, hasSpareProcessor, takeMemory }: InflateContext,
+  context: DecompressContext,
 ): Promise<InflatedArchive> {
+  const { signal } = context;
   // Readable by nobody else: an image may hold what its owner keeps to himself.
   const file = opened(path);
   let start: Buffer = Buffer.alloc(0);
   let total = 0;
   let nextSpaceCheck = 0;
   try {
-    for await (const chunk of decompress(stored, hasSpareProcessor, takeMemory)) {
+    for await (const chunk of decompress(stored, context)) {
       if (signal.aborted) throw abortedError(signal);
       if (start.length < BLOCK_SIZE) {
         start = Buffer.concat([start, chunk.subarray(0, BLOCK_SIZE - start.length)]);

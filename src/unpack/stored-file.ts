@@ -2,13 +2,17 @@ import type { FileHandle } from 'node:fs/promises';
 import { abortedError, fileError, ProvisionerError } from '../base/errors.js';
 import { LeadsOutError, NotRegularError, openForeignFile } from '../base/foreign-file.js';
 import { truncated } from '../base/malformed.js';
+import type { SparseMap } from './tar/sparse.js';
+import { SparseReader } from './tar/sparse-reader.js';
 
 export interface FileBlob {
   readonly path: string;
   /** First byte. */
   readonly offset: number;
-  /** Bytes. */
+  /** Bytes, holes included. */
   readonly size: number;
+  /** Where its data belongs, when it is a sparse file in an archive. Default: it is all there. */
+  readonly sparse?: SparseMap | undefined;
   /** Links in the path may lead anywhere below this directory, and nowhere else. Default: they may lead anywhere. */
   readonly inside?: string | undefined;
 }
@@ -26,11 +30,16 @@ const READ_SIZE = 1024 * 1024;
  * Reads one piece ahead, into two buffers in turn. The file may have waited for its turn long enough for somebody to put another in its place, or something
  * that is none: an open file for each layer that waits would be hundreds, so it is opened here, with a look at what it is.
  */
-export async function* readStoredFile({ path, offset, size, inside }: FileBlob, signal: AbortSignal): StoredBytes {
+export async function* readStoredFile(
+  { path, offset, size, sparse, inside }: FileBlob,
+  signal: AbortSignal,
+): StoredBytes {
   if (size === 0) return;
   const file = await opened(path, inside);
   let position = 0;
+  const holey = sparse && new SparseReader(file, offset, sparse);
   const read = async (buffer: Buffer): Promise<Buffer> => {
+    if (holey !== undefined) return buffer.subarray(0, await holey.read(buffer));
     const length = Math.min(buffer.length, size - position);
     const { bytesRead } = await file.read(buffer, 0, length, offset + position);
     position += bytesRead;

@@ -10,7 +10,7 @@ import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
 import { layerRootfs } from '../paths.js';
 import { decompress } from '../system/compression/decompress.js';
 import type { Chunks } from '../system/compression/inflate.js';
-import type { TakeMemory } from '../system/compression/window-memory.js';
+import { type TakeMemory, takeFreely } from '../system/compression/window-memory.js';
 import type { BytePath } from '../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { FileTree, Syscalls } from '../system/syscalls/syscalls.js';
@@ -60,7 +60,7 @@ export interface UnpackContext {
   readonly progress: (bytes: number) => void;
   /** Whether one is free for another thread. */
   readonly hasSpareProcessor: () => boolean;
-  /** For the large windows of zstd. Default: all that it wants. */
+  /** For what inflating takes much of. Default: all that it wants. */
   readonly takeMemory?: TakeMemory | undefined;
 }
 
@@ -123,12 +123,12 @@ async function writeTar(
   stored: StoredLayer,
   { diffId, limits }: LayerTarget,
   writer: LayerWriter,
-  { signal, hasSpareProcessor, takeMemory }: UnpackContext,
+  { signal, hasSpareProcessor, takeMemory = takeFreely }: UnpackContext,
 ): Promise<void> {
   const tarHash = createHash(digestAlgorithm(diffId));
   const reader = new TarReader(writer);
   let tarBytes = 0;
-  for await (const chunk of decompress(stored.pieces(), hasSpareProcessor, takeMemory)) {
+  for await (const chunk of decompress(stored.pieces(), { signal, hasSpareProcessor, takeMemory })) {
     if (signal.aborted) throw abortedError(signal);
     tarHash.update(chunk);
     // What follows the end of the archive is read too, for the digest, and must end as well.

@@ -15,14 +15,14 @@ export async function unpackStored(job: UnpackJob, context: UnpackContext): Prom
 
 /** What is needed for a layer of a registry: loaded with the first one, or when it is known to come. */
 export async function loadFetching() {
-  const [{ RegistryClient }, { BlobReader }, { MAX_CONNECTIONS_PER_BLOB }, { loadUndici }] = await Promise.all([
+  const [{ RegistryClient }, { BlobReader, hostOf }, { MAX_CONNECTIONS_PER_BLOB }, { loadUndici }] = await Promise.all([
     import('../registry/registry-client.js'),
     import('../registry/blobs/blob-reader.js'),
     import('../registry/blobs/parts-ahead.js'),
     import('../registry/connection/load-undici.js'),
   ]);
   await loadUndici();
-  return { BlobReader, newClient: () => new RegistryClient(MAX_CONNECTIONS_PER_BLOB) };
+  return { BlobReader, hostOf, newClient: () => new RegistryClient(MAX_CONNECTIONS_PER_BLOB) };
 }
 
 /** What comes of a coding that was undone and should not have been. */
@@ -37,7 +37,7 @@ let client: RegistryClient | undefined;
  */
 async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: UnpackContext): Promise<UnpackedJob> {
   const { syscalls, signal } = context;
-  const { newClient, BlobReader } = await loadFetching();
+  const { newClient, BlobReader, hostOf } = await loadFetching();
   client ??= newClient();
   const passedOver: PassedOver[] = [];
   for (let blob = whole; ; ) {
@@ -48,14 +48,18 @@ async function unpackFetched(target: UnpackJob, whole: RegistryBlob, context: Un
     } catch (error) {
       if (signal.aborted) throw error;
       const [suspect] = reader.servedBy;
-      const sources = blob.sources.filter(({ endpoint }) => endpoint.host !== suspect);
+      const isOther = (host: string | undefined) => host !== suspect;
+      const sources = blob.sources.filter(({ endpoint }) => isOther(endpoint.host));
+      const urls = (blob.urls ?? []).filter((url) => isOther(hostOf(url)));
+      // A host of the registry that gave nothing gives nothing the next time, either.
+      const isLeft = sources.length < blob.sources.length ? sources.length > 0 : urls.length > 0;
       if (reader.undidCoding && !blob.keepsCoding && isProvisionerError(error, ...WRONG_BYTES)) {
         blob = { ...blob, keepsCoding: true };
       } else if (reader.readParts && isProvisionerError(error, ...WRONG_BYTES)) {
         blob = { ...blob, oneConnection: true };
-      } else if (isProvisionerError(error, 'ERR_DIGEST_MISMATCH') && suspect !== undefined && sources.length > 0) {
+      } else if (isProvisionerError(error, 'ERR_DIGEST_MISMATCH') && suspect !== undefined && isLeft) {
         passedOver.push(...reader.passedOver, { host: suspect, code: error.code, message: error.message });
-        blob = { ...blob, sources };
+        blob = { ...blob, sources, urls };
       } else {
         throw error;
       }

@@ -14,6 +14,8 @@ export default async function setup(project: TestProject): Promise<void> {
   if (overlay !== undefined) missing.overlay = `overlay does not work in ${tmpdir()}: ${overlay}`;
   for (const command of [
     'umoci',
+    'xz',
+    'bzip2',
     'skopeo',
     'podman',
     'mount',

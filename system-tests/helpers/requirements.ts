@@ -21,6 +21,8 @@ export const REQUIREMENTS = [
   'getfattr',
   'setfattr',
   'openssl',
+  'xz',
+  'bzip2',
   'docker-registry',
   /** Counts system calls. */
   'strace',

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
@@ -114,6 +115,38 @@ describeWith(['root', 'network'], 'a registry elsewhere', () => {
     expect(byTokens).toMatchObject({ asked: [], code: 'ERR_REGISTRY_FAILED' });
     expect(byTokens?.message).toContain('it sends us to near.example:8080');
     expect(byRoot).toMatchObject({ asked: [], code: 'ERR_SOURCE_NOT_FOUND' });
+  });
+});
+
+describeWith(['root', 'network'], 'a registry elsewhere that says of layers that they lie elsewhere', () => {
+  const layer = buildLayer([{ path: 'a', content: 'a' }], { compression: 'none' });
+  const answer = (...urls: string[]) => {
+    const mediaType = 'application/vnd.oci.image.layer.nondistributable.v1.tar';
+    const layers = [{ mediaType, digest: layer.digest, size: layer.blob.length, urls }];
+    const { manifest, config } = buildImage([layer], { manifestFields: { layers } });
+    const send = (bytes: Uint8Array, type = 'application/octet-stream') =>
+      `response.writeHead(200, { 'content-type': '${type}' }).end(Buffer.from('${Buffer.from(bytes).toString('base64')}', 'base64'));`;
+    return `if (request.url.includes('/manifests/')) { ${send(manifest.bytes, manifest.descriptor.mediaType)} }
+      else if (request.url.endsWith('${config.descriptor.digest}')) { ${send(config.bytes)} }
+      else if (request.url === '/there') { ${send(layer.blob)} }
+      else { response.writeHead(404).end(); }`;
+  };
+
+  it('has them fetched from there, and nobody on this machine or its link asked', async () => {
+    const near = [
+      'http://127.0.0.1:8080/x',
+      'http://near.example:8080/x',
+      'http://169.254.169.254:8080/x',
+      'http://0.0.0.0:8080/x',
+    ];
+    // A layer that is stored is not asked for.
+    const there = ['http://near.example:8080/x', 'http://storage.example:8080/there'];
+    const outcomes = await pullFrom('far.example:8080', [...near.map((url) => answer(url)), answer(...there)]);
+    for (const outcome of outcomes.slice(0, -1)) {
+      expect(outcome).toMatchObject({ asked: [], code: 'ERR_REGISTRY_FAILED' });
+      expect(outcome.message).toContain('it sends us to ');
+    }
+    expect(outcomes.at(-1)).toEqual({ asked: [] });
   });
 });
 

@@ -3,8 +3,11 @@ import { link, mkdir, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ArchiveIndex } from '#src/sources/archives/archive-index.js';
 import { readTarMembers } from '#src/sources/archives/tar-members.js';
+import { readLocation } from '#src/sources/blob-access.js';
+import type { FileLocation } from '#src/sources/puller.js';
+import { readStoredFile } from '#src/unpack/stored-file.js';
 import { buildTar, type Entry } from '../../helpers/image-builder.js';
-import { archive, entry, pax } from '../../helpers/raw-tar.js';
+import { archive, entry, header, oldSparse, pax, sparseMapBlocks } from '../../helpers/raw-tar.js';
 import { failure, useDirectory } from '../workbench.js';
 
 const directory = useDirectory();
@@ -163,16 +166,66 @@ describe('links in an archive', () => {
     expect((await read([{ path: 'a', type: 'symlink', target: 'b' }])).find('a')).toBeUndefined();
   });
 
-  it.each([
-    ['symlink', '../../etc/passwd'],
-    ['symlink', '/etc/passwd'],
-    ['hardlink', '../etc/passwd'],
-  ] as const)('that lead out (%s %s) are refused', async (type, target) => {
-    const index = await read([{ path: 'dir/a', type, target }]);
+  it.each(['../../etc/passwd', '/etc/passwd', '/../x/../etc/passwd'])(
+    'that would lead out stay inside, as in a chroot: a symlink to %s',
+    async (target) => {
+      const link = { path: 'dir/a', type: 'symlink', target } as const;
+      expect((await read([link])).find('dir/a')).toBeUndefined();
+      expect((await read([link, { path: 'etc/passwd', content: 'inside' }])).find('dir/a')?.size).toBe(6);
+    },
+  );
+
+  it('that are hard and lead out are refused', async () => {
+    const index = await read([{ path: 'dir/a', type: 'hardlink', target: '../etc/passwd' }]);
     expect(await failure(() => index.find('dir/a'))).toMatchObject({
       code: 'ERR_SOURCE_MALFORMED',
       message: expect.stringContaining('leads out'),
     });
+  });
+
+  it('may stand in the place of directories, one through the other, and be written through', async () => {
+    const index = await read([
+      { path: 'real/', type: 'directory' },
+      { path: 'real/layer.tar', content: 'layer' },
+      { path: 'whole', type: 'symlink', target: 'real' },
+      { path: 'deep/er', type: 'symlink', target: '../whole/.' },
+      { path: 'whole/written', content: 'through' },
+      { path: 'hard', type: 'hardlink', target: 'deep/er/written' },
+      { path: 'deep/file', type: 'symlink', target: '/deep/er/layer.tar' },
+    ]);
+    const size = (name: string) => index.find(name)?.size;
+    expect(['whole/layer.tar', 'deep/er/layer.tar', 'deep/file', './deep//er/./layer.tar'].map(size)).toEqual([
+      5, 5, 5, 5,
+    ]);
+    expect(['real/written', 'whole/written', 'hard'].map(size)).toEqual([7, 7, 7]);
+    expect([index.has('whole/layer.tar'), index.has('whole'), index.has('real/none')]).toEqual([true, true, false]);
+  });
+
+  it('that are replaced lead to where the later one does', async () => {
+    const index = await read([
+      { path: 'one/a', content: '1' },
+      { path: 'two/a', content: '22' },
+      { path: 'link', type: 'symlink', target: 'one' },
+      { path: './link', type: 'symlink', target: 'two' },
+    ]);
+    expect(index.find('link/a')?.size).toBe(2);
+  });
+
+  it('cannot take much time, however many there are and wherever they lead', async () => {
+    const long = 'x/../'.repeat(180);
+    const links = Array.from(
+      { length: 15 },
+      (_, at): Entry => ({
+        path: `l${at}`,
+        type: 'symlink',
+        target: `${long}${at === 0 ? 'd' : `l${at - 1}`}`,
+        pax: {},
+      }),
+    );
+    const members = Array.from({ length: 20_000 }, (_, at): Entry => ({ path: `l14/${at}` }));
+    const start = process.cpuUsage();
+    expect(await failure(read([...links, ...members]))).toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(10);
   });
 
   it('that lead round in circles are refused', async () => {
@@ -263,35 +316,6 @@ describe('what cannot be indexed is refused', () => {
     expect((await failure(read(tar))).code).toBe('ERR_SOURCE_MALFORMED');
   });
 
-  const sparseByHeader = () => {
-    const tar = buildTar([{ path: 'a' }, { path: 'b', content: 'x' }]);
-    tar.write('S', 156);
-    fixChecksum(tar);
-    return tar;
-  };
-  const sparseByExtension = () =>
-    buildTar([
-      {
-        path: 'GNUSparseFile.0/a',
-        content: '0\n'.padEnd(512, '\0'),
-        pax: { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'a', 'GNU.sparse.realsize': '9' },
-      },
-      { path: 'b', content: 'x' },
-    ]);
-
-  it.each([
-    ['by its header', sparseByHeader],
-    ['by its extended header', sparseByExtension],
-  ])('a member that is sparse %s, when it is wanted', async (_, build) => {
-    const index = await read(build());
-    expect(index.find('b')?.size).toBe(1);
-    expect(await failure(() => index.find('a'))).toMatchObject({
-      code: 'ERR_SOURCE_UNSUPPORTED',
-      message: expect.stringContaining('"a"'),
-      hint: expect.stringContaining('--sparse'),
-    });
-  });
-
   it('an archive that somebody makes shorter while it is read', async () => {
     const tar = buildTar([{ path: 'a', content: 'x'.repeat(600) }, { path: 'b' }]);
     const cut = async (position: number, length: number) => tar.subarray(position, Math.min(position + length, 1024));
@@ -343,6 +367,104 @@ describe('what cannot be indexed is refused', () => {
       Buffer.alloc(1024),
     ]);
     expect((await failure(read(tar))).code).toBe('ERR_LIMIT_EXCEEDED');
+  });
+});
+
+it('the top itself may be a member, however it is called', async () => {
+  for (const path of ['./', '/', '.', '']) {
+    const index = await read(archive(header({ name: path, type: '5' }), entry({ name: './a' }, 'x')));
+    expect([index.find('a')?.size, index.has('a')]).toEqual([1, true]);
+  }
+});
+
+describe('a sparse member', () => {
+  const size = 3 * 1024 * 1024;
+  const pieces = [
+    [0, 5],
+    [1024 * 1024, 600],
+    [size - 1, 1],
+  ] as const;
+  const data = Buffer.concat([Buffer.alloc(5, 'a'), Buffer.alloc(600, 'b'), Buffer.alloc(1, 'c')]);
+  const whole = Buffer.alloc(size);
+  whole
+    .fill('a', 0, 5)
+    .fill('b', 1024 * 1024, 1024 * 1024 + 600)
+    .fill('c', size - 1);
+  const attributes = { 'GNU.sparse.name': 'a', 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0' };
+  const written = { name: 'GNUSparseFile.0/a' };
+  const forms: Record<string, Buffer> = {
+    'of old': oldSparse({ name: 'a' }, size, pieces, data),
+    '0.1': Buffer.concat([
+      pax({ 'GNU.sparse.name': 'a', 'GNU.sparse.size': `${size}`, 'GNU.sparse.map': pieces.flat().join(',') }),
+      entry(written, data),
+    ]),
+    '1.0': Buffer.concat([
+      pax({ ...attributes, 'GNU.sparse.realsize': `${size}` }),
+      entry(written, Buffer.concat([sparseMapBlocks(pieces), data])),
+    ]),
+  };
+
+  it.each(Object.keys(forms))(
+    'is read with its holes, as a layer and as a document, in the format %s',
+    async (form) => {
+      const index = await read(archive(forms[form] as Buffer, entry({ name: 'b' }, 'x')));
+      expect(index.find('b')).toMatchObject({ size: 1 });
+      const location = index.find('a');
+      if (location === undefined) throw new Error('it is not there');
+      expect(location.size).toBe(size);
+      const stored: Buffer[] = [];
+      for await (const piece of readStoredFile(location, new AbortController().signal)) stored.push(Buffer.from(piece));
+      expect(Buffer.concat(stored).equals(whole)).toBe(true);
+      expect((await readLocation(location, 'a')).equals(whole)).toBe(true);
+    },
+  );
+
+  it('may be one hole, or empty', async () => {
+    for (const length of [0, 70_000]) {
+      const index = await read(archive(oldSparse({ name: 'a' }, length, [], Buffer.alloc(0))));
+      const location = index.find('a');
+      expect(location && (await readLocation(location, 'a')).equals(Buffer.alloc(length))).toBe(true);
+    }
+  });
+
+  it('counts as large as it is, with its holes', async () => {
+    const index = await read(archive(oldSparse({ name: 'a' }, 2 ** 32, [], Buffer.alloc(0))));
+    expect(index.find('a')?.size).toBe(2 ** 32);
+  });
+
+  it('whose data is cut off meanwhile is told', async () => {
+    const index = await read(archive(forms['of old'] as Buffer));
+    const location = index.find('a');
+    await truncate(directory.join('a.tar'), 600);
+    await expect(readLocation(location as FileLocation, 'a')).rejects.toMatchObject({ code: 'ERR_SOURCE_MALFORMED' });
+    const all = async () => {
+      for await (const _ of readStoredFile(location as FileLocation, new AbortController().signal));
+    };
+    await expect(all()).rejects.toMatchObject({ code: 'ERR_LAYER_TRUNCATED' });
+  });
+
+  it.each([
+    [
+      'overlapping',
+      [
+        [0, 10],
+        [5, 10],
+      ],
+      20,
+    ],
+    [
+      'out of order',
+      [
+        [512, 10],
+        [0, 10],
+      ],
+      20,
+    ],
+    ['beyond the end', [[size, 20]], 20],
+    ['of another length than the data', [[0, 30]], 20],
+  ] as const)('with pieces that are %s is refused', async (_what, map, length) => {
+    const tar = archive(oldSparse({ name: 'a' }, size, map as never, Buffer.alloc(length)));
+    expect((await failure(read(tar))).code).toBe('ERR_SOURCE_MALFORMED');
   });
 });
 

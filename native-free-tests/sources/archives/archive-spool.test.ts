@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { PassThrough, Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type ArchiveInput, openPlainArchive } from '#src/sources/archives/archive-spool.js';
 import { buildTar, zstd } from '../../helpers/image-builder.js';
 import { inflateHere } from '../../helpers/inflate-here.js';
@@ -62,14 +62,17 @@ describe('a compressed archive is spooled, and gone when closed', () => {
   it.each([
     ['xz', 'fd377a585a000004'],
     ['bzip2', '425a6839314159265359'],
+    ['bzip2', '425a683917724538509000000000'],
     ['lz4', '04224d1864407065'],
-  ])('but %s is refused by name', async (name, hex) => {
+  ])('but %s is refused by name where no program undoes it', async (name, hex) => {
+    vi.stubEnv('PATH', directory.path);
     const error = await failure(openFile(Buffer.concat([Buffer.from(hex, 'hex'), Buffer.alloc(600, 7)])));
     expect(error).toMatchObject({
       code: 'ERR_SOURCE_UNSUPPORTED',
       message: expect.stringContaining(name),
       hint: expect.stringContaining('decompress'),
     });
+    vi.unstubAllEnvs();
   });
 });
 

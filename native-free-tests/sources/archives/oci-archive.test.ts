@@ -70,7 +70,7 @@ describe('damage is told', () => {
     ],
     ['ERR_SOURCE_MALFORMED', (files: Files) => files.delete('index.json')],
     ['ERR_SOURCE_MALFORMED', (files: Files) => files.delete('oci-layout')],
-    ['ERR_SOURCE_MALFORMED', (files: Files) => files.set(blobName(layer.digest), '../../../../etc/passwd')],
+    ['ERR_BLOB_NOT_FOUND', (files: Files) => files.set(blobName(layer.digest), '../../../../etc/passwd')],
   ])('with %s', async (code, breakage) => {
     await writeOciArchive(directory.join('a.tar'), entries, breakage);
     expect((await failure(open())).code).toBe(code);

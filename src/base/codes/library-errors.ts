@@ -179,6 +179,12 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Build the image again.',
     retryable: false,
   },
+  ERR_LOAD_INCOMPLETE: {
+    meaning: 'An archive holds several images, and not all of them could be stored; those that could are.',
+    whatToDo:
+      'Look at `error.failures`, which has the error of each, and at `error.stored`, which has the images that are stored.',
+    retryable: false,
+  },
   // What a layer holds
   ERR_LAYER_MALFORMED: {
     meaning: 'The archive or the compression of a layer does not follow its format.',

@@ -22,7 +22,7 @@ export const LIBRARY_WARNINGS = {
   },
   NAME_NOT_GIVEN: {
     meaning:
-      'An image was stored and not given a name: another image keeps it, or its source states another digest in it.',
+      'An image was stored and not given a name: another image keeps it, its source has it for several images, or states another digest in it.',
     whatToDo: 'Use its digest, or give it another name.',
   },
   FOREIGN_PLATFORM: {

@@ -29,6 +29,13 @@ export interface OpenBody {
   readonly isEncoded: boolean;
 }
 
+/** Where a blob is asked for. */
+export interface BlobPlace {
+  readonly endpoint: Endpoint;
+  /** It is no host of the registry, but one that its manifest names; of the endpoint only the host's name means something then. */
+  readonly elsewhere: { readonly url: string; readonly namedBy: Endpoint } | undefined;
+}
+
 /** One blob at one host, and what that has turned out to do with requests for it. */
 export class BlobAtHost {
   readonly endpoint: Endpoint;
@@ -37,6 +44,7 @@ export class BlobAtHost {
   /** It has been asked for parts, and has not answered with them. */
   refusesParts = false;
   readonly #needs: BlobAtHostNeeds;
+  readonly #elsewhere: BlobPlace['elsewhere'];
   /** It has been read from the start again: that is done once. */
   #startedOver = false;
   /** Its bytes come with a coding that is undone: it cannot go on in the middle of that. */
@@ -44,8 +52,9 @@ export class BlobAtHost {
   /** How often in a row it has answered status 500 when it was asked for the rest. */
   #broken = 0;
 
-  constructor(endpoint: Endpoint, needs: BlobAtHostNeeds) {
+  constructor({ endpoint, elsewhere }: BlobPlace, needs: BlobAtHostNeeds) {
     this.endpoint = endpoint;
+    this.#elsewhere = elsewhere;
     this.#needs = needs;
     this.pace = new Pace(needs.blob);
   }
@@ -121,18 +130,20 @@ export class BlobAtHost {
   async #ask(headers: Readonly<Record<string, string>>, signal = this.#needs.signal): Promise<Answer> {
     const { client, blob, rootsAsked } = this.#needs;
     const { repository, digest, stallTimeout, minBytesPerSecond } = blob;
+    const request = {
+      method: 'GET',
+      subject: this.asked.subject,
+      headers,
+      statuses: [200, 203, 206],
+      stallTimeout,
+      minBytesPerSecond,
+      signal,
+      rootsAsked,
+    } as const;
+    const elsewhere = this.#elsewhere;
     try {
-      return await client.request(this.endpoint, repository, {
-        method: 'GET',
-        path: `blobs/${digest}`,
-        subject: this.asked.subject,
-        headers,
-        statuses: [200, 203, 206],
-        stallTimeout,
-        minBytesPerSecond,
-        signal,
-        rootsAsked,
-      });
+      if (elsewhere !== undefined) return await client.requestElsewhere(elsewhere.namedBy, elsewhere.url, request);
+      return await client.request(this.endpoint, repository, { ...request, path: `blobs/${digest}` });
     } catch (error) {
       const { host } = this.endpoint;
       if (!isProvisionerError(error, 'ERR_REGISTRY_FAILED')) throw error;

@@ -1,11 +1,10 @@
 import { abortedError, isProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { codingsOf } from '../connection/content-coding.js';
 import { Watch } from '../connection/watch.js';
-import type { Endpoint } from '../endpoint.js';
 import type { RegistryClient } from '../registry-client.js';
 import { transportError } from '../registry-errors.js';
 import { mayPass, pause, pauseBefore, TOO_SLOW } from '../retry.js';
-import { BlobAtHost, type BlobAtHostNeeds, type OpenBody } from './blob-at-host.js';
+import { BlobAtHost, type BlobAtHostNeeds, type BlobPlace, type OpenBody } from './blob-at-host.js';
 import { ConnectionShare } from './connection-share.js';
 import { PartsEnded } from './fetched-part.js';
 import { PartsAhead, partsFrom } from './parts-ahead.js';
@@ -73,23 +72,42 @@ export class BlobReader {
    * @throws ProvisionerError what `RegistryClient.request` throws; `ERR_BLOB_NOT_FOUND`; `ERR_SIZE_MISMATCH` for a host whose blob has another size
    */
   async *chunks(): AsyncGenerator<Buffer, void, undefined> {
-    const { sources, size, retries } = this.#blob;
+    const { size, retries } = this.#blob;
     if (size === 0) return;
-    for (const [index, { endpoint }] of sources.entries()) {
-      const last = index === sources.length - 1;
+    const places = this.#places();
+    for (const [index, place] of places.entries()) {
+      const next = places[index + 1];
+      const last = next === undefined || next.elsewhere !== undefined;
       try {
-        yield* this.#fromHost(endpoint, last ? retries : Math.min(retries, MIRROR_RETRIES));
+        yield* this.#fromHost(place, last ? retries : Math.min(retries, MIRROR_RETRIES));
         return;
       } catch (error) {
         if (this.#signal.aborted) throw abortedError(this.#signal);
-        if (last || !isProvisionerError(error)) throw error;
-        this.#passedOver.push({ host: endpoint.host, code: error.code, message: error.message });
+        if (next === undefined || !isProvisionerError(error)) throw error;
+        // The registry has the first word, and where it fails otherwise that is the failure.
+        const isMissing = error.code === 'ERR_BLOB_NOT_FOUND' || place.elsewhere !== undefined;
+        if (next.elsewhere !== undefined && !isMissing) throw error;
+        if (next.elsewhere === undefined || place.elsewhere !== undefined)
+          this.#passedOver.push({ host: place.endpoint.host, code: error.code, message: error.message });
       }
     }
   }
 
-  async *#fromHost(endpoint: Endpoint, retries: number): AsyncGenerator<Buffer, void, undefined> {
-    const host = new BlobAtHost(endpoint, this.#needs);
+  /** Hosts of the registry, then places elsewhere that its manifest names. */
+  #places(): BlobPlace[] {
+    const { sources, urls = [] } = this.#blob;
+    const registry = sources.at(-1)?.endpoint;
+    const elsewhere = urls.flatMap((url) => {
+      const host = hostOf(url);
+      return registry === undefined || host === undefined
+        ? []
+        : [{ endpoint: { ...registry, host }, elsewhere: { url, namedBy: registry } }];
+    });
+    return [...sources.map(({ endpoint }) => ({ endpoint, elsewhere: undefined })), ...elsewhere];
+  }
+
+  async *#fromHost(place: BlobPlace, retries: number): AsyncGenerator<Buffer, void, undefined> {
+    const host = new BlobAtHost(place, this.#needs);
     for (let failures = 0; ; ) {
       const before = this.#offset;
       try {
@@ -179,6 +197,11 @@ export class BlobReader {
     this.#readParts = true;
     return parts;
   }
+}
+
+/** Of a URL; undefined for what is none. */
+export function hostOf(url: string): string | undefined {
+  return URL.canParse(url) ? new URL(url).host : undefined;
 }
 
 function isTooSlow(error: unknown): boolean {

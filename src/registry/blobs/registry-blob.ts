@@ -13,6 +13,8 @@ export interface RegistryBlob extends Patience {
   readonly size: number;
   /** Those that may be asked for it, in order; at least one. */
   readonly sources: readonly BlobSource[];
+  /** Where else it may be had, when none of them has it. Default: nowhere. */
+  readonly urls?: readonly string[];
   /** Connections to one host that layers are fetched over, at most. */
   readonly connectionsPerHost: number;
   /** Further attempts at the last of the endpoints, after one that came to nothing. */

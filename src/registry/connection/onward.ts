@@ -27,6 +27,26 @@ export function redirectTarget(
 }
 
 /**
+ * Where a host says, in a manifest, that a layer lies. It is believed as far as with a redirect.
+ * @param from as with `redirectTarget`; `plain` where it was asked without TLS @throws ProvisionerError `ERR_REGISTRY_FAILED`
+ */
+export function namedPlace(
+  place: string,
+  from: { readonly plain: boolean; readonly zone: Zone },
+  endpoint: Endpoint,
+  asked: Asked,
+): URL {
+  const target = URL.canParse(place) ? new URL(place) : undefined;
+  if (target === undefined || !['https:', 'http:'].includes(target.protocol))
+    throw failed(asked, 'its manifest says that the layer lies elsewhere, and not at a URL of the web');
+  requireDistance(target, zoneOfHost(target.host), from.zone, endpoint, asked);
+  if (target.protocol === 'https:' || from.plain || mayBePlain(target, endpoint)) return target;
+  throw failed(asked, `its manifest says that the layer lies where there is no TLS: ${target.host}`, {
+    hint: 'if that is meant, say so with --tls-verify=false',
+  });
+}
+
+/**
  * A registry that is reached over TLS must not make us send a password in the open.
  * @param sentBy where the host is that names the server @throws ProvisionerError `ERR_REGISTRY_FAILED`
  */

@@ -87,6 +87,11 @@ export class Sender {
     }
   }
 
+  /** How near a host is that has been asked. */
+  zoneOf(host: string): Zone {
+    return zoneOfHost(host) ?? this.#zones.get(host) ?? 'elsewhere';
+  }
+
   /** Breaks off what is under way. */
   async close(): Promise<void> {
     await this.#dispatchers.close();

@@ -4,7 +4,7 @@ import { isTarHeader } from '../../unpack/tar/tar-header.js';
 import { malformedSource } from '../source-errors.js';
 
 /** Of those that can be read. */
-export type ArchiveCompression = 'none' | 'gzip' | 'zstd';
+export type ArchiveCompression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
 /** Bytes that tell everything apart: a tar file shows in its first header. */
 export const SIGNATURE_LENGTH = 512;
@@ -17,13 +17,13 @@ export function detectArchiveCompression(start: Buffer, label: string): ArchiveC
   if (start.length === 0) throw malformedSource(label, 'it is empty');
   if (isTarHeader(start)) return 'none';
   const name = detectCompression(start);
-  if (name === 'gzip' || name === 'zstd') return name;
+  if (name === 'gzip' || name === 'zstd' || name === 'xz' || name === 'bzip2') return name;
   if (name !== undefined) {
     throw new ProvisionerError(
       'ERR_SOURCE_UNSUPPORTED',
       `${label} is compressed with ${name}, which is not supported`,
       {
-        hint: 'decompress it first; plain, gzip and zstd archives can be read',
+        hint: 'decompress it first; plain, gzip, zstd, xz and bzip2 archives can be read',
         details: { compression: name },
       },
     );

@@ -1,10 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
-import { posix } from 'node:path';
 import { fileError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { openForeignFile } from '../../base/foreign-file.js';
 import type { FileLocation } from '../puller.js';
-import { malformedSource } from '../source-errors.js';
-import { type ReadAt, readTarMembers, type TarMember } from './tar-members.js';
+import { MemberTree } from './member-tree.js';
+import { type ReadAt, readTarMembers } from './tar-members.js';
 
 /**
  * Members of one archive. Real ones have a few for each layer; the limits keep the index of a hostile archive below some
@@ -12,8 +11,8 @@ import { type ReadAt, readTarMembers, type TarMember } from './tar-members.js';
  */
 const MAX_MEMBERS = 100_000;
 const MAX_NAME_LENGTH = 1024;
-/** Links that lead to links. `docker save` used one step, for a layer that two images share. */
-const MAX_LINKS = 16;
+/** Pieces of data in all sparse members together. */
+const MAX_SEGMENTS = 500_000;
 /** Bytes read at once, so that headers of small members share a read. */
 const WINDOW = 8 * 1024;
 
@@ -23,12 +22,10 @@ const WINDOW = 8 * 1024;
  */
 export class ArchiveIndex {
   readonly #path: string;
-  readonly #label: string;
-  readonly #members: ReadonlyMap<string, TarMember>;
+  readonly #members: MemberTree;
 
-  private constructor(path: string, label: string, members: ReadonlyMap<string, TarMember>) {
+  private constructor(path: string, members: MemberTree) {
     this.#path = path;
-    this.#label = label;
     this.#members = members;
   }
 
@@ -41,16 +38,18 @@ export class ArchiveIndex {
     try {
       file = await openForeignFile(path);
       const { size } = await file.stat();
-      const members = new Map<string, TarMember>();
+      const members = new MemberTree(label);
       let count = 0;
+      let segments = 0;
       for await (const member of readTarMembers(windowedReader(file, signal), size, label)) {
         count += 1;
         if (count > MAX_MEMBERS) throw tooMany(label, 'members', MAX_MEMBERS);
         if (member.name.length > MAX_NAME_LENGTH) throw tooMany(label, 'characters in one name', MAX_NAME_LENGTH);
-        // As with tar itself, what is appended later replaces what came before.
-        members.set(normaliseName(member.name, label), member);
+        segments += member.sparse?.segments.length ?? 0;
+        if (segments > MAX_SEGMENTS) throw tooMany(label, 'pieces of sparse members', MAX_SEGMENTS);
+        members.add(member);
       }
-      return new ArchiveIndex(path, label, members);
+      return new ArchiveIndex(path, members);
     } catch (error) {
       throw fileError(error, 'read the archive', path);
     } finally {
@@ -62,49 +61,14 @@ export class ArchiveIndex {
     return this.#members.has(name);
   }
 
-  /**
-   * The bytes of a member, links followed.
-   * @param name as another member writes it; normalised here
-   * @returns undefined when there is no such member
-   * @throws ProvisionerError `ERR_SOURCE_MALFORMED` for a name or link that leads out of the archive or round in circles, or
-   * for a member that is no file; `ERR_SOURCE_UNSUPPORTED` for a sparse one
-   */
+  /** The bytes of a member. @returns undefined when there is no such member @throws as `MemberTree.find` */
   find(name: string): FileLocation | undefined {
-    let current = normaliseName(name, this.#label);
-    for (let step = 0; step <= MAX_LINKS; step += 1) {
-      const member = this.#members.get(current);
-      if (member === undefined) return undefined;
-      switch (member.kind) {
-        case 'file':
-          return { kind: 'file', path: this.#path, offset: member.offset, size: member.size };
-        case 'sparse':
-          throw new ProvisionerError(
-            'ERR_SOURCE_UNSUPPORTED',
-            `${this.#label} holds ${JSON.stringify(current.slice(0, 200))} as a sparse file`,
-            {
-              hint: 'make the archive again without --sparse',
-            },
-          );
-        case 'hardlink':
-          current = normaliseName(member.target, this.#label);
-          break;
-        case 'symlink':
-          if (posix.isAbsolute(member.target)) throw leadsOut(member.target, this.#label);
-          current = normaliseName(posix.join(posix.dirname(current), member.target), this.#label);
-          break;
-        default:
-          throw malformedSource(this.#label, `${JSON.stringify(current)} is not a file`);
-      }
-    }
-    throw malformedSource(this.#label, `${JSON.stringify(name)} leads round in circles`);
+    const member = this.#members.find(name);
+    if (member === undefined) return undefined;
+    const { offset, sparse, size } = member;
+    const place = { kind: 'file', path: this.#path, offset } as const;
+    return sparse === undefined ? { ...place, size } : { ...place, size: sparse.size, sparse };
   }
-}
-
-/** `./a//b` and `/a/b` are `a/b`. */
-function normaliseName(name: string, label: string): string {
-  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw leadsOut(name, label);
-  return parts.join('/');
 }
 
 function windowedReader(file: FileHandle, signal: AbortSignal | undefined): ReadAt {
@@ -130,10 +94,6 @@ async function readFully(file: FileHandle, position: number, length: number): Pr
     filled += bytesRead;
   }
   return buffer.subarray(0, filled);
-}
-
-function leadsOut(name: string, label: string): ProvisionerError {
-  return malformedSource(label, `${JSON.stringify(name.slice(0, 200))} leads out of it`);
 }
 
 function tooMany(label: string, what: string, limit: number): ProvisionerError {

@@ -224,6 +224,15 @@ function spoolError(error: unknown, label: string, path: string, signal: AbortSi
     const problem = String(error.details['problem']);
     if (error.code === 'ERR_LAYER_TRUNCATED') return truncatedSource(label, problem, error);
     if (error.code === 'ERR_LAYER_MALFORMED') return malformedSource(label, problem, { cause: error });
+    if (error.code === 'ERR_UNSUPPORTED_MEDIA_TYPE') {
+      const { details, hint = '' } = error;
+      const message = error.message.replace(/^the layer/, label);
+      return new ProvisionerError('ERR_SOURCE_UNSUPPORTED', message, {
+        cause: error,
+        hint: `${hint}; or decompress it first, and load what comes out`,
+        details,
+      });
+    }
     if (error.code !== 'ERR_LIMIT_EXCEEDED') return error;
     return new ProvisionerError('ERR_SOURCE_UNSUPPORTED', `${label} cannot be read: it has ${problem}`, {
       cause: error,

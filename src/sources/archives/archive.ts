@@ -2,7 +2,7 @@ import { ProvisionerError } from '../../base/errors.js';
 import { digestAlgorithm, digestHex } from '../../image/digest.js';
 import { checkDocumentSize } from '../../image/manifest.js';
 import { decodeText, FileBlobs, readLocation } from '../blob-access.js';
-import type { FileLocation, Offer, OfferedImage } from '../puller.js';
+import type { Choices, FileLocation, Offer } from '../puller.js';
 import { malformedSource } from '../source-errors.js';
 import { ArchiveIndex } from './archive-index.js';
 import { type ArchiveInput, openPlainArchive, type PlainArchive, type SpoolOptions } from './archive-spool.js';
@@ -24,13 +24,13 @@ export class Archive {
   static async offer(
     input: ArchiveInput,
     options: SpoolOptions,
-    choose: (archive: Archive) => Promise<readonly OfferedImage[]>,
+    choose: (archive: Archive) => Promise<Choices>,
   ): Promise<Offer> {
     const plain = await openPlainArchive(input, options);
     try {
       const index = await ArchiveIndex.read(plain.path, plain.label, options.signal);
-      const images = await choose(new Archive(plain, index));
-      return { images, close: () => plain.close() };
+      const choices = await choose(new Archive(plain, index));
+      return { ...choices, close: () => plain.close() };
     } catch (error) {
       await plain.close();
       throw error;

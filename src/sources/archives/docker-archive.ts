@@ -5,9 +5,10 @@ import { configPlatform } from '../../image/image-config.js';
 import { type DockerSaveEntry, parseDockerSave, parseImageConfig } from '../../image/manifest.js';
 import { OCI_CONFIG, OCI_LAYER_TAR, OCI_MANIFEST } from '../../image/media-types.js';
 import { type Platform, platformFit } from '../../image/platform.js';
+import { ImageFailures } from '../image-failures.js';
 import { matchByName, type NamedEntry, namesOf, offeredNames } from '../image-names.js';
 import { OfferBudget } from '../offer-budget.js';
-import type { Offer, OfferedImage, OfferedLayer, Puller, PullOptions } from '../puller.js';
+import type { Choices, Offer, OfferedImage, OfferedLayer, Puller, PullOptions } from '../puller.js';
 import { imageNotOffered, malformedSource, platformNotOffered, severalImages } from '../source-errors.js';
 import { Archive } from './archive.js';
 import type { ArchivePullerOptions } from './oci-archive.js';
@@ -53,26 +54,43 @@ export async function offerDockerArchive(
   archive: Archive,
   wanted: 'one' | 'all',
   options: PullOptions,
-): Promise<OfferedImage[]> {
+): Promise<Choices> {
   const saved = (await readSaved(archive)).map((entry, position) => ({ entry, position, ...namesOf(entry.RepoTags) }));
+  const { reference, platform, signal } = options;
+  const digest = digestIn(reference);
   const images = new Map<ImageId, OfferedImage>();
   const labels = new Map<ImageId, string>();
   const offered: Platform[] = [];
+  const failures = new ImageFailures(signal);
   const budget = new OfferBudget(archive.label);
-  for (const choice of choose(archive, saved, options.reference)) {
-    throwIfAborted(options.signal);
-    const image = await offerSaved(archive, choice);
+  for (const choice of choose(archive, saved, reference)) {
+    throwIfAborted(signal);
+    const label = choice.names[0] ?? `@${choice.position}`;
+    let image: OfferedImage;
+    try {
+      image = await offerSaved(archive, choice);
+    } catch (error) {
+      // One that cannot be read is none of those that a digest means, unless its name says so.
+      const isOther = digest !== undefined && claimedDigest(choice.entry.Config) !== digest;
+      if ((wanted === 'one' && !isOther) || saved.length === 1) throw error;
+      failures.add(label, error);
+      continue;
+    }
+    if (digest !== undefined && image.id !== digest && image.configDigest !== digest) continue;
     budget.add(image);
     offered.push(image.platform);
-    if (platformFit(options.platform, image.platform) === 0) continue;
+    if (platformFit(platform, image.platform) === 0) continue;
     // One image may stand here twice, under different names.
     const names = new Set([...(images.get(image.id)?.names ?? []), ...image.names]);
     images.set(image.id, { ...image, names: [...names] });
-    labels.set(image.id, image.names[0] ?? `@${choice.position}`);
+    labels.set(image.id, label);
   }
-  if (images.size === 0) throw platformNotOffered(archive.label, options.platform, offered);
-  if (wanted === 'one' && images.size > 1) throw severalImages(archive.label, [...labels.values()]);
-  return [...images.values()];
+  if (images.size === 0 && digest !== undefined && offered.length === 0)
+    throw imageNotOffered(archive.label, digest, offeredNames(saved));
+  if (images.size === 0 && (wanted === 'one' || failures.all.length === 0))
+    throw platformNotOffered(archive.label, platform, offered);
+  if (wanted === 'one' && images.size > 1) throw severalImages(archive.label, labels);
+  return { images: [...images.values()], failures: wanted === 'one' ? [] : failures.all };
 }
 
 /** What `manifest.json` says of each image. */
@@ -91,21 +109,25 @@ export async function readSaved(archive: Archive): Promise<DockerSaveEntry[]> {
   throw malformedSource(archive.label, 'manifest.json is missing', archive.has('oci-layout') ? { hint } : {});
 }
 
+/** By a name. What a digest means, the configs tell: Docker calls that of a config the image id, and who has edited one mostly leaves it its name. */
 function choose(archive: Archive, saved: readonly SavedImage[], reference: string | undefined): readonly SavedImage[] {
-  if (reference === undefined) return saved;
-  const digest = reference.slice(reference.lastIndexOf('@') + 1);
-  // Docker calls the config's digest the image id; it shows in the config's name.
-  const matches = isDigest(digest)
-    ? saved.filter(({ entry }) => claimedDigest(entry.Config) === digest)
-    : matchByName(saved, reference);
+  if (reference === undefined || digestIn(reference) !== undefined) return saved;
+  const matches = matchByName(saved, reference);
   if (matches.length === 0) throw imageNotOffered(archive.label, reference, offeredNames(saved));
   return matches;
+}
+
+/** `app@sha256:…` too: the digest says which image, whatever the source calls it. */
+function digestIn(reference: string | undefined): Digest | undefined {
+  const text = reference?.slice(reference.lastIndexOf('@') + 1);
+  return text !== undefined && isDigest(text) ? text : undefined;
 }
 
 async function offerSaved(archive: Archive, { entry, names }: SavedImage): Promise<OfferedImage> {
   const configText = await archive.readDocument(entry.Config);
   const configDigest = sha256(configText);
-  const claimed = claimedDigest(entry.Config);
+  // Other names are only names: an image is what its config says, edited or not, and that says what its layers are.
+  const claimed = promisedDigest(entry.Config);
   if (claimed !== undefined && claimed !== configDigest) {
     throw new ProvisionerError(
       'ERR_DIGEST_MISMATCH',
@@ -145,10 +167,15 @@ function writeManifest(configDigest: Digest, configSize: number, layers: readonl
   });
 }
 
-/** The digest that a config's name states: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`. Some tools state none. */
+/** The digest that a config's name states: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`. Some tools state none, and who edits a config mostly leaves its name. */
 export function claimedDigest(name: string): Digest | undefined {
   const hex = /(?:^|\/|sha256:)([0-9a-f]{64})(?:\.json)?$/.exec(name)?.[1];
   return hex === undefined ? undefined : (`sha256:${hex}` as Digest);
+}
+
+/** The digest that a config has to have: that of a blob in an OCI layout, where the name is the address of these very bytes. @see OCI image-spec, image-layout.md, "Blobs" */
+function promisedDigest(name: string): Digest | undefined {
+  return /^(?:\.?\/)*blobs\/sha256\//.test(name) ? claimedDigest(name) : undefined;
 }
 
 function sha256(text: string): Digest {

@@ -1,7 +1,7 @@
 import { checkLayoutVersion } from '../../image/manifest.js';
 import type { InflateArchive } from '../../unpack/inflate-archive.js';
 import { offerOciImages } from '../oci-images.js';
-import type { Offer, OfferedImage, Puller, PullOptions } from '../puller.js';
+import type { Choices, Offer, Puller, PullOptions } from '../puller.js';
 import { malformedSource } from '../source-errors.js';
 import { Archive } from './archive.js';
 
@@ -37,11 +37,7 @@ export class OciArchivePuller implements Puller {
 }
 
 /** @param wanted as for `offerOciImages` */
-export async function offerOciArchive(
-  archive: Archive,
-  wanted: 'one' | 'all',
-  options: PullOptions,
-): Promise<OfferedImage[]> {
+export async function offerOciArchive(archive: Archive, wanted: 'one' | 'all', options: PullOptions): Promise<Choices> {
   if (!archive.has('oci-layout')) {
     const hint = 'it is an archive of docker save; write docker-archive:FILE';
     throw malformedSource(archive.label, 'oci-layout is missing', archive.has('manifest.json') ? { hint } : {});

@@ -14,8 +14,9 @@ import { offerOciArchive } from './oci-archive.js';
 export function openArchive(input: ArchiveInput, options: PullOptions & SpoolOptions): Promise<Offer> {
   return Archive.offer(input, options, async (archive) => {
     if (!archive.has('oci-layout')) return await offerDockerArchive(archive, 'all', options);
-    const images = await offerOciArchive(archive, 'all', options);
-    return archive.has('manifest.json') ? addSavedNames(images, await savedNames(archive)) : images;
+    const choices = await offerOciArchive(archive, 'all', options);
+    if (!archive.has('manifest.json')) return choices;
+    return { ...choices, images: addSavedNames(choices.images, await savedNames(archive)) };
   });
 }
 

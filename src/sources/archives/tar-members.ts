@@ -1,5 +1,6 @@
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { fromBytePath } from '../../system/syscalls/byte-path.js';
+import type { SparseMap } from '../../unpack/tar/sparse.js';
 import type { TarEntry } from '../../unpack/tar/tar-entry.js';
 import { BLOCK_SIZE } from '../../unpack/tar/tar-header.js';
 import { TarReader } from '../../unpack/tar/tar-reader.js';
@@ -9,13 +10,15 @@ import { malformedSource, truncatedSource } from '../source-errors.js';
 export interface TarMember {
   /** As written. */
   readonly name: string;
-  readonly kind: 'file' | 'sparse' | 'hardlink' | 'symlink' | 'other';
+  readonly kind: 'file' | 'hardlink' | 'symlink' | 'other';
   /** Where a link points, as written; empty for the rest. */
   readonly target: string;
   /** First byte of the body in the tar file. */
   readonly offset: number;
   /** Bytes of the body, which of a sparse file are not the bytes of the file. */
   readonly size: number;
+  /** Where in a file its body belongs, when it does not fill it all. */
+  readonly sparse: SparseMap | undefined;
 }
 
 /** Blocks of headers, and of what extends them: real archives have some hundred. */
@@ -61,13 +64,13 @@ export async function* readTarMembers(readAt: ReadAt, size: number, label: strin
 
 function toMember({ type, path, linkPath, sparse, dataSize }: TarEntry, offset: number): TarMember {
   const isLink = type === 'hardlink' || type === 'symlink';
-  const ofFile = sparse === undefined ? 'file' : 'sparse';
   return {
     name: fromBytePath(path),
-    kind: isLink ? type : type === 'file' ? ofFile : 'other',
+    kind: isLink ? type : type === 'file' ? 'file' : 'other',
     target: fromBytePath(linkPath),
     offset,
     size: dataSize,
+    sparse,
   };
 }
 

@@ -1,4 +1,4 @@
-/** How data may be stored, as its first bytes tell. Only the first two of them can be undone here. */
+/** How data may be stored, as its first bytes tell. The first two can be undone here, the next two by a program of the system. */
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4' | 'compress';
 
 /** What data of each form begins with, one character per byte. */
@@ -9,6 +9,8 @@ const MAGIC: readonly (readonly [Compression, string])[] = [
   ...Array.from({ length: 16 }, (_, kind) => ['zstd', `${String.fromCharCode(0x50 + kind)}\x2a\x4d\x18`] as const),
   // With the level and the mark of the first block: a tar may well begin with the name `BZhang`.
   ...Array.from({ length: 9 }, (_, level) => ['bzip2', `BZh${level + 1}1AY&SY`] as const),
+  // Of nothing at all: the mark of the end and the checksum of no data.
+  ...Array.from({ length: 9 }, (_, level) => ['bzip2', `BZh${level + 1}\x17rE8P\x90`] as const),
   ['xz', '\xfd7zXZ\0'],
   ['lz4', '\x04\x22\x4d\x18'],
   ['compress', '\x1f\x9d'],

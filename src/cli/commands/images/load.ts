@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { LoadIncompleteError, type PulledImage } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { imageDocument } from '../../output/documents/image-document.js';
 import { parseSize } from '../../output/parse-units.js';
@@ -26,7 +27,9 @@ export function define(command: Command, cli: Cli): void {
       `
 Examples:
   provisioner load -i app.tar.gz
-  docker save app:v1 | provisioner load`,
+  docker save app:v1 | provisioner load
+
+An image that fails does not stop the others; the exit status is then 1.`,
     )
     .action(async ({ input = '-', platform, maxSize, progress }: LoadFlags) => {
       const maxImageBytes = maxSize === undefined ? undefined : parseSize(maxSize, '--max-size');
@@ -39,11 +42,13 @@ Examples:
       }
       try {
         await cli.withStore(
-          async ({ provisioner, output, signal }) => {
-            const images = await provisioner.images.load(stdin ?? input, { platform, maxImageBytes, signal });
+          async ({ provisioner, output, signal, failed }) => {
+            const load = provisioner.images.load(stdin ?? input, { platform, maxImageBytes, signal });
+            const { stored: images, failures } = await outcomeOf(load);
             for (const image of images) {
               for (const name of image.namesGiven.length > 0 ? image.namesGiven : [image.id]) output.line(name);
             }
+            failed(failures);
             output.document(() => images.map(imageDocument));
           },
           { progress, create: true },
@@ -53,4 +58,15 @@ Examples:
         stdin?.destroy();
       }
     });
+}
+
+async function outcomeOf(
+  load: Promise<readonly PulledImage[]>,
+): Promise<Pick<LoadIncompleteError, 'stored' | 'failures'>> {
+  try {
+    return { stored: await load, failures: [] };
+  } catch (error) {
+    if (error instanceof LoadIncompleteError) return error;
+    throw error;
+  }
 }
