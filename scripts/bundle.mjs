@@ -32,6 +32,8 @@ const toBundle = (input, external, plugins = []) =>
     platform: 'node',
     external,
     plugins: [ownRequires, ...plugins],
+    // A module that one place loads late and another at once: it comes with the latter, and the former finds it.
+    onLog: (level, log, tell) => log.code === 'INEFFECTIVE_DYNAMIC_IMPORT' || tell(level, log),
   });
 
 /** All in one directory: what finds a file by its own place finds it from whichever of them it has come to. @param {string} name of the first bundle @param {string} extension */
