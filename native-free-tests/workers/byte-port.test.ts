@@ -40,6 +40,8 @@ it('a piece is read when it is asked for, and not before', async () => {
 
 it('an error of the stream arrives with its code', async () => {
   const stream = new PassThrough();
+  // Nobody has to listen just then.
+  stream.on('error', () => {});
   stream.write('some');
   setTimeout(() => stream.destroy(Object.assign(new Error('the pipe broke'), { code: 'EPIPE' })), 10);
   await expect(textOf(through(stream).received)).rejects.toMatchObject({ message: 'the pipe broke', code: 'EPIPE' });
@@ -50,4 +52,12 @@ it('who waits for a piece hears when the sender gives up', async () => {
   const waiting = textOf(received);
   setTimeout(close, 10);
   await expect(waiting).rejects.toThrow('closed');
+});
+
+it('who asks for a piece after the sender has given up hears so as well', async () => {
+  const { received, close } = through(Readable.from([Buffer.from('one'), Buffer.from('two')]));
+  await received.next();
+  close();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await expect(received.next()).rejects.toThrow('closed');
 });

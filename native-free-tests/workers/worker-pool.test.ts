@@ -140,3 +140,39 @@ it('layers that leave the processors idle are fetched by more threads than there
     process.exit(0);`);
   expect(printed).toBe('100 2\n40 5\n2 5\n');
 });
+
+/** From now on the system lets so many threads begin. */
+const FEW_THREADS = `
+    import workers from 'node:worker_threads';
+    import { syncBuiltinESMExports } from 'node:module';
+    let allowed = 0;
+    workers.Worker = class extends workers.Worker {
+      constructor(...how) {
+        if (allowed-- <= 0) throw Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
+        super(...how);
+      }
+    };
+    syncBuiltinESMExports();`;
+
+it('where the system lets no more threads begin, those that there are do all the jobs', async () => {
+  const printed = await run(`${FEW_THREADS}
+    allowed = 2;
+    const pool = new WorkerPool(4);
+    pool.prepare(4);
+    const done = await Promise.all(Array.from({ length: 9 }, () => job(pool)));
+    console.log(done.length, threads);
+    await pool.close();`);
+  expect(printed).toBe('9 2\n');
+});
+
+it('where it lets none begin, each job fails for that reason, and later ones do not', async () => {
+  const printed = await run(`${FEW_THREADS}
+    const pool = new WorkerPool(2);
+    pool.prepare(2);
+    const codes = await Promise.all([job(pool), job(pool), job(pool)].map((one) => one.catch((error) => error.code)));
+    allowed = 1;
+    await job(pool);
+    console.log(...codes);
+    await pool.close();`);
+  expect(printed).toBe('ERR_WORKER_DIED ERR_WORKER_DIED ERR_WORKER_DIED\n');
+});

@@ -37,12 +37,14 @@ export interface InflatedArchive {
 
 /**
  * Writes a compressed archive out. Stops early what is no tar file at all, and what would fill the disk.
+ * @param giveUp called when no more of what is stored is wanted: a piece that is read ahead may never come. Default: nothing is done
  * @throws ProvisionerError what `decompress` throws; `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`, `ERR_ABORTED`
  */
 export async function inflateArchive(
   stored: Chunks,
   { path, label, freeSpaceReserve }: InflateTarget,
   context: DecompressContext,
+  giveUp: () => void = () => {},
 ): Promise<InflatedArchive> {
   const { signal } = context;
   // Readable by nobody else: an image may hold what its owner keeps to himself.
@@ -52,17 +54,26 @@ export async function inflateArchive(
   let nextSpaceCheck = 0;
   try {
     for await (const chunk of decompress(stored, context)) {
-      if (signal.aborted) throw abortedError(signal);
-      if (start.length < BLOCK_SIZE) {
-        start = Buffer.concat([start, chunk.subarray(0, BLOCK_SIZE - start.length)]);
-        if (start.length === BLOCK_SIZE && !isTarHeader(start)) return { isTar: false };
+      try {
+        if (signal.aborted) throw abortedError(signal);
+        if (start.length < BLOCK_SIZE) {
+          start = Buffer.concat([start, chunk.subarray(0, BLOCK_SIZE - start.length)]);
+          if (start.length === BLOCK_SIZE && !isTarHeader(start)) {
+            giveUp();
+            return { isTar: false };
+          }
+        }
+        total += chunk.length;
+        if (total >= nextSpaceCheck) {
+          checkFreeSpace(path, label, freeSpaceReserve);
+          nextSpaceCheck = total + SPACE_CHECK_INTERVAL;
+        }
+        write(file, chunk, path);
+      } catch (error) {
+        // Before the loop is left, which waits for what is read ahead.
+        giveUp();
+        throw error;
       }
-      total += chunk.length;
-      if (total >= nextSpaceCheck) {
-        checkFreeSpace(path, label, freeSpaceReserve);
-        nextSpaceCheck = total + SPACE_CHECK_INTERVAL;
-      }
-      write(file, chunk, path);
     }
     // Nothing at all is told by whoever reads it.
     return { isTar: start.length === 0 || start.length === BLOCK_SIZE };

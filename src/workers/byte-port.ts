@@ -32,24 +32,44 @@ async function nextAnswer(pieces: AsyncIterator<unknown>): Promise<Answer> {
   }
 }
 
-/** Once the port is closed, nobody answers. */
-function ask(port: MessagePort): Promise<Answer> {
-  return new Promise<Answer>((resolve, reject) => {
-    const closed = () => reject(new Error('the stream was closed'));
-    port.once('close', closed);
-    port.once('message', (answer: Answer) => {
-      port.off('close', closed);
-      resolve(answer);
+/** Asks for one piece after the other. Once the port is closed nobody answers, whether somebody waits just then or asks afterwards. */
+class Asker {
+  readonly #port: MessagePort;
+  #isClosed = false;
+  #waiting: { readonly resolve: (answer: Answer) => void; readonly reject: (error: Error) => void } | undefined;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on('message', (answer: Answer) => this.#waiting?.resolve(answer));
+    port.once('close', () => {
+      this.#isClosed = true;
+      this.#waiting?.reject(closedError());
     });
-    port.postMessage('more');
-  });
+  }
+
+  ask(): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(closedError());
+      this.#waiting = { resolve, reject };
+      this.#port.postMessage('more');
+    });
+  }
+}
+
+function closedError(): Error {
+  return new Error('the stream was closed');
 }
 
 /** What the other side sends. @throws what its stream fails with */
-export async function* receiveThrough(port: MessagePort): AsyncGenerator<Buffer, void, undefined> {
+export function receiveThrough(port: MessagePort): AsyncGenerator<Buffer, void, undefined> {
+  // At once: that the port is closed is told once.
+  return piecesOf(new Asker(port), port);
+}
+
+async function* piecesOf(asker: Asker, port: MessagePort): AsyncGenerator<Buffer, void, undefined> {
   try {
     for (;;) {
-      const answer = await ask(port);
+      const answer = await asker.ask();
       if (answer.type === 'end') return;
       if (answer.type === 'failed') throw unpackError(answer.error);
       const { buffer, byteOffset, byteLength } = answer.bytes;

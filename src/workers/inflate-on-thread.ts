@@ -10,16 +10,18 @@ export function inflateOnThread(pool: WorkerPool): InflateArchive {
     const { port1: ours, port2: port } = new MessageChannel();
     // Nobody listens before a thread is free; the stream keeps its error until it is asked for.
     from.stream.on('error', () => {});
+    // When the caller gives up, the thread may be waiting for the next piece.
+    const close = () => ours.close();
     try {
       sendThrough(from.stream, ours);
-      // When the caller gives up, the thread may be waiting for the next piece.
-      signal.addEventListener('abort', () => ours.close(), { once: true });
+      signal.addEventListener('abort', close, { once: true });
       return await pool.run(
         'inflate-archive',
         { ...target, from: { kind: 'port', port } },
         { signal, transfer: [port] },
       );
     } finally {
+      signal.removeEventListener('abort', close);
       ours.close();
     }
   };

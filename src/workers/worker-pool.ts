@@ -1,6 +1,7 @@
 import type { Transferable } from 'node:worker_threads';
 import {
   abortedError,
+  firstLine,
   isProvisionerError,
   noDescriptors,
   ProvisionerError,
@@ -79,6 +80,8 @@ export class WorkerPool {
   /** How many those are, for the threads to see. */
   readonly #busyCount = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   readonly #memory = new MemoryBudget<PoolThread>(SHARED_MEMORY);
+  /** The system has let no other thread begin, since the last one of ours was free. */
+  #isFull = false;
   #closed = false;
 
   /** @param size threads at most, at least one, for what waits for no network */
@@ -122,7 +125,15 @@ export class WorkerPool {
   /** Starts threads for layers of a registry that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
   prepare(count: number): void {
     const room = this.#room().downloads;
-    while (!this.#closed && this.#idle.size < Math.min(count, room)) {
+    try {
+      this.#prepare(Math.min(count, room));
+    } catch {
+      // The job that comes will say so, if there is none for it.
+    }
+  }
+
+  #prepare(count: number): void {
+    while (!this.#closed && this.#idle.size < count) {
       const thread = this.#spawn();
       thread.send({ type: 'prepare' });
       this.#rest(thread);
@@ -141,8 +152,23 @@ export class WorkerPool {
   }
 
   #dispatch(): void {
-    for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) this.#start(this.#takeThread(), job);
+    for (let job = this.#takeJob(); job !== undefined; job = this.#takeJob()) {
+      const thread = this.#threadFor(job);
+      if (thread !== undefined) this.#start(thread, job);
+    }
     this.#look();
+  }
+
+  /** Where the system lets no other thread begin, those that there are go on, and the job waits for one of them. @returns undefined then, and when there are none and the job has failed */
+  #threadFor(job: Job): PoolThread | undefined {
+    try {
+      return this.#takeThread();
+    } catch (error) {
+      this.#isFull = true;
+      if (this.#busy.size > 0) this.#waiting.unshift(job);
+      else job.reject(deathError(job.kind, error));
+      return undefined;
+    }
   }
 
   /** Looks what the jobs at work take of the processors, as long as others wait that might begin beside them. */
@@ -164,6 +190,7 @@ export class WorkerPool {
   /** @returns the next one that there is a thread for */
   #takeJob(): Job | undefined {
     if (this.#waiting.length === 0) return undefined;
+    if (this.#isFull && this.#idle.size === 0 && this.#busy.size > 0) return undefined;
     const room = this.#room();
     const index = this.#waiting.findIndex((job) => (fetches(job) ? room.downloads : room.others) > 0);
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
@@ -244,6 +271,7 @@ export class WorkerPool {
 
   /** What a thread has for its job. */
   #letGo(thread: PoolThread): void {
+    this.#isFull = false;
     clearTimeout(this.#busy.get(thread)?.watchdog);
     this.#busy.delete(thread);
     this.#memory.giveBack(thread);
@@ -309,6 +337,17 @@ function deathError(kind: JobKind, cause: unknown): ProvisionerError {
   const shortage = shortageOf(cause);
   if (shortage !== undefined) return noDescriptors(`start a thread for the job ${kind}`, shortage, cause);
   if (isProvisionerError(cause)) return cause;
+  if ((cause as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_INIT_FAILED') {
+    return new ProvisionerError(
+      'ERR_WORKER_DIED',
+      `no thread can be started for the job ${kind}: ${firstLine(cause)}`,
+      {
+        cause,
+        hint: 'allow the user, or the control group, more processes and threads (ulimit -u, pids.max), and try again',
+        details: { job: kind },
+      },
+    );
+  }
   return new ProvisionerError('ERR_WORKER_DIED', `a worker thread died during its job ${kind}`, {
     cause,
     hint: 'the machine may be short of memory; the job left nothing behind and can be tried again',

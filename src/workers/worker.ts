@@ -50,7 +50,8 @@ const handlers: Handlers = {
       import('./byte-port.js'),
     ]);
     const stored = from.kind === 'port' ? receiveThrough(from.port) : readStoredFile({ ...from, offset: 0 }, signal);
-    return inflateArchive(stored, target, { signal, hasSpareProcessor, takeMemory });
+    const giveUp = () => from.kind === 'port' && from.port.close();
+    return inflateArchive(stored, target, { signal, hasSpareProcessor, takeMemory }, giveUp);
   },
   'make-seam': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);
