@@ -1,6 +1,8 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -26,7 +28,36 @@ const logIn = (path: string, registry: string, auth = 'YTpi') =>
 const contentOf = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
 const namesBeside = (path: string) => readdirSync(join(path, '..'));
 
+describe.skipIf(process.geteuid?.() !== 0)('in a directory that anybody may write to', () => {
+  it('a file, and a link, of somebody else is no place for credentials', async () => {
+    const path = here('auth.json');
+    const directory = join(path, '..');
+    writeFileSync(path, '{}');
+    chownSync(path, 4321, 4321);
+    chmodSync(directory, 0o1777);
+    await expect(logIn(path, 'r.example')).rejects.toMatchObject({ code: 'ERR_REGISTRY_CONFIG', message: /4321/ });
+    const link = join(directory, 'link.json');
+    symlinkSync(here('other.json'), link);
+    lchownSync(link, 4321, 4321);
+    await expect(logIn(link, 'r.example')).rejects.toMatchObject({ code: 'ERR_REGISTRY_CONFIG', message: /4321/ });
+    await logIn(join(directory, 'own.json'), 'r.example');
+    chmodSync(directory, 0o755);
+    await logIn(path, 'r.example');
+    expect(statSync(path).uid).toBe(4321);
+  });
+});
+
 describe('an auth file that is changed', () => {
+  it('is left alone where the file beside it that would be its lock is somebody’s', async () => {
+    const path = here();
+    writeFileSync(`${path}.lock`, 'important');
+    await expect(logIn(path, 'r.example')).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_CONFIG',
+      message: /none of ours/,
+    });
+    expect(readFileSync(`${path}.lock`, 'utf8')).toBe('important');
+  });
+
   it('is made where it is missing, with its directories, for its user alone', async () => {
     const path = here('new/containers/auth.json');
     await logIn(path, 'r.example');

@@ -1,6 +1,7 @@
-import { rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import { Mutex } from 'async-mutex';
 import { isProvisionerError, systemCode, throwIfAborted } from '../../base/errors.js';
+import { orAborted } from '../../system/locks/or-aborted.js';
 import { loadSyscalls } from '../../system/syscalls/load-syscalls.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
@@ -36,15 +37,24 @@ export async function withAuthFileLock<T>(
 ): Promise<T> {
   const turn = turns.get(target) ?? new Mutex();
   turns.set(target, turn);
+  const started = performance.now();
+  const free = turn.acquire();
   try {
-    return await turn.runExclusive(async () => {
-      const lock = await take(syscalls, target, signal, patience);
+    const done = await orAborted(free, signal);
+    try {
+      // Those before us have waited for the same other process, and so have we.
+      const lock = await take(syscalls, target, signal, patience - (performance.now() - started));
       try {
         return await work();
       } finally {
         if (lock !== undefined) release(lock);
       }
-    });
+    } finally {
+      done();
+    }
+  } catch (error) {
+    if (signal?.aborted) void free.then((done) => done());
+    throw error;
   } finally {
     if (!turn.isLocked()) turns.delete(target);
   }
@@ -68,6 +78,7 @@ async function take(
   const started = performance.now();
   for (;;) {
     throwIfAborted(signal);
+    requireLock(path, target);
     const file = open(syscalls, path, target);
     if (file === undefined) return undefined;
     let holders: readonly number[] = [];
@@ -85,6 +96,13 @@ async function take(
   }
 }
 
+/** Ours are empty, and another program's file of that name would be removed. */
+function requireLock(path: string, target: string): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || (stats.isFile() && stats.size === 0)) return;
+  throw notOurs(path, target);
+}
+
 /** Undefined where the system has no such locks. */
 function open(syscalls: Pick<Syscalls, 'openLockFile'>, path: string, target: string): LockFile | undefined {
   try {
@@ -92,13 +110,13 @@ function open(syscalls: Pick<Syscalls, 'openLockFile'>, path: string, target: st
   } catch (error) {
     if (systemCode(error) === 'ENOTSUP') return undefined;
     if (!isProvisionerError(error)) throw error;
-    throw badSetting(
-      `${path}, the lock of the auth file ${target}, is none of ours`,
-      'find out who put it there, and remove it',
-      { path },
-      error,
-    );
+    throw notOurs(path, target, error);
   }
+}
+
+function notOurs(path: string, target: string, cause?: unknown) {
+  const problem = `${path}, the lock of the auth file ${target}, is none of ours`;
+  return badSetting(problem, 'find out who put it there, and remove it', { path }, cause);
 }
 
 function busy(path: string, target: string, holders: readonly number[]) {

@@ -23,6 +23,7 @@ import { withAuthFileLock } from './auth-file-lock.js';
 
 /** Symbolic links that lead to the file, one after the other. @see path_resolution(7) */
 const MOST_LINKS = 40;
+const OTHERS_WRITE = 0o002;
 /** So often it is begun anew when somebody who knows no lock has written the file meanwhile. */
 const ATTEMPTS = 10;
 
@@ -83,10 +84,28 @@ async function readDocument(path: string): Promise<AuthDocument> {
 function followLinks(path: string): string {
   let at = path;
   for (let links = 0; links < MOST_LINKS; links++) {
-    if (lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return at;
+    const stats = lstatSync(at, { throwIfNoEntry: false });
+    if (stats !== undefined) requireOurs(at, stats.uid);
+    if (stats?.isSymbolicLink() !== true) return at;
     at = resolve(dirname(at), readlinkSync(at));
   }
   throw badSetting(`${path} is a symbolic link that leads in circles`, 'remove it', { path });
+}
+
+/**
+ * In a directory that anybody may write to, such as /tmp, a file or a link of somebody else's is no place for what nobody else is to read: he has put it there, and would get it.
+ * @see proc_sys_fs(5), "protected_regular", "protected_symlinks"
+ */
+function requireOurs(path: string, owner: number): void {
+  const user = process.geteuid?.();
+  const directory = statSync(dirname(path), { throwIfNoEntry: false });
+  if (directory === undefined || (directory.mode & OTHERS_WRITE) === 0) return;
+  if (owner === user || owner === directory.uid) return;
+  throw badSetting(
+    `${path} is in a directory that anybody may write to, and belongs to user ${owner}, who would get the credentials`,
+    'name a file in a directory of your own, with --authfile or REGISTRY_AUTH_FILE',
+    { path, owner },
+  );
 }
 
 /** A device or a pipe would be replaced. @returns undefined where nothing is */
