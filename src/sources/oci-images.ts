@@ -109,6 +109,7 @@ async function chooseByGroup(
 ): Promise<Choice[]> {
   const all: Survey = { candidates: [], offered: [], refusals: fault === undefined ? [] : [fault] };
   const choices: Choice[] = [];
+  const foreign: { readonly key: string; readonly survey: Survey }[] = [];
   for (const [key, group] of groupEntries(entries)) {
     const failed = failures && ((error: unknown, { digest }: Descriptor) => failures.add(key || digest, error));
     const survey = await chooser.survey(descriptorsOf(group), failed);
@@ -121,6 +122,7 @@ async function chooseByGroup(
         if (failures === undefined) throw broken;
         failures.add(key, broken);
       }
+      if (key !== '' && survey.offered.length > 0) foreign.push({ key, survey });
       continue;
     }
     const names = group.flatMap((entry) => entry.names);
@@ -136,6 +138,8 @@ async function chooseByGroup(
     );
   }
   if (choices.length === 0 && (failures?.all ?? []).length === 0) throw chooser.noCandidate(all);
+  // What somebody gave a name, and is for other machines alone: who loads all is told.
+  for (const { key, survey } of foreign) failures?.add(key, chooser.noCandidate(survey));
   return mergeByDigest(choices);
 }
 

@@ -31,6 +31,20 @@ function betweenMembers(whole: Buffer, length: number): boolean {
   return length < whole.length && ends.includes(length);
 }
 
+it('links that lead on and on to ever longer paths are refused, and not followed for minutes', async () => {
+  const long = Array.from({ length: 1500 }, () => 'a').join('/');
+  const entries: Entry[] = [];
+  let name = '';
+  for (let depth = 0; depth < 10; depth++) {
+    name = `${name}/L`.replace(/^\//, '');
+    entries.push({ path: name, type: 'symlink', target: long });
+  }
+  for (let file = 0; file < 100; file++) entries.push({ path: `${name}/${file}`, content: 'x' });
+  const started = performance.now();
+  expect(await failure(read(entries))).toMatchObject({ code: 'ERR_SOURCE_MALFORMED', message: /too long/ });
+  expect(performance.now() - started).toBeLessThan(2000);
+});
+
 describe('the index of an archive', () => {
   it('says where the bytes of each file lie', async () => {
     const tar = buildTar([
@@ -224,7 +238,17 @@ describe('links in an archive', () => {
     );
     const members = Array.from({ length: 20_000 }, (_, at): Entry => ({ path: `l14/${at}` }));
     const start = process.cpuUsage();
-    expect(await failure(read([...links, ...members]))).toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
+    expect(await failure(read([...links, ...members]))).toMatchObject({ code: 'ERR_SOURCE_MALFORMED' });
+    const short = Array.from(
+      { length: 15 },
+      (_, at): Entry => ({
+        path: `s${at}`,
+        type: 'symlink',
+        target: `${'x/../'.repeat(40)}${at === 0 ? 'd' : `s${at - 1}`}`,
+      }),
+    );
+    const below = Array.from({ length: 20_000 }, (_, at): Entry => ({ path: `s14/${at}` }));
+    expect(await failure(read([...short, ...below]))).toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
     expect(process.cpuUsage(start).user / 1e6).toBeLessThan(10);
   });
 

@@ -80,6 +80,31 @@ describe('loading takes all images of an archive', () => {
   });
 });
 
+it.each([
+  [
+    'docker save',
+    dockerFiles([
+      { image: a, tags: ['app:amd'] },
+      { image: arm, tags: ['app:arm'] },
+    ]),
+    'docker.io/library/app:arm',
+  ],
+  [
+    'an OCI layout',
+    ociFiles([
+      { image: a, refName: 'app:amd' },
+      { image: arm, refName: 'app:arm' },
+    ]),
+    'app:arm',
+  ],
+])('who loads all of %s is told what is for another machine alone', async (_, files, name) => {
+  const offer = await load(files);
+  await offer.close();
+  expect(offer.images).toHaveLength(1);
+  expect(offer.failures).toMatchObject([{ code: 'ERR_PLATFORM_NOT_OFFERED', message: expect.stringContaining(name) }]);
+  expect((await failure(load(files, { os: 'linux', architecture: 's390x' }))).code).toBe('ERR_PLATFORM_NOT_OFFERED');
+});
+
 describe('an archive to load', () => {
   it('may be a file, compressed or not', async () => {
     for (const bytes of [packFiles(ociFiles([{ image: a }])), gzipSync(packFiles(ociFiles([{ image: a }])))]) {

@@ -61,6 +61,7 @@ export async function offerDockerArchive(
   const images = new Map<ImageId, OfferedImage>();
   const labels = new Map<ImageId, string>();
   const offered: Platform[] = [];
+  const foreign: { readonly label: string; readonly platform: Platform }[] = [];
   const failures = new ImageFailures(signal);
   const budget = new OfferBudget(archive.label);
   for (const choice of choose(archive, saved, reference)) {
@@ -79,7 +80,10 @@ export async function offerDockerArchive(
     if (digest !== undefined && image.id !== digest && image.configDigest !== digest) continue;
     budget.add(image);
     offered.push(image.platform);
-    if (platformFit(platform, image.platform) === 0) continue;
+    if (platformFit(platform, image.platform) === 0) {
+      if (wanted === 'all') foreign.push({ label, platform: image.platform });
+      continue;
+    }
     // One image may stand here twice, under different names.
     const names = new Set([...(images.get(image.id)?.names ?? []), ...image.names]);
     images.set(image.id, { ...image, names: [...names] });
@@ -89,6 +93,8 @@ export async function offerDockerArchive(
     throw imageNotOffered(archive.label, digest, offeredNames(saved));
   if (images.size === 0 && (wanted === 'one' || failures.all.length === 0))
     throw platformNotOffered(archive.label, platform, offered);
+  // Who loads all is told which are for another machine, and with one alone, or none for this one, that is all there is to tell.
+  for (const one of foreign) failures.add(one.label, platformNotOffered(archive.label, platform, [one.platform]));
   if (wanted === 'one' && images.size > 1) throw severalImages(archive.label, labels);
   return { images: [...images.values()], failures: wanted === 'one' ? [] : failures.all };
 }

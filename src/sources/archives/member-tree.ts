@@ -4,6 +4,8 @@ import type { TarMember } from './tar-members.js';
 
 /** Links that lead to links. `docker save` used one step, for a layer that two images share. */
 const MAX_LINKS = 16;
+/** Bytes of a path with all its links followed, at most: on a disk no longer one could be reached. @see path_resolution(7), PATH_MAX */
+const MAX_PATH = 4096;
 /** Names looked up on the way to all that is asked for: real archives need a few for each member. */
 const MAX_STEPS = 5_000_000;
 
@@ -58,6 +60,8 @@ export class MemberTree {
     const todo = path.split('/').reverse();
     let current: string[] = [];
     let links = 0;
+    // Of what is done and what is left to do.
+    let length = path.length;
     for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
       if (++this.#steps > MAX_STEPS) throw this.#tooMany();
       if (name === '' || name === '.') continue;
@@ -70,6 +74,8 @@ export class MemberTree {
       const member = this.#members.get(current.join('/'));
       if (member?.kind !== 'symlink') continue;
       if (++links > MAX_LINKS) throw this.#circles(path);
+      length += member.target.length;
+      if (length > MAX_PATH) throw this.#tooLong(path);
       current = member.target.startsWith('/') ? [] : current.slice(0, -1);
       todo.push(...member.target.split('/').reverse());
     }
@@ -78,6 +84,11 @@ export class MemberTree {
 
   #circles(name: string): ProvisionerError {
     return malformedSource(this.#label, `${JSON.stringify(name.slice(0, 200))} leads round in circles`);
+  }
+
+  #tooLong(name: string): ProvisionerError {
+    const problem = `links lead from ${JSON.stringify(name.slice(0, 200))} to a path that is too long`;
+    return malformedSource(this.#label, problem);
   }
 
   #tooMany(): ProvisionerError {
