@@ -75,3 +75,16 @@ it('a manifest without an end is not read to its end', async () => {
   const p = await openImpatientStore();
   await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({ code: 'ERR_LIMIT_EXCEEDED' });
 });
+
+it.each([
+  ['says that it is what it is not', 'application/vnd.docker.distribution.manifest.v1+prettyjws', descriptor.digest],
+  ['names another digest', descriptor.mediaType, `sha256:${'1'.repeat(64)}`],
+])('GET has the last word where HEAD %s', async (_, type, digest) => {
+  const { host } = await serveQuirky(image, ({ method, path }, response) => {
+    if (path.endsWith('1'.repeat(64))) return refuse(response, 404);
+    if (method !== 'HEAD') return false;
+    return response.writeHead(200, { 'content-type': type, 'docker-content-digest': digest }).end();
+  });
+  const p = await openImpatientStore();
+  expect((await p.images.pull(`${host}/app:v1`)).id).toBe(descriptor.digest);
+});

@@ -119,16 +119,17 @@ it('the documents of an image are asked for over one connection', async () => {
   expect([manifest?.[1], config?.[1]]).toEqual([head?.[1], head?.[1]]);
 });
 
-it("Docker's schema 1 is refused by name, before anything of it is fetched", async () => {
+it("Docker's schema 1 is refused by name, before anything that it names is fetched", async () => {
+  const body = '{"schemaVersion": 1, "fsLayers": []}';
   const methods: (string | undefined)[] = [];
   const host = await serve((request, response) => {
     methods.push(request.method);
     response.writeHead(200, {
       'content-type': 'application/vnd.docker.distribution.manifest.v1+prettyjws',
       'docker-content-digest': `sha256:${'a'.repeat(64)}`,
-      'content-length': 100,
+      'content-length': body.length,
     });
-    response.end();
+    response.end(request.method === 'HEAD' ? undefined : body);
   });
   const p = await openStore();
   await expect(p.images.pull(`${host}/app:v1`)).rejects.toMatchObject({
@@ -136,7 +137,7 @@ it("Docker's schema 1 is refused by name, before anything of it is fetched", asy
     message: expect.stringContaining('schema 1'),
     hint: expect.stringContaining('push the image again'),
   });
-  expect(methods).toEqual(['HEAD']);
+  expect(methods).toEqual(['HEAD', 'GET']);
   expect(namesIn(p, 'layers')).toEqual([]);
 });
 

@@ -31,7 +31,9 @@ export function readWords(body: string, secrets: readonly string[] = []): Regist
   const { code, message } = first;
   const shown = typeof message === 'string' ? showable(message, secrets) : '';
   return {
-    ...(typeof code === 'string' && SPEC_CODE.test(code) ? { code } : {}),
+    ...(typeof code === 'string' && SPEC_CODE.test(code) && !secrets.some((secret) => tells(code, secret))
+      ? { code }
+      : {}),
     ...(shown === '' ? {} : { message: shown }),
   };
 }

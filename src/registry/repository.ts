@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { abortedError, isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { type Digest, digestAlgorithm, isDigest } from '../image/digest.js';
-import { ACCEPTED_MANIFESTS } from '../image/media-types.js';
+import { ACCEPTED_MANIFESTS, mediaKind } from '../image/media-types.js';
 import type { PassedOver, RegistryBlob } from './blobs/registry-blob.js';
 import { codingsOf, undoCodings } from './connection/content-coding.js';
 import { Pace, type Patience } from './connection/pace.js';
@@ -76,13 +76,13 @@ export class Repository {
   /**
    * Asks where a tag points, by a request without a body where the server can do that. What `HEAD` says is a hint: proxies, and storages that give leave for `GET` alone, refuse it,
    * and lengths in its answer are made up. So it counts when it tells the digest, and else `GET` decides.
-   * @param limit bytes that a document may have
+   * @param limit bytes that a document may have @param hinted whether the word of `HEAD` counts
    * @throws ProvisionerError `ERR_SOURCE_NOT_FOUND`, `ERR_LIMIT_EXCEEDED`, and what `RegistryClient.request` throws
    */
-  async resolve(tag: string, limit: number, subject: string): Promise<ResolvedTag> {
+  async resolve(tag: string, limit: number, subject: string, hinted = true): Promise<ResolvedTag> {
     const path = `manifests/${tag}`;
     return this.#ask('resolves', async (endpoint) => {
-      const hint = await this.#head(endpoint, path, subject);
+      const hint = hinted ? await this.#head(endpoint, path, subject) : undefined;
       if (hint !== undefined) return hint;
       const answer = await this.#get(endpoint, path, subject);
       const stated = String(answer.headers['docker-content-digest'] ?? '');
@@ -127,8 +127,7 @@ export class Repository {
       lists.set(endpoint, list);
       const asked = { subject, host: endpoint.host };
       for (let { next } = list; next !== undefined; { next } = list) {
-        const query = next === '' ? `?n=${Math.min(wanted, TAGS_IN_PAGE)}` : next;
-        const answer = await this.#get(endpoint, `tags/list${query}`, subject);
+        const answer = await this.#tagPage(endpoint, next, Math.min(wanted, TAGS_IN_PAGE), subject);
         const links = [answer.headers['link'] ?? []].flat();
         const page = { subject, size: UNKNOWN_SIZE, digest: undefined };
         const bytes = await this.#readBody(answer, endpoint, page, PAGE_LIMIT);
@@ -136,6 +135,18 @@ export class Repository {
       }
       return list.tags;
     });
+  }
+
+  /** There are registries that let nobody say how many tags a page is to have, or not so many. @param query as the page before says; empty for the first one */
+  async #tagPage(endpoint: Endpoint, query: string, count: number, subject: string): Promise<Answer> {
+    if (query !== '') return this.#get(endpoint, `tags/list${query}`, subject);
+    try {
+      return await this.#get(endpoint, `tags/list?n=${count}`, subject);
+    } catch (error) {
+      const isRefused = isProvisionerError(error, 'ERR_REGISTRY_FAILED', 'ERR_SOURCE_NOT_FOUND');
+      if (!isRefused || !isAnswerOf(endpoint, error)) throw error;
+      return this.#get(endpoint, 'tags/list', subject);
+    }
   }
 
   /**
@@ -187,7 +198,11 @@ export class Repository {
       const head = await this.#request(endpoint, { method: 'HEAD', path, subject });
       head.body.destroy();
       const digest = String(head.headers['docker-content-digest'] ?? '');
-      return isDigest(digest) ? { digest, mediaType: mediaTypeOf(head), size: UNKNOWN_SIZE } : undefined;
+      const mediaType = mediaTypeOf(head);
+      const kind = mediaKind(mediaType);
+      // Of what is said to be no image, `GET` has the last word.
+      const mayBeImage = kind === undefined || kind === 'manifest' || kind === 'index';
+      return isDigest(digest) && mayBeImage ? { digest, mediaType, size: UNKNOWN_SIZE } : undefined;
     } catch (error) {
       if (isProvisionerError(error) && isAnswerOf(endpoint, error)) return undefined;
       throw error;

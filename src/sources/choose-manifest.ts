@@ -17,7 +17,7 @@ const MAX_BYTES = 256 * 1024 * 1024;
 /** What is no image, or makes no sense, is no reason to refuse the images beside it. */
 export const UNUSABLE = ['ERR_UNSUPPORTED_MEDIA_TYPE', 'ERR_SOURCE_MALFORMED'] as const;
 /** Nor is what an index names and its source does not have, or not as it is described; what `index.json` or a tag names itself has to be there. */
-const UNUSABLE_IN_INDEX = [
+export const UNUSABLE_IN_INDEX = [
   ...UNUSABLE,
   'ERR_BLOB_NOT_FOUND',
   'ERR_SOURCE_NOT_FOUND',

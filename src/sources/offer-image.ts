@@ -3,7 +3,7 @@ import type { DiffId, ImageId } from '../image/digest.js';
 import { configPlatform } from '../image/image-config.js';
 import { parseManifest } from '../image/manifest.js';
 import type { BlobAccess } from './blob-access.js';
-import { type Candidate, UNUSABLE } from './choose-manifest.js';
+import { type Candidate, UNUSABLE, UNUSABLE_IN_INDEX } from './choose-manifest.js';
 import type { OfferedImage, OfferedLayer } from './puller.js';
 import { readConfig } from './read-config.js';
 import { malformedSource } from './source-errors.js';
@@ -49,12 +49,16 @@ export async function offerFirst<Result>(
   candidates: readonly [Candidate, ...Candidate[]],
   offer: (candidate: Candidate) => Promise<Result>,
 ): Promise<Result> {
+  const [{ fit }] = candidates;
+  const tried = candidates.slice(0, TRIES);
   let refusal: unknown;
-  for (const candidate of candidates.slice(0, TRIES)) {
+  for (const [index, candidate] of tried.entries()) {
     try {
       return await offer(candidate);
     } catch (error) {
-      if (!isProvisionerError(error, ...UNUSABLE)) throw error;
+      // What is not there is passed over for what is as good.
+      const isListed = candidate.root !== candidate.descriptor.digest && tried[index + 1]?.fit === fit;
+      if (!isProvisionerError(error, ...(isListed ? UNUSABLE_IN_INDEX : UNUSABLE))) throw refusal ?? error;
       refusal ??= error;
     }
   }

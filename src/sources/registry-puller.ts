@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../base/errors.js';
+import { isProvisionerError, throwIfAborted } from '../base/errors.js';
 import type { DiffId, Digest } from '../image/digest.js';
 import {
   checkDocumentSize,
@@ -21,6 +21,8 @@ import type { BlobLocation, Offer, OfferedImage, Puller, PullOptions, StoredImag
 const KEPT_DOCUMENTS = 4;
 /** Places that are tried for one layer: those that are written have one or two. */
 const URLS_MAX = 8;
+/** What comes of a digest that a registry states for a tag, and does not have. */
+const MISLED = ['ERR_DIGEST_MISMATCH', 'ERR_SOURCE_NOT_FOUND', 'ERR_BLOB_NOT_FOUND'] as const;
 /** A document whose size nobody has stated. */
 const UNKNOWN_SIZE = -1;
 
@@ -46,7 +48,7 @@ export class RegistryPuller implements Puller {
 
   async #offer(repository: Repository, { platform, stored, withChoice = false }: PullOptions): Promise<OfferedImage> {
     const name = formatReference(this.#reference);
-    const root = await this.#resolve(repository, name);
+    let root = await this.#resolve(repository, name);
     const found = await stored?.(root.digest);
     if (found !== undefined && platformFit(platform, found.platform) > 0) {
       const image = offerStored(found, repository, [name]);
@@ -54,7 +56,20 @@ export class RegistryPuller implements Puller {
     }
 
     const blobs = new RegistryBlobs(`the image ${name}`, repository);
-    const descriptor = await blobs.describe(root);
+    let descriptor: Descriptor;
+    try {
+      descriptor = await blobs.describe(root);
+    } catch (error) {
+      const mayBeMisled = this.#reference.digest === undefined && root.bytes === undefined;
+      if (!mayBeMisled || !isProvisionerError(error, ...MISLED)) throw error;
+      // What the tag was said to be is not there, or is something else: it is asked for what it is.
+      try {
+        root = await this.#resolve(repository, name, false);
+        descriptor = await blobs.describe(root);
+      } catch {
+        throw error;
+      }
+    }
     const chooser = new ManifestChooser(blobs, platform);
     const survey = await chooser.survey([descriptor]);
     const image = await offerFirst(chooser.best(survey), async (candidate) => {
@@ -71,10 +86,10 @@ export class RegistryPuller implements Puller {
     return { ...image, choice: { index, platforms: survey.offered } };
   }
 
-  async #resolve(repository: Repository, name: string): Promise<ResolvedTag> {
+  async #resolve(repository: Repository, name: string, hinted = true): Promise<ResolvedTag> {
     const { tag = DEFAULT_TAG, digest } = this.#reference;
     if (digest !== undefined) return { digest, mediaType: '', size: UNKNOWN_SIZE };
-    return repository.resolve(tag, DOCUMENT_LIMIT, `the image ${name}`);
+    return repository.resolve(tag, DOCUMENT_LIMIT, `the image ${name}`, hinted);
   }
 }
 

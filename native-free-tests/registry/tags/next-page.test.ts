@@ -10,6 +10,10 @@ it.each([
   ['several relations', '</b?last=b>; title="x; rel=\\"prev\\""; rel="last next"', '?last=b'],
   ['commas in the URL', '</b?last=a,b>; rel="next"', '?last=a,b'],
   ['capitals', '</b?last=b>; REL="Next"', '?last=b'],
+  ['a link that does not say what it is', '</b?last=b>', '?last=b'],
+  ['single quotes', "</b?last=b>; rel='next'", '?last=b'],
+  ['no brackets', '/v2/app/tags/list?last=b&n=2; rel="next"', '?last=b&n=2'],
+  ['half of its brackets', '</v2/app/tags/list?last=b; rel="next"', '?last=b'],
   ['spaces and a fragment', '</b?last=a b#c>; rel="next"', '?last=a%20b'],
 ])('the next page is found in %s', (_, header, query) => {
   expect(nextPage([header])).toBe(query);
@@ -18,12 +22,11 @@ it.each([
 it.each([
   ['no link', ''],
   ['a link to something else', '</b?last=b>; rel="prev"'],
-  ['a link that says nothing', '</b?last=b>'],
   ['a word that only begins so', '</b?last=b>; rel="nextish"'],
   ['a title that says so', '</b?last=b>; title="rel=next"; rel="first"'],
   ['no query', '</v2/app/tags/list>; rel="next"'],
   ['an empty query', '</v2/app/tags/list?>; rel="next"'],
-  ['half a link', '</v2/app/tags/list?last=b; rel="next"'],
+  ['a link to something else that is no query', '</b>'],
 ])('there is none in %s', (_, header) => {
   expect(nextPage([header])).toBeUndefined();
 });

@@ -20,6 +20,14 @@ it('a list asks for no more than it is to have', () => {
   expect(new TagList(0).next).toBeUndefined();
 });
 
+it('pages are known again by queries of any length, which take no memory', () => {
+  const list = new TagList(Number.POSITIVE_INFINITY);
+  const query = (page: number) => `?last=${page}${'x'.repeat(100_000)}`;
+  list.add(['a'], query(1), ASKED);
+  list.add(['b'], query(2), ASKED);
+  expect(() => list.add(['c'], query(1), ASKED)).toThrow('come to no end');
+});
+
 it('a list that grows without end is given up', () => {
   const list = new TagList(Number.POSITIVE_INFINITY);
   const pages = () => {

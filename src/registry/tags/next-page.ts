@@ -10,18 +10,26 @@ const PARAMETER = /[ \t]*;[ \t]*([^\s;,="]+)(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*
  */
 export function nextPage(values: readonly string[]): string | undefined {
   for (const value of values) {
-    for (const { target, relations } of linksIn(value)) {
-      if (!relations.includes('next')) continue;
-      const query = target.indexOf('?');
-      // Whatever stands in it, it ends up in a URL: spaces and the like are written as such.
-      return query < 0 ? undefined : new URL(target.slice(query), 'http://page').search || undefined;
-    }
+    for (const { target, relations } of linksIn(value)) if (relations?.includes('next')) return queryOf(target);
+  }
+  // Nothing else is linked from a list of tags, so a link that is not written as it should be is the next page's: one without `rel`, or without the brackets.
+  for (const value of values) {
+    const [link] = linksIn(value);
+    if (link?.relations === undefined) return queryOf(link?.target ?? value.split(';')[0]?.trim() ?? '');
   }
   return undefined;
 }
 
-/** Each with what it is, in small letters. */
-function* linksIn(text: string): Generator<{ readonly target: string; readonly relations: readonly string[] }> {
+/** Whatever stands in it, it ends up in a URL: spaces and the like are written as such. */
+function queryOf(target: string): string | undefined {
+  const query = target.indexOf('?');
+  return query < 0 ? undefined : new URL(target.slice(query), 'http://page').search || undefined;
+}
+
+/** Each with what it is, in small letters; undefined where that is not said. */
+function* linksIn(
+  text: string,
+): Generator<{ readonly target: string; readonly relations: readonly string[] | undefined }> {
   let at = 0;
   for (;;) {
     const begin = text.indexOf('<', at);
@@ -35,8 +43,9 @@ function* linksIn(text: string): Generator<{ readonly target: string; readonly r
       if (whole === '') break;
       at += whole.length;
       // The first one counts.
-      if (name.toLowerCase() === 'rel') relations ??= (quoted ?? plain).toLowerCase().split(/[ \t]+/);
+      if (name.toLowerCase() === 'rel')
+        relations ??= (quoted ?? plain.replace(/^'(.*)'$/, '$1')).toLowerCase().split(/[ \t]+/);
     }
-    yield { target: text.slice(begin + 1, end), relations: relations ?? [] };
+    yield { target: text.slice(begin + 1, end), relations };
   }
 }

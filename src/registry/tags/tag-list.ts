@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ProvisionerError } from '../../base/errors.js';
 import { type Asked, failed } from '../registry-errors.js';
 
@@ -11,7 +12,7 @@ const MOST_IDLE_PAGES = 100;
 export class TagList {
   readonly #wanted: number;
   readonly #tags = new Set<string>();
-  /** Queries of the pages that have been asked for. */
+  /** Digests of the queries for pages that have been asked for: a query may be as long as a header. */
   readonly #pages = new Set<string>();
   #next: string | undefined = '';
   #idlePages = 0;
@@ -33,7 +34,7 @@ export class TagList {
 
   /** @param next what the page says of the one after it @throws ProvisionerError `ERR_REGISTRY_FAILED`, `ERR_LIMIT_EXCEEDED` */
   add(tags: readonly string[], next: string | undefined, asked: Asked): void {
-    this.#pages.add(this.#next ?? '');
+    this.#pages.add(digestOf(this.#next ?? ''));
     const known = this.#tags.size;
     for (const tag of tags) this.#tags.add(tag);
     this.#idlePages = this.#tags.size > known ? 0 : this.#idlePages + 1;
@@ -48,7 +49,11 @@ export class TagList {
       );
     }
     this.#next = next;
-    if (this.next !== undefined && (this.#pages.has(this.next) || this.#idlePages > MOST_IDLE_PAGES))
+    if (this.next !== undefined && (this.#pages.has(digestOf(this.next)) || this.#idlePages > MOST_IDLE_PAGES))
       throw failed(asked, 'its pages come to no end');
   }
+}
+
+function digestOf(query: string): string {
+  return createHash('sha256').update(query).digest('base64');
 }

@@ -1,3 +1,4 @@
+import { MAX_TAG_LENGTH } from '../../image/reference.js';
 import { type Asked, failed } from '../registry-errors.js';
 
 /**
@@ -15,6 +16,9 @@ export function parseTagPage(bytes: Buffer, asked: Asked): readonly string[] {
   const isObject = typeof document === 'object' && document !== null && !Array.isArray(document);
   // Some registries write null for a repository without tags.
   const tags: unknown = isObject ? ((document as { tags?: unknown }).tags ?? []) : undefined;
-  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) return tags;
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) {
+    // What is too long to be a tag can be asked for by nobody.
+    return tags.filter((tag) => tag.length <= MAX_TAG_LENGTH);
+  }
   throw failed(asked, 'its answer is no list of tags');
 }
