@@ -9,7 +9,9 @@ import {
   record,
   safeParse,
   string,
+  transform,
 } from 'valibot';
+import { foldKeys } from './fold-keys.js';
 
 /** Something in a document that is not as it must be. */
 export interface Fault {
@@ -29,8 +31,15 @@ const jsonObject = custom<Record<string, unknown>>(
   ({ input }) => `expected object, found ${kindOf(input)}`,
 );
 
-/** An object with these entries; others are left out. */
-export const objectOf = <Entries extends ObjectEntries>(entries: Entries) => pipe(jsonObject, object(entries));
+/** An object with these entries, whatever the case of their names; others are left out. */
+export const objectOf = <Entries extends ObjectEntries>(entries: Entries) => {
+  const names = Object.keys(entries);
+  return pipe(
+    jsonObject,
+    transform((document) => foldKeys(document, names)),
+    object(entries),
+  );
+};
 
 /** An object with any keys. */
 export const recordOf = <Value extends GenericSchema>(value: Value) => pipe(jsonObject, record(string(), value));

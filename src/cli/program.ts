@@ -8,7 +8,7 @@ import { STORE } from './commands/store/group.js';
 import type { GlobalFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
 import { packageVersion } from './package-version.js';
-import { usageErrorFrom } from './usage-error.js';
+import { UsageError, usageErrorFrom } from './usage-error.js';
 
 const EXAMPLES = `
 Examples:
@@ -64,6 +64,7 @@ export async function createProgram(
       outputError: () => {},
     })
     .addHelpText('after', EXAMPLES);
+  program.hook('preAction', (_, command) => requireValues(command));
   throwUsageErrors(program, 'provisioner');
   for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
     const command = program.command(name).summary(summary);
@@ -79,4 +80,12 @@ function throwUsageErrors(command: Command, name: string): void {
   command.exitOverride((error) => {
     throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageErrorFrom(error, name);
   });
+}
+
+/** Most likely unset variables in a script. */
+function requireValues(command: Command): void {
+  for (const option of command.options) {
+    if (command.getOptionValue(option.attributeName()) === '')
+      throw new UsageError(`${option.long} is empty`, 'give it a value, or leave it out');
+  }
 }

@@ -1,4 +1,8 @@
+import { foldKeys } from '../base/fold-keys.js';
 import { machinePlatform, normalisePlatform, type Platform } from './platform.js';
+
+/** Of the section `config`. */
+const RUNTIME_KEYS = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'Labels', 'StopSignal'] as const;
 
 /** What a container runtime needs of an image config. @see OCI image-spec, config.md, "config" */
 export interface RuntimeConfig {
@@ -44,7 +48,7 @@ export interface ImageConfig {
 }
 
 export function runtimeConfig(config: ImageConfig): RuntimeConfig {
-  const section = config.config ?? {};
+  const section = foldKeys(foldKeys(config, ['config']).config ?? {}, RUNTIME_KEYS);
   return {
     env: textsOf(section.Env),
     entrypoint: textsOf(section.Entrypoint),

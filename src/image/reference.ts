@@ -23,7 +23,7 @@ const DEFAULT_NAMESPACE = 'library';
 
 /** Registry, slash and repository. @see OCI distribution-spec, "Pulling manifests" */
 const MAX_NAME_LENGTH = 255;
-const MAX_TAG_LENGTH = 128;
+export const MAX_TAG_LENGTH = 128;
 
 const HOST =
   /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?$/;
@@ -92,7 +92,8 @@ function splitName(name: string): { registry: string; repository: string } {
 }
 
 function checkRegistry(text: string, registry: string): void {
-  if (HOST.test(registry)) return;
+  // Of those that look like one some make no address: a port beyond 65535, parts of an address beyond 255.
+  if (HOST.test(registry) && URL.canParse(`https://${registry}`)) return;
   throw bad(
     text,
     `${JSON.stringify(registry)} is not a registry`,
@@ -104,7 +105,7 @@ function checkRepository(text: string, repository: string): void {
   for (const part of repository.split('/')) {
     if (REPOSITORY_PART.test(part)) continue;
     if (/[A-Z]/.test(part))
-      throw bad(text, 'a repository is written in lowercase', `write ${repository.toLowerCase()}`);
+      throw bad(text, 'a repository is written in lowercase', `write ${withLowercase(text, repository)}`);
     if (part === '') throw bad(text, 'a part of the repository is empty');
     throw bad(
       text,
@@ -112,6 +113,12 @@ function checkRepository(text: string, repository: string): void {
       'use lowercase letters and digits, with single dots, underscores or dashes between them',
     );
   }
+}
+
+/** The text with all of the repository in lowercase, and the rest, such as a tag, as it is. */
+function withLowercase(text: string, repository: string): string {
+  const capitals = repository.split('/').filter((part) => /[A-Z]/.test(part));
+  return capitals.reduce((written, part) => written.replace(part, part.toLowerCase()), text);
 }
 
 function checkTag(text: string, tag: string): void {

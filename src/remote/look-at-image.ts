@@ -1,7 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeOwnPlace } from '../base/own-files.js';
 import { absolutePath } from '../base/working-directory.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { imageNotes } from '../image/image-notes.js';
@@ -94,11 +94,11 @@ interface Archives {
   readonly inflate: InflateArchive;
 }
 
-/** Compressed archives are written out, uncompressed, in a directory that goes again; there is a thread for that when one is needed. */
+/** Compressed archives are written out, uncompressed, in a directory that is made when it is needed, with a name that nobody can foresee, and goes again; so is the thread for that. */
 async function withArchives<T>({ transport }: Source, work: (archives: Archives) => Promise<T>): Promise<T> {
   if (!transport.endsWith('-archive')) return work({ stagingDirectory: tmpdir(), inflate: noArchive });
   let pool: WorkerPool | undefined;
-  const place = makeOwnPlace(join(tmpdir(), 'provisioner-inspect-'));
+  const place = join(tmpdir(), `provisioner-inspect-${randomUUID()}`);
   try {
     return await work({
       stagingDirectory: place,

@@ -44,7 +44,10 @@ Examples:
     .action(async (named: string | undefined, flags: LoginFlags) => {
       const registry = named ?? DOCKER_HUB;
       const { authfile: authFile, getLogin = false, ...how } = flags;
-      if (getLogin) return printLogin(registry, authFile, cli);
+      if (getLogin) {
+        requireAlone(how);
+        return printLogin(registry, authFile, cli);
+      }
       const ask = whoToAsk(how, cli.host);
       await cli.withoutStore(async ({ output, signal }) => {
         if (how.password !== undefined) output.warning(passwordShown());
@@ -58,6 +61,12 @@ Examples:
         output.document(() => loginDocument(done));
       });
     });
+}
+
+/** @throws UsageError for what says how a registry is asked, where none is */
+function requireAlone(others: Omit<LoginFlags, 'authfile' | 'getLogin'>): void {
+  if (Object.values(others).some((value) => value !== undefined))
+    throw new UsageError('--get-login asks no registry, and goes with --authfile alone', 'leave the other options out');
 }
 
 type Ask = (registry: string, authFile: string | undefined) => Promise<UserCredentials>;
@@ -76,7 +85,7 @@ function whoToAsk({ username, password, passwordStdin = false }: LoginFlags, hos
   if (isTerminal) return (registry, authFile) => askForRest(username, password, host, registry, authFile);
   stdin.destroy();
   throw new UsageError(
-    'standard input is no terminal, so nobody can be asked for the name and the password',
+    `standard input is no terminal, so nobody can be asked for ${username === undefined ? 'the name and ' : ''}the password`,
     'write -u NAME --password-stdin, and give the password on standard input',
   );
 }
