@@ -6,7 +6,7 @@ const TURN = 20;
 
 const [port, bytesPerSecond] = process.argv.slice(2).map(Number);
 const proxy = createServer({ allowHalfOpen: true }, (client) => {
-  const server = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const server = connect({ port, host: '127.0.0.1', allowHalfOpen: true, readableHighWaterMark: 2 ** 22 });
   client.pipe(server);
   // What was not there to be sent is not sent later: a network saves nothing up, but for what lies in its buffers.
   const most = (bytesPerSecond * 2 * TURN) / 1000;

@@ -31,7 +31,7 @@ export interface RegistryOptions {
   readonly minBytesPerSecond?: number | undefined;
   /** Further attempts after one that came to nothing. One that brought bytes does not count. Default: 5. */
   readonly retries?: number | undefined;
-  /** Connections to one host over which layers are fetched, at most: a large layer may have several. Default: 8. */
+  /** Connections to one host over which layers are fetched, at most: a large layer may have several. Default: 10. */
   readonly connectionsPerHost?: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export const DEFAULT_HOSTS_DIR = '/etc/containerd/certs.d';
 export const DEFAULT_STALL_TIMEOUT = 30_000;
 export const DEFAULT_MIN_BYTES_PER_SECOND = 512;
 export const DEFAULT_RETRIES = 5;
-export const DEFAULT_CONNECTIONS_PER_HOST = 8;
+export const DEFAULT_CONNECTIONS_PER_HOST = 10;
 
 export const REGISTRY_OPTIONS: OptionTable<RegistryOptions> = {
   authFile: path,
