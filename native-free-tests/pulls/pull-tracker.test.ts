@@ -44,6 +44,17 @@ describe('the tracker of a pull', () => {
     expect(of('a')).toHaveLength(told);
   });
 
+  it('reports a layer again within little more than a second, whenever something last happened to it', () => {
+    for (const at of [10, 240, 600, 960]) {
+      const { tracker, events } = track();
+      tracker.begin(layers);
+      vi.advanceTimersByTime(at);
+      tracker.update('a', 'unpacking', 10);
+      vi.advanceTimersByTime(1250);
+      expect(events.filter(({ layer }) => layer === 'a').length).toBeGreaterThanOrEqual(2);
+    }
+  });
+
   it('is silent once it is closed', async () => {
     const { tracker, events } = track();
     tracker.begin(layers);

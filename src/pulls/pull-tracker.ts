@@ -20,8 +20,10 @@ interface Tracked {
   reportedAt: number;
 }
 
-/** Between two looks at what has not been reported for as long. */
-const TICK = 1000;
+/** So often, in milliseconds, each layer is reported, and what has changed is saved. */
+const REPORT_INTERVAL = 1000;
+/** Looks in that time: something may have happened to a layer, and then nothing any more, at any moment between. */
+const LOOKS = 4;
 /** A timer may be early by that. */
 const SLACK = 50;
 
@@ -36,6 +38,7 @@ export class PullTracker {
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
   #unsaved = false;
+  #looks = 0;
 
   constructor(options: PullTrackerOptions) {
     this.#options = options;
@@ -52,7 +55,7 @@ export class PullTracker {
     this.#unsaved = true;
     this.#save();
     if (this.#timer !== undefined) return;
-    this.#timer = setInterval(() => this.#tick(), TICK);
+    this.#timer = setInterval(() => this.#look(), REPORT_INTERVAL / LOOKS);
     this.#timer.unref();
   }
 
@@ -81,13 +84,13 @@ export class PullTracker {
     await this.#saving;
   }
 
-  #tick(): void {
+  #look(): void {
     const now = this.#now();
     for (const [layer, tracked] of this.#layers) {
       const over = tracked.phase === 'done' || tracked.phase === 'stored';
-      if (!over && now - tracked.reportedAt >= TICK - SLACK) this.#report(layer, tracked);
+      if (!over && now - tracked.reportedAt >= REPORT_INTERVAL - SLACK) this.#report(layer, tracked);
     }
-    this.#save();
+    if (++this.#looks % LOOKS === 0) this.#save();
   }
 
   #report(layer: LayerId, tracked: Tracked): void {

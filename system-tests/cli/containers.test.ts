@@ -130,7 +130,6 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
     ['an absolute container id', ['/etc', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
     ['an empty container id', ['', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
     ['an image with more layers than bind shows', ['job-1', 'app:v1', '--backend', 'bind'], 'ERR_BACKEND_LIMIT'],
-    ['an empty owner', ['job-1', 'app:v1', '--owner', ''], 'ERR_BAD_OPTION'],
   ])('refuses %s with status 1 and leaves nothing', async (_, args, code) => {
     const { lines, run, json, root } = containerStore();
     await lines('pull', APP_V1);
@@ -140,6 +139,17 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
     expect(await json('ps')).toEqual([]);
     expect(mountsBelow(root)).toEqual([]);
   });
+
+  it.each(['--owner', '--authfile', '--cert-dir', '--max-size'])(
+    'refuses an empty %s as wrong usage, and makes no store',
+    async (option) => {
+      const { run, root } = newStore();
+      const { status, stdout, stderr } = await run(['provision', 'a', 'app:v1', option, '']);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr).toBe(`provisioner: ${option} is empty\nhint: give it a value, or leave it out\n`);
+      expect(existsSync(root)).toBe(false);
+    },
+  );
 
   it('refuses an unknown backend as wrong usage', async () => {
     const { status, stdout, stderr } = await newStore().run(['provision', 'a', 'app:v1', '--backend', 'zfs']);
