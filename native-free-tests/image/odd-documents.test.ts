@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isProvisionerError } from '#src/base/errors.js';
-import { runtimeConfig } from '#src/image/image-config.js';
+import { readStoredConfig, runtimeConfig } from '#src/image/image-config.js';
 import {
   parseDockerSave,
   parseImageConfig,
@@ -197,3 +197,27 @@ function failure(action: () => unknown) {
   if (isProvisionerError(outcome)) return outcome;
   throw new Error('it did not fail as it should', { cause: outcome });
 }
+
+describe('a key in another case', () => {
+  it('is the key, in manifests, descriptors and configs', () => {
+    const layer = { MediaType: LAYER.mediaType, Digest: DIGEST, SIZE: 20 };
+    const text = JSON.stringify({ SchemaVersion: 2, CONFIG, Layers: [layer] });
+    expect(parseManifest(text, 'the manifest')).toMatchObject({ config: CONFIG, layers: [LAYER] });
+    const { rootfs, ...others } = IMAGE_CONFIG;
+    const written = JSON.stringify({ ...others, rootfS: rootfs, config: { user: '7:8', cmd: ['/x'] } });
+    expect(parseImageConfig(written, 1, 'the config').diffIds).toEqual([DIGEST]);
+    expect(runtimeConfig(readStoredConfig(written))).toMatchObject({ user: '7:8', cmd: ['/x'] });
+  });
+
+  it('makes nothing pass that would not pass in the right one', () => {
+    const both = JSON.stringify({ ...MANIFEST, Manifests: [LAYER] });
+    expect(() => parseManifestOrIndex(both, 'manifest', 'the manifest')).toThrow('both');
+    const many = JSON.stringify({
+      schemaVersion: 2,
+      config: CONFIG,
+      LAYERS: Array.from({ length: 1001 }, () => LAYER),
+    });
+    expect(() => parseManifest(many, 'the manifest')).toThrow(expect.objectContaining({ code: 'ERR_LIMIT_EXCEEDED' }));
+    expect(() => parseManifest(JSON.stringify({ SCHEMAVERSION: 1 }), 'the manifest')).toThrow('schema 1');
+  });
+});

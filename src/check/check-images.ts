@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { unhurried } from '../base/unhurried.js';
 import { type Digest, digestAlgorithm, type LayerId } from '../image/digest.js';
-import type { ImageConfig } from '../image/image-config.js';
+import { type ImageConfig, readStoredConfig } from '../image/image-config.js';
 import { SeamIds } from '../layer-store/seam-ids.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import type { CheckNeeds } from './check-needs.js';
@@ -88,7 +88,7 @@ function stackFault(image: ImageRecord): string | undefined {
 /** Undefined for a config that is damaged. */
 export function diffIdsOf(image: ImageRecord): LayerId[] | undefined {
   try {
-    const { rootfs } = JSON.parse(image.config) as Partial<ImageConfig>;
+    const { rootfs }: Partial<ImageConfig> = readStoredConfig(image.config);
     const ids: unknown = rootfs && (rootfs.diff_ids ?? []);
     return Array.isArray(ids) ? ids.map(String) : undefined;
   } catch (error) {

@@ -1,8 +1,10 @@
 import { foldKeys } from '../base/fold-keys.js';
 import { machinePlatform, normalisePlatform, type Platform } from './platform.js';
 
+const CONFIG_KEYS = ['os', 'architecture', 'variant', 'created', 'config', 'rootfs'] as const;
 /** Of the section `config`. */
 const RUNTIME_KEYS = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'Labels', 'StopSignal'] as const;
+const ROOTFS_KEYS = ['type', 'diff_ids'] as const;
 
 /** What a container runtime needs of an image config. @see OCI image-spec, config.md, "config" */
 export interface RuntimeConfig {
@@ -47,8 +49,20 @@ export interface ImageConfig {
   readonly rootfs: { readonly type?: Text; readonly diff_ids?: readonly string[] | null | undefined };
 }
 
+/** A config that was held against its schema when it was stored, with its keys as they should be written. @throws SyntaxError where it is damaged */
+export function readStoredConfig(text: string): ImageConfig {
+  const stored = JSON.parse(text) as ImageConfig;
+  const document = foldKeys(stored, CONFIG_KEYS);
+  const { config, rootfs } = document;
+  return {
+    ...document,
+    ...(config && { config: foldKeys(config, RUNTIME_KEYS) }),
+    ...(rootfs && { rootfs: foldKeys(rootfs, ROOTFS_KEYS) }),
+  };
+}
+
 export function runtimeConfig(config: ImageConfig): RuntimeConfig {
-  const section = foldKeys(foldKeys(config, ['config']).config ?? {}, RUNTIME_KEYS);
+  const section = config.config ?? {};
   return {
     env: textsOf(section.Env),
     entrypoint: textsOf(section.Entrypoint),

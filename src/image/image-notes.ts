@@ -1,4 +1,4 @@
-import type { ImageConfig } from './image-config.js';
+import { type ImageConfig, readStoredConfig } from './image-config.js';
 import { isVague } from './media-types.js';
 
 /** The documents of a stored image, and the platform that it was taken for. */
@@ -17,7 +17,7 @@ interface NotedManifest {
 /** What is odd about an image's documents and was put up with, a sentence for each; mostly none. Documents that are damaged have none either. */
 export function imageNotes({ manifest, config, platform }: NotedImage): string[] {
   try {
-    return [...manifestNotes(JSON.parse(manifest)), ...configNotes(JSON.parse(config), platform)];
+    return [...manifestNotes(JSON.parse(manifest)), ...configNotes(readStoredConfig(config), platform)];
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return [];
     throw error;

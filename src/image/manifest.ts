@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { checkDocument, describeFault, objectOf } from '../base/check-document.js';
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { foldKeys } from '../base/fold-keys.js';
 import type { Digest } from './digest.js';
 import { checkDocumentValues, checkLayerCount } from './document-limits.js';
 import type { Descriptor, DockerSaveEntry, Manifest } from './document-schemas.js';
@@ -168,11 +169,26 @@ export function checkDocumentSize(size: number, subject: string): void {
   });
 }
 
+/** What decides of which kind a document is, whatever the case of the letters. */
+const DOCUMENT_KEYS = [
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'fsLayers',
+  'rootfs',
+  'artifactType',
+  'subject',
+];
+
 function parseJson(text: string, subject: string): unknown {
   checkDocumentSize(Buffer.byteLength(text), subject);
   checkDocumentValues(text, subject);
   try {
-    return JSON.parse(text);
+    const document: unknown = JSON.parse(text);
+    // Before anything is looked at, so that no other case of a key gets past what is looked at here.
+    return isObject(document) ? foldKeys(document, DOCUMENT_KEYS) : document;
   } catch (error) {
     // The parser's own message quotes the text, which may not be what it seems (a link to some other file): it stays in `cause`.
     throw malformed(subject, 'it is not JSON', {}, error);
