@@ -50,6 +50,24 @@ describeWith(['root'], 'the lock of an auth file', () => {
     lock.close();
   });
 
+  it('is given up at once also by who waits for another call of this process, and the next one goes on', async () => {
+    const path = here();
+    let letGo = () => {};
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const first = withAuthFileLock(path, undefined, () => held);
+    const abort = new AbortController();
+    const second = withAuthFileLock(path, abort.signal, async () => 'never');
+    const third = withAuthFileLock(path, undefined, async () => 'third');
+    abort.abort();
+    await expect(second).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    letGo();
+    await first;
+    expect(await third).toBe('third');
+    expect(namesBeside(path)).toEqual([]);
+  });
+
   it('is not looked for in what somebody else has put there', async () => {
     const path = here();
     mkdirSync(`${path}.lock`);

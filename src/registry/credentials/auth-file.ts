@@ -20,6 +20,9 @@ const fileSchema = objectOf({
   credsStore: v.nullish(v.string()),
 });
 
+/** Of a file, as they are written. */
+export const AUTH_FILE_KEYS = ['auths', 'credHelpers', 'credsStore'] as const satisfies readonly (keyof AuthFile)[];
+
 /** What a `config.json` of Docker or an `auth.json` of podman says. @see docker login, "Credential stores"; containers-auth.json(5) */
 export type AuthFile = v.InferOutput<typeof fileSchema>;
 

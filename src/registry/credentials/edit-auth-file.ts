@@ -13,17 +13,18 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
+import { foldKeys } from '../../base/fold-keys.js';
 import { NotRegularError, readForeignText } from '../../base/foreign-file.js';
 import { ensureOwnDirectory, makeOwnFile } from '../../base/own-files.js';
 import { absolutePath } from '../../base/working-directory.js';
+import { isWritableByOthers } from '../../system/syscalls/trusted-way.js';
 import { badSetting } from '../registry-errors.js';
 import type { AuthDocument } from './auth-entries.js';
-import { parseAuthFile } from './auth-file.js';
+import { AUTH_FILE_KEYS, parseAuthFile } from './auth-file.js';
 import { withAuthFileLock } from './auth-file-lock.js';
 
 /** Symbolic links that lead to the file, one after the other. @see path_resolution(7) */
 const MOST_LINKS = 40;
-const OTHERS_WRITE = 0o002;
 /** So often it is begun anew when somebody who knows no lock has written the file meanwhile. */
 const ATTEMPTS = 10;
 
@@ -77,7 +78,7 @@ async function readDocument(path: string): Promise<AuthDocument> {
   }
   if (text.trim() === '') return {};
   parseAuthFile(text, path);
-  return JSON.parse(text) as AuthDocument;
+  return foldKeys(JSON.parse(text) as AuthDocument, AUTH_FILE_KEYS);
 }
 
 /** Where the file itself is, or would be: as Docker does it, also where a link leads to nothing yet. */
@@ -93,16 +94,16 @@ function followLinks(path: string): string {
 }
 
 /**
- * In a directory that anybody may write to, such as /tmp, a file or a link of somebody else's is no place for what nobody else is to read: he has put it there, and would get it.
+ * In a directory that others may write to, such as /tmp, a file or a link of somebody else's is no place for what nobody else is to read: he has put it there, and would get it.
  * @see proc_sys_fs(5), "protected_regular", "protected_symlinks"
  */
 function requireOurs(path: string, owner: number): void {
   const user = process.geteuid?.();
   const directory = statSync(dirname(path), { throwIfNoEntry: false });
-  if (directory === undefined || (directory.mode & OTHERS_WRITE) === 0) return;
+  if (directory === undefined || !isWritableByOthers(directory)) return;
   if (owner === user || owner === directory.uid) return;
   throw badSetting(
-    `${path} is in a directory that anybody may write to, and belongs to user ${owner}, who would get the credentials`,
+    `${path} is in a directory that others may write to, and belongs to user ${owner}, who would get the credentials`,
     'name a file in a directory of your own, with --authfile or REGISTRY_AUTH_FILE',
     { path, owner },
   );
