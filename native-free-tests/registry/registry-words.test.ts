@@ -18,6 +18,11 @@ describe('what a registry says of a refusal', () => {
     },
   );
 
+  it('has no code that is what the registry was shown', () => {
+    const body = '{"errors":[{"code":"HUNTERTWOSECRET","message":"no"}]}';
+    expect(readWords(body, ['HUNTERTWOSECRET'])).toEqual({ message: 'no' });
+  });
+
   it('is its first line, safe for a terminal and not long', () => {
     expect(said('first\nsecond')).toBe('first');
     expect(said('\n  first\u2028second')).toBe('first');

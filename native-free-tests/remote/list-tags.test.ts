@@ -45,6 +45,24 @@ describe('the tags of a repository', () => {
     );
   });
 
+  it.each([400, 404, 405, 500])(
+    'are had from a registry that answers %i to who says how many a page is to have',
+    async (status) => {
+      const { host, asked } = await serve((query, _, response) => {
+        if (query.has('n')) refuse(response, status);
+        return query.has('n') ? undefined : { body: { tags: ['v1'] } };
+      });
+      expect((await listTags(`${host}/team/app`, { registry: REGISTRY })).tags).toEqual(['v1']);
+      expect(asked).toEqual(['?n=1000', ''].map((query) => `/v2/team/app/tags/list${query}`));
+    },
+  );
+
+  it('are asked for once more and not in another way where the registry is out of order for a moment', async () => {
+    const { host, asked } = await serve((query, _, response) => void refuse(response, query.has('n') ? 503 : 200));
+    await expect(listTags(`${host}/app`, { registry: REGISTRY })).rejects.toMatchObject({ details: { status: 503 } });
+    expect(asked).toEqual(['/v2/app/tags/list?n=1000']);
+  });
+
   it('are as many as are asked for, with no page more', async () => {
     const { host, asked } = await paged();
     expect((await listTags(`${host}/team/app`, { registry: REGISTRY, limit: 2 })).tags).toEqual(['v1', 'v10']);

@@ -156,6 +156,13 @@ describe('an entry of an index does not spoil the sound one beside it', () => {
       /unsupported type ""/,
     ],
     ['that is too large for a manifest', { ...nowhere, size: 2 ** 33 }, 'ERR_LIMIT_EXCEEDED', /8589934592/],
+    ['for our platform that is not there', { ...nowhere, platform: here }, 'ERR_BLOB_NOT_FOUND', /lacks the blob/],
+    [
+      'for our platform that is too large for a manifest',
+      { ...nowhere, platform: here, size: 2 ** 33 },
+      'ERR_LIMIT_EXCEEDED',
+      /8589934592/,
+    ],
     [
       'without digest',
       { ...descriptor, digest: undefined },
@@ -201,6 +208,15 @@ describe('an entry of an index does not spoil the sound one beside it', () => {
       expect((await failure(open([...entries, { image: labelledImage('b') }]))).code).toBe('ERR_IMAGE_AMBIGUOUS');
       expect(await failure(open(entries.slice(0, 1)))).toMatchObject({ code, message: expect.stringMatching(words) });
     }
+  });
+
+  it('but one that is not there is not replaced by one that fits less', async () => {
+    const { descriptor: fits } = labelledImage('v7').manifest;
+    const v7 = { os: 'linux', architecture: 'arm', variant: 'v7' };
+    const extra = [{ ...fits, digest: sha256('nowhere'), platform: v7 } as unknown as Record<string, unknown>];
+    const image = buildIndex([labelledImage('v6', 'linux/arm/v6')], { extra });
+    const error = await failure(open([{ image }], parsePlatform('linux/arm/v7')));
+    expect(error.code).toBe('ERR_BLOB_NOT_FOUND');
   });
 
   it('and is told beneath the platforms that there are, when ours is not among them', async () => {

@@ -10,7 +10,7 @@ import type { Endpoint } from './endpoint.js';
 import type { RegistryClient, RegistryRequest } from './registry-client.js';
 import { badSetting, transportError } from './registry-errors.js';
 import { answerInWords } from './registry-words.js';
-import { withRetries } from './retry.js';
+import { mayPass, withRetries } from './retry.js';
 import { nextPage } from './tags/next-page.js';
 import { TagList } from './tags/tag-list.js';
 import { parseTagPage } from './tags/tag-page.js';
@@ -144,7 +144,9 @@ export class Repository {
       return await this.#get(endpoint, `tags/list?n=${count}`, subject);
     } catch (error) {
       const isRefused = isProvisionerError(error, 'ERR_REGISTRY_FAILED', 'ERR_SOURCE_NOT_FOUND');
-      if (!isRefused || !isAnswerOf(endpoint, error)) throw error;
+      // What may pass is asked again as it was, but for a server that breaks at the question.
+      const isFinal = isRefused && (!mayPass(error) || error.details['status'] === 500);
+      if (!isFinal || !isAnswerOf(endpoint, error)) throw error;
       return this.#get(endpoint, 'tags/list', subject);
     }
   }

@@ -56,10 +56,11 @@ export async function offerFirst<Result>(
     try {
       return await offer(candidate);
     } catch (error) {
-      // What is not there is passed over for what is as good.
-      const isListed = candidate.root !== candidate.descriptor.digest && tried[index + 1]?.fit === fit;
-      if (!isProvisionerError(error, ...(isListed ? UNUSABLE_IN_INDEX : UNUSABLE))) throw refusal ?? error;
+      const isListed = candidate.root !== candidate.descriptor.digest;
+      if (!isProvisionerError(error, ...(isListed ? UNUSABLE_IN_INDEX : UNUSABLE))) throw error;
       refusal ??= error;
+      // What is not there is passed over for what is as good alone.
+      if (!isProvisionerError(error, ...UNUSABLE) && tried[index + 1]?.fit !== fit) throw refusal;
     }
   }
   throw refusal;

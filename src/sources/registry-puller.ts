@@ -66,8 +66,9 @@ export class RegistryPuller implements Puller {
       try {
         root = await this.#resolve(repository, name, false);
         descriptor = await blobs.describe(root);
-      } catch {
-        throw error;
+      } catch (second) {
+        // Who gives up hears that he has; else what came first says more.
+        throw isProvisionerError(second, 'ERR_ABORTED') ? second : error;
       }
     }
     const chooser = new ManifestChooser(blobs, platform);

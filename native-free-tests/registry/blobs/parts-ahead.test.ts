@@ -18,7 +18,7 @@ interface Request extends PartRange {
   readonly isAborted: () => boolean;
 }
 
-/** Parts of a megabyte and a half, from the fourth on, and the requests for them. */
+/** What comes after the first three parts of the blob, and the requests for it. */
 function parts({ limit = 4, from = 3 * PART, bytesPerSecond = PART } = {}) {
   const requests: Request[] = [];
   const board = new ConnectionBoard();

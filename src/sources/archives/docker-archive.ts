@@ -93,7 +93,7 @@ export async function offerDockerArchive(
     throw imageNotOffered(archive.label, digest, offeredNames(saved));
   if (images.size === 0 && (wanted === 'one' || failures.all.length === 0))
     throw platformNotOffered(archive.label, platform, offered);
-  // Who loads all is told which are for another machine, and with one alone, or none for this one, that is all there is to tell.
+  // Told only beside images that are for this machine, or broken: else it is all that there is to tell.
   for (const one of foreign) failures.add(one.label, platformNotOffered(archive.label, platform, [one.platform]));
   if (wanted === 'one' && images.size > 1) throw severalImages(archive.label, labels);
   return { images: [...images.values()], failures: wanted === 'one' ? [] : failures.all };
