@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAge, parseSize } from '#src/cli/output/parse-units.js';
+import { parseAge, parseCount, parseSize } from '#src/cli/output/parse-units.js';
 
 describe('a size', () => {
   it.each([
@@ -25,6 +25,12 @@ describe('a size', () => {
       expect(() => parseSize(text, '--keep')).toThrow(/^--keep: not a size: /);
     },
   );
+});
+
+it('a count is a whole number within its bounds', () => {
+  expect(['1', '64', '007'].map((text) => parseCount(text, '--n', 64))).toEqual([1, 64, 7]);
+  for (const text of ['', '0', '65', '-1', '1.5', '1e1', ' 1', '9'.repeat(30)])
+    expect(() => parseCount(text, '--n', 64)).toThrow(/^--n: not a number from 1 to 64: /);
 });
 
 describe('an age', () => {

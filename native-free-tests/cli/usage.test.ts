@@ -64,8 +64,8 @@ describe('wrong usage', () => {
     [
       'a number of tags that is none',
       ['tags', 'a', '--limit', '0'],
-      '--limit: not a number of tags: "0"',
-      'whole number',
+      '--limit: not a number from 1 to 999999999: "0"',
+      '--limit 4',
     ],
     [
       'a platform of what is stored',
@@ -77,6 +77,9 @@ describe('wrong usage', () => {
     ['two raw documents', ['inspect', '--remote', '--raw', 'a', 'b'], '--raw is for one source', 'one by one'],
     ['a login with nobody to be asked', ['login', 'r.example'], 'standard input is no terminal', '--password-stdin'],
     ['a password without a name', ['login', '--password-stdin'], '--password-stdin needs --username', '-u NAME'],
+    ['who is logged in, and a password', ['login', '--get-login', '-p', 'b'], '--get-login asks no registry', 'leave'],
+    ['an empty option', ['pull', 'a', '--authfile', ''], '--authfile is empty', 'leave it out'],
+    ['no downloads at all', ['pull', 'a', '--max-downloads', '0'], '--max-downloads: not a number from 1 to 64', '4'],
     ['two passwords', ['login', '-u', 'a', '-p', 'b', '--password-stdin'], 'does not go with --password', 'leave'],
     ['a logout from one and from all', ['logout', 'r.example', '--all'], '--all goes with no registry', 'leave one'],
     ['an empty root', ['images', '--root', ''], '--root is empty', '--root DIR'],

@@ -62,6 +62,8 @@ describe('what is no reference is refused with the reason', () => {
     ['App', 'lowercase'],
     ['me/App:v1', 'lowercase'],
     ['docker.io/Me/app', 'lowercase'],
+    ['localhost:99999/app', 'not a registry'],
+    ['256.1.1.1:5000/app', 'not a registry'],
     ['app:', 'tag is empty'],
     ['app:-v1', 'not a tag'],
     ['app:.v1', 'not a tag'],
@@ -123,6 +125,14 @@ describe('what is no reference is refused with the reason', () => {
     }
     expect(performance.now() - start).toBeLessThan(1000);
   });
+});
+
+it.each([
+  ['registry.example/Team/APP:v1', 'registry.example/team/app:v1'],
+  ['localhost:5000/APP', 'localhost:5000/app'],
+  ['me/App:Tag', 'me/app:Tag'],
+])('the hint for %s is to write %s, with all that it had besides', (text, written) => {
+  expect(failure(() => parseReference(text)).hint).toBe(`write ${written}`);
 });
 
 function failure(action: () => unknown) {

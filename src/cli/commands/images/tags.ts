@@ -2,12 +2,15 @@ import type { Command } from 'commander';
 import { listTags } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { remoteTagDocument } from '../../output/documents/remote-document.js';
+import { parseCount } from '../../output/parse-units.js';
 import { addRegistryFlags, type RegistryFlags, registryOptions } from '../../registry-flags.js';
-import { UsageError } from '../../usage-error.js';
 
 interface TagsFlags extends RegistryFlags {
   readonly limit?: string;
 }
+
+/** More than any registry may list. */
+const MOST_TAGS = 999_999_999;
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -26,7 +29,7 @@ Examples:
   provisioner tags registry.example/team/app --json | jq -r '.[].name'`,
     )
     .action(async (repository: string, { limit, ...flags }: TagsFlags) => {
-      const wanted = limit === undefined ? undefined : parseCount(limit);
+      const wanted = limit === undefined ? undefined : parseCount(limit, '--limit', MOST_TAGS);
       const registry = registryOptions(flags);
       await cli.withoutStore(async ({ output, signal }) => {
         const onWarning = output.warning.bind(output);
@@ -35,11 +38,4 @@ Examples:
         output.document(() => found.tags.map((tag) => remoteTagDocument(found.repository, tag)));
       });
     });
-}
-
-/** @throws UsageError */
-function parseCount(text: string): number {
-  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (count > 0) return count;
-  throw new UsageError(`--limit: not a number of tags: ${JSON.stringify(text)}`, 'write a whole number from 1 on');
 }
