@@ -24,8 +24,11 @@ const PIECE_SIZES = [1, 13, 4096, 1 << 20];
 const [skipped = Buffer.alloc(0), emptySkipped = Buffer.alloc(0)] = SKIPPABLE;
 const MIB = 2 ** 20;
 
-/** What every way to inflate zstd promises: the same layers are taken, and the same are refused. */
-export function describeZstd(kind: string, inflateAll: InflateZstd): void {
+/**
+ * What every way to inflate zstd promises: the same layers are taken, and the same are refused.
+ * @param inflateHastily as the other, with so little patience that what goes round is told in a second: sound data on a busy machine may need more
+ */
+export function describeZstd(kind: string, inflateAll: InflateZstd, inflateHastily = inflateAll): void {
   const inflate = (stored: Buffer, size = 1 << 20): Promise<Buffer> => inflated(stored, size, inflateAll);
   const failure = (stored: Buffer, size?: number): Promise<unknown> => failureOf(inflate(stored, size));
 
@@ -177,7 +180,7 @@ export function describeZstd(kind: string, inflateAll: InflateZstd): void {
 
     it('is refused when it makes a decoder go round', async () => {
       for (const blob of [ENDLESS, Buffer.concat([REAL_FRAME, ENDLESS]), endlessCopies()])
-        expect(await failure(blob)).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
+        expect(await failureOf(inflated(blob, 1 << 20, inflateHastily))).toMatchObject({ code: 'ERR_LAYER_MALFORMED' });
     });
 
     it.skipIf(!hasZstdCommand).each([

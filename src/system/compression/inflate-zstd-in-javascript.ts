@@ -15,16 +15,17 @@ import type { FramePiece, ZstdFrame } from './zstd-frames.js';
 const MOVED_FREELY = 2 ** 36;
 const MOVED_PER_BYTE = 1024;
 /**
- * Milliseconds for a piece, which takes some fifty at the most, the move of the largest window included. Malformed data can make the decoder go round: a table
- * of codes with one symbol only, none of whose bits it takes, for ever; sequences that copy beyond a block, for minutes.
+ * Milliseconds for a piece, which takes some ten, beside the moves of its window, which are given 64 MiB a second: a busy machine may be that slow. Malformed data can
+ * make the decoder go round: a table of codes with one symbol only, none of whose bits it takes, for ever; sequences that copy beyond a block, for minutes.
  */
 const PATIENCE = 10_000;
+const PATIENCE_PER_BYTE = 1000 / (64 * 2 ** 20);
 /** Blocks in a piece: asking for a time limit takes a tenth of a millisecond. */
 const BLOCKS_AT_ONCE = 8;
 
 /**
  * Inflates frames without any library of the system, at an eighth of its speed. What the decoder lets pass is checked here: how much a frame inflates to, and its checksum.
- * @param patience milliseconds for a piece
+ * @param patience milliseconds for a piece, beside the moves of its window
  * @throws ProvisionerError `ERR_LAYER_MALFORMED`, `ERR_LIMIT_EXCEEDED`
  */
 export async function* inflateZstdInJavaScript(
@@ -56,7 +57,7 @@ async function* inflateFrame(
   let moved = 0;
   for await (const { bytes, blocks, checksumBytes, last } of held(pieces(BLOCKS_AT_ONCE))) {
     try {
-      withinTime(() => decoder.push(bytes, last), patience);
+      withinTime(() => decoder.push(bytes, last), Math.ceil(patience + window * blocks * PATIENCE_PER_BYTE));
     } catch (error) {
       throw timedOut(error)
         ? malformed('its zstd data takes the decoder round and round', error)
