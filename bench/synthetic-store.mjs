@@ -26,7 +26,7 @@ export async function makeStore(root, { images, ownLayers, sharedLayers = 0, fil
     mkdirSync(paths.layerRootfs(id), { recursive: true });
     for (let file = 0; file < files; file++) writeFileSync(join(paths.layerRootfs(id), `file${file}`), name);
     const bytes = writeContents(paths.layer(id), calls);
-    const seen = { opaqueRoot: false, whiteouts: false, describesRoot: false };
+    const seen = { opaqueRoot: false, whiteouts: false, describesRoot: false, tar: 'off', tarBytes: 0 };
     await metadata.putLayers([{ id, bytes, entries: files + 1, ...seen }]);
     return id;
   };

@@ -2,12 +2,15 @@
  * Runs cases one after the other in a process of its own, which may die or hang without harm to the run. Told by its parent which; says what
  * came of each.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '#src/base/errors.js';
+import { rebuildTar } from '#src/files/tar-record/rebuild-tar.js';
 import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '#src/system/syscalls/load-tree-calls.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { unpackLayer } from '#src/unpack/unpack-layer.js';
 import { loadFinding, makeCase } from './case.mjs';
@@ -67,11 +70,14 @@ async function run(tried) {
       format: tried.format,
       privileged: tried.native,
       limits: LIMITS,
+      keepTar: true,
     };
     const { signal } = new AbortController();
     let asked = tried.blob.length;
     const hasSpareProcessor = () => asked++ % 3 !== 0;
-    await unpackLayer(request, { syscalls, signal, progress: () => {}, hasSpareProcessor });
+    const { tar } = await unpackLayer(request, { syscalls, signal, progress: () => {}, hasSpareProcessor });
+    const remade = tar === 'kept' ? digestOf(rebuildTar(layer, loadTreeCalls(syscalls))) : tar;
+    if (remade !== tried.diffId) problems.push(`its archive cannot be made again: ${remade}, not ${tried.diffId}`);
   } catch (error) {
     code = error instanceof ProvisionerError ? error.code : 'foreign';
     if (!EXPECTED.has(code))
@@ -99,6 +105,13 @@ async function run(tried) {
   const memory = process.memoryUsage.rss();
   if (memory > MEMORY_BYTES) problems.push(`the process has ${Math.round(memory / 2 ** 20)} MiB`);
   return { code, ms, problems };
+}
+
+/** @param {Iterable<Buffer>} pieces */
+function digestOf(pieces) {
+  const hash = createHash('sha256');
+  for (const piece of pieces) hash.update(piece);
+  return `sha256:${hash.digest('hex')}`;
 }
 
 function openDescriptors() {

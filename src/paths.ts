@@ -20,7 +20,8 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   ├── layers/<hex of the layer id>/     a complete layer, never changed
  *   │   ├── rootfs/                       its files
  *   │   ├── stacking.json                 what it says about the layers below it; absent when it says nothing
- *   │   └── contents                      what its files were like when it was complete: what a check compares with
+ *   │   ├── contents                      what its files were like when it was complete: what a check compares with
+ *   │   └── tar                           what is needed beside its files to make its archive again; absent where that was not kept
  *   ├── gc/<name>.<nanoseconds>           retired directories, to be swept
  *   ├── parked/<hex>.<nanoseconds>/       a layer that was replaced while root filesystems show it; made with the first one
  *   │   ├── layer/                        as it was, damage included
@@ -171,6 +172,11 @@ export function layerStacking(layerDirectory: string): string {
 /** Where a layer directory keeps the record of its files. */
 export function layerContents(layerDirectory: string): string {
   return below(layerDirectory, 'contents');
+}
+
+/** Where a layer directory keeps what is needed to make its archive again. */
+export function layerTar(layerDirectory: string): string {
+  return below(layerDirectory, 'tar');
 }
 
 /** What is in the directory of a layer that was replaced while it was in use. */

@@ -8,7 +8,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  */
 const SYSTEM = 'base image system/koffi system/native-loading system/syscalls system/compression';
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
-const LAYERS = `${MACHINE} files/tree files/contents registry metadata unpack seams sources`;
+const LAYERS = `${MACHINE} files/tree files/contents files/tar-record registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
 const WHOLE = `${DISK} remote code-lists pulls backends containers prune check`;
 
@@ -33,13 +33,14 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   //
   'files/tree': MACHINE,
   'files/contents': `${MACHINE} files/tree`,
+  'files/tar-record': `${MACHINE} files/tree files/contents`,
   //
   registry: `${SYSTEM} events system/locks`,
   metadata: MACHINE,
   //
-  unpack: `${MACHINE} files/tree files/contents`,
-  seams: `${MACHINE} files/tree files/contents unpack`,
-  sources: `${MACHINE} files/tree files/contents registry unpack`,
+  unpack: `${MACHINE} files/tree files/contents files/tar-record`,
+  seams: `${MACHINE} files/tree files/contents files/tar-record unpack`,
+  sources: `${MACHINE} files/tree files/contents files/tar-record registry unpack`,
   //
   // Threads work on the records too.
   workers: LAYERS,

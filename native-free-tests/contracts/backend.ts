@@ -65,6 +65,8 @@ export function describeBackend(
       opaqueRoot: false,
       whiteouts: false,
       describesRoot: false,
+      tar: 'kept',
+      tarBytes: 64,
       ...properties,
     };
   }

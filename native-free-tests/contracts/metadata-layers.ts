@@ -33,8 +33,8 @@ export function layerContract(context: MetadataContractContext): void {
     it('the disk use of a layer can be corrected, and of a layer that is not recorded nothing is', async () => {
       const { manager } = context;
       await manager.putLayers([layer('plain', { bytes: 5 })]);
-      await manager.setLayerBytes(digestOf('plain'), 2 ** 40);
-      await manager.setLayerBytes(digestOf('none'), 1);
+      await manager.changeLayer(digestOf('plain'), { bytes: 2 ** 40 });
+      await manager.changeLayer(digestOf('none'), { bytes: 1 });
       expect(await manager.listLayers()).toEqual([layer('plain', { bytes: 2 ** 40 })]);
     });
 

@@ -16,6 +16,8 @@ export function layer(word: string, changes: Partial<LayerRecord> = {}): LayerRe
     opaqueRoot: false,
     whiteouts: false,
     describesRoot: false,
+    tar: 'kept',
+    tarBytes: 64,
     ...changes,
   };
 }

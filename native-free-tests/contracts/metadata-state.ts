@@ -79,7 +79,7 @@ export function stateContract(context: MetadataContractContext): void {
         claimLayer: () => manager.claimLayer(id, ours, isAlive),
         releaseLayerClaims: () => manager.releaseLayerClaims(ours),
         dropDeadClaims: () => manager.dropDeadClaims(isAlive),
-        setLayerBytes: () => manager.setLayerBytes(id, 1),
+        changeLayer: () => manager.changeLayer(id, { bytes: 1 }),
         putRootfs: () => manager.putRootfs(rootfs('r1', 'c1')),
         containerOwner: () => manager.containerOwner('c1'),
         setRootfsMounts: () =>

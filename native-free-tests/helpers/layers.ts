@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
@@ -14,7 +15,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from '#src/base/config.js';
 import { isProvisionerError, type ProvisionerError } from '#src/base/errors.js';
+import { rebuildTar } from '#src/files/tar-record/rebuild-tar.js';
 import { removeTree } from '#src/files/tree/removal/remove-tree.js';
+import { loadTreeCalls } from '#src/system/syscalls/load-tree-calls.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import type { Syscalls } from '#src/system/syscalls/syscalls.js';
 import { readStacking, type Stacking } from '#src/unpack/stacking.js';
@@ -91,8 +94,11 @@ export function useLayers(parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir(
       format,
       privileged,
       limits: { ...PLAIN_LIMITS, ...limits },
+      keepTar: true,
     };
     const result = await unpackLayer(request, { syscalls, signal, progress, hasSpareProcessor: () => true });
+    expect(result.tar).toBe('kept');
+    expect(rebuiltDigest(directory, diffId, syscalls), 'of the archive, made again').toBe(diffId);
     const rootfs = join(directory, 'rootfs');
     return { ...result, rootfs, stacking: await readStacking(directory), tree: describeTree(rootfs) };
   };
@@ -115,6 +121,14 @@ export function useLayers(parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir(
       throw new Error('the layer was not refused');
     },
   };
+}
+
+/** The digest of what a layer's tar record makes of its files. @param like one of the same algorithm */
+export function rebuiltDigest(directory: string, like: string, syscalls: Syscalls): string {
+  const [algorithm = ''] = like.split(':');
+  const hash = createHash(algorithm);
+  for (const piece of rebuildTar(directory, loadTreeCalls(syscalls))) hash.update(piece);
+  return `${algorithm}:${hash.digest('hex')}`;
 }
 
 /** Every change of the canaries shows in it: times of change, links, content. Access is not change. */

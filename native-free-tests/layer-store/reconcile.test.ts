@@ -22,7 +22,16 @@ const LAYER: LayerId = `sha256:${'a'.repeat(64)}`;
 const DEAD = `${'d'.repeat(32)}.999999999`;
 
 function record(id: LayerId): LayerRecord {
-  return { id, bytes: 0, entries: 0, opaqueRoot: false, whiteouts: false, describesRoot: false };
+  return {
+    id,
+    bytes: 0,
+    entries: 0,
+    opaqueRoot: false,
+    whiteouts: false,
+    describesRoot: false,
+    tar: 'off',
+    tarBytes: 0,
+  };
 }
 
 /** A new store's directories, and what takes directories away. */

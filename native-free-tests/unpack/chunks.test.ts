@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
+import { SpaceWatch } from '#src/files/space/space-watch.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import { LayerWriter } from '#src/unpack/layer-writer.js';
 import { TarReader } from '#src/unpack/tar/tar-reader.js';
@@ -53,7 +54,7 @@ describe('an archive pushed in pieces', () => {
     mkdirSync(rootfs);
     const writer = new LayerWriter({
       tree: new NativeFreeSyscalls().openTree(rootfs),
-      directory: rootfs,
+      space: new SpaceWatch(rootfs, 0),
       format: 'plain',
       privileged: false,
       limits: DEFAULT_UNPACK_LIMITS,

@@ -7,6 +7,7 @@ export const CRASH_POINTS = [
   'open.recordsMade',
   'open.formatDrafted',
   'open.formatMade',
+  'open.formatRaised',
   'pull.leased',
   'pull.unpacked',
   'pull.synced',

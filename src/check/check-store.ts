@@ -141,7 +141,7 @@ async function repairOne(
       const id = found.subject as LayerId;
       const { bytes, count } = await checkLayerOnDisk(id, needs, { mode: 'quick', signal });
       if (count > 0) return { ...done('it is not as it was any more'), state: 'failed' };
-      await needs.metadata.setLayerBytes(id, bytes);
+      await needs.metadata.changeLayer(id, { bytes });
       return done(`the record now says ${bytes} bytes`);
     }
     default:

@@ -6,7 +6,7 @@ import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { makeDirectories } from '../files/tree/make-directories.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import { plannedSeam } from '../layer-store/image-stack.js';
-import type { ImageRecord } from '../metadata/metadata-manager.js';
+import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
 import type { Offer, OfferedLayer } from '../sources/puller.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { diffIdsOf } from './check-images.js';
@@ -17,11 +17,12 @@ import { reopenSource } from './reopen-source.js';
 import { swapLayer } from './swap-layer.js';
 
 /** A fresh copy of a layer. */
-interface Staged {
+interface Staged extends FreshCopy {
   readonly directory: string;
-  readonly bytes: number;
   readonly image: ImageId;
 }
+
+type FreshCopy = Pick<LayerRecord, 'bytes' | 'tar' | 'tarBytes'>;
 
 /**
  * Heals layers: gets each again from where an image with it came from, which checks both of its digests, and swaps the copy in. A seam is made again from the layers it
@@ -108,9 +109,9 @@ export class LayerHealer {
     try {
       makeDirectories(directory);
       const isSeam = !diffIdsOf(image)?.includes(id);
-      const bytes = isSeam ? await this.#makeSeam(id, image, directory) : await this.#unpack(id, image, directory);
+      const copy = isSeam ? await this.#makeSeam(id, image, directory) : await this.#unpack(id, image, directory);
       crashPoint('repair.staged');
-      return { directory, bytes, image: image.id };
+      return { directory, ...copy, image: image.id };
     } catch (error) {
       this.#needs.sweeper.retire(directory, basename(directory));
       throw fileError(error, 'stage the layer', directory);
@@ -126,12 +127,12 @@ export class LayerHealer {
     crashPoint('repair.leased');
   }
 
-  async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
+  async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<FreshCopy> {
     const { location, digest, diffId } = await this.#offered(id, image);
     const { whiteouts, privileged, limits, pool } = this.#needs;
-    const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits };
-    const { bytes } = await pool.run('unpack-layer', request, { signal: this.#signal });
-    return bytes;
+    const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar: true };
+    const { bytes, tar, tarBytes } = await pool.run('unpack-layer', request, { signal: this.#signal });
+    return { bytes, tar, tarBytes };
   }
 
   async #offered(id: LayerId, image: ImageRecord): Promise<OfferedLayer> {
@@ -162,7 +163,7 @@ export class LayerHealer {
   }
 
   /** See `completeStack`, which made it the first time. */
-  async #makeSeam(id: LayerId, image: ImageRecord, directory: string): Promise<number> {
+  async #makeSeam(id: LayerId, image: ImageRecord, directory: string): Promise<FreshCopy> {
     const { metadata, paths, pool, whiteouts, privileged, limits } = this.#needs;
     const at = image.layers.indexOf(id);
     const stack = (await metadata.getStack(image.id)).slice(0, at);
@@ -179,11 +180,11 @@ export class LayerHealer {
     const { entries, bytes } = await pool.run('make-seam', request, { signal: this.#signal });
     if (entries === 0)
       throw new ProvisionerError('ERR_STORE_DAMAGED', `the layers below do not ask for the seam ${id}`);
-    return bytes;
+    return { bytes, tar: 'seam', tarBytes: 0 };
   }
 
   /** Synced before it is where anybody finds it. */
-  async #swap(id: LayerId, { directory, bytes }: Staged): Promise<string[]> {
+  async #swap(id: LayerId, { directory, bytes, tar, tarBytes }: Staged): Promise<string[]> {
     const { disk, storeLock, metadata } = this.#needs;
     await disk.all();
     crashPoint('repair.synced');
@@ -192,7 +193,7 @@ export class LayerHealer {
         throw new ProvisionerError('ERR_LAYER_NOT_FOUND', `layer ${id} is not recorded any more`);
       }
       const containers = await swapLayer(id, directory, { ...this.#needs, parked: this.#parked });
-      await metadata.setLayerBytes(id, bytes);
+      await metadata.changeLayer(id, { bytes, tar, tarBytes });
       crashPoint('repair.recorded');
       return containers;
     };

@@ -145,7 +145,8 @@ export class LayerStore {
       const seam = await pool.run('make-seam', { ...request, target: directory }, { signal });
       if (seam.entries === 0) return undefined;
       const { entries, whiteouts, bytes } = seam;
-      return { id, bytes, entries, whiteouts, opaqueRoot: false, describesRoot: false };
+      const ofSeam = { opaqueRoot: false, describesRoot: false, tar: 'seam', tarBytes: 0 } as const;
+      return { id, bytes, entries, whiteouts, ...ofSeam };
     };
     await this.#fly(id, pull, ({ signal }) => {
       return this.#storeOnce(
@@ -269,7 +270,7 @@ export class LayerStore {
     const run = (from: OfferedLayer['location']) =>
       pool.run(
         'unpack-layer',
-        { blob: from, digest, diffId, directory, format: whiteouts, privileged, limits },
+        { blob: from, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar: true },
         { signal: pull.signal, onStart: () => report(0), onProgress: report },
       );
     const { skipped, passedOver, ...record } =

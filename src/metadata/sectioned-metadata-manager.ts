@@ -8,6 +8,7 @@ import type {
   ImageRecords,
   ImageSummary,
   IndexChoice,
+  LayerChange,
   LayerClaim,
   LayerRecord,
   LayerRecords,
@@ -145,8 +146,8 @@ export abstract class SectionedMetadataManager implements MetadataManager {
     return this.#layers.listLayers();
   }
 
-  setLayerBytes(id: LayerId, bytes: number): Promise<void> {
-    return this.#layers.setLayerBytes(id, bytes);
+  changeLayer(id: LayerId, change: LayerChange): Promise<void> {
+    return this.#layers.changeLayer(id, change);
   }
 
   claimLayer(id: LayerId, process: ProcessIdentity, isAlive: IsAlive): Promise<LayerClaim> {

@@ -1,5 +1,6 @@
 import type { TreeEntry, TreeVisitor } from '../files/contents/contents.js';
-import { ContentsReader, ContentsRecordError } from '../files/contents/contents-file.js';
+import { ContentsReader } from '../files/contents/contents-file.js';
+import { RecordFileError } from '../files/contents/record-file.js';
 import type { BytePath } from '../system/syscalls/byte-path.js';
 import { join } from '../unpack/entry-path.js';
 
@@ -40,7 +41,7 @@ export class FileNames {
       record.read(collector, this.#options.pause);
     } catch (error) {
       // Whether it is damaged is for a check to find.
-      if (!(error instanceof ContentsRecordError)) throw error;
+      if (!(error instanceof RecordFileError)) throw error;
     } finally {
       record?.close();
     }

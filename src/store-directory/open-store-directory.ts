@@ -14,7 +14,7 @@ import { MakerLock } from './maker-lock.js';
 import { requireOneFileSystem } from './one-file-system.js';
 import { openRoot } from './open-root.js';
 import { probeWhiteouts } from './probe-whiteouts.js';
-import { readFormat, type StoreFormat, stampFormat } from './store-format.js';
+import { isOlder, raiseFormat, readFormat, type StoreFormat, stampFormat } from './store-format.js';
 
 export interface StoreDirectoryOptions {
   /** Make a store also where native calls are missing that root on Linux should have. Default: false. */
@@ -30,7 +30,7 @@ const ENTER_ATTEMPTS = 3;
 
 /** A store's directory whose opening is under way. End it with one of the two. */
 export interface OpenedStoreDirectory {
-  /** All the rest has been opened too: a new directory becomes a store. @throws as `openStoreDirectory` */
+  /** All the rest has been opened too: a new directory becomes a store, one of an older format gets this release's. @throws as `openStoreDirectory` */
   complete(): StoreFormat;
   /** The rest could not be opened: removes what was made for it. What was there before stays, and what another process has made a store. */
   undo(): void;
@@ -93,7 +93,8 @@ export function openStoreDirectory(
       if (format !== undefined) {
         lock?.release();
         lock = undefined;
-        return { complete: () => format, undo };
+        const upToDate = () => (isOlder(format) ? raise(paths, format, liveness) : format);
+        return { complete: () => told(paths, upToDate), undo };
       }
       // From here to the end of its opening, it tells other processes that this one is at it. A recovery finds it, should it be left.
       if (!isThere(paths.alive)) makeDirectories(paths.alive, made);
@@ -131,6 +132,17 @@ function complete(paths: StorePaths, whiteouts: WhiteoutFormat, draft: string): 
   const format = stampFormat(paths, whiteouts, draft);
   rmSync(draft, { recursive: true, force: true });
   return format;
+}
+
+/** The records have been brought up to date before, which they are only when nobody else has them open; so nobody has the store open who would not know this version. */
+function raise(paths: StorePaths, format: StoreFormat, liveness: Liveness): StoreFormat {
+  if (!isThere(paths.alive)) makeDirectories(paths.alive);
+  const draft = makeOwnPlace(join(paths.staging, transientName(PROBE, liveness.identity)));
+  try {
+    return raiseFormat(paths, format, draft);
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
 }
 
 function told<T>(paths: StorePaths, work: () => T): T {

@@ -1,4 +1,4 @@
-import { closeSync, constants, linkSync, readFileSync } from 'node:fs';
+import { closeSync, constants, linkSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../base/crash-points.js';
 import { ProvisionerError, systemCode } from '../base/errors.js';
@@ -7,8 +7,13 @@ import { WHITEOUT_FORMATS, type WhiteoutFormat } from '../files/tree/whiteouts.j
 import type { StorePaths } from '../paths.js';
 import { openOwnFile } from '../system/syscalls/open-own-file.js';
 
-/** Changes when a store of before can no longer be read. */
-const STORE_VERSION = 1;
+/**
+ * Grows when a release of before would do wrong with what a newer one stores. Each newer one reads what is older, and raises its version when it opens it for writing.
+ *
+ *   1   layers have `rootfs`, `stacking.json` and `contents`
+ *   2   they may have `tar` beside them, which a release of version 1 would take for damage
+ */
+const STORE_VERSION = 2;
 
 export interface StoreFormat {
   readonly version: number;
@@ -33,10 +38,10 @@ export function readFormat(paths: StorePaths): StoreFormat | undefined {
     throw error;
   }
   const format = parseFormat(text, paths.format);
-  if (format.version !== STORE_VERSION) {
+  if (format.version < 1 || format.version > STORE_VERSION) {
     throw new ProvisionerError(
       'ERR_STORE_FORMAT',
-      `the store ${paths.root} has format ${format.version}, this version reads format ${STORE_VERSION}`,
+      `the store ${paths.root} has format ${format.version}, this release reads formats 1 to ${STORE_VERSION}`,
       {
         hint: format.version > STORE_VERSION ? 'upgrade provisioner, or use another --root' : 'use another --root',
         details: { found: format.version, expected: STORE_VERSION },
@@ -71,8 +76,7 @@ function parseFormat(text: string, path: string): StoreFormat {
 export function stampFormat(paths: StorePaths, whiteouts: WhiteoutFormat, draft: string): StoreFormat {
   const format: StoreFormat = { version: STORE_VERSION, whiteouts };
   try {
-    const file = join(draft, 'format');
-    writeOwnFile(file, `${JSON.stringify(format)}\n`, { flush: true });
+    const file = drafted(format, draft);
     crashPoint('open.formatDrafted');
     // A link appears whole or not at all, and the first of several processes wins.
     linkSync(file, paths.format);
@@ -82,4 +86,26 @@ export function stampFormat(paths: StorePaths, whiteouts: WhiteoutFormat, draft:
     if (systemCode(error) !== 'EEXIST') throw error;
     return readFormat(paths) ?? format;
   }
+}
+
+/**
+ * Brings a store that no release of its own version has open any more to the version of this one. A crash leaves it as it was.
+ * @param draft as for `stampFormat`
+ */
+export function raiseFormat(paths: StorePaths, { whiteouts }: StoreFormat, draft: string): StoreFormat {
+  const format: StoreFormat = { version: STORE_VERSION, whiteouts };
+  renameSync(drafted(format, draft), paths.format);
+  crashPoint('open.formatRaised');
+  return format;
+}
+
+/** Whether a store of this version has to be raised before it is written to. */
+export function isOlder({ version }: StoreFormat): boolean {
+  return version < STORE_VERSION;
+}
+
+function drafted(format: StoreFormat, draft: string): string {
+  const file = join(draft, 'format');
+  writeOwnFile(file, `${JSON.stringify(format)}\n`, { flush: true });
+  return file;
 }

@@ -21,8 +21,10 @@ export class FileWriter {
   #size = 0;
   #segment = 0;
   #segmentDone = 0;
+  /** Which of the archive's payloads it is; to be set when it has been begun. */
+  payload: number | undefined;
 
-  /** @param checksums gets those of all files that are not empty */
+  /** @param checksums gets those of all files that are not empty; its places are one more than their payload, and 0 for a file that is none */
   constructor(tree: FileTree, attributes: EntryAttributes, checksums: InodeNumbers) {
     this.#tree = tree;
     this.#attributes = attributes;
@@ -41,6 +43,7 @@ export class FileWriter {
     this.#entry = entry;
     this.#path = path;
     this.#size = size;
+    this.payload = undefined;
     this.#checksum.reset();
     this.#segment = 0;
     this.#segmentDone = 0;
@@ -62,7 +65,12 @@ export class FileWriter {
   end(): void {
     if (this.#entry !== undefined) {
       this.#attributes.applyToFile(this.#descriptor, this.#path, this.#entry);
-      if (this.#size > 0) this.#checksums.set(this.#tree.fileInode(this.#descriptor), this.#checksum.value(this.#size));
+      if (this.#size > 0)
+        this.#checksums.set(
+          this.#tree.fileInode(this.#descriptor),
+          this.#checksum.value(this.#size),
+          this.payload === undefined ? 0 : this.payload + 1,
+        );
     }
     this.close();
   }

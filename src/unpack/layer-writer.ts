@@ -2,8 +2,9 @@ import type { UnpackLimits } from '../base/config.js';
 import { systemCode } from '../base/errors.js';
 import { malformed } from '../base/malformed.js';
 import { InodeNumbers } from '../files/contents/inode-numbers.js';
-import type { KnownContents } from '../files/contents/write-contents.js';
-import { ENTRY_BYTES, SpaceWatch } from '../files/space/space-watch.js';
+import type { KnownFiles } from '../files/contents/write-contents.js';
+import { ENTRY_BYTES, type SpaceWatch } from '../files/space/space-watch.js';
+import type { Inode } from '../files/tree/inode-set.js';
 import { isOverlayFormat, OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';
@@ -15,6 +16,7 @@ import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
 import { LowerLinks } from './lower-links.js';
 import type { Stacking } from './stacking.js';
+import type { SparseMap } from './tar/sparse.js';
 import type { TarEntry } from './tar/tar-entry.js';
 import type { TarHandler } from './tar/tar-reader.js';
 import { UnpackBudget } from './unpack-budget.js';
@@ -22,14 +24,26 @@ import { UnpackBudget } from './unpack-budget.js';
 export interface LayerWriterOptions {
   /** The layer's root: an empty directory that nobody else uses. */
   readonly tree: FileTree;
-  /** The same directory, for questions about its file system. */
-  readonly directory: string;
+  /** Looks after the room on its file system. */
+  readonly space: SpaceWatch;
   readonly format: WhiteoutFormat;
   /** Try to apply owners and make devices, as root does. What cannot be had is skipped and counted. */
   readonly privileged: boolean;
   readonly limits: UnpackLimits;
   /** Removes a directory of the layer with all that is in it. */
   readonly removeDirectoryTree: (path: BytePath) => void;
+  /** Is told what becomes of the data, so that the archive can be made again. Default: nobody is. */
+  readonly tar?: KeptData | undefined;
+}
+
+/** Keeps what of an archive's data the layer does not have. */
+export interface KeptData {
+  /** An entry's data becomes a file. @returns the payload's number */
+  payload(path: BytePath, length: number, segments: SparseMap['segments'] | undefined): number;
+  /** Data that becomes none. */
+  kept(chunk: Buffer, start: number, end: number): void;
+  /** What is at a path, with all that is in it, is about to be removed. @param payloadOf the payload that a file was, if it was one */
+  removing(path: BytePath, payloadOf: (file: Inode) => number | undefined): void;
 }
 
 /** What came of a layer. */
@@ -41,7 +55,7 @@ export interface WrittenLayer {
   readonly stacking: Stacking;
   readonly skipped: Skipped;
   /** For the record of its contents. */
-  readonly known: KnownContents;
+  readonly known: KnownFiles;
 }
 
 const S_IFBLK = 0o060000;
@@ -76,7 +90,7 @@ export class LayerWriter implements TarHandler {
     this.#options = options;
     this.#tree = options.tree;
     this.#budget = new UnpackBudget(options.limits);
-    this.#space = new SpaceWatch(options.directory, options.limits.freeSpaceReserve);
+    this.#space = options.space;
     this.#directories = new LayerDirectories(options.tree, this.#budget, options.format);
     const hasRoom = () => this.#space.hasRoom();
     this.#attributes = new EntryAttributes(options.tree, { privileged: options.privileged, hasRoom });
@@ -97,7 +111,10 @@ export class LayerWriter implements TarHandler {
   }
 
   data(chunk: Buffer, start: number, end: number): void {
-    if (!this.#file.isWriting) return;
+    if (!this.#file.isWriting) {
+      this.#options.tar?.kept(chunk, start, end);
+      return;
+    }
     this.#space.count(end - start);
     this.#file.write(chunk, start, end);
   }
@@ -207,6 +224,8 @@ export class LayerWriter implements TarHandler {
     const size = entry.sparse?.size ?? entry.dataSize;
     this.#budget.fileSize(size);
     this.#replacing(path, () => this.#file.begin(entry, path, size));
+    if (entry.dataSize > 0)
+      this.#file.payload = this.#options.tar?.payload(path, entry.dataSize, entry.sparse?.segments);
   }
 
   #directory(entry: TarEntry, path: BytePath): void {
@@ -299,6 +318,7 @@ export class LayerWriter implements TarHandler {
   }
 
   #remove(path: BytePath): void {
+    this.#options.tar?.removing(path, (file) => this.#payloadOf(file));
     if (this.#directories.get(path) !== undefined) {
       this.#options.removeDirectoryTree(path);
       this.#directories.forget(path);
@@ -310,6 +330,11 @@ export class LayerWriter implements TarHandler {
       }
     }
     this.#directories.forgetRedirections();
+  }
+
+  #payloadOf(file: Inode): number | undefined {
+    const place = this.#checksums.placeOf(file) ?? 0;
+    return place === 0 ? undefined : place - 1;
   }
 }
 

@@ -4,6 +4,8 @@ import type { UnpackLimits } from '../base/config.js';
 import { abortedError, isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { limitExceeded } from '../base/malformed.js';
 import { writeContents } from '../files/contents/write-contents.js';
+import { SpaceWatch } from '../files/space/space-watch.js';
+import { type KeptTar, TarRecorder } from '../files/tar-record/tar-recorder.js';
 import { removeTree } from '../files/tree/removal/remove-tree.js';
 import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { type DiffId, type Digest, digestAlgorithm } from '../image/digest.js';
@@ -14,13 +16,15 @@ import { type TakeMemory, takeFreely } from '../system/compression/window-memory
 import type { BytePath } from '../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { FileTree, Syscalls } from '../system/syscalls/syscalls.js';
+import type { TreeCalls } from '../system/syscalls/tree-calls.js';
 import type { Skipped } from './entry-attributes.js';
 import { explainFailure } from './explain-failure.js';
 import { openLayerRoot } from './layer-root.js';
 import { LayerWriter } from './layer-writer.js';
+import { RecordedData } from './recorded-data.js';
 import { writeStacking } from './stacking.js';
 import { type FileBlob, readStoredFile, type StoredBytes } from './stored-file.js';
-import { TarReader } from './tar/tar-reader.js';
+import { TarReader, type TarWitness } from './tar/tar-reader.js';
 
 export interface UnpackRequest extends LayerTarget {
   /** Where the stored bytes lie. */
@@ -38,6 +42,8 @@ export interface LayerTarget {
   readonly format: WhiteoutFormat;
   readonly privileged: boolean;
   readonly limits: UnpackLimits;
+  /** Keep what is needed to make the archive again. */
+  readonly keepTar: boolean;
 }
 
 export interface UnpackedLayer {
@@ -48,6 +54,10 @@ export interface UnpackedLayer {
   readonly whiteouts: boolean;
   readonly describesRoot: boolean;
   readonly skipped: Skipped;
+  /** Whether what is needed to make the archive again was kept. `too-large`: it would have been a second copy of the layer, since too much of the archive's data is in no file of it. */
+  readonly tar: 'kept' | 'off' | 'too-large';
+  /** Of the disk use, what that takes. */
+  readonly tarBytes: number;
 }
 
 /** What unpacking needs beside the layer. */
@@ -85,32 +95,62 @@ export async function unpackStoredBytes(
   const stored = new StoredLayer(bytes, request.digest, progress);
   const rootfs = layerRootfs(request.directory);
   const tree = openLayerRoot(rootfs, syscalls);
-  const writer = new LayerWriter({
-    tree,
-    directory: rootfs,
-    format: request.format,
-    privileged: request.privileged,
-    limits: request.limits,
-    removeDirectoryTree: (path) => removeReplaced(tree, path, join(request.directory, 'replaced'), syscalls),
-  });
+  const calls = loadTreeCalls(syscalls);
+  const space = new SpaceWatch(rootfs, request.limits.freeSpaceReserve);
+  let recording: Recording | undefined;
+  let writer: LayerWriter | undefined;
   try {
-    await writeTar(stored, request, writer, context);
+    recording = request.keepTar ? beginRecord(request.directory, calls, space) : undefined;
+    writer = new LayerWriter({
+      tree,
+      space,
+      format: request.format,
+      privileged: request.privileged,
+      limits: request.limits,
+      removeDirectoryTree: (path) => removeReplaced(tree, path, join(request.directory, 'replaced'), syscalls),
+      tar: recording?.data,
+    });
+    await writeTar(stored, request, writer, recording?.recorder, context);
     const written = writer.finish();
+    const kept = recording?.recorder.finish();
     writeStacking(request.directory, written.stacking);
     const pause = () => {
       if (context.isCancelled?.()) throw abortedError(signal);
     };
-    const used = writeContents(request.directory, loadTreeCalls(syscalls), written.known, pause);
+    const known = { ...written.known, tar: kept?.checksum ?? null };
+    const used = writeContents(request.directory, calls, known, pause);
     const { entries, opaqueRoot, whiteouts, describesRoot, skipped } = written;
-    return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped };
+    return { bytes: used, entries, opaqueRoot, whiteouts, describesRoot, skipped, ...tarOf(kept) };
   } catch (error) {
     await blameDamage(stored, error, signal);
     throw explainFailure(error, 'unpack the layer', rootfs);
   } finally {
     await stored.close();
-    writer.closeFile();
+    writer?.closeFile();
+    recording?.recorder.close();
+    recording?.data.close();
     tree.close();
   }
+}
+
+interface Recording {
+  readonly recorder: TarRecorder;
+  readonly data: RecordedData;
+}
+
+function beginRecord(directory: string, calls: TreeCalls, space: SpaceWatch): Recording {
+  const recorder = new TarRecorder(directory, { onWritten: (bytes) => space.count(bytes) });
+  try {
+    return { recorder, data: new RecordedData(recorder, layerRootfs(directory), calls) };
+  } catch (error) {
+    recorder.close();
+    throw error;
+  }
+}
+
+function tarOf(kept: KeptTar | undefined): Pick<UnpackedLayer, 'tar' | 'tarBytes'> {
+  if (kept === undefined) return { tar: 'off', tarBytes: 0 };
+  return { tar: kept.checksum === null ? 'too-large' : 'kept', tarBytes: kept.bytes };
 }
 
 /** Takes a directory out of the layer first: its name need not be text, and what is removed must not be in the way of what replaces it. */
@@ -123,10 +163,11 @@ async function writeTar(
   stored: StoredLayer,
   { diffId, limits }: LayerTarget,
   writer: LayerWriter,
+  witness: TarWitness | undefined,
   { signal, hasSpareProcessor, takeMemory = takeFreely }: UnpackContext,
 ): Promise<void> {
   const tarHash = createHash(digestAlgorithm(diffId));
-  const reader = new TarReader(writer);
+  const reader = new TarReader(writer, 'all', witness);
   let tarBytes = 0;
   for await (const chunk of decompress(stored.pieces(), { signal, hasSpareProcessor, takeMemory })) {
     if (signal.aborted) throw abortedError(signal);

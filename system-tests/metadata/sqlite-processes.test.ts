@@ -121,7 +121,7 @@ describe('several processes on one store', () => {
     await storeWithImage();
     const body = `
       const manager = await SqliteMetadataManager.open(path);
-      const record = { id: '', bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false };
+      const record = { id: '', bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false, tar: 'off', tarBytes: 0 };
       record.id = layer.slice(0, -1) + (layer.endsWith('0') ? '1' : '0');
       // Fails when another process is between these two lines.
       const alone = async () => {
@@ -175,7 +175,7 @@ describe('several processes on one store', () => {
       await manager.close();`;
     const user = `
       const manager = await SqliteMetadataManager.open(path);
-      const record = { id: layer, bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false };
+      const record = { id: layer, bytes: 1, entries: 1, opaqueRoot: false, whiteouts: false, describesRoot: false, tar: 'off', tarBytes: 0 };
       const documents = { mediaType: 'm', manifest: '{}', configDigest: 'c', config: '{}', platform: 'p', source: 's' };
       for (let index = 0; index < 150; index += 1) {
         const pull = name + index;

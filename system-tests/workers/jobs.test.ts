@@ -61,6 +61,7 @@ function unpackJob(target: string, parts: Buffer[]): Jobs['unpack-layer']['reque
     format: 'plain',
     privileged: false,
     limits,
+    keepTar: true,
   };
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TreeEntry, TreeVisitor } from '#src/files/contents/contents.js';
-import { ContentsReader, ContentsRecordError, ContentsWriter } from '#src/files/contents/contents-file.js';
+import { ContentsReader, ContentsWriter } from '#src/files/contents/contents-file.js';
+import { RecordFileError } from '#src/files/contents/record-file.js';
 import { layerContents } from '#src/paths.js';
 import {
   BLOCK_DEVICE,
@@ -66,7 +67,7 @@ function write(steps: readonly Step[], stacking: string | null): void {
       else if (step.type === DIRECTORY) writer.enter(step);
       else writer.entry(step);
     }
-    writer.finish(stacking);
+    writer.finish({ stacking, tar: null });
   } finally {
     writer.close();
   }
@@ -107,6 +108,7 @@ describe('the record of a layer', () => {
           entries: entries.length,
           size: entries.reduce((sum, { size }) => sum + size, 0),
           stacking: 'abc',
+          tar: null,
         });
       }),
     );
@@ -142,12 +144,12 @@ describe('the record of a layer', () => {
     for (let bit = 0; bit < file.length * 8; bit++) {
       const flipped = Buffer.from(file);
       flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
-      expect(readAgain(flipped), `bit ${bit}`).toBeInstanceOf(ContentsRecordError);
+      expect(readAgain(flipped), `bit ${bit}`).toBeInstanceOf(RecordFileError);
     }
     for (let length = 0; length < file.length; length++) {
-      expect(readAgain(file.subarray(0, length))).toBeInstanceOf(ContentsRecordError);
+      expect(readAgain(file.subarray(0, length))).toBeInstanceOf(RecordFileError);
     }
-    expect(readAgain(Buffer.concat([file, Buffer.alloc(1)]))).toBeInstanceOf(ContentsRecordError);
+    expect(readAgain(Buffer.concat([file, Buffer.alloc(1)]))).toBeInstanceOf(RecordFileError);
     truncateSync(layerContents(directory), 0);
   });
 

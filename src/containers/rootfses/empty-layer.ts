@@ -25,5 +25,17 @@ export function layersToShow(stack: readonly StackedLayer[], scratch: string): r
   }
   // No record has this id, and nothing asks for it: it only has to be one.
   const id = `sha256:${'0'.repeat(64)}` as const;
-  return [{ id, rootfs, bytes: 0, entries: 0, opaqueRoot: false, whiteouts: false, describesRoot: false }];
+  return [
+    {
+      id,
+      rootfs,
+      bytes: 0,
+      entries: 0,
+      opaqueRoot: false,
+      whiteouts: false,
+      describesRoot: false,
+      tar: 'seam',
+      tarBytes: 0,
+    },
+  ];
 }

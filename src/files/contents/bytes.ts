@@ -1,6 +1,7 @@
 const FIRST_ROOM = 64 * 1024;
 /** Digits of a number in base 128. 2^53 - 1 has eight of them. */
 const DIGITS_MAX = 8;
+const COPIED_ONE_BY_ONE = 32;
 
 /** Writes numbers and texts one behind the other into memory that grows. */
 export class ByteWriter {
@@ -49,9 +50,15 @@ export class ByteWriter {
   }
   data(value: Uint8Array): void {
     this.number(value.length);
-    this.#reserve(value.length);
-    this.#buffer.set(value, this.#length);
-    this.#length += value.length;
+    this.bytes(value, 0, value.length);
+  }
+  /** The bytes from `start` to `end` of `source`, without their number. */
+  bytes(source: Uint8Array, start: number, end: number): void {
+    this.#reserve(end - start);
+    // A view costs more than a few bytes do.
+    if (end - start > COPIED_ONE_BY_ONE) this.#buffer.set(source.subarray(start, end), this.#length);
+    else for (let at = start; at < end; at++) this.#buffer[this.#length + at - start] = source[at] as number;
+    this.#length += end - start;
   }
 
   #reserve(bytes: number): void {
@@ -96,16 +103,17 @@ export class ByteReader {
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   }
   word(): number {
-    return this.#take(4).readUInt32LE();
+    return this.take(4).readUInt32LE();
   }
   text(): string {
-    return this.#take(this.number()).toString('latin1');
+    return this.take(this.number()).toString('latin1');
   }
   data(): Buffer {
-    return Buffer.from(this.#take(this.number()));
+    return Buffer.from(this.take(this.number()));
   }
 
-  #take(length: number): Buffer {
+  /** The next bytes; a view of the reader's own. */
+  take(length: number): Buffer {
     const end = this.#at + length;
     if (end > this.#buffer.length) throw new RangeError('the bytes end too early');
     const taken = this.#buffer.subarray(this.#at, end);

@@ -1,13 +1,14 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { systemCode } from '../../base/errors.js';
-import { layerContents, layerRootfs, layerStacking } from '../../paths.js';
+import { layerContents, layerRootfs, layerStacking, layerTar } from '../../paths.js';
 import { printablePath, toBytePath } from '../../system/syscalls/byte-path.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { compareTree } from './compare-tree.js';
 import { Totals, type TreeEntry } from './contents.js';
-import { ContentsReader, ContentsRecordError, type ContentsSummary, digestOfFile } from './contents-file.js';
+import { ContentsReader, type ContentsSummary, digestOfFile } from './contents-file.js';
 import { Differences, type LayerDifference } from './differences.js';
+import { checksumOf, RecordFileError } from './record-file.js';
 import { walkTree } from './walk-tree.js';
 import { bytesBeside } from './write-contents.js';
 
@@ -86,6 +87,7 @@ function checkPresent(
       const path = basename(layerStacking(directory));
       differences.add({ path, what: 'content', expected: told(record.summary.stacking), found: told(stacking) });
     }
+    if (record !== undefined) compareTar(directory, record.summary.tar, differences);
     if (mode === 'full' && record !== undefined) {
       entries = record.summary.entries;
       disk = compareTree(directory, record, calls, differences, pause);
@@ -104,16 +106,34 @@ function checkPresent(
 }
 
 function openRecord(directory: string, differences: Differences): ContentsReader | undefined {
+  return whole(layerContents(directory), 'the record of the layer', differences, () => ContentsReader.open(directory));
+}
+
+/** @param expected the checksum of the record, in hex; null where there is none */
+function compareTar(directory: string, expected: string | null, differences: Differences): void {
+  const path = layerTar(directory);
+  if (expected === null) {
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined)
+      differences.add({ path: basename(path), what: 'extra', expected: 'nothing', found: 'an entry' });
+    return;
+  }
+  const found = whole(path, 'the tar record of the layer', differences, () => checksumOf(path));
+  if (found !== undefined && found !== expected)
+    differences.add({ path: basename(path), what: 'content', expected: told(expected), found: told(found) });
+}
+
+/** Reads a record. @returns undefined when it is missing or damaged, which has been noted */
+function whole<T>(path: string, what: string, differences: Differences, read: () => T): T | undefined {
   try {
-    return ContentsReader.open(directory);
+    return read();
   } catch (error) {
     const code = systemCode(error);
-    if (!(error instanceof ContentsRecordError) && code !== 'EIO') throw error;
-    const missing = error instanceof ContentsRecordError && error.missing;
+    if (!(error instanceof RecordFileError) && code !== 'EIO') throw error;
+    const missing = error instanceof RecordFileError && error.missing;
     differences.add({
-      path: basename(layerContents(directory)),
+      path: basename(path),
       what: missing ? 'missing' : 'record',
-      expected: 'the record of the layer',
+      expected: what,
       found: missing ? 'nothing' : (error as Error).message,
     });
     return undefined;
@@ -122,7 +142,7 @@ function openRecord(directory: string, differences: Differences): ContentsReader
 
 /** What stands in the layer's directory beside its files. */
 function checkBeside(directory: string, differences: Differences): void {
-  const own = new Set([layerRootfs, layerStacking, layerContents].map((path) => basename(path(directory))));
+  const own = new Set([layerRootfs, layerStacking, layerContents, layerTar].map((path) => basename(path(directory))));
   for (const name of readdirSync(directory, 'latin1')) {
     if (!own.has(name))
       differences.add({ path: printablePath(name), what: 'extra', expected: 'nothing', found: 'an entry' });

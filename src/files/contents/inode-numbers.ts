@@ -1,23 +1,24 @@
 import type { Inode } from '../tree/inode-set.js';
 
 const FIRST_ROOM = 1024;
-/** Words of a slot: low and high half of the inode number, the number kept for it, 1 for a slot in use. */
+/** Words of a slot: low and high half of the inode number, the number kept for it, and one more than its place; 0 for a free slot. */
 const WORDS = 4;
 
 /**
- * A number of 32 bits for each of some inodes: the numbers of the files of one layer from the moment that they are written until the record is, or which of its
- * files with several names it is. A table of numbers, because a layer may have two million files: 32 to 64 bytes for each, where a map of paths could take kilobytes.
+ * A number of 32 bits for each of some inodes: the checksums of the files of one layer from the moment that they are written until the record is, or which of its
+ * files with several names it is; and a place, such as which of the archive's files it was. A table of numbers, because a layer may have two million files: 32 to
+ * 64 bytes for each, where a map of paths could take kilobytes.
  */
 export class InodeNumbers {
   #slots = new Uint32Array(FIRST_ROOM * WORDS);
   #size = 0;
 
-  /** The last word about an inode counts: its number may have been that of a file which was removed. */
-  set({ inode, inodeHigh }: Inode, number: number): void {
+  /** The last word about an inode counts: its number may have been that of a file which was removed. @param place below 2^32 - 1 */
+  set({ inode, inodeHigh }: Inode, number: number, place = 0): void {
     if (this.#size * 2 >= this.#slots.length / WORDS) this.#grow();
     const at = this.#find(inode, inodeHigh);
     if (this.#slots[at + 3] === 0) this.#size++;
-    this.#put(at, inode, inodeHigh, number);
+    this.#put(at, inode, inodeHigh, number, place);
   }
 
   get({ inode, inodeHigh }: Inode): number | undefined {
@@ -25,11 +26,16 @@ export class InodeNumbers {
     return this.#slots[at + 3] === 0 ? undefined : this.#slots[at + 2];
   }
 
-  #put(at: number, inode: number, inodeHigh: number, number: number): void {
+  placeOf({ inode, inodeHigh }: Inode): number | undefined {
+    const used = this.#slots[this.#find(inode, inodeHigh) + 3] as number;
+    return used === 0 ? undefined : used - 1;
+  }
+
+  #put(at: number, inode: number, inodeHigh: number, number: number, place: number): void {
     this.#slots[at] = inode;
     this.#slots[at + 1] = inodeHigh;
     this.#slots[at + 2] = number;
-    this.#slots[at + 3] = 1;
+    this.#slots[at + 3] = place + 1;
   }
 
   /** The slot of an inode, or the free one where it would go. */
@@ -49,7 +55,7 @@ export class InodeNumbers {
     for (let at = 0; at < old.length; at += WORDS) {
       if (old[at + 3] === 0) continue;
       const [inode, inodeHigh, number] = [old[at] as number, old[at + 1] as number, old[at + 2] as number];
-      this.#put(this.#find(inode, inodeHigh), inode, inodeHigh, number);
+      this.#put(this.#find(inode, inodeHigh), inode, inodeHigh, number, (old[at + 3] as number) - 1);
     }
   }
 }

@@ -6,10 +6,16 @@ import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { ContentsWriter, digestOfFile } from './contents-file.js';
 import { type WalkOptions, walkTree } from './walk-tree.js';
 
-/** What is known about a layer that has just been written, so that it need not be read again. */
-export type KnownContents = Pick<WalkOptions, 'checksum' | 'mayHaveXattrs'>;
+/** What is known about files that have just been written, so that they need not be read again. */
+export type KnownFiles = Pick<WalkOptions, 'checksum' | 'mayHaveXattrs'>;
 
-const NOTHING_KNOWN: KnownContents = { checksum: () => undefined, mayHaveXattrs: () => true };
+/** What is known about a layer that has just been written. */
+export interface KnownContents extends KnownFiles {
+  /** The checksum of its tar record; null where there is none. */
+  readonly tar: string | null;
+}
+
+const NOTHING_KNOWN: KnownContents = { checksum: () => undefined, mayHaveXattrs: () => true, tar: null };
 /** The unit of `blocks` in a file's status. @see inode(7) */
 const STAT_BLOCK = 512;
 
@@ -32,7 +38,7 @@ export function writeContents(
   let disk: number;
   try {
     disk = walkTree(layerDirectory, toBytePath(rootfs), writer, { ...known, calls, pause });
-    writer.finish(digestOfFile(layerStacking(layerDirectory)));
+    writer.finish({ stacking: digestOfFile(layerStacking(layerDirectory)), tar: known.tar });
   } finally {
     writer.close();
   }

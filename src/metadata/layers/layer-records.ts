@@ -16,8 +16,8 @@ export interface LayerRecords {
   putLayers(layers: readonly LayerRecord[]): Promise<void>;
   /** Sorted by id. Gives others a turn on the way when there are many. */
   listLayers(): Promise<LayerRecord[]>;
-  /** Corrects the disk use of a layer. Harmless when it is not recorded. */
-  setLayerBytes(id: LayerId, bytes: number): Promise<void>;
+  /** Corrects what a layer takes, and what is kept of its archive. Harmless when it is not recorded. */
+  changeLayer(id: LayerId, change: LayerChange): Promise<void>;
   /**
    * Asks for the right to unpack a layer.
    * @param isAlive tells whether the process that holds an older claim still runs
@@ -46,7 +46,20 @@ export interface LayerRecord {
   readonly whiteouts: boolean;
   /** The archive has an entry for the root directory itself, which so gets the layer's attributes. */
   readonly describesRoot: boolean;
+  readonly tar: TarState;
+  /** Of the disk use, the size of the layer's tar record. */
+  readonly tarBytes: number;
 }
+
+/** What can be corrected of a layer. */
+export type LayerChange = Partial<Pick<LayerRecord, 'bytes' | 'tar' | 'tarBytes'>>;
+
+/**
+ * Whether what is needed to make a layer's archive again was kept, and why not. `older`: the layer was stored before there were tar records. `off`: whoever stored it did not
+ * want one. `too-large`: it would have been a second copy of the layer. `seam`: it is of no archive, but of this store.
+ */
+export const TAR_STATES = ['kept', 'older', 'off', 'too-large', 'seam'] as const;
+export type TarState = (typeof TAR_STATES)[number];
 
 export type LayerClaim =
   | { readonly state: 'claimed' | 'recorded' }

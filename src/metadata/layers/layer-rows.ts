@@ -1,7 +1,7 @@
 import type { LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
-import type { LayerClaim, LayerRecord } from './layer-records.js';
+import type { LayerChange, LayerClaim, LayerRecord, TarState } from './layer-records.js';
 
 /** Layers and their claims in SQLite. Each function runs inside a transaction of its caller. */
 
@@ -12,10 +12,12 @@ export interface LayerRow {
   readonly opaqueRoot: number;
   readonly whiteouts: number;
   readonly describesRoot: number;
+  readonly tar: TarState;
+  readonly tarBytes: number;
 }
 
 export const LAYER_COLUMNS = `layer.id, layer.bytes, layer.entries, layer.opaque_root AS opaqueRoot, layer.whiteouts,
-  layer.describes_root AS describesRoot`;
+  layer.describes_root AS describesRoot, layer.tar, layer.tar_bytes AS tarBytes`;
 
 export function getLayer(db: SqliteConnection, id: LayerId): LayerRecord | undefined {
   const row = db.statement<[LayerId], LayerRow>(`SELECT ${LAYER_COLUMNS} FROM layer WHERE id = ?`).get(id);
@@ -50,19 +52,22 @@ export function missingLayers(db: SqliteConnection, ids: readonly LayerId[]): La
 }
 
 export function putLayers(db: SqliteConnection, layers: readonly LayerRecord[]): void {
-  const put = db.statement<[LayerId, number, number, number, number, number]>(
-    `INSERT INTO layer (id, bytes, entries, opaque_root, whiteouts, describes_root) VALUES (?, ?, ?, ?, ?, ?)
+  const put = db.statement<[LayerId, number, number, number, number, number, TarState, number]>(
+    `INSERT INTO layer (id, bytes, entries, opaque_root, whiteouts, describes_root, tar, tar_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO NOTHING`,
   );
   const giveBack = db.statement<[LayerId]>('DELETE FROM layer_claim WHERE layer = ?');
-  for (const { id, bytes, entries, opaqueRoot, whiteouts, describesRoot } of layers) {
-    put.run(id, bytes, entries, Number(opaqueRoot), Number(whiteouts), Number(describesRoot));
+  for (const { id, bytes, entries, opaqueRoot, whiteouts, describesRoot, tar, tarBytes } of layers) {
+    put.run(id, bytes, entries, Number(opaqueRoot), Number(whiteouts), Number(describesRoot), tar, tarBytes);
     giveBack.run(id);
   }
 }
 
-export function setLayerBytes(db: SqliteConnection, id: LayerId, bytes: number): void {
-  db.statement<[number, LayerId]>('UPDATE layer SET bytes = ? WHERE id = ?').run(bytes, id);
+export function changeLayer(db: SqliteConnection, id: LayerId, { bytes, tar, tarBytes }: LayerChange): void {
+  db.statement<[number | null, TarState | null, number | null, LayerId]>(
+    `UPDATE layer SET bytes = coalesce(?, bytes), tar = coalesce(?, tar), tar_bytes = coalesce(?, tar_bytes)
+     WHERE id = ?`,
+  ).run(bytes ?? null, tar ?? null, tarBytes ?? null, id);
 }
 
 export function claimLayer(

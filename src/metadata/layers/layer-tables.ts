@@ -1,7 +1,7 @@
 import type { Migration } from '../sqlite/migration.js';
 
 /**
- *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root
+ *   layer            key · id · bytes · entries · opaque_root · whiteouts · describes_root · tar · tar_bytes
  *   layer_claim      layer · process        a layer being unpacked or removed: not recorded, so it points at nothing
  *
  * `layer.key` is what other sections point at to keep a layer.
@@ -36,6 +36,14 @@ CREATE TABLE blob (
     version: 2,
     sql: `
 DROP TABLE blob;
+`,
+  },
+  {
+    // With it comes version 2 of the store's format.
+    version: 4,
+    sql: `
+ALTER TABLE layer ADD COLUMN tar TEXT NOT NULL DEFAULT 'older';
+ALTER TABLE layer ADD COLUMN tar_bytes INTEGER NOT NULL DEFAULT 0;
 `,
   },
 ];

@@ -1,7 +1,7 @@
 import type { LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { MemoryLife } from '../memory/memory-life.js';
-import type { LayerClaim, LayerRecord, LayerRecords } from './layer-records.js';
+import type { LayerChange, LayerClaim, LayerRecord, LayerRecords } from './layer-records.js';
 
 /** Layers and their claims in memory. */
 export class MemoryLayers implements LayerRecords {
@@ -37,10 +37,10 @@ export class MemoryLayers implements LayerRecords {
     return layers.sort((one, other) => (one.id < other.id ? -1 : 1));
   }
 
-  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
+  async changeLayer(id: LayerId, change: LayerChange): Promise<void> {
     this.#life.requireOpen();
     const layer = this.#layers.get(id);
-    if (layer !== undefined) this.#layers.set(id, { ...layer, bytes });
+    if (layer !== undefined) this.#layers.set(id, { ...layer, ...change });
   }
 
   async claimLayer(

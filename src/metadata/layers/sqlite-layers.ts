@@ -2,7 +2,7 @@ import type { LayerId } from '../../image/digest.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import { type RecordsDatabase, ROWS_PER_PAGE } from '../sqlite/records-database.js';
 import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
-import type { LayerClaim, LayerRecord, LayerRecords } from './layer-records.js';
+import type { LayerChange, LayerClaim, LayerRecord, LayerRecords } from './layer-records.js';
 import * as layers from './layer-rows.js';
 
 /** Layers and their claims in SQLite. */
@@ -34,8 +34,8 @@ export class SqliteLayers implements LayerRecords {
     );
   }
 
-  async setLayerBytes(id: LayerId, bytes: number): Promise<void> {
-    return this.#records.change(() => layers.setLayerBytes(this.#db, id, bytes));
+  async changeLayer(id: LayerId, change: LayerChange): Promise<void> {
+    return this.#records.change(() => layers.changeLayer(this.#db, id, change));
   }
 
   async claimLayer(

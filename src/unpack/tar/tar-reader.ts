@@ -25,6 +25,17 @@ export interface TarHandler {
   endEntry(): void;
 }
 
+/** Is shown all bytes of an archive but the data of its entries, which the handler has: from `start` to `end` of `chunk`, in pieces of any size. */
+export interface TarWitness {
+  header(chunk: Buffer, start: number, end: number): void;
+  /** Extended headers' data, sparse maps, and what is passed over, each with what fills its last block. */
+  body(chunk: Buffer, start: number, end: number): void;
+  /** What fills the last block of an entry's data. */
+  padding(chunk: Buffer, start: number, end: number): void;
+  /** What follows the end of the archive. */
+  trailer(chunk: Buffer, start: number, end: number): void;
+}
+
 /** Extended headers and long names may be this long: a path is at most 4 KiB and an attribute 64 KiB, so 1 MiB is generous. */
 export const EXTENDED_HEADER_MAX = 1024 * 1024;
 
@@ -39,6 +50,7 @@ const NO_RECORDS: PaxRecords = new Map();
 export class TarReader {
   readonly #handler: TarHandler;
   readonly #placesOnly: boolean;
+  readonly #witness: TarWitness | undefined;
   #state: 'header' | 'extension' | 'sparse-blocks' | 'sparse-map' | 'data' | 'skip' | 'end' = 'header';
 
   /** A block that began in an earlier chunk. */
@@ -50,6 +62,8 @@ export class TarReader {
   #left = 0;
   /** Bytes that fill the last block of it. */
   #padding = 0;
+  /** What is passed over is that of an entry's data. */
+  #isPadding = false;
 
   #extensionType = '';
   #extension: Buffer = Buffer.alloc(0);
@@ -70,8 +84,9 @@ export class TarReader {
   #mapInData: SparseMapInData | undefined;
 
   /** @param wanted `places`: of entries only what they are called, of what kind they are and where their data lies; one of a kind that nobody knows is passed over */
-  constructor(handler: TarHandler, wanted: 'all' | 'places' = 'all') {
+  constructor(handler: TarHandler, wanted: 'all' | 'places' = 'all', witness?: TarWitness) {
     this.#handler = handler;
+    this.#witness = witness;
     this.#placesOnly = wanted === 'places';
   }
 
@@ -81,8 +96,10 @@ export class TarReader {
       if (this.#state === 'data') at = this.#readData(chunk, at);
       else if (this.#state === 'skip') at = this.#readSkipped(chunk, at);
       else if (this.#state === 'extension') at = this.#readExtension(chunk, at);
-      else if (this.#state === 'end') return;
-      else at = this.#readBlock(chunk, at);
+      else if (this.#state === 'end') {
+        this.#witness?.trailer(chunk, at, chunk.length);
+        return;
+      } else at = this.#readBlock(chunk, at);
     }
   }
 
@@ -118,11 +135,15 @@ export class TarReader {
 
   /** Feeds whole blocks to the state that wants them, putting together the ones that straddle two chunks. */
   #readBlock(chunk: Buffer, at: number): number {
-    if (this.#carried === 0 && chunk.length - at >= BLOCK_SIZE) {
+    const taken = Math.min(BLOCK_SIZE - this.#carried, chunk.length - at);
+    if (this.#witness !== undefined) {
+      if (this.#state === 'header') this.#witness.header(chunk, at, at + taken);
+      else this.#witness.body(chunk, at, at + taken);
+    }
+    if (taken === BLOCK_SIZE) {
       this.#block(chunk, at);
       return at + BLOCK_SIZE;
     }
-    const taken = Math.min(BLOCK_SIZE - this.#carried, chunk.length - at);
     chunk.copy(this.#carry, this.#carried, at, at + taken);
     this.#carried += taken;
     if (this.#carried === BLOCK_SIZE) {
@@ -177,6 +198,7 @@ export class TarReader {
 
   #readExtension(chunk: Buffer, at: number): number {
     const taken = Math.min(this.#extension.length - this.#extensionFilled, chunk.length - at);
+    this.#witness?.body(chunk, at, at + taken);
     chunk.copy(this.#extension, this.#extensionFilled, at, at + taken);
     this.#extensionFilled += taken;
     if (this.#extensionFilled === this.#extension.length) this.#endExtension();
@@ -285,17 +307,21 @@ export class TarReader {
   #endData(): void {
     this.#handler.endEntry();
     this.#beginSkip(0);
+    this.#isPadding = true;
   }
 
   /** Passes over `size` bytes and the padding behind them. */
   #beginSkip(size: number): void {
     this.#left = size + (size > 0 ? paddingOf(size) : this.#padding);
     this.#padding = 0;
+    this.#isPadding = false;
     this.#state = this.#left > 0 ? 'skip' : 'header';
   }
 
   #readSkipped(chunk: Buffer, at: number): number {
     const taken = Math.min(this.#left, chunk.length - at);
+    if (this.#isPadding) this.#witness?.padding(chunk, at, at + taken);
+    else this.#witness?.body(chunk, at, at + taken);
     this.#left -= taken;
     if (this.#left === 0) this.#state = 'header';
     return at + taken;

@@ -1,0 +1,203 @@
+import { readSync } from 'node:fs';
+import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { layerTar } from '../../paths.js';
+import { type BytePath, printablePath } from '../../system/syscalls/byte-path.js';
+import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { ByteReader } from '../contents/bytes.js';
+import { malformedRecord, RecordFileReader } from '../contents/record-file.js';
+import { PayloadFiles } from './payload-files.js';
+import { BlockDecoder, pathInHeader, sizeInHeader, TAR_BLOCK } from './tar-blocks.js';
+import {
+  BLOCK,
+  BYTES,
+  type DataSegment,
+  LOST,
+  OWN_LENGTH,
+  OWN_PATH,
+  PADDING,
+  PAYLOAD,
+  SPARSE,
+  STEP,
+  TAR_RECORD_MAGIC,
+  type TarRecordSummary,
+  ZEROS,
+} from './tar-record.js';
+
+/** Bytes of a piece of the archive. */
+const PIECE = 1024 * 1024;
+
+/**
+ * Makes the archive of a layer again, piece by piece. What comes out is what went in only if its digest is the diff ID, which the caller looks at. Synchronous between two pieces, for a
+ * worker thread; in a tree of an ordinary user see `OwnedDescent`.
+ * @param layerDirectory absolute
+ * @throws RecordFileError when the record is missing or damaged, before the first piece; ProvisionerError `ERR_STORE_DAMAGED` when a file is not what it was; else like Node's `fs`
+ */
+export function* rebuildTar(layerDirectory: string, calls: TreeCalls): Generator<Buffer, void, undefined> {
+  const record = RecordFileReader.open(layerTar(layerDirectory), TAR_RECORD_MAGIC);
+  try {
+    const files = new PayloadFiles(calls, layerDirectory);
+    try {
+      yield* new Rebuild(record, files).pieces();
+    } finally {
+      files.close();
+    }
+  } catch (error) {
+    throw error instanceof RangeError ? malformedRecord(error) : error;
+  } finally {
+    record.close();
+  }
+}
+
+class Rebuild {
+  readonly #record: RecordFileReader;
+  readonly #files: PayloadFiles;
+  readonly #blocks = new BlockDecoder();
+  readonly #lost: ReadonlyMap<number, number>;
+  #piece = Buffer.allocUnsafeSlow(PIECE);
+  #filled = 0;
+  #payloads = 0;
+  #lastPath: BytePath = '';
+  /** Zeros to come, if nothing else is said to be there. */
+  #due = 0;
+
+  constructor(record: RecordFileReader, files: PayloadFiles) {
+    this.#record = record;
+    this.#files = files;
+    this.#lost = new Map((record.summary as TarRecordSummary).lost);
+  }
+
+  *pieces(): Generator<Buffer, void, undefined> {
+    for (const block of this.#record.blocks()) {
+      const steps = new ByteReader(block);
+      while (!steps.atEnd) {
+        // A block, and the padding before it.
+        if (this.#filled + 2 * TAR_BLOCK > PIECE) yield this.#take();
+        const step = steps.byte();
+        if (step !== (BYTES | PADDING)) this.#zeros(this.#due);
+        this.#due = 0;
+        switch (step & STEP) {
+          case BLOCK:
+            this.#filled += this.#blocks.decode(step, steps).copy(this.#piece, this.#filled);
+            break;
+          case PAYLOAD:
+            yield* this.#payload(step, steps);
+            break;
+          case BYTES:
+            yield* this.#bytes(step, steps);
+            break;
+          default:
+            steps.take(steps.number());
+        }
+      }
+    }
+    if (this.#filled + this.#due > PIECE) yield this.#take();
+    this.#zeros(this.#due);
+    if (this.#filled > 0) yield this.#take();
+  }
+
+  *#payload(step: number, steps: ByteReader): Generator<Buffer, void, undefined> {
+    const header = this.#blocks.entryHeader;
+    const path =
+      (step & OWN_PATH) === 0 ? pathInHeader(header) : this.#lastPath.slice(0, steps.number()) + steps.text();
+    this.#lastPath = path;
+    const length = (step & OWN_LENGTH) === 0 ? sizeInHeader(header) : steps.number();
+    const segments = (step & SPARSE) === 0 ? undefined : readSegments(steps);
+    const lost = this.#lost.get(this.#payloads++);
+    this.#due = (TAR_BLOCK - (length % TAR_BLOCK)) % TAR_BLOCK;
+    if (lost === undefined) yield* this.#fileData(path, segments ?? [{ offset: 0, length }]);
+    else yield* this.#lostData(lost, length);
+  }
+
+  *#fileData(path: BytePath, segments: readonly DataSegment[]): Generator<Buffer, void, undefined> {
+    const descriptor = this.#openFile(path);
+    try {
+      for (const { offset, length } of segments) {
+        for (let done = 0; done < length; ) {
+          if (this.#filled === PIECE) yield this.#take();
+          const wanted = Math.min(length - done, PIECE - this.#filled);
+          const count = readSync(descriptor, this.#piece, this.#filled, wanted, offset + done);
+          if (count === 0) throw changed(path, 'is shorter than it was');
+          this.#filled += count;
+          done += count;
+        }
+      }
+    } finally {
+      this.#files.closeFile(descriptor);
+    }
+  }
+
+  #openFile(path: BytePath): number {
+    try {
+      return this.#files.open(path);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'ENOENT') throw changed(path, 'is missing', error);
+      if (code === 'ENOTDIR' || code === 'ELOOP') throw changed(path, 'is no file any more', error);
+      throw error;
+    }
+  }
+
+  *#lostData(position: number, length: number): Generator<Buffer, void, undefined> {
+    let left = length;
+    for (const block of this.#record.blocks(position)) {
+      const steps = new ByteReader(block);
+      while (!steps.atEnd && left > 0) {
+        if ((steps.byte() & STEP) !== LOST) throw malformedRecord();
+        const data = steps.take(steps.number());
+        left -= data.length;
+        yield* this.#copy(data);
+      }
+      if (left <= 0) return;
+    }
+    if (left > 0) throw malformedRecord();
+  }
+
+  *#bytes(step: number, steps: ByteReader): Generator<Buffer, void, undefined> {
+    const length = steps.number();
+    if ((step & ZEROS) === 0) yield* this.#copy(steps.take(length));
+    else yield* this.#copy(Buffer.alloc(length));
+  }
+
+  *#copy(data: Buffer): Generator<Buffer, void, undefined> {
+    for (let done = 0; done < data.length; ) {
+      if (this.#filled === PIECE) yield this.#take();
+      const count = data.copy(this.#piece, this.#filled, done);
+      this.#filled += count;
+      done += count;
+    }
+  }
+
+  /** At most what fills a block; there is room for it. */
+  #zeros(count: number): void {
+    this.#piece.fill(0, this.#filled, this.#filled + count);
+    this.#filled += count;
+  }
+
+  /** The next one gets memory of its own: who has this one may keep it. */
+  #take(): Buffer {
+    const piece = this.#piece.subarray(0, this.#filled);
+    this.#piece = Buffer.allocUnsafeSlow(PIECE);
+    this.#filled = 0;
+    return piece;
+  }
+}
+
+function readSegments(steps: ByteReader): DataSegment[] {
+  const segments: DataSegment[] = [];
+  let end = 0;
+  for (let left = steps.number(); left > 0; left--) {
+    const offset = end + steps.number();
+    const length = steps.number();
+    segments.push({ offset, length });
+    end = offset + length;
+  }
+  return segments;
+}
+
+function changed(path: BytePath, how: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `the layer's archive cannot be made again: ${printablePath(path)} ${how}`,
+    { cause, hint: '`provisioner check --full --repair` gets the layer again', details: { path: printablePath(path) } },
+  );
+}
