@@ -12,6 +12,7 @@ export { type ErrorDetails, isProvisionerError, ProvisionerError } from './base/
 export type { FailedEntry } from './base/failed-entry.js';
 export type { DiskUsage, Share } from './check/disk-usage.js';
 export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/findings.js';
+export type { RenewedLayers } from './check/renew-layers.js';
 export { isRetryable } from './code-lists.js';
 export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
 export type { DestroyOptions, RecoverOptions } from './containers/container-options.js';
@@ -26,13 +27,14 @@ export type { PostponedEntry } from './layer-store/sweeper.js';
 export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/container-calls.js';
-export type { ImageCalls, ImageDetails } from './provisioner/image-calls.js';
+export type { ImageCalls, ImageDetails, LayerDetails, PulledAgain } from './provisioner/image-calls.js';
 export type {
   ApplyPlanOptions,
   CheckOptions,
   CloseOptions,
   ContainersOptions,
   DiskUsageOptions,
+  LayerTarOptions,
   ProvisionerOptions,
   ProvisionOptions,
   TurnOptions,

@@ -103,7 +103,7 @@ async function settled(
 ): Promise<SettledLayer | undefined> {
   let checked = found;
   for (let attempt = 1; ; attempt++) {
-    if (checked.count === 0 && checked.bytes === record.bytes) return { record, checked };
+    if (checked.count === 0 && isCounted(record, checked)) return { record, checked };
     // What it was compared with may have been corrected, or be of a layer that was pruned and pulled again.
     const now = await needs.metadata.getLayer(record.id);
     if (now === undefined) return undefined;
@@ -131,19 +131,24 @@ async function stillMissing({ record, checked }: SettledLayer, needs: CheckNeeds
 }
 
 function layerFindings({ record, checked }: SettledLayer): Finding[] {
-  const { differences, count, bytes } = checked;
+  const { differences, count, bytes, tarBytes } = checked;
   if (count > 0) return [layerFinding(record.id, checked)];
-  if (bytes === record.bytes) return [];
+  if (isCounted(record, checked)) return [];
+  const counted = `takes ${bytes} bytes on disk, ${tarBytes} of them for its tar record`;
   return [
     finding({
       severity: 'leak',
       code: 'LAYER_MISCOUNTED',
       subject: record.id,
-      message: `layer ${record.id} takes ${bytes} bytes on disk, its record says ${record.bytes}`,
+      message: `layer ${record.id} ${counted}; its record says ${record.bytes} and ${record.tarBytes}`,
       differences,
       repairable: true,
     }),
   ];
+}
+
+function isCounted(record: LayerRecord, { bytes, tarBytes }: CheckedLayer): boolean {
+  return bytes === record.bytes && tarBytes === record.tarBytes;
 }
 
 function isMissing({ differences }: CheckedLayer): boolean {

@@ -139,10 +139,11 @@ async function repairOne(
     }
     case 'LAYER_MISCOUNTED': {
       const id = found.subject as LayerId;
-      const { bytes, count } = await checkLayerOnDisk(id, needs, { mode: 'quick', signal });
+      const { bytes, tarBytes, count } = await checkLayerOnDisk(id, needs, { mode: 'quick', signal });
       if (count > 0) return { ...done('it is not as it was any more'), state: 'failed' };
-      await needs.metadata.changeLayer(id, { bytes });
-      return done(`the record now says ${bytes} bytes`);
+      const tar = tarBytes > 0 ? 'kept' : (await needs.metadata.getLayer(id))?.tar === 'kept' ? 'older' : undefined;
+      await needs.metadata.changeLayer(id, { bytes, tarBytes, ...(tar === undefined ? {} : { tar }) });
+      return done(`the record now says ${bytes} bytes, ${tarBytes} of them for the tar record`);
     }
     default:
       return healer.heal(found.subject as LayerId);

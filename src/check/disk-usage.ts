@@ -28,6 +28,8 @@ export interface DiskUsage {
     readonly shared: Share;
     /** Neither an image nor a root filesystem has them: the next prune takes them. */
     readonly unused: Share;
+    /** What is kept of them so that their archives can be made again; `bytes` are those of the files. */
+    readonly tarRecords: Share;
   };
   /** Containers, with what they have changed (overlay) or copied. What is mounted in them is not theirs. */
   readonly containers: Share;
@@ -111,15 +113,17 @@ async function shares(
   const active = new Sum();
   const shared = new Sum();
   const unused = new Sum();
-  for await (const { id, bytes } of unhurried(layers)) {
+  const tarRecords = new Sum();
+  for await (const { id, bytes, tar, tarBytes } of unhurried(layers)) {
     const isActive = actives.has(id);
     const held = holders.get(id) ?? 0;
     all.add(bytes);
+    if (tar === 'kept') tarRecords.add(tarBytes);
     if (isActive) active.add(bytes);
     if (held > 1) shared.add(bytes);
     if (!isActive && held === 0) unused.add(bytes);
   }
-  return { ...all, active: { ...active }, shared: { ...shared }, unused: { ...unused } };
+  return { ...all, active: { ...active }, shared: { ...shared }, unused: { ...unused }, tarRecords: { ...tarRecords } };
 }
 
 class Sum implements Share {

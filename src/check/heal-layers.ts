@@ -7,6 +7,7 @@ import { makeDirectories } from '../files/tree/make-directories.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import { plannedSeam } from '../layer-store/image-stack.js';
 import type { ImageRecord, LayerRecord } from '../metadata/metadata-manager.js';
+import type { PullTracker } from '../pulls/pull-tracker.js';
 import type { Offer, OfferedLayer } from '../sources/puller.js';
 import { inflateOnThread } from '../workers/inflate-on-thread.js';
 import { diffIdsOf } from './check-images.js';
@@ -33,21 +34,28 @@ export class LayerHealer {
   readonly #parked: ParkedLayers;
   readonly #holders: ReadonlyMap<LayerId, readonly ImageRecord[]>;
   readonly #signal: AbortSignal;
-  readonly #healId = randomUUID();
+  readonly #tracker: Pick<PullTracker, 'begin' | 'update' | 'updateIfChanged'> | undefined;
+  readonly #healId: string;
   readonly #offers = new Map<ImageId, Promise<Offer>>();
   #staged = 0;
 
-  /** @param holders the images that have each layer */
+  /**
+   * @param holders the images that have each layer
+   * @param told is told how far each layer is, by this id. Default: nobody is
+   */
   constructor(
     needs: CheckNeeds,
     parked: ParkedLayers,
     holders: ReadonlyMap<LayerId, readonly ImageRecord[]>,
     signal: AbortSignal | undefined,
+    told?: { readonly pullId: string; readonly tracker: PullTracker },
   ) {
     this.#needs = needs;
     this.#parked = parked;
     this.#holders = holders;
     this.#signal = signal ?? new AbortController().signal;
+    this.#healId = told?.pullId ?? randomUUID();
+    this.#tracker = told?.tracker;
   }
 
   /** True for a layer that this store has made of others. */
@@ -61,9 +69,7 @@ export class LayerHealer {
     const failures: string[] = [];
     for (const image of images) {
       try {
-        throwIfAborted(this.#signal);
-        const staged = await this.#stage(id, image);
-        const parkedFor = await this.#swap(id, staged);
+        const parkedFor = await this.replace(id, image);
         return { state: 'healed', message: healedMessage(image, parkedFor), images: [image.id], parkedFor };
       } catch (error) {
         throwIfAborted(this.#signal);
@@ -73,6 +79,18 @@ export class LayerHealer {
     const message =
       images.length === 0 ? 'no stored image has it, so nobody knows where it came from' : failures.join('; ');
     return { state: 'failed', message, images: images.map((image) => image.id), parkedFor: [] };
+  }
+
+  /**
+   * Gets a layer again from where an image with it came from, and puts it in the place of the one that there is.
+   * @returns the containers that keep that one
+   * @throws what opening the source and unpacking throw
+   */
+  async replace(id: LayerId, image: ImageRecord): Promise<string[]> {
+    throwIfAborted(this.#signal);
+    const parkedFor = await this.#swap(id, await this.#stage(id, image));
+    this.#tracker?.update(id, 'done', -1);
+    return parkedFor;
   }
 
   /** @returns what it could not take away; the next recovery does */
@@ -128,10 +146,16 @@ export class LayerHealer {
   }
 
   async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<FreshCopy> {
-    const { location, digest, diffId } = await this.#offered(id, image);
-    const { whiteouts, privileged, limits, pool } = this.#needs;
-    const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar: true };
-    const { bytes, tar, tarBytes } = await pool.run('unpack-layer', request, { signal: this.#signal });
+    const { location, digest, diffId, size } = await this.#offered(id, image);
+    this.#tracker?.begin([{ diffId, size }]);
+    const { whiteouts, privileged, limits, tarRecords: keepTar, pool } = this.#needs;
+    const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar };
+    const { bytes, tar, tarBytes } = await pool.run('unpack-layer', request, {
+      signal: this.#signal,
+      onStart: () => this.#tracker?.update(id, 'unpacking', 0),
+      onProgress: (read) => this.#tracker?.updateIfChanged(id, 'unpacking', read),
+    });
+    this.#tracker?.updateIfChanged(id, 'unpacking', size);
     return { bytes, tar, tarBytes };
   }
 

@@ -22,6 +22,8 @@ export interface StoreFlags {
   readonly progress?: 'bar' | 'plain' | 'json' | 'none' | undefined;
   /** Layers that are fetched at a time. Default: the library's. */
   readonly maxDownloads?: number | undefined;
+  /** Keep what is needed to make archives of layers again. Default: the library's. */
+  readonly tarRecords?: boolean | undefined;
   /** Whom new containers belong to. Default: the library's. */
   readonly owner?: string | undefined;
 }

@@ -10,6 +10,7 @@ export interface PullFlags extends RegistryFlags, ProgressFlag {
   readonly policy?: Exclude<PullImageOptions['pullPolicy'], undefined>;
   readonly maxSize?: string;
   readonly maxDownloads?: string;
+  readonly tarRecords?: boolean;
 }
 
 export interface ProgressFlag {
@@ -31,8 +32,16 @@ export function addPullFlags(command: Command, policy: 'missing' | 'always'): vo
       'refuse an image whose layers are larger, compressed, such as 2GB (default: no limit)',
     );
   command.option('--max-downloads <n>', 'layers that are fetched at a time (default: 6)');
+  addTarRecordsFlag(command);
   addProgressFlag(command);
   addRegistryFlags(command);
+}
+
+export function addTarRecordsFlag(command: Command): void {
+  command.option(
+    '--no-tar-records',
+    'do not keep what is needed to make the archives of layers again, to save or push them as they are',
+  );
 }
 
 export function addProgressFlag(command: Command): void {
@@ -51,6 +60,7 @@ export function pullOptions({
   maxSize,
   progress: _,
   maxDownloads: __,
+  tarRecords: ___,
   ...registry
 }: PullFlags): PullImageOptions {
   return {
@@ -62,9 +72,10 @@ export function pullOptions({
 }
 
 /** What a store is opened with for a pull. @throws UsageError */
-export function pullStoreFlags({ progress, maxDownloads }: PullFlags): StoreFlags {
+export function pullStoreFlags({ progress, maxDownloads, tarRecords }: PullFlags): StoreFlags {
   return {
     progress,
+    tarRecords,
     create: true,
     maxDownloads: maxDownloads === undefined ? undefined : parseCount(maxDownloads, '--max-downloads', MOST_DOWNLOADS),
   };

@@ -65,6 +65,7 @@ export async function withSession(
     debug = false,
     owner,
     maxDownloads,
+    tarRecords,
     leaveSweep = false,
     reportsSweep = false,
   } = flags;
@@ -76,7 +77,15 @@ export async function withSession(
   const failures = new Failures(output, signal);
   try {
     const making = { create, allowDegraded, allowOtherFiles };
-    const provisioner = await Provisioner.open({ root, owner, unsafeNoSync, lockTimeout, maxDownloads, ...making });
+    const provisioner = await Provisioner.open({
+      root,
+      owner,
+      unsafeNoSync,
+      lockTimeout,
+      maxDownloads,
+      tarRecords,
+      ...making,
+    });
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();

@@ -40,6 +40,8 @@ export interface LayerStoreNeeds {
   /** Asked before layers are written. */
   readonly fidelity: Pick<Fidelity, 'beforeLayers'>;
   readonly limits: UnpackLimits;
+  /** Whether layers get tar records. */
+  readonly tarRecords: boolean;
   /** Who unpacks what, and whether he still lives. */
   readonly liveness: Liveness;
   /** Guards which directories under `layers/` may disappear: docs/architecture.md, "Locks", says who takes it. */
@@ -259,7 +261,7 @@ export class LayerStore {
   }
 
   async #unpack(layer: OfferedLayer, directory: string, pull: PullContext): Promise<LayerRecord> {
-    const { pool, whiteouts, privileged, limits, events } = this.#needs;
+    const { pool, whiteouts, privileged, limits, tarRecords: keepTar, events } = this.#needs;
     const { location: blob, digest, diffId } = layer;
     let read = 0;
     const report = (bytes: number) => {
@@ -270,7 +272,7 @@ export class LayerStore {
     const run = (from: OfferedLayer['location']) =>
       pool.run(
         'unpack-layer',
-        { blob: from, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar: true },
+        { blob: from, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar },
         { signal: pull.signal, onStart: () => report(0), onProgress: report },
       );
     const { skipped, passedOver, ...record } =

@@ -1,27 +1,52 @@
 import type { Readable } from 'node:stream';
 import type { Get } from '../base/assembly.js';
-import { checkArgument, text } from '../base/check-options.js';
+import { checkArgument, overridden, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
 import { isProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
-import type { ImageId } from '../image/digest.js';
+import type { RenewedLayers } from '../check/renew-layers.js';
+import type { ImageId, LayerId } from '../image/digest.js';
 import { imageNotes } from '../image/image-notes.js';
-import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
+import { whyNotExportable } from '../layer-store/layer-export.js';
+import type { ImageRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
 import { findImage } from '../pulls/find-image.js';
 import { nameToGive, tryImageName } from '../pulls/names-to-give.js';
 import type { ImageRequestOptions, LoadOptions, PullImageOptions } from '../pulls/pull-options.js';
 import type { PulledImage } from '../pulls/stored-images.js';
 import { takeOverStream } from '../sources/archives/take-over-stream.js';
+import { formatSource, parseSource, withAbsolutePath } from '../sources/source.js';
 import type { Calls } from './calls.js';
 import type { OpenStore } from './open-store.js';
+import type { LayerTarOptions } from './options.js';
 import * as o from './options.js';
-import { GAP_WARNING, IMAGE_REQUESTS } from './services.js';
+import { checkNeeds, GAP_WARNING, IMAGE_REQUESTS, POOL } from './services.js';
+
+/** One of an image's layers. */
+export interface LayerDetails {
+  readonly id: LayerId;
+  /** Disk use in bytes, its tar record included. */
+  readonly bytes: number;
+  readonly entries: number;
+  /** Whether its archive can be made again: see `layerTar`. */
+  readonly exportable: boolean;
+  /** Why not, as a clause; undefined when it can. */
+  readonly notExportable: string | undefined;
+  /** Size of its tar record. */
+  readonly tarBytes: number;
+}
 
 /** A stored image with all that is known of it. */
 export interface ImageDetails extends ImageRecord {
+  /** Of `layers`, in their order. */
+  readonly layerDetails: readonly LayerDetails[];
   /** What is odd about its documents and was put up with when it was pulled: a sentence for each, mostly none. */
   readonly notes: readonly string[];
+}
+
+/** What came of a pull that got stored layers again. */
+export interface PulledAgain extends PulledImage {
+  readonly renewed: RenewedLayers;
 }
 
 /** The images of a store: getting them, their names, and which of them stay. */
@@ -42,6 +67,46 @@ export class ImageCalls {
       checkArgument('images.pull', 'source', text, source);
       const own = takeOptions('images.pull', o.PULL_IMAGE_OPTIONS, options);
       return (await this.#get(IMAGE_REQUESTS)).pull(source, own);
+    });
+  }
+
+  /**
+   * As `pull`, and gets those layers again, too, that were stored before, sound as they may be: the fresh ones are put in their places, and containers go on with what they show.
+   * @throws what `pull` throws; layers that came before are in place then
+   */
+  async pullAgain(source: string, options: Omit<PullImageOptions, 'pullPolicy'> = {}): Promise<PulledAgain> {
+    return this.#calls.writing('pull', async () => {
+      checkArgument('images.pullAgain', 'source', text, source);
+      const own = takeOptions('images.pullAgain', o.PULL_AGAIN_OPTIONS, options);
+      const before = new Set((await this.#store.metadata.listLayers()).map(({ id }) => id));
+      const image = await (await this.#get(IMAGE_REQUESTS)).pull(source, { ...own, pullPolicy: 'always' });
+      const { renewLayers } = await import('../check/renew-layers.js');
+      return this.#store.liveness.during(async (liveness) => {
+        const needs = checkNeeds(this.#store, this.#get, liveness);
+        const registry = overridden(needs.registry, own.registry);
+        // What is stored may have come from elsewhere, where it is not any more.
+        const from = { ...image, source: formatSource(withAbsolutePath(parseSource(source))) };
+        const stored = [...new Set(image.layers)].filter((id) => before.has(id));
+        return { ...image, renewed: await renewLayers({ ...needs, registry }, from, stored, own.signal) };
+      });
+    });
+  }
+
+  /**
+   * The archive of a stored layer, byte for byte as it was unpacked: what `layers` of an image's config calls by its digest. Destroy the stream to have no more of it; until then no
+   * prune takes the layer.
+   * @param layer its id, in full
+   * @returns a stream of bytes, which fails at its end when the digest is another one: do not use what came before
+   * @throws `ERR_LAYER_NOT_FOUND`, `ERR_NOT_EXPORTABLE`, `ERR_ABORTED`; the stream fails with `ERR_STORE_DAMAGED`, `ERR_ABORTED`, `ERR_CLOSED`
+   */
+  async layerTar(layer: string, options: LayerTarOptions = {}): Promise<Readable> {
+    return this.#calls.looking(async () => {
+      checkArgument('images.layerTar', 'layer', text, layer);
+      const { signal } = takeOptions('images.layerTar', o.LAYER_TAR_OPTIONS, options);
+      const { openLayerTar } = await import('../layer-store/layer-tar.js');
+      const { paths, metadata, liveness, readOnly } = this.#store;
+      const needs = { paths, metadata, liveness, pool: this.#get(POOL), isReadOnly: readOnly !== undefined };
+      return openLayerTar(layer as LayerId, needs, signal);
     });
   }
 
@@ -119,7 +184,8 @@ export class ImageCalls {
     return this.#calls.looking(async () => {
       checkArgument('images.get', 'image', text, image);
       const found = await this.#find(image);
-      return { ...found, notes: imageNotes(found) };
+      const layerDetails = (await this.#store.metadata.getStack(found.id)).map(detailsOf);
+      return { ...found, layerDetails, notes: imageNotes(found) };
     });
   }
 
@@ -179,4 +245,10 @@ export class ImageCalls {
       throw error;
     }
   }
+}
+
+function detailsOf(layer: LayerRecord): LayerDetails {
+  const { id, bytes, entries, tarBytes } = layer;
+  const notExportable = whyNotExportable(layer);
+  return { id, bytes, entries, exportable: notExportable === undefined, notExportable, tarBytes };
 }

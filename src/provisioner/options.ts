@@ -16,7 +16,9 @@ import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-opti
 import {
   IMAGE_REQUEST_OPTIONS,
   type ImageRequestOptions,
+  PULL_IMAGE_OPTIONS,
   PULL_POLICY,
+  type PullImageOptions,
   type PullPolicy,
 } from '../pulls/pull-options.js';
 import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-options.js';
@@ -43,6 +45,11 @@ export interface ProvisionerOptions {
   readonly maxDownloads?: number | undefined;
   /** What an image and its layers may ask for. Default: see `PullLimits`. */
   readonly limits?: { readonly [Name in keyof PullLimits]?: PullLimits[Name] | undefined } | undefined;
+  /**
+   * Keep with each layer what is needed to make its archive again, so that it can be saved and pushed as it was: a hundredth of its size. Default: true. A layer that is stored
+   * without stays so until it is pulled by force.
+   */
+  readonly tarRecords?: boolean | undefined;
   /** For so many milliseconds a pull that failed is not repeated by `request`. Default: 10 000. */
   readonly pullCoolDown?: number | undefined;
   /**
@@ -82,6 +89,7 @@ export const PROVISIONER_OPTIONS: OptionTable<ProvisionerOptions> = {
   workers: whole(1, 64),
   maxDownloads: whole(1, 64),
   limits: optionsOf(PULL_LIMITS),
+  tarRecords: flag,
   pullCoolDown: milliseconds(Number.MAX_SAFE_INTEGER),
   lockTimeout: milliseconds(),
   registry: optionsOf(REGISTRY_OPTIONS),
@@ -142,6 +150,16 @@ export interface TurnOptions {
 }
 
 export const TURN_OPTIONS: OptionTable<TurnOptions> = { signal: abortSignal };
+
+export interface LayerTarOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const LAYER_TAR_OPTIONS: OptionTable<LayerTarOptions> = { signal: abortSignal };
+
+const { pullPolicy: __, ...ofWhoeverPulls } = PULL_IMAGE_OPTIONS;
+
+export const PULL_AGAIN_OPTIONS: OptionTable<Omit<PullImageOptions, 'pullPolicy'>> = ofWhoeverPulls;
 
 export interface DiskUsageOptions {
   readonly signal?: AbortSignal | undefined;

@@ -240,6 +240,7 @@ function layerStoreNeeds(store: OpenStore, get: GetService): LayerStoreNeeds {
     whiteouts: format.whiteouts,
     fidelity: get(FIDELITY),
     limits: limitsOf(store),
+    tarRecords: store.options.tarRecords ?? true,
   };
 }
 

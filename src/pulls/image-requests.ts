@@ -11,7 +11,7 @@ import type { RegistryOptions } from '../registry/registry-options.js';
 import { requireRegistryFiles } from '../registry/require-registry-files.js';
 import type { ArchiveInput } from '../sources/archives/archive-spool.js';
 import { ImageFailures } from '../sources/image-failures.js';
-import { formatSource, parseSource, type Source } from '../sources/source.js';
+import { formatSource, parseSource, type Source, withAbsolutePath } from '../sources/source.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { type Availability, availabilityOf, type PullUnderWay, pullUnderWay } from './availability.js';
 import { findImage } from './find-image.js';
@@ -306,10 +306,6 @@ export class ImageRequests {
     work.then(done, done);
     return work;
   }
-}
-
-function withAbsolutePath(source: Source): Source {
-  return source.transport === 'docker' ? source : { ...source, path: absolutePath(source.path) };
 }
 
 function notStored(text: string, source: Source, platform: string | undefined): ProvisionerError {

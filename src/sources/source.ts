@@ -1,4 +1,5 @@
 import { ProvisionerError } from '../base/errors.js';
+import { absolutePath } from '../base/working-directory.js';
 import { formatReference, parseReference, type Reference } from '../image/reference.js';
 
 /**
@@ -53,6 +54,11 @@ export function parseSource(text: string): Source {
   if (/^\.{0,2}\/|^~/.test(text))
     throw badSource(text, 'a path needs a transport', `write oci:${text} or docker-archive:${text}`);
   return { transport: 'docker', reference: parseReference(text) };
+}
+
+/** The same, wherever the working directory is. @throws ProvisionerError `ERR_BAD_OPTION` for a relative path from a working directory that has been deleted */
+export function withAbsolutePath(source: Source): Source {
+  return source.transport === 'docker' ? source : { ...source, path: absolutePath(source.path) };
 }
 
 /** The canonical text of a source: `parseSource` reads it back. */

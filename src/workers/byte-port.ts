@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { MessagePort } from 'node:worker_threads';
 import { ownCopy } from '../system/compression/own-copy.js';
 import { packError, unpackError } from './error-transport.js';
@@ -13,23 +12,43 @@ type Answer =
   | { readonly type: 'end' }
   | { readonly type: 'failed'; readonly error: unknown };
 
-/** Sends a stream through a port, until that is closed. The stream is not destroyed. */
-export function sendThrough(stream: Readable, port: MessagePort): void {
-  const pieces = stream.iterator({ destroyOnReturn: false });
-  port.on('message', () => {
-    nextAnswer(pieces).then((answer) => {
-      port.postMessage(answer, answer.type === 'piece' ? [answer.bytes.buffer as ArrayBuffer] : []);
+/**
+ * Sends pieces through a port. Resolves when that is closed, and has told their source then that no more are wanted.
+ * @param areOurs nobody uses a piece after the next one has been asked for. Default: false, and each is copied
+ */
+export async function sendThrough(
+  pieces: Iterable<Buffer> | AsyncIterable<unknown>,
+  port: MessagePort,
+  areOurs = false,
+): Promise<void> {
+  const iterator = Symbol.iterator in pieces ? pieces[Symbol.iterator]() : pieces[Symbol.asyncIterator]();
+  let asked: Promise<void> = Promise.resolve();
+  await new Promise<void>((resolve) => {
+    port.once('close', resolve);
+    port.on('message', () => {
+      asked = nextAnswer(iterator, areOurs).then((answer) => {
+        port.postMessage(answer, answer.type === 'piece' ? [answer.bytes.buffer as ArrayBuffer] : []);
+      });
     });
   });
+  await asked;
+  await iterator.return?.();
 }
 
-async function nextAnswer(pieces: AsyncIterator<unknown>): Promise<Answer> {
+async function nextAnswer(pieces: Iterator<unknown> | AsyncIterator<unknown>, areOurs: boolean): Promise<Answer> {
   try {
     const { done, value } = await pieces.next();
-    return done ? { type: 'end' } : { type: 'piece', bytes: ownCopy(Buffer.from(value as Buffer | string)) };
+    if (done) return { type: 'end' };
+    if (areOurs) return { type: 'piece', bytes: asOwn(value as Buffer) };
+    return { type: 'piece', bytes: ownCopy(Buffer.from(value as Buffer | string)) };
   } catch (error) {
     return { type: 'failed', error: packError(error) };
   }
+}
+
+/** Only memory that holds nothing else can be handed over. */
+function asOwn(bytes: Buffer): Buffer {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : ownCopy(bytes);
 }
 
 /** Asks for one piece after the other. Once the port is closed nobody answers, whether somebody waits just then or asks afterwards. */

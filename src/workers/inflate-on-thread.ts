@@ -13,7 +13,8 @@ export function inflateOnThread(pool: WorkerPool): InflateArchive {
     // When the caller gives up, the thread may be waiting for the next piece.
     const close = () => ours.close();
     try {
-      sendThrough(from.stream, ours);
+      // The stream stays who has given it to us: it is not destroyed.
+      void sendThrough(from.stream.iterator({ destroyOnReturn: false }), ours);
       signal.addEventListener('abort', close, { once: true });
       return await pool.run(
         'inflate-archive',

@@ -4,6 +4,7 @@ import type { CopyLayersOptions, CopyLayersResult } from '../files/tree/copying/
 import type { TreeSize } from '../files/tree/measure-tree.js';
 import type { CoveredPlace } from '../files/tree/removal/remove-covered.js';
 import type { RemoveTreeResult } from '../files/tree/removal/remove-tree.js';
+import type { DiffId } from '../image/digest.js';
 import type { Removed } from '../metadata/metadata-manager.js';
 import type { RecordsPlace, RemovalRequest } from '../metadata/sqlite/sqlite-long-work.js';
 import type { PassedOver, RegistryBlob } from '../registry/blobs/registry-blob.js';
@@ -21,6 +22,8 @@ export interface Jobs {
   'make-seam': { request: SeamRequest; result: MadeSeam };
   /** Of layers' directories. */
   'read-stackings': { request: { readonly directories: readonly string[] }; result: StackDependence[] };
+  /** Makes a layer's archive again, and sends it. Resolves when the other side has all of it, or wants no more. */
+  'rebuild-layer': { request: RebuildLayerJob; result: undefined };
   'check-layers': { request: CheckLayersJob; result: CheckedLayer[] };
   'copy-layers': { request: Omit<CopyLayersOptions, 'isCancelled' | 'syscalls'>; result: CopyLayersResult };
   /** `gentle` lowers the thread's priority, for good. */
@@ -41,6 +44,13 @@ export interface InflateArchiveJob extends InflateTarget {
     | { readonly kind: 'port'; readonly port: MessagePort };
 }
 
+export interface RebuildLayerJob {
+  /** The layer's, absolute. */
+  readonly directory: string;
+  readonly diffId: DiffId;
+  readonly port: MessagePort;
+}
+
 export interface CheckLayersJob {
   readonly directories: readonly string[];
   readonly mode: CheckMode;
@@ -57,8 +67,9 @@ export interface UnpackedJob extends UnpackedLayer {
 
 export type JobKind = keyof Jobs;
 
-/** Whether a job waits for a network, or for whoever writes to a stream, and so for as long as somebody else likes. */
+/** Whether a job waits for a network, or for whoever writes to a stream or reads one, and so for as long as somebody else likes. */
 export function waitsForNetwork(kind: JobKind, request: Jobs[JobKind]['request']): boolean {
+  if (kind === 'rebuild-layer') return true;
   if (kind === 'inflate-archive') return (request as InflateArchiveJob).from.kind === 'port';
   return kind === 'unpack-layer' && (request as UnpackJob).blob.kind === 'registry';
 }

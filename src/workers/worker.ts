@@ -67,10 +67,29 @@ const handlers: Handlers = {
     }
     return dependences;
   },
+  'rebuild-layer': async ({ directory, diffId, port }, context) => {
+    const { signal } = context;
+    const [{ archiveOf }, { sendThrough }] = await Promise.all([
+      import('../files/tar-record/rebuild-tar.js'),
+      import('./byte-port.js'),
+    ]);
+    const close = () => port.close();
+    signal.addEventListener('abort', close, { once: true });
+    if (signal.aborted) close();
+    await sendThrough(archiveOf(directory, diffId, loadTreeCalls(loadSyscalls())), port, true);
+    throwIfCancelled(context);
+  },
   'check-layers': async ({ directories, mode }, context) => {
-    const { checkLayer } = await import('../files/contents/check-layer.js');
+    const [{ checkLayer }, { checkArchive }] = await Promise.all([
+      import('../files/contents/check-layer.js'),
+      import('../files/tar-record/check-archive.js'),
+    ]);
     const calls = loadTreeCalls(loadSyscalls());
-    return directories.map((directory) => checkLayer({ directory, mode }, calls, () => throwIfCancelled(context)));
+    const pause = () => throwIfCancelled(context);
+    return directories.map((directory) => {
+      const checked = checkLayer({ directory, mode }, calls, pause);
+      return mode === 'full' ? checkArchive(directory, checked, calls, pause) : checked;
+    });
   },
   'copy-layers': async (request, { isCancelled }) => {
     requireMarks(request.whiteouts);

@@ -1,11 +1,13 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MessageChannel, type Transferable } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
-import { Provisioner } from '#src/index.js';
+import { type LayerId, Provisioner } from '#src/index.js';
 import { sqliteDriver } from '#src/metadata/sqlite/drivers/choose-driver.js';
 import type { RecordsPlace } from '#src/metadata/sqlite/sqlite-long-work.js';
+import { receiveThrough } from '#src/workers/byte-port.js';
 import type { JobKind, Jobs } from '#src/workers/jobs.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 import { makeStore } from '../../bench/synthetic-store.mjs';
@@ -32,6 +34,8 @@ interface Row<Kind extends JobKind> {
    * whole or not at all: nobody hands it a signal.
    */
   readonly cancelled: (() => boolean) | 'nothing' | 'whole';
+  /** What of the request is handed over. */
+  readonly transfer?: (request: Jobs[Kind]['request']) => Transferable[];
 }
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `n${index}`);
@@ -126,6 +130,16 @@ const rows: { readonly [Kind in JobKind]: Row<Kind> } = {
     },
     cancelled: 'nothing',
   },
+  'rebuild-layer': {
+    request: async () => {
+      const parts = manyFiles();
+      const { port1, port2: port } = new MessageChannel();
+      read(receiveThrough(port1)).catch(() => {});
+      return { directory: await unpacked(at('layer'), parts), diffId: sha256(archive(...parts)) as LayerId, port };
+    },
+    cancelled: 'nothing',
+    transfer: ({ port }) => [port],
+  },
   'check-layers': {
     request: async () => {
       const links = names(MANY).map((name) => header({ name: `${name}.link`, linkName: name, type: '1' }));
@@ -181,6 +195,13 @@ const rows: { readonly [Kind in JobKind]: Row<Kind> } = {
 
 const kinds = Object.keys(rows) as JobKind[];
 const requestOf = (kind: JobKind) => rows[kind].request() as Promise<never>;
+const transferOf = (kind: JobKind, request: never) => ({ transfer: rows[kind].transfer?.(request) ?? [] });
+
+async function read(pieces: AsyncIterable<Buffer>): Promise<void> {
+  for await (const _ of pieces) {
+    // It is the other side that is looked at.
+  }
+}
 
 describeWith(['root'], 'a job of each kind', () => {
   beforeEach(() => {
@@ -192,7 +213,7 @@ describeWith(['root'], 'a job of each kind', () => {
   it.each(kinds)('%s takes time in proportion to what it is given', async (kind) => {
     const request = await requestOf(kind);
     const started = processorSeconds();
-    await pool.run(kind, request);
+    await pool.run(kind, request, transferOf(kind, request));
     expect(processorSeconds() - started).toBeLessThan(SECONDS);
   });
 
@@ -201,7 +222,8 @@ describeWith(['root'], 'a job of each kind', () => {
     async (kind) => {
       const request = await requestOf(kind);
       const giveUp = new AbortController();
-      const job = pool.run(kind, request, { signal: giveUp.signal, onStart: () => giveUp.abort() });
+      const onStart = () => giveUp.abort();
+      const job = pool.run(kind, request, { signal: giveUp.signal, onStart, ...transferOf(kind, request) });
       await expect(job).rejects.toMatchObject({ code: 'ERR_ABORTED' });
       const { cancelled } = rows[kind];
       if (typeof cancelled === 'function') expect(cancelled()).toBe(true);

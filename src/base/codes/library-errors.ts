@@ -50,6 +50,12 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Pull the image again.',
     retryable: false,
   },
+  ERR_NOT_EXPORTABLE: {
+    meaning:
+      'The archive of a layer cannot be made again: what is needed beside its files was not kept, which the message explains.',
+    whatToDo: 'Pull the image again with `--force`, which keeps it; containers go on as they are.',
+    retryable: false,
+  },
   ERR_CONTAINER_NOT_FOUND: {
     meaning: 'There is no container of that id in the store.',
     whatToDo: 'Look for it with `provisioner ps`.',

@@ -32,6 +32,8 @@ export interface CheckedLayer {
   readonly bytes: number;
   /** Names below the layer's rootfs, which is one of them. */
   readonly entries: number;
+  /** Size of the layer's tar record; 0 where there is none. */
+  readonly tarBytes: number;
 }
 
 /**
@@ -59,13 +61,13 @@ export function checkLayer(request: CheckLayerRequest, calls: TreeCalls, pause: 
 function unreadable(error: unknown, identity: string | undefined): CheckedLayer {
   const differences = new Differences();
   differences.addFailure('', error);
-  return { identity, ...differences.result(), bytes: 0, entries: 0 };
+  return { identity, ...differences.result(), bytes: 0, entries: 0, tarBytes: 0 };
 }
 
 function missing(path: string, identity: string | undefined): CheckedLayer {
   const differences = new Differences();
   differences.add({ path, what: 'missing', expected: 'directory', found: 'nothing' });
-  return { identity, ...differences.result(), bytes: 0, entries: 0 };
+  return { identity, ...differences.result(), bytes: 0, entries: 0, tarBytes: 0 };
 }
 
 function checkPresent(
@@ -102,7 +104,9 @@ function checkPresent(
   } finally {
     record?.close();
   }
-  return { identity, ...differences.result(), entries, bytes: disk + bytesBeside(rootfs, directory) };
+  const bytes = disk + bytesBeside(rootfs, directory);
+  const tarBytes = lstatSync(layerTar(directory), { throwIfNoEntry: false })?.size ?? 0;
+  return { identity, ...differences.result(), entries, bytes, tarBytes };
 }
 
 function openRecord(directory: string, differences: Differences): ContentsReader | undefined {

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { digestAlgorithm, type LayerId } from '../../image/digest.js';
 import { layerTar } from '../../paths.js';
 import { type BytePath, printablePath } from '../../system/syscalls/byte-path.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { ByteReader } from '../contents/bytes.js';
-import { malformedRecord, RecordFileReader } from '../contents/record-file.js';
+import { malformedRecord, RecordFileError, RecordFileReader } from '../contents/record-file.js';
 import { PayloadFiles } from './payload-files.js';
 import { BlockDecoder, pathInHeader, sizeInHeader, TAR_BLOCK } from './tar-blocks.js';
 import {
@@ -46,6 +48,30 @@ export function* rebuildTar(layerDirectory: string, calls: TreeCalls): Generator
   } finally {
     record.close();
   }
+}
+
+/**
+ * The archive of a layer, and proof of it.
+ * @throws ProvisionerError `ERR_STORE_DAMAGED` when it cannot be made, after the last piece also when it is another one; else like Node's `fs`
+ */
+export function* archiveOf(
+  layerDirectory: string,
+  diffId: LayerId,
+  calls: TreeCalls,
+): Generator<Buffer, void, undefined> {
+  const hash = createHash(digestAlgorithm(diffId));
+  try {
+    for (const piece of rebuildTar(layerDirectory, calls)) {
+      hash.update(piece);
+      yield piece;
+    }
+  } catch (error) {
+    if (!(error instanceof RecordFileError)) throw error;
+    throw damaged(`the layer's archive cannot be made again: ${error.message}`, { tar: error.message }, error);
+  }
+  const found = `${digestAlgorithm(diffId)}:${hash.digest('hex')}`;
+  if (found !== diffId)
+    throw damaged(`the layer's archive was made again with the digest ${found}, not ${diffId}`, { found });
 }
 
 class Rebuild {
@@ -195,9 +221,11 @@ function readSegments(steps: ByteReader): DataSegment[] {
 }
 
 function changed(path: BytePath, how: string, cause?: unknown): ProvisionerError {
-  return new ProvisionerError(
-    'ERR_STORE_DAMAGED',
-    `the layer's archive cannot be made again: ${printablePath(path)} ${how}`,
-    { cause, hint: '`provisioner check --full --repair` gets the layer again', details: { path: printablePath(path) } },
-  );
+  const shown = printablePath(path);
+  return damaged(`the layer's archive cannot be made again: ${shown} ${how}`, { path: shown }, cause);
+}
+
+function damaged(message: string, details: Record<string, string>, cause?: unknown): ProvisionerError {
+  const hint = '`provisioner check --full --repair` gets the layer again';
+  return new ProvisionerError('ERR_STORE_DAMAGED', message, { cause, hint, details });
 }

@@ -58,8 +58,7 @@ export type LayerChange = Partial<Pick<LayerRecord, 'bytes' | 'tar' | 'tarBytes'
  * Whether what is needed to make a layer's archive again was kept, and why not. `older`: the layer was stored before there were tar records. `off`: whoever stored it did not
  * want one. `too-large`: it would have been a second copy of the layer. `seam`: it is of no archive, but of this store.
  */
-export const TAR_STATES = ['kept', 'older', 'off', 'too-large', 'seam'] as const;
-export type TarState = (typeof TAR_STATES)[number];
+export type TarState = 'kept' | 'older' | 'off' | 'too-large' | 'seam';
 
 export type LayerClaim =
   | { readonly state: 'claimed' | 'recorded' }

@@ -3,17 +3,19 @@ import { LoadIncompleteError, type PulledImage } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { imageDocument } from '../../output/documents/image-document.js';
 import { parseSize } from '../../output/parse-units.js';
-import { addProgressFlag, type ProgressFlag } from '../../pull-flags.js';
+import { addProgressFlag, addTarRecordsFlag, type ProgressFlag } from '../../pull-flags.js';
 import { UsageError } from '../../usage-error.js';
 
 interface LoadFlags extends ProgressFlag {
   readonly input?: string;
   readonly platform?: string;
   readonly maxSize?: string;
+  readonly tarRecords?: boolean;
 }
 
 export function define(command: Command, cli: Cli): void {
   addProgressFlag(command);
+  addTarRecordsFlag(command);
   command
     .description('Stores all images of an archive. Prints their names, or the digest of an image without one.')
     .option('-i, --input <file>', 'a `docker save` or OCI archive, compressed or not (default: standard input)')
@@ -31,7 +33,7 @@ Examples:
 
 An image that fails does not stop the others; the exit status is then 1.`,
     )
-    .action(async ({ input = '-', platform, maxSize, progress }: LoadFlags) => {
+    .action(async ({ input = '-', platform, maxSize, progress, tarRecords }: LoadFlags) => {
       const maxImageBytes = maxSize === undefined ? undefined : parseSize(maxSize, '--max-size');
       const stdin = input === '-' ? cli.host.stdin() : undefined;
       if (stdin?.isTTY) {
@@ -51,7 +53,7 @@ An image that fails does not stop the others; the exit status is then 1.`,
             failed(failures);
             output.document(() => images.map(imageDocument));
           },
-          { progress, create: true },
+          { progress, tarRecords, create: true },
         );
       } finally {
         // A pipe that nobody has read to its end would keep the process alive.

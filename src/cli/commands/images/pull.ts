@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
-import { imageDocument } from '../../output/documents/image-document.js';
+import { pulledDocument } from '../../output/documents/image-document.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
 import { UsageError } from '../../usage-error.js';
+
+interface PullCommandFlags extends PullFlags {
+  readonly name?: string;
+  readonly force?: boolean;
+}
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -10,6 +15,10 @@ export function define(command: Command, cli: Cli): void {
     .argument('<source...>', '[docker://]REF, oci:DIR[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:REF]')
     .option('--name <ref>', 'name the image so, instead of what the source calls it; for one source');
   addPullFlags(command, 'always');
+  command.option(
+    '--force',
+    'get layers again, too, that are stored already; containers keep what they show until they are destroyed',
+  );
   command
     .addHelpText(
       'after',
@@ -22,23 +31,36 @@ Examples:
   provisioner pull oci:/images/app:v1
   provisioner pull docker-archive:app.tar --name app:v1
   provisioner pull oci:/images/app:v1 --platform linux/arm64
-  provisioner pull --policy missing app:v1    # asks nobody when it is stored`,
+  provisioner pull --policy missing app:v1    # asks nobody when it is stored
+  provisioner pull --force app:v1             # gets all layers anew`,
     )
-    .action(async (sources: string[], { name, ...flags }: PullFlags & { readonly name?: string }) => {
-      const options = pullOptions(flags);
+    .action(async (sources: string[], { name, force = false, ...flags }: PullCommandFlags) => {
+      const { pullPolicy, ...options } = pullOptions(flags);
+      if (force && pullPolicy !== undefined && pullPolicy !== 'always') {
+        throw new UsageError(`--force and --policy ${pullPolicy} contradict each other`, 'leave one of them out');
+      }
       if (name !== undefined && sources.length > 1) {
         throw new UsageError(
           '--name is for one source',
           'pull the images one by one, or name them later with `provisioner tag`',
         );
       }
-      await cli.withStore(async ({ provisioner, output, signal, each }) => {
+      await cli.withStore(async ({ provisioner, output, signal, each, failed }) => {
         const images = await each(sources, async (source) => {
-          const image = await provisioner.images.pull(source, { ...options, name, signal });
+          if (!force) {
+            const image = await provisioner.images.pull(source, { ...options, pullPolicy, name, signal });
+            output.line(image.id);
+            return image;
+          }
+          const image = await provisioner.images.pullAgain(source, { ...options, name, signal });
           output.line(image.id);
+          const { failed: left, parkedFor } = image.renewed;
+          if (parkedFor.length > 0)
+            output.hint(`these keep the layers of before until they are destroyed: ${parkedFor.join(', ')}`);
+          failed(left);
           return image;
         });
-        output.document(() => images.map(imageDocument));
+        output.document(() => images.map(pulledDocument));
       }, pullStoreFlags(flags));
     });
 }

@@ -39,6 +39,7 @@ function rowsOf({
     ['  active', layers.active],
     ['  shared', layers.shared],
     ['  unused', layers.unused],
+    ['  tar records', layers.tarRecords],
     ['containers', containers],
     ['staging', staging],
     ['  abandoned', staging.abandoned],

@@ -1,4 +1,4 @@
-import type { ImageDetails, ImageSummary } from '../../../index.js';
+import type { ImageDetails, ImageSummary, PulledAgain, PulledImage } from '../../../index.js';
 
 /** An image in `--json`; `docs/cli.md` promises this shape. */
 export interface ImageDocument {
@@ -20,12 +20,40 @@ export interface InspectedImage extends ImageDocument {
   readonly type: 'image';
   readonly mediaType: string;
   readonly configDigest: string;
+  /** Of `layers`, in their order. */
+  readonly layerDetails: readonly LayerDocument[];
   /** When the image says it was built; null when it does not. */
   readonly created: string | null;
   /** What is odd about its documents and was put up with: a sentence for each, mostly none. */
   readonly notes: readonly string[];
   readonly config: unknown;
   readonly manifest: unknown;
+}
+
+/** A layer in `inspect`. */
+export interface LayerDocument {
+  readonly id: string;
+  /** Disk use in bytes, the tar record included. */
+  readonly bytes: number;
+  readonly entries: number;
+  /** Its archive can be made again, byte for byte. */
+  readonly exportable: boolean;
+  /** Why not; null when it can. */
+  readonly notExportable: string | null;
+  readonly tarBytes: number;
+}
+
+/** An image that was pulled; with `--force` also what was got again. */
+export interface PulledDocument extends ImageDocument {
+  readonly renewed?: readonly string[];
+  /** Containers that keep the layers of before. */
+  readonly parkedFor?: readonly string[];
+}
+
+export function pulledDocument(image: PulledImage | PulledAgain): PulledDocument {
+  if (!('renewed' in image)) return imageDocument(image);
+  const { layers: renewed, parkedFor } = image.renewed;
+  return { ...imageDocument(image), renewed, parkedFor };
 }
 
 export function imageDocument(image: ImageSummary): ImageDocument {
@@ -49,6 +77,7 @@ export function inspectedImage(image: ImageDetails): InspectedImage {
     ...imageDocument(image),
     mediaType: image.mediaType,
     configDigest: image.configDigest,
+    layerDetails: image.layerDetails.map((layer) => ({ ...layer, notExportable: layer.notExportable ?? null })),
     created: createdAt(config),
     notes: image.notes,
     config,
