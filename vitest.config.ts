@@ -17,17 +17,18 @@ const SYSTEM_TESTS = {
 const SIDE_BY_SIDE = [
   'system-tests/backends/overlay-backend.test.ts',
   'system-tests/check/check-store.test.ts',
-  'system-tests/cli/{check,clock,containers,images,prune,pull-progress}.test.ts',
-  'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,sqlite-metadata-manager}.test.ts',
-  'system-tests/provisioner/{degraded-store,hardships,immutable-files,lost-records,no-layers,older-records,owners,prune,real-images}.test.ts',
+  'system-tests/cli/{check,clock,containers,deleted-directory,images,prune,pull-progress}.test.ts',
+  'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,rows-of-others,sqlite-metadata-manager,two-installations}.test.ts',
+  'system-tests/provisioner/{concurrency,counters,degraded-store,hardships,immutable-files,layer-tar,lost-records,no-layers}.test.ts',
+  'system-tests/provisioner/{older-records,owners,prune,real-images,sha512,unrecorded-layers,vast-containers}.test.ts',
   'system-tests/file-systems/matrix.test.ts',
   'system-tests/mounts/*.test.ts',
-  'system-tests/registry/{authentication,client-certificates,identity-tokens,near-hosts,proxies,round-trip}.test.ts',
+  'system-tests/registry/{authentication,client-certificates,foreign-auth-files,identity-tokens,logins,mirrors,near-hosts,proxies,pull,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
-  'system-tests/store/{entries-that-resist,marks-out-of-reach,one-file-system,other-users}.test.ts',
+  'system-tests/store/{entries-that-resist,file-systems,found,marks-out-of-reach,one-file-system,other-users,read-only,replaced,user-namespaces}.test.ts',
   'system-tests/survival/{crash-points,hostile-state}.test.ts',
-  'system-tests/tree/{copy-layers,ordinary-user}.test.ts',
-  'system-tests/unpack/{attributes,extended-attributes,isal,native-file-tree,other-tools,other-users,podman,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
+  'system-tests/tree/{copy-layers,ordinary-user,remove-tree,subvolumes}.test.ts',
+  'system-tests/unpack/{attributes,extended-attributes,full-file-systems,isal,native-file-tree,other-tools,other-users,podman,programs,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
 ];
 
 export default defineConfig({

@@ -23,11 +23,11 @@ const directory = (name: string): Buffer => header({ name, type: '5' });
 const images: Record<string, () => Layers> = {
   'many layers': () => times(400, (index) => entry({ name: `f${index}` })).map((file) => layer(file)),
   'many implied directories': () => [
-    layer(...times(30_000, (index) => directory(`d${index}`))),
-    layer(...times(30_000, (index) => implied(index, 'f'))),
+    layer(...times(15_000, (index) => directory(`d${index}`))),
+    layer(...times(15_000, (index) => implied(index, 'f'))),
   ],
   'many layers with some implied directories each': () =>
-    Array.from({ length: 40 }, (_, number) => layer(...times(500, (index) => implied(index, `f${number}`)))),
+    Array.from({ length: 30 }, (_, number) => layer(...times(400, (index) => implied(index, `f${number}`)))),
   'many links to a layer below': () => [
     layer(entry({ name: 'f' }, 'x')),
     layer(...times(30_000, (index) => link(`l${index}`, 'f'))),
