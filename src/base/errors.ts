@@ -66,6 +66,15 @@ export function firstLine(error: unknown): string {
   return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
 }
 
+/** Whether it was for want of a descriptor that something native could not be loaded; the loader of the system, which Node asks, has only words for that. */
+export function descriptorShortage(error: unknown): 'EMFILE' | 'ENFILE' | undefined {
+  const code = systemCode(error);
+  if (code === 'EMFILE' || code === 'ENFILE') return code;
+  const message = error instanceof Error ? error.message : '';
+  if (/Too many open files in system|\bENFILE\b/.test(message)) return 'ENFILE';
+  return /Too many open files|\bEMFILE\b/.test(message) ? 'EMFILE' : undefined;
+}
+
 /** Of an operation that found no descriptor left: this process has as many open as it may (`EMFILE`), or the machine has (`ENFILE`). */
 export function noDescriptors(what: string, code: 'EMFILE' | 'ENFILE', cause: unknown): ProvisionerError {
   const whose = code === 'EMFILE' ? 'this process has' : 'the machine has';

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isMountedBackend } from '../backends/backend.js';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, firstLine, throwIfAborted } from '../base/errors.js';
@@ -21,6 +22,7 @@ import type { RecoverOptions } from './container-options.js';
 import type { Containers } from './containers.js';
 import type { Holders } from './holders.js';
 import type { Remounter } from './remounter.js';
+import { mayBeLetGoSoon } from './rootfses/mounted-elsewhere.js';
 import type { RootfsDirectories } from './rootfses/rootfs-directories.js';
 import { isLeftAlone, type LeftAlone, UnrecordedRootfses } from './unrecorded-rootfses.js';
 
@@ -70,6 +72,8 @@ export interface RecoveryNeeds {
 
 /** Rootfses that are mounted again at the same time: while the kernel mounts some on other threads it is asked about the next. Each takes it a millisecond. */
 const MOUNTED_AT_ONCE = 4;
+/** Milliseconds for which what is in use is waited for, should that be a mount which the kernel is just letting go of: that of a process that has been killed. */
+const LETTING_GO_WAITS = [20, 50, 130, 300];
 /** Places of mounts that are recorded at a time: a millisecond or two, and one wait for the disk. */
 const RECORDED_AT_ONCE = 100;
 
@@ -206,11 +210,27 @@ export class Recovery {
       containers.removeHalf(rootfs, (now) => isHalf(now, directories.rootfs(rootfs))),
     );
     const remounted: RootfsRecord[] = [];
-    for (let at = 0; at < unmounted.length; at += RECORDED_AT_ONCE) {
-      const portion = unmounted.slice(at, at + RECORDED_AT_ONCE);
-      const mounted = await inHolds(portion, MOUNTED_AT_ONCE, (rootfs) => this.#remount(rootfs, signal));
-      await remounter.recordMounts(mounted);
-      for (const rootfs of mounted) remounted.push(rootfs);
+    let rest = unmounted;
+    for (const wait of [...LETTING_GO_WAITS, undefined]) {
+      const busy: RootfsRecord[] = [];
+      const remount = async (rootfs: RootfsRecord): Promise<boolean> => {
+        try {
+          return await this.#remount(rootfs, signal);
+        } catch (error) {
+          if (wait === undefined || !mayBeLetGoSoon(error)) throw error;
+          busy.push(rootfs);
+          return false;
+        }
+      };
+      for (let at = 0; at < rest.length; at += RECORDED_AT_ONCE) {
+        const mounted = await inHolds(rest.slice(at, at + RECORDED_AT_ONCE), MOUNTED_AT_ONCE, remount);
+        await remounter.recordMounts(mounted);
+        for (const rootfs of mounted) remounted.push(rootfs);
+      }
+      rest = busy;
+      if (rest.length === 0) break;
+      await sleep(wait);
+      throwIfAborted(signal);
     }
     for (let at = 0; at < mountedHere.length; at += RECORDED_AT_ONCE) {
       await remounter.recordMounts(mountedHere.slice(at, at + RECORDED_AT_ONCE));

@@ -57,8 +57,10 @@ export class Remounter {
     }
     const backend = backends.named(rootfs.backend);
     const places = { rootfs: target, scratch: directories.scratch(rootfs) };
-    const why = reasonNotToMount(recorded.mount, this.#here, backend?.isInUse(places.scratch), liveness.isAlive);
-    if (why !== undefined) throw mountedElsewhere(rootfs, why);
+    const inUse = backend?.isInUse(places.scratch);
+    const why = reasonNotToMount(recorded.mount, this.#here, inUse, liveness.isAlive);
+    const isElsewhere = whereabouts(recorded.mount, this.#here) === 'elsewhere';
+    if (why !== undefined) throw mountedElsewhere(rootfs, why, inUse === true && !isElsewhere);
     if (backend !== undefined) backends.requireUsable(backend.name);
     const layers = layersToShow(stack, places.scratch);
     // Not alone: what waits for the kernel does so on another thread.

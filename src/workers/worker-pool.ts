@@ -1,11 +1,11 @@
 import type { Transferable } from 'node:worker_threads';
 import {
   abortedError,
+  descriptorShortage,
   firstLine,
   isProvisionerError,
   noDescriptors,
   ProvisionerError,
-  systemCode,
   throwIfAborted,
 } from '../base/errors.js';
 import { unpackError } from './error-transport.js';
@@ -355,9 +355,9 @@ function deathError(kind: JobKind, cause: unknown): ProvisionerError {
   });
 }
 
-/** Of a thread that had no descriptors to begin with: Node says so in its message. */
+/** Of a thread that had no descriptors to begin with: Node says so in its message, and it in its own error. */
 function shortageOf(cause: unknown): 'EMFILE' | 'ENFILE' | undefined {
-  const text = systemCode(cause) ?? (cause instanceof Error ? cause.message : '');
-  const [code] = /\bE[MN]FILE\b/.exec(text) ?? [];
-  return code as 'EMFILE' | 'ENFILE' | undefined;
+  const { code, details } = (cause ?? {}) as Partial<ProvisionerError>;
+  if (code !== 'ERR_NO_DESCRIPTORS') return descriptorShortage(cause);
+  return details?.['errno'] === 'ENFILE' ? 'ENFILE' : 'EMFILE';
 }

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -10,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Provisioner, RecoveryReport } from '#src/index.js';
 import { StorePaths } from '#src/paths.js';
@@ -117,6 +119,29 @@ describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
     await expectRecovered(p);
     expect(await p.destroy('known')).toBe(true);
     await expectNoContainers(p);
+  });
+
+  test('waits a moment for a mount that the kernel is still letting go of, as after the death of who worked in it', async () => {
+    const p = await storeWith('job');
+    const [{ rootfses } = { rootfses: [] }] = await p.containers.list();
+    const file = openSync(join(rootfses[0]?.rootfs ?? '', 'etc/name'), 'r');
+    const again = await reboot(p);
+    const recovery = again.recover();
+    await sleep(100);
+    closeSync(file);
+    expect(await recovery).toMatchObject({ remounted: [rootfses[0]?.rootfs], untrusted: [], failed: [] });
+  });
+
+  test('tells of a mount that nobody lets go of', async () => {
+    const p = await storeWith('job');
+    const [{ rootfses } = { rootfses: [] }] = await p.containers.list();
+    const file = openSync(join(rootfses[0]?.rootfs ?? '', 'etc/name'), 'r');
+    try {
+      const again = await reboot(p);
+      expect(await again.recover()).toMatchObject({ remounted: [], untrusted: [{ containerId: 'job' }], failed: [] });
+    } finally {
+      closeSync(file);
+    }
   });
 
   test('keeps and mounts all that is recorded when it is not told what is known', async () => {

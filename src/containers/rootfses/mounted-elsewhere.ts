@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { type MountNamespace, type MountPlace, whereabouts } from '../../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { RootfsPlace } from './rootfs-place.js';
@@ -30,14 +30,21 @@ export function reasonNotToMount(
   return `it belongs to a living process in another mount namespace (${place.namespace})`;
 }
 
+/**
+ * Whether what is in use may only be on its way out: the kernel lets go of the mounts of a process that was killed some time after its end, on a busy machine longer. @param error of a mount that was refused
+ */
+export function mayBeLetGoSoon(error: unknown): boolean {
+  return isProvisionerError(error, 'ERR_CONTAINER_ELSEWHERE') && error.details['lettingGo'] === true;
+}
+
 /** @param why as `reasonNotToMount` gives it */
-export function mountedElsewhere({ containerId, id }: RootfsPlace, why: string): ProvisionerError {
+export function mountedElsewhere({ containerId, id }: RootfsPlace, why: string, lettingGo = false): ProvisionerError {
   return new ProvisionerError(
     'ERR_CONTAINER_ELSEWHERE',
     `the root filesystem ${id} of container ${containerId}: ${why}`,
     {
       hint: 'go to the mount namespace where it is mounted (nsenter --mount), or end the processes that use it',
-      details: { containerId, rootfs: id },
+      details: { containerId, rootfs: id, ...(lettingGo ? { lettingGo } : {}) },
     },
   );
 }

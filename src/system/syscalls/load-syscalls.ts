@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { firstLine } from '../../base/errors.js';
+import { descriptorShortage, firstLine, noDescriptors } from '../../base/errors.js';
 import { loadNative } from '../native-loading.js';
 import { NativeFreeSyscalls } from './native-free/native-free-syscalls.js';
 import type { Syscalls } from './syscalls.js';
@@ -12,6 +12,7 @@ let reason: string | undefined;
 /**
  * The best system calls there are here: native on 64-bit Linux with koffi, else native-free. Loaded once per thread, when
  * first asked for, because koffi takes 10 ms that `--help` need not pay.
+ * @throws ProvisionerError `ERR_NO_DESCRIPTORS`: the next call may have what this one had not, and must not find that others were settled for
  */
 export function loadSyscalls(): Syscalls {
   if (loaded === undefined) {
@@ -22,6 +23,8 @@ export function loadSyscalls(): Syscalls {
         return new NativeSyscalls();
       });
     } catch (error) {
+      const shortage = descriptorShortage(error);
+      if (shortage !== undefined) throw noDescriptors('load the native system calls', shortage, error);
       reason = firstLine(error);
       loaded = new NativeFreeSyscalls();
     }

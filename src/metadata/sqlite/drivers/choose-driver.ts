@@ -1,4 +1,4 @@
-import { firstLine, ProvisionerError } from '../../../base/errors.js';
+import { descriptorShortage, firstLine, noDescriptors, ProvisionerError } from '../../../base/errors.js';
 import { loadBetterSqlite3 } from './better-sqlite3-driver.js';
 import { loadNodeSqlite } from './node-sqlite-driver.js';
 import { agreedSqlite, agreeOnSqlite, type SqliteModule, type SqlitePlace } from './process-sqlite.js';
@@ -20,7 +20,7 @@ let chosen: Choice | undefined;
  * SQLite, loaded when a store is first opened, so that everything else runs on a machine without it: that of better-sqlite3, which is the faster one, and where that
  * cannot be loaded, that of Node.js.
  * @param only what this process uses already. Default: what it has agreed on, else either
- * @throws ProvisionerError `ERR_NATIVE_MISSING`
+ * @throws ProvisionerError `ERR_NATIVE_MISSING`, `ERR_NO_DESCRIPTORS`
  */
 export function sqliteDriver(only: SqlitePlace | undefined = agreedSqlite()): SqliteDriver {
   chosen ??= chooseDriver(LOADERS, only);
@@ -34,12 +34,14 @@ export function betterSqlite3MissingReason(): string | undefined {
   return chosen?.missing;
 }
 
-/** @throws ProvisionerError `ERR_NATIVE_MISSING` */
+/** @throws ProvisionerError `ERR_NATIVE_MISSING`, `ERR_NO_DESCRIPTORS` */
 export function chooseDriver(loaders: Loaders, only?: SqlitePlace): Choice {
   let cause: unknown;
   try {
     if (only?.module !== 'node:sqlite') return { driver: loaders['better-sqlite3'](only?.file), missing: undefined };
   } catch (error) {
+    const shortage = descriptorShortage(error);
+    if (shortage !== undefined) throw noDescriptors('load better-sqlite3', shortage, error);
     cause = error;
   }
   try {
