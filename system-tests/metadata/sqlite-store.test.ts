@@ -515,7 +515,7 @@ describe('a big store', () => {
   function fill(file: string, images: number, layersEach: number): void {
     const database = new Driver(file);
     const hash = (word: string) => `sha256:${createHash('sha256').update(word).digest('hex')}`;
-    const putLayer = database.prepare('INSERT INTO layer VALUES (?, ?, 4096, 3, 0, 0, 0)');
+    const putLayer = database.prepare("INSERT INTO layer VALUES (?, ?, 4096, 3, 0, 0, 0, 'off', 0)");
     const putImage = database.prepare("INSERT INTO image VALUES (?, ?, 'm', 'c', 'linux/amd64', 's', ?, ?, 0, ?, 0)");
     const putDocument = database.prepare('INSERT INTO image_document VALUES (?, ?, ?)');
     const putStack = database.prepare('INSERT INTO stack (key, size) VALUES (?, 10)');

@@ -9,6 +9,7 @@ import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import { StorePaths } from '#src/paths.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { makeOlder } from '../helpers/older-store.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { expectNoContainers, openStore, pullImages } from '../helpers/test-store.js';
@@ -21,8 +22,9 @@ const newest = MIGRATIONS.at(-1)?.version ?? 0;
 const versionOf = (root: string) =>
   inspect(new StorePaths(root).metadata, (database) => database.pragma('user_version', { simple: true }));
 
-/** Takes back by hand what version 3 added, on a store that nobody has open. */
+/** Takes back by hand what versions 3 and 4 added, on a store that nobody has open. */
 function bringToVersion2(root: string): void {
+  makeOlder(root);
   const paths = new StorePaths(root);
   rmSync(paths.generation);
   inspect(paths.metadata, (database) =>
@@ -37,7 +39,7 @@ function bringToVersion2(root: string): void {
 
 /** A store of an older release, with an image and a mounted container. @returns its root, and the container's root filesystem */
 async function olderStore(): Promise<{ root: string; rootfs: string }> {
-  const p = await openStore();
+  const p = await openStore({ tarRecords: false });
   await pullImages(p, { app });
   const { rootfs } = await p.provision('job', 'app', { backend: 'overlay' });
   writeFileSync(join(rootfs, 'changed'), 'by the container');

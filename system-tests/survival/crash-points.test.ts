@@ -8,6 +8,7 @@ import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { callMethod } from '../../survival/call-method.mjs';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
+import { makeOlder } from '../helpers/older-store.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { Driver } from '../metadata/sqlite-files.js';
@@ -71,6 +72,12 @@ const CASES: readonly Case[] = [
     points: ['open.generationBegun', 'open.formatDrafted', 'open.formatMade', 'open.recordsMade'],
     calls: () => [['images.list']],
     onNewStore: true,
+  },
+  {
+    operation: 'the first opening of a store of an older format',
+    points: ['open.formatRaised'],
+    calls: () => [['images.list']],
+    before: async (root) => makeOlder(root),
   },
   {
     operation: 'a pull',
