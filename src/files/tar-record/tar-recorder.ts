@@ -170,6 +170,8 @@ export class TarRecorder {
 
   /** The file of a payload is to be removed. @param pieces its data */
   lose(payload: number, pieces: Iterable<Buffer>): void {
+    // No step may come between a payload and its padding.
+    this.#endPadding();
     if (this.#file === undefined) return;
     if (this.#lost.size === LOST_MAX) {
       this.#giveUp();
