@@ -107,14 +107,18 @@ export class RecordedData implements KeptData {
   }
 }
 
-/** Also one that is closed to its owner: it is about to go. */
+/** Also one that is closed to its owner, and stays so: only this name of it is about to go. */
 function openFile(directory: OpenDirectory, name: BytePath, { mode }: FileStatus): number {
   try {
     return directory.openFile(name);
   } catch (error) {
     if (systemCode(error) !== 'EACCES') throw error;
     directory.setMode(name, mode | OWNER_MAY_READ);
-    return directory.openFile(name);
+    try {
+      return directory.openFile(name);
+    } finally {
+      directory.setMode(name, mode);
+    }
   }
 }
 
