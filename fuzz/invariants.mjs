@@ -62,7 +62,7 @@ export class Canaries {
  * @returns {string | undefined} what is wrong with it
  */
 export function wrongInLayer(layer, format, syscalls) {
-  const odd = readdirSync(layer).filter((name) => !['rootfs', 'stacking.json', 'contents'].includes(name));
+  const odd = readdirSync(layer).filter((name) => !['rootfs', 'stacking.json', 'contents', 'tar'].includes(name));
   if (odd.length > 0) return `the layer's directory holds ${odd.join(', ')}`;
   /** @type {Map<bigint, { found: number, links: number, path: string }>} */
   const files = new Map();

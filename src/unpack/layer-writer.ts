@@ -42,8 +42,11 @@ export interface KeptData {
   payload(path: BytePath, length: number, segments: SparseMap['segments'] | undefined): number;
   /** Data that becomes none. */
   kept(chunk: Buffer, start: number, end: number): void;
-  /** What is at a path, with all that is in it, is about to be removed. @param payloadOf the payload that a file was, if it was one */
-  removing(path: BytePath, payloadOf: (file: Inode) => number | undefined): void;
+  /**
+   * What is at a path, with all that is in it, is about to be removed.
+   * @param placeOf one more than the payload that a file was, 0 for one without data; undefined for one that is not known
+   */
+  removing(path: BytePath, placeOf: (file: Inode) => number | undefined): void;
 }
 
 /** What came of a layer. */
@@ -318,7 +321,7 @@ export class LayerWriter implements TarHandler {
   }
 
   #remove(path: BytePath): void {
-    this.#options.tar?.removing(path, (file) => this.#payloadOf(file));
+    this.#options.tar?.removing(path, (file) => this.#checksums.placeOf(file));
     if (this.#directories.get(path) !== undefined) {
       this.#options.removeDirectoryTree(path);
       this.#directories.forget(path);
@@ -330,11 +333,6 @@ export class LayerWriter implements TarHandler {
       }
     }
     this.#directories.forgetRedirections();
-  }
-
-  #payloadOf(file: Inode): number | undefined {
-    const place = this.#checksums.placeOf(file) ?? 0;
-    return place === 0 ? undefined : place - 1;
   }
 }
 

@@ -20,7 +20,7 @@ const OWNER_MAY_READ = 0o400;
 const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
 const PIECE = 256 * 1024;
 
-type PayloadOf = (file: Inode) => number | undefined;
+type PlaceOf = (file: Inode) => number | undefined;
 
 /** Has a layer's tar record keep the data that goes by without becoming a file, and that of files which the archive itself writes over. */
 export class RecordedData implements KeptData {
@@ -44,14 +44,14 @@ export class RecordedData implements KeptData {
     this.#recorder.kept(chunk, start, end);
   }
 
-  removing(path: BytePath, payloadOf: PayloadOf): void {
+  removing(path: BytePath, placeOf: PlaceOf): void {
     const parent = presentOrNot(() => this.#root.openDirectory(parentOf(path)));
     if (parent === undefined) return;
     try {
       const name = nameOf(path);
       const status = presentOrNot(() => parent.status(name));
-      if (status?.type === DIRECTORY) this.#tree(parent.openDirectory(name), payloadOf);
-      else if (status !== undefined) this.#file(parent, name, status, payloadOf);
+      if (status?.type === DIRECTORY) this.#tree(parent.openDirectory(name), placeOf);
+      else if (status !== undefined) this.#file(parent, name, status, placeOf);
     } finally {
       parent.close();
     }
@@ -61,7 +61,7 @@ export class RecordedData implements KeptData {
     this.#root.close();
   }
 
-  #tree(root: OpenDirectory, payloadOf: PayloadOf): void {
+  #tree(root: OpenDirectory, placeOf: PlaceOf): void {
     const descent = new Descent('after');
     try {
       descent.enter('', root);
@@ -74,17 +74,20 @@ export class RecordedData implements KeptData {
         const { directory } = descent;
         const status = directory.status(entry.name);
         if (status.type === DIRECTORY) descent.enter(entry.name, directory.openDirectory(entry.name));
-        else this.#file(directory, entry.name, status, payloadOf);
+        else this.#file(directory, entry.name, status, placeOf);
       }
     } finally {
       descent.close();
     }
   }
 
-  #file(directory: OpenDirectory, name: BytePath, status: FileStatus, payloadOf: PayloadOf): void {
+  #file(directory: OpenDirectory, name: BytePath, status: FileStatus, placeOf: PlaceOf): void {
     if (status.type !== REGULAR_FILE || status.size === 0) return;
-    const payload = payloadOf(status);
-    if (payload === undefined || !this.#recorder.wants(payload)) return;
+    const place = placeOf(status);
+    // Some file systems in user space give a file another number when they have not been asked for it for a while.
+    if (place === undefined) this.#recorder.giveUp();
+    if (place === undefined || place === 0 || !this.#recorder.wants(place - 1)) return;
+    const payload = place - 1;
     const descriptor = openFile(directory, name, status);
     try {
       const segments = this.#recorder.segmentsOf(payload) ?? [{ offset: 0, length: status.size }];
@@ -107,14 +110,18 @@ export class RecordedData implements KeptData {
   }
 }
 
-/** Also one that is closed to its owner: it is about to go. */
+/** Also one that is closed to its owner, and stays so: only this name of it is about to go. */
 function openFile(directory: OpenDirectory, name: BytePath, { mode }: FileStatus): number {
   try {
     return directory.openFile(name);
   } catch (error) {
     if (systemCode(error) !== 'EACCES') throw error;
     directory.setMode(name, mode | OWNER_MAY_READ);
-    return directory.openFile(name);
+    try {
+      return directory.openFile(name);
+    } finally {
+      directory.setMode(name, mode);
+    }
   }
 }
 

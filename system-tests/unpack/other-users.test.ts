@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -46,18 +46,19 @@ const tar = archive(
 describeWith(['root'], 'unpacking', () => {
   const layers = useRootedLayers();
 
-  const unpackBy = (run: typeof asNobody, owner: number, options: object) => {
+  const unpackBy = (run: typeof asNobody, owner: number, options: object, archived = tar) => {
     const directory = join(layers.path, 'theirs');
     const blob = join(layers.path, 'blob');
-    writeFileSync(blob, tar);
+    writeFileSync(blob, archived);
     mkdirSync(directory);
     chownSync(directory, owner, owner);
     chmodSync(layers.path, 0o755);
     const request = {
-      blob: { path: blob, offset: 0, size: tar.length },
-      diffId: sha256(tar),
+      blob: { path: blob, offset: 0, size: archived.length },
+      diffId: sha256(archived),
       directory,
       limits: { ...DEFAULT_UNPACK_LIMITS, freeSpaceReserve: 0 },
+      keepTar: true,
       ...options,
     };
     const { stdout, stderr } = run(process.execPath, script, JSON.stringify(request));
@@ -66,6 +67,7 @@ describeWith(['root'], 'unpacking', () => {
     const at = (path: string): TreeEntry | undefined => snapshotTree(rootfs).find((entry) => entry.path === path);
     const result = JSON.parse(stdout);
     expect(result.bytes, 'disk use').toBe(measureTree(directory).bytes);
+    expect(result.rebuilt, 'of the archive, made again').toBe(request.diffId);
     return { result, tree: describeTree(rootfs), at };
   };
 
@@ -92,6 +94,37 @@ describeWith(['root'], 'unpacking', () => {
       expect(at('.')).toMatchObject({ uid: NOBODY, mtime: '5000000001' });
       expect(at('read-only')?.xattrs).toEqual(['user.mine=78']);
       expect(at('directory')?.xattrs).toEqual(['user.mine=78']);
+    },
+  );
+
+  it.skipIf(!nobodyReads)(
+    `as an ordinary user keeps what files closed to him had when they are written over, and leaves them closed${nobodyReads ? '' : ' (skipped: nobody may not read the checkout)'}`,
+    () => {
+      const closed = archive(
+        header({ name: './', type: '5', mode: 0o111 }),
+        header({ name: 'd', type: '5', mode: 0 }),
+        header({ name: 'd/e', type: '5', mode: 0o111 }),
+        entry({ name: 'd/e/a', mode: 0o6000, uid: NOBODY, gid: NOBODY }, 'of two names'),
+        header({ name: 'b', linkName: 'd/e/a', type: '1' }),
+        entry({ name: 'd/e/a', mode: 0 }, 'instead'),
+        entry({ name: 'd/e/c', mode: 0o200 }, 'closed to reading'),
+        entry({ name: 'd/f/c', mode: 0 }, 'in a directory that goes'),
+        entry({ name: 'd/f', mode: 0 }, 'a file'),
+        ...['1', '2', '3'].map((name) => entry({ name: `d/${'n/'.repeat(20)}${name}`, mode: 0 }, name)),
+      );
+      for (const format of ['plain', 'user']) {
+        const { tree } = unpackBy(asNobody, NOBODY, { format, privileged: false }, closed);
+        expect(tree).toMatchObject({
+          '.': 'directory 111',
+          d: 'directory 0',
+          'd/e': 'directory 111',
+          'd/e/a': 'file 0 instead',
+          b: 'file 6000 of two names',
+          'd/e/c': 'file 200 closed to reading',
+          'd/f': 'file 0 a file',
+        });
+        rmSync(join(layers.path, 'theirs'), { recursive: true });
+      }
     },
   );
 

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { layerRootfs } from '../../paths.js';
 import { type BytePath, toBytePath } from '../../system/syscalls/byte-path.js';
 import { syscallError } from '../../system/syscalls/syscalls.js';
-import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { DIRECTORY, REGULAR_FILE, type TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { OwnedDescent } from '../contents/owned-descent.js';
 
 /** The files of a layer, opened in the order of its archive: most are in the directory of the one before, so the way there is walked once. */
@@ -24,12 +24,14 @@ export class PayloadFiles {
     }
   }
 
-  /** @param path below the layer's root; no symlink on the way is followed @throws `ENOENT`, `ENOTDIR` or `ELOOP` where it does not lead to a file */
+  /** @param path below the layer's root; no symlink on the way is followed @throws `ENOENT`, `ENOTDIR` or `EINVAL` where it does not lead to a file */
   open(path: BytePath): number {
     const cut = path.lastIndexOf('/');
     this.#goTo(cut < 0 ? '' : path.slice(0, cut));
     const name = path.slice(cut + 1);
     requireName(name);
+    // What is none any more may be a device, and some do more than be read when they are opened.
+    if (this.#descent.directory.usage(name).type !== REGULAR_FILE) throw syscallError('EINVAL', 'open', name);
     return this.#descent.openFile(name);
   }
 

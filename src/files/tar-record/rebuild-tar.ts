@@ -158,7 +158,7 @@ class Rebuild {
     } catch (error) {
       const code = systemCode(error);
       if (code === 'ENOENT') throw changed(path, 'is missing', error);
-      if (code === 'ENOTDIR' || code === 'ELOOP') throw changed(path, 'is no file any more', error);
+      if (code === 'ENOTDIR' || code === 'EINVAL') throw changed(path, 'is no file any more', error);
       throw error;
     }
   }

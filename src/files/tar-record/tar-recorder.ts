@@ -50,7 +50,7 @@ export interface TarRecorderOptions {
 
 /** What came of a record. */
 export interface KeptTar {
-  /** Null where there is none, because it would have been too large. */
+  /** Null where there is none, because it would have been too large, or wrong. */
   readonly checksum: string | null;
   /** Of the file. */
   readonly bytes: number;
@@ -58,7 +58,7 @@ export interface KeptTar {
 
 /**
  * Writes the tar record of a layer while it is unpacked. Is told of all bytes of the archive, one behind the other, by who reads it and by who writes the files.
- * Each method but `finish` does nothing once the record has become too large.
+ * Each method but `finish` does nothing once the record has become too large or has been given up.
  */
 export class TarRecorder {
   readonly #path: string;
@@ -170,9 +170,11 @@ export class TarRecorder {
 
   /** The file of a payload is to be removed. @param pieces its data */
   lose(payload: number, pieces: Iterable<Buffer>): void {
+    // No step may come between a payload and its padding.
+    this.#endPadding();
     if (this.#file === undefined) return;
     if (this.#lost.size === LOST_MAX) {
-      this.#giveUp();
+      this.giveUp();
       return;
     }
     this.#endBlock();
@@ -182,6 +184,16 @@ export class TarRecorder {
       if (this.#file === undefined) return;
     }
     this.#endBlock();
+  }
+
+  /** There will be no record: better none than a wrong one. */
+  giveUp(): void {
+    if (this.#file === undefined) return;
+    this.close();
+    this.#steps.clear();
+    this.#lost.clear();
+    this.#segments.clear();
+    rmSync(this.#path);
   }
 
   /** The archive is over. */
@@ -235,8 +247,8 @@ export class TarRecorder {
       end = offset + length;
     }
     this.#segmentsKept += segments.length;
-    // Should it be lost, nobody would know what of it is data: better no record than a wrong one.
-    if (this.#segmentsKept > SEGMENTS_KEPT) this.#giveUp();
+    // Should it be lost, nobody would know what of it is data.
+    if (this.#segmentsKept > SEGMENTS_KEPT) this.giveUp();
     else this.#segments.set(payload, segments);
   }
 
@@ -275,15 +287,7 @@ export class TarRecorder {
     const { length } = this.#file;
     this.#onWritten(length - this.#written);
     this.#written = length;
-    if (length > this.#storedMax + STORED_PER_BLOCK * this.#blockCount) this.#giveUp();
-  }
-
-  #giveUp(): void {
-    this.close();
-    this.#steps.clear();
-    this.#lost.clear();
-    this.#segments.clear();
-    rmSync(this.#path);
+    if (length > this.#storedMax + STORED_PER_BLOCK * this.#blockCount) this.giveUp();
   }
 }
 
