@@ -1,6 +1,6 @@
 // Made images, for benchmarks without a real one: sizes and shapes are chosen, content is pseudo-random and half compressible.
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Header } from 'tar';
@@ -11,6 +11,7 @@ const SHAPES = {
   'one-large-file': { layers: 1, files: 1, bytes: 1_000_000_000 },
   'many-layers': { layers: 100, files: 100, bytes: 8_192 },
   'five-layers': { layers: 5, files: 600, bytes: 16_384 },
+  'small-files': { layers: 1, files: 155_000, bytes: 400 },
   'one-large-layer': { layers: 1, files: 600, bytes: 1_000_000 },
 };
 
@@ -49,6 +50,16 @@ export async function makeLayout(directory, shape) {
   );
   writeFileSync(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   return layout;
+}
+
+/** The layers of a layout's first image, bottom first: where their blobs lie. @param {string} layout */
+export function layersOf(layout) {
+  const blob = (digest) => join(layout, 'blobs', ...digest.split(':'));
+  const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
+  const [entry] = read(join(layout, 'index.json')).manifests;
+  const { layers, config } = read(blob(entry.digest));
+  const { diff_ids: diffIds } = read(blob(config.digest)).rootfs;
+  return layers.map(({ digest, size }, index) => ({ path: blob(digest), size, diffId: diffIds[index] }));
 }
 
 function* entries(layer, files, bytes) {

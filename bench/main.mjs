@@ -3,6 +3,7 @@ const NAMES = [
   'provision',
   'pull',
   'unpack',
+  'tar',
   'copy',
   'sweep',
   'seams',

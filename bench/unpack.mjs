@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeLayout } from './layouts.mjs';
+import { layersOf, makeLayout } from './layouts.mjs';
 import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratchDirectory } from './measure.mjs';
 import { withContainerd } from './servers.mjs';
 
@@ -14,7 +14,7 @@ export async function run(options) {
   const { layout, runs, shape, only } = parseOptions(options, { layout: '', runs: '5', shape: '', only: '' });
   const scratch = scratchDirectory('unpack');
   const source = layout === '' ? await makeLayout(scratch, shape || 'many-files') : resolve(layout);
-  const blobs = layerBlobs(source);
+  const blobs = layersOf(source);
   const contenders = contendersFor(source, blobs).filter(
     ({ name }) => only === '' || name === 'floor' || name.includes(only),
   );
@@ -145,13 +145,6 @@ function median(values) {
 
 function readIndex(source) {
   return JSON.parse(readFileSync(join(source, 'index.json'), 'utf8'));
-}
-
-function layerBlobs(source) {
-  const blob = (digest) => join(source, 'blobs', ...digest.split(':'));
-  const [entry] = readIndex(source).manifests;
-  const manifest = JSON.parse(readFileSync(blob(entry.digest), 'utf8'));
-  return manifest.layers.map(({ digest, size }) => ({ path: blob(digest), size }));
 }
 
 function megabytes(blobs) {

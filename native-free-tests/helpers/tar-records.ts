@@ -74,7 +74,7 @@ export function useRecordedLayers(): RecordedLayers {
 
 /** The archive that a layer's record and files make. */
 export function rebuilt(directory: string): Buffer {
-  return Buffer.concat([...rebuildTar(directory, treeCalls)]);
+  return Buffer.concat([...rebuildTar(directory, treeCalls, 'given')]);
 }
 
 /** As `toEqual`, without all the bytes in the message. */

@@ -76,7 +76,7 @@ const handlers: Handlers = {
     const close = () => port.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    await sendThrough(archiveOf(directory, diffId, loadTreeCalls(loadSyscalls())), port, true);
+    await sendThrough(archiveOf(directory, diffId, loadTreeCalls(loadSyscalls()), 'given'), port, true);
     throwIfCancelled(context);
   },
   'check-layers': async ({ directories, mode }, context) => {

@@ -36,7 +36,7 @@ const tar = archive(
 function piecesUntilError(directory: string): { pieces: Buffer[]; error: unknown } {
   const pieces: Buffer[] = [];
   try {
-    for (const piece of rebuildTar(directory, treeCalls)) pieces.push(piece);
+    for (const piece of rebuildTar(directory, treeCalls, 'given')) pieces.push(piece);
     return { pieces, error: undefined };
   } catch (error) {
     return { pieces, error };
@@ -210,11 +210,11 @@ describe('a rebuild', () => {
 
   it('leaves nothing open wherever it is stopped', async () => {
     const { directory } = await layers.unpack(tar);
-    const count = [...rebuildTar(directory, treeCalls)].length;
+    const count = [...rebuildTar(directory, treeCalls, 'given')].length;
     expect(count).toBeGreaterThan(9);
     for (let stop = 1; stop <= count; stop++) {
       let seen = 0;
-      for (const _ of rebuildTar(directory, treeCalls)) {
+      for (const _ of rebuildTar(directory, treeCalls, 'given')) {
         expect(openBelow(directory)).toContain(layerTar(directory));
         if (++seen === stop) break;
       }
@@ -224,7 +224,7 @@ describe('a rebuild', () => {
 
   it('opens nothing until its first piece is asked for, and has closed all with its last', async () => {
     const { directory } = await layers.unpack(tar);
-    const rebuild = rebuildTar(directory, treeCalls);
+    const rebuild = rebuildTar(directory, treeCalls, 'given');
     expect(openBelow(directory)).toEqual([]);
     expect(rebuild.next().done).toBe(false);
     expect(openBelow(directory)).toContain(layerRootfs(directory));
@@ -236,7 +236,7 @@ describe('a rebuild', () => {
 
   it('gives pieces that stay as they are, also while another one is under way', async () => {
     const { directory } = await layers.unpack(tar);
-    const rebuilds = [rebuildTar(directory, treeCalls), rebuildTar(directory, treeCalls)];
+    const rebuilds = [rebuildTar(directory, treeCalls, 'given'), rebuildTar(directory, treeCalls, 'given')];
     const pieces: Buffer[][] = [[], []];
     for (let turn = 0; turn < 50; turn++) {
       for (const [index, rebuild] of rebuilds.entries()) {

@@ -24,15 +24,21 @@ export class PayloadFiles {
     }
   }
 
-  /** @param path below the layer's root; no symlink on the way is followed @throws `ENOENT`, `ENOTDIR` or `EINVAL` where it does not lead to a file */
+  /**
+   * Opens what should be a file. That it is one is not looked at, which would take a fifth of the time: see `isFile`.
+   * @param path below the layer's root; no symlink is followed @throws `ENOENT`, `ENOTDIR` or `ELOOP` where it does not lead to a file
+   */
   open(path: BytePath): number {
     const cut = path.lastIndexOf('/');
     this.#goTo(cut < 0 ? '' : path.slice(0, cut));
     const name = path.slice(cut + 1);
     requireName(name);
-    // What is none any more may be a device, and some do more than be read when they are opened.
-    if (this.#descent.directory.usage(name).type !== REGULAR_FILE) throw syscallError('EINVAL', 'open', name);
     return this.#descent.openFile(name);
+  }
+
+  /** Whether what `open` was called with last is a file. */
+  isFile(path: BytePath): boolean {
+    return this.#descent.directory.usage(path.slice(path.lastIndexOf('/') + 1)).type === REGULAR_FILE;
   }
 
   closeFile(descriptor: number): void {

@@ -25,8 +25,12 @@ import {
   ZEROS,
 } from './tar-record.js';
 
-/** Bytes of a piece of the archive. */
-const PIECE = 1024 * 1024;
+/**
+ * Whose the pieces of an archive are. `lent`: a piece is good until the next one is asked for, and so small that it stays in the processor's cache. `given`: each has memory of its own, and is so large that
+ * handing it over costs little.
+ */
+export type Pieces = 'lent' | 'given';
+const PIECE: Readonly<Record<Pieces, number>> = { lent: 256 * 1024, given: 1024 * 1024 };
 
 /**
  * Makes the archive of a layer again, piece by piece. What comes out is what went in only if its digest is the diff ID, which the caller looks at. Synchronous between two pieces, for a
@@ -34,12 +38,16 @@ const PIECE = 1024 * 1024;
  * @param layerDirectory absolute
  * @throws RecordFileError when the record is missing or damaged, before the first piece; ProvisionerError `ERR_STORE_DAMAGED` when a file is not what it was; else like Node's `fs`
  */
-export function* rebuildTar(layerDirectory: string, calls: TreeCalls): Generator<Buffer, void, undefined> {
+export function* rebuildTar(
+  layerDirectory: string,
+  calls: TreeCalls,
+  pieces: Pieces = 'lent',
+): Generator<Buffer, void, undefined> {
   const record = RecordFileReader.open(layerTar(layerDirectory), TAR_RECORD_MAGIC);
   try {
     const files = new PayloadFiles(calls, layerDirectory);
     try {
-      yield* new Rebuild(record, files).pieces();
+      yield* new Rebuild(record, files, pieces).pieces();
     } finally {
       files.close();
     }
@@ -58,10 +66,11 @@ export function* archiveOf(
   layerDirectory: string,
   diffId: LayerId,
   calls: TreeCalls,
+  pieces: Pieces = 'lent',
 ): Generator<Buffer, void, undefined> {
   const hash = createHash(digestAlgorithm(diffId));
   try {
-    for (const piece of rebuildTar(layerDirectory, calls)) {
+    for (const piece of rebuildTar(layerDirectory, calls, pieces)) {
       hash.update(piece);
       yield piece;
     }
@@ -74,19 +83,26 @@ export function* archiveOf(
     throw damaged(`the layer's archive was made again with the digest ${found}, not ${diffId}`, { found });
 }
 
+const NO_FILE = 'is no file any more';
+
 class Rebuild {
   readonly #record: RecordFileReader;
   readonly #files: PayloadFiles;
   readonly #blocks = new BlockDecoder();
   readonly #lost: ReadonlyMap<number, number>;
-  #piece = Buffer.allocUnsafeSlow(PIECE);
+  readonly #pieces: Pieces;
+  readonly #room: number;
+  #piece: Buffer;
   #filled = 0;
   #payloads = 0;
   #lastPath: BytePath = '';
   /** Zeros to come, if nothing else is said to be there. */
   #due = 0;
 
-  constructor(record: RecordFileReader, files: PayloadFiles) {
+  constructor(record: RecordFileReader, files: PayloadFiles, pieces: Pieces) {
+    this.#pieces = pieces;
+    this.#room = PIECE[pieces];
+    this.#piece = Buffer.allocUnsafeSlow(this.#room);
     this.#record = record;
     this.#files = files;
     this.#lost = new Map((record.summary as TarRecordSummary).lost);
@@ -97,7 +113,7 @@ class Rebuild {
       const steps = new ByteReader(block);
       while (!steps.atEnd) {
         // A block, and the padding before it.
-        if (this.#filled + 2 * TAR_BLOCK > PIECE) yield this.#take();
+        if (this.#filled + 2 * TAR_BLOCK > this.#room) yield this.#take();
         const step = steps.byte();
         if (step !== (BYTES | PADDING)) this.#zeros(this.#due);
         this.#due = 0;
@@ -116,7 +132,7 @@ class Rebuild {
         }
       }
     }
-    if (this.#filled + this.#due > PIECE) yield this.#take();
+    if (this.#filled + this.#due > this.#room) yield this.#take();
     this.#zeros(this.#due);
     if (this.#filled > 0) yield this.#take();
   }
@@ -139,10 +155,10 @@ class Rebuild {
     try {
       for (const { offset, length } of segments) {
         for (let done = 0; done < length; ) {
-          if (this.#filled === PIECE) yield this.#take();
-          const wanted = Math.min(length - done, PIECE - this.#filled);
-          const count = readSync(descriptor, this.#piece, this.#filled, wanted, offset + done);
-          if (count === 0) throw changed(path, 'is shorter than it was');
+          if (this.#filled === this.#room) yield this.#take();
+          const wanted = Math.min(length - done, this.#room - this.#filled);
+          const count = this.#read(descriptor, wanted, offset + done);
+          if (count === 0) throw changed(path, this.#files.isFile(path) ? 'is shorter than it was' : NO_FILE);
           this.#filled += count;
           done += count;
         }
@@ -152,13 +168,24 @@ class Rebuild {
     }
   }
 
+  /** @returns 0 for what is none that could be read, too */
+  #read(descriptor: number, length: number, position: number): number {
+    try {
+      return readSync(descriptor, this.#piece, this.#filled, length, position);
+    } catch (error) {
+      // Of a directory, and of what cannot be read from where one likes.
+      if (systemCode(error) === 'EISDIR' || systemCode(error) === 'ESPIPE') return 0;
+      throw error;
+    }
+  }
+
   #openFile(path: BytePath): number {
     try {
       return this.#files.open(path);
     } catch (error) {
       const code = systemCode(error);
       if (code === 'ENOENT') throw changed(path, 'is missing', error);
-      if (code === 'ENOTDIR' || code === 'EINVAL') throw changed(path, 'is no file any more', error);
+      if (code === 'ENOTDIR' || code === 'ELOOP') throw changed(path, NO_FILE, error);
       throw error;
     }
   }
@@ -186,7 +213,7 @@ class Rebuild {
 
   *#copy(data: Buffer): Generator<Buffer, void, undefined> {
     for (let done = 0; done < data.length; ) {
-      if (this.#filled === PIECE) yield this.#take();
+      if (this.#filled === this.#room) yield this.#take();
       const count = data.copy(this.#piece, this.#filled, done);
       this.#filled += count;
       done += count;
@@ -199,10 +226,9 @@ class Rebuild {
     this.#filled += count;
   }
 
-  /** The next one gets memory of its own: who has this one may keep it. */
   #take(): Buffer {
     const piece = this.#piece.subarray(0, this.#filled);
-    this.#piece = Buffer.allocUnsafeSlow(PIECE);
+    if (this.#pieces === 'given') this.#piece = Buffer.allocUnsafeSlow(this.#room);
     this.#filled = 0;
     return piece;
   }

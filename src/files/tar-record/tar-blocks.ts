@@ -23,6 +23,8 @@ const PREFIX = 345;
 const PREFIX_LENGTH = 155;
 const KIND_MASK = 3;
 const SPACE = 0x20;
+const SLASH = 0x2f;
+const DOT = 0x2e;
 const DIGIT_0 = 0x30;
 const EMPTY_CHECKSUM = CHECKSUM_LENGTH * SPACE;
 /** Checksum digits that nearly all writers use, behind them a NUL and a space. */
@@ -33,14 +35,14 @@ const GAP = 2;
 /** Types of entries that say something of the entry behind them. */
 const EXTENSIONS = new Set([...'xXgLK'].map((type) => type.charCodeAt(0)));
 
-export function kindOfHeader(block: Buffer): BlockKind {
-  return EXTENSIONS.has(block[TYPE] as number) ? EXTENSION_HEADER : ENTRY_HEADER;
+/** @param start of the block */
+export function kindOfHeader(chunk: Buffer, start: number): BlockKind {
+  return EXTENSIONS.has(chunk[start + TYPE] as number) ? EXTENSION_HEADER : ENTRY_HEADER;
 }
 
 /** A block of which the next one of its kind says only what is different. */
 class Reference {
-  readonly bytes = Buffer.from(new ArrayBuffer(TAR_BLOCK));
-  readonly words = new Uint32Array(this.bytes.buffer);
+  readonly bytes = Buffer.alloc(TAR_BLOCK);
   /** Of all bytes but the checksum's own. */
   sum = 0;
 }
@@ -48,11 +50,6 @@ class Reference {
 function references(): [Reference, Reference, Reference] {
   return [new Reference(), new Reference(), new Reference()];
 }
-
-// The checksum's eight bytes are two words of their own.
-const CHECKSUM_WORD = CHECKSUM / 4;
-const CHECKSUM_WORDS_END = (CHECKSUM + CHECKSUM_LENGTH) / 4;
-const WORDS = TAR_BLOCK / 4;
 
 /**
  * Blocks as the differences from the last one of their kind:
@@ -66,52 +63,46 @@ export class BlockEncoder {
   readonly #starts = new Uint16Array(TAR_BLOCK);
   readonly #ends = new Uint16Array(TAR_BLOCK);
 
-  /** The last header of an entry. */
+  /** The last header of an entry, but for its checksum. */
   get entryHeader(): Buffer {
     return this.#references[ENTRY_HEADER].bytes;
   }
 
-  /**
-   * Writes a whole step.
-   * @param words of the block, which is 512 bytes long
-   */
-  encode(kind: BlockKind, block: Buffer, words: Uint32Array, out: ByteWriter): void {
+  /** Writes a whole step for the block at `start`. */
+  encode(kind: BlockKind, chunk: Buffer, start: number, out: ByteWriter): void {
     const reference = this.#references[kind];
-    const { bytes: before, words: wordsBefore } = reference;
+    const { bytes: before } = reference;
     const starts = this.#starts;
     const ends = this.#ends;
     const isHeader = kind !== OTHER_BLOCK;
     let runs = 0;
     let { sum } = reference;
-    for (let word = 0; word < WORDS; word++) {
-      if (words[word] === wordsBefore[word]) continue;
-      if (isHeader && word >= CHECKSUM_WORD && word < CHECKSUM_WORDS_END) continue;
-      for (let at = word * 4, end = at + 4; at < end; at++) {
-        const byte = block[at] as number;
-        if (byte === before[at]) continue;
-        sum += byte - (before[at] as number);
-        if (runs > 0 && at - (ends[runs - 1] as number) <= GAP) ends[runs - 1] = at + 1;
-        else {
-          starts[runs] = at;
-          ends[runs++] = at + 1;
-        }
+    for (let at = 0; at < TAR_BLOCK; at++) {
+      const byte = chunk[start + at] as number;
+      const was = before[at] as number;
+      if (byte === was || (isHeader && at >= CHECKSUM && at < CHECKSUM + CHECKSUM_LENGTH)) continue;
+      sum += byte - was;
+      before[at] = byte;
+      if (runs > 0 && at - (ends[runs - 1] as number) <= GAP) ends[runs - 1] = at + 1;
+      else {
+        starts[runs] = at;
+        ends[runs++] = at + 1;
       }
     }
     reference.sum = sum;
-    const isUsual = isHeader && hasUsualChecksum(block, sum);
+    const isUsual = isHeader && hasUsualChecksum(chunk, start, sum);
     out.byte(BLOCK | (kind << KIND_SHIFT) | (isUsual ? USUAL_CHECKSUM : 0));
     out.number(runs);
     let last = 0;
     for (let run = 0; run < runs; run++) {
-      const start = starts[run] as number;
-      const end = ends[run] as number;
-      out.number(start - last);
-      out.number(end - start);
-      out.bytes(block, start, end);
-      last = end;
+      const from = starts[run] as number;
+      const to = ends[run] as number;
+      out.number(from - last);
+      out.number(to - from);
+      out.bytes(before, from, to);
+      last = to;
     }
-    if (isHeader && !isUsual) out.bytes(block, CHECKSUM, CHECKSUM + CHECKSUM_LENGTH);
-    block.copy(before);
+    if (isHeader && !isUsual) out.bytes(chunk, start + CHECKSUM, start + CHECKSUM + CHECKSUM_LENGTH);
   }
 }
 
@@ -150,11 +141,12 @@ export class BlockDecoder {
   }
 }
 
-function hasUsualChecksum(block: Buffer, sum: number): boolean {
-  if (block[CHECKSUM + CHECKSUM_DIGITS] !== 0 || block[CHECKSUM + CHECKSUM_DIGITS + 1] !== SPACE) return false;
+function hasUsualChecksum(chunk: Buffer, start: number, sum: number): boolean {
+  const first = start + CHECKSUM;
+  if (chunk[first + CHECKSUM_DIGITS] !== 0 || chunk[first + CHECKSUM_DIGITS + 1] !== SPACE) return false;
   let rest = sum + EMPTY_CHECKSUM;
-  for (let at = CHECKSUM + CHECKSUM_DIGITS - 1; at >= CHECKSUM; at--) {
-    if (block[at] !== DIGIT_0 + (rest & 7)) return false;
+  for (let at = first + CHECKSUM_DIGITS - 1; at >= first; at--) {
+    if (chunk[at] !== DIGIT_0 + (rest & 7)) return false;
     rest >>= 3;
   }
   return rest === 0;
@@ -189,6 +181,15 @@ export function pathInHeader(header: Buffer): BytePath {
   const path = isPosix ? `${textIn(header, PREFIX, PREFIX_LENGTH)}/${name}` : name;
   if (path.startsWith('./')) return path.slice(2);
   return path.startsWith('/') ? path.slice(1) : path;
+}
+
+/** Whether `pathInHeader` would say this, mostly without making a text of it. */
+export function isPathInHeader(header: Buffer, path: BytePath): boolean {
+  const start = header[NAME] === SLASH ? 1 : header[NAME] === DOT && header[NAME + 1] === SLASH ? 2 : 0;
+  const end = start + path.length;
+  if (header[PREFIX] !== 0 || end >= NAME_LENGTH) return pathInHeader(header) === path;
+  for (let at = start; at < end; at++) if (header[at] !== path.charCodeAt(at - start)) return false;
+  return header[end] === 0;
 }
 
 function textIn(header: Buffer, start: number, length: number): string {

@@ -6,9 +6,9 @@ import { BLOCK_SIZE, RecordFileWriter } from '../contents/record-file.js';
 import {
   BlockEncoder,
   type BlockKind,
+  isPathInHeader,
   kindOfHeader,
   OTHER_BLOCK,
-  pathInHeader,
   sizeInHeader,
   TAR_BLOCK,
 } from './tar-blocks.js';
@@ -67,8 +67,7 @@ export class TarRecorder {
   readonly #steps = new ByteWriter();
   readonly #blocks = new BlockEncoder();
   /** A block that has not come whole. */
-  readonly #block = Buffer.from(new ArrayBuffer(TAR_BLOCK));
-  readonly #words = new Uint32Array(this.#block.buffer);
+  readonly #block = Buffer.alloc(TAR_BLOCK);
   readonly #padding = Buffer.alloc(TAR_BLOCK);
   readonly #lost = new Map<number, number>();
   readonly #segments = new Map<number, readonly DataSegment[]>();
@@ -112,7 +111,7 @@ export class TarRecorder {
     if (this.#file === undefined) return number;
     this.#endPadding();
     const header = this.#blocks.entryHeader;
-    const hasOwnPath = pathInHeader(header) !== path;
+    const hasOwnPath = !isPathInHeader(header, path);
     const hasOwnLength = sizeInHeader(header) !== length;
     const steps = this.#steps;
     steps.byte(
@@ -149,6 +148,11 @@ export class TarRecorder {
       return;
     }
     this.#size += end - start;
+    // As nearly all is.
+    if (this.#padded === 0 && end - start === this.#due && isZero(chunk, start, end)) {
+      this.#due = 0;
+      return;
+    }
     chunk.copy(this.#padding, this.#padded, start, end);
     this.#padded += end - start;
   }
@@ -220,21 +224,24 @@ export class TarRecorder {
     this.#size += end - start;
     for (let at = start; at < end; ) {
       const taken = Math.min(TAR_BLOCK - this.#filled, end - at);
-      chunk.copy(this.#block, this.#filled, at, at + taken);
-      this.#filled += taken;
+      if (taken === TAR_BLOCK) {
+        this.#wholeBlock(chunk, at, kind);
+      } else {
+        chunk.copy(this.#block, this.#filled, at, at + taken);
+        this.#filled = (this.#filled + taken) % TAR_BLOCK;
+        if (this.#filled === 0) this.#wholeBlock(this.#block, 0, kind);
+      }
       at += taken;
-      if (this.#filled === TAR_BLOCK) this.#wholeBlock(kind);
     }
   }
 
-  #wholeBlock(kind: BlockKind | undefined): void {
-    this.#filled = 0;
+  #wholeBlock(chunk: Buffer, start: number, kind: BlockKind | undefined): void {
     this.#blockCount++;
-    if (kind === undefined && this.#block[0] === 0 && isZero(this.#block, 0, TAR_BLOCK)) {
-      this.#bytes(BYTES, this.#block, 0, TAR_BLOCK);
+    if (kind === undefined && chunk[start] === 0 && isZero(chunk, start, start + TAR_BLOCK)) {
+      this.#bytes(BYTES, chunk, start, start + TAR_BLOCK);
       return;
     }
-    this.#blocks.encode(kind ?? kindOfHeader(this.#block), this.#block, this.#words, this.#steps);
+    this.#blocks.encode(kind ?? kindOfHeader(chunk, start), chunk, start, this.#steps);
     this.#endStep();
   }
 
