@@ -197,6 +197,15 @@ export class TarReader {
   }
 
   #readExtension(chunk: Buffer, at: number): number {
+    const whole = this.#extension.length + this.#padding;
+    if (this.#extensionFilled === 0 && chunk.length - at >= whole) {
+      // As nearly all are: with its padding, and so in whole blocks.
+      this.#witness?.body(chunk, at, at + whole);
+      chunk.copy(this.#extension, 0, at, at + this.#extension.length);
+      this.#padding = 0;
+      this.#endExtension();
+      return at + whole;
+    }
     const taken = Math.min(this.#extension.length - this.#extensionFilled, chunk.length - at);
     this.#witness?.body(chunk, at, at + taken);
     chunk.copy(this.#extension, this.#extensionFilled, at, at + taken);
