@@ -229,9 +229,15 @@ describeWith(['root'], 'the catalogue', () => {
     const { lines } = newStore();
     const [id = ''] = await lines('pull', APP_V1);
     const texts = ['app:v1', id, id.slice(7, 19)];
-    const documents = JSON.parse((await lines('inspect', ...texts)).join('\n')) as unknown[];
+    const documents = JSON.parse((await lines('inspect', ...texts)).join('\n')) as {
+      layers: string[];
+      layerDetails: { id: string; exportable: boolean }[];
+    }[];
     expect(documents).toHaveLength(3);
     for (const document of documents) {
+      expect(document.layerDetails.map(({ id }) => id)).toEqual(document.layers);
+      // The two others are the store's own.
+      expect(document.layerDetails.map(({ exportable }) => exportable)).toEqual([true, true, false, true, false, true]);
       expect(document).toEqual({
         type: 'image',
         ...imageShape,
@@ -240,12 +246,44 @@ describeWith(['root'], 'the catalogue', () => {
         source: APP_V1,
         created: '2024-01-01T00:00:00.000Z',
         notes: [],
+        layerDetails: expect.arrayContaining([
+          {
+            id: expect.stringMatching(DIGEST),
+            bytes: expect.any(Number),
+            entries: expect.any(Number),
+            exportable: true,
+            notExportable: null,
+            tarBytes: expect.any(Number),
+          },
+        ]),
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         configDigest: expect.stringMatching(DIGEST),
         config: expect.objectContaining({ os: 'linux', config: expect.objectContaining({ User: '1000:1001' }) }),
         manifest: expect.objectContaining({ schemaVersion: 2 }),
       });
     }
+  });
+
+  it('gets layers anew by force, keeps containers as they are, and stores without tar records when told to', async () => {
+    const { lines, run } = newStore();
+    await lines('pull', '--no-tar-records', APP_V1);
+    const reasons = async () => {
+      const [image] = JSON.parse((await lines('inspect', 'app:v1')).join('\n')) as [
+        { layerDetails: { notExportable: string | null }[] },
+      ];
+      return [...new Set(image.layerDetails.map(({ notExportable }) => notExportable))];
+    };
+    expect(await reasons()).toContain('it was stored without a tar record');
+    const [rootfs = ''] = await lines('provision', 'job', 'app:v1', '--backend', 'copy');
+    const before = readFileSync(join(rootfs, 'etc/os-release'), 'utf8');
+    const { status, stdout } = await run(['pull', '--force', '--json', APP_V1]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject([{ parkedFor: [] }]);
+    expect((JSON.parse(stdout) as [{ renewed: string[] }])[0].renewed).toHaveLength(4);
+    expect(await reasons()).toEqual([null, 'this store has made it, so it has no archive']);
+    expect(readFileSync(join(rootfs, 'etc/os-release'), 'utf8')).toBe(before);
+    const contradiction = await run(['pull', '--force', '--policy', 'missing', APP_V1]);
+    expect(contradiction).toMatchObject({ status: 2, stderr: expect.stringContaining('contradict') });
   });
 
   it('inspects what it can find and ends with status 1 for the rest', async () => {
