@@ -24,7 +24,13 @@ export type { Digest, ImageId, LayerId } from './image/digest.js';
 export type { RuntimeConfig } from './image/image-config.js';
 export type { MountState } from './layer-store/rootfs-mounts.js';
 export type { PostponedEntry } from './layer-store/sweeper.js';
-export type { ContainerRecord, ImageRecord, ImageSummary, RootfsRecord } from './metadata/metadata-manager.js';
+export type {
+  ContainerRecord,
+  ImageRecord,
+  ImageSummary,
+  RootfsRecord,
+  TarState,
+} from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/container-calls.js';
 export type { ImageCalls, ImageDetails, LayerDetails, PulledAgain } from './provisioner/image-calls.js';

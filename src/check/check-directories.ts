@@ -102,7 +102,7 @@ function parkedFindings(parked: ParkedLayers): Finding[] {
           severity: 'note',
           code: 'LAYER_PARKED',
           subject: layer.layer,
-          message: `${directory} is layer ${layer.layer} as it was before it was healed; root filesystems that show it: ${layer.rootfses.join(', ')}`,
+          message: `${directory} is layer ${layer.layer} as it was before it was replaced; root filesystems that show it: ${layer.rootfses.join(', ')}`,
         }),
   );
 }

@@ -148,7 +148,7 @@ export class LayerHealer {
   async #unpack(id: LayerId, image: ImageRecord, directory: string): Promise<FreshCopy> {
     const { location, digest, diffId, size } = await this.#offered(id, image);
     this.#tracker?.begin([{ diffId, size }]);
-    const { whiteouts, privileged, limits, tarRecords: keepTar, pool } = this.#needs;
+    const { whiteouts, privileged, limits, tarRecords: keepTar, pool, events } = this.#needs;
     const request = { blob: location, digest, diffId, directory, format: whiteouts, privileged, limits, keepTar };
     const { bytes, tar, tarBytes } = await pool.run('unpack-layer', request, {
       signal: this.#signal,
@@ -156,6 +156,8 @@ export class LayerHealer {
       onProgress: (read) => this.#tracker?.updateIfChanged(id, 'unpacking', read),
     });
     this.#tracker?.updateIfChanged(id, 'unpacking', size);
+    events.count('layersUnpacked');
+    events.count('layerBytesRead', size);
     return { bytes, tar, tarBytes };
   }
 

@@ -3,6 +3,7 @@ import type { FailedEntry } from '../base/failed-entry.js';
 import type { LayerId } from '../image/digest.js';
 import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { PullTracker } from '../pulls/pull-tracker.js';
+import { diffIdsOf } from './check-images.js';
 import type { CheckNeeds } from './check-needs.js';
 import { LayerHealer } from './heal-layers.js';
 import { ParkedLayers } from './parked-layers.js';
@@ -17,29 +18,30 @@ export interface RenewedLayers {
 }
 
 /**
- * Gets layers of an image again from where it came from, sound as they may be, and puts them in the place of those that there are. Containers go on with what they show.
+ * Gets those layers of an image again from where it came from that have no tar record and could have one, and puts them in the place of those that there are. Containers go on with what they show.
  * @throws what opening the source and unpacking throw; those that came before are in place then
  */
 export async function renewLayers(
   needs: CheckNeeds,
   image: ImageRecord,
-  layers: readonly LayerId[],
+  stored: readonly LayerId[],
   signal: AbortSignal | undefined,
 ): Promise<RenewedLayers> {
+  const layers = await withoutRecord(needs, image, stored);
+  if (layers.length === 0) return { layers: [], parkedFor: [], failed: [] };
   const parked = new ParkedLayers(needs.paths, needs.metadata, needs.sweeper);
   const pullId = randomUUID();
   const tracker = new PullTracker({ pullId, emit: (progress) => needs.events.emit('layerProgress', progress) });
   const holders = new Map(layers.map((id) => [id, [image]]));
   const healer = new LayerHealer(needs, parked, holders, signal, { pullId, tracker });
-  const own = layers.filter((id) => !healer.isSeam(id));
   const started = performance.now();
   const told = { pullId, source: image.source, image: image.id };
-  needs.events.emit('pullStarted', { ...told, layers: own.length, bytes: -1 });
+  needs.events.emit('pullStarted', { ...told, layers: layers.length, bytes: -1 });
   const renewed: LayerId[] = [];
   const parkedFor = new Set<string>();
   const failed: FailedEntry[] = [];
   try {
-    for (const id of own) {
+    for (const id of layers) {
       for (const container of await healer.replace(id, image)) parkedFor.add(container);
       renewed.push(id);
     }
@@ -52,4 +54,21 @@ export async function renewLayers(
     failed.push(...(await healer.close()));
   }
   return { layers: renewed, parkedFor: [...parkedFor], failed };
+}
+
+/** Those that a tar record is missing of. A seam has none, whatever a release of before has noted. */
+async function withoutRecord(
+  { metadata }: CheckNeeds,
+  image: ImageRecord,
+  stored: readonly LayerId[],
+): Promise<LayerId[]> {
+  const own = new Set(diffIdsOf(image));
+  const layers: LayerId[] = [];
+  for (const id of stored) {
+    const layer = await metadata.getLayer(id);
+    if (layer === undefined || (layer.tar !== 'older' && layer.tar !== 'off')) continue;
+    if (own.has(id)) layers.push(id);
+    else await metadata.changeLayer(id, { tar: 'seam' });
+  }
+  return layers;
 }

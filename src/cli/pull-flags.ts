@@ -38,10 +38,7 @@ export function addPullFlags(command: Command, policy: 'missing' | 'always'): vo
 }
 
 export function addTarRecordsFlag(command: Command): void {
-  command.option(
-    '--no-tar-records',
-    'do not keep what is needed to make the archives of layers again, to save or push them as they are',
-  );
+  command.option('--no-tar-records', 'do not keep what is needed to make the archives of layers again, byte for byte');
 }
 
 export function addProgressFlag(command: Command): void {

@@ -3,7 +3,7 @@ import type { LayerRecord, TarState } from '../metadata/metadata-manager.js';
 const REASONS: Readonly<Record<Exclude<TarState, 'kept'>, string>> = {
   older: 'it was pulled before format 2 of the store',
   off: 'it was stored without a tar record',
-  'too-large': 'its archive holds too much that its files do not',
+  'too-large': 'what is needed beside its files was too much to keep',
   seam: 'this store has made it, so it has no archive',
 };
 

@@ -4,11 +4,12 @@ import { checkArgument, overridden, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
 import { isProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
+import { diffIdsOf } from '../check/check-images.js';
 import type { RenewedLayers } from '../check/renew-layers.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import { imageNotes } from '../image/image-notes.js';
 import { whyNotExportable } from '../layer-store/layer-export.js';
-import type { ImageRecord, ImageSummary, LayerRecord } from '../metadata/metadata-manager.js';
+import type { ImageRecord, ImageSummary, LayerRecord, TarState } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
 import { findImage } from '../pulls/find-image.js';
 import { nameToGive, tryImageName } from '../pulls/names-to-give.js';
@@ -30,9 +31,10 @@ export interface LayerDetails {
   readonly entries: number;
   /** Whether its archive can be made again: see `layerTar`. */
   readonly exportable: boolean;
-  /** Why not, as a clause; undefined when it can. */
+  /** Why not, as a clause; undefined when it can. Messages may change: `tar` is for programs. */
   readonly notExportable: string | undefined;
-  /** Size of its tar record. */
+  readonly tar: TarState;
+  /** Size of its tar record, as of a file. */
   readonly tarBytes: number;
 }
 
@@ -71,14 +73,14 @@ export class ImageCalls {
   }
 
   /**
-   * As `pull`, and gets those layers again, too, that were stored before, sound as they may be: the fresh ones are put in their places, and containers go on with what they show.
+   * As `pull`, and gets those layers again, too, that are stored without a tar record, as those of before format 2 are: the fresh ones are put in their places, and containers go on with what they show. With
+   * `tarRecords: false` there are none that it would get.
    * @throws what `pull` throws; layers that came before are in place then
    */
-  async pullAgain(source: string, options: Omit<PullImageOptions, 'pullPolicy'> = {}): Promise<PulledAgain> {
+  async pullAgain(source: string, options: Omit<PullImageOptions, 'pullPolicy' | 'force'> = {}): Promise<PulledAgain> {
     return this.#calls.writing('pull', async () => {
       checkArgument('images.pullAgain', 'source', text, source);
       const own = takeOptions('images.pullAgain', o.PULL_AGAIN_OPTIONS, options);
-      const before = new Set((await this.#store.metadata.listLayers()).map(({ id }) => id));
       const image = await (await this.#get(IMAGE_REQUESTS)).pull(source, { ...own, pullPolicy: 'always' });
       const { renewLayers } = await import('../check/renew-layers.js');
       return this.#store.liveness.during(async (liveness) => {
@@ -86,7 +88,7 @@ export class ImageCalls {
         const registry = overridden(needs.registry, own.registry);
         // What is stored may have come from elsewhere, where it is not any more.
         const from = { ...image, source: formatSource(withAbsolutePath(parseSource(source))) };
-        const stored = [...new Set(image.layers)].filter((id) => before.has(id));
+        const stored = this.#store.options.tarRecords === false ? [] : [...new Set(image.layers)];
         return { ...image, renewed: await renewLayers({ ...needs, registry }, from, stored, own.signal) };
       });
     });
@@ -94,10 +96,10 @@ export class ImageCalls {
 
   /**
    * The archive of a stored layer, byte for byte as it was unpacked: what `layers` of an image's config calls by its digest. Destroy the stream to have no more of it; until then no
-   * prune takes the layer.
+   * prune takes the layer, and the process does not end by itself.
    * @param layer its id, in full
    * @returns a stream of bytes, which fails at its end when the digest is another one: do not use what came before
-   * @throws `ERR_LAYER_NOT_FOUND`, `ERR_NOT_EXPORTABLE`, `ERR_ABORTED`; the stream fails with `ERR_STORE_DAMAGED`, `ERR_ABORTED`, `ERR_CLOSED`
+   * @throws `ERR_BAD_DIGEST`, `ERR_LAYER_NOT_FOUND`, `ERR_NOT_EXPORTABLE`, `ERR_ABORTED`; the stream fails with `ERR_STORE_DAMAGED`, `ERR_ABORTED`, `ERR_CLOSED`
    */
   async layerTar(layer: string, options: LayerTarOptions = {}): Promise<Readable> {
     return this.#calls.looking(async () => {
@@ -184,7 +186,7 @@ export class ImageCalls {
     return this.#calls.looking(async () => {
       checkArgument('images.get', 'image', text, image);
       const found = await this.#find(image);
-      const layerDetails = (await this.#store.metadata.getStack(found.id)).map(detailsOf);
+      const layerDetails = detailsOfLayers(found, await this.#store.metadata.getStack(found.id));
       return { ...found, layerDetails, notes: imageNotes(found) };
     });
   }
@@ -247,8 +249,13 @@ export class ImageCalls {
   }
 }
 
-function detailsOf(layer: LayerRecord): LayerDetails {
-  const { id, bytes, entries, tarBytes } = layer;
-  const notExportable = whyNotExportable(layer);
-  return { id, bytes, entries, exportable: notExportable === undefined, notExportable, tarBytes };
+function detailsOfLayers(image: ImageRecord, layers: readonly LayerRecord[]): LayerDetails[] {
+  const own = new Set(diffIdsOf(image));
+  return layers.map((layer) => {
+    const { id, bytes, entries, tarBytes } = layer;
+    // A release of before format 2 has not noted which are seams.
+    const tar = layer.tar === 'older' && !own.has(id) ? 'seam' : layer.tar;
+    const notExportable = whyNotExportable({ tar });
+    return { id, bytes, entries, exportable: notExportable === undefined, notExportable, tar, tarBytes };
+  });
 }

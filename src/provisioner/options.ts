@@ -46,8 +46,8 @@ export interface ProvisionerOptions {
   /** What an image and its layers may ask for. Default: see `PullLimits`. */
   readonly limits?: { readonly [Name in keyof PullLimits]?: PullLimits[Name] | undefined } | undefined;
   /**
-   * Keep with each layer what is needed to make its archive again, so that it can be saved and pushed as it was: a hundredth of its size. Default: true. A layer that is stored
-   * without stays so until it is pulled by force.
+   * Keep with each layer what is needed to make its archive again, so that it can be saved and pushed as it was: some bytes for each of its files. Default: true. Whoever stores
+   * a layer first decides for all who share it; one that is stored without stays so until `images.pullAgain`.
    */
   readonly tarRecords?: boolean | undefined;
   /** For so many milliseconds a pull that failed is not repeated by `request`. Default: 10 000. */
@@ -157,9 +157,9 @@ export interface LayerTarOptions {
 
 export const LAYER_TAR_OPTIONS: OptionTable<LayerTarOptions> = { signal: abortSignal };
 
-const { pullPolicy: __, ...ofWhoeverPulls } = PULL_IMAGE_OPTIONS;
+const { pullPolicy: __, force: ___, ...ofWhoeverPulls } = PULL_IMAGE_OPTIONS;
 
-export const PULL_AGAIN_OPTIONS: OptionTable<Omit<PullImageOptions, 'pullPolicy'>> = ofWhoeverPulls;
+export const PULL_AGAIN_OPTIONS: OptionTable<Omit<PullImageOptions, 'pullPolicy' | 'force'>> = ofWhoeverPulls;
 
 export interface DiskUsageOptions {
   readonly signal?: AbortSignal | undefined;

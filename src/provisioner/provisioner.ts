@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Assembly, SERVICE, type Service, takeAll } from '../base/assembly.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
 import type { Counters } from '../base/codes/counter-tables.js';
@@ -120,7 +121,10 @@ export class Provisioner {
       checkArgument('destroy', 'containerId', text, containerId);
       const own = takeOptions('destroy', o.DESTROY_OPTIONS, options);
       checkContainerId(containerId);
-      return (await this.#services.get(CONTAINERS)).destroy(containerId, own);
+      const destroyed = await (await this.#services.get(CONTAINERS)).destroy(containerId, own);
+      // What cannot be swept now is told by the next prune, check or recovery.
+      if (destroyed && existsSync(this.#store.paths.parked)) await this.#services.get(PARKED_LAYERS).release();
+      return destroyed;
     });
   }
 

@@ -16,12 +16,8 @@ type Answer =
  * Sends pieces through a port. Resolves when that is closed, and has told their source then that no more are wanted.
  * @param areOurs nobody uses a piece after the next one has been asked for. Default: false, and each is copied
  */
-export async function sendThrough(
-  pieces: Iterable<Buffer> | AsyncIterable<unknown>,
-  port: MessagePort,
-  areOurs = false,
-): Promise<void> {
-  const iterator = Symbol.iterator in pieces ? pieces[Symbol.iterator]() : pieces[Symbol.asyncIterator]();
+export async function sendThrough(pieces: AsyncIterable<unknown>, port: MessagePort, areOurs = false): Promise<void> {
+  const iterator = pieces[Symbol.asyncIterator]();
   let asked: Promise<void> = Promise.resolve();
   await new Promise<void>((resolve) => {
     port.once('close', resolve);
@@ -35,7 +31,7 @@ export async function sendThrough(
   await iterator.return?.();
 }
 
-async function nextAnswer(pieces: Iterator<unknown> | AsyncIterator<unknown>, areOurs: boolean): Promise<Answer> {
+async function nextAnswer(pieces: AsyncIterator<unknown>, areOurs: boolean): Promise<Answer> {
   try {
     const { done, value } = await pieces.next();
     if (done) return { type: 'end' };

@@ -67,11 +67,19 @@ export interface UnpackedJob extends UnpackedLayer {
 
 export type JobKind = keyof Jobs;
 
-/** Whether a job waits for a network, or for whoever writes to a stream or reads one, and so for as long as somebody else likes. */
-export function waitsForNetwork(kind: JobKind, request: Jobs[JobKind]['request']): boolean {
-  if (kind === 'rebuild-layer') return true;
-  if (kind === 'inflate-archive') return (request as InflateArchiveJob).from.kind === 'port';
-  return kind === 'unpack-layer' && (request as UnpackJob).blob.kind === 'registry';
+/**
+ * What a job may wait for, for as long as somebody else likes: nobody, but for the processors; a network, or whoever writes to a stream; whoever reads a stream. Each kind has places of its own, so that
+ * none holds up another.
+ */
+export type Places = 'processors' | 'network' | 'readers';
+
+export function placesOf(kind: JobKind, request: Jobs[JobKind]['request']): Places {
+  if (kind === 'rebuild-layer') return 'readers';
+  const waits =
+    kind === 'inflate-archive'
+      ? (request as InflateArchiveJob).from.kind === 'port'
+      : kind === 'unpack-layer' && (request as UnpackJob).blob.kind === 'registry';
+  return waits ? 'network' : 'processors';
 }
 
 /** To a worker. One job at a time; a cancel is for the job it has. */

@@ -10,7 +10,7 @@ import {
 } from '../base/errors.js';
 import { unpackError } from './error-transport.js';
 import { IdleProcessors, LOOK_INTERVAL, type ProcessorClock } from './idle-processors.js';
-import { type FromWorker, type JobKind, type Jobs, waitsForNetwork } from './jobs.js';
+import { type FromWorker, type JobKind, type Jobs, type Places, placesOf } from './jobs.js';
 import { MemoryBudget } from './memory-budget.js';
 import { PoolThread } from './pool-thread.js';
 
@@ -52,6 +52,8 @@ type FromThread = Exclude<FromWorker, { readonly type: 'ready' }>;
 const IDLE_TIME = 5_000;
 /** Between two pieces of whatever it does, a thread looks whether its job was cancelled; none of them takes a second. */
 const PATIENCE = 5_000;
+/** Archives that are read at a time; others begin when one of these has come to its end. */
+const READERS = 16;
 /** For all threads, in bytes: one window of the largest size that is taken, or several smaller ones. */
 const SHARED_MEMORY = 128 * 1024 * 1024;
 
@@ -59,8 +61,8 @@ const SHARED_MEMORY = 128 * 1024 * 1024;
  * Worker threads for the long synchronous work. A thread is started when a job finds none idle, and has one job at a time; jobs that
  * find the pool full wait, first come first served. Idle threads do not keep the process alive.
  *
- * How long a layer takes that is fetched is up to a registry, and while it is waited for it takes no processor. So jobs that wait for a network and those that do not are counted apart, and neither kind holds up
- * the other. Of the former there are more than the pool's size when the network is what they wait for: see `IdleProcessors`.
+ * How long a layer takes that is fetched is up to a registry, and how long an archive up to who reads it; while they are waited for they take no processor. So jobs that wait for a network, those that wait for
+ * a reader, and those that do not wait are counted apart, and no kind holds up another. Of the first there are more than the pool's size when the network is what they wait for: see `IdleProcessors`.
  *
  * A cancelled job settles only when its thread has let go of it, so that whoever cleans up after it is alone. One that does not let go, because something foreign
  * makes it go round, is ended, and another thread takes its place.
@@ -124,7 +126,7 @@ export class WorkerPool {
 
   /** Starts threads for layers of a registry that will come in a moment, unless there are so many idle ones. They end when none comes. @param count at most */
   prepare(count: number): void {
-    const room = this.#room().downloads;
+    const room = this.#room('network');
     try {
       this.#prepare(Math.min(count, room));
     } catch {
@@ -173,7 +175,7 @@ export class WorkerPool {
 
   /** Looks what the jobs at work take of the processors, as long as others wait that might begin beside them. */
   #look(): void {
-    const wanted = this.#waiting.some(fetches) && this.#fetching() < this.#downloads;
+    const wanted = this.#waiting.some(fetches) && this.#taken('network') < this.#downloads;
     if (!wanted) {
       clearInterval(this.#looking);
       this.#looking = undefined;
@@ -191,24 +193,20 @@ export class WorkerPool {
   #takeJob(): Job | undefined {
     if (this.#waiting.length === 0) return undefined;
     if (this.#isFull && this.#idle.size === 0 && this.#busy.size > 0) return undefined;
-    const room = this.#room();
-    const index = this.#waiting.findIndex((job) => (fetches(job) ? room.downloads : room.others) > 0);
+    const index = this.#waiting.findIndex((job) => this.#room(placesOf(job.kind, job.request)) > 0);
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
   }
 
-  /** How many more of either kind may begin. */
-  #room(): { readonly downloads: number; readonly others: number } {
-    const fetching = this.#fetching();
-    return {
-      downloads: Math.min(this.#downloads, this.#allowed) - fetching,
-      others: this.#size - (this.#busy.size - fetching),
-    };
+  /** How many more of a kind may begin. */
+  #room(places: Places): number {
+    const most = { processors: this.#size, network: Math.min(this.#downloads, this.#allowed), readers: READERS };
+    return most[places] - this.#taken(places);
   }
 
-  #fetching(): number {
-    let fetching = 0;
-    for (const job of this.#busy.values()) if (fetches(job)) fetching++;
-    return fetching;
+  #taken(places: Places): number {
+    let taken = 0;
+    for (const { kind, request } of this.#busy.values()) if (placesOf(kind, request) === places) taken++;
+    return taken;
   }
 
   #takeThread(): PoolThread {
@@ -326,7 +324,7 @@ export class WorkerPool {
 }
 
 function fetches({ kind, request }: Job): boolean {
-  return waitsForNetwork(kind, request);
+  return placesOf(kind, request) === 'network';
 }
 
 function closedError(): ProvisionerError {

@@ -7,6 +7,7 @@ import { noteDescriptorsOn } from '../system/syscalls/held-descriptors.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { StackDependence } from '../unpack/stacking.js';
+import { receiveThrough, sendThrough } from './byte-port.js';
 import { packError } from './error-transport.js';
 import type { FromWorker, JobKind, Jobs, ToWorker, WorkerData } from './jobs.js';
 import { requireMarks } from './require-marks.js';
@@ -44,10 +45,9 @@ const handlers: Handlers = {
     });
   },
   'inflate-archive': async ({ from, ...target }, { signal, takeMemory }) => {
-    const [{ inflateArchive }, { readStoredFile }, { receiveThrough }] = await Promise.all([
+    const [{ inflateArchive }, { readStoredFile }] = await Promise.all([
       import('../unpack/inflate-archive.js'),
       import('../unpack/stored-file.js'),
-      import('./byte-port.js'),
     ]);
     const stored = from.kind === 'port' ? receiveThrough(from.port) : readStoredFile({ ...from, offset: 0 }, signal);
     const giveUp = () => from.kind === 'port' && from.port.close();
@@ -69,14 +69,16 @@ const handlers: Handlers = {
   },
   'rebuild-layer': async ({ directory, diffId, port }, context) => {
     const { signal } = context;
-    const [{ archiveOf }, { sendThrough }] = await Promise.all([
-      import('../files/tar-record/rebuild-tar.js'),
-      import('./byte-port.js'),
-    ]);
+    const pieces = async function* () {
+      const { archiveOf } = await import('../files/tar-record/rebuild-tar.js');
+      yield* archiveOf(directory, diffId, loadTreeCalls(loadSyscalls()), 'given');
+    };
+    // It listens at once: that the port is closed is told once.
+    const sent = sendThrough(pieces(), port, true);
     const close = () => port.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    await sendThrough(archiveOf(directory, diffId, loadTreeCalls(loadSyscalls()), 'given'), port, true);
+    await sent;
     throwIfCancelled(context);
   },
   'check-layers': async ({ directories, mode }, context) => {

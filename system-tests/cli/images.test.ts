@@ -253,6 +253,7 @@ describeWith(['root'], 'the catalogue', () => {
             entries: expect.any(Number),
             exportable: true,
             notExportable: null,
+            tar: 'kept',
             tarBytes: expect.any(Number),
           },
         ]),

@@ -1,8 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
@@ -105,6 +106,8 @@ describeWith(['root', 'overlay'], 'the archive of a layer', () => {
     ['a bit of its checksum is flipped', (path: string) => flip(path, statSync(path).size - 1)],
     ['it is cut short', (path: string) => truncateSync(path, statSync(path).size - 40)],
     ['it is empty', (path: string) => truncateSync(path, 0)],
+    ['a named pipe is in its place', (path: string) => put('mkfifo', path)],
+    ['a directory is in its place', (path: string) => put('mkdir', path)],
   ])('is not made of a record when %s; a quick check finds that, and a repair mends it', async (_, damage) => {
     const p = await openStore();
     const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
@@ -192,6 +195,79 @@ describeWith(['root', 'overlay'], 'the archive of a layer', () => {
     for (const stream of slow) stream.destroy();
     expect(await digestOf(p, id)).toBe(id);
   });
+
+  test('goes on while a fresh copy of the layer is put in its place, and the old one is swept', async () => {
+    const p = await openStore();
+    const layout = await layoutOf();
+    const { layers } = await p.images.pull(`oci:${layout}`, { name: 'app' });
+    const id = layers[0] as string;
+    const stream = await p.images.layerTar(id);
+    const hash = createHash('sha256');
+    const pieces = stream[Symbol.asyncIterator]();
+    hash.update((await pieces.next()).value as Buffer);
+    inspect(join(p.root, 'metadata.sqlite'), (database) => database.exec("UPDATE layer SET tar = 'off'"));
+    await withStore({ root: p.root }, async (other) => {
+      expect((await other.images.pullAgain(`oci:${layout}`)).renewed.layers).toEqual(layers);
+      await other.store.swept();
+    });
+    for (let next = await pieces.next(); !next.done; next = await pieces.next()) hash.update(next.value as Buffer);
+    expect(`sha256:${hash.digest('hex')}`).toBe(id);
+  });
+
+  test('takes no thread before it is read, so that any number may be asked for, and be read in any order', async () => {
+    const p = await openStore({ maxDownloads: 1 });
+    const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
+    const id = layers[1] as string;
+    const streams = await Promise.all(Array.from({ length: 40 }, () => p.images.layerTar(id)));
+    for (const stream of streams.reverse()) {
+      const hash = createHash('sha256');
+      for await (const piece of stream) hash.update(piece as Buffer);
+      expect(`sha256:${hash.digest('hex')}`).toBe(id);
+    }
+  });
+
+  test('is let go of at once when the stream is destroyed before its thread has begun', async () => {
+    const p = await openStore();
+    const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
+    await p.close();
+    const again = await openStore({ root: p.root });
+    const stream = await again.images.layerTar(layers[0] as string);
+    stream.read();
+    stream.destroy();
+    const leases = () =>
+      inspect(join(p.root, 'metadata.sqlite'), (database) => database.prepare('SELECT * FROM lease').all());
+    // Long before a thread would be ended that does not answer.
+    await expect.poll(leases, { timeout: 3000 }).toEqual([]);
+  });
+
+  test.each(['its signal', 'the end of the store'] as const)('given up by %s while it is read says so', async (how) => {
+    const p = await openStore();
+    const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
+    for (let round = 0; round < (how === 'its signal' ? 8 : 1); round++) {
+      const giveUp = new AbortController();
+      const read = (async () => {
+        for await (const _ of await p.images.layerTar(layers[0] as string, { signal: giveUp.signal })) {
+          // As fast as it can.
+        }
+      })();
+      const failed = read.then(
+        () => 'nothing',
+        (error: { code: string }) => error.code,
+      );
+      await sleep(round * 3);
+      if (how === 'its signal') giveUp.abort();
+      else await p.close();
+      expect(how === 'its signal' ? ['ERR_ABORTED', 'nothing'] : ['ERR_CLOSED', 'nothing']).toContain(await failed);
+    }
+  });
+
+  test.each(['', 'nonsense', 'sha256:0', 'A'.repeat(64)])(
+    'is of a layer whose id is given in full, and not of %j',
+    async (id) => {
+      const p = await openStore();
+      await expect(p.images.layerTar(id)).rejects.toMatchObject({ code: 'ERR_BAD_DIGEST' });
+    },
+  );
 
   test('ends with an error when the store is closed', async () => {
     const p = await openStore();
@@ -297,6 +373,11 @@ describeWith(['root', 'overlay'], 'a layer without a tar record', () => {
     expect((await p.images.get('app')).layerDetails[0]).toMatchObject({ exportable: false, tarBytes: 0 });
   });
 });
+
+function put(command: string, path: string): void {
+  rmSync(path);
+  execFileSync(command, [path]);
+}
 
 function flip(path: string, at: number): void {
   const bytes = readFileSync(path);

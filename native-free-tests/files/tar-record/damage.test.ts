@@ -5,6 +5,7 @@ import {
   copyFileSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -13,8 +14,10 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RecordFileError } from '#src/files/contents/record-file.js';
-import { rebuildTar } from '#src/files/tar-record/rebuild-tar.js';
+import { archiveOf, ChangedFileError, rebuildTar } from '#src/files/tar-record/rebuild-tar.js';
+import type { LayerId } from '#src/image/digest.js';
 import { layerContents, layerRootfs, layerTar } from '#src/paths.js';
+import { sha256 } from '../../helpers/image-builder.js';
 import { thrownBy } from '../../helpers/layers.js';
 import { archive, entry, header, oldSparse } from '../../helpers/raw-tar.js';
 import { expectSame, openBelow, rebuilt, treeCalls, useRecordedLayers } from '../../helpers/tar-records.js';
@@ -161,28 +164,27 @@ describe('a file of the layer', () => {
     ],
   };
 
-  it.each(Object.keys(CHANGES))('that %s is told as damage of the store, and nothing else is read', async (what) => {
+  it.each(Object.keys(CHANGES))('that %s is told, and nothing else is read', async (what) => {
     const [change, told] = CHANGES[what] as (typeof CHANGES)[string];
     expect(await damaged(change)).toMatchObject({
-      code: 'ERR_STORE_DAMAGED',
       message: expect.stringContaining(`a/b/file ${told}`),
-      details: { path: 'a/b/file' },
+      path: 'a/b/file',
     });
   });
 
-  it('with holes that is shorter than its data is told as damage, too', async () => {
+  it('with holes that is shorter than its data is told, too', async () => {
     const error = await damaged((rootfs) => truncateSync(join(rootfs, 'sparse'), 50_004));
-    expect(error).toMatchObject({ code: 'ERR_STORE_DAMAGED', details: { path: 'sparse' } });
+    expect(error).toMatchObject({ path: 'sparse' });
   });
 
   it('with a name that is no text is told printably', async () => {
     const { directory, rootfs } = await layers.unpackAndRebuild(archive(entry({ name: '\x1b[2J\xff' }, 'abc')));
     rmSync(rootfs, { recursive: true });
     mkdirSync(rootfs);
-    const error = thrownBy(() => rebuilt(directory));
-    expect(error.code).toBe('ERR_STORE_DAMAGED');
+    const { error } = piecesUntilError(directory);
+    expect(error).toBeInstanceOf(ChangedFileError);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: it must not be there
-    expect(error.message).not.toMatch(/[\x00-\x1f]/);
+    expect((error as Error).message).not.toMatch(/[\x00-\x1f]/);
   });
 
   it('gives as many bytes as the archive had when it has grown, and others when it has changed', async () => {
@@ -278,5 +280,50 @@ describe('unpacking with a tar record', () => {
     const signal = AbortSignal.abort();
     await expect(layers.unpack(tar, 100_000, signal)).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     expect(openBelow(layers.path)).toEqual([]);
+  });
+});
+
+describe('the archive of a layer', () => {
+  const layers = useRecordedLayers();
+  const id = sha256(tar) as LayerId;
+
+  it('is made to its end when a fresh copy of the layer takes its place meanwhile, and the old one goes', async () => {
+    const { directory } = await layers.unpackAndRebuild(tar);
+    const { directory: fresh } = await layers.unpackAndRebuild(tar);
+    const archive = archiveOf(directory, id, treeCalls, 'given');
+    const pieces = [archive.next().value as Buffer];
+    renameSync(directory, `${directory}.old`);
+    renameSync(fresh, directory);
+    rmSync(`${directory}.old`, { recursive: true });
+    expectSame(Buffer.concat([...pieces, ...archive]), tar);
+  });
+
+  it('is told as damage of the store, with the layer, when it cannot be made or is another one', async () => {
+    const damages: [(directory: string) => void, object][] = [
+      [(directory) => rmSync(join(directory, 'rootfs/a/b/file')), { path: 'a/b/file' }],
+      [(directory) => writeFileSync(join(directory, 'rootfs/a/b/file'), 'other words'), { found: expect.anything() }],
+      [(directory) => truncateSync(join(directory, 'tar'), 50), { tar: expect.anything() }],
+    ];
+    for (const [damage, details] of damages) {
+      const { directory } = await layers.unpackAndRebuild(tar);
+      damage(directory);
+      const error = thrownBy(() => Buffer.concat([...archiveOf(directory, id, treeCalls, 'given')]));
+      expect(error).toMatchObject({ code: 'ERR_STORE_DAMAGED', details: { layer: id, ...details } });
+      expect(error.message).toContain(id);
+    }
+  });
+
+  it.each([
+    ['a directory', (path: string) => mkdirSync(path)],
+    ['a named pipe', (path: string) => execFileSync('mkfifo', [path])],
+    ['a symlink to its own record', (path: string) => symlinkSync('tar.moved', path)],
+  ])('is not made of %s in the place of its record, which is told at once', async (_, put) => {
+    const { directory } = await layers.unpackAndRebuild(tar);
+    renameSync(join(directory, 'tar'), join(directory, 'tar.moved'));
+    put(join(directory, 'tar'));
+    const error = thrownBy(() => Buffer.concat([...archiveOf(directory, id, treeCalls, 'given')]));
+    expect(error).toMatchObject({ code: 'ERR_STORE_DAMAGED', details: { tar: 'the record is no file' } });
+    rmSync(join(directory, 'tar'), { recursive: true });
+    renameSync(join(directory, 'tar.moved'), join(directory, 'tar'));
   });
 });

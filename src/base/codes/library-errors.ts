@@ -52,8 +52,8 @@ export const LIBRARY_ERRORS = {
   },
   ERR_NOT_EXPORTABLE: {
     meaning:
-      'The archive of a layer cannot be made again: what is needed beside its files was not kept, which the message explains.',
-    whatToDo: 'Pull the image again with `--force`, which keeps it; containers go on as they are.',
+      'The archive of a layer cannot be made again, because what is needed beside its files was not kept; or there is none, because the store has made the layer itself. The message says which.',
+    whatToDo: 'What the hint says: mostly to pull the image again with `--force`, while containers go on as they are.',
     retryable: false,
   },
   ERR_CONTAINER_NOT_FOUND: {

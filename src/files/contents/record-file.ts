@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { systemCode } from '../../base/errors.js';
 import { makeOwnFile } from '../../base/own-files.js';
@@ -167,13 +167,20 @@ export function checksumOf(path: string): string {
   }
 }
 
+/** Whatever stands in its place is not waited for, nor followed. */
 function opened(path: string): number {
+  let descriptor: number;
   try {
-    return openSync(path, 'r');
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    throw new RecordFileError('the record is missing', true, { cause: error });
+    const code = systemCode(error);
+    if (code === 'ENOENT') throw new RecordFileError('the record is missing', true, { cause: error });
+    if (code !== 'ELOOP' && code !== 'ENXIO') throw error;
+    throw new RecordFileError('the record is no file', false, { cause: error });
   }
+  if (fstatSync(descriptor).isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new RecordFileError('the record is no file', false);
 }
 
 /** @returns how many bytes there are before the checksum, which is theirs */

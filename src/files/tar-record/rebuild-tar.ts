@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
-import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { digestAlgorithm, type LayerId } from '../../image/digest.js';
 import { layerTar } from '../../paths.js';
 import { type BytePath, printablePath } from '../../system/syscalls/byte-path.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { ByteReader } from '../contents/bytes.js';
+import { directoryIdentity } from '../contents/check-layer.js';
 import { malformedRecord, RecordFileError, RecordFileReader } from '../contents/record-file.js';
 import { PayloadFiles } from './payload-files.js';
 import { BlockDecoder, pathInHeader, sizeInHeader, TAR_BLOCK } from './tar-blocks.js';
@@ -36,7 +37,7 @@ const PIECE: Readonly<Record<Pieces, number>> = { lent: 256 * 1024, given: 1024 
  * Makes the archive of a layer again, piece by piece. What comes out is what went in only if its digest is the diff ID, which the caller looks at. Synchronous between two pieces, for a
  * worker thread; in a tree of an ordinary user see `OwnedDescent`.
  * @param layerDirectory absolute
- * @throws RecordFileError when the record is missing or damaged, before the first piece; ProvisionerError `ERR_STORE_DAMAGED` when a file is not what it was; else like Node's `fs`
+ * @throws RecordFileError when the record is missing or damaged, before the first piece; ChangedFileError when a file is not what it was; else like Node's `fs`
  */
 export function* rebuildTar(
   layerDirectory: string,
@@ -58,6 +59,9 @@ export function* rebuildTar(
   }
 }
 
+/** A layer that others put a fresh copy of in place while its archive is made is gone on with there, so often. */
+const ATTEMPTS = 5;
+
 /**
  * The archive of a layer, and proof of it.
  * @throws ProvisionerError `ERR_STORE_DAMAGED` when it cannot be made, after the last piece also when it is another one; else like Node's `fs`
@@ -69,18 +73,47 @@ export function* archiveOf(
   pieces: Pieces = 'lent',
 ): Generator<Buffer, void, undefined> {
   const hash = createHash(digestAlgorithm(diffId));
-  try {
-    for (const piece of rebuildTar(layerDirectory, calls, pieces)) {
-      hash.update(piece);
-      yield piece;
+  let sent = 0;
+  for (let attempt = 1; ; attempt++) {
+    const identity = directoryIdentity(layerDirectory);
+    try {
+      let at = 0;
+      for (const piece of rebuildTar(layerDirectory, calls, pieces)) {
+        const next = piece.subarray(Math.max(0, sent - at));
+        at += piece.length;
+        if (next.length === 0) continue;
+        hash.update(next);
+        sent = at;
+        yield next.length === piece.length ? piece : next;
+      }
+      break;
+    } catch (error) {
+      const now = directoryIdentity(layerDirectory);
+      if (now !== undefined && now !== identity && attempt < ATTEMPTS) continue;
+      throw notMade(error, diffId, layerDirectory);
     }
-  } catch (error) {
-    if (!(error instanceof RecordFileError)) throw error;
-    throw damaged(`the layer's archive cannot be made again: ${error.message}`, { tar: error.message }, error);
   }
   const found = `${digestAlgorithm(diffId)}:${hash.digest('hex')}`;
-  if (found !== diffId)
-    throw damaged(`the layer's archive was made again with the digest ${found}, not ${diffId}`, { found });
+  if (found !== diffId) throw damaged(`it was made again with the digest ${found}`, diffId, { found });
+}
+
+const GONE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ESTALE']);
+
+function notMade(error: unknown, diffId: LayerId, layerDirectory: string): unknown {
+  if (error instanceof RecordFileError) return damaged(error.message, diffId, { tar: error.message }, error);
+  if (error instanceof ChangedFileError) return damaged(error.message, diffId, { path: error.path }, error.cause);
+  // Of the layer's own directories.
+  if (GONE.has(systemCode(error) ?? '')) return damaged((error as Error).message, diffId, {}, error);
+  return systemCode(error) === undefined ? error : fileError(error, 'make an archive again', layerDirectory);
+}
+
+/** A file of the layer is not what it was. */
+export class ChangedFileError extends Error {
+  readonly path: string;
+  constructor(path: BytePath, how: string, options?: ErrorOptions) {
+    super(`${printablePath(path)} ${how}`, options);
+    this.path = printablePath(path);
+  }
 }
 
 const NO_FILE = 'is no file any more';
@@ -246,12 +279,14 @@ function readSegments(steps: ByteReader): DataSegment[] {
   return segments;
 }
 
-function changed(path: BytePath, how: string, cause?: unknown): ProvisionerError {
-  const shown = printablePath(path);
-  return damaged(`the layer's archive cannot be made again: ${shown} ${how}`, { path: shown }, cause);
+function changed(path: BytePath, how: string, cause?: unknown): ChangedFileError {
+  return new ChangedFileError(path, how, { cause });
 }
 
-function damaged(message: string, details: Record<string, string>, cause?: unknown): ProvisionerError {
-  const hint = '`provisioner check --full --repair` gets the layer again';
-  return new ProvisionerError('ERR_STORE_DAMAGED', message, { cause, hint, details });
+function damaged(why: string, layer: LayerId, details: Record<string, string>, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_STORE_DAMAGED', `the archive of layer ${layer} cannot be made again: ${why}`, {
+    cause,
+    hint: '`provisioner check --full --repair` gets the layer again',
+    details: { layer, ...details },
+  });
 }

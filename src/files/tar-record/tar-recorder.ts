@@ -82,6 +82,8 @@ export class TarRecorder {
   #due = 0;
   #padded = 0;
   #segmentsKept = 0;
+  /** From this payload on a sparse file may be one of which nobody knows any more what of it is data. */
+  #unknownFrom = Number.POSITIVE_INFINITY;
 
   /** @throws like Node's `fs` */
   constructor(layerDirectory: string, { onWritten, storedMax = STORED_MAX }: TarRecorderOptions) {
@@ -177,7 +179,7 @@ export class TarRecorder {
     // No step may come between a payload and its padding.
     this.#endPadding();
     if (this.#file === undefined) return;
-    if (this.#lost.size === LOST_MAX) {
+    if (this.#lost.size === LOST_MAX || (payload >= this.#unknownFrom && !this.#segments.has(payload))) {
       this.giveUp();
       return;
     }
@@ -254,9 +256,8 @@ export class TarRecorder {
       end = offset + length;
     }
     this.#segmentsKept += segments.length;
-    // Should it be lost, nobody would know what of it is data.
-    if (this.#segmentsKept > SEGMENTS_KEPT) this.giveUp();
-    else this.#segments.set(payload, segments);
+    if (this.#segmentsKept <= SEGMENTS_KEPT) this.#segments.set(payload, segments);
+    else this.#unknownFrom = Math.min(this.#unknownFrom, payload);
   }
 
   /** Where it is not what nearly all writers have, zeros. */

@@ -17,7 +17,7 @@ export function define(command: Command, cli: Cli): void {
   addPullFlags(command, 'always');
   command.option(
     '--force',
-    'get layers again, too, that are stored already; containers keep what they show until they are destroyed',
+    'get layers again, too, that are stored without a tar record; containers go on with what they show',
   );
   command
     .addHelpText(
@@ -32,7 +32,7 @@ Examples:
   provisioner pull docker-archive:app.tar --name app:v1
   provisioner pull oci:/images/app:v1 --platform linux/arm64
   provisioner pull --policy missing app:v1    # asks nobody when it is stored
-  provisioner pull --force app:v1             # gets all layers anew`,
+  provisioner pull --force app:v1             # so that all its layers have tar records`,
     )
     .action(async (sources: string[], { name, force = false, ...flags }: PullCommandFlags) => {
       const { pullPolicy, ...options } = pullOptions(flags);
@@ -45,6 +45,8 @@ Examples:
           'pull the images one by one, or name them later with `provisioner tag`',
         );
       }
+      if (force && flags.tarRecords === false)
+        throw new UsageError('--force and --no-tar-records contradict each other', 'leave one of them out');
       await cli.withStore(async ({ provisioner, output, signal, each, failed }) => {
         const images = await each(sources, async (source) => {
           if (!force) {
@@ -56,7 +58,7 @@ Examples:
           output.line(image.id);
           const { failed: left, parkedFor } = image.renewed;
           if (parkedFor.length > 0)
-            output.hint(`these keep the layers of before until they are destroyed: ${parkedFor.join(', ')}`);
+            output.hint(`containers that keep the layers of before until they are destroyed: ${parkedFor.join(', ')}`);
           failed(left);
           return image;
         });

@@ -40,6 +40,8 @@ export interface LayerDocument {
   readonly exportable: boolean;
   /** Why not; null when it can. */
   readonly notExportable: string | null;
+  /** The reason as a word: `kept` when it can. */
+  readonly tar: string;
   readonly tarBytes: number;
 }
 
