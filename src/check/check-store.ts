@@ -141,7 +141,7 @@ async function repairOne(
       const id = found.subject as LayerId;
       const { bytes, tarBytes, count } = await checkLayerOnDisk(id, needs, { mode: 'quick', signal });
       if (count > 0) return { ...done('it is not as it was any more'), state: 'failed' };
-      const tar = tarBytes > 0 ? 'kept' : (await needs.metadata.getLayer(id))?.tar === 'kept' ? 'older' : undefined;
+      const tar = tarBytes > 0 ? 'kept' : (await needs.metadata.getLayer(id))?.tar === 'kept' ? 'off' : undefined;
       await needs.metadata.changeLayer(id, { bytes, tarBytes, ...(tar === undefined ? {} : { tar }) });
       return done(`the record now says ${bytes} bytes, ${tarBytes} of them for the tar record`);
     }
