@@ -33,7 +33,8 @@ export type {
 } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/container-calls.js';
-export type { ImageCalls, ImageDetails, LayerDetails, PulledAgain } from './provisioner/image-calls.js';
+export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/image-calls.js';
+export type { LayerDetails } from './provisioner/layer-details.js';
 export type {
   ApplyPlanOptions,
   CheckOptions,
@@ -43,6 +44,7 @@ export type {
   LayerTarOptions,
   ProvisionerOptions,
   ProvisionOptions,
+  PullAgainOptions,
   TurnOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';

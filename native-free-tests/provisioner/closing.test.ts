@@ -21,11 +21,15 @@ interface Prepared {
   readonly p: Provisioner;
   readonly source: string;
   readonly archive: string;
+  /** A stored one. */
+  readonly layer: string;
 }
 
 /** Every public method that is a call of the store, so all but `close`, `counters` and `use`, each with arguments that it succeeds with. */
 const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> = {
   'images.pull': ({ p, source }) => p.images.pull(source, { name: 'other' }),
+  'images.pullAgain': ({ p, source }) => p.images.pullAgain(source, { name: 'other' }),
+  'images.layerTar': ({ p, layer }) => p.images.layerTar(layer),
   'images.availability': ({ p, source }) => p.images.availability(source),
   'images.request': ({ p, source }) => p.images.request(source),
   'images.pulls': ({ p }) => p.images.pulls(),
@@ -56,12 +60,12 @@ const AT_ONCE = ['close', 'counters', 'use', 'containers.addHolder', 'store.addK
 
 async function prepare(): Promise<Prepared> {
   const p = await openMemoryStore();
-  await p.images.pull(await layoutOf(app), { name: 'app' });
+  const { layers } = await p.images.pull(await layoutOf(app), { name: 'app' });
   await p.provision('old', 'app');
   mkdirSync(join(p.root, 'gc/left.1'));
   const archive = join(temporaryDirectory(), 'archive.tar');
   await writeDockerArchive(archive, [{ image: other, tags: ['other:v1'] }]);
-  return { p, source: await layoutOf(other), archive };
+  return { p, source: await layoutOf(other), archive, layer: layers[0] as string };
 }
 
 /** Lets every answer of the records take a while, so that nothing is over before it is waited for. What answers at once goes on to. */

@@ -23,6 +23,8 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   ProvisionerOptions: ['open', o.PROVISIONER_OPTIONS, (_, options) => Provisioner.open(options)],
   PullImageOptions: ['images.pull', o.PULL_IMAGE_OPTIONS, (p, options) => p.images.pull('app', options)],
   ImageRequestOptions: ['images.request', o.IMAGE_REQUEST_OPTIONS, (p, options) => p.images.request('app', options)],
+  PullAgainOptions: ['images.pullAgain', o.PULL_AGAIN_OPTIONS, (p, options) => p.images.pullAgain('app', options)],
+  LayerTarOptions: ['images.layerTar', o.LAYER_TAR_OPTIONS, (p, options) => p.images.layerTar('sha256:0', options)],
   LoadOptions: ['images.load', o.LOAD_OPTIONS, (p, options) => p.images.load('/archive', options)],
   ProvisionOptions: ['provision', o.PROVISION_OPTIONS, (p, options) => p.provision('c', 'app', options)],
   DestroyOptions: ['destroy', o.DESTROY_OPTIONS, (p, options) => p.destroy('c', options)],

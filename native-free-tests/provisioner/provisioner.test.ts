@@ -265,7 +265,7 @@ test('a store of a newer format is refused with both versions, and nothing in it
   writeFileSync(join(root, 'format'), '{"version":99,"whiteouts":"quantum"}');
   await expect(Provisioner.open({ root, records: 'memory', allowDegraded: true })).rejects.toMatchObject({
     code: 'ERR_STORE_FORMAT',
-    details: { found: 99, expected: 1 },
+    details: { found: 99, expected: 2 },
   });
   expect(readdirSync(root)).toEqual(['format']);
 });

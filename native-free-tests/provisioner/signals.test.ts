@@ -14,6 +14,8 @@ interface Given {
   readonly p: Provisioner;
   readonly source: string;
   readonly archive: string;
+  /** A stored one. */
+  readonly layer: string;
   readonly n: number;
   readonly signal: AbortSignal;
 }
@@ -21,6 +23,8 @@ interface Given {
 /** Every method that takes a signal. */
 const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
   'images.pull': ({ p, source, n, signal }) => p.images.pull(source, { name: `app:v${n}`, signal }),
+  'images.pullAgain': ({ p, source, n, signal }) => p.images.pullAgain(source, { name: `app:v${n}`, signal }),
+  'images.layerTar': ({ p, layer, signal }) => p.images.layerTar(layer, { signal }),
   'images.load': ({ p, archive, signal }) => p.images.load(archive, { signal }),
   provision: ({ p, n, signal }) => p.provision(`new-${n}`, 'app', { signal }),
   destroy: ({ p, n, signal }) => p.destroy(`old-${n}`, { signal }),
@@ -52,15 +56,16 @@ describe('one signal for many calls', () => {
 
   it.each(Object.entries(CALLS))('makes Node print nothing, and is not listened to by %s', async (_, call) => {
     const p = await openMemoryStore();
-    await p.images.pull(await layoutOf(image), { name: 'app' });
+    const { layers } = await p.images.pull(await layoutOf(image), { name: 'app' });
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image, tags: ['other:v1'] }]);
+    const layer = layers[0] as string;
     const source = await layoutOf(image);
     for (let n = 0; n < MANY; n++) await p.provision(`old-${n}`, 'app');
     const { signal } = new AbortController();
     const listen = vi.spyOn(signal, 'addEventListener');
     // Some fail because they are many at a time, which is another matter.
-    await Promise.allSettled(Array.from({ length: MANY }, (_, n) => call({ p, source, archive, n, signal })));
+    await Promise.allSettled(Array.from({ length: MANY }, (_, n) => call({ p, source, archive, layer, n, signal })));
     await setImmediate();
     expect(warnings).toEqual([]);
     expect(listen).not.toHaveBeenCalled();
@@ -69,12 +74,13 @@ describe('one signal for many calls', () => {
 
   it.each(Object.entries(CALLS))('still ends %s when it aborts, with its reason', async (_, call) => {
     const p = await openMemoryStore();
-    await p.images.pull(await layoutOf(image), { name: 'app' });
+    const { layers } = await p.images.pull(await layoutOf(image), { name: 'app' });
     await p.provision('old-0', 'app');
     const archive = join(temporaryDirectory(), 'archive.tar');
     await writeDockerArchive(archive, [{ image, tags: ['other:v1'] }]);
     const reason = new Error('no longer wanted');
-    const given = { p, source: await layoutOf(image), archive, n: 0, signal: AbortSignal.abort(reason) };
+    const layer = layers[0] as string;
+    const given = { p, source: await layoutOf(image), archive, layer, n: 0, signal: AbortSignal.abort(reason) };
     await expect(call(given)).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: reason });
   });
 

@@ -62,12 +62,12 @@ async function withoutRecord(
   image: ImageRecord,
   stored: readonly LayerId[],
 ): Promise<LayerId[]> {
-  const own = new Set(diffIdsOf(image));
+  const own = diffIdsOf(image);
   const layers: LayerId[] = [];
   for (const id of stored) {
     const layer = await metadata.getLayer(id);
     if (layer === undefined || (layer.tar !== 'older' && layer.tar !== 'off')) continue;
-    if (own.has(id)) layers.push(id);
+    if (own === undefined || own.includes(id)) layers.push(id);
     else await metadata.changeLayer(id, { tar: 'seam' });
   }
   return layers;

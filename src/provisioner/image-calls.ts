@@ -4,39 +4,22 @@ import { checkArgument, overridden, text } from '../base/check-options.js';
 import { crashPoint } from '../base/crash-points.js';
 import { isProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
-import { diffIdsOf } from '../check/check-images.js';
 import type { RenewedLayers } from '../check/renew-layers.js';
 import type { ImageId, LayerId } from '../image/digest.js';
 import { imageNotes } from '../image/image-notes.js';
-import { whyNotExportable } from '../layer-store/layer-export.js';
-import type { ImageRecord, ImageSummary, LayerRecord, TarState } from '../metadata/metadata-manager.js';
+import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
 import type { Availability, PullUnderWay } from '../pulls/availability.js';
 import { findImage } from '../pulls/find-image.js';
 import { nameToGive, tryImageName } from '../pulls/names-to-give.js';
 import type { ImageRequestOptions, LoadOptions, PullImageOptions } from '../pulls/pull-options.js';
 import type { PulledImage } from '../pulls/stored-images.js';
 import { takeOverStream } from '../sources/archives/take-over-stream.js';
-import { formatSource, parseSource, withAbsolutePath } from '../sources/source.js';
 import type { Calls } from './calls.js';
+import type { LayerDetails } from './layer-details.js';
 import type { OpenStore } from './open-store.js';
-import type { LayerTarOptions } from './options.js';
+import type { LayerTarOptions, PullAgainOptions } from './options.js';
 import * as o from './options.js';
 import { checkNeeds, GAP_WARNING, IMAGE_REQUESTS, POOL } from './services.js';
-
-/** One of an image's layers. */
-export interface LayerDetails {
-  readonly id: LayerId;
-  /** Disk use in bytes, its tar record included. */
-  readonly bytes: number;
-  readonly entries: number;
-  /** Whether its archive can be made again: see `layerTar`. */
-  readonly exportable: boolean;
-  /** Why not, as a clause; undefined when it can. Messages may change: `tar` is for programs. */
-  readonly notExportable: string | undefined;
-  readonly tar: TarState;
-  /** Size of its tar record, as of a file. */
-  readonly tarBytes: number;
-}
 
 /** A stored image with all that is known of it. */
 export interface ImageDetails extends ImageRecord {
@@ -77,12 +60,15 @@ export class ImageCalls {
    * `tarRecords: false` there are none that it would get.
    * @throws what `pull` throws; layers that came before are in place then
    */
-  async pullAgain(source: string, options: Omit<PullImageOptions, 'pullPolicy' | 'force'> = {}): Promise<PulledAgain> {
+  async pullAgain(source: string, options: PullAgainOptions = {}): Promise<PulledAgain> {
     return this.#calls.writing('pull', async () => {
       checkArgument('images.pullAgain', 'source', text, source);
       const own = takeOptions('images.pullAgain', o.PULL_AGAIN_OPTIONS, options);
       const image = await (await this.#get(IMAGE_REQUESTS)).pull(source, { ...own, pullPolicy: 'always' });
-      const { renewLayers } = await import('../check/renew-layers.js');
+      const [{ renewLayers }, { formatSource, parseSource, withAbsolutePath }] = await Promise.all([
+        import('../check/renew-layers.js'),
+        import('../sources/source.js'),
+      ]);
       return this.#store.liveness.during(async (liveness) => {
         const needs = checkNeeds(this.#store, this.#get, liveness);
         const registry = overridden(needs.registry, own.registry);
@@ -186,7 +172,8 @@ export class ImageCalls {
     return this.#calls.looking(async () => {
       checkArgument('images.get', 'image', text, image);
       const found = await this.#find(image);
-      const layerDetails = detailsOfLayers(found, await this.#store.metadata.getStack(found.id));
+      const { layerDetailsOf } = await import('./layer-details.js');
+      const layerDetails = layerDetailsOf(found, await this.#store.metadata.getStack(found.id));
       return { ...found, layerDetails, notes: imageNotes(found) };
     });
   }
@@ -247,15 +234,4 @@ export class ImageCalls {
       throw error;
     }
   }
-}
-
-function detailsOfLayers(image: ImageRecord, layers: readonly LayerRecord[]): LayerDetails[] {
-  const own = new Set(diffIdsOf(image));
-  return layers.map((layer) => {
-    const { id, bytes, entries, tarBytes } = layer;
-    // A release of before format 2 has not noted which are seams.
-    const tar = layer.tar === 'older' && !own.has(id) ? 'seam' : layer.tar;
-    const notExportable = whyNotExportable({ tar });
-    return { id, bytes, entries, exportable: notExportable === undefined, notExportable, tar, tarBytes };
-  });
 }

@@ -157,9 +157,11 @@ export interface LayerTarOptions {
 
 export const LAYER_TAR_OPTIONS: OptionTable<LayerTarOptions> = { signal: abortSignal };
 
+export type PullAgainOptions = Omit<PullImageOptions, 'pullPolicy' | 'force'>;
+
 const { pullPolicy: __, force: ___, ...ofWhoeverPulls } = PULL_IMAGE_OPTIONS;
 
-export const PULL_AGAIN_OPTIONS: OptionTable<Omit<PullImageOptions, 'pullPolicy' | 'force'>> = ofWhoeverPulls;
+export const PULL_AGAIN_OPTIONS: OptionTable<PullAgainOptions> = ofWhoeverPulls;
 
 export interface DiskUsageOptions {
   readonly signal?: AbortSignal | undefined;

@@ -335,7 +335,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
     await lines('pull', APP_V1);
     expect(await json('info')).toEqual({
       root,
-      format: { version: 1, whiteouts: 'trusted' },
+      format: { version: 2, whiteouts: 'trusted' },
       degraded: null,
       readOnly: null,
       versions: { provisioner: expect.stringMatching(/^\d+\.\d+\.\d+/), node: process.versions.node },

@@ -27,7 +27,7 @@ import {
 } from './tar-record.js';
 
 /**
- * What a record may take. The largest image we know takes 14 bytes for an entry; the rest is for signatures and other attributes that do not deflate, and for archives that
+ * What a record may take. The largest image we know takes 8 bytes for an entry; the rest is for signatures and other attributes that do not deflate, and for archives that
  * hold files which their layer does not. Beyond that a record would be a second copy of the layer: there is none then.
  */
 const STORED_MAX = 64 * 2 ** 20;
