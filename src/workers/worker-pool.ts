@@ -193,7 +193,13 @@ export class WorkerPool {
   #takeJob(): Job | undefined {
     if (this.#waiting.length === 0) return undefined;
     if (this.#isFull && this.#idle.size === 0 && this.#busy.size > 0) return undefined;
-    const index = this.#waiting.findIndex((job) => this.#room(placesOf(job.kind, job.request)) > 0);
+    // Once for each kind, however many wait.
+    const room = {
+      processors: this.#room('processors'),
+      network: this.#room('network'),
+      readers: this.#room('readers'),
+    };
+    const index = this.#waiting.findIndex((job) => room[placesOf(job.kind, job.request)] > 0);
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
   }
 
