@@ -64,6 +64,14 @@ export class ParkedLayers {
     });
   }
 
+  /** Whether a container, or one nested in it, shows some. @throws like Node's `fs`, and as the records */
+  async isShownIn(containerId: string): Promise<boolean> {
+    const parked = this.list();
+    if (parked.length === 0) return false;
+    const rootfses = new Set((await this.#metadata.rootfsesIn(containerId)).map(({ id }) => id));
+    return parked.some(({ parked: layer }) => layer?.rootfses.some((id) => rootfses.has(id)));
+  }
+
   /**
    * Has those swept that no root filesystem shows any more. Safe to call at any time, from any process.
    * @returns those that could not be taken away, and stay for the next time

@@ -75,7 +75,9 @@ export class ImageCalls {
         // What is stored may have come from elsewhere, where it is not any more.
         const from = { ...image, source: formatSource(withAbsolutePath(parseSource(source))) };
         const stored = this.#store.options.tarRecords === false ? [] : [...new Set(image.layers)];
-        return { ...image, renewed: await renewLayers({ ...needs, registry }, from, stored, own.signal) };
+        const renewed = await renewLayers({ ...needs, registry }, from, stored, own.signal);
+        // What its layers take has changed.
+        return { ...image, ...(await this.#store.metadata.getImage(image.id)), renewed };
       });
     });
   }

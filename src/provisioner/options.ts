@@ -46,7 +46,7 @@ export interface ProvisionerOptions {
   /** What an image and its layers may ask for. Default: see `PullLimits`. */
   readonly limits?: { readonly [Name in keyof PullLimits]?: PullLimits[Name] | undefined } | undefined;
   /**
-   * Keep with each layer what is needed to make its archive again, so that it can be saved and pushed as it was: some bytes for each of its files. Default: true. Whoever stores
+   * Keep with each layer what is needed to make its archive again, byte for byte: some ten bytes for each of its entries. Default: true. Whoever stores
    * a layer first decides for all who share it; one that is stored without stays so until `images.pullAgain`.
    */
   readonly tarRecords?: boolean | undefined;

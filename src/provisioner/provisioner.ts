@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { Assembly, SERVICE, type Service, takeAll } from '../base/assembly.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
 import type { Counters } from '../base/codes/counter-tables.js';
@@ -121,9 +120,11 @@ export class Provisioner {
       checkArgument('destroy', 'containerId', text, containerId);
       const own = takeOptions('destroy', o.DESTROY_OPTIONS, options);
       checkContainerId(containerId);
+      const parked = this.#services.get(PARKED_LAYERS);
+      // Whatever becomes of what is parked, the container is destroyed, and the next prune, check or recovery comes by again.
+      const isShown = await parked.isShownIn(containerId).catch(() => false);
       const destroyed = await (await this.#services.get(CONTAINERS)).destroy(containerId, own);
-      // What cannot be swept now is told by the next prune, check or recovery.
-      if (destroyed && existsSync(this.#store.paths.parked)) await this.#services.get(PARKED_LAYERS).release();
+      if (isShown) await parked.release().catch(() => []);
       return destroyed;
     });
   }

@@ -10,6 +10,7 @@ import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/
 import { makeOlder } from '../helpers/older-store.js';
 import { type RealImages, realImages } from '../helpers/real-images.js';
 import { reboot, withStore } from '../helpers/reboot.js';
+import { startRegistry } from '../helpers/registry.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, temporaryDirectory } from '../helpers/test-store.js';
 import { inspect } from '../metadata/sqlite-files.js';
@@ -53,7 +54,7 @@ async function expectExportable(p: Provisioner, image: string): Promise<void> {
 
 const openFiles = () => readdirSync('/proc/self/fd').length;
 
-describeWith(['root', 'overlay'], 'the archive of a layer', () => {
+describeWith(['root', 'overlay', 'docker-registry'], 'the archive of a layer', () => {
   let images: RealImages;
   beforeAll(async () => {
     images = await realImages();
@@ -184,15 +185,17 @@ describeWith(['root', 'overlay'], 'the archive of a layer', () => {
     },
   );
 
-  test('goes at the pace of its reader, whoever else wants one', async () => {
-    const p = await openStore({ maxDownloads: 2 });
+  test('goes at the pace of its reader, while layers are fetched and unpacked beside it', async () => {
+    const registry = await startRegistry();
+    const fetched = buildImage([buildLayer([{ path: 'fetched', content: 'from a registry' }])]);
+    await registry.push('app', 'v1', fetched);
+    const p = await openStore({ maxDownloads: 1, workers: 1 });
     const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
     const id = layers[0] as string;
     const slow = await Promise.all([p.images.layerTar(id), p.images.layerTar(id)]);
     for (const stream of slow) await new Promise((resolve) => stream.once('readable', resolve));
-    // Threads for what lies on this machine are others.
-    const more = await p.images.pull(`oci:${await layoutOf('more')}`, { name: 'more' });
-    expect(more.layers).toHaveLength(2);
+    expect((await p.images.pull(`${registry.host}/app:v1`)).layers).toHaveLength(1);
+    expect((await p.images.pull(`oci:${await layoutOf('more')}`, { name: 'more' })).layers).toHaveLength(2);
     for (const stream of slow) stream.destroy();
     expect(await digestOf(p, id)).toBe(id);
   });
@@ -314,11 +317,38 @@ describeWith(['root', 'overlay'], 'a layer without a tar record', () => {
     expect(readFileSync(join(rootfs, 'mine'), 'utf8')).toBe('kept');
     const { rootfs: fresh } = await p.provision('d', 'app', { backend: 'overlay' });
     expect(readFileSync(join(fresh, 'etc/motd'), 'utf8')).toBe('bye');
+    expect(readdirSync(join(p.root, 'parked'))).toHaveLength(layers.length);
+    await p.destroy('d');
+    expect(readdirSync(join(p.root, 'parked'))).toHaveLength(layers.length);
+    // Nobody else shows what is parked.
     await p.destroy('c');
-    await p.store.check();
+    expect(readdirSync(join(p.root, 'parked'))).toEqual([]);
     await p.store.swept();
     expect((await p.store.check({ full: true })).findings).toEqual([]);
-    expect(readdirSync(join(p.root, 'parked'))).toEqual([]);
+  });
+
+  test('of a store of format 1 that is the store’s own says so, before and after its image is pulled by force', async () => {
+    const layout = join(temporaryDirectory(), 'layout');
+    const below = buildLayer([
+      { path: 'etc/', mode: 0o711 },
+      { path: 'etc/motd', content: 'welcome' },
+    ]);
+    // It only implies the directory, which takes a layer between the two.
+    const above = buildLayer([{ path: 'etc/hosts', content: 'localhost' }]);
+    await writeOciLayout(layout, [{ image: buildImage([below, above]), refName: 'app' }]);
+    const before = await openStore({ tarRecords: false });
+    await before.images.pull(`oci:${layout}`, { name: 'app' });
+    await before.close();
+    makeOlder(before.root);
+    const p = await openStore({ root: before.root });
+    const states = async () => (await p.images.get('app')).layerDetails.map(({ tar }) => tar);
+    expect(await states()).toEqual(['older', 'older', 'seam']);
+    const { layers } = await p.images.pullAgain(`oci:${layout}`, { name: 'app' });
+    expect(await states()).toEqual(['kept', 'kept', 'seam']);
+    await expect(p.images.layerTar(layers[2] as string)).rejects.toMatchObject({
+      code: 'ERR_NOT_EXPORTABLE',
+      details: { state: 'seam' },
+    });
   });
 
   test('was stored so when nobody wanted one, and the disk usage counts those that there are', async () => {
