@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { StorePaths } from '#src/paths.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { mountsGone } from '../helpers/mounts-elsewhere.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
 import { Driver } from '../metadata/sqlite-files.js';
@@ -59,6 +60,7 @@ async function expectKept(p: Provisioner, reason: RegExp): Promise<void> {
 
 /** Nothing shows them any more, so the next one to look takes them. */
 async function expectTaken(p: Provisioner, by: 'recover' | 'check'): Promise<void> {
+  await mountsGone(basename(dirname(p.root)));
   if (by === 'recover') expect((await p.recover()).retired).toHaveLength(2);
   else
     expect((await p.store.check({ repair: true })).findings.map(({ outcome }) => outcome?.state)).toEqual([
