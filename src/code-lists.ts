@@ -6,12 +6,18 @@ import { LIBRARY_ERRORS } from './base/codes/library-errors.js';
 import { LIBRARY_WARNINGS } from './base/codes/library-warnings.js';
 import { SHORTAGES } from './base/codes/shortages.js';
 import { isProvisionerError, systemCode } from './base/errors.js';
+import { CONTAINERIZER_ERRORS } from './containerizer/codes.js';
 import { REGISTRY_ERRORS, REGISTRY_WARNINGS } from './registry/registry-codes.js';
 // Once more for the sake of its declarations: those of this file name none of its values, and whoever uses the package would not know its codes.
+import './containerizer/codes.js';
 import './registry/registry-codes.js';
 
 /** Every code that an error may have, by who declares it; see `ErrorTable` for how a wing adds its own. */
-export const ERROR_TABLES: ErrorTables = { library: LIBRARY_ERRORS, registry: REGISTRY_ERRORS };
+export const ERROR_TABLES: ErrorTables = {
+  library: LIBRARY_ERRORS,
+  registry: REGISTRY_ERRORS,
+  containerizer: CONTAINERIZER_ERRORS,
+};
 
 /** Every code that a warning may have, by who declares it. */
 export const WARNING_TABLES: WarningTables = { library: LIBRARY_WARNINGS, registry: REGISTRY_WARNINGS };

@@ -37,6 +37,8 @@ function importsOf(files: ReturnType<typeof sourceFiles>): { room: string; impor
     scan(text)
       .literals.filter(({ value }) => /^\.\.?\/.*\.js$/.test(value))
       .map(({ value }) => posix.join(posix.dirname(path), value.replace(/\.js$/, '.ts')))
+      // The codes of a wing stand on `base` alone, and the list of all of them is below the wings.
+      .filter((target) => unitOf(path) !== 'code-lists' || !/^src\/[\w-]+\/codes\.ts$/.test(target))
       .map((target) => ({ room: unitOf(path), imported: unitOf(target) })),
   );
 }

@@ -1,0 +1,63 @@
+/** What a container is to run, and how. What is left out is taken from the image, or is the secure default. */
+export interface LaunchSpec {
+  /** Replaces the image's command; the arguments of its entrypoint. */
+  readonly command?: readonly string[] | undefined;
+  /** Replaces the image's entrypoint, and its command; an empty list is none. */
+  readonly entrypoint?: readonly string[] | undefined;
+  /** Beside the image's variables, which these replace by name. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Absolute in the container. It is made where it is missing. */
+  readonly workingDir?: string | undefined;
+  /** `user`, `uid`, `user:group`, `uid:gid`: as in the image's config. */
+  readonly user?: string | undefined;
+  /** Default: the last part of the container id, cut to what a host name may be. */
+  readonly hostname?: string | undefined;
+  readonly mounts?: readonly MountSpec[] | undefined;
+  /** The container may not write its root filesystem; `/tmp`, `/var/tmp` and `/run` are tmpfs then. */
+  readonly readOnly?: boolean | undefined;
+  readonly limits?: LaunchLimits | undefined;
+  readonly addCapabilities?: readonly string[] | undefined;
+  readonly dropCapabilities?: readonly string[] | undefined;
+  /** Default: true. */
+  readonly noNewPrivileges?: boolean | undefined;
+  /** `default`, `unconfined`, or the absolute path of a profile as Docker and podman have them. */
+  readonly seccomp?: string | undefined;
+  /** `none`: a loopback interface and nothing else. `host`: the host's. Default: `none`. */
+  readonly network?: 'none' | 'host' | undefined;
+  /** `NAME`: soft and hard; as in setrlimit(2), without `RLIMIT_`, small letters: `nofile`. */
+  readonly ulimits?: Readonly<Record<string, { readonly soft: number; readonly hard: number }>> | undefined;
+  /** Lines of /etc/hosts: name → address; `host-gateway` is refused without a network. */
+  readonly addHosts?: Readonly<Record<string, string>> | undefined;
+  readonly dns?: readonly string[] | undefined;
+  /** A small init (catatonit or tini of the host) as process 1. */
+  readonly init?: boolean | undefined;
+  /** Asked to stop with this one; default: the image's, else SIGTERM. */
+  readonly stopSignal?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+export interface MountSpec {
+  readonly type: 'bind' | 'tmpfs';
+  /** Of a bind: absolute on the host, must exist. */
+  readonly source?: string | undefined;
+  /** Absolute in the container. */
+  readonly target: string;
+  readonly readOnly?: boolean | undefined;
+  /** Of a tmpfs. Default: half of the memory, as the kernel has it. */
+  readonly sizeBytes?: number | undefined;
+  /** Of a tmpfs, octal number. Default: 0o1777. */
+  readonly mode?: number | undefined;
+  /** Programs on it may be executed. Default of a tmpfs: false, of a bind: true. */
+  readonly exec?: boolean | undefined;
+}
+export interface LaunchLimits {
+  /** At least 6 MiB. */
+  readonly memoryBytes?: number | undefined;
+  /** Memory and swap together; default: as much as memory, so no swap. -1: as much swap as there is. */
+  readonly memorySwapBytes?: number | undefined;
+  /** Such as 1.5. */
+  readonly cpus?: number | undefined;
+  /** Such as `0-2,7`. */
+  readonly cpuset?: string | undefined;
+  /** Processes and threads. Default: 4096. -1: no limit. */
+  readonly pids?: number | undefined;
+}
