@@ -148,7 +148,15 @@ describe('an image config', () => {
       workingDir: '/',
       labels: {},
       stopSignal: '',
+      volumes: [],
     });
+  });
+
+  it('gives the volumes that are absolute paths', () => {
+    const parsed = config({ config: { Volumes: { '/data': {}, '/var/lib/x': null, relative: {} } } })();
+    expect(runtimeConfig(parsed).volumes).toEqual(['/data', '/var/lib/x']);
+    expect(runtimeConfig(config({ config: { Volumes: null } })()).volumes).toEqual([]);
+    expect(failure(config({ config: { Volumes: ['/data'] } }))).toMatchObject({ code: 'ERR_SOURCE_MALFORMED' });
   });
 
   it('may lack the section for the runtime, or have null there', () => {

@@ -1,15 +1,97 @@
 import type { ErrorTable } from '../base/codes/code-table.js';
 
-/** What keeps a container from being run as it was asked for. */
+/** What keeps a container from being run, or from being what it was asked to be. */
 export const CONTAINERIZER_ERRORS = {
+  ERR_RUNTIME_MISSING: {
+    meaning: 'What is needed to run containers is not installed here: crun or runc, or Perl for their monitors.',
+    whatToDo: 'Install it (Debian: `crun`), or name another runtime.',
+    retryable: false,
+  },
+  ERR_RUNTIME_UNUSABLE: {
+    meaning: 'A runtime is there, and cannot run containers here, or does not answer.',
+    whatToDo: 'Do what the hint says; try another runtime.',
+    retryable: false,
+  },
+  ERR_CONTAINER_EXISTS: {
+    meaning: 'A container of that id is there already.',
+    whatToDo: 'Choose another id, or destroy that one.',
+    retryable: false,
+  },
+  ERR_CONTAINER_NOT_RUNNING: {
+    meaning: 'The program of a container does not run, so nothing can be done to it.',
+    whatToDo: 'Look at its state: it may not have been started yet, or have ended.',
+    retryable: false,
+  },
+  ERR_CONTAINER_UNDEAD: {
+    meaning: 'Processes of a container do not die though they were killed: they wait for a device or a file system.',
+    whatToDo: 'Look at what the message names; a later recovery tries again.',
+    retryable: true,
+  },
+  ERR_NO_COMMAND: {
+    meaning: 'Neither the image nor the caller says which program is to run.',
+    whatToDo: 'Give a command.',
+    retryable: false,
+  },
+  ERR_COMMAND_NOT_FOUND: {
+    meaning: 'The program that is to run is not in the root filesystem.',
+    whatToDo: 'Look at the command, and at the `PATH` of the container.',
+    retryable: false,
+  },
+  ERR_COMMAND_NOT_EXECUTABLE: {
+    meaning: 'The program that is to run is there, and cannot be executed.',
+    whatToDo: 'Look at its mode, its format, and at the user who runs it.',
+    retryable: false,
+  },
+  ERR_START_FAILED: {
+    meaning: 'The runtime could not start a container.',
+    whatToDo: 'The message has what the runtime said.',
+    retryable: false,
+  },
+  ERR_START_TIMEOUT: {
+    meaning: 'The runtime did not start a container in time, and was ended.',
+    whatToDo: 'Try again; look at what the machine waits for.',
+    retryable: true,
+  },
+  ERR_USER_UNKNOWN: {
+    meaning: 'The root filesystem does not have the user or group as which the program is to run.',
+    whatToDo: 'Name one of its `/etc/passwd` and `/etc/group`, or give numbers.',
+    retryable: false,
+  },
+  ERR_WORKING_DIR: {
+    meaning: 'What the program is to have as its working directory cannot be that.',
+    whatToDo: 'Give another one.',
+    retryable: false,
+  },
+  ERR_MOUNT_SOURCE: {
+    meaning: 'What is to be mounted into a container is not there.',
+    whatToDo: 'Make it first, or correct its path.',
+    retryable: false,
+  },
+  ERR_MOUNT_TARGET: {
+    meaning: 'At a place inside a root filesystem nothing can be mounted, or nothing may be.',
+    whatToDo:
+      'Choose another target; where it is the image that stands in the way, do not use it unless you know why it is like that.',
+    retryable: false,
+  },
+  ERR_SIGNAL_UNKNOWN: {
+    meaning: 'There is no signal of that name or number.',
+    whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',
+    retryable: false,
+  },
+  ERR_SECCOMP_PROFILE: {
+    meaning: 'A seccomp profile cannot be read, or says something that has no sense or is not supported.',
+    whatToDo: 'Correct the file: the message names it, and where in it.',
+    retryable: false,
+  },
   ERR_LIMIT_INVALID: {
-    meaning: 'A limit of a container is no limit that anything could be held to, on this machine or on any.',
+    meaning:
+      'A limit of a container is below what works, contradicts another one, or names what this machine does not have.',
     whatToDo: 'Correct it: the message names the limit and what it may be.',
     retryable: false,
   },
   ERR_LIMIT_UNSUPPORTED: {
     meaning: 'A limit of a container cannot be kept on this machine, and it is not ignored.',
-    whatToDo: 'Leave the limit out, or let the machine have the controller that the message names.',
+    whatToDo: 'Leave the limit out, or let the machine have what the message names.',
     retryable: false,
   },
   ERR_LIMIT_UPDATE: {

@@ -59,6 +59,7 @@ export const imageConfigSchema = objectOf({
       WorkingDir: maybeText,
       Labels: v.nullish(recordOf(maybeText)),
       StopSignal: maybeText,
+      Volumes: v.nullish(recordOf(v.unknown())),
     }),
   ),
   rootfs: objectOf({ type: v.nullish(v.picklist(['layers', ''])), diff_ids: listOf(digest) }),

@@ -3,7 +3,7 @@ import { machinePlatform, normalisePlatform, type Platform } from './platform.js
 
 const CONFIG_KEYS = ['os', 'architecture', 'variant', 'created', 'config', 'rootfs'] as const;
 /** Of the section `config`. */
-const RUNTIME_KEYS = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'Labels', 'StopSignal'] as const;
+const RUNTIME_KEYS = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'Labels', 'StopSignal', 'Volumes'] as const;
 const ROOTFS_KEYS = ['type', 'diff_ids'] as const;
 
 /** What a container runtime needs of an image config. @see OCI image-spec, config.md, "config" */
@@ -19,6 +19,8 @@ export interface RuntimeConfig {
   readonly labels: Readonly<Record<string, string>>;
   /** Signal name or number; empty when the image names none. */
   readonly stopSignal: string;
+  /** Absolute paths that the image's maker wants to be directories for data; each once, in the image's order. */
+  readonly volumes: readonly string[];
 }
 
 type Text = string | null | undefined;
@@ -43,6 +45,8 @@ export interface ImageConfig {
         readonly WorkingDir?: Text;
         readonly Labels?: Readonly<Record<string, Text>> | null | undefined;
         readonly StopSignal?: Text;
+        /** Its keys are paths; its values are empty objects. */
+        readonly Volumes?: Readonly<Record<string, unknown>> | null | undefined;
       }
     | null
     | undefined;
@@ -71,6 +75,8 @@ export function runtimeConfig(config: ImageConfig): RuntimeConfig {
     workingDir: section.WorkingDir || '/',
     labels: Object.fromEntries(Object.entries(section.Labels ?? {}).map(([name, value]) => [name, value ?? ''])),
     stopSignal: section.StopSignal ?? '',
+    // A relative one has no meaning that tools agree on.
+    volumes: Object.keys(section.Volumes ?? {}).filter((path) => path.startsWith('/')),
   };
 }
 

@@ -92,6 +92,7 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
         workingDir: '/app',
         labels: { version: 'v1' },
         stopSignal: 'SIGTERM',
+        volumes: [],
       },
     });
   });

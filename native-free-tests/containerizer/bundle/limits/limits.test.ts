@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { parseCpuList } from '#src/containerizer/bundle/limits/cpu-list.js';
+import { resourcesOf } from '#src/containerizer/bundle/limits/resources.js';
+import { rlimitsOf } from '#src/containerizer/bundle/limits/ulimits.js';
+import type { LaunchLimits } from '#src/containerizer/launch-spec.js';
+
+const MIB = 2 ** 20;
+const CPUS = [0, 1, 3];
+
+describe('limits', () => {
+  it.each<[LaunchLimits, object]>([
+    [{ memoryBytes: 6 * MIB }, { memory: { limit: 6 * MIB, swap: 6 * MIB } }],
+    [{ memoryBytes: 6 * MIB, memorySwapBytes: 8 * MIB }, { memory: { limit: 6 * MIB, swap: 8 * MIB } }],
+    [{ memoryBytes: 6 * MIB, memorySwapBytes: -1 }, { memory: { limit: 6 * MIB, swap: -1 } }],
+    [{ cpus: 1.5 }, { cpu: { quota: 150_000, period: 100_000 } }],
+    [{ cpus: 0.01 }, { cpu: { quota: 1000, period: 100_000 } }],
+    [{ cpuset: '0-1,3' }, { cpu: { cpus: '0-1,3' } }],
+    [{ pids: 1 }, { pids: { limit: 1 } }],
+    [{ pids: -1 }, { pids: { limit: -1 } }],
+    [{}, { pids: { limit: 4096 } }],
+  ])('%j are written as %j', (limits, resources) => {
+    expect(resourcesOf(limits, CPUS)).toMatchObject(resources);
+  });
+
+  it('that are not asked for are not there, but for processes and devices', () => {
+    expect(Object.keys(resourcesOf({}, CPUS)).sort()).toEqual(['devices', 'pids']);
+  });
+
+  it.each<LaunchLimits>([
+    { memoryBytes: 6 * MIB - 1 },
+    { memoryBytes: 10 * MIB + 0.5 },
+    { memoryBytes: Number.NaN },
+    { memorySwapBytes: 10 * MIB },
+    { memoryBytes: 10 * MIB, memorySwapBytes: 9 * MIB },
+    { cpus: 0 },
+    { cpus: -1 },
+    { cpus: 3.01 },
+    { cpus: Number.NaN },
+    { cpus: Number.POSITIVE_INFINITY },
+    { cpuset: '' },
+    { cpuset: '2' },
+    { cpuset: '0-9' },
+    { cpuset: 'all' },
+    { pids: 0 },
+    { pids: 1.5 },
+    { pids: -2 },
+  ])('%j are refused', (limits) => {
+    expect(() => resourcesOf(limits, CPUS)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_LIMIT_INVALID',
+        details: expect.objectContaining({ limit: expect.any(String) }),
+      }),
+    );
+  });
+});
+
+describe('a list of processors', () => {
+  it.each([
+    ['0', [0]],
+    ['0-2,7', [0, 1, 2, 7]],
+    ['7,0-1,1', [0, 1, 7]],
+  ])('%s is read', (text, numbers) => {
+    expect(parseCpuList(text)).toEqual(numbers);
+  });
+
+  it.each(['', ',', '1-', '-1', '2-1', '0,', 'a', '0 1', '0-4000000000', '99999'])('%j is none', (text) => {
+    expect(parseCpuList(text)).toBeUndefined();
+  });
+});
+
+describe('limits of a process', () => {
+  const HARD = { nofile: 1024, core: Number.POSITIVE_INFINITY };
+
+  it('are written as setrlimit has them', () => {
+    expect(rlimitsOf({ nofile: { soft: 0, hard: 1024 }, core: { soft: 1, hard: -1 } }, HARD)).toEqual([
+      { type: 'RLIMIT_NOFILE', soft: 0, hard: 1024 },
+      { type: 'RLIMIT_CORE', soft: 1, hard: 18446744073709551615n },
+    ]);
+  });
+
+  it.each([
+    [{ nofile: { soft: 1, hard: 1025 } }, 'ERR_LIMIT_UNSUPPORTED'],
+    [{ nofile: { soft: 1, hard: -1 } }, 'ERR_LIMIT_UNSUPPORTED'],
+    [{ nofile: { soft: 2, hard: 1 } }, 'ERR_LIMIT_INVALID'],
+    [{ nofile: { soft: 1.5, hard: 2 } }, 'ERR_BAD_OPTION'],
+    [{ nofile: { soft: -2, hard: 2 } }, 'ERR_BAD_OPTION'],
+    [{ files: { soft: 1, hard: 2 } }, 'ERR_BAD_OPTION'],
+    [{ toString: { soft: 1, hard: 2 } }, 'ERR_BAD_OPTION'],
+  ])('%j are refused with %s', (ulimits, code) => {
+    expect(() => rlimitsOf(ulimits, HARD)).toThrow(expect.objectContaining({ code }));
+  });
+});

@@ -1,0 +1,89 @@
+import type { RuntimeConfig } from '../../image/image-config.js';
+import type { LaunchSpec } from '../launch-spec.js';
+import { capabilitySets } from './capabilities.js';
+import { hostNameOf } from './host-name.js';
+import type { KernelFacts } from './kernel-facts.js';
+import { resourcesOf } from './limits/resources.js';
+import { rlimitsOf } from './limits/ulimits.js';
+import { INIT_PATH } from './mounts/planned-mounts.js';
+import { environmentOf, programOf, workingDirectoryOf } from './program.js';
+import type { ContainerUser } from './rootfs/resolve-user.js';
+import type { RuntimeSpecConfig, RuntimeSpecMount } from './runtime-spec.js';
+
+/** What filters a program's system calls: ready for the kernel, which crun takes, or in the words of the runtime-spec. */
+export type Seccomp = { readonly bpf: Uint8Array } | { readonly oci: object };
+
+export interface BundleInput {
+  readonly launchId: string;
+  readonly containerId: string;
+  /** Absolute. */
+  readonly rootfs: string;
+  /** It is mounted read-only, whatever the launch says. Default: false. */
+  readonly isRootfsReadOnly?: boolean;
+  readonly image: RuntimeConfig;
+  readonly spec: LaunchSpec;
+  readonly user: ContainerUser;
+  /** As `resolveTargets` gives them. */
+  readonly mounts: readonly RuntimeSpecMount[];
+  /** `/parent/launchId`, below what the runtime takes for the root of the cgroups. */
+  readonly cgroupsPath: string;
+  /** Undefined: system calls are not filtered. */
+  readonly seccomp?: Seccomp | undefined;
+  readonly facts: KernelFacts;
+}
+
+const UMASK = 0o022;
+const NAMESPACES = ['pid', 'mount', 'ipc', 'uts', 'cgroup'] as const;
+
+/** What podman hides, and what tells how much power is used, and so what others compute (CVE-2020-8694). */
+const MASKED_PATHS =
+  '/proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/fs/selinux /sys/dev/block /sys/devices/virtual/powercap'.split(
+    ' ',
+  );
+const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'.split(' ');
+
+/** The annotation by which crun is given a filter as the kernel has it, in base64. @see crun(1), `run.oci.seccomp_bpf_data` */
+const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
+
+/**
+ * The `config.json` of a launch: pure, the same input gives the same. What is not asked for is taken from the image, or is what keeps the container to itself.
+ * @throws ProvisionerError `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_BAD_OPTION`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`
+ * @see OCI runtime-spec, config.md; OCI image-spec, conversion.md
+ */
+export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
+  const { image, spec, user, facts, seccomp } = input;
+  const hostname = hostNameOf(spec.hostname, input.containerId, input.launchId);
+  const program = programOf(image, spec);
+  const rlimits = rlimitsOf(spec.ulimits ?? {}, facts.hardLimits);
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: false,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: UMASK },
+      args: spec.init === true ? [INIT_PATH, '--', ...program] : program,
+      env: environmentOf(image, spec, { hostname, home: user.home }),
+      cwd: workingDirectoryOf(image, spec),
+      capabilities: capabilitySets({
+        add: spec.addCapabilities ?? [],
+        drop: spec.dropCapabilities ?? [],
+        isRoot: user.uid === 0,
+        available: facts.capabilities,
+      }),
+      noNewPrivileges: spec.noNewPrivileges ?? true,
+      ...(rlimits.length > 0 && { rlimits }),
+    },
+    root: { path: input.rootfs, readonly: spec.readOnly === true || input.isRootfsReadOnly === true },
+    hostname,
+    mounts: input.mounts,
+    linux: {
+      cgroupsPath: input.cgroupsPath,
+      namespaces: [...NAMESPACES, ...(spec.network === 'host' ? [] : ['network'])].map((type) => ({ type })),
+      resources: resourcesOf(spec.limits ?? {}, facts.onlineCpus),
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READ_ONLY_PATHS,
+      ...(seccomp && 'oci' in seccomp && { seccomp: seccomp.oci }),
+    },
+    ...(seccomp &&
+      'bpf' in seccomp && { annotations: { [BPF_ANNOTATION]: Buffer.from(seccomp.bpf).toString('base64') } }),
+  };
+}

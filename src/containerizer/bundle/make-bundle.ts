@@ -1,0 +1,139 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
+import { writeOwnFile } from '../../base/own-files.js';
+import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { type BundleInput, bundleConfig } from './bundle-config.js';
+import { configText } from './config-text.js';
+import { hostNameOf } from './host-name.js';
+import { mountSources } from './mounts/mount-sources.js';
+import { type OwnFiles, plannedMounts } from './mounts/planned-mounts.js';
+import { makeDirectoryInside, resolveTargets } from './mounts/resolve-targets.js';
+import { type HostFiles, networkFiles } from './network-files.js';
+import { noWorkingDirectory, workingDirectoryOf } from './program.js';
+import { resolveUser } from './rootfs/resolve-user.js';
+import { isAtOrBelow, type Place, RootfsView } from './rootfs/rootfs-view.js';
+import type { RuntimeSpecConfig } from './runtime-spec.js';
+
+export interface BundleOptions extends Omit<BundleInput, 'user' | 'mounts'> {
+  /** Absolute, there already, and nobody else's: what a bundle consists of is written into it. */
+  readonly directory: string;
+  /** Absolute path of a static program on this machine that is process 1 where the launch asks for one. */
+  readonly initProgram?: string | undefined;
+  readonly calls: TreeCalls;
+}
+
+/**
+ * Makes the bundle of a launch: looks up what the image and the machine say, makes in the root filesystem what is missing there (targets of mounts, the image's volumes, the
+ * working directory: they are the container's own writable layer), and writes `config.json`, `hosts`, `hostname` and `resolv.conf`. No process of the container lives yet. What a failure
+ * leaves in the directory and the root filesystem is harmless, and a second try uses it.
+ * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET` and what `bundleConfig` throws, before anything is written; `ERR_NO_SPACE` and other errors of the file system
+ */
+export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecConfig> {
+  const { directory, spec, image, calls, facts, initProgram } = options;
+  const hostname = hostNameOf(spec.hostname, options.containerId, options.launchId);
+  const workingDir = workingDirectoryOf(image, spec);
+  const isReadOnly = spec.readOnly === true;
+  if (spec.init === true && initProgram === undefined) {
+    throw new ProvisionerError('ERR_BAD_OPTION', 'a small init as process 1 is asked for, and this machine has none', {
+      hint: 'install catatonit or tini, or do without',
+    });
+  }
+  const texts = networkFiles(
+    spec,
+    hostname,
+    spec.network === 'host' ? await hostFiles() : { hosts: '', resolvConf: '' },
+  );
+  const sources = await mountSources(spec.mounts ?? []);
+  const files: OwnFiles = {
+    hosts: join(directory, 'hosts'),
+    hostname: join(directory, 'hostname'),
+    resolvConf: join(directory, 'resolv.conf'),
+    init: spec.init === true ? initProgram : undefined,
+  };
+  const planned = plannedMounts({ mounts: sources, isReadOnly, files, recursiveAttributes: facts.recursiveAttributes });
+
+  const rootfs = openRootfs(options);
+  try {
+    const user = resolveUser(rootfs, spec.user ?? image.user);
+    // What is wrong in the launch itself is told before anything is made.
+    bundleConfig({ ...options, user, mounts: [] });
+    const mounts = resolveTargets(rootfs, planned, calls);
+    for (const volume of image.volumes) makeVolume(rootfs, volume, mounts);
+    makeWorkingDirectory(rootfs, workingDir, mounts);
+    const config = bundleConfig({ ...options, user, mounts });
+    writeBundle(config, files, texts, directory);
+    return config;
+  } finally {
+    rootfs.close();
+  }
+}
+
+function openRootfs({ rootfs, calls }: BundleOptions): RootfsView {
+  try {
+    return new RootfsView(calls, rootfs);
+  } catch (error) {
+    throw fileError(error, 'open the root filesystem', rootfs);
+  }
+}
+
+/** A volume that has no place is no reason to fail: the image has something else there, or cannot be written. */
+function makeVolume(rootfs: RootfsView, path: string, mounts: RuntimeSpecConfig['mounts']): void {
+  try {
+    makeDirectoryInside(rootfs, path, mounts);
+  } catch (error) {
+    if (NO_WAY.has(systemCode(error) ?? '') || systemCode(error) === 'EROFS') return;
+    throw fileError(error, 'make a volume of the image', path);
+  }
+}
+
+function makeWorkingDirectory(rootfs: RootfsView, path: string, mounts: RuntimeSpecConfig['mounts']): void {
+  let found: Place;
+  try {
+    found = makeDirectoryInside(rootfs, path, mounts);
+  } catch (error) {
+    if (!NO_WAY.has(systemCode(error) ?? '')) throw fileError(error, 'make the working directory', path);
+    throw noWorkingDirectory(path, 'the image has no way there', error);
+  }
+  if (isAtOrBelow(found.path, '/proc')) throw noWorkingDirectory(path, 'a symlink of the image leads it into /proc');
+  if (found.below === undefined && found.type !== undefined && found.type !== DIRECTORY)
+    throw noWorkingDirectory(path, 'the image has a file there');
+}
+
+/** The path is wrong, and not the machine. */
+const NO_WAY = new Set(['ELOOP', 'ENOTDIR', 'ENAMETOOLONG']);
+
+/** Every user of the container may read the files; to the host's users the directory is closed. */
+function writeBundle(
+  config: RuntimeSpecConfig,
+  files: OwnFiles,
+  texts: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string },
+  directory: string,
+): void {
+  const path = join(directory, 'config.json');
+  try {
+    for (const name of ['hosts', 'hostname', 'resolvConf'] as const) {
+      writeFileSync(files[name], texts[name], { mode: 0o644 });
+      chmodSync(files[name], 0o644);
+    }
+    // It holds the values of the environment.
+    writeOwnFile(path, configText(config));
+  } catch (error) {
+    throw fileError(error, 'write the bundle', directory);
+  }
+}
+
+async function hostFiles(): Promise<HostFiles> {
+  const [hosts, resolvConf] = await Promise.all([hostFile('/etc/hosts'), hostFile('/etc/resolv.conf')]);
+  return { hosts, resolvConf };
+}
+
+async function hostFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return '';
+    throw fileError(error, 'read', path);
+  }
+}
