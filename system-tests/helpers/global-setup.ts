@@ -27,6 +27,8 @@ export default async function setup(project: TestProject): Promise<void> {
     'script',
     'strace',
     'faketime',
+    'crun',
+    'busybox',
   ] as const)
     note(missing, command, [command]);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);

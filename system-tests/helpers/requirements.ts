@@ -28,6 +28,10 @@ export const REQUIREMENTS = [
   'strace',
   /** A network namespace, with addresses that the test chooses. */
   'network',
+  /** Runs containers of bare bundles. */
+  'crun',
+  /** In one file, so that it runs in a root filesystem that has nothing else. */
+  'busybox',
   /** Runs a command with another clock. */
   'faketime',
   /** Runs a command on a terminal. */

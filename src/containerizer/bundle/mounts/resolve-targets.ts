@@ -65,11 +65,12 @@ const NO_WAY: Readonly<Record<string, string>> = {
 /** The caller's before ours, where both have the same target. */
 const RANKS = { user: 0, standard: 1, own: 2, scratch: 3 } as const;
 
-/** From the top down, by where links of the image lead. */
+/** From the top down, by where links of the image lead; the trees of the kernel, which runtimes need themselves, first. */
 function inOrder(rootfs: RootfsView, planned: readonly PlannedMount[]): PlannedMount[] {
   const weighed = planned.map((plan) => {
     const path = plan.origin === 'standard' ? plan.mount.destination : resolved(rootfs, plan, []).path;
-    return { plan, depth: path === '/' ? 0 : path.split('/').length, rank: RANKS[plan.origin] };
+    const isTree = KERNEL_TREES.includes(path);
+    return { plan, depth: path === '/' ? 0 : path.split('/').length, rank: isTree ? -1 : RANKS[plan.origin] };
   });
   return weighed.sort((one, other) => one.depth - other.depth || one.rank - other.rank).map(({ plan }) => plan);
 }
