@@ -197,13 +197,17 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 
 const CODES = new Map(Object.entries(os.errno).map(([name, value]) => [value, name]));
+// Numbers of two names: the table gives either, and others ask for these.
+for (const name of ['EAGAIN', 'ENOTSUP'] as const) CODES.set(os.errno[name], name);
 
 /** The error of the call that has just failed on this thread. */
 export function lastError(syscall: string, path?: BytePath): NodeJS.ErrnoException {
-  const number = koffi.errno();
-  // ENOTSUP and EOPNOTSUPP are one number on Linux; the table above may give either name.
-  const code = number === os.errno.ENOTSUP ? 'ENOTSUP' : (CODES.get(number) ?? `E${number}`);
-  return syscallError(code, syscall, path === undefined ? undefined : printablePath(path));
+  return numberedError(koffi.errno(), syscall, path);
+}
+
+/** The error of a call that returns its number instead of leaving it in `errno`. */
+export function numberedError(number: number, syscall: string, path?: BytePath): NodeJS.ErrnoException {
+  return syscallError(CODES.get(number) ?? `E${number}`, syscall, path === undefined ? undefined : printablePath(path));
 }
 
 /**
