@@ -31,7 +31,7 @@ function tablesOf(statements: readonly string[]): Map<string, string[]> {
   return tables;
 }
 
-/** Rooms with those that they import, as their files do. */
+/** Rooms with those that they import, as their files do; but for the tables of codes of wings, which stand on `base` alone and are listed below them. */
 function importsOf(files: ReturnType<typeof sourceFiles>): { room: string; imported: string }[] {
   return files.flatMap(({ path, text }) =>
     scan(text)

@@ -13,7 +13,7 @@ const DISK = `${LAYERS} workers mounts store-directory layer-store`;
 const WHOLE = `${DISK} remote code-lists pulls backends containers prune check`;
 
 /** What a wing may use: the public surface, and what knows nothing of a store. */
-const FRONT = `${SYSTEM} system/locks index`;
+const FRONT = `${SYSTEM} system/processes system/seccomp system/locks index`;
 /** Each has a door, its `index.ts`, which is all that others see of it; but for `codes.ts`, the table of its codes, which imports `base` alone and which `code-lists` lists. */
 const WINGS = ['retention', 'catalogue', 'publish', 'containerizer', 'warm-pool', 'dependencies', 'runs'];
 
@@ -25,6 +25,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'system/native-loading': 'base',
   'system/syscalls': 'base image system/koffi system/native-loading',
   'system/compression': 'base system/koffi system/native-loading system/syscalls',
+  'system/processes': 'base system/koffi system/native-loading system/syscalls',
+  'system/seccomp': 'base system/koffi system/native-loading system/syscalls system/processes',
   //
   events: 'base image',
   paths: 'base image',

@@ -31,6 +31,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'busybox',
   ] as const)
     note(missing, command, [command]);
+  note(missing, 'crun', ['crun', 'unshare', 'umount']);
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
   note(missing, 'btrfs', ['mkfs.btrfs', 'btrfs', 'mount']);
   note(missing, 'network', ['ip', 'unshare', 'mount']);

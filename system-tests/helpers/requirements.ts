@@ -16,6 +16,8 @@ export const REQUIREMENTS = [
   'umoci',
   'skopeo',
   'podman',
+  /** Runs containers; comes with podman. */
+  'crun',
   'mount',
   'chroot',
   'getfattr',

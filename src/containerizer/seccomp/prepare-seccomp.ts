@@ -1,0 +1,49 @@
+import { firstLine, isShortage, ProvisionerError, systemCode } from '../../base/errors.js';
+import { compileSeccomp } from '../../system/seccomp/compile-seccomp.js';
+import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
+import { DEFAULT_PROFILE } from './default-profile.js';
+import { ociSeccompOf, seccompContext } from './oci-seccomp-of.js';
+import { readSeccompProfile } from './read-seccomp-profile.js';
+
+/** Where crun takes a program that it need not make first. @see crun(1), `run.oci.seccomp_bpf_data` */
+export const SECCOMP_ANNOTATION = 'run.oci.seccomp_bpf_data';
+
+/** What of a container's bundle says which system calls it may make. */
+export interface PreparedSeccomp {
+  /** `linux.seccomp`, for runtimes that make the program themselves. It goes into the bundle also where crun gets the program: it takes that first. */
+  readonly oci: OciSeccomp;
+  /** The program, as the value of `SECCOMP_ANNOTATION`: Base64. Undefined where it cannot be made here. */
+  readonly annotation: string | undefined;
+}
+
+/**
+ * @param seccomp `default`, `unconfined`, or the absolute path of a profile as Docker and podman have them @param capabilities of the container, as `CAP_CHOWN`: its bounding set
+ * @returns undefined when it may make all
+ * @throws ProvisionerError `ERR_SECCOMP_PROFILE`, `ERR_NO_DESCRIPTORS`
+ */
+export async function prepareSeccomp(
+  seccomp: string,
+  capabilities: readonly string[],
+): Promise<PreparedSeccomp | undefined> {
+  if (seccomp === 'unconfined') return undefined;
+  const profile = seccomp === 'default' ? DEFAULT_PROFILE : await readSeccompProfile(seccomp);
+  const oci = ociSeccompOf(profile, seccompContext(capabilities));
+  return { oci, annotation: (await compiled(oci, seccomp))?.toString('base64') };
+}
+
+async function compiled(oci: OciSeccomp, seccomp: string): Promise<Buffer | undefined> {
+  try {
+    return await compileSeccomp(oci);
+  } catch (cause) {
+    if (systemCode(cause) === undefined || isShortage(cause)) throw cause;
+    throw new ProvisionerError(
+      'ERR_SECCOMP_PROFILE',
+      `no filter can be made of the seccomp profile ${seccomp}: ${firstLine(cause)}`,
+      {
+        cause,
+        hint: 'libseccomp refuses what the message names: correct the profile, or leave it out; the default profile holds then',
+        details: { path: seccomp, problem: firstLine(cause) },
+      },
+    );
+  }
+}
