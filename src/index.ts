@@ -32,8 +32,9 @@ export type {
   TarState,
 } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
-export type { ContainerCalls } from './provisioner/container-calls.js';
-export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/image-calls.js';
+export type { ContainerCalls } from './provisioner/calls/container-calls.js';
+export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/calls/image-calls.js';
+export type { StoreCalls } from './provisioner/calls/store-calls.js';
 export type { LayerDetails } from './provisioner/layer-details.js';
 export type {
   ApplyPlanOptions,
@@ -48,7 +49,6 @@ export type {
   TurnOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
-export type { StoreCalls } from './provisioner/store-calls.js';
 export type { StoreInfo } from './provisioner/store-info.js';
 export type { JudgedImage, JudgedLayer, PrunePolicy } from './prune/decide.js';
 export type { Keep, Keeper, KeepReason, StoreRecords } from './prune/keepers.js';

@@ -12,17 +12,17 @@ import type { ImageRecord } from '../metadata/metadata-manager.js';
 import { PRUNE_OPTIONS, type PruneOptions } from '../prune/prune-options.js';
 import type { PruneReport } from '../prune/pruner.js';
 import { warnOfForeign } from '../pulls/foreign-images.js';
-import { Calls } from './calls.js';
-import { ContainerCalls } from './container-calls.js';
+import { Calls } from './calls/calls.js';
+import { ContainerCalls } from './calls/container-calls.js';
+import { ImageCalls } from './calls/image-calls.js';
+import { StoreCalls } from './calls/store-calls.js';
 import { countPrune, readCounters } from './counters.js';
-import { ImageCalls } from './image-calls.js';
 import { imageRuntime } from './image-runtime.js';
 import { OpenStore } from './open-store.js';
 import type { CloseOptions, ProvisionerOptions, ProvisionOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
 import { CONTAINERS, GIVING_UP, IMAGE_REQUESTS, PARKED_LAYERS, PRUNER, RECOVERY, SWEEPER } from './services.js';
-import { StoreCalls } from './store-calls.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {

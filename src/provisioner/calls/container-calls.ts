@@ -1,16 +1,16 @@
-import type { Get } from '../base/assembly.js';
-import { callback, checkArgument, methods, text } from '../base/check-options.js';
-import { takeOptions } from '../base/take-options.js';
-import { unhurried } from '../base/unhurried.js';
-import { checkContainerId } from '../containers/container-id.js';
-import { type ContainerInfo, containerInfo } from '../containers/container-info.js';
-import type { ContainerHolder } from '../containers/holders.js';
-import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
+import type { Get } from '../../base/assembly.js';
+import { callback, checkArgument, methods, text } from '../../base/check-options.js';
+import { takeOptions } from '../../base/take-options.js';
+import { unhurried } from '../../base/unhurried.js';
+import { checkContainerId } from '../../containers/container-id.js';
+import { type ContainerInfo, containerInfo } from '../../containers/container-info.js';
+import type { ContainerHolder } from '../../containers/holders.js';
+import { RootfsMounts } from '../../layer-store/rootfs-mounts.js';
+import type { OpenStore } from '../open-store.js';
+import type { ContainersOptions, TurnOptions } from '../options.js';
+import * as o from '../options.js';
+import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS } from '../services.js';
 import type { Calls } from './calls.js';
-import type { OpenStore } from './open-store.js';
-import type { ContainersOptions, TurnOptions } from './options.js';
-import * as o from './options.js';
-import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS } from './services.js';
 
 /** The containers of a store, as they are recorded and mounted. */
 export class ContainerCalls {

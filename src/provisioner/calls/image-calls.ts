@@ -1,25 +1,25 @@
 import type { Readable } from 'node:stream';
-import type { Get } from '../base/assembly.js';
-import { checkArgument, overridden, text } from '../base/check-options.js';
-import { crashPoint } from '../base/crash-points.js';
-import { isProvisionerError } from '../base/errors.js';
-import { takeOptions } from '../base/take-options.js';
-import type { RenewedLayers } from '../check/renew-layers.js';
-import type { ImageId, LayerId } from '../image/digest.js';
-import { imageNotes } from '../image/image-notes.js';
-import type { ImageRecord, ImageSummary } from '../metadata/metadata-manager.js';
-import type { Availability, PullUnderWay } from '../pulls/availability.js';
-import { findImage } from '../pulls/find-image.js';
-import { nameToGive, tryImageName } from '../pulls/names-to-give.js';
-import type { ImageRequestOptions, LoadOptions, PullImageOptions } from '../pulls/pull-options.js';
-import type { PulledImage } from '../pulls/stored-images.js';
-import { takeOverStream } from '../sources/archives/take-over-stream.js';
+import type { Get } from '../../base/assembly.js';
+import { checkArgument, overridden, text } from '../../base/check-options.js';
+import { crashPoint } from '../../base/crash-points.js';
+import { isProvisionerError } from '../../base/errors.js';
+import { takeOptions } from '../../base/take-options.js';
+import type { RenewedLayers } from '../../check/renew-layers.js';
+import type { ImageId, LayerId } from '../../image/digest.js';
+import { imageNotes } from '../../image/image-notes.js';
+import type { ImageRecord, ImageSummary } from '../../metadata/metadata-manager.js';
+import type { Availability, PullUnderWay } from '../../pulls/availability.js';
+import { findImage } from '../../pulls/find-image.js';
+import { nameToGive, tryImageName } from '../../pulls/names-to-give.js';
+import type { ImageRequestOptions, LoadOptions, PullImageOptions } from '../../pulls/pull-options.js';
+import type { PulledImage } from '../../pulls/stored-images.js';
+import { takeOverStream } from '../../sources/archives/take-over-stream.js';
+import type { LayerDetails } from '../layer-details.js';
+import type { OpenStore } from '../open-store.js';
+import type { LayerTarOptions, PullAgainOptions } from '../options.js';
+import * as o from '../options.js';
+import { checkNeeds, GAP_WARNING, IMAGE_REQUESTS, POOL } from '../services.js';
 import type { Calls } from './calls.js';
-import type { LayerDetails } from './layer-details.js';
-import type { OpenStore } from './open-store.js';
-import type { LayerTarOptions, PullAgainOptions } from './options.js';
-import * as o from './options.js';
-import { checkNeeds, GAP_WARNING, IMAGE_REQUESTS, POOL } from './services.js';
 
 /** A stored image with all that is known of it. */
 export interface ImageDetails extends ImageRecord {
@@ -66,8 +66,8 @@ export class ImageCalls {
       const own = takeOptions('images.pullAgain', o.PULL_AGAIN_OPTIONS, options);
       const image = await (await this.#get(IMAGE_REQUESTS)).pull(source, { ...own, pullPolicy: 'always' });
       const [{ renewLayers }, { formatSource, parseSource, withAbsolutePath }] = await Promise.all([
-        import('../check/renew-layers.js'),
-        import('../sources/source.js'),
+        import('../../check/renew-layers.js'),
+        import('../../sources/source.js'),
       ]);
       return this.#store.liveness.during(async (liveness) => {
         const needs = checkNeeds(this.#store, this.#get, liveness);
@@ -93,7 +93,7 @@ export class ImageCalls {
     return this.#calls.looking(async () => {
       checkArgument('images.layerTar', 'layer', text, layer);
       const { signal } = takeOptions('images.layerTar', o.LAYER_TAR_OPTIONS, options);
-      const { openLayerTar } = await import('../layer-store/layer-tar.js');
+      const { openLayerTar } = await import('../../layer-store/layer-tar.js');
       const { paths, metadata, liveness, readOnly } = this.#store;
       const needs = { paths, metadata, liveness, pool: this.#get(POOL), isReadOnly: readOnly !== undefined };
       return openLayerTar(layer as LayerId, needs, signal);
@@ -174,7 +174,7 @@ export class ImageCalls {
     return this.#calls.looking(async () => {
       checkArgument('images.get', 'image', text, image);
       const found = await this.#find(image);
-      const { layerDetailsOf } = await import('./layer-details.js');
+      const { layerDetailsOf } = await import('../layer-details.js');
       const layerDetails = layerDetailsOf(found, await this.#store.metadata.getStack(found.id));
       return { ...found, layerDetails, notes: imageNotes(found) };
     });

@@ -1,5 +1,5 @@
-import type { OpenStore } from './open-store.js';
-import { Operations } from './operations.js';
+import type { OpenStore } from '../open-store.js';
+import { Operations } from '../operations.js';
 
 /** The calls from outside: each waits for its turn, finds the store in its place, and is waited for when the store is closed. */
 export class Calls {

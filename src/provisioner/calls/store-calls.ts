@@ -1,24 +1,24 @@
-import type { Get } from '../base/assembly.js';
-import { checkArgument, methods, overridden, text } from '../base/check-options.js';
-import type { FailedEntry } from '../base/failed-entry.js';
-import { takeOptions } from '../base/take-options.js';
-import type { DiskUsage } from '../check/disk-usage.js';
-import type { CheckReport } from '../check/findings.js';
-import type { ProvisionerEvents } from '../events.js';
-import type { Keeper } from '../prune/keepers.js';
-import type { PrunePlan } from '../prune/plan.js';
-import type { PruneReport } from '../prune/pruner.js';
-import type { Explanation } from '../prune/why.js';
-import { findImage } from '../pulls/find-image.js';
-import { requireRegistryFiles } from '../registry/require-registry-files.js';
+import type { Get } from '../../base/assembly.js';
+import { checkArgument, methods, overridden, text } from '../../base/check-options.js';
+import type { FailedEntry } from '../../base/failed-entry.js';
+import { takeOptions } from '../../base/take-options.js';
+import type { DiskUsage } from '../../check/disk-usage.js';
+import type { CheckReport } from '../../check/findings.js';
+import type { ProvisionerEvents } from '../../events.js';
+import type { Keeper } from '../../prune/keepers.js';
+import type { PrunePlan } from '../../prune/plan.js';
+import type { PruneReport } from '../../prune/pruner.js';
+import type { Explanation } from '../../prune/why.js';
+import { findImage } from '../../pulls/find-image.js';
+import { requireRegistryFiles } from '../../registry/require-registry-files.js';
+import { countPrune } from '../counters.js';
+import type { OpenStore } from '../open-store.js';
+import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from '../options.js';
+import * as o from '../options.js';
+import { requireTrust } from '../require-trust.js';
+import { checkNeeds, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from '../services.js';
+import { type StoreInfo, storeInfo } from '../store-info.js';
 import type { Calls } from './calls.js';
-import { countPrune } from './counters.js';
-import type { OpenStore } from './open-store.js';
-import type { ApplyPlanOptions, CheckOptions, DiskUsageOptions } from './options.js';
-import * as o from './options.js';
-import { requireTrust } from './require-trust.js';
-import { checkNeeds, GAP_WARNING, KEEPERS, PARKED_LAYERS, PRUNER, SWEEPER } from './services.js';
-import { type StoreInfo, storeInfo } from './store-info.js';
 
 /** The store itself: what it is, what it holds and why, and whether it is sound. */
 export class StoreCalls {
@@ -43,7 +43,7 @@ export class StoreCalls {
       await requireRegistryFiles(registry);
       const report = (progress: ProvisionerEvents['checkProgress'][0]) =>
         this.#store.events.emit('checkProgress', progress);
-      const { checkStore } = await import('../check/check-store.js');
+      const { checkStore } = await import('../../check/check-store.js');
       const run = { mode: full ? 'full' : 'quick', signal, report } as const;
       return this.#store.liveness.during((liveness) => {
         const needs = checkNeeds(this.#store, this.#get, liveness);
@@ -56,7 +56,7 @@ export class StoreCalls {
   async usage(options: DiskUsageOptions = {}): Promise<DiskUsage> {
     return this.#calls.looking(async () => {
       const own = takeOptions('store.usage', o.DISK_USAGE_OPTIONS, options);
-      const { measureStore } = await import('../check/disk-usage.js');
+      const { measureStore } = await import('../../check/disk-usage.js');
       await this.#get(GAP_WARNING)();
       return measureStore(checkNeeds(this.#store, this.#get), own.signal);
     });
@@ -66,7 +66,7 @@ export class StoreCalls {
   async why(thing: string): Promise<Explanation> {
     return this.#calls.looking(async () => {
       checkArgument('store.why', 'thing', text, thing);
-      const { explain } = await import('../prune/why.js');
+      const { explain } = await import('../../prune/why.js');
       const records = await (await this.#get(PRUNER)).records();
       await this.#get(GAP_WARNING)();
       const find = () => findImage(this.#store.metadata, thing);
