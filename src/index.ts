@@ -28,12 +28,20 @@ export type {
   ContainerRecord,
   ImageRecord,
   ImageSummary,
+  LaunchChange,
+  LaunchEvent,
+  LaunchNote,
+  LaunchRecord,
+  LaunchRemoval,
+  LaunchState,
+  NewLaunchEvent,
   RootfsRecord,
   TarState,
 } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/calls/container-calls.js';
 export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/calls/image-calls.js';
+export type { LaunchCalls, NewOwnLaunch, RecordedLaunch } from './provisioner/calls/launch-calls.js';
 export type { StoreCalls } from './provisioner/calls/store-calls.js';
 export type { LayerDetails } from './provisioner/layer-details.js';
 export type {
@@ -42,10 +50,13 @@ export type {
   CloseOptions,
   ContainersOptions,
   DiskUsageOptions,
+  LaunchEventsOptions,
+  LaunchesOptions,
   LayerTarOptions,
   ProvisionerOptions,
   ProvisionOptions,
   PullAgainOptions,
+  PutLaunchOptions,
   TurnOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';

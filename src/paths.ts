@@ -26,6 +26,7 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   ├── parked/<hex>.<nanoseconds>/       a layer that was replaced while root filesystems show it; made with the first one
  *   │   ├── layer/                        as it was, damage included
  *   │   └── users.json                    the root filesystems that still need it
+ *   ├── launches/<launch-id>/             one execution of a container's program: what whoever runs it keeps of it; made with the first one
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
  *           ├── rootfses/<rootfs-id>/     the root filesystem
@@ -73,6 +74,9 @@ export class StorePaths {
   get parked(): string {
     return below(this.root, 'parked');
   }
+  get launches(): string {
+    return below(this.root, 'launches');
+  }
   get containers(): string {
     return below(this.root, 'containers');
   }
@@ -98,13 +102,17 @@ export class StorePaths {
   parkedLayer(id: LayerId, nanoseconds: bigint): string {
     return below(this.parked, `${digestHex(id)}.${nanoseconds}`);
   }
+  /** @param id checked by `isLaunchId` */
+  launch(id: string): string {
+    return below(this.launches, id);
+  }
   /** The records, the companions that SQLite has beside them, and what tells how far they have come. */
   get records(): readonly string[] {
     return [...['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`), this.generation];
   }
   /** The directories that belong right below the root. */
   get ownDirectories(): readonly string[] {
-    return [this.alive, this.reserve, this.staging, this.layers, this.gc, this.parked, this.containers];
+    return [this.alive, this.reserve, this.staging, this.layers, this.gc, this.parked, this.launches, this.containers];
   }
   /** The files that belong right below the root, and to its user. */
   get ownFiles(): readonly string[] {
@@ -142,6 +150,11 @@ export class StorePaths {
 export function layerOfDirectory(name: string): LayerId | undefined {
   const digest = `${name.length === 128 ? 'sha512' : 'sha256'}:${name}`;
   return isDigest(digest) ? (digest as LayerId) : undefined;
+}
+
+/** Whether a text is the id of a launch, and so the name of a directory in `launches/`: 32 hex digits. */
+export function isLaunchId(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text);
 }
 
 /** Layers whose files a path leads to, in whichever store and as whoever calls it what. @returns the names of their directories in `layers/`, each with its path */

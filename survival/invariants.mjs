@@ -103,7 +103,7 @@ export function readRecords(path) {
 }
 
 const OWN =
-  /^(?:format|generation|owners|metadata\.sqlite(?:-wal|-shm)?|lock|alive|reserve|staging|layers|gc|parked|containers)$/;
+  /^(?:format|generation|owners|metadata\.sqlite(?:-wal|-shm)?|lock|alive|reserve|staging|layers|gc|parked|launches|containers)$/;
 
 /** What is in the store that nothing accounts for. @param {StorePaths} paths @param {boolean} busy @returns {string[]} */
 function strangers(paths, busy) {

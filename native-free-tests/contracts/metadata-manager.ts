@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, vi } from 'vitest';
 import type { MetadataManager } from '#src/metadata/metadata-manager.js';
 import { clockContract } from './metadata-clock.js';
 import { imageContract } from './metadata-images.js';
+import { launchContract } from './metadata-launches.js';
 import { layerContract } from './metadata-layers.js';
 import { leaseContract } from './metadata-leases.js';
 import { pullContract } from './metadata-pulls.js';
@@ -40,6 +41,7 @@ export function metadataManagerContract(
     imageContract(context);
     layerContract(context);
     rootfsContract(context);
+    launchContract(context);
     leaseContract(context);
     pullContract(context);
     removalContract(context);

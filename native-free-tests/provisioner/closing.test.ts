@@ -7,6 +7,7 @@ import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-mana
 import { SectionedMetadataManager } from '#src/metadata/sectioned-metadata-manager.js';
 import { ContainerCalls } from '#src/provisioner/calls/container-calls.js';
 import { ImageCalls } from '#src/provisioner/calls/image-calls.js';
+import { LaunchCalls } from '#src/provisioner/calls/launch-calls.js';
 import { StoreCalls } from '#src/provisioner/calls/store-calls.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
@@ -16,6 +17,8 @@ import { serveImages } from '../helpers/scripted-registry.js';
 
 const app = buildImage([buildLayer([{ path: 'app', content: 'v1' }])]);
 const other = buildImage([buildLayer([{ path: 'other', content: 'v1' }])]);
+
+const LAUNCH = { id: 'a'.repeat(32), containerId: 'launched', bootId: 'boot', spec: '{}', removal: 'keep' } as const;
 
 interface Prepared {
   readonly p: Provisioner;
@@ -50,18 +53,26 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   'containers.list': ({ p }) => p.containers.list(),
   'containers.get': ({ p }) => p.containers.get('old'),
   'containers.inTurn': ({ p }) => p.containers.inTurn('old', () => sleep(5)),
+  'launches.put': ({ p }) => p.launches.put({ ...LAUNCH, id: 'b'.repeat(32), containerId: 'old' }),
+  'launches.change': ({ p }) => p.launches.change(LAUNCH.id, { from: ['starting'], to: 'running' }),
+  'launches.get': ({ p }) => p.launches.get('launched'),
+  'launches.list': ({ p }) => p.launches.list(),
+  'launches.forget': ({ p }) => p.launches.forget('launched'),
+  'launches.note': ({ p }) => p.launches.note({ kind: 'oom', containerId: 'launched', owner: 'me' }),
+  'launches.events': ({ p }) => p.launches.events(),
   'store.check': ({ p }) => p.store.check(),
   'store.usage': ({ p }) => p.store.usage(),
   'store.info': ({ p }) => p.store.info(),
 };
 
 /** What answers at once, or is what these tests are about. */
-const AT_ONCE = ['close', 'counters', 'use', 'containers.addHolder', 'store.addKeeper'];
+const AT_ONCE = ['close', 'counters', 'use', 'containers.addHolder', 'store.addKeeper', 'launches.directory'];
 
 async function prepare(): Promise<Prepared> {
   const p = await openMemoryStore();
   const { layers } = await p.images.pull(await layoutOf(app), { name: 'app' });
   await p.provision('old', 'app');
+  await p.launches.put(LAUNCH);
   mkdirSync(join(p.root, 'gc/left.1'));
   const archive = join(temporaryDirectory(), 'archive.tar');
   await writeDockerArchive(archive, [{ image: other, tags: ['other:v1'] }]);
@@ -93,6 +104,7 @@ describe('a provisioner', () => {
       ...methodsOf(Provisioner),
       ...methodsOf(ImageCalls, 'images.'),
       ...methodsOf(ContainerCalls, 'containers.'),
+      ...methodsOf(LaunchCalls, 'launches.'),
       ...methodsOf(StoreCalls, 'store.'),
     ];
     expect(methods.sort()).toEqual([...Object.keys(CALLS), ...AT_ONCE].sort());

@@ -16,6 +16,7 @@ import { layoutOf, openMemoryStore, temporaryDirectory } from '../helpers/memory
 type Table = Readonly<Record<string, Rule>>;
 type Call = (p: Provisioner, options: never) => Promise<unknown>;
 
+const LAUNCH = { id: 'a'.repeat(32), containerId: 'c', bootId: 'boot', spec: '{}', removal: 'keep' } as const;
 const ME = { username: 'me', password: 'pw' };
 
 /** Each type of options: its table, and a call that takes it. */
@@ -32,6 +33,9 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   ApplyPlanOptions: ['store.applyPlan', o.APPLY_PLAN_OPTIONS, (p, options) => p.store.applyPlan({} as never, options)],
   RecoverOptions: ['recover', o.RECOVER_OPTIONS, (p, options) => p.recover(options)],
   ContainersOptions: ['containers.list', o.CONTAINERS_OPTIONS, (p, options) => p.containers.list(options)],
+  LaunchesOptions: ['launches.list', o.LAUNCHES_OPTIONS, (p, options) => p.launches.list(options)],
+  LaunchEventsOptions: ['launches.events', o.LAUNCH_EVENTS_OPTIONS, (p, options) => p.launches.events(options)],
+  PutLaunchOptions: ['launches.put', o.PUT_LAUNCH_OPTIONS, (p, options) => p.launches.put(LAUNCH, options)],
   CheckOptions: ['store.check', o.CHECK_OPTIONS, (p, options) => p.store.check(options)],
   TurnOptions: ['containers.inTurn', o.TURN_OPTIONS, (p, options) => p.containers.inTurn('c', async () => 7, options)],
   DiskUsageOptions: ['store.usage', o.DISK_USAGE_OPTIONS, (p, options) => p.store.usage(options)],

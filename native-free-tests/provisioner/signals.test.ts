@@ -33,6 +33,11 @@ const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
     p.store.applyPlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }, { signal }),
   recover: ({ p, signal }) => p.recover({ signal }),
   'containers.inTurn': ({ p, n, signal }) => p.containers.inTurn(`old-${n}`, async () => n, { signal }),
+  'launches.put': ({ p, n, signal }) =>
+    p.launches.put(
+      { id: String(n).padStart(32, '0'), containerId: `old-${n}`, bootId: 'boot', spec: '{}', removal: 'keep' },
+      { signal },
+    ),
   'store.check': ({ p, signal }) => p.store.check({ signal }),
   'store.usage': ({ p, signal }) => p.store.usage({ signal }),
 };

@@ -6,7 +6,7 @@ import { filterUnhurried, unhurried } from '../base/unhurried.js';
 import { digestHex, type LayerId } from '../image/digest.js';
 import { abandonedStaging } from '../layer-store/reconcile-staging.js';
 import { type Retirement, UnrecordedLayers } from '../layer-store/unrecorded-layers.js';
-import { layerOfDirectory } from '../paths.js';
+import { isLaunchId, layerOfDirectory } from '../paths.js';
 import { NEW_FILE_SYSTEM } from '../store-directory/find-store.js';
 import type { CheckNeeds } from './check-needs.js';
 import { type Finding, finding } from './findings.js';
@@ -46,6 +46,7 @@ export async function checkDirectories(
     const subject = join(paths.gc, name);
     findings.push(finding({ severity: 'note', code: 'GC_LEFT', subject, message: `${subject} waits to be swept` }));
   }
+  findings.push(...(await launchFindings(needs, findings)));
   return [...findings, ...parkedFindings(parked)];
 }
 
@@ -92,6 +93,27 @@ export async function retireUnrecorded(
   const retirement = await needs.storeLock.withExclusive('check', retire, signal);
   if (retirement.state === 'retired') crashPoint('repair.unrecordedRetired');
   return retirement;
+}
+
+/** A launch is recorded before its directory is made, and nobody but who runs it takes that away. @param unread is given what cannot be read */
+async function launchFindings({ paths, metadata }: CheckNeeds, unread: Finding[]): Promise<Finding[]> {
+  const names = await namesOrTell(paths.launches, unread);
+  if (names.length === 0) return [];
+  const recorded = new Set((await metadata.listLaunches()).map(({ id }) => id));
+  const found: Finding[] = [];
+  for await (const name of unhurried(names)) {
+    const subject = join(paths.launches, name);
+    if (recorded.has(name)) continue;
+    const status = lstatSync(subject, { throwIfNoEntry: false });
+    if (status === undefined) continue;
+    if (!isLaunchId(name) || !status.isDirectory()) {
+      found.push(foreign(subject));
+      continue;
+    }
+    const message = `${subject} was left by a launch that no record names: the next recovery of what runs containers takes it`;
+    found.push(finding({ severity: 'note', code: 'LAUNCH_LEFT', subject, message }));
+  }
+  return found;
 }
 
 function parkedFindings(parked: ParkedLayers): Finding[] {

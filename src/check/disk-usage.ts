@@ -41,6 +41,8 @@ export interface DiskUsage {
   readonly gc: Share;
   /** Layers that were healed while in use, as they were. */
   readonly parked: Share;
+  /** What is kept of launches: their logs, above all. */
+  readonly launches: Share;
   /** Space set aside, which is given up when the disk is full. */
   readonly reserve: Share;
   /** Records, locks, and the directories that all this lies in. */
@@ -57,8 +59,10 @@ export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal)
     metadata.listImages(),
     metadata.listContainers(),
   ]);
-  const [containerTree, staging, gc, parked, reserve] = await Promise.all(
-    [paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve].map((path) => share(path, needs, signal)),
+  const [containerTree, staging, gc, parked, launches, reserve] = await Promise.all(
+    [paths.containers, paths.staging, paths.gc, paths.parked, paths.launches, paths.reserve].map((path) =>
+      share(path, needs, signal),
+    ),
   );
   const recorded = new Map<string, LayerRecord>();
   for await (const layer of unhurried(layers)) recorded.set(digestHex(layer.id), layer);
@@ -72,7 +76,7 @@ export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal)
   const own = new Set(paths.own);
   const inRoot = listDirectory(paths.root).map((name) => join(paths.root, name));
   strangers.push(...inRoot.filter((path) => !own.has(path)));
-  const trees = new Set([paths.layers, paths.containers, paths.staging, paths.gc, paths.parked, paths.reserve]);
+  const trees = new Set(paths.ownDirectories.filter((path) => path !== paths.alive));
   const files = inRoot.filter((path) => own.has(path) && !trees.has(path));
   const records = [paths.root, paths.layers, ...files].reduce((sum, path) => sum + diskOf(path), 0);
   const unaccounted: Share = {
@@ -85,6 +89,7 @@ export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal)
     staging: { ...(staging as Share), abandoned: await abandonedShare(needs, signal) },
     gc: gc as Share,
     parked: parked as Share,
+    launches: launches as Share,
     reserve: reserve as Share,
     unaccounted,
   };

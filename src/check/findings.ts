@@ -49,7 +49,8 @@ export type FindingCode =
   | 'ROOTFS_UNFINISHED'
   | 'STAGING_LEFT'
   | 'GC_LEFT'
-  | 'LAYER_PARKED';
+  | 'LAYER_PARKED'
+  | 'LAUNCH_LEFT';
 
 export interface RepairOutcome {
   readonly state: 'healed' | 'failed';

@@ -19,7 +19,7 @@ export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = { ...CHANGE_OPTIONS,
 
 export interface RecoverOptions {
   /**
-   * The containers that go on living, besides those in which something runs. The others of this provisioner's owner are destroyed, children before parents; a container above a known
+   * The containers that go on living, besides those in which something runs, or has been launched that has not ended. The others of this provisioner's owner are destroyed, children before parents; a container above a known
    * one is known too. Default: all that are recorded.
    */
   readonly knownContainerIds?: readonly string[] | undefined;

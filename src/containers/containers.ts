@@ -6,7 +6,7 @@ import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, throwIfAborted } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { ContainerRecord, ImageRecord, MetadataManager, RootfsSummary } from '../metadata/metadata-manager.js';
-import { containerForeign } from '../metadata/record-errors.js';
+import { containerForeign, containerRunning } from '../metadata/record-errors.js';
 import type { StorePaths } from '../paths.js';
 import { ContainerLocks } from '../system/locks/container-locks.js';
 import type { Liveness } from '../system/locks/liveness.js';
@@ -70,13 +70,14 @@ const FIND_ATTEMPTS = 3;
  *
  *   provision by a mount:   lock shared [ directories ──► mount ──► record `ready` ]
  *   provision by a copy:    lock shared [ record `provisioning` ] ──► directories ──► copy ──► sync ──► record `ready`
- *   destroy:                lock shared [ let go ──► remove directories ──► forget ]
+ *   destroy:                lock shared [ has its launch ended? ──► let go ──► remove directories ──► forget ]
  *
  * What a crash leaves between two steps tells how far it came: directories without a record are a mount that was never reported; a record
  * without its rootfs directory is a destroy that was under way; a `provisioning` record whose maker is dead is half a copy. The next
  * recovery, or destroy, puts it right.
  *
- * The lock keeps the layers until the record does.
+ * The lock keeps the layers until the record does. It also parts a destroy from whoever launches something in a rootfs that is there already: he records the launch, and then
+ * waits until he has had the lock alone. A destroy that had looked before has ended by then; one that looks later finds the launch.
  *
  * A container belongs to the owner of its rootfses; one that is nested in it, to whoever made that. Whether another one may add to it is decided in the
  * transaction that records the rootfs; whether it may be destroyed, by the records of just those rootfses that then go: a rootfs never changes its owner.
@@ -138,7 +139,8 @@ export class Containers {
         const ids = [...rootfses.map((rootfs) => rootfs.containerId), containerId];
         await this.#needs.holders.release(ids, running ?? 'refuse', signal);
         // When several destroy it at once, each does all of it, and one says so.
-        const { forgotten, clearedLast } = await this.#removeShared(rootfses, signal);
+        const requireEnded = () => this.#requireEnded(containerId);
+        const { forgotten, clearedLast } = await this.#removeShared(rootfses, requireEnded, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
         if (isCleared) return forgotten > 0;
         const takeApart = (rootfs: FoundRootfs) => this.takeApart(rootfs);
@@ -164,7 +166,7 @@ export class Containers {
         const { owner } = this.#needs;
         const wasSeen = (rootfs: RootfsSummary) => seen.some((other) => other.id === rootfs.id);
         const own = rootfses.filter((one) => one.containerId === id && one.owner === owner && wasSeen(one));
-        return (await this.#removeShared(own, signal)).forgotten > 0;
+        return (await this.#removeShared(own, () => this.#requireEnded(id, id), signal)).forgotten > 0;
       },
       signal,
     );
@@ -181,12 +183,23 @@ export class Containers {
   /**
    * Takes rootfses apart and forgets them, in the order given. One that cannot be taken apart does not stop the others; it stays recorded. With the lock
    * shared, so that no recovery mounts one of them again in between.
+   * @param requireEnded throws when something has been launched in them that has not ended
    * @throws for the first that could not be taken apart
    */
-  async #removeShared(rootfses: readonly RootfsSummary[], signal: AbortSignal | undefined): Promise<Removed> {
-    if (rootfses.length === 0) return NOTHING_REMOVED;
+  async #removeShared(
+    rootfses: readonly RootfsSummary[],
+    requireEnded: () => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<Removed> {
+    if (rootfses.length === 0) {
+      await requireEnded();
+      return NOTHING_REMOVED;
+    }
     // Shared until it is forgotten: a recovery must neither mount it again nor take it for a destroy that a crash cut short.
-    const removed = await this.#needs.storeLock.withShared(() => this.#remove(rootfses), signal);
+    const removed = await this.#needs.storeLock.withShared(async () => {
+      await requireEnded();
+      return this.#remove(rootfses);
+    }, signal);
     crashPoint('destroy.forgotten');
     return removed;
   }
@@ -345,6 +358,17 @@ export class Containers {
     const { metadata, owner } = this.#needs;
     const recorded = await metadata.containerOwner(containerId);
     if (recorded !== undefined && recorded !== owner) throw containerForeign(containerId, recorded);
+  }
+
+  /**
+   * Whoever runs it, in whatever process, and be it dead: only what runs containers knows whether it has ended.
+   * @param only the id of the one container that it is about. Default: the container and all nested in it
+   * @throws ProvisionerError `ERR_CONTAINER_RUNNING`
+   */
+  async #requireEnded(containerId: string, only?: string): Promise<void> {
+    const unended = await this.#needs.metadata.unendedLaunches(containerId);
+    const launch = unended.find((one) => only === undefined || one.containerId === only);
+    if (launch !== undefined) throw containerRunning(launch);
   }
 
   /**

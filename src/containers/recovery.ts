@@ -10,6 +10,7 @@ import { reconcileLayers } from '../layer-store/reconcile-layers.js';
 import { reconcileStaging } from '../layer-store/reconcile-staging.js';
 import { RootfsMounts } from '../layer-store/rootfs-mounts.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
+import { UNENDED_STATES } from '../metadata/launches/launch-records.js';
 import type { MetadataManager, RecordsGap, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
 import { removeTried, requireOneFileSystem } from '../store-directory/one-file-system.js';
@@ -151,7 +152,6 @@ export class Recovery {
     held: readonly string[] | 'all',
   ) {
     const { paths, metadata, containers, remounter, directories, owner, liveness } = this.#needs;
-    const known = held === 'all' ? undefined : knownContainerIds && withAncestors([...knownContainerIds, ...held]);
     const mounts = new RootfsMounts(paths);
     const isBeingMade = ({ maker }: RootfsRecord) => maker !== undefined && liveness.isAlive(maker);
     const destroyed: string[] = [];
@@ -171,8 +171,13 @@ export class Recovery {
         return false;
       }
     };
+    const own = await metadata.listContainers(owner);
+    // After the containers: one whose launch is recorded later is not among these, or its destroy finds the launch.
+    const launched = (await metadata.listLaunches({ states: UNENDED_STATES })).map(({ containerId }) => containerId);
+    const known =
+      held === 'all' ? undefined : knownContainerIds && withAncestors([...knownContainerIds, ...held, ...launched]);
     // From the last id to the first: children come before parents.
-    for await (const container of unhurried((await metadata.listContainers(owner)).toReversed())) {
+    for await (const container of unhurried(own.toReversed())) {
       throwIfAborted(signal);
       const { id } = container;
       const beingMade = container.rootfses.find(isBeingMade);

@@ -1,4 +1,5 @@
 import type { ImageRecords } from './images/image-records.js';
+import type { LaunchRecords } from './launches/launch-records.js';
 import type { LayerRecords } from './layers/layer-records.js';
 import type { LeaseRecords } from './leases/lease-records.js';
 import type { PullRecords } from './pulls/pull-records.js';
@@ -7,6 +8,7 @@ import type { RootfsRecords } from './rootfses/rootfs-records.js';
 import type { RecordsState } from './state/records-state.js';
 
 export type * from './images/image-records.js';
+export type * from './launches/launch-records.js';
 export type * from './layers/layer-records.js';
 export type * from './leases/lease-records.js';
 export type * from './pulls/pull-records.js';
@@ -26,6 +28,7 @@ export type * from './state/records-state.js';
  * | `images/`   | images, their stacks and names, choices of indexes | a foreign key from each row of a stack    |
  * | `layers/`   | layers, claims                                     | –                                         |
  * | `rootfses/` | rootfses, which make up containers                 | a foreign key to the stack of their image |
+ * | `launches/` | what runs in containers, and what happened to it  | –                                         |
  * | `leases/`   | what pulls under way need                          | a question that each removal asks         |
  * | `pulls/`    | pulls under way, and what became of others         | –                                         |
  * | `removals/` | nothing: takes out of the others what nobody needs | –                                         |
@@ -42,6 +45,7 @@ export interface MetadataManager
   extends ImageRecords,
     LayerRecords,
     RootfsRecords,
+    LaunchRecords,
     LeaseRecords,
     PullRecords,
     Removals,

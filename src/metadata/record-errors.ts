@@ -1,5 +1,6 @@
 import { ProvisionerError } from '../base/errors.js';
 import type { ImageId, LayerId } from '../image/digest.js';
+import type { UnendedLaunch } from './launches/launch-records.js';
 import type { RecordsGap } from './state/records-state.js';
 
 /** What every metadata manager answers when a record that a call builds on is not there. */
@@ -39,6 +40,25 @@ export function containerForeign(containerId: string, owner: string): Provisione
   return new ProvisionerError('ERR_CONTAINER_FOREIGN', `container ${containerId} belongs to the owner ${name}`, {
     hint: `act as that owner with --owner ${name}, or say --any-owner to change it all the same`,
     details: { containerId, owner },
+  });
+}
+
+/** Its records have the last word: whoever runs it may be another process, or have died. */
+export function containerRunning({ containerId, id, state }: UnendedLaunch): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_CONTAINER_RUNNING',
+    `something runs in container ${containerId}: its launch ${id} is ${state}`,
+    {
+      hint: 'wait until it has ended, or end it; if who ran it has died, recover it with what runs containers',
+      details: { containerId, launch: id, state },
+    },
+  );
+}
+
+export function launchIdTaken(id: string): ProvisionerError {
+  return new ProvisionerError('ERR_BAD_OPTION', `a launch with the id ${id} is recorded already`, {
+    hint: 'give each launch an id of its own',
+    details: { launch: id },
   });
 }
 

@@ -8,6 +8,12 @@ import type {
   ImageRecords,
   ImageSummary,
   IndexChoice,
+  LaunchChange,
+  LaunchEvent,
+  LaunchEventsWanted,
+  LaunchesWanted,
+  LaunchRecord,
+  LaunchRecords,
   LayerChange,
   LayerClaim,
   LayerRecord,
@@ -17,6 +23,8 @@ import type {
   MetadataManager,
   Naming,
   NewImage,
+  NewLaunch,
+  NewLaunchEvent,
   NewPull,
   NewRootfs,
   PullAnnouncement,
@@ -25,6 +33,7 @@ import type {
   PullRecords,
   PullReport,
   PullResult,
+  PutLaunch,
   RecordCounts,
   RecordsGap,
   RecordsState,
@@ -34,6 +43,7 @@ import type {
   RootfsKey,
   RootfsRecords,
   RootfsSummary,
+  UnendedLaunch,
 } from './metadata-manager.js';
 
 /** What a metadata manager is the sum of. */
@@ -41,6 +51,7 @@ export interface MetadataSections {
   readonly images: ImageRecords;
   readonly layers: LayerRecords;
   readonly rootfses: RootfsRecords;
+  readonly launches: LaunchRecords;
   readonly leases: LeaseRecords;
   readonly pulls: PullRecords;
   readonly removals: Removals;
@@ -57,6 +68,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
   readonly #images: ImageRecords;
   readonly #layers: LayerRecords;
   readonly #rootfses: RootfsRecords;
+  readonly #launches: LaunchRecords;
   readonly #leases: LeaseRecords;
   readonly #pulls: PullRecords;
   readonly #removals: Removals;
@@ -66,6 +78,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
     this.#images = sections.images;
     this.#layers = sections.layers;
     this.#rootfses = sections.rootfses;
+    this.#launches = sections.launches;
     this.#leases = sections.leases;
     this.#pulls = sections.pulls;
     this.#removals = sections.removals;
@@ -192,6 +205,38 @@ export abstract class SectionedMetadataManager implements MetadataManager {
 
   listContainers(owner?: string): Promise<ContainerRecord[]> {
     return this.#rootfses.listContainers(owner);
+  }
+
+  putLaunch(launch: NewLaunch): Promise<PutLaunch> {
+    return this.#launches.putLaunch(launch);
+  }
+
+  changeLaunch(id: string, change: LaunchChange): Promise<boolean> {
+    return this.#launches.changeLaunch(id, change);
+  }
+
+  getLaunch(containerId: string): Promise<LaunchRecord | undefined> {
+    return this.#launches.getLaunch(containerId);
+  }
+
+  listLaunches(wanted?: LaunchesWanted): Promise<LaunchRecord[]> {
+    return this.#launches.listLaunches(wanted);
+  }
+
+  unendedLaunches(containerId: string): Promise<UnendedLaunch[]> {
+    return this.#launches.unendedLaunches(containerId);
+  }
+
+  forgetLaunches(containerId: string, id?: string): Promise<boolean> {
+    return this.#launches.forgetLaunches(containerId, id);
+  }
+
+  noteLaunchEvent(event: NewLaunchEvent): Promise<void> {
+    return this.#launches.noteLaunchEvent(event);
+  }
+
+  launchEvents(wanted: LaunchEventsWanted): Promise<LaunchEvent[]> {
+    return this.#launches.launchEvents(wanted);
   }
 
   openLease(pull: string, process: ProcessIdentity): Promise<void> {

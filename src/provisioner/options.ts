@@ -3,6 +3,7 @@ import type { BackendChoice } from '../backends/backends.js';
 import {
   abortSignal,
   flag,
+  listOf,
   milliseconds,
   type OptionTable,
   oneOf,
@@ -13,6 +14,7 @@ import {
 } from '../base/check-options.js';
 import { PULL_LIMITS, type PullLimits } from '../base/config.js';
 import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-options.js';
+import { LAUNCH_STATES, type LaunchState } from '../metadata/launches/launch-records.js';
 import {
   IMAGE_REQUEST_OPTIONS,
   type ImageRequestOptions,
@@ -143,6 +145,39 @@ export interface ContainersOptions {
 }
 
 export const CONTAINERS_OPTIONS: OptionTable<ContainersOptions> = { owner };
+
+export interface LaunchesOptions {
+  /** Only those of this owner. Default: those of all. */
+  readonly owner?: string | undefined;
+  /** Only those in one of these states. Default: all. */
+  readonly states?: readonly LaunchState[] | undefined;
+}
+
+export const LAUNCHES_OPTIONS: OptionTable<LaunchesOptions> = { owner, states: listOf(oneOf(...LAUNCH_STATES)) };
+
+export interface LaunchEventsOptions {
+  /** From this time on, in milliseconds since the epoch. Default: from the first one. */
+  readonly since?: number | undefined;
+  /** Only what came after the event with this sequence number. Default: from the first one. */
+  readonly after?: number | undefined;
+  /** So many at most. Default: 1000. */
+  readonly limit?: number | undefined;
+}
+
+const natural = whole(0, Number.MAX_SAFE_INTEGER);
+
+export const LAUNCH_EVENTS_OPTIONS: OptionTable<LaunchEventsOptions> = {
+  since: natural,
+  after: natural,
+  limit: whole(1, 100_000),
+};
+
+export interface PutLaunchOptions {
+  /** Gives up waiting for a destroy of the container that is under way: then nothing is recorded. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const PUT_LAUNCH_OPTIONS: OptionTable<PutLaunchOptions> = { signal: abortSignal };
 
 export interface TurnOptions {
   /** Gives up waiting for the turn; the work itself is not told. */

@@ -15,6 +15,7 @@ import { warnOfForeign } from '../pulls/foreign-images.js';
 import { Calls } from './calls/calls.js';
 import { ContainerCalls } from './calls/container-calls.js';
 import { ImageCalls } from './calls/image-calls.js';
+import { LaunchCalls } from './calls/launch-calls.js';
 import { StoreCalls } from './calls/store-calls.js';
 import { countPrune, readCounters } from './counters.js';
 import { imageRuntime } from './image-runtime.js';
@@ -53,6 +54,8 @@ export class Provisioner {
   readonly root: string;
   readonly images: ImageCalls;
   readonly containers: ContainerCalls;
+  /** For what runs containers. */
+  readonly launches: LaunchCalls;
   readonly store: StoreCalls;
 
   readonly #store: OpenStore;
@@ -86,6 +89,7 @@ export class Provisioner {
     const { get } = this.#services;
     this.images = new ImageCalls(store, get, this.#calls);
     this.containers = new ContainerCalls(store, get, this.#calls);
+    this.launches = new LaunchCalls(store, get, this.#calls);
     this.store = new StoreCalls(store, get, this.#calls);
   }
 
@@ -113,7 +117,7 @@ export class Provisioner {
    * Removes a container's rootfses, those of nested containers first.
    * @returns false when there is no such container
    * @throws `ERR_CONTAINER_FOREIGN` when it, or one nested in it, is another owner's, `ERR_CONTAINER_RUNNING` when something runs in
-   * one of them, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
+   * one of them, or has been launched in one that has not ended as far as the records tell, `ERR_CONTAINER_ELSEWHERE` when it is in use in another mount namespace
    */
   async destroy(containerId: string, options: DestroyOptions = {}): Promise<boolean> {
     return this.#calls.freeing('destroy', async () => {

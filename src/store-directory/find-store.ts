@@ -120,8 +120,8 @@ function checkOthers(paths: StorePaths, names: readonly string[], { create, allo
  * record names it, so none is made there, whatever is allowed.
  */
 function requireOwnPlaces(paths: StorePaths, { create }: FindStoreOptions): void {
-  const { layers, containers, staging, gc, parked } = paths;
-  const found = [layers, containers, staging, gc, parked].find(isFilled);
+  const { layers, containers, staging, gc, parked, launches } = paths;
+  const found = [layers, containers, staging, gc, parked, launches].find(isFilled);
   if (found === undefined) return;
   const message = `${paths.root} is no store, and there is something in ${found}`;
   if (!create) throw notFound(paths, message, { found });

@@ -61,7 +61,7 @@ describeWith(['root', 'overlay'], 'provisioner check and df', () => {
     await lines('pull', APP_V1, '--name', 'app');
     const { total, records, ...parts } = (await json('df')) as Record<string, number> &
       Record<string, { bytes: number }>;
-    const shares = ['layers', 'containers', 'staging', 'gc', 'parked', 'reserve', 'unaccounted'].map(
+    const shares = ['layers', 'containers', 'staging', 'gc', 'parked', 'launches', 'reserve', 'unaccounted'].map(
       (name) => parts[name]?.bytes ?? 0,
     );
     expect(total).toBe((records as number) + shares.reduce((sum, bytes) => sum + bytes, 0));

@@ -221,6 +221,35 @@ describe('records that were kept', () => {
   );
 
   it.each(versions)(
+    'of version %i tell of launches and their events as far as those were recorded, and take new ones',
+    async (version) => {
+      putBack(version);
+      await using(async (manager) => {
+        const known = version >= 5;
+        const told = (await manager.listLaunches()).map(
+          ({ containerId, owner, state, startedAt, finishedAt, exit }) => ({
+            ...{ containerId, owner, state, startedAt, finishedAt, exit },
+          }),
+        );
+        const running = { state: 'running', startedAt: second(18), finishedAt: undefined, exit: undefined };
+        const ended = { state: 'exited', startedAt: undefined, finishedAt: second(21), exit: '{"code":0}' };
+        const launches = [
+          { containerId: 'job-1', owner: 'agent-1', ...running },
+          { containerId: 'job-2', owner: 'agent-2', ...ended },
+        ];
+        expect(told).toEqual(known ? launches : []);
+        const kinds = async () => (await manager.launchEvents({ limit: 99 })).map(({ kind }) => kind);
+        expect(await kinds()).toEqual(known ? ['create', 'start', 'create'] : []);
+        const next = { id: 'c'.repeat(32), containerId: 'job-2', owner: 'agent-2', bootId: 'boot-2' };
+        const put = await manager.putLaunch({ ...next, spec: '{}', removal: 'keep', event: { kind: 'again' } });
+        expect(put).toMatchObject({ replaced: known ? 'b'.repeat(32) : undefined, hadRootfs: true });
+        expect((await kinds()).at(-1)).toBe('again');
+        expect((await manager.unendedLaunches('job-2')).map(({ id }) => id)).toEqual([next.id]);
+      });
+    },
+  );
+
+  it.each(versions)(
     'of version %i keep what an image, a rootfs or a lease needs, and let go of the rest',
     async (version) => {
       putBack(version);

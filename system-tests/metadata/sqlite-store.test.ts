@@ -435,6 +435,39 @@ describe('migrations', () => {
     expect(faults(path())).toEqual([]);
   });
 
+  it('from version 4 to 5 know of no launch, and keep of each container one from then on, with an end or without', async () => {
+    inspect(path(), (database) => {
+      database.pragma('journal_mode = WAL');
+      database.transaction(() => migrate(database, path(), MIGRATIONS.slice(0, 4))).immediate();
+      database.exec(
+        "INSERT INTO stack VALUES (1, 0); INSERT INTO rootfs VALUES ('job', 'r', 'me', 'sha256:app', 'copy', 'ready', NULL, 1, 1, NULL, NULL, NULL)",
+      );
+    });
+    const manager = await SqliteMetadataManager.open(path());
+    expect(await manager.listLaunches()).toEqual([]);
+    expect(await manager.launchEvents({ limit: 9 })).toEqual([]);
+    const launch = { containerId: 'job', owner: 'me', bootId: 'boot', spec: '{}', removal: 'keep' } as const;
+    expect(await manager.putLaunch({ ...launch, id: 'a', event: { kind: 'create' } })).toMatchObject({
+      hadRootfs: true,
+    });
+    expect(await manager.changeLaunch('a', { from: ['starting'], to: 'exited', exit: '{}' })).toBe(true);
+    await manager.close();
+    inspect(path(), (database) => {
+      expect(database.pragma('user_version', { simple: true })).toBe(newest);
+      const refused = (sql: string, why: RegExp) => expect(() => database.exec(sql), sql).toThrow(why);
+      // Whoever writes them, an end has a time and an exit, and a container one launch.
+      refused('UPDATE launch SET finished_at = NULL', /CHECK/);
+      refused('UPDATE launch SET exit = NULL', /CHECK/);
+      refused("UPDATE launch SET state = 'running'", /CHECK/);
+      refused("UPDATE launch SET state = 'lost'", /CHECK/);
+      refused(
+        "INSERT INTO launch SELECT 'b', container, owner, state, boot, created_at, NULL, finished_at, spec, NULL, exit, removal FROM launch",
+        /UNIQUE/,
+      );
+    });
+    expect(faults(path())).toEqual([]);
+  });
+
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
     inspect(path(), (database) => database.pragma('journal_mode = WAL'));
     const original = Driver.prototype.prepare;

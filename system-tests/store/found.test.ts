@@ -88,7 +88,7 @@ describeWith(['root'], 'a store that is not there', () => {
     },
   );
 
-  it.each(['layers', 'containers', 'staging', 'gc', 'parked'])(
+  it.each(['layers', 'containers', 'staging', 'gc', 'parked', 'launches'])(
     'is not the directory of others that has something in %s, nor is made there whatever is allowed, and all stays as it is',
     async (place) => {
       const { run } = newStore();

@@ -67,8 +67,10 @@ export const LIBRARY_ERRORS = {
     retryable: false,
   },
   ERR_CONTAINER_RUNNING: {
-    meaning: 'Something runs in the container, or in one nested in it, and nobody said that it may be ended.',
-    whatToDo: 'Wait until it has ended, end it, or say that it is to be killed.',
+    meaning:
+      'Something runs in the container, or in one nested in it, and nobody said that it may be ended; or what was launched there has not ended as far as the records tell.',
+    whatToDo:
+      'Wait until it has ended, end it, or say that it is to be killed; where who ran it has died, recover it with what runs containers.',
     retryable: false,
   },
   ERR_CONTAINER_FOREIGN: {

@@ -1,4 +1,5 @@
 import { MemoryImages } from '../images/memory-images.js';
+import { MemoryLaunches } from '../launches/memory-launches.js';
 import { MemoryLayers } from '../layers/memory-layers.js';
 import { MemoryLeases } from '../leases/memory-leases.js';
 import { MemoryPulls } from '../pulls/memory-pulls.js';
@@ -19,12 +20,13 @@ export class MemoryMetadataManager extends SectionedMetadataManager {
     const life = new MemoryLife();
     const layers = new MemoryLayers(life);
     const images = new MemoryImages(life, layers);
-    const rootfses = new MemoryRootfses(life, images);
+    const launches = new MemoryLaunches(life, (containerId) => rootfses.ownerOf(containerId));
+    const rootfses = new MemoryRootfses(life, images, launches);
     const leases = new MemoryLeases(life);
     const pulls = new MemoryPulls(life, leases);
     const removals = new MemoryRemovals(life, { images, layers, rootfses, leases });
     const state = new MemoryState(life, { images, layers, rootfses });
-    super({ images, layers, rootfses, leases, pulls, removals, state });
+    super({ images, layers, rootfses, launches, leases, pulls, removals, state });
     this.#life = life;
   }
 

@@ -2,6 +2,7 @@ import type { ImageId, LayerId } from '../../image/digest.js';
 import type { MountPlace } from '../../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { MemoryImages } from '../images/memory-images.js';
+import type { MemoryLaunches } from '../launches/memory-launches.js';
 import type { MemoryLife } from '../memory/memory-life.js';
 import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
 import { isInTree } from './container-tree.js';
@@ -19,17 +20,19 @@ import type {
 export class MemoryRootfses implements RootfsRecords {
   readonly #life: MemoryLife;
   readonly #images: MemoryImages;
+  readonly #launches: MemoryLaunches;
   readonly #rootfses = new Map<string, RootfsRecord>();
 
-  constructor(life: MemoryLife, images: MemoryImages) {
+  constructor(life: MemoryLife, images: MemoryImages, launches: MemoryLaunches) {
     this.#life = life;
     this.#images = images;
+    this.#launches = launches;
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
     this.#life.requireOpen();
     const { containerId, id, image, backend, mount } = rootfs;
-    const owner = this.#ownerOf(containerId) ?? rootfs.owner;
+    const owner = this.ownerOf(containerId) ?? rootfs.owner;
     if (owner !== rootfs.owner && !rootfs.anyOwner) throw containerForeign(containerId, owner);
     const key = keyOf(rootfs);
     if (this.#rootfses.has(key)) throw rootfsIdTaken(id);
@@ -53,7 +56,7 @@ export class MemoryRootfses implements RootfsRecords {
 
   async containerOwner(containerId: string): Promise<string | undefined> {
     this.#life.requireOpen();
-    return this.#ownerOf(containerId);
+    return this.ownerOf(containerId);
   }
 
   async setRootfsMounts(keys: readonly RootfsKey[], mount: MountPlace): Promise<void> {
@@ -82,7 +85,9 @@ export class MemoryRootfses implements RootfsRecords {
 
   async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number> {
     this.#life.requireOpen();
-    return rootfses.filter((key) => this.#rootfses.delete(keyOf(key))).length;
+    const forgotten = rootfses.filter((key) => this.#rootfses.delete(keyOf(key))).length;
+    this.#launches.forgetEnded(rootfses.map(({ containerId }) => containerId));
+    return forgotten;
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {
@@ -101,6 +106,11 @@ export class MemoryRootfses implements RootfsRecords {
   /** Of how many containers there are rootfses. */
   get containers(): number {
     return new Set([...this.#rootfses.values()].map((rootfs) => rootfs.containerId)).size;
+  }
+
+  /** Undefined when it has no rootfs. */
+  ownerOf(containerId: string): string | undefined {
+    return this.#inContainer(containerId)[0]?.owner;
   }
 
   stacks(): Iterable<Pick<RootfsRecord, 'layers'>> {
@@ -127,10 +137,6 @@ export class MemoryRootfses implements RootfsRecords {
 
   #inContainer(containerId: string): RootfsRecord[] {
     return [...this.#rootfses.values()].filter((rootfs) => rootfs.containerId === containerId);
-  }
-
-  #ownerOf(containerId: string): string | undefined {
-    return this.#inContainer(containerId)[0]?.owner;
   }
 }
 

@@ -30,7 +30,7 @@ export interface RootfsRecords {
   finishRootfs(rootfs: RootfsKey): Promise<void>;
   /** The rootfses of a container and of all below it, children before parents, the newest first. */
   rootfsesIn(containerId: string): Promise<RootfsSummary[]>;
-  /** Nothing of these stands on disk any more. A container goes with its last rootfs. @returns how many were recorded until now */
+  /** Nothing of these stands on disk any more. A container goes with its last rootfs, and with it its launch if that has ended. @returns how many were recorded until now */
   forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number>;
   getContainer(containerId: string): Promise<ContainerRecord | undefined>;
   /** Sorted by id. @param owner only this owner's. Default: all. */

@@ -1,5 +1,6 @@
 import type { MountPlace } from '../../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
+import { forgetEndedLaunches } from '../launches/launch-rows.js';
 import { type RecordsDatabase, STACKS_PER_PAGE } from '../sqlite/records-database.js';
 import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import { containersOf } from './containers-of.js';
@@ -47,7 +48,15 @@ export class SqliteRootfses implements RootfsRecords {
 
   async forgetRootfses(keys: readonly RootfsKey[]): Promise<number> {
     if (keys.length === 0) return 0;
-    return this.#records.freeing(() => this.#db.write(() => rootfses.forgetRootfses(this.#db, keys)));
+    const forget = () => {
+      const forgotten = rootfses.forgetRootfses(this.#db, keys);
+      forgetEndedLaunches(
+        this.#db,
+        keys.map(({ containerId }) => containerId),
+      );
+      return forgotten;
+    };
+    return this.#records.freeing(() => this.#db.write(forget));
   }
 
   async getContainer(containerId: string): Promise<ContainerRecord | undefined> {

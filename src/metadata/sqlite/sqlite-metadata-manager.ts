@@ -1,4 +1,5 @@
 import { SqliteImages } from '../images/sqlite-images.js';
+import { SqliteLaunches } from '../launches/sqlite-launches.js';
 import { SqliteLayers } from '../layers/sqlite-layers.js';
 import { SqliteLeases } from '../leases/sqlite-leases.js';
 import type { LongWork } from '../long-work.js';
@@ -41,6 +42,7 @@ export class SqliteMetadataManager extends SectionedMetadataManager {
       images: new SqliteImages(records),
       layers: new SqliteLayers(records),
       rootfses: new SqliteRootfses(records),
+      launches: new SqliteLaunches(records),
       leases: new SqliteLeases(records),
       pulls: new SqlitePulls(records),
       removals: new SqliteRemovals(records, longWork),

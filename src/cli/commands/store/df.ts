@@ -29,6 +29,7 @@ function rowsOf({
   staging,
   gc,
   parked,
+  launches,
   reserve,
   unaccounted,
   records,
@@ -45,6 +46,7 @@ function rowsOf({
     ['  abandoned', staging.abandoned],
     ['gc', gc],
     ['parked', parked],
+    ['launches', launches],
     ['reserve', reserve],
     ['unaccounted', unaccounted],
   ] as const;
