@@ -54,6 +54,7 @@ export function stateContract(context: MetadataContractContext): void {
       const id = digestOf('base');
       await manager.close();
       await manager.close();
+      const launch = { containerId: 'c1', owner: 'me' };
       const pull = { pull: 'pull', process: ours, source: 's', platform: 'p', terms: 't' };
       const calls: Readonly<
         Record<Exclude<keyof MetadataManager, 'close' | 'prepareRemoval'>, () => Promise<unknown>>
@@ -89,6 +90,14 @@ export function stateContract(context: MetadataContractContext): void {
         forgetRootfses: () => manager.forgetRootfses([rootfs('r1', 'c1')]),
         getContainer: () => manager.getContainer('c1'),
         listContainers: () => manager.listContainers(),
+        putLaunch: () => manager.putLaunch({ ...launch, id: 'a', bootId: 'b', spec: '{}', removal: 'keep' }),
+        changeLaunch: () => manager.changeLaunch('a', { from: ['starting'] }),
+        getLaunch: () => manager.getLaunch('c1'),
+        listLaunches: () => manager.listLaunches(),
+        unendedLaunches: () => manager.unendedLaunches('c1'),
+        forgetLaunches: () => manager.forgetLaunches('c1'),
+        noteLaunchEvent: () => manager.noteLaunchEvent({ ...launch, kind: 'oom' }),
+        launchEvents: () => manager.launchEvents({ limit: 1 }),
         openLease: () => manager.openLease('pull', ours),
         leaseLayers: () => manager.leaseLayers('pull', [id]),
         closeLeases: () => manager.closeLeases(['pull']),

@@ -24,6 +24,11 @@ export class Failures {
     this.#output.failure(error);
   }
 
+  /** The command's own exit status, which stands for what came of its work. */
+  exitWith(status: number): void {
+    this.exitStatus = status;
+  }
+
   note(): void {
     if (this.exitStatus === 0) this.exitStatus = 1;
   }

@@ -4,6 +4,7 @@ import type { CommandGroup } from './commands/command-group.js';
 import { CONTAINERS } from './commands/containers/group.js';
 import { IMAGES } from './commands/images/group.js';
 import { REGISTRIES } from './commands/registries/group.js';
+import { RUNNING } from './commands/running/group.js';
 import { STORE } from './commands/store/group.js';
 import type { GlobalFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
@@ -12,6 +13,7 @@ import { UsageError, usageErrorFrom } from './usage-error.js';
 
 const EXAMPLES = `
 Examples:
+  provisioner run --rm alpine:3 echo hi
   provisioner pull python:3.12
   provisioner pull oci:/images/app:v1 --name app:v1
   docker save app:v1 | provisioner load
@@ -24,7 +26,7 @@ SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] o
 Exit status: 0 done, 1 failed, wholly or in part, 2 wrong usage, 129, 130 or 143 ended by SIGHUP, SIGINT or SIGTERM.`;
 
 /** All commands in the order of the help. A wing adds its group. */
-const COMMANDS: CommandGroup = { ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES };
+const COMMANDS: CommandGroup = { ...RUNNING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES };
 
 /**
  * The parser for one command line. Wrong usage is thrown as a `UsageError`; help and version go to stdout and end in a `CommanderError`
@@ -38,7 +40,7 @@ export async function createProgram(
   const program = new Command('provisioner');
   const cli = new Cli(host, () => program.opts<GlobalFlags>());
   program
-    .description('Turns container images into root filesystems, without a daemon.')
+    .description('Runs containers, and turns images into root filesystems, without a daemon.')
     .usage('[options] COMMAND …')
     .option('--root <dir>', 'directory of the store (environment: PROVISIONER_ROOT)')
     .option('--json', 'results as one JSON document, errors as JSON lines')
@@ -82,10 +84,13 @@ function throwUsageErrors(command: Command, name: string): void {
   });
 }
 
+/** An empty one is none, as with Docker. */
+const MAY_BE_EMPTY: readonly string[] = ['--entrypoint'];
+
 /** Most likely unset variables in a script. */
 function requireValues(command: Command): void {
   for (const option of command.options) {
-    if (command.getOptionValue(option.attributeName()) === '')
+    if (command.getOptionValue(option.attributeName()) === '' && !MAY_BE_EMPTY.includes(option.long ?? ''))
       throw new UsageError(`${option.long} is empty`, 'give it a value, or leave it out');
   }
 }

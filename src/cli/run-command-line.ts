@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import type { HostProcess } from './host-process.js';
 import { Output } from './output/output.js';
 import { createProgram } from './program.js';
+import { separateProgram } from './separate-program.js';
 import { UsageError } from './usage-error.js';
 
 const USAGE_STATUS = 2;
@@ -14,7 +15,7 @@ const USAGE_STATUS = 2;
 export async function runCommandLine(args: readonly string[], host: HostProcess): Promise<number> {
   try {
     const { program, cli } = await createProgram(args, host);
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(separateProgram(args, program), { from: 'user' });
     return cli.exitStatus;
   } catch (error) {
     // Help and version have printed what was asked for.

@@ -17,6 +17,8 @@ export interface StorelessSession {
   readonly signal: AbortSignal;
   /** The command did its work, and what came of it is no success: the exit status is 1. */
   unsuccessful(): void;
+  /** The exit status that stands for what came of the work: that of a program. What fails later makes it 1 only where it is 0. */
+  exitWith(status: number): void;
   /**
    * Does the same for each of several arguments, in their order. One that fails is reported, makes the exit status 1, and does not stop the
    * others; an interruption does.
@@ -45,6 +47,7 @@ export async function withoutStore(
       output,
       signal,
       unsuccessful: () => failures.note(),
+      exitWith: (status) => failures.exitWith(status),
       each: (items, task) => failures.each(items, task),
     });
   } catch (error) {
@@ -89,11 +92,12 @@ export async function withSession(
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();
+      const exitWith = (status: number) => failures.exitWith(status);
       const failed: Session['failed'] = (entries) => {
         for (const entry of entries) failures.report(entry instanceof Error ? entry : errorOf(entry));
       };
       const each: Session['each'] = (items, task) => failures.each(items, task);
-      await work({ provisioner, output, signal, unsuccessful, failed, each });
+      await work({ provisioner, output, signal, unsuccessful, exitWith, failed, each });
     } catch (error) {
       failures.report(error);
     } finally {

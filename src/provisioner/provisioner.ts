@@ -52,6 +52,8 @@ export class Provisioner {
   readonly events: ProvisionerEmitter;
   /** The store's directory, absolute. */
   readonly root: string;
+  /** Whom the containers that are made here belong to. */
+  readonly owner: string;
   readonly images: ImageCalls;
   readonly containers: ContainerCalls;
   /** For what runs containers. */
@@ -86,6 +88,7 @@ export class Provisioner {
     this.#calls = new Calls(store);
     this.events = store.events;
     this.root = store.paths.root;
+    this.owner = store.owner;
     const { get } = this.#services;
     this.images = new ImageCalls(store, get, this.#calls);
     this.containers = new ContainerCalls(store, get, this.#calls);

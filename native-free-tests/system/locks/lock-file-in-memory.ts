@@ -21,6 +21,8 @@ export class SharedLock {
 }
 
 export class LockFileInMemory implements LockFile {
+  /** It is no file of the system. */
+  readonly descriptor = -1;
   readonly path = '/store/lock';
   readonly pid: number;
   readonly #shared: SharedLock;

@@ -64,6 +64,16 @@ export class Output {
     if (!json) stdout.write(formatTable(headings, rows));
   }
 
+  /** Whether results are for programs. */
+  get isJson(): boolean {
+    return this.#options.json;
+  }
+
+  /** One of many results that come one after the other: a line of JSON. @param value made only when it is wanted */
+  event(value: () => unknown): void {
+    if (this.#options.json) this.#options.stdout.write(`${terminalJson(JSON.stringify(value()))}\n`);
+  }
+
   /** The command's one document. @param value made only when it is wanted */
   document(value: () => unknown): void {
     if (this.#options.json) this.printDocument(value());

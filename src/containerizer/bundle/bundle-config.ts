@@ -1,5 +1,6 @@
 import type { RuntimeConfig } from '../../image/image-config.js';
 import type { LaunchSpec } from '../launch-spec.js';
+import { SECCOMP_ANNOTATION } from '../seccomp/prepare-seccomp.js';
 import { capabilitySets } from './capabilities.js';
 import { hostNameOf } from './host-name.js';
 import type { KernelFacts } from './kernel-facts.js';
@@ -10,8 +11,8 @@ import { environmentOf, programOf, workingDirectoryOf } from './program.js';
 import type { ContainerUser } from './rootfs/resolve-user.js';
 import type { RuntimeSpecConfig, RuntimeSpecMount } from './runtime-spec.js';
 
-/** What filters a program's system calls: ready for the kernel, which crun takes, or in the words of the runtime-spec. */
-export type Seccomp = { readonly bpf: Uint8Array } | { readonly oci: object };
+/** What filters a program's system calls: ready for the kernel in Base64, which crun takes, or in the words of the runtime-spec. */
+export type Seccomp = { readonly annotation: string } | { readonly oci: object };
 
 export interface BundleInput {
   readonly launchId: string;
@@ -41,9 +42,6 @@ const MASKED_PATHS =
     ' ',
   );
 const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'.split(' ');
-
-/** The annotation by which crun is given a filter as the kernel has it, in base64. @see crun(1), `run.oci.seccomp_bpf_data` */
-const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
 
 /**
  * The `config.json` of a launch: pure, the same input gives the same. What is not asked for is taken from the image, or is what keeps the container to itself.
@@ -83,7 +81,6 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
       readonlyPaths: READ_ONLY_PATHS,
       ...(seccomp && 'oci' in seccomp && { seccomp: seccomp.oci }),
     },
-    ...(seccomp &&
-      'bpf' in seccomp && { annotations: { [BPF_ANNOTATION]: Buffer.from(seccomp.bpf).toString('base64') } }),
+    ...(seccomp && 'annotation' in seccomp && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
   };
 }

@@ -1,6 +1,7 @@
 import { ProvisionerError } from '../../base/errors.js';
-import { type BytePath, printablePath, toBytePath } from '../../system/syscalls/byte-path.js';
+import { type BytePath, fromBytePath, printablePath, toBytePath } from '../../system/syscalls/byte-path.js';
 import type { LaunchLimits } from '../launch-spec.js';
+import type { MonitorCounters } from '../monitor/monitor-settings.js';
 import { isDirectory, readCgroupFile, removeTree } from './cgroup-files.js';
 import { type CgroupDriver, DRIVERS } from './drivers.js';
 import { type Controller, directoryOf, type Hierarchies } from './hierarchies.js';
@@ -96,6 +97,21 @@ export class ContainerCgroup {
   /** In nanoseconds, of all that ever ran in it. */
   cpuTime(): number | undefined {
     return this.#first('cpuacct', ({ driver, directory }) => driver.usage.cpuNanoseconds(directory), isDefined);
+  }
+
+  /** Where it is, or would be, in each hierarchy. */
+  directories(): string[] {
+    return this.#directories().map(fromBytePath);
+  }
+
+  /** The files that tell a monitor of its end, absolute. */
+  monitored(): MonitorCounters {
+    const files = (['memory', 'cpuacct', 'freezer'] as const).flatMap((controller) => {
+      const [place] = this.#places(controller);
+      const named = place === undefined ? [] : Object.entries(place.driver.monitored[controller]);
+      return named.map(([key, name]) => [key, `${fromBytePath(place?.directory ?? '')}/${name}`]);
+    });
+    return Object.fromEntries(files);
   }
 
   /** Those in it and below it, in any hierarchy, ascending, as this process's PID namespace numbers them; those that it cannot see are not among them. */

@@ -1,8 +1,8 @@
 import { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
 /** What comes out of a pipe; the descriptor belongs to it from now on. No thread waits for it, however long nothing comes. */
-export function readPipe(readEnd: number): Readable {
+export function readPipe(readEnd: number): Socket {
   return new Socket({ fd: readEnd, readable: true, writable: false });
 }
 

@@ -7,6 +7,8 @@
  */
 export interface LockFile {
   readonly path: string;
+  /** Of the open file: a process that is given it when it is started holds what this one holds, until both have closed it. */
+  readonly descriptor: number;
   /** @returns false when it is held by somebody else in a way that excludes this one */
   tryLock(kind: 'shared' | 'exclusive'): boolean;
   unlock(): void;

@@ -1,13 +1,21 @@
 import type { Command } from 'commander';
 import { ProvisionerError } from '../../../base/errors.js';
+import type { DestroyContainerOptions } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
 import { destroyedDocument } from '../../output/documents/container-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { withContainerizer } from '../../running/with-containerizer.js';
+import type { Session } from '../../session.js';
+
+interface DestroyFlags extends OwnerFlags {
+  readonly force?: boolean;
+}
 
 export function define(command: Command, cli: Cli): void {
   command
     .description('Removes containers with their root filesystems, nested containers first. Prints the ids removed.')
-    .argument('<container-id...>', 'as given to provision');
+    .argument('<container-id...>', 'as given to provision or run')
+    .option('-f, --force', 'kill what runs in them');
   addOwnerFlags(command);
   command
     .addHelpText(
@@ -19,11 +27,17 @@ Examples:
   provisioner destroy job-1
   provisioner destroy job-1 job-2`,
     )
-    .action(async (containerIds: string[], { owner, anyOwner }: OwnerFlags) => {
+    .action(async (containerIds: string[], { owner, anyOwner, force = false }: DestroyFlags) => {
       await cli.withStore(
-        async ({ provisioner, output, signal, each }) => {
+        async (session) => {
+          const { provisioner, output, signal, each } = session;
           const destroyed = await each(containerIds, async (id) => {
-            if (!(await provisioner.destroy(id, { anyOwner, signal }))) throw unknownContainer(id);
+            const running = force ? 'kill' : 'refuse';
+            const wasLaunched = (await provisioner.launches.get(id)) !== undefined;
+            const destroyed = wasLaunched
+              ? await destroyLaunched(session, id, { anyOwner, running })
+              : await provisioner.destroy(id, { anyOwner, signal });
+            if (!destroyed) throw unknownContainer(id);
             output.line(id);
             return destroyedDocument(id);
           });
@@ -32,6 +46,14 @@ Examples:
         { owner },
       );
     });
+}
+
+async function destroyLaunched(session: Session, id: string, options: DestroyContainerOptions): Promise<boolean> {
+  let destroyed = false;
+  await withContainerizer(session, async (containers) => {
+    destroyed = await containers.destroy(id, options);
+  });
+  return destroyed;
 }
 
 function unknownContainer(containerId: string): ProvisionerError {

@@ -29,7 +29,7 @@ const NOTE_MAX = 4096;
 export class NativeLockFile implements LockFile {
   readonly path: string;
   readonly #bytePath: BytePath;
-  readonly #descriptor: number;
+  readonly descriptor: number;
   readonly #readOnly: boolean;
   #file: FileIdentity | undefined;
   readonly #question = new Uint8Array(FLOCK_SIZE);
@@ -42,57 +42,57 @@ export class NativeLockFile implements LockFile {
     this.#bytePath = toBytePath(path);
     this.#readOnly = readOnly;
     const flags = constants.O_RDWR | (create ? constants.O_CREAT : 0);
-    this.#descriptor = openOwnFile(path, readOnly ? constants.O_RDONLY : flags);
+    this.descriptor = openOwnFile(path, readOnly ? constants.O_RDONLY : flags);
   }
 
   tryLock(kind: 'shared' | 'exclusive'): boolean {
-    return this.#succeeds(flock(this.#descriptor, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB), 'flock');
+    return this.#succeeds(flock(this.descriptor, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB), 'flock');
   }
 
   unlock(): void {
-    check(flock(this.#descriptor, LOCK_UN), 'flock', this.#bytePath);
+    check(flock(this.descriptor, LOCK_UN), 'flock', this.#bytePath);
   }
 
   tryAnnounceWriter(): boolean {
     // A lock that keeps others from reading takes a file that is open for writing; the lock proper, of flock(2), does not.
     if (this.#readOnly) return !this.hasForeignWriter();
-    return this.#succeeds(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_WRLCK)), 'fcntl');
+    return this.#succeeds(fcntl(this.descriptor, F_OFD_SETLK, this.#wholeFile(F_WRLCK)), 'fcntl');
   }
 
   withdrawWriter(): void {
     if (this.#readOnly) return;
-    check(fcntl(this.#descriptor, F_OFD_SETLK, this.#wholeFile(F_UNLCK)), 'fcntl', this.#bytePath);
+    check(fcntl(this.descriptor, F_OFD_SETLK, this.#wholeFile(F_UNLCK)), 'fcntl', this.#bytePath);
   }
 
   hasForeignWriter(): boolean {
-    check(fcntl(this.#descriptor, F_OFD_GETLK, this.#wholeFile(F_WRLCK)), 'fcntl', this.#bytePath);
+    check(fcntl(this.descriptor, F_OFD_GETLK, this.#wholeFile(F_WRLCK)), 'fcntl', this.#bytePath);
     return this.#type[0] !== F_UNLCK;
   }
 
   writeNote(text: string): void {
     if (this.#readOnly) return;
-    ftruncateSync(this.#descriptor);
-    writeSync(this.#descriptor, text, 0);
+    ftruncateSync(this.descriptor);
+    writeSync(this.descriptor, text, 0);
   }
 
   readNote(): string {
     const note = Buffer.alloc(NOTE_MAX);
-    return note.toString('utf8', 0, readSync(this.#descriptor, note, 0, NOTE_MAX, 0));
+    return note.toString('utf8', 0, readSync(this.descriptor, note, 0, NOTE_MAX, 0));
   }
 
   holders(): LockHolder[] {
-    const file = fstatSync(this.#descriptor, { bigint: true });
+    const file = fstatSync(this.descriptor, { bigint: true });
     return locksOn(file, 'FLOCK').map((lock) => ({ ...lock, stopped: isStopped(lock.pid) }));
   }
 
   isInPlace(): boolean {
     // While it is open no other file gets its number.
-    this.#file ??= fstatSync(this.#descriptor, { bigint: true });
+    this.#file ??= fstatSync(this.descriptor, { bigint: true });
     return isSameFile(lstatSync(this.path, { bigint: true, throwIfNoEntry: false }), this.#file);
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    closeSync(this.descriptor);
   }
 
   /** A length of 0 reaches to the end, however long the file becomes. */

@@ -1,0 +1,73 @@
+import type { Command } from 'commander';
+import type { Cli } from '../../cli.js';
+import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { timeOf } from '../../running/launch-flags.js';
+import { withProgram } from '../../running/with-containerizer.js';
+import { UsageError } from '../../usage-error.js';
+
+interface ExecFlags extends OwnerFlags {
+  readonly interactive?: boolean;
+  readonly env: readonly string[];
+  readonly user?: string;
+  readonly workdir?: string;
+  readonly timeout?: string;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description('Runs a program more in a container that runs. The exit status is the program’s.')
+    .argument('<container-id>')
+    .argument('<command...>', 'the program and its arguments')
+    .option('-i, --interactive', 'it reads what comes here as standard input')
+    .option(
+      '-e, --env <name=value>',
+      'a variable beside those of the container; may be repeated',
+      (value: string, others: readonly string[]) => [...others, value],
+      [],
+    )
+    .option('-u, --user <user[:group]>', 'who runs it (default: as the program of the container)')
+    .option('-w, --workdir <dir>', 'where it begins')
+    .option('--timeout <age>', 'kill it after this time');
+  addOwnerFlags(command);
+  command
+    .addHelpText(
+      'after',
+      `
+Exit status: that of the program; 128 and the signal that ended it; 127 there is no such program, 126 it cannot be executed, 125 it could not be started.
+
+Examples:
+  provisioner exec job-1 ls /app
+  tar -c . | provisioner exec -i job-1 tar -x -C /data`,
+    )
+    .action(async (containerId: string, words: string[], flags: ExecFlags) => {
+      const { environment } = cli.host;
+      const env = Object.fromEntries(flags.env.flatMap((text) => variable(text, environment)));
+      await cli.withStore(
+        (session) =>
+          withProgram(session, async (containers) => {
+            const execution = await containers.exec(containerId, words, {
+              env,
+              user: flags.user,
+              workingDir: flags.workdir,
+              stdin: flags.interactive === true ? 0 : 'none',
+              output: { stdout: 1, stderr: 2 },
+              timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
+              anyOwner: flags.anyOwner,
+              signal: session.signal,
+            });
+            const { code, signal } = await execution.ended;
+            session.exitWith(code ?? 128 + (signal ?? 0));
+          }),
+        { owner: flags.owner },
+      );
+    });
+}
+
+function variable(text: string, environment: Readonly<Record<string, string | undefined>>): [string, string][] {
+  const at = text.indexOf('=');
+  if (at === 0 || text === '')
+    throw new UsageError(`--env: there is no name in ${JSON.stringify(text)}`, 'write --env NAME=VALUE');
+  if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]];
+  const value = environment[text];
+  return value === undefined ? [] : [[text, value]];
+}

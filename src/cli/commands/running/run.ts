@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import type { Cli } from '../../cli.js';
+import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
+import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
+import { followOutput } from '../../running/follow-output.js';
+import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
+import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
+
+interface RunFlags extends LaunchFlags, PullFlags, OwnerFlags {
+  readonly detach?: boolean;
+  readonly name?: string;
+  readonly interactive?: boolean;
+  readonly pull?: PullFlags['policy'];
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description('Runs a program in a new container, and prints what it prints. The exit status is the program’s.')
+    .argument('<image>', 'a stored image, or a source to pull')
+    .argument('[command...]', 'the program and its arguments (default: as the image says)')
+    .option('-d, --detach', 'print the id when it has been started, and let it run')
+    .option('--name <container-id>', 'what the container is called (default: a name is made)')
+    .option('-i, --interactive', 'the program reads what comes here as standard input');
+  addLaunchFlags(command);
+  addOwnerFlags(command);
+  addPullFlags(command, 'missing');
+  command
+    .addHelpText(
+      'after',
+      `
+Exit status: that of the program; 128 and the signal that ended it; 127 there is no such program, 126 it cannot be executed, 125 it could not be started.
+A program that is killed with the client's own end goes on: \`logs -f\` and \`wait\` find it again.
+
+Examples:
+  provisioner run --rm alpine:3 echo hi
+  provisioner run -d --name job-1 --memory 512m --cpus 1.5 --timeout 10m -v /data:/data:ro app:v2 python3 main.py`,
+    )
+    .action(async (image: string, words: string[], flags: RunFlags) => {
+      const { host } = cli;
+      const id = flags.name ?? `run-${randomBytes(5).toString('hex')}`;
+      const options = launchOptions(flags, words, host.environment);
+      const provision = pullOptions(flags);
+      await cli.withStore(
+        (session) =>
+          withProgram(session, async (containers) => {
+            const { output, signal, exitWith } = session;
+            const launched = await containers.launch(id, image, {
+              ...options,
+              provision,
+              stdin: flags.interactive === true ? 0 : 'none',
+              signal,
+            });
+            if (flags.detach === true) {
+              output.line(id);
+              output.document(() => launchedDocument(launched));
+              return;
+            }
+            const exit = await followOutput(containers, id, host);
+            output.document(() => endedDocument(id, exit));
+            exitWith(runStatusOf(exit));
+          }),
+        { owner: flags.owner, ...pullStoreFlags(flags) },
+      );
+    });
+}

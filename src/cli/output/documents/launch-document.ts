@@ -1,0 +1,51 @@
+import type { ContainerStats, Exit, Launched, LogEntry } from '../../../containerizer/index.js';
+import { timestamp } from './image-document.js';
+
+/** How a program ended, in `--json`; `docs/cli.md` promises this shape, and those below. What nobody knows is null. */
+export function exitDocument({ code, signal, reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt }: Exit) {
+  return {
+    code: code ?? null,
+    signal: signal ?? null,
+    reason,
+    oomKills,
+    peakMemory: peakMemory ?? null,
+    cpuTime: cpuTime ?? null,
+    started: startedAt === undefined ? null : timestamp(startedAt),
+    finished: finishedAt === undefined ? null : timestamp(finishedAt),
+  };
+}
+
+/** A container that `wait`, `stop` or `run` saw end. */
+export function endedDocument(id: string, exit: Exit) {
+  return { id, exit: exitDocument(exit) };
+}
+
+/** A container that `run -d` has started. */
+export function launchedDocument({ containerId, launchId, pid }: Launched) {
+  return { id: containerId, launch: launchId, pid: pid ?? null };
+}
+
+/** A piece of `logs`. */
+export function logDocument({ timestamp: time, stream, bytes }: LogEntry) {
+  return { time, stream, text: bytes.toString('utf8') };
+}
+
+/** A container of `stats`. */
+export function statsDocument(id: string, stats: ContainerStats) {
+  return {
+    id,
+    memory: stats.memory ?? null,
+    memoryLimit: stats.memoryLimit ?? null,
+    peakMemory: stats.peakMemory ?? null,
+    cpuTime: stats.cpuTime ?? null,
+    throttledPeriods: stats.throttledPeriods ?? null,
+    processes: stats.processes ?? null,
+    processLimit: stats.processLimit ?? null,
+    oomKills: stats.oomKills,
+  };
+}
+
+/** A container that something was done to. */
+export function touchedDocument(id: string) {
+  return { id };
+}

@@ -1,0 +1,335 @@
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { systemCode } from '../../base/errors.js';
+import type { LaunchLimits, LaunchOptions, MountSpec } from '../../containerizer/index.js';
+import { parseAge } from '../output/parse-units.js';
+import { UsageError } from '../usage-error.js';
+
+/** What may be said of a launch; names and meanings as Docker and podman have them. */
+export interface LaunchFlags extends LimitFlags {
+  readonly env: readonly string[];
+  readonly envFile: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly hostname?: string;
+  readonly volume: readonly string[];
+  readonly mount: readonly string[];
+  readonly tmpfs: readonly string[];
+  readonly readOnly?: boolean;
+  readonly entrypoint?: string;
+  readonly ulimit: readonly string[];
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly securityOpt: readonly string[];
+  readonly network?: 'none' | 'host';
+  readonly addHost: readonly string[];
+  readonly dns: readonly string[];
+  readonly init?: boolean;
+  readonly stopSignal?: string;
+  readonly timeout?: string;
+  readonly label: readonly string[];
+  readonly logOpt: readonly string[];
+  readonly rm?: boolean;
+}
+
+/** Those that `update` takes too. */
+export interface LimitFlags {
+  readonly memory?: string;
+  readonly memorySwap?: string;
+  readonly cpus?: string;
+  readonly cpusetCpus?: string;
+  readonly pidsLimit?: string;
+}
+
+const all = (value: string, others: readonly string[] = []) => [...others, value];
+
+export function addLaunchFlags(command: Command): void {
+  const each = (flags: string, description: string) =>
+    command.option(flags, `${description}; may be repeated`, all, []);
+  command.option('--rm', 'remove the container when its program has ended');
+  each('-e, --env <name=value>', 'a variable of its environment; without =value, as it is here');
+  each('--env-file <file>', 'lines of such variables');
+  command.option('-w, --workdir <dir>', 'where it begins (default: as the image says)');
+  command.option('-u, --user <user[:group]>', 'who runs it, names or numbers (default: as the image says)');
+  command.option('--hostname <name>', 'what the container is called inside (default: its id)');
+  each('-v, --volume <source:target[:ro]>', 'a directory or file of this machine in the container');
+  each(
+    '--mount <type=…,target=…>',
+    'the same, or a tmpfs, word by word: type, source, target, readonly, tmpfs-size, tmpfs-mode',
+  );
+  each('--tmpfs <target[:options]>', 'a directory in memory, with options such as size=64m,exec');
+  command.option('--read-only', 'the program may write to mounts alone; /tmp, /var/tmp and /run are in memory');
+  command.option('--entrypoint <program>', "in place of the image's entrypoint and command; an empty one is none");
+  addLimitFlags(command);
+  each('--ulimit <name=soft[:hard]>', 'a limit of a process, such as nofile=1024');
+  each('--cap-add <capability>', 'beside the default ones, or ALL');
+  each('--cap-drop <capability>', 'of the default ones, or ALL');
+  each('--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
+  command.addOption(
+    new Option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own').choices([
+      'none',
+      'host',
+    ]),
+  );
+  each('--add-host <name:address>', 'a line of /etc/hosts');
+  each('--dns <address>', 'a name server');
+  command.option('--init', 'a small init as process 1, which takes away what has ended and hands signals on');
+  command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
+  command.option('--timeout <age>', 'kill it after this time, such as 10m or 90s; bare numbers are seconds');
+  each('--label <name=value>', 'a note for whoever looks at it');
+  each('--log-opt <name=value>', 'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end');
+}
+
+export function addLimitFlags(command: Command): void {
+  command
+    .option('-m, --memory <size>', 'memory, such as 512m; without swap')
+    .option('--memory-swap <size>', 'memory and swap together; -1: as much swap as there is')
+    .option('--cpus <number>', 'processor time, such as 1.5 for that of one processor and a half')
+    .option('--cpuset-cpus <list>', 'which processors, such as 0-2,7')
+    .option('--pids-limit <n>', 'processes and threads (default: 4096); -1: no limit');
+}
+
+/** @param command of the command line: empty for the image's @throws UsageError */
+export function launchOptions(
+  flags: LaunchFlags,
+  command: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): LaunchOptions {
+  const security = securityOf(flags.securityOpt);
+  return {
+    ...(command.length > 0 ? { command } : {}),
+    ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
+    env: variablesOf(flags, environment),
+    workingDir: flags.workdir,
+    user: flags.user,
+    hostname: flags.hostname,
+    mounts: [...flags.volume.map(volumeOf), ...flags.mount.map(mountOf), ...flags.tmpfs.map(tmpfsOf)],
+    readOnly: flags.readOnly,
+    limits: limitsOf(flags),
+    addCapabilities: flags.capAdd,
+    dropCapabilities: flags.capDrop,
+    ...security,
+    network: flags.network,
+    ulimits: Object.fromEntries(flags.ulimit.map(ulimitOf)),
+    addHosts: Object.fromEntries(flags.addHost.map(hostOf)),
+    dns: flags.dns,
+    init: flags.init,
+    stopSignal: flags.stopSignal,
+    timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
+    labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
+    log: logOf(flags.logOpt),
+    remove: flags.rm,
+  };
+}
+
+/** @throws UsageError */
+export function limitsOf({ memory, memorySwap, cpus, cpusetCpus, pidsLimit }: LimitFlags): LaunchLimits {
+  return {
+    ...(memory === undefined ? {} : { memoryBytes: memoryOf(memory, '--memory') }),
+    ...(memorySwap === undefined
+      ? {}
+      : { memorySwapBytes: memorySwap === '-1' ? -1 : memoryOf(memorySwap, '--memory-swap') }),
+    ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus') }),
+    ...(cpusetCpus === undefined ? {} : { cpuset: cpusetCpus }),
+    ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit') }),
+  };
+}
+
+/** Seconds, or an age: milliseconds. @throws UsageError */
+export function timeOf(text: string, option: string): number {
+  return /^[0-9]+(?:\.[0-9]+)?$/.test(text) ? Number(text) * 1000 : parseAge(text, option);
+}
+
+function numberOf(text: string, option: string): number {
+  const number = Number(text);
+  if (/^-?[0-9.]+$/.test(text) && Number.isFinite(number)) return number;
+  throw new UsageError(`${option}: not a number: ${JSON.stringify(text)}`);
+}
+
+const MEMORY_UNITS = 'bkmgt';
+
+/** In units of 1024, as Docker and the kernel count memory. */
+function memoryOf(text: string, option: string): number {
+  const [, number, unit = 'b'] = /^([0-9]+(?:\.[0-9]+)?)([bkmgt]?)i?b?$/.exec(text.trim().toLowerCase()) ?? [];
+  if (number !== undefined) return Math.round(Number(number) * 1024 ** MEMORY_UNITS.indexOf(unit || 'b'));
+  throw new UsageError(`${option}: not a size: ${JSON.stringify(text)}`, 'write a size such as 512m or 2g');
+}
+
+function pairOf(text: string, option: string): [string, string] {
+  const at = text.indexOf('=');
+  const name = at < 0 ? text : text.slice(0, at);
+  if (name === '')
+    throw new UsageError(`${option}: there is no name in ${JSON.stringify(text)}`, `write ${option} NAME=VALUE`);
+  return [name, at < 0 ? '' : text.slice(at + 1)];
+}
+
+function variablesOf(
+  { env, envFile }: LaunchFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const lines = envFile.flatMap((file) =>
+    readEnvFile(file)
+      .split(/\r?\n/)
+      .map((line) => line.trimStart())
+      .filter((line) => line !== '' && !line.startsWith('#')),
+  );
+  const variables: Record<string, string> = {};
+  for (const [text, option] of [
+    ...lines.map((line) => [line, '--env-file'] as const),
+    ...env.map((one) => [one, '--env'] as const),
+  ]) {
+    const [name, value] = pairOf(text, option);
+    // One without a value is handed on, where there is something to hand on.
+    const given = text.includes('=') ? value : environment[name];
+    if (given !== undefined) variables[name] = given;
+  }
+  return variables;
+}
+
+function readEnvFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(
+      `--env-file: ${file} cannot be read: ${systemCode(error) ?? String(error)}`,
+      'name a file of lines NAME=VALUE',
+    );
+  }
+}
+
+function volumeOf(text: string): MountSpec {
+  const [source = '', target = '', options = '', ...more] = text.split(':');
+  if (!source.startsWith('/') || !target.startsWith('/') || more.length > 0) {
+    throw new UsageError(
+      `--volume: not a source and a target: ${JSON.stringify(text)}`,
+      'write /of/this/machine:/in/the/container, with :ro behind it where it is not to be written; volumes by name are not known',
+    );
+  }
+  const words = options === '' ? [] : options.split(',');
+  const known = ['ro', 'rw', 'exec', 'noexec', 'rprivate', 'private'];
+  const unknown = words.find((word) => !known.includes(word));
+  if (unknown !== undefined)
+    throw new UsageError(`--volume: unknown option ${JSON.stringify(unknown)}`, `there are: ${known.join(', ')}`);
+  return {
+    type: 'bind',
+    source,
+    target,
+    readOnly: words.includes('ro'),
+    ...(words.includes('noexec') ? { exec: false } : {}),
+  };
+}
+
+function mountOf(text: string): MountSpec {
+  const words = new Map(text.split(',').map((word) => pairOf(word, '--mount')));
+  const take = (...names: string[]) => {
+    for (const name of names) {
+      const value = words.get(name);
+      if (value !== undefined) {
+        for (const one of names) words.delete(one);
+        return value;
+      }
+    }
+    return undefined;
+  };
+  const type = take('type') ?? 'bind';
+  const source = take('source', 'src');
+  const target = take('target', 'dst', 'destination');
+  const readOnly = take('readonly', 'ro');
+  const size = take('tmpfs-size');
+  const mode = take('tmpfs-mode');
+  const [unknown] = words.keys();
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--mount: unknown word ${JSON.stringify(unknown)}`,
+      'there are: type, source, target, readonly, tmpfs-size, tmpfs-mode',
+    );
+  if ((type !== 'bind' && type !== 'tmpfs') || target === undefined) {
+    throw new UsageError(
+      `--mount: not a mount: ${JSON.stringify(text)}`,
+      'write type=bind,source=/of/this/machine,target=/in/the/container, or type=tmpfs,target=…',
+    );
+  }
+  return {
+    type,
+    target,
+    ...(source === undefined ? {} : { source }),
+    readOnly: readOnly !== undefined && readOnly !== 'false' && readOnly !== '0',
+    ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--mount') }),
+    ...(mode === undefined ? {} : { mode: modeOf(mode) }),
+  };
+}
+
+function tmpfsOf(text: string): MountSpec {
+  const at = text.indexOf(':');
+  const target = at < 0 ? text : text.slice(0, at);
+  const words = new Map(
+    (at < 0 || at === text.length - 1 ? [] : text.slice(at + 1).split(',')).map((word) => pairOf(word, '--tmpfs')),
+  );
+  const known = ['size', 'mode', 'exec', 'noexec', 'ro', 'rw', 'nosuid', 'nodev'];
+  for (const word of words.keys()) {
+    if (!known.includes(word))
+      throw new UsageError(`--tmpfs: unknown option ${JSON.stringify(word)}`, `there are: ${known.join(', ')}`);
+  }
+  const [size, mode] = [words.get('size'), words.get('mode')];
+  return {
+    type: 'tmpfs',
+    target,
+    ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--tmpfs') }),
+    ...(mode === undefined ? {} : { mode: modeOf(mode) }),
+    ...(words.has('exec') ? { exec: true } : {}),
+    ...(words.has('ro') ? { readOnly: true } : {}),
+  };
+}
+
+function modeOf(text: string): number {
+  if (/^[0-7]{1,5}$/.test(text)) return Number.parseInt(text, 8);
+  throw new UsageError(`not a mode: ${JSON.stringify(text)}`, 'write it in octal, such as 1777');
+}
+
+function ulimitOf(text: string): [string, { soft: number; hard: number }] {
+  const [name, value] = pairOf(text, '--ulimit');
+  const [soft = '', hard = soft] = value.split(':');
+  const numberIn = (one: string) => (one === 'unlimited' ? -1 : numberOf(one, '--ulimit'));
+  return [name, { soft: numberIn(soft), hard: numberIn(hard) }];
+}
+
+function hostOf(text: string): [string, string] {
+  const at = text.search(/[:=]/);
+  if (at <= 0 || at === text.length - 1)
+    throw new UsageError(
+      `--add-host: not a name and an address: ${JSON.stringify(text)}`,
+      'write --add-host NAME:ADDRESS',
+    );
+  return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')];
+}
+
+function securityOf(words: readonly string[]): Pick<LaunchOptions, 'noNewPrivileges' | 'seccomp'> {
+  const found: { noNewPrivileges?: boolean; seccomp?: string } = {};
+  for (const word of words) {
+    const [name = '', value = ''] = word.split(/[=:](.*)/s);
+    if (name === 'no-new-privileges') found.noNewPrivileges = value !== 'false';
+    else if (name === 'seccomp' && value !== '') found.seccomp = value;
+    else {
+      throw new UsageError(
+        `--security-opt: unknown word ${JSON.stringify(word)}`,
+        'there are: no-new-privileges=false, seccomp=unconfined, seccomp=FILE',
+      );
+    }
+  }
+  return found;
+}
+
+function logOf(words: readonly string[]): LaunchOptions['log'] {
+  const found: { maxBytes?: number; whenFull?: 'rotate' | 'end' } = {};
+  for (const word of words) {
+    const [name, value] = pairOf(word, '--log-opt');
+    if (name === 'max-size') found.maxBytes = value === '-1' ? 0 : memoryOf(value, '--log-opt max-size');
+    else if (name === 'when-full' && (value === 'rotate' || value === 'end')) found.whenFull = value;
+    else
+      throw new UsageError(
+        `--log-opt: unknown word ${JSON.stringify(word)}`,
+        'there are: max-size=SIZE, when-full=rotate, when-full=end',
+      );
+  }
+  return found;
+}

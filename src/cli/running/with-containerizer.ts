@@ -1,0 +1,39 @@
+import { isProvisionerError } from '../../base/errors.js';
+import type { Containerizer, Exit } from '../../containerizer/index.js';
+import type { Session } from '../session.js';
+
+/** What stands for a failure of ours where others are codes of a program. */
+const OURS = 125;
+const NOT_EXECUTABLE = 126;
+const NOT_FOUND = 127;
+
+/** Does work with what runs containers on the session's store. */
+export async function withContainerizer(
+  { provisioner }: Session,
+  work: (containers: Containerizer) => Promise<void>,
+): Promise<void> {
+  // Loaded here: most commands run nothing.
+  const { openContainerizer } = await import('../../containerizer/index.js');
+  await work(await openContainerizer({ provisioner }));
+}
+
+/** The same for commands whose exit status is that of a program: what fails before there is one is told by 125, 126 or 127. */
+export async function withProgram(session: Session, work: (containers: Containerizer) => Promise<void>): Promise<void> {
+  try {
+    await withContainerizer(session, work);
+  } catch (error) {
+    session.exitWith(statusOfFailure(error));
+    throw error;
+  }
+}
+
+function statusOfFailure(error: unknown): number {
+  if (isProvisionerError(error, 'ERR_COMMAND_NOT_FOUND')) return NOT_FOUND;
+  return isProvisionerError(error, 'ERR_COMMAND_NOT_EXECUTABLE') ? NOT_EXECUTABLE : OURS;
+}
+
+/** As shells and Docker tell it: the code, 128 and the signal, or 125 where nobody knows. */
+export function runStatusOf(exit: Exit): number {
+  if (exit.code !== undefined) return exit.code;
+  return exit.signal === undefined ? OURS : 128 + exit.signal;
+}

@@ -1,0 +1,41 @@
+import type { Command, Option } from 'commander';
+
+/** Commands that end in the words of a program: their first argument is the last word that is theirs. */
+const RUN_PROGRAMS: readonly string[] = ['run', 'exec'];
+
+/**
+ * Puts `--` behind the first argument of a command that runs a program: whatever follows are that program's words, options among them, as everybody knows it of Docker. Options of
+ * the command stand before it.
+ * @param args of the whole command line
+ */
+export function separateProgram(args: readonly string[], program: Command): readonly string[] {
+  const at = firstArgument(args, 0, program.options);
+  const command = program.commands.find((one) => one.name() === args[at ?? 0]);
+  if (at === undefined || command === undefined || !RUN_PROGRAMS.includes(command.name())) return args;
+  const last = firstArgument(args, at + 1, [...program.options, ...command.options]);
+  return last === undefined ? args : [...args.slice(0, last + 1), '--', ...args.slice(last + 1)];
+}
+
+/** Where the first word stands that is no option, nor the value of one; undefined where there is none before `--`. */
+function firstArgument(args: readonly string[], from: number, options: readonly Option[]): number | undefined {
+  for (let index = from; index < args.length; index++) {
+    const word = args[index] as string;
+    if (word === '--') return undefined;
+    if (!word.startsWith('-') || word === '-') return index;
+    if (takesNext(word, options)) index++;
+  }
+  return undefined;
+}
+
+/** Whether what follows is the value of this option. */
+function takesNext(word: string, options: readonly Option[]): boolean {
+  if (word.startsWith('--')) {
+    return !word.includes('=') && options.some(({ long, required }) => long === word && required);
+  }
+  // Of several in one word the last may have a value; what stands behind one that has is its value.
+  for (let at = 1; at < word.length; at++) {
+    const option = options.find(({ short }) => short === `-${word[at]}`);
+    if (option?.required) return at === word.length - 1;
+  }
+  return false;
+}

@@ -1,0 +1,183 @@
+import type { Readable, Writable } from 'node:stream';
+import type { ImageId, ProvisionOptions } from '../index.js';
+import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
+import type { Exit } from './launches/exit.js';
+import type { LogEntry } from './logs/log-entry.js';
+import type { LogSelection } from './logs/read-log.js';
+
+/**
+ * Runs containers: each an id, a root filesystem of the store, and one program at a time.
+ *
+ *     launch ─► starting ─► running ⇄ paused ─► exited ─► destroy
+ *
+ * What runs outlives this process; another one that opens the store sees it, and may wait for it, stop it and destroy it. `recover` puts right what a crash or a
+ * reboot left. Changing what another owner has launched takes `anyOwner`, else it is `ERR_CONTAINER_FOREIGN`.
+ */
+export interface Containerizer {
+  /**
+   * Makes a container and starts its program. Resolves when the program has been started; a launch that fails leaves nothing.
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`,
+   *   `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_START_FAILED`, `ERR_START_TIMEOUT`, and what `provision` throws
+   */
+  launch(containerId: string, image: string, options?: LaunchOptions): Promise<Launched>;
+  /** How its program ended, once it has: any number of callers, in any process, also long after. @throws `ERR_CONTAINER_NOT_FOUND` */
+  wait(containerId: string, options?: WaitOptions): Promise<Exit>;
+  /** Runs a program more in a container that runs. */
+  exec(containerId: string, command: readonly string[], options?: ExecOptions): Promise<Execution>;
+  /** What the program printed, as far as it was kept. */
+  logs(containerId: string, selection?: LogSelection): AsyncIterable<LogEntry>;
+  stats(containerId: string): Promise<ContainerStats>;
+  /** Sends a signal to the program. @param signal a number, or a name such as `SIGTERM` or `term` */
+  kill(containerId: string, signal?: string | number, options?: ControlOptions): Promise<void>;
+  /** Asks the program to end, and ends all of the container when it has not after a while. Resolves when it has ended. */
+  stop(containerId: string, options?: StopOptions): Promise<Exit>;
+  /** Halts all processes. Its time limit does not pass meanwhile. */
+  pause(containerId: string, options?: ControlOptions): Promise<void>;
+  resume(containerId: string, options?: ControlOptions): Promise<void>;
+  /** Changes limits of what runs; what is left out stays. */
+  update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
+  /** Removes a container, with what it has written and printed. @returns false when there is none */
+  destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;
+  /** Those of all owners, sorted by id. */
+  list(): Promise<Launch[]>;
+  get(containerId: string): Promise<Launch | undefined>;
+  /** Puts right what a crash or a reboot left: see `ContainerRecovery`. */
+  recover(options?: RecoverContainersOptions): Promise<ContainerRecovery>;
+}
+
+export interface LaunchOptions extends LaunchSpec {
+  /** How the image is found and the root filesystem made. */
+  readonly provision?: Omit<ProvisionOptions, 'signal'> | undefined;
+  /** The container goes when its program has ended, whoever is there to see it. Default: false. */
+  readonly remove?: boolean | undefined;
+  /** The program is killed after so many milliseconds, the time that it is paused not counted. Default: never. */
+  readonly timeout?: number | undefined;
+  readonly log?: LogLimit | undefined;
+  /** Where the program reads: nothing, a pipe whose other end is the launch's `stdin`, or a descriptor of this process, which it shares. Default: nothing. */
+  readonly stdin?: 'none' | 'pipe' | number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface LogLimit {
+  /** Bytes on disk. Default: 64 MiB; 0 is no limit. */
+  readonly maxBytes?: number | undefined;
+  /** What happens when it is full: the older half goes, or the program is ended with `log-limit`. Default: `rotate`. */
+  readonly whenFull?: 'rotate' | 'end' | undefined;
+}
+
+export interface Launched extends Launch {
+  /** When `stdin` is `pipe`. */
+  readonly stdin?: Writable | undefined;
+}
+
+export type LaunchState = 'starting' | 'created' | 'running' | 'paused' | 'exited' | 'undead';
+
+/** One execution of a container's program. Times are milliseconds since the epoch. */
+export interface Launch {
+  readonly containerId: string;
+  /** 32 hex digits. */
+  readonly launchId: string;
+  readonly owner: string;
+  readonly state: LaunchState;
+  /** Once it has been found. */
+  readonly image: ImageId | undefined;
+  /** As it was asked for. */
+  readonly imageName: string;
+  /** What was started, its arguments included. */
+  readonly command: readonly string[];
+  /** Of the program, as this machine's processes see it; while it runs. */
+  readonly pid?: number | undefined;
+  readonly createdAt: number;
+  readonly startedAt?: number | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What is less than secure, in the words that asked for it; empty for most. */
+  readonly relaxed: readonly string[];
+  readonly exit?: Exit | undefined;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ControlOptions {
+  /** Of a container of whatever owner. Default: false. */
+  readonly anyOwner?: boolean | undefined;
+}
+
+export interface StopOptions extends ControlOptions {
+  /** Default: that of the launch. */
+  readonly signal?: string | number | undefined;
+  /** Milliseconds until all is killed. Default: 10 000. */
+  readonly grace?: number | undefined;
+}
+
+export interface DestroyContainerOptions extends ControlOptions {
+  /** What becomes of what runs. Default: `refuse`, with `ERR_CONTAINER_RUNNING`. */
+  readonly running?: 'refuse' | 'kill' | undefined;
+}
+
+export interface RecoverContainersOptions {
+  /** Containers that were provisioned and never launched and are to stay, beside all that were launched. */
+  readonly knownContainerIds?: readonly string[] | undefined;
+}
+
+export interface ExecOptions extends ControlOptions {
+  /** Beside those of the container. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Default: as the program's own. */
+  readonly user?: string | undefined;
+  readonly workingDir?: string | undefined;
+  readonly stdin?: 'none' | 'pipe' | number | undefined;
+  /** Where it prints: a pipe, or descriptors of this process. Default: `pipe`. */
+  readonly output?: 'pipe' | { readonly stdout: number; readonly stderr: number } | undefined;
+  /** Milliseconds until it is killed. Default: never. */
+  readonly timeout?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A program that was started by `exec`. */
+export interface Execution {
+  readonly stdin?: Writable | undefined;
+  /** What it prints; to be read, or it waits. */
+  readonly stdout?: Readable | undefined;
+  readonly stderr?: Readable | undefined;
+  /** Resolves when its process has ended, whatever it has started itself. */
+  readonly ended: Promise<ExecutionEnd>;
+}
+
+export interface ExecutionEnd {
+  readonly code?: number | undefined;
+  readonly signal?: number | undefined;
+  readonly reason: 'exited' | 'killed' | 'time-limit' | 'aborted';
+}
+
+/** What a container takes just now. What the kernel does not count is not there. */
+export interface ContainerStats {
+  /** Bytes. */
+  readonly memory?: number | undefined;
+  readonly peakMemory?: number | undefined;
+  readonly memoryLimit?: number | undefined;
+  /** Nanoseconds of all its processes so far. */
+  readonly cpuTime?: number | undefined;
+  /** Times that it was held back for its limit of processors. */
+  readonly throttledPeriods?: number | undefined;
+  readonly processes?: number | undefined;
+  readonly processLimit?: number | undefined;
+  readonly oomKills: number;
+}
+
+/** What a recovery found and did. */
+export interface ContainerRecovery {
+  /** Still running, and watched again. */
+  readonly running: readonly string[];
+  /** Ended while nobody looked: how is known. */
+  readonly ended: readonly string[];
+  /** Ended without anybody to say how, or by a reboot. */
+  readonly lost: readonly string[];
+  /** Half started, and undone. */
+  readonly undone: readonly string[];
+  /** Removed with their end, as their launches said. */
+  readonly removed: readonly string[];
+  /** Launches, cgroups and notes of a runtime that no record names, taken away. */
+  readonly swept: readonly string[];
+}

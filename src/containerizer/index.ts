@@ -1,0 +1,26 @@
+// Runs containers: launches programs in root filesystems of the store, and watches, limits, stops and recovers them. What is not exported here may change at any time.
+
+export type {
+  Containerizer,
+  ContainerRecovery,
+  ContainerStats,
+  ControlOptions,
+  DestroyContainerOptions,
+  ExecOptions,
+  Execution,
+  ExecutionEnd,
+  Launch,
+  Launched,
+  LaunchOptions,
+  LaunchState,
+  LogLimit,
+  RecoverContainersOptions,
+  StopOptions,
+  WaitOptions,
+} from './containerizer.js';
+export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
+export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
+export type { LogEntry } from './logs/log-entry.js';
+export type { LogSelection } from './logs/read-log.js';
+export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
+export type { RuntimeName } from './runtime/oci-runtime.js';

@@ -1,0 +1,225 @@
+import { readFileSync, renameSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProvisionerError } from '../../base/errors.js';
+import { writeOwnFile } from '../../base/own-files.js';
+import type { LaunchRecord } from '../../index.js';
+import type { ProcessHandle } from '../../system/processes/processes.js';
+import type { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import { checkLimits } from '../cgroups/limits/check-limits.js';
+import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
+import { printStates, processStates } from '../cgroups/process-states.js';
+import type { ContainerStats } from '../containerizer.js';
+import type { LaunchLimits } from '../launch-spec.js';
+import type { Machine } from '../machine.js';
+import { signalNumber } from '../signal-number.js';
+import { deadlineIn, NO_DEADLINE, remainingOf } from './deadline.js';
+import type { Endings } from './endings.js';
+import type { Exit } from './exit.js';
+import { type LaunchPlaceNote, readPlaceNote } from './launch-notes.js';
+
+const SIGKILL = 9;
+
+/** What is done to a program that runs. */
+export class Controls {
+  readonly #machine: Machine;
+  readonly #endings: Endings;
+
+  constructor(machine: Machine, endings: Endings) {
+    this.#machine = machine;
+    this.#endings = endings;
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_SIGNAL_UNKNOWN` */
+  async kill(launch: LaunchRecord, signal: string | number): Promise<void> {
+    const number = signalNumber(signal);
+    const program = this.#program(launch);
+    try {
+      if (!program.send(number)) throw notRunning(launch);
+    } finally {
+      program.close();
+    }
+    // Nothing that is frozen sees its end.
+    if (number === SIGKILL && launch.state === 'paused') await this.resume(launch);
+  }
+
+  /** Asks once, and ends all of it after a while. */
+  async stop(launch: LaunchRecord, signal: string | number | undefined, grace: number): Promise<Exit> {
+    const ended = this.#endings.watch(launch);
+    const place = placeOf(launch);
+    const program = this.#machine.processes.open(place.pid ?? 0, ticks(place));
+    try {
+      program?.send(signalNumber(signal ?? place.stopSignal ?? 'SIGTERM'));
+      // What is frozen must go on to end itself.
+      if (launch.state === 'paused') await this.resume(launch);
+      const over = new AbortController();
+      const late = await Promise.race([
+        ended.then(() => false),
+        sleep(grace, true, { signal: over.signal }).catch(() => false),
+      ]);
+      over.abort();
+      if (late) program?.send(SIGKILL);
+    } finally {
+      program?.close();
+    }
+    return this.end(launch);
+  }
+
+  /**
+   * Kills all of it. Resolves when it has ended.
+   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when something of it does not die within ten seconds; a recovery tries again
+   */
+  async end(launch: LaunchRecord): Promise<Exit> {
+    const ended = this.#endings.watch(launch);
+    const place = readPlaceNote(launch.place);
+    const program = place?.pid === undefined ? undefined : this.#machine.processes.open(place.pid, ticks(place));
+    program?.send(SIGKILL);
+    program?.close();
+    const cgroup = this.#endings.cgroupOf(launch);
+    cgroup?.killAll('SIGKILL');
+    const exit = await settledWithin(ended, DYING);
+    if (exit !== undefined) return exit;
+    const { containerId, id } = launch;
+    const states = printStates(processStates(cgroup?.processes() ?? []));
+    await this.#machine.provisioner.launches.change(id, {
+      from: ['starting', 'created', 'running', 'paused'],
+      to: 'undead',
+      event: { kind: 'undead', details: JSON.stringify({ processes: states }) },
+    });
+    throw new ProvisionerError(
+      'ERR_CONTAINER_UNDEAD',
+      `container ${containerId} was killed, and something of it does not die: ${states}`,
+      {
+        hint: 'in state `D` a process waits for a device or a file system; when it has gone on, recover',
+        details: { containerId, processes: states },
+      },
+    );
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+  async pause(launch: LaunchRecord): Promise<void> {
+    if (launch.state === 'paused') return;
+    const cgroup = this.#runningCgroup(launch);
+    const remaining = this.#holdTime(launch);
+    try {
+      if (!(await cgroup.freeze())) throw notRunning(launch);
+    } catch (error) {
+      if (remaining !== undefined) this.#writeDeadline(launch, deadlineIn(remaining));
+      throw error;
+    }
+    const place: LaunchPlaceNote = { ...placeOf(launch), ...(remaining === undefined ? {} : { remaining }) };
+    await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['running'],
+      to: 'paused',
+      place: JSON.stringify(place),
+      event: { kind: 'pause' },
+    });
+  }
+
+  async resume(launch: LaunchRecord): Promise<void> {
+    const { remaining, ...place } = placeOf(launch);
+    if (remaining !== undefined) this.#writeDeadline(launch, deadlineIn(remaining));
+    await this.#runningCgroup(launch).thaw();
+    await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['paused'],
+      to: 'running',
+      place: JSON.stringify(place),
+      event: { kind: 'resume' },
+    });
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED` */
+  async update(launch: LaunchRecord, limits: LaunchLimits): Promise<void> {
+    const { hierarchies } = this.#machine;
+    checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
+    if (!this.#runningCgroup(launch).update(limits)) throw notRunning(launch);
+    await this.#machine.provisioner.launches.note({
+      containerId: launch.containerId,
+      launchId: launch.id,
+      owner: launch.owner,
+      kind: 'update',
+      details: JSON.stringify(limits),
+    });
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+  stats(launch: LaunchRecord): ContainerStats {
+    const used = this.#runningCgroup(launch).stats();
+    return {
+      memory: used.memoryBytes,
+      peakMemory: used.peakMemoryBytes,
+      memoryLimit: used.memoryLimitBytes,
+      cpuTime: used.cpuNanoseconds,
+      throttledPeriods: used.throttledPeriods,
+      processes: used.pids,
+      processLimit: used.pidsLimit,
+      oomKills: used.oomKills ?? 0,
+    };
+  }
+
+  /** From now on its time does not pass. @returns the milliseconds that are left; undefined for a launch without a limit */
+  #holdTime(launch: LaunchRecord): number | undefined {
+    const { deadline } = this.#endings.directory(launch.id);
+    let text: string;
+    try {
+      text = readFileSync(deadline, 'utf8');
+    } catch {
+      return undefined;
+    }
+    const remaining = remainingOf(text);
+    if (remaining !== undefined) this.#writeDeadline(launch, NO_DEADLINE);
+    return remaining;
+  }
+
+  #writeDeadline(launch: LaunchRecord, text: string): void {
+    const { deadline } = this.#endings.directory(launch.id);
+    writeOwnFile(`${deadline}.draft`, text);
+    renameSync(`${deadline}.draft`, deadline);
+  }
+
+  #runningCgroup(launch: LaunchRecord): ContainerCgroup {
+    const cgroup = this.#endings.cgroupOf(launch);
+    if (cgroup === undefined || !isUp(launch)) throw notRunning(launch);
+    return cgroup;
+  }
+
+  #program(launch: LaunchRecord): ProcessHandle {
+    const place = readPlaceNote(launch.place);
+    const program =
+      isUp(launch) && place?.pid !== undefined ? this.#machine.processes.open(place.pid, ticks(place)) : undefined;
+    if (program === undefined) throw notRunning(launch);
+    return program;
+  }
+}
+
+/** Milliseconds within which what is killed is dead, unless something holds it. */
+const DYING = 10_000;
+
+const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
+
+const ticks = ({ startTicks }: LaunchPlaceNote): bigint | undefined =>
+  startTicks === undefined ? undefined : BigInt(startTicks);
+
+/** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+export function placeOf(launch: LaunchRecord): LaunchPlaceNote {
+  const place = readPlaceNote(launch.place);
+  if (place === undefined) throw notRunning(launch);
+  return place;
+}
+
+export function notRunning({ containerId, state }: LaunchRecord): ProvisionerError {
+  return new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run: it is ${state}`, {
+    details: { containerId, state },
+  });
+}
+
+/** What a promise comes to, if it does so soon; undefined when it does not, or fails. */
+async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([promise, sleep(milliseconds, undefined, { signal: over.signal })]);
+  } catch {
+    return undefined;
+  } finally {
+    over.abort();
+  }
+}

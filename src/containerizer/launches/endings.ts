@@ -1,0 +1,225 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crashPoint } from '../../base/crash-points.js';
+import { isProvisionerError, systemCode } from '../../base/errors.js';
+import type { LaunchRecord } from '../../index.js';
+import type { LockFile } from '../../system/syscalls/lock-file.js';
+import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import type { Machine } from '../machine.js';
+import { type Exit, exitOf, parseExitFile } from './exit.js';
+import { LaunchDirectory } from './launch-directory.js';
+import { readExitNote, readPlaceNote } from './launch-notes.js';
+import { isAttended, launchEnded } from './launch-watch.js';
+
+/** Two seconds for a monitor to take away what it has to. */
+const MONITOR_LOOKS = 400;
+const MONITOR_PAUSE = 5;
+/** All that are kept, and more. */
+const EVENTS_LOOKED_AT = 20_000;
+
+/**
+ * The ends of launches. Whoever sees one first records it, and does what is to be done then; the records tell the others that it has been done.
+ */
+export class Endings {
+  readonly #machine: Machine;
+  readonly #watched = new Map<string, Promise<Exit>>();
+  /** Removals that follow ends. Nobody's wait for an end waits for one: it may itself wait for the turn of the container. */
+  readonly #removals = new Set<Promise<unknown>>();
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  directory(launchId: string): LaunchDirectory {
+    return new LaunchDirectory(this.#machine.provisioner.launches.directory(launchId));
+  }
+
+  /**
+   * Watches a launch until it ends, and records that then. One watch for all who want to know.
+   * @param told resolves when its monitor is seen to end
+   */
+  watch(launch: LaunchRecord, told?: Promise<unknown>): Promise<Exit> {
+    const known = this.#watched.get(launch.id);
+    if (known !== undefined) return known;
+    const watch = this.#watch(launch, told).finally(() => this.#watched.delete(launch.id));
+    // Nobody may be waiting for it; who does is told.
+    watch.catch(() => undefined);
+    this.#watched.set(launch.id, watch);
+    return watch;
+  }
+
+  async #watch(launch: LaunchRecord, told: Promise<unknown> | undefined): Promise<Exit> {
+    const directory = this.directory(launch.id);
+    // While this is held, the monitor leaves it to us to remove a container that is to be removed.
+    const lock = this.holdWatch(directory);
+    try {
+      await launchEnded(directory, this.#machine.syscalls, { told, signal: this.#machine.closing });
+      return await this.finish(launch);
+    } finally {
+      lock?.close();
+    }
+  }
+
+  /** @returns undefined when another process has it */
+  holdWatch(directory: LaunchDirectory): LockFile | undefined {
+    try {
+      const lock = this.#machine.syscalls.openLockFile(directory.watched);
+      if (lock.tryLock('exclusive')) return lock;
+      lock.close();
+    } catch {
+      // Removed meanwhile, or no descriptor is left: then the monitor has it done.
+    }
+    return undefined;
+  }
+
+  /**
+   * Records an end that has come, and sees to it that the container goes when that is to be: see `settled`.
+   * @returns how it ended, as whoever was first recorded it
+   */
+  async finish(launch: LaunchRecord): Promise<Exit> {
+    const exit = await this.#lookAtEnd(launch);
+    crashPoint('launch.ended');
+    const recorded = await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['starting', 'created', 'running', 'paused', 'undead'],
+      to: 'exited',
+      ...(exit.finishedAt === undefined ? {} : { finishedAt: exit.finishedAt }),
+      exit: JSON.stringify(exit),
+      event: { kind: 'exit', details: JSON.stringify(exit) },
+    });
+    crashPoint('launch.endRecorded');
+    if (!recorded) return this.#recordedExit(launch, exit);
+    if (launch.removal === 'remove') this.#removeLater(launch);
+    return exit;
+  }
+
+  #removeLater({ containerId, id }: LaunchRecord): void {
+    // One that fails is tried again by the next recovery.
+    const removal = this.remove(containerId, id)
+      .catch(() => undefined)
+      .finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+  }
+
+  /** Resolves when all that follows from the ends that were seen so far has been done. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#removals);
+  }
+
+  async #recordedExit(launch: LaunchRecord, otherwise: Exit): Promise<Exit> {
+    const recorded = await this.#machine.provisioner.launches.get(launch.containerId);
+    return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
+  }
+
+  /** Somebody else may have seen the end, and removed the container, since we were told of it. */
+  async #toldEnd(launch: LaunchRecord): Promise<Exit | undefined> {
+    const { launches } = this.#machine.provisioner;
+    const now = await launches.get(launch.containerId);
+    if (now?.id === launch.id) return readExitNote(now.exit);
+    const events = await launches.events({ since: launch.createdAt, limit: EVENTS_LOOKED_AT });
+    return readExitNote(events.find(({ launchId, kind }) => launchId === launch.id && kind === 'exit')?.details);
+  }
+
+  /** What the monitor has said; where it can say nothing any more, what is left is ended. */
+  async #lookAtEnd(launch: LaunchRecord): Promise<Exit> {
+    const said = readExit(this.directory(launch.id));
+    if (said !== undefined) return exitOf(said, launch.startedAt);
+    const told = await this.#toldEnd(launch);
+    if (told !== undefined) return told;
+    const { startedAt } = launch;
+    if (launch.bootId !== this.#machine.bootId) {
+      return { reason: startedAt === undefined ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
+    }
+    const cgroup = this.cgroupOf(launch);
+    const oomKills = cgroup?.oomKills() ?? 0;
+    const peakMemory = cgroup?.peakMemory();
+    const cpuTime = cgroup?.cpuTime();
+    await this.endAll(launch);
+    const reason = startedAt === undefined ? 'start-failed' : 'monitor-lost';
+    return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
+  }
+
+  /**
+   * Kills whatever runs in a launch's cgroups, and takes these and the runtime's notes away.
+   * @returns the processes that do not die; then their cgroups stay
+   */
+  async endAll(launch: LaunchRecord): Promise<number[]> {
+    const place = readPlaceNote(launch.place);
+    if (place === undefined || launch.bootId !== this.#machine.bootId) return [];
+    const cgroup = this.cgroupOf(launch);
+    rmSync(`${place.stateRoot}/${launch.id}`, { recursive: true, force: true });
+    if (cgroup === undefined) return [];
+    cgroup.killAll('SIGKILL');
+    try {
+      await cgroup.remove();
+      return [];
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_CGROUP_BUSY')) throw error;
+      return cgroup.processes();
+    }
+  }
+
+  cgroupOf(launch: LaunchRecord): ContainerCgroup | undefined {
+    const place = readPlaceNote(launch.place);
+    return place === undefined
+      ? undefined
+      : new ContainerCgroup(this.#machine.hierarchies, place.cgroupsPath, this.#machine.surroundings);
+  }
+
+  /** Removes a container whose program has ended, and what its launch has left. Safe to repeat. */
+  async remove(containerId: string, launchId: string): Promise<void> {
+    await this.#machine.provisioner.destroy(containerId, { anyOwner: true });
+    crashPoint('launch.containerDestroyed');
+    await this.forget(containerId, launchId);
+  }
+
+  /** Of a container that is gone. */
+  async forget(containerId: string, launchId: string): Promise<void> {
+    await this.#machine.provisioner.launches.forget(containerId, launchId);
+    crashPoint('launch.forgotten');
+    await this.#monitorGone(launchId);
+    rmSync(this.directory(launchId).path, { recursive: true, force: true });
+  }
+
+  /** It writes into the directory until its last moment. */
+  async #monitorGone(launchId: string): Promise<void> {
+    for (let looks = 0; looks < MONITOR_LOOKS && this.isAttended(launchId); looks++) await sleep(MONITOR_PAUSE);
+  }
+
+  /** Somebody starts it, or its monitor lives. */
+  isAttended(launchId: string): boolean {
+    return isAttended(this.directory(launchId), this.#machine.syscalls);
+  }
+
+  /** Some process starts it, or will do what is to be done at its end. True in doubt. */
+  isWatched(launchId: string): boolean {
+    try {
+      const lock = this.#machine.syscalls.openLockFile(this.directory(launchId).watched, { create: false });
+      try {
+        return !lock.tryLock('shared');
+      } finally {
+        lock.close();
+      }
+    } catch (error) {
+      return systemCode(error) !== 'ENOENT';
+    }
+  }
+
+  /** Resolves when a launch has ended, or nobody is at it any more. Nothing is recorded. @throws the reason of the signal */
+  ended(launch: LaunchRecord, signal: AbortSignal): Promise<void> {
+    return launchEnded(this.directory(launch.id), this.#machine.syscalls, { signal });
+  }
+
+  /** When the machine is closing: all watches have ended. What runs goes on. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#watched.values());
+    await this.settled();
+  }
+}
+
+function readExit(directory: LaunchDirectory) {
+  try {
+    return parseExitFile(readFileSync(directory.exit, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}

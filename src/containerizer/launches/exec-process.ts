@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { ProvisionerError } from '../../base/errors.js';
+import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { resolveUser } from '../bundle/rootfs/resolve-user.js';
+import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
+import type { RuntimeSpecConfig, RuntimeSpecProcess, RuntimeSpecRlimit } from '../bundle/runtime-spec.js';
+import type { ExecOptions } from '../containerizer.js';
+import type { LaunchDirectory } from './launch-directory.js';
+
+/** No limit, as the kernel has it; more than a number of JavaScript holds exactly, so that what was read of it is something else. */
+const UNLIMITED = 18446744073709551615n;
+
+/**
+ * What an `exec` is to run, as the runtime is told: the process of the container's own bundle, with another command.
+ * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_BAD_OPTION`
+ * @see OCI runtime-spec, config.md, "Process"
+ */
+export function execProcess(
+  directory: LaunchDirectory,
+  calls: TreeCalls,
+  command: readonly string[],
+  { env = {}, workingDir, user }: ExecOptions,
+): RuntimeSpecProcess {
+  if (command.length === 0 || command[0] === '') {
+    throw new ProvisionerError('ERR_BAD_OPTION', 'there is no program to run', { hint: 'give a command' });
+  }
+  const { process, root } = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
+  const other = user === undefined ? undefined : otherUser(new RootfsView(calls, root.path), user, process);
+  return {
+    ...process,
+    ...other?.process,
+    args: command,
+    env: withVariables(process.env, { ...other?.env, ...env }),
+    cwd: workingDir ?? process.cwd,
+    ...(process.rlimits && { rlimits: process.rlimits.map(exactRlimit) }),
+  };
+}
+
+/** Capabilities go with the user: root has those of the container, anybody else none. */
+function otherUser(view: RootfsView, text: string, { user, capabilities }: RuntimeSpecProcess) {
+  try {
+    const { uid, gid, additionalGids, home } = resolveUser(view, text);
+    const held = uid === 0 ? capabilities.bounding : [];
+    return {
+      process: {
+        user: { ...user, uid, gid, additionalGids },
+        capabilities: {
+          bounding: capabilities.bounding,
+          effective: held,
+          permitted: held,
+          inheritable: [],
+          ambient: [],
+        },
+      },
+      env: { HOME: home },
+    };
+  } finally {
+    view.close();
+  }
+}
+
+function withVariables(list: readonly string[], more: Readonly<Record<string, string>>): string[] {
+  const names = new Set(Object.keys(more));
+  return [
+    ...list.filter((text) => !names.has(text.slice(0, text.indexOf('=')))),
+    ...Object.entries(more).map(([name, value]) => `${name}=${value}`),
+  ];
+}
+
+function exactRlimit({ type, soft, hard }: RuntimeSpecRlimit): RuntimeSpecRlimit {
+  const exact = (value: number | bigint) => (value > Number.MAX_SAFE_INTEGER ? UNLIMITED : value);
+  return { type, soft: exact(soft), hard: exact(hard) };
+}

@@ -1,0 +1,197 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, readFileSync, rmSync } from 'node:fs';
+import { arch } from 'node:os';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProvisionerError } from '../../base/errors.js';
+import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
+import type { LaunchRecord } from '../../index.js';
+import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import type { PipeEnds, ProcessExit } from '../../system/processes/processes.js';
+import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
+import { configText } from '../bundle/config-text.js';
+import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
+import type { Machine } from '../machine.js';
+import { SYSTEM_CALLS } from '../monitor/system-calls.js';
+import { execArguments } from '../runtime/oci-runtime.js';
+import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
+import { notRunning } from './controls.js';
+import type { Endings } from './endings.js';
+import { execProcess } from './exec-process.js';
+
+const SIGKILL = 9;
+/** Milliseconds for which what a program printed is still read after it has ended: a child of it may hold the pipe open for ever. */
+const GRACE = 1000;
+
+/** Runs programs more in containers that run. */
+export class Executor {
+  readonly #machine: Machine;
+  readonly #endings: Endings;
+
+  constructor(machine: Machine, endings: Endings) {
+    this.#machine = machine;
+    this.#endings = endings;
+  }
+
+  async exec(launch: LaunchRecord, command: readonly string[], options: ExecOptions): Promise<Execution> {
+    if (launch.state !== 'running') throw notRunning(launch);
+    const { processes, runtime, syscalls } = this.#machine;
+    const directory = this.#endings.directory(launch.id);
+    const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
+    const place = join(directory.path, `exec-${randomBytes(8).toString('hex')}`);
+    makeOwnDirectory(place);
+    const files = { log: join(place, 'log'), processFile: join(place, 'process.json'), pidFile: join(place, 'pid') };
+    const pipes: PipeEnds[] = [];
+    const pipe = () => {
+      const made = processes.openPipe();
+      pipes.push(made);
+      return made;
+    };
+    try {
+      writeOwnFile(files.processFile, configText(process));
+      const stdin = options.stdin === 'pipe' ? pipe() : undefined;
+      const output = options.output ?? 'pipe';
+      const stdout = output === 'pipe' ? pipe() : undefined;
+      const stderr = output === 'pipe' ? pipe() : undefined;
+      const { program, args, sealed } = this.#command(execArguments(runtime, launch.id, files));
+      const { pid } = await processes.spawn({
+        program,
+        args,
+        env: {},
+        descriptors: [
+          stdin?.readEnd ?? (typeof options.stdin === 'number' ? options.stdin : 'null'),
+          stdout?.writeEnd ?? (output as { readonly stdout: number }).stdout,
+          stderr?.writeEnd ?? (output as { readonly stderr: number }).stderr,
+          ...sealed,
+        ],
+      });
+      for (const end of [stdin?.readEnd, stdout?.writeEnd, stderr?.writeEnd]) if (end !== undefined) closeSync(end);
+      const streams = {
+        stdin: stdin && writePipe(stdin.writeEnd),
+        stdout: stdout && readPipe(stdout.readEnd),
+        stderr: stderr && readPipe(stderr.readEnd),
+      };
+      const ended = this.#end(pid, launch, command, files, place, streams, options);
+      ended.catch(() => undefined);
+      return { ...streams, ended };
+    } catch (error) {
+      for (const { readEnd, writeEnd } of pipes) for (const end of [readEnd, writeEnd]) closeQuietly(end);
+      rmSync(place, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** The runtime, in a mount namespace of its own where something is to be hidden from it. */
+  #command(runtimeArguments: readonly string[]): {
+    readonly program: string;
+    readonly args: readonly string[];
+    readonly sealed: readonly number[];
+  } {
+    const { runtime, programs } = this.#machine;
+    const { sealedRuntime } = programs;
+    const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
+    const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
+    if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };
+    const { unshare, mount, umount2 } = SYSTEM_CALLS[arch()] ?? {};
+    const hiding = [unshare, mount, umount2, runtime.hide.length].map(String);
+    return {
+      program: programs.perl,
+      args: [programs.enter, ...hiding, ...runtime.hide, program, ...runtimeArguments],
+      sealed,
+    };
+  }
+
+  async #end(
+    pid: number,
+    launch: LaunchRecord,
+    command: readonly string[],
+    files: { readonly log: string; readonly pidFile: string },
+    place: string,
+    streams: {
+      readonly stdin?: Writable | undefined;
+      readonly stdout?: Readable | undefined;
+      readonly stderr?: Readable | undefined;
+    },
+    { timeout, signal }: ExecOptions,
+  ): Promise<ExecutionEnd> {
+    const { processes } = this.#machine;
+    let stopped: 'time-limit' | 'aborted' | undefined;
+    const stop = (why: 'time-limit' | 'aborted') => {
+      stopped ??= why;
+      // The program first: the runtime then tells how it ended.
+      for (const victim of [Number(readOr(files.pidFile)), pid]) {
+        const handle = victim > 1 ? processes.open(victim) : undefined;
+        handle?.send(SIGKILL);
+        handle?.close();
+      }
+    };
+    const giveUp = () => stop('aborted');
+    const timer = timeout === undefined ? undefined : setTimeout(stop, timeout, 'time-limit');
+    signal?.addEventListener('abort', giveUp, { once: true });
+    if (signal?.aborted) giveUp();
+    const outputs = [streams.stdout, streams.stderr].filter((stream) => stream !== undefined);
+    const closed = outputs.map((stream) => new Promise<void>((resolve) => stream.once('close', resolve)));
+    for (const stream of outputs) stream.on('error', () => stream.destroy());
+    streams.stdin?.on('error', () => streams.stdin?.destroy());
+    try {
+      const exit = await processes.exitOf(pid, closed[0] === undefined ? {} : { ended: closed[0] });
+      await lettingRead(outputs, closed);
+      streams.stdin?.destroy();
+      if (stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
+      return endOf(exit, stopped);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      rmSync(place, { recursive: true, force: true });
+    }
+  }
+}
+
+/** What is read to its end closes by itself; what something else holds open is cut after a while. What nobody has read yet stays to be read. */
+async function lettingRead(outputs: readonly Readable[], closed: readonly Promise<void>[]): Promise<void> {
+  const over = new AbortController();
+  const ends = outputs.map(
+    (stream) => new Promise<void>((resolve) => stream.once('end', resolve).once('close', resolve)),
+  );
+  const late = await Promise.race([
+    Promise.all([...closed, ...ends]).then(() => false),
+    sleep(GRACE, true, { signal: over.signal }).catch(() => false),
+  ]);
+  over.abort();
+  if (late) for (const stream of outputs) if (stream.readableLength === 0) stream.destroy();
+}
+
+function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {
+  const complaint = runtimeComplaint(log);
+  if (complaint === '') return;
+  if (/does not exist|not running|cannot find|is stopped/i.test(complaint)) {
+    throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
+      details: { containerId, runtime: complaint },
+    });
+  }
+  throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
+}
+
+/** The runtime tells a signal as shells do. */
+function endOf(exit: ProcessExit, stopped: 'time-limit' | 'aborted' | undefined): ExecutionEnd {
+  if (stopped !== undefined) return { signal: SIGKILL, reason: stopped };
+  if (exit.signal !== undefined) return { signal: exit.signal, reason: 'killed' };
+  return { code: exit.code, reason: 'exited' };
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function closeQuietly(descriptor: number): void {
+  try {
+    closeSync(descriptor);
+  } catch {
+    // It was closed before.
+  }
+}

@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+
+/**
+ * What stands in the directory of one launch, drawn once. It belongs to the store's user alone.
+ *
+ *   <root>/launches/<launch id>/
+ *   ├── alive          locked by whoever starts the launch, and then, without a gap, by its monitor for as long as that lives
+ *   ├── watched        locked by a process that will do what is to be done at the end
+ *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf
+ *   ├── monitor        what the monitor is told
+ *   ├── deadline       when its time is over, by the monotonic clock, in seconds; `-` while that does not pass
+ *   ├── pid            of the program, as this machine's processes see it
+ *   ├── runtime.log    what the runtime said of a start that failed
+ *   ├── output/log     what the program printed; log.1 is the part before
+ *   └── exit           what became of it, written by the monitor in one step
+ */
+export class LaunchDirectory {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  get alive(): string {
+    return join(this.path, 'alive');
+  }
+  get watched(): string {
+    return join(this.path, 'watched');
+  }
+  get bundle(): string {
+    return join(this.path, 'bundle');
+  }
+  get config(): string {
+    return join(this.bundle, 'config.json');
+  }
+  get monitor(): string {
+    return join(this.path, 'monitor');
+  }
+  get monitorError(): string {
+    return join(this.path, 'monitor-error');
+  }
+  get deadline(): string {
+    return join(this.path, 'deadline');
+  }
+  get pid(): string {
+    return join(this.path, 'pid');
+  }
+  get runtimeLog(): string {
+    return join(this.path, 'runtime.log');
+  }
+  get output(): string {
+    return join(this.path, 'output');
+  }
+  get log(): string {
+    return join(this.output, 'log');
+  }
+  get olderLog(): string {
+    return join(this.output, 'log.1');
+  }
+  get exit(): string {
+    return join(this.path, 'exit');
+  }
+}

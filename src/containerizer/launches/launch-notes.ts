@@ -1,0 +1,37 @@
+import type { ImageId } from '../../index.js';
+import type { RuntimeName } from '../runtime/oci-runtime.js';
+import type { Exit } from './exit.js';
+
+/** What the records keep of what was asked for: no values of variables, since these may be secrets. */
+export interface LaunchSpecNote {
+  readonly imageName: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly relaxed: readonly string[];
+  /** Milliseconds; undefined for no limit. */
+  readonly timeout?: number | undefined;
+}
+
+/** What the records keep of what became of it: all that finds it again. */
+export interface LaunchPlaceNote {
+  readonly runtime: RuntimeName;
+  readonly stateRoot: string;
+  /** As `linux.cgroupsPath`. */
+  readonly cgroupsPath: string;
+  readonly image?: ImageId | undefined;
+  readonly command?: readonly string[] | undefined;
+  readonly stopSignal?: string | undefined;
+  readonly pid?: number | undefined;
+  /** In ticks, a decimal number: with the pid it names the program for good. */
+  readonly startTicks?: string | undefined;
+  /** Milliseconds that were left of its time when it was paused. */
+  readonly remaining?: number | undefined;
+}
+
+/** @throws SyntaxError for what this release did not write */
+export const readSpecNote = (text: string): LaunchSpecNote => JSON.parse(text) as LaunchSpecNote;
+/** @throws SyntaxError for what this release did not write */
+export const readPlaceNote = (text: string | undefined): LaunchPlaceNote | undefined =>
+  text === undefined ? undefined : (JSON.parse(text) as LaunchPlaceNote);
+/** @throws SyntaxError for what this release did not write */
+export const readExitNote = (text: string | undefined): Exit | undefined =>
+  text === undefined ? undefined : (JSON.parse(text) as Exit);

@@ -1,0 +1,68 @@
+import { existsSync, type FSWatcher, watch } from 'node:fs';
+import { systemCode } from '../../base/errors.js';
+import type { Syscalls } from '../../system/syscalls/syscalls.js';
+import type { LaunchDirectory } from './launch-directory.js';
+
+/** A watch may miss what happens as it begins, and a monitor that is killed writes nothing; milliseconds. */
+const LOOK_AGAIN = 500;
+
+/** Whether somebody starts a launch, or its monitor lives: whoever does holds its lock. True in doubt. */
+export function isAttended(directory: LaunchDirectory, syscalls: Syscalls): boolean {
+  try {
+    const file = syscalls.openLockFile(directory.alive, { create: false, readOnly: true });
+    try {
+      return file.hasForeignWriter();
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    return systemCode(error) !== 'ENOENT';
+  }
+}
+
+/**
+ * Resolves when a launch has said how it ended, or when nobody is left who could say it.
+ * @param told resolves when its monitor is seen to end, where somebody sees that
+ * @throws the reason of the signal
+ */
+export async function launchEnded(
+  directory: LaunchDirectory,
+  syscalls: Syscalls,
+  { told, signal }: { readonly told?: Promise<unknown> | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  const hasEnded = () => existsSync(directory.exit) || !isAttended(directory, syscalls);
+  if (hasEnded()) return;
+  await new Promise<void>((resolve, reject) => {
+    let over = false;
+    const finish = (how: () => void) => {
+      if (over) return;
+      over = true;
+      watcher?.close();
+      clearInterval(timer);
+      signal?.removeEventListener('abort', giveUp);
+      how();
+    };
+    const look = () => {
+      if (!over && hasEnded()) finish(resolve);
+    };
+    const giveUp = () => finish(() => reject(signal?.reason));
+    // Most of what happens there is of no interest: only the name of the exit file is looked at.
+    const watcher = watchOrNot(directory.path, (name) => (name === null || name === 'exit') && look());
+    const timer = setInterval(look, LOOK_AGAIN);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    void told?.then(look, look);
+    look();
+  });
+}
+
+/** Where no more watches are to be had, looking again has to do. */
+function watchOrNot(path: string, tell: (name: string | null) => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(path, (_, name) => tell(name));
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}

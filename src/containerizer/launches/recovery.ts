@@ -1,0 +1,120 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { crashPoint } from '../../base/crash-points.js';
+import { systemCode } from '../../base/errors.js';
+import type { LaunchRecord } from '../../index.js';
+import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import { listLaunches, removeParent } from '../cgroups/launches.js';
+import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
+import type { Machine } from '../machine.js';
+import type { Endings } from './endings.js';
+
+/** Milliseconds that a monitor has to see the end of what it watches. */
+const ENDING = 10_000;
+
+/**
+ * Puts right what a crash or a reboot left, by three questions to each launch that has not ended: is somebody at it (its lock), has it said how it ended (its exit file), was it
+ * before the last boot?
+ *
+ * | recorded as | its lock | its exit file | so it is | and |
+ * |---|---|---|---|---|
+ * | `starting` | held | – | being started, when somebody holds the lock `watched` too | left alone |
+ * | `starting` | held | – | started by somebody who has died since | undone |
+ * | `running`, `paused` | held | – | running | watched again |
+ * | any | free | there | ended | recorded, and removed if that is to be |
+ * | `starting` | free | – | half started | undone |
+ * | `running`, `paused` | free | – | its monitor was killed, or the machine went down | ended, and recorded as lost |
+ * | `exited`, to be removed | free | – | ended, and half removed | removed |
+ *
+ * Then goes what no record names: directories of launches that nobody is at, cgroups and notes of the runtime.
+ */
+export class LaunchRecovery {
+  readonly #machine: Machine;
+  readonly #endings: Endings;
+
+  constructor(machine: Machine, endings: Endings) {
+    this.#machine = machine;
+    this.#endings = endings;
+  }
+
+  async run({ knownContainerIds = [] }: RecoverContainersOptions, owner: string): Promise<ContainerRecovery> {
+    const { provisioner } = this.#machine;
+    const report = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] } as {
+      readonly [Name in keyof ContainerRecovery]: string[];
+    };
+    const mine = await provisioner.launches.list({ owner });
+    for (const launch of mine) await this.#one(launch, report);
+    await this.#endings.settled();
+    crashPoint('launch.recovered');
+    const kept = (await provisioner.launches.list({ owner })).map(({ containerId }) => containerId);
+    await provisioner.recover({ knownContainerIds: [...knownContainerIds, ...kept] });
+    await this.#sweep(report.swept);
+    return report;
+  }
+
+  async #one(launch: LaunchRecord, report: { readonly [Name in keyof ContainerRecovery]: string[] }): Promise<void> {
+    const { containerId, id, state } = launch;
+    if (state === 'exited') {
+      const halfRemoved = launch.removal === 'remove' || launch.startedAt === undefined;
+      if (!halfRemoved || this.#endings.isAttended(id)) return;
+      await this.#endings.remove(containerId, id);
+      report.removed.push(containerId);
+      return;
+    }
+    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(id)) {
+      if (state !== 'starting') {
+        void this.#endings.watch(launch);
+        report.running.push(containerId);
+        return;
+      }
+      // Whoever started it died before anybody was told: it is ended, and its monitor with it.
+      if (this.#endings.isWatched(id)) return;
+      await this.#endings.endAll(launch);
+      await this.#endings.ended(launch, AbortSignal.timeout(ENDING));
+    }
+    const exit = await this.#endings.finish(launch);
+    if (launch.startedAt === undefined) {
+      await this.#endings.remove(containerId, id);
+      report.undone.push(containerId);
+      return;
+    }
+    const isLost = exit.reason === 'monitor-lost' || exit.reason === 'lost-by-reboot';
+    (isLost ? report.lost : report.ended).push(containerId);
+    if (launch.removal === 'remove') report.removed.push(containerId);
+  }
+
+  /** In the order in which they were made, and only what is this store's own. */
+  async #sweep(swept: string[]): Promise<void> {
+    const { provisioner, hierarchies, parent, runtime, surroundings } = this.#machine;
+    const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
+    const isNobodys = (id: string) => /^[0-9a-f]{32}$/.test(id) && !recorded.has(id) && !this.#endings.isAttended(id);
+    for (const id of listLaunches(hierarchies, parent).filter(isNobodys)) {
+      const cgroup = new ContainerCgroup(hierarchies, `${parent}/${id}`, surroundings);
+      cgroup.killAll('SIGKILL');
+      try {
+        await cgroup.remove();
+        swept.push(`cgroup ${id}`);
+      } catch {
+        // What does not die now is looked at the next time.
+      }
+    }
+    for (const id of namesIn(runtime.stateRoot).filter(isNobodys)) {
+      rmSync(`${runtime.stateRoot}/${id}`, { recursive: true, force: true });
+      swept.push(`runtime ${id}`);
+    }
+    for (const id of namesIn(dirname(provisioner.launches.directory('0'.repeat(32)))).filter(isNobodys)) {
+      rmSync(this.#endings.directory(id).path, { recursive: true, force: true });
+      swept.push(`launch ${id}`);
+    }
+    if (recorded.size === 0) removeParent(hierarchies, parent);
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,341 @@
+/**
+ * The monitor of one container: a small process that outlives everybody else of ours. It starts the runtime, is the parent of the container's program (a child subreaper), writes
+ * what the program prints into the log, holds to its limits of time and log, and says at the end, in a file, what became of it.
+ *
+ * It is written in Perl because that is what a Debian machine cannot be without, it begins in a millisecond, and it takes 1 MB where a second Node.js would take forty. It loads no module:
+ * what Perl has no word for are system calls by number, which the settings give.
+ *
+ * What it is told stands in the file `monitor` of the launch's directory, `NAME VALUE` on each line (`MonitorSettings` in `monitor-settings.ts` has the names); nothing of it is ever given to a shell.
+ * It is started there with the standard input of the program, and with
+ *   3  where it tells its starter how the start went: one line, `started PID` or `failed STATUS`; closed when the monitor ends
+ *   4  the lock on the file `alive`, which says that it lives for as long as it is held. Neither the runtime nor the program gets it
+ *   5  perhaps a copy of the runtime in memory, to be executed as `/proc/self/fd/5`
+ * @see perldoc perlfunc, perlipc; PR_SET_CHILD_SUBREAPER in prctl(2)
+ */
+export const MONITOR_PROGRAM = String.raw`use strict;
+use warnings;
+no warnings 'exec';
+# Everything that is opened from here on is closed by exec. The two that were given are told so.
+$^F = 2;
+open(my $starter, '>&=', 3) or exit 125;
+open(my $alive, '<&=', 4) or exit 125;
+my @given = ($starter, $alive);
+if (open(my $runtime, '<&=', 5)) { push @given, $runtime }
+for my $handle (@given) { fcntl($handle, 2, 1) }
+
+my %set = (argument => [], hide => [], join => [], remove => [], after => []);
+open(my $settings, '<', 'monitor') or failed(125, "monitor: $!");
+while (my $line = <$settings>) {
+  chomp $line;
+  my ($name, $value) = split(/ /, $line, 2);
+  # Any byte may stand in a value, written as %XX where it would end the line.
+  $value =~ s/%([0-9A-F]{2})/chr(hex($1))/ge;
+  if (ref $set{$name}) { push @{$set{$name}}, $value } else { $set{$name} = $value }
+}
+close $settings;
+$0 = "provisioner-monitor $set{container}";
+$SIG{$_} = 'IGNORE' for qw(HUP INT QUIT TERM PIPE USR1 USR2);
+syscall($set{prctl}, 36, 1, 0, 0, 0) == 0 or failed(125, "prctl: $!");
+for my $file (@{$set{join}}) {
+  open(my $join, '>', $file) or next;
+  syswrite($join, "$$\n");
+  close $join;
+}
+
+# The log. Its lines are those of Kubernetes' CRI: time, stream, F for a line or P for a part of one, and the text.
+my ($log, $size, %lost);
+open_log('>>');
+# Written to when a child has ended, so that no signal is missed between a look and the wait.
+pipe(my $woken, my $wake) or failed(125, "pipe: $!");
+fcntl($wake, 4, 2048);
+$SIG{CHLD} = sub { syswrite($wake, '.') };
+pipe(my $out, my $out_end) or failed(125, "pipe: $!");
+pipe(my $err, my $err_end) or failed(125, "pipe: $!");
+
+my $runtime = fork();
+defined $runtime or failed(125, "fork: $!");
+if ($runtime == 0) {
+  $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2 CHLD);
+  # Whoever ends this monitor before the start is done ends the start.
+  syscall($set{prctl}, 1, 9, 0, 0, 0);
+  enter();
+  open(STDOUT, '>&', $out_end);
+  open(STDERR, '>&', $err_end);
+  exec { $set{program} } $set{runtime}, @{$set{argument}};
+  print STDERR "$set{program}: $!\n";
+  exit 127;
+}
+close $out_end;
+close $err_end;
+open(STDIN, '<', '/dev/null');
+
+my %streams = (fileno($out) => [$out, 'stdout'], fileno($err) => [$err, 'stderr']);
+my ($program, $by, $deadline, $looked, $status, $closing) = (0, '', '-', 0);
+while (1) {
+  my $set = '';
+  vec($set, fileno($woken), 1) = 1;
+  vec($set, $_, 1) = 1 for keys %streams;
+  my $ready = $set;
+  my $found = select($ready, undef, undef, patience());
+  if ($found > 0) {
+    for my $number (keys %streams) {
+      next unless vec($ready, $number, 1);
+      my $got = sysread($streams{$number}[0], my $bytes, 65536);
+      if ($got) { keep($streams{$number}[1], $bytes) }
+      elsif (defined $got || !$!{EINTR}) { delete $streams{$number} }
+    }
+    sysread($woken, my $nothing, 4096) if vec($ready, fileno($woken), 1);
+  }
+  reap();
+  hold_limits() if $program && !defined $status;
+  last if defined $status && (!keys %streams || now(1) > $closing);
+}
+tell_lost();
+finish();
+
+# The end of the runtime is the start of the program; the end of the program is its end. What else was left to us is only taken away.
+sub reap {
+  while ((my $child = waitpid(-1, 1)) > 0) {
+    if ($child == $runtime) { begun($?) }
+    elsif ($program && $child == $program) {
+      $status = $?;
+      $closing = now(1) + 1;
+    }
+  }
+}
+sub begun {
+  my ($result) = @_;
+  $runtime = -1;
+  if ($result != 0) {
+    drain();
+    failed($result & 127 ? 128 + ($result & 127) : $result >> 8);
+  }
+  open(my $file, '<', 'pid') or failed(125, "pid: $!");
+  $program = <$file>;
+  close $file;
+  $program += 0;
+  syswrite($starter, "started $program\n");
+}
+sub drain {
+  for my $stream (values %streams) {
+    fcntl($stream->[0], 4, 2048);
+    while (my $got = sysread($stream->[0], my $bytes, 65536)) { keep($stream->[1], $bytes) }
+  }
+}
+sub failed {
+  my ($code, $why) = @_;
+  if (defined $why) {
+    open(my $file, '>', 'monitor-error');
+    print $file $why;
+    close $file;
+  }
+  syswrite($starter, "failed $code\n");
+  clean();
+  exit 0;
+}
+
+# A mount namespace of its own for the runtime, in which what it cannot stand is hidden. It may not show elsewhere.
+sub enter {
+  return unless @{$set{hide}};
+  my $none = "none\0";
+  my $root = "/\0";
+  return if syscall($set{unshare}, 0x20000) != 0;
+  syscall($set{mount}, $none, $root, $none, 0x44000, 0);
+  for my $path (@{$set{hide}}) {
+    my $hidden = "$path\0";
+    syscall($set{umount2}, $hidden, 2);
+  }
+}
+
+sub now {
+  my ($clock) = @_;
+  my $time = "\0" x 16;
+  syscall($set{clock_gettime}, $clock, $time);
+  my ($seconds, $nanoseconds) = unpack('q q', $time);
+  return $clock == 1 ? $seconds + $nanoseconds / 1e9 : ($seconds, $nanoseconds);
+}
+my ($stamped, $stamp);
+sub stamp {
+  my ($seconds, $nanoseconds) = now(0);
+  if (!defined $stamped || $seconds != $stamped) {
+    my @time = gmtime($seconds);
+    $stamp = sprintf('%04d-%02d-%02dT%02d:%02d:%02d', $time[5] + 1900, $time[4] + 1, @time[3, 2, 1, 0]);
+    $stamped = $seconds;
+  }
+  return sprintf('%s.%09dZ', $stamp, $nanoseconds);
+}
+
+sub open_log {
+  my ($mode) = @_;
+  open($log, $mode, 'output/log') or return;
+  $size = -s $log;
+}
+# Nothing that goes wrong here holds up the program: what the disk does not take is counted, and told when it takes something again.
+sub keep {
+  my ($stream, $bytes) = @_;
+  my $lead = stamp() . " $stream ";
+  my $whole = rindex($bytes, "\n");
+  my $text = '';
+  if ($whole >= 0) {
+    $text = $lead . 'F ' . substr($bytes, 0, $whole);
+    my $next = "\n" . $lead . 'F ';
+    $text =~ s/\n/$next/g;
+    $text .= "\n";
+  }
+  $text .= $lead . 'P ' . substr($bytes, $whole + 1) . "\n" if $whole + 1 < length $bytes;
+  $by ||= 'log-limit' if $set{'log-end'} && $size + length($text) > $set{'log-limit'};
+  return lose($stream, length $bytes) if $by eq 'log-limit';
+  rotate() if $set{'log-limit'} && $size > 0 && $size + length($text) > $set{'log-limit'} / 2;
+  tell_lost();
+  lose($stream, length $bytes) if %lost || !put($text);
+}
+sub lose {
+  my ($stream, $count) = @_;
+  $lost{$stream} += $count;
+}
+sub tell_lost {
+  for my $stream (sort keys %lost) {
+    delete $lost{$stream} if put(stamp() . " monitor F $lost{$stream} bytes of $stream could not be kept\n");
+  }
+}
+sub put {
+  my ($text) = @_;
+  open_log('>>') unless $log;
+  return 0 unless $log;
+  my $done = 0;
+  while ($done < length $text) {
+    my $wrote = syswrite($log, $text, length($text) - $done, $done);
+    if (!defined $wrote) {
+      next if $!{EINTR};
+      truncate($log, $size);
+      return 0;
+    }
+    $done += $wrote;
+  }
+  $size += $done;
+  return 1;
+}
+sub rotate {
+  rename('output/log', 'output/log.1') or return;
+  close $log if $log;
+  undef $log;
+  open_log('>');
+}
+
+# How long to wait at most: what is to be looked at again, in seconds; for ever when nothing is.
+sub patience {
+  return 0.05 if defined $status;
+  return undef unless $program;
+  return 1 if $by;
+  return undef unless $set{'time-limit'};
+  my $left = left();
+  return !defined $left || $left > 2 ? 2 : $left < 0 ? 0 : $left;
+}
+# What is left of its time, in seconds. The file is written anew when the limit changes, when the container is paused and when it goes on: it has the time of the monotonic clock at which its
+# time is over, or - while that does not pass. It is looked at again after two seconds, and before anything is done about it.
+sub left {
+  my $now = now(1);
+  if ($now - $looked > 2 || ($deadline ne '-' && $deadline <= $now)) {
+    if (open(my $file, '<', 'deadline')) {
+      my $text = <$file> // '';
+      $deadline = $text =~ /^(\d+(?:\.\d+)?)$/ ? $1 : '-';
+      close $file;
+    }
+    $looked = $now;
+  }
+  return $deadline eq '-' ? undef : $deadline - $now;
+}
+sub hold_limits {
+  if (!$by && $set{'time-limit'}) {
+    my $left = left();
+    $by = 'time-limit' if defined $left && $left <= 0;
+  }
+  return unless $by;
+  kill('KILL', $program);
+  thaw();
+}
+# A frozen program would not see its end.
+sub thaw {
+  for my $pair ([$set{'freezer-state'}, 'THAWED'], [$set{'cgroup-freeze'}, '0']) {
+    next unless defined $pair->[0];
+    open(my $file, '>', $pair->[0]) or next;
+    syswrite($file, $pair->[1]);
+    close $file;
+  }
+}
+
+sub number_in {
+  my ($path, $key) = @_;
+  return undef unless defined $path;
+  open(my $file, '<', $path) or return undef;
+  local $/;
+  my $text = <$file>;
+  close $file;
+  return undef unless defined $text;
+  return $text =~ /^(\d+)\s*$/ ? $1 : undef unless defined $key;
+  return $text =~ /^\Q$key\E (\d+)$/m ? $1 : undef;
+}
+# What became of it, whole or not at all. After that nobody needs us but for what is to be taken away.
+sub finish {
+  my ($seconds, $nanoseconds) = now(0);
+  my %end = (
+    status => $status,
+    finished => sprintf('%d.%09d', $seconds, $nanoseconds),
+    by => $by || '-',
+    oom => number_in($set{'oom-events'}, 'oom_kill'),
+    peak => number_in($set{'memory-peak'}),
+    cpu => defined $set{'cpu-time'} ? number_in($set{'cpu-time'}) : undef,
+    'cpu-microseconds' => number_in($set{'cpu-stat'}, 'usage_usec'),
+  );
+  # With no byte free it is tried again, for as long as it takes: without it nobody would know.
+  my $text = join('', map { "$_ $end{$_}\n" } sort grep { defined $end{$_} } keys %end);
+  select(undef, undef, undef, 0.5) until write_whole('exit', $text);
+  clean();
+  # Whoever watches holds this lock, and does what is to be done. Where nobody does, it is done by what was named for that.
+  if (@{$set{after}}) {
+    my $free = 1;
+    if (open(my $file, '<', 'watched')) { $free = flock($file, 6) }
+    if ($free) {
+      $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2 CHLD);
+      close $alive;
+      chdir('/');
+      open(STDOUT, '>', '/dev/null');
+      open(STDERR, '>', '/dev/null');
+      exec { $set{after}[0] } @{$set{after}};
+    }
+  }
+  exit 0;
+}
+sub write_whole {
+  my ($path, $text) = @_;
+  open(my $file, '>', "$path.draft") or return 0;
+  my $wrote = syswrite($file, $text);
+  return close($file) && defined $wrote && $wrote == length($text) && rename("$path.draft", $path);
+}
+# What the runtime has left: its notes, and the cgroups, which were kept for the numbers in them.
+sub clean {
+  for my $path (@{$set{remove}}) {
+    for my $again (1 .. 50) {
+      remove($path);
+      last unless -e $path;
+      select(undef, undef, undef, 0.02);
+    }
+  }
+}
+sub remove {
+  my ($path) = @_;
+  if (-d $path && !-l $path) {
+    if (opendir(my $directory, $path)) {
+      # In a cgroup nothing but directories can be removed.
+      for my $name (readdir $directory) {
+        next if $name eq '.' || $name eq '..';
+        remove("$path/$name") if -d "$path/$name" || index($path, '/sys/fs/cgroup/') != 0;
+      }
+      closedir $directory;
+    }
+    rmdir $path;
+  } else {
+    unlink $path;
+  }
+}
+`;

@@ -1,0 +1,227 @@
+import { availableParallelism } from 'node:os';
+import { checkArgument, listOf, text } from '../base/check-options.js';
+import { ProvisionerError } from '../base/errors.js';
+import { takeOptions } from '../base/take-options.js';
+import { unhurried } from '../base/unhurried.js';
+import type { LaunchRecord } from '../index.js';
+import { orAborted } from '../system/locks/or-aborted.js';
+import type {
+  Containerizer,
+  ContainerRecovery,
+  ContainerStats,
+  ControlOptions,
+  DestroyContainerOptions,
+  ExecOptions,
+  Execution,
+  Launch,
+  Launched,
+  LaunchOptions,
+  RecoverContainersOptions,
+  StopOptions,
+  WaitOptions,
+} from './containerizer.js';
+import type { LaunchLimits } from './launch-spec.js';
+import { Controls } from './launches/controls.js';
+import { Endings } from './launches/endings.js';
+import { Executor } from './launches/executor.js';
+import type { Exit } from './launches/exit.js';
+import { readExitNote, readPlaceNote, readSpecNote } from './launches/launch-notes.js';
+import { Launcher } from './launches/launcher.js';
+import { LaunchRecovery } from './launches/recovery.js';
+import type { LogEntry } from './logs/log-entry.js';
+import { type LogSelection, readLog } from './logs/read-log.js';
+import type { Machine } from './machine.js';
+import * as o from './options.js';
+
+/** Milliseconds from the wish to end until all is killed. */
+const DEFAULT_GRACE = 10_000;
+
+/** Runs containers by an OCI runtime, with a monitor of ours beside each. */
+export class OciContainerizer implements Containerizer {
+  readonly #machine: Machine;
+  readonly #owner: string;
+  readonly #endings: Endings;
+  readonly #launcher: Launcher;
+  readonly #controls: Controls;
+  readonly #executor: Executor;
+  readonly #withdraw: () => void;
+  readonly #closeMachine: () => void;
+
+  /** @param closeMachine has `closing` abort */
+  constructor(machine: Machine, owner: string, closeMachine: () => void) {
+    this.#closeMachine = closeMachine;
+    this.#machine = machine;
+    this.#owner = owner;
+    this.#endings = new Endings(machine);
+    this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
+    this.#controls = new Controls(machine, this.#endings);
+    this.#executor = new Executor(machine, this.#endings);
+    this.#withdraw = machine.provisioner.containers.addHolder({
+      running: async (containerId) => {
+        const launch = await machine.provisioner.launches.get(containerId);
+        return launch === undefined || launch.state === 'exited' ? undefined : `its program is ${launch.state}`;
+      },
+      end: async (containerId) => {
+        const launch = await machine.provisioner.launches.get(containerId);
+        if (launch !== undefined && launch.state !== 'exited') await this.#controls.end(launch);
+      },
+      held: async () => {
+        const launches = await machine.provisioner.launches.list();
+        return launches.filter(({ state }) => state !== 'exited').map(({ containerId }) => containerId);
+      },
+    });
+  }
+
+  async launch(containerId: string, image: string, options: LaunchOptions = {}): Promise<Launched> {
+    checkArgument('launch', 'containerId', text, containerId);
+    checkArgument('launch', 'image', text, image);
+    const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
+    const { launch, monitorEnded, stdin } = await this.#launcher.launch(containerId, image, own);
+    void this.#endings.watch(launch, monitorEnded);
+    return { ...launchOf(launch), ...(stdin === undefined ? {} : { stdin }) };
+  }
+
+  async wait(containerId: string, options: WaitOptions = {}): Promise<Exit> {
+    const { signal } = takeOptions('wait', o.WAIT_OPTIONS, options);
+    const launch = await this.#find(containerId);
+    const recorded = readExitNote(launch.exit);
+    if (recorded !== undefined) return recorded;
+    return orAborted(this.#endings.watch(launch), signal);
+  }
+
+  async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
+    checkArgument('exec', 'command', listOf(text), command);
+    const own = takeOptions('exec', o.EXEC_OPTIONS, options);
+    return this.#executor.exec(await this.#findOwn(containerId, own.anyOwner), command, own);
+  }
+
+  async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
+    const own = takeOptions('logs', o.LOG_SELECTION, selection);
+    const launch = await this.#find(containerId);
+    const ended = launch.state === 'exited' ? Promise.resolve() : this.#endings.watch(launch);
+    yield* readLog(this.#endings.directory(launch.id), own, ended);
+  }
+
+  async stats(containerId: string): Promise<ContainerStats> {
+    return this.#controls.stats(await this.#upToDate(await this.#find(containerId)));
+  }
+
+  async kill(containerId: string, signal: string | number = 'SIGKILL', options: ControlOptions = {}): Promise<void> {
+    const { anyOwner } = takeOptions('kill', o.CONTROL_OPTIONS, options);
+    await this.#controls.kill(await this.#findOwn(containerId, anyOwner), signal);
+  }
+
+  async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
+    const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
+    const launch = await this.#findOwn(containerId, anyOwner);
+    return readExitNote(launch.exit) ?? this.#controls.stop(launch, signal, grace);
+  }
+
+  async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
+    const { anyOwner } = takeOptions('pause', o.CONTROL_OPTIONS, options);
+    await this.#controls.pause(await this.#findOwn(containerId, anyOwner));
+  }
+
+  async resume(containerId: string, options: ControlOptions = {}): Promise<void> {
+    const { anyOwner } = takeOptions('resume', o.CONTROL_OPTIONS, options);
+    await this.#controls.resume(await this.#findOwn(containerId, anyOwner));
+  }
+
+  async update(containerId: string, limits: LaunchLimits, options: ControlOptions = {}): Promise<void> {
+    checkArgument('update', 'limits', o.LIMITS, limits);
+    const { anyOwner } = takeOptions('update', o.CONTROL_OPTIONS, options);
+    await this.#controls.update(await this.#findOwn(containerId, anyOwner), limits);
+  }
+
+  async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
+    const { anyOwner, running = 'refuse' } = takeOptions('destroy', o.DESTROY_CONTAINER_OPTIONS, options);
+    const { provisioner } = this.#machine;
+    const launch = await provisioner.launches.get(containerId);
+    if (launch !== undefined && launch.state !== 'exited' && running === 'kill') {
+      await this.#controls.end(await this.#findOwn(containerId, anyOwner));
+      await this.#endings.settled();
+    }
+    const destroyed = await provisioner.destroy(containerId, { running, anyOwner });
+    if (launch === undefined) return destroyed;
+    await this.#endings.forget(containerId, launch.id);
+    return true;
+  }
+
+  async list(): Promise<Launch[]> {
+    const launches: Launch[] = [];
+    for await (const launch of unhurried(await this.#machine.provisioner.launches.list())) {
+      launches.push(launchOf(await this.#upToDate(launch)));
+    }
+    return launches;
+  }
+
+  async get(containerId: string): Promise<Launch | undefined> {
+    const launch = await this.#machine.provisioner.launches.get(containerId);
+    return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+  }
+
+  async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
+    const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
+    return new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
+  }
+
+  /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. */
+  async close(): Promise<void> {
+    this.#withdraw();
+    this.#closeMachine();
+    await this.#endings.close();
+    this.#machine.programs.close();
+  }
+
+  /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
+  async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
+    if (launch.state === 'exited' || launch.state === 'starting') return launch;
+    if (this.#endings.isAttended(launch.id)) return launch;
+    const exit = await this.#endings.finish(launch);
+    return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
+  }
+
+  async #find(containerId: string): Promise<LaunchRecord> {
+    checkArgument('containerizer', 'containerId', text, containerId);
+    const launch = await this.#machine.provisioner.launches.get(containerId);
+    if (launch !== undefined) return launch;
+    throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', `no container ${containerId} has been launched`, {
+      hint: '`provisioner ps` lists the containers',
+      details: { containerId },
+    });
+  }
+
+  async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
+    const launch = await this.#upToDate(await this.#find(containerId));
+    if (launch.owner === this.#owner || anyOwner === true) return launch;
+    throw new ProvisionerError(
+      'ERR_CONTAINER_FOREIGN',
+      `container ${containerId} belongs to ${launch.owner}, and this is ${this.#owner}`,
+      {
+        hint: `act as its owner (--owner ${launch.owner}), or say that it is meant (--any-owner)`,
+        details: { containerId, owner: launch.owner },
+      },
+    );
+  }
+}
+
+function launchOf(launch: LaunchRecord): Launch {
+  const { imageName, labels, relaxed } = readSpecNote(launch.spec);
+  const place = readPlaceNote(launch.place);
+  const exit = readExitNote(launch.exit);
+  return {
+    containerId: launch.containerId,
+    launchId: launch.id,
+    owner: launch.owner,
+    state: launch.state,
+    image: place?.image,
+    imageName,
+    command: place?.command ?? [],
+    pid: launch.state === 'exited' ? undefined : place?.pid,
+    createdAt: launch.createdAt,
+    startedAt: launch.startedAt,
+    labels,
+    relaxed,
+    exit,
+  };
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Service } from '../base/assembly.js';
+import { checkOptions, methods, type OptionTable, oneOf } from '../base/check-options.js';
+import { ProvisionerError } from '../base/errors.js';
+import type { Provisioner } from '../index.js';
+import { mountNamespaceHere } from '../system/locks/mount-place.js';
+import { loadProcesses, nativeProcessesMissingReason } from '../system/processes/load-processes.js';
+import type { Processes } from '../system/processes/processes.js';
+import { fromBytePath } from '../system/syscalls/byte-path.js';
+import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import { readKernelFacts } from './bundle/kernel-facts.js';
+import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
+import type { Containerizer } from './containerizer.js';
+import type { Machine } from './machine.js';
+import { monitorRunsHere } from './monitor/monitor-settings.js';
+import { OciContainerizer } from './oci-containerizer.js';
+import { findRuntime, findSystemProgram } from './runtime/find-runtime.js';
+import { RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
+import { makePrograms } from './runtime/programs.js';
+
+export interface ContainerizerOptions {
+  readonly provisioner: Provisioner;
+  /** Default: the first that is there of crun and runc. The first opening on a provisioner decides. */
+  readonly runtime?: RuntimeName | undefined;
+}
+
+const OPTIONS: OptionTable<ContainerizerOptions> = {
+  provisioner: methods('use', 'provision'),
+  runtime: oneOf(...RUNTIME_NAMES),
+};
+
+/** Where programs of ours and runtimes keep what is of this boot only. */
+const RUN = '/run/provisioner';
+
+const services = new Map<RuntimeName | undefined, Service<Provisioner, OciContainerizer>>();
+
+/**
+ * What runs containers on a store: one for each provisioner, which closes it before itself. Programs that run go on when it is closed.
+ * @throws ProvisionerError `ERR_RUNTIME_MISSING`, `ERR_RUNTIME_UNUSABLE`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_CLOSED`, `ERR_BAD_OPTION`
+ */
+export async function openContainerizer(options: ContainerizerOptions): Promise<Containerizer> {
+  checkOptions('openContainerizer', OPTIONS, options);
+  const { provisioner, runtime } = options;
+  let service = services.get(runtime);
+  if (service === undefined) {
+    service = { open: (p) => open(p, runtime), close: (opened) => opened.close() };
+    services.set(runtime, service);
+  }
+  return provisioner.use(service);
+}
+
+function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciContainerizer {
+  requireRoot();
+  const processes = loadProcesses();
+  const syscalls = loadSyscalls();
+  if (processes.kind !== 'native' || syscalls.kind !== 'native') {
+    const reason = nativeProcessesMissingReason() ?? 'the native system calls are missing';
+    throw new ProvisionerError(
+      'ERR_NATIVE_MISSING',
+      `containers cannot be run without native system calls: ${reason}`,
+      {
+        hint: 'install the package with its native modules, on Linux with glibc 2.34 or newer',
+      },
+    );
+  }
+  const perl = findSystemProgram('perl');
+  if (perl === undefined || !monitorRunsHere()) {
+    throw new ProvisionerError(
+      'ERR_RUNTIME_MISSING',
+      perl === undefined
+        ? 'Perl is not installed here, which the monitors of containers are run by'
+        : `no monitor runs on ${process.arch}`,
+      {
+        hint: perl === undefined ? 'install it: `apt-get install perl-base`' : 'use a machine of x64, arm64 or riscv64',
+      },
+    );
+  }
+  const found = findRuntime(wanted);
+  const hierarchies = hierarchiesOfThisProcess();
+  const key = storeKey(provisioner.root);
+  const closing = new AbortController();
+  const machine: Machine = {
+    provisioner,
+    processes,
+    syscalls,
+    runtime: { ...found, stateRoot: join(RUN, key, found.name), hide: hiddenFrom(found.name, hierarchies) },
+    hierarchies,
+    surroundings: {
+      sendSignal: (pid, signal, isStill) => sendSignal(processes, pid, signal, isStill),
+      pause: (milliseconds) => sleep(milliseconds),
+    },
+    facts: readKernelFacts(),
+    parent: fromBytePath(parentOf(hierarchies, key)),
+    programs: makePrograms(join(RUN, key), perl, found.program, processes),
+    bootId: mountNamespaceHere().boot,
+    closing: closing.signal,
+    removal: [process.execPath, commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
+  };
+  return new OciContainerizer(machine, provisioner.owner, () =>
+    closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
+  );
+}
+
+/** Holds the process before it looks whether it is the one that is meant: afterwards no other one can have its number. */
+function sendSignal(processes: Processes, pid: number, signal: NodeJS.Signals, isStill: () => boolean): void {
+  const handle = processes.open(pid);
+  if (handle === undefined) return;
+  try {
+    if (isStill()) handle.send(constants.signals[signal]);
+  } finally {
+    handle.close();
+  }
+}
+
+/** Two stores never share a cgroup, nor a runtime's notes. */
+function storeKey(root: string): string {
+  return createHash('sha256').update(root).digest('hex').slice(0, 12);
+}
+
+/** Crun works on machines with v1 or v2, and not with both. @see crun, `libcrun_get_cgroup_mode` */
+function hiddenFrom(runtime: RuntimeName, { mode, mounted }: Hierarchies): string[] {
+  if (runtime !== 'crun' || mode !== 'hybrid') return [];
+  return mounted.filter(({ version }) => version === 2).map(({ directory }) => fromBytePath(directory));
+}
+
+/** The program that is installed with this library, which is found by the package's name. */
+function commandLine(): string {
+  return join(dirname(createRequire(import.meta.url).resolve('provisioner/package.json')), 'dist', 'cli', 'main.js');
+}
+
+function requireRoot(): void {
+  if (process.geteuid?.() === 0) return;
+  throw new ProvisionerError('ERR_PERMISSION', 'containers can be run by root only, so far', {
+    hint: 'run as root',
+  });
+}

@@ -1,0 +1,157 @@
+import {
+  abortSignal,
+  flag,
+  listOf,
+  milliseconds,
+  type OptionTable,
+  oneOf,
+  optionsOf,
+  type Rule,
+  text,
+  textOf,
+  whole,
+} from '../base/check-options.js';
+import type {
+  ControlOptions,
+  DestroyContainerOptions,
+  ExecOptions,
+  LaunchOptions,
+  LogLimit,
+  RecoverContainersOptions,
+  StopOptions,
+  WaitOptions,
+} from './containerizer.js';
+import type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
+import type { LogSelection } from './logs/read-log.js';
+
+/* Each table says what of its options can be at all; what goes together is looked at where it is used. */
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const textsByName: Rule = {
+  meant: 'an object whose values are texts',
+  holds: (value) => isRecord(value) && Object.values(value).every((one) => typeof one === 'string'),
+};
+const ulimits: Rule = {
+  meant: 'an object whose values have a soft and a hard limit, whole numbers',
+  holds: (value) =>
+    isRecord(value) &&
+    Object.values(value).every(
+      (one) => isRecord(one) && Number.isInteger(one['soft']) && Number.isInteger(one['hard']),
+    ),
+};
+/** What each means, and what it may be, is told where the machine is known. */
+const number: Rule = { meant: 'a number', holds: (value) => typeof value === 'number', shown: true };
+const signal: Rule = {
+  meant: 'the name or the number of a signal',
+  holds: (value) => typeof value === 'string' || typeof value === 'number',
+  shown: true,
+};
+const date: Rule = { meant: 'a Date', holds: (value) => value instanceof Date && !Number.isNaN(value.getTime()) };
+const standardInput: Rule = {
+  meant: '`none`, `pipe`, or an open descriptor',
+  holds: (value) => value === 'none' || value === 'pipe' || (Number.isInteger(value) && (value as number) >= 0),
+  shown: true,
+};
+const output: Rule = {
+  meant: '`pipe`, or an object with the descriptors stdout and stderr',
+  holds: (value) =>
+    value === 'pipe' || (isRecord(value) && Number.isInteger(value['stdout']) && Number.isInteger(value['stderr'])),
+};
+
+const LIMIT_TABLE: OptionTable<LaunchLimits> = {
+  memoryBytes: number,
+  memorySwapBytes: number,
+  cpus: number,
+  cpuset: text,
+  pids: number,
+};
+export const LIMITS = optionsOf(LIMIT_TABLE);
+
+const MOUNT = optionsOf<MountSpec>(
+  {
+    type: oneOf('bind', 'tmpfs'),
+    source: text,
+    target: text,
+    readOnly: flag,
+    sizeBytes: whole(1, Number.MAX_SAFE_INTEGER),
+    mode: whole(0, 0o7777),
+    exec: flag,
+  },
+  'type',
+  'target',
+);
+const mounts: Rule = {
+  ...listOf(MOUNT),
+  meant: 'a list of mounts, each with a type (`bind` or `tmpfs`) and a target',
+  holds: (value) => Array.isArray(value) && value.every(isMount),
+};
+
+const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
+  command: listOf(text),
+  entrypoint: listOf(text),
+  env: textsByName,
+  workingDir: text,
+  user: text,
+  hostname: text,
+  mounts,
+  readOnly: flag,
+  limits: LIMITS,
+  addCapabilities: listOf(text),
+  dropCapabilities: listOf(text),
+  noNewPrivileges: flag,
+  seccomp: text,
+  network: oneOf('none', 'host'),
+  ulimits,
+  addHosts: textsByName,
+  dns: listOf(text),
+  init: flag,
+  stopSignal: text,
+  labels: textsByName,
+};
+
+export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = {
+  ...LAUNCH_SPEC,
+  // They are checked where they are used, as options of `provision`.
+  provision: { meant: 'an object with options of provision', holds: isRecord },
+  remove: flag,
+  timeout: milliseconds(Number.MAX_SAFE_INTEGER),
+  log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
+  stdin: standardInput,
+  signal: abortSignal,
+};
+
+export const WAIT_OPTIONS: OptionTable<WaitOptions> = { signal: abortSignal };
+export const CONTROL_OPTIONS: OptionTable<ControlOptions> = { anyOwner: flag };
+export const STOP_OPTIONS: OptionTable<StopOptions> = { ...CONTROL_OPTIONS, signal, grace: milliseconds() };
+export const DESTROY_CONTAINER_OPTIONS: OptionTable<DestroyContainerOptions> = {
+  ...CONTROL_OPTIONS,
+  running: oneOf('refuse', 'kill'),
+};
+export const RECOVER_CONTAINERS_OPTIONS: OptionTable<RecoverContainersOptions> = { knownContainerIds: listOf(text) };
+export const EXEC_OPTIONS: OptionTable<ExecOptions> = {
+  ...CONTROL_OPTIONS,
+  env: textsByName,
+  user: textOf(1, 255),
+  workingDir: text,
+  stdin: standardInput,
+  output,
+  timeout: milliseconds(),
+  signal: abortSignal,
+};
+export const LOG_SELECTION: OptionTable<LogSelection> = {
+  follow: flag,
+  since: date,
+  tail: whole(0, Number.MAX_SAFE_INTEGER),
+  signal: abortSignal,
+};
+
+/** @see `MOUNT`: a list says of its parts only whether they hold */
+function isMount(value: unknown): boolean {
+  return (
+    isRecord(value) &&
+    Object.entries(value).every(([name, part]) => part === undefined || MOUNT.table?.[name]?.holds(part) === true) &&
+    (MOUNT.required ?? []).every((name) => value[name] !== undefined)
+  );
+}

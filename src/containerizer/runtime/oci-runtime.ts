@@ -1,0 +1,45 @@
+/** A program that makes a container of a bundle, and how it is called. */
+export interface OciRuntime {
+  readonly name: RuntimeName;
+  /** Absolute. */
+  readonly program: string;
+  /** Where it notes what it has made; not on the store's disk, since none of it outlives the machine's uptime. */
+  readonly stateRoot: string;
+  /** Mounts that it must not see, or it refuses to work. */
+  readonly hide: readonly string[];
+}
+
+export const RUNTIME_NAMES = ['crun', 'runc'] as const;
+export type RuntimeName = (typeof RUNTIME_NAMES)[number];
+
+/** Before every verb. @param log where it says what went wrong, as lines of JSON */
+const common = ({ name, stateRoot }: OciRuntime, log: string): string[] => [
+  '--root',
+  stateRoot,
+  '--log',
+  log,
+  '--log-format',
+  'json',
+  ...(name === 'crun' ? ['--cgroup-manager', 'cgroupfs'] : []),
+];
+
+/** Makes a container of a bundle and starts its program; the program's parent is then the nearest subreaper. @param pidFile where it notes whom it has started */
+export function runArguments(
+  runtime: OciRuntime,
+  launchId: string,
+  { log, bundle, pidFile }: { readonly log: string; readonly bundle: string; readonly pidFile: string },
+): string[] {
+  return [...common(runtime, log), 'run', '--detach', '--bundle', bundle, '--pid-file', pidFile, launchId];
+}
+
+/** @param processFile what to run, as `process` of a bundle @param pidFile where it notes whom it has started */
+export function execArguments(
+  runtime: OciRuntime,
+  launchId: string,
+  { log, processFile, pidFile }: { readonly log: string; readonly processFile: string; readonly pidFile: string },
+): string[] {
+  return [...common(runtime, log), 'exec', '--process', processFile, '--pid-file', pidFile, launchId];
+}
+
+/** Where it notes one container. */
+export const stateOf = ({ stateRoot }: OciRuntime, launchId: string): string => `${stateRoot}/${launchId}`;

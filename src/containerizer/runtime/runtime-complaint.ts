@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { ProvisionerError } from '../../base/errors.js';
+
+/** What a runtime wrote into its log, the last that counts; empty when it said nothing. */
+export function runtimeComplaint(log: string): string {
+  let text = '';
+  try {
+    text = readFileSync(log, 'utf8');
+  } catch {
+    return '';
+  }
+  const messages = text.split('\n').flatMap((line) => {
+    try {
+      const { msg, level } = JSON.parse(line) as { readonly msg?: unknown; readonly level?: unknown };
+      return typeof msg === 'string' && /^(?:error|fatal)$/.test(String(level)) ? [msg] : [];
+    } catch {
+      return [];
+    }
+  });
+  return messages.at(-1) ?? '';
+}
+
+const NOT_FOUND =
+  /executable file .* not found|exec: .*no such file or directory|(?:stat|open executable).*no such file or directory/i;
+const NOT_EXECUTABLE =
+  /(?:exec|open executable|stat|execute).*(?:permission denied|exec format error|is a directory|not executable)/i;
+const OUT_OF_MEMORY = /OOM|out of memory|memory limit/i;
+
+/**
+ * Runtimes have one exit code for all that goes wrong, and the reason in words.
+ * @param complaint of the runtime @param command that was to be run @param status of the runtime, as shells tell it
+ */
+export function startError(
+  complaint: string,
+  command: readonly string[],
+  containerId: string,
+  status: number,
+): ProvisionerError {
+  const [program = ''] = command;
+  const details = { containerId, program, status };
+  const said = complaint === '' ? `it ended with status ${status} and said nothing` : complaint;
+  if (NOT_FOUND.test(complaint)) {
+    return new ProvisionerError(
+      'ERR_COMMAND_NOT_FOUND',
+      `container ${containerId}: there is no program ${JSON.stringify(program)} in its root filesystem, or what it needs to be loaded`,
+      {
+        hint: program.includes('/')
+          ? 'look at its path, and at the interpreter in its first line'
+          : 'its `PATH` says where programs are looked for; or give the whole path',
+        details: { ...details, runtime: said },
+      },
+    );
+  }
+  if (NOT_EXECUTABLE.test(complaint)) {
+    return new ProvisionerError(
+      'ERR_COMMAND_NOT_EXECUTABLE',
+      `container ${containerId}: ${JSON.stringify(program)} cannot be executed`,
+      {
+        hint: 'its mode must permit it to the user who runs it, and its format must be one of this machine',
+        details: { ...details, runtime: said },
+      },
+    );
+  }
+  return new ProvisionerError('ERR_START_FAILED', `container ${containerId} could not be started: ${said}`, {
+    ...(OUT_OF_MEMORY.test(complaint) ? { hint: 'the limit of memory may be too low for it to begin' } : {}),
+    details,
+  });
+}
