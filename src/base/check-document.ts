@@ -8,6 +8,7 @@ import {
   pipe,
   record,
   safeParse,
+  strictObject,
   string,
   transform,
 } from 'valibot';
@@ -40,6 +41,10 @@ export const objectOf = <Entries extends ObjectEntries>(entries: Entries) => {
     object(entries),
   );
 };
+
+/** An object with these entries, named exactly so, and no others: where what is not known may not be passed over. */
+export const strictObjectOf = <Entries extends ObjectEntries>(entries: Entries) =>
+  pipe(jsonObject, strictObject(entries));
 
 /** An object with any keys. */
 export const recordOf = <Value extends GenericSchema>(value: Value) => pipe(jsonObject, record(string(), value));

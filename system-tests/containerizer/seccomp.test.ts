@@ -218,7 +218,7 @@ describeWith(['root', 'crun'], 'a container with a filter that was made beforeha
     }
     if (process.env['PROVISIONER_TEST_FIGURES'] === '1') console.table(figures);
     // At best, since the machine may have other work.
-    expect(Math.min(...figures.map(({ longest }) => longest))).toBeLessThan(5);
+    expect(Math.min(...figures.map(({ longest, took }) => longest / took))).toBeLessThan(1 / 4);
     expect(Math.min(...figures.map(({ again }) => again))).toBeLessThan(2);
   });
 });

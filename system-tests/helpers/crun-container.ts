@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -54,9 +54,18 @@ export async function runByCrun(
     const args = ['--root', join(place, 'state'), 'run', '--bundle', place, '--pid-file', pidFile];
     const id = `test-${randomBytes(6).toString('hex')}`;
     const child = spawn('unshare', ['--mount', 'sh', '-c', WITHOUT_HYBRID, 'crun', ...args, id]);
-    return await outputOf(child, async () => whileRunning?.(Number(readFileSync(pidFile, 'utf8'))));
+    return await outputOf(child, async () => whileRunning?.(await pidIn(pidFile)));
   } finally {
     rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** The script may be faster than crun is to write it. */
+async function pidIn(file: string): Promise<number> {
+  for (;;) {
+    const pid = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+    if (pid > 0) return pid;
+    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 

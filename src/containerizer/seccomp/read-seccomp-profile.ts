@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import * as v from 'valibot';
-import { checkDocument, describeFault } from '../../base/check-document.js';
+import { checkDocument, describeFault, strictObjectOf } from '../../base/check-document.js';
 import { firstLine, ProvisionerError } from '../../base/errors.js';
 import { readForeignText } from '../../base/foreign-file.js';
 import {
@@ -49,7 +49,7 @@ const architecture = v.pipe(
 const listOf = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item));
 
 const CONDITION = v.nullish(
-  v.strictObject({
+  strictObjectOf({
     caps: listOf(
       v.pipe(
         v.string(),
@@ -67,7 +67,7 @@ const CONDITION = v.nullish(
 );
 
 const RULE = v.pipe(
-  v.strictObject({
+  strictObjectOf({
     name: v.nullish(v.string()),
     names: listOf(
       v.pipe(
@@ -79,7 +79,7 @@ const RULE = v.pipe(
     errnoRet: v.nullish(errnoNumber),
     errno: v.nullish(errnoName),
     args: listOf(
-      v.strictObject({
+      strictObjectOf({
         index: v.pipe(
           v.number(),
           v.check(
@@ -103,12 +103,12 @@ const RULE = v.pipe(
 
 /** What we do not know may be what somebody relies on to be refused, so it is not passed over. */
 const PROFILE = v.pipe(
-  v.strictObject({
+  strictObjectOf({
     defaultAction: action,
     defaultErrnoRet: v.nullish(errnoNumber),
     defaultErrno: v.nullish(errnoName),
     architectures: listOf(architecture),
-    archMap: listOf(v.strictObject({ architecture, subArchitectures: listOf(architecture) })),
+    archMap: listOf(strictObjectOf({ architecture, subArchitectures: listOf(architecture) })),
     flags: listOf(
       v.pipe(
         v.string(),

@@ -5,7 +5,7 @@
  *
  * | | native | native-free |
  * |---|---|---|
- * | stops the event loop | 0.3 ms | 1 ms, and 60 ms more with each GB of heap |
+ * | stops the event loop, until the kernel has loaded the program | 0.3 ms | 1 ms, and 60 ms more with each GB of heap |
  * | descriptors that are not asked for | closed | closed, but for those that somebody has opened without close-on-exec |
  * | `sealedCopy` | yes | no: undefined |
  * | a program without `#!` that is none for this machine | `ENOEXEC` | run by a shell |
