@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -6,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -158,6 +160,32 @@ describeWith(['root', 'crun', 'busybox'], 'a bundle that crun runs', () => {
     expect(readdirSync(join(place.rootfs, 'tmp'))).toEqual([]);
   });
 
+  it('mounts below what it has mounted, and on the scratch memory of a read-only root filesystem', async () => {
+    const place = placeWithBusybox();
+    const source = join(place.directory, 'source');
+    mkdirSync(source);
+    for (const directory of ['etc', 'var']) mkdirSync(join(place.rootfs, directory));
+    symlinkSync('../run/systemd/resolve/stub-resolv.conf', join(place.rootfs, 'etc/resolv.conf'));
+    symlinkSync('/run', join(place.rootfs, 'var/run'));
+    writeFileSync(join(source, 'file'), 'text\n');
+    const lines = await linesOf(
+      'cat /etc/resolv.conf /run/a/b /data/file; touch /data/cache/x && ls /data',
+      {
+        readOnly: true,
+        dns: ['192.0.2.53'],
+        mounts: [
+          { type: 'tmpfs', target: '/data/cache' },
+          { type: 'bind', source: join(source, 'file'), target: '/var/run/a/b' },
+          { type: 'bind', source, target: '/data' },
+        ],
+      },
+      place,
+    );
+    expect(lines).toEqual(['nameserver 192.0.2.53', 'text', 'text', 'cache', 'file']);
+    expect(existsSync(join(place.rootfs, 'run/systemd'))).toBe(false);
+    expect(readdirSync(join(source, 'cache'))).toEqual([]);
+  });
+
   it('makes the volumes of the image in the root filesystem itself', async () => {
     const place = placeWithBusybox();
     const run = await runBundle(place, sh('touch /data/here'), {
@@ -234,6 +262,29 @@ describeWith(['root', 'crun', 'busybox'], 'an image with links out', () => {
     expect(run).toMatchObject({ errors: '', output: `${host}/dir\n`, status: 0 });
     expect(readdirSync(host)).toEqual([]);
     expect(readdirSync(join(place.rootfs, host)).sort()).toEqual(['dir', 'volume']);
+  });
+
+  it('with a device, a pipe or a vast file of users has no user by name, at once', async () => {
+    const odd: Record<string, (path: string) => void> = {
+      device: (path) => execFileSync('mknod', [path, 'c', '1', '5']),
+      pipe: (path) => execFileSync('mkfifo', [path]),
+      vast: (path) => {
+        writeFileSync(path, '');
+        truncateSync(path, 2 ** 40);
+      },
+      process: (path) => symlinkSync('/proc/1/root/etc/passwd', path),
+    };
+    for (const make of Object.values(odd)) {
+      const place = placeWithBusybox();
+      mkdirSync(join(place.rootfs, 'etc'));
+      make(join(place.rootfs, 'etc/passwd'));
+      await expect(runBundle(place, sh('true', { user: 'daemon' }))).rejects.toMatchObject({
+        code: 'ERR_USER_UNKNOWN',
+      });
+      // A program that looked for the user's name in there would not end; this one does not.
+      const lines = await linesOf('grep ^Uid /proc/self/status; echo $HOME', { user: '1' }, place);
+      expect(lines).toEqual(['Uid:\t1\t1\t1\t1', '/']);
+    }
   });
 
   it('to descriptors of the runtime cannot be where the program begins', async () => {

@@ -67,15 +67,19 @@ export async function runBundle(
     ...options,
   });
   // crun before 1.9 refuses machines that have cgroups of both versions, until the second one is out of its sight.
-  const script = `umount /sys/fs/cgroup/unified 2>/dev/null
-    exec crun --root "$1/state" --cgroup-manager cgroupfs run --bundle "$1" "$2" </dev/null`;
-  try {
-    const run = spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', launch, launchId], {
+  const script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun --cgroup-manager cgroupfs "$@" </dev/null';
+  const crun = (...words: string[]) =>
+    spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', '--root', join(launch, 'state'), ...words], {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
     });
+  try {
+    const run = crun('run', '--bundle', launch, launchId);
     return { output: run.stdout, errors: run.stderr, status: run.status };
   } finally {
+    // Which is a container that has not come to its end in time.
+    crun('delete', '--force', launchId);
     removeCgroups(parent);
   }
 }
