@@ -25,7 +25,7 @@ async function linesOf(script: string, spec: LaunchSpec = {}, place = placeWithB
   return output.trimEnd().split('\n');
 }
 
-describeWith(['root', 'crun', 'busybox'], 'a bundle that crun runs', () => {
+describeWith(['root', 'crun', 'busybox', 'mount'], 'a bundle that crun runs', () => {
   it('runs the program with what was asked for, in a root filesystem that has nothing but it', async () => {
     const place = placeWithBusybox();
     mkdirSync(join(place.rootfs, 'etc'));
@@ -184,6 +184,28 @@ describeWith(['root', 'crun', 'busybox'], 'a bundle that crun runs', () => {
     expect(lines).toEqual(['nameserver 192.0.2.53', 'text', 'text', 'cache', 'file']);
     expect(existsSync(join(place.rootfs, 'run/systemd'))).toBe(false);
     expect(readdirSync(join(source, 'cache'))).toEqual([]);
+  });
+
+  it('runs in a root filesystem that is mounted read-only, when that has what has to be there', async () => {
+    const place = placeWithBusybox();
+    for (const name of ['proc', 'sys']) mkdirSync(join(place.rootfs, name));
+    const options = { isRootfsReadOnly: true, image: { ...IMAGE, volumes: ['/data'] } };
+    const mounted = async (script: string) => {
+      execFileSync('mount', ['--bind', place.rootfs, place.rootfs]);
+      try {
+        execFileSync('mount', ['-o', 'remount,bind,ro', place.rootfs]);
+        return await runBundle(place, sh(script, { readOnly: true }), options);
+      } finally {
+        execFileSync('umount', [place.rootfs]);
+      }
+    };
+    await expect(mounted('true')).rejects.toMatchObject({ code: 'ERR_READ_ONLY' });
+    mkdirSync(join(place.rootfs, 'dev'));
+    // Without the files of ours, since there is no place for them.
+    expect(await mounted('ls -d /etc /data 2>/dev/null; touch /x 2>&1; hostname')).toMatchObject({
+      errors: '',
+      output: expect.stringMatching(/^touch: .*Read-only file system\njob-1\n$/),
+    });
   });
 
   it('makes the volumes of the image in the root filesystem itself', async () => {

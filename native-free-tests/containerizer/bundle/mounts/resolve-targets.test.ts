@@ -202,7 +202,9 @@ describe('below a bind of a directory', () => {
     const { rootfs, source } = withSource();
     symlinkSync(rootfs.outside, join(source, 'link'));
     writeFileSync(join(source, 'file'), '');
-    for (const target of ['/data/link', '/data/link/x', '/data/file/x'])
+    mkdirSync(join(source, 'real'));
+    symlinkSync('real', join(source, 'within'));
+    for (const target of ['/data/link', '/data/link/x', '/data/file/x', '/data/within'])
       await expect(targetsIn(rootfs, [bind('/data', { source }), tmpfs(target)])).rejects.toThrow(refusal());
     expect(readdirSync(rootfs.outside).sort()).toEqual(['passwd', 'source']);
   });

@@ -138,7 +138,7 @@ function checkPlace(plan: PlannedMount, { path }: Place): void {
     throw refused(plan, path, 'what the kernel tells there is not to be covered');
 }
 
-/** @returns false for a file of ours that a read-only root filesystem has no place for */
+/** @returns false for what a container can do without, where a read-only root filesystem has no place for it */
 function makeTarget(rootfs: RootfsView, plan: PlannedMount, { path, type }: Place): boolean {
   if (type !== undefined) {
     checkKind(plan, path, type);
@@ -148,8 +148,8 @@ function makeTarget(rootfs: RootfsView, plan: PlannedMount, { path, type }: Plac
     rootfs.make(path, plan.kind);
     return true;
   } catch (error) {
-    // The program sees the image's own, which is nothing.
-    if (plan.origin === 'own' && systemCode(error) === 'EROFS') return false;
+    // The program sees what the image has there, which is nothing.
+    if ((plan.origin === 'own' || plan.origin === 'scratch') && systemCode(error) === 'EROFS') return false;
     throw fileError(error, 'make the target of a mount', plan.mount.destination);
   }
 }
