@@ -3,6 +3,7 @@ import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { hierarchiesOfThisProcess } from '#src/containerizer/cgroups/hierarchies.js';
 import { Provisioner } from '#src/index.js';
 import type { MissingRequirements, Requirement } from './requirements.js';
 
@@ -54,6 +55,8 @@ export default async function setup(project: TestProject): Promise<void> {
   if (missing.root !== undefined) missing['real images'] ??= 'only root can make real images';
   else if (!mayUnshare('--mount'))
     missing['real images'] ??= 'real images cannot be made where mounting is not permitted';
+  const cgroups = missing.root ?? whyNoCgroups();
+  if (cgroups !== undefined) missing.cgroups = cgroups;
   project.provide('missingRequirements', missing);
 }
 
@@ -72,6 +75,15 @@ function isCommand(name: string): boolean {
       return false;
     }
   });
+}
+
+/** Asks the product. */
+function whyNoCgroups(): string | undefined {
+  const { controllers } = hierarchiesOfThisProcess();
+  const reasons = Object.entries(controllers).map(([name, state]) =>
+    state.usable || name === 'io' ? undefined : `there is no controller ${name}: ${state.reason}`,
+  );
+  return reasons.find((reason) => reason !== undefined);
 }
 
 /** Tries it: a file system in a file, mounted in a namespace with which the mount and its loop device go. */

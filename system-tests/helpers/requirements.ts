@@ -38,6 +38,9 @@ export const REQUIREMENTS = [
   'faketime',
   /** Runs a command on a terminal. */
   'script',
+  /** May make cgroups, with every controller that a container can have a limit of. */
+  'cgroups',
+  'crun',
   /** What `real-images.ts` makes images with. */
   'real images',
 ] as const;

@@ -45,6 +45,7 @@ interface Place {
 export class ContainerCgroup {
   readonly #hierarchies: Hierarchies;
   readonly #surroundings: CgroupSurroundings;
+  readonly #placesOf = new Map<Controller, readonly Place[]>();
   readonly cgroupsPath: BytePath;
 
   /** @param cgroupsPath as `linux.cgroupsPath` has it: `parentOf` the store, a slash, the launch id */
@@ -55,6 +56,11 @@ export class ContainerCgroup {
     this.#hierarchies = hierarchies;
     this.#surroundings = surroundings;
     this.cgroupsPath = toBytePath(cgroupsPath);
+    for (const hierarchy of hierarchies.mounted) {
+      const place = { driver: DRIVERS[hierarchy.version], directory: directoryOf(hierarchy, this.cgroupsPath) };
+      for (const controller of hierarchy.controllers)
+        this.#placesOf.set(controller, [...this.#places(controller), place]);
+    }
   }
 
   /** Whether there is a trace of it in any hierarchy. */
@@ -196,13 +202,8 @@ export class ContainerCgroup {
   }
 
   /** Where a controller may be met, version 1 first. */
-  #places(controller: Controller): Place[] {
-    return this.#hierarchies.mounted
-      .filter(({ controllers }) => controllers.includes(controller))
-      .map((hierarchy) => ({
-        driver: DRIVERS[hierarchy.version],
-        directory: directoryOf(hierarchy, this.cgroupsPath),
-      }));
+  #places(controller: Controller): readonly Place[] {
+    return this.#placesOf.get(controller) ?? [];
   }
 
   #first<T>(controller: Controller, read: (place: Place) => T, counts: (value: T) => boolean): T | undefined {

@@ -1,4 +1,5 @@
-import { readCgroupFile, withAllBelow } from '../cgroup-files.js';
+import type { BytePath } from '../../../system/syscalls/byte-path.js';
+import { childrenOf, readCgroupFile } from '../cgroup-files.js';
 import { numberOf, parseLimit, parseNumber, sum } from '../numbers.js';
 import type { UsageFiles } from '../usage-files.js';
 
@@ -9,11 +10,7 @@ export const usageV1: UsageFiles = {
     memoryLimitBytes: parseLimit(readCgroupFile(`${directory}/memory.limit_in_bytes`)),
   }),
   peakMemoryBytes: (directory) => parseNumber(readCgroupFile(`${directory}/memory.max_usage_in_bytes`)),
-  // Each cgroup counts its own alone, so those below it are added. Kernels before 4.13 count none.
-  oomKills: (directory) =>
-    withAllBelow(directory)
-      .map((each) => numberOf(readCgroupFile(`${each}/memory.oom_control`), 'oom_kill'))
-      .reduce(sum, undefined),
+  oomKills,
   cpuNanoseconds: (directory) => parseNumber(readCgroupFile(`${directory}/cpuacct.usage`)),
   throttling: (directory) => {
     const text = readCgroupFile(`${directory}/cpu.stat`);
@@ -28,6 +25,12 @@ export const usageV1: UsageFiles = {
     return { readBytes: total(text, 'Read'), writtenBytes: total(text, 'Write') };
   },
 };
+
+/** Each cgroup counts its own alone, so those below it are added. Kernels before 4.13 count none. */
+function oomKills(directory: BytePath): number | undefined {
+  const own = numberOf(readCgroupFile(`${directory}/memory.oom_control`), 'oom_kill');
+  return childrenOf(directory).reduce((killed, child) => sum(killed, oomKills(`${directory}/${child}`)), own);
+}
 
 /** Of lines such as `8:0 Read 4096`. */
 function total(text: string | undefined, kind: 'Read' | 'Write'): number | undefined {
