@@ -6,7 +6,8 @@ import { inspect } from '../metadata/sqlite-files.js';
 export function makeOlder(root: string): void {
   inspect(join(root, 'metadata.sqlite'), (database) => {
     database.exec(
-      'ALTER TABLE layer DROP COLUMN tar; ALTER TABLE layer DROP COLUMN tar_bytes; PRAGMA user_version = 3',
+      `DROP TABLE launch; DROP TABLE launch_event;
+       ALTER TABLE layer DROP COLUMN tar; ALTER TABLE layer DROP COLUMN tar_bytes; PRAGMA user_version = 3`,
     );
   });
   const format = readFileSync(join(root, 'format'), 'utf8');

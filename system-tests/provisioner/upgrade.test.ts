@@ -22,7 +22,7 @@ const newest = MIGRATIONS.at(-1)?.version ?? 0;
 const versionOf = (root: string) =>
   inspect(new StorePaths(root).metadata, (database) => database.pragma('user_version', { simple: true }));
 
-/** Takes back by hand what versions 3 and 4 added, on a store that nobody has open. */
+/** Takes back by hand what versions 3 and later ones added, on a store that nobody has open. */
 function bringToVersion2(root: string): void {
   makeOlder(root);
   const paths = new StorePaths(root);
