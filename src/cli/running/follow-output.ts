@@ -1,6 +1,8 @@
+import type { Writable } from 'node:stream';
 import type { Containerizer, Exit, LogEntry } from '../../containerizer/index.js';
 import type { HostProcess } from '../host-process.js';
 import { Interruption } from '../interruption.js';
+import type { TextStream } from '../output/output.js';
 
 /** Where bytes go, and whether it is time to wait. */
 export interface ByteStream {
@@ -10,6 +12,7 @@ export interface ByteStream {
 /**
  * Prints what a container prints until its program has ended. The first interruption of this process is handed on to the program, which may take its time, or not care; the second ends
  * this process and leaves the container running.
+ * @throws OutputClosed when nobody reads any more; the container runs on
  */
 export async function followOutput(containers: Containerizer, containerId: string, host: HostProcess): Promise<Exit> {
   const { signal } = host;
@@ -22,6 +25,8 @@ export async function followOutput(containers: Containerizer, containerId: strin
   else signal.addEventListener('abort', handOn, { once: true });
   try {
     const ended = containers.wait(containerId);
+    // It is waited for once the output has been printed, or not at all.
+    ended.catch(() => undefined);
     for await (const entry of containers.logs(containerId, { follow: true })) await printEntry(entry, host);
     return await ended;
   } finally {
@@ -30,20 +35,34 @@ export async function followOutput(containers: Containerizer, containerId: strin
 }
 
 /** What the monitor says itself is no part of what the program printed. */
-export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: HostProcess): Promise<void> | void {
+export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: HostProcess): Promise<void> | undefined {
   return write(stream === 'stdout' ? stdout : stderr, bytes);
 }
 
-/** Waits where whoever reads does not keep up, so that a long output is not all in memory. */
-function write(stream: unknown, bytes: Uint8Array): Promise<void> | void {
-  const to = stream as ByteStream & {
-    once?(event: string, listener: () => void): unknown;
-    readonly destroyed?: boolean;
-  };
-  if (to.write(bytes) === false && to.destroyed !== true && to.once !== undefined) {
-    return new Promise((resolve) => {
-      to.once?.('drain', resolve);
-      to.once?.('close', resolve);
-    });
+/** Nobody reads any more what this process prints. */
+export class OutputClosed extends Error {
+  /** What shells report for a process that writes where nobody reads: 128 and SIGPIPE. */
+  readonly exitStatus = 141;
+}
+
+/** Those that have failed: standard streams of Node take bytes all the same from then on. */
+const closed = new WeakSet<object>();
+const listened = new WeakSet<object>();
+
+/** Waits where whoever reads does not keep up, so that a long output is not all in memory. @throws OutputClosed */
+function write(stream: TextStream, bytes: Uint8Array): Promise<void> | undefined {
+  const to = stream as unknown as ByteStream & Partial<Writable>;
+  if (!listened.has(to)) {
+    listened.add(to);
+    to.on?.('error', () => closed.add(to));
   }
+  if (closed.has(to) || to.destroyed === true) throw new OutputClosed('nobody reads the output any more');
+  if (to.write(bytes) !== false || to.once === undefined) return undefined;
+  return new Promise((resolve) => {
+    const go = () => {
+      for (const name of ['drain', 'close', 'error']) to.off?.(name, go);
+      resolve();
+    };
+    for (const name of ['drain', 'close', 'error']) to.once?.(name, go);
+  });
 }

@@ -1,6 +1,7 @@
 import { isProvisionerError } from '../../base/errors.js';
 import type { Containerizer, Exit } from '../../containerizer/index.js';
 import type { Session } from '../session.js';
+import { OutputClosed } from './follow-output.js';
 
 /** What stands for a failure of ours where others are codes of a program. */
 const OURS = 125;
@@ -22,6 +23,7 @@ export async function withProgram(session: Session, work: (containers: Container
   try {
     await withContainerizer(session, work);
   } catch (error) {
+    if (error instanceof OutputClosed) return session.exitWith(error.exitStatus);
     session.exitWith(statusOfFailure(error));
     throw error;
   }

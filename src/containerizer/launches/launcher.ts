@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, readFileSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
 import { firstLine, isProvisionerError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
@@ -34,6 +35,9 @@ const START_PATIENCE = 60_000;
 const SIGKILL = 9;
 /** @see seccomp(2), SECCOMP_MODE_FILTER */
 const SECCOMP_FILTERED = '2';
+/** A second for a program to be seen with its filter. */
+const FILTER_LOOKS = 500;
+const FILTER_PAUSE = 2;
 /** Of a log that nobody limits. */
 const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 
@@ -165,7 +169,7 @@ export class Launcher {
     begun.monitor = monitor;
     crashPoint('launch.monitored');
     const pid = await this.#startOf(begun, command, monitor, options.signal);
-    requireFilter(pid, options, begun.launch.containerId);
+    await requireFilter(pid, options, begun.launch.containerId);
     crashPoint('launch.started');
     const place: LaunchPlaceNote = {
       ...begun.place,
@@ -330,21 +334,25 @@ export class Launcher {
 }
 
 /**
- * A runtime that did not give a program the filter that it was told to give is not to be trusted with it.
+ * A runtime that does not give a program the filter that it was told to give is not to be trusted with it. It may say that the program has been started a moment before
+ * that is so.
  * @throws ProvisionerError `ERR_RUNTIME_UNUSABLE`
  * @see proc(5), /proc/pid/status, "Seccomp"
  */
-function requireFilter(pid: number, { seccomp }: LaunchOptions, containerId: string): void {
+async function requireFilter(pid: number, { seccomp }: LaunchOptions, containerId: string): Promise<void> {
   if (seccomp === 'unconfined') return;
-  // One that has ended by now has nothing to tell, and does no harm.
-  const [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOr(`/proc/${pid}/status`, '')) ?? [];
-  if (mode === SECCOMP_FILTERED) return;
+  for (let looks = 0; looks < FILTER_LOOKS; looks++) {
+    // One that has ended by now has nothing to tell, and does no harm.
+    const [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOr(`/proc/${pid}/status`, '')) ?? [];
+    if (mode === SECCOMP_FILTERED) return;
+    await sleep(FILTER_PAUSE);
+  }
   throw new ProvisionerError(
     'ERR_RUNTIME_UNUSABLE',
     `the runtime started container ${containerId} without a filter of system calls`,
     {
       hint: 'use another runtime, or another version of it; `--security-opt seccomp=unconfined` does without a filter',
-      details: { containerId, mode },
+      details: { containerId },
     },
   );
 }

@@ -70,7 +70,7 @@ close $err_end;
 open(STDIN, '<', '/dev/null');
 
 my %streams = (fileno($out) => [$out, 'stdout'], fileno($err) => [$err, 'stderr']);
-my ($program, $by, $deadline, $looked, $status, $closing) = (0, '', '-', 0);
+my ($program, $by, $deadline, $looked, $status, $closing, %early) = (0, '', '-', 0);
 while (1) {
   my $set = '';
   vec($set, fileno($woken), 1) = 1;
@@ -93,15 +93,17 @@ while (1) {
 tell_lost();
 finish();
 
-# The end of the runtime is the start of the program; the end of the program is its end. What else was left to us is only taken away.
+# The end of the runtime is the start of the program; the end of the program is its end, which may be seen before that of the runtime. What else was left to us is only taken away.
 sub reap {
   while ((my $child = waitpid(-1, 1)) > 0) {
     if ($child == $runtime) { begun($?) }
-    elsif ($program && $child == $program) {
-      $status = $?;
-      $closing = now(1) + 1;
-    }
+    elsif (!$program) { $early{$child} = $? }
+    elsif ($child == $program) { ended($?) }
   }
+}
+sub ended {
+  ($status) = @_;
+  $closing = now(1) + 1;
 }
 sub begun {
   my ($result) = @_;
@@ -115,6 +117,8 @@ sub begun {
   close $file;
   $program += 0;
   syswrite($starter, "started $program\n");
+  ended($early{$program}) if exists $early{$program};
+  %early = ();
 }
 sub drain {
   for my $stream (values %streams) {

@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { logDocument } from '../../output/documents/launch-document.js';
 import { parseSince } from '../../output/parse-since.js';
 import { printEntry } from '../../running/follow-output.js';
-import { withContainerizer } from '../../running/with-containerizer.js';
+import { withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 
 interface LogsFlags {
@@ -24,7 +24,7 @@ export function define(command: Command, cli: Cli): void {
     .action(async (containerId: string, { follow, since, tail, timestamps = false }: LogsFlags) => {
       const { host } = cli;
       await cli.withStore((session) =>
-        withContainerizer(session, async (containers) => {
+        withProgram(session, async (containers) => {
           const selection = {
             follow,
             since: since === undefined ? undefined : parseSince(since, '--since'),
