@@ -63,6 +63,7 @@ export async function runBundle(
     spec,
     cgroupsPath: `/${parent}/${launchId}`,
     facts: readKernelFacts(),
+    countsSwap: true,
     calls: loadTreeCalls(loadSyscalls()),
     ...options,
   });

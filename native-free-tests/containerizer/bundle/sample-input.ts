@@ -22,7 +22,6 @@ export const DEFAULT_CAPABILITIES =
 
 export const FACTS: KernelFacts = {
   hardLimits: { nofile: 1048576, nproc: 4096, core: Number.POSITIVE_INFINITY },
-  onlineCpus: [0, 1, 2, 3],
   capabilities: [...DEFAULT_CAPABILITIES, 'CAP_NET_ADMIN', 'CAP_SYS_PTRACE'],
   recursiveAttributes: true,
 };
@@ -46,6 +45,7 @@ export function inputOf(spec: LaunchSpec = {}, changes: Partial<BundleInput> = {
     }).map(({ mount }) => mount),
     cgroupsPath: '/provisioner-0123456789ab/0123456789abcdef0123456789abcdef',
     facts: FACTS,
+    countsSwap: true,
     ...changes,
   };
 }

@@ -31,6 +31,8 @@ export interface BundleInput {
   /** Undefined: system calls are not filtered. */
   readonly seccomp?: Seccomp | undefined;
   readonly facts: KernelFacts;
+  /** Whether the machine counts swap, so that a container can be kept from it. */
+  readonly countsSwap: boolean;
 }
 
 const UMASK = 0o022;
@@ -45,7 +47,7 @@ const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /pr
 
 /**
  * The `config.json` of a launch: pure, the same input gives the same. What is not asked for is taken from the image, or is what keeps the container to itself.
- * @throws ProvisionerError `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_BAD_OPTION`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`
+ * @throws ProvisionerError `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_BAD_OPTION`, and for limits of processes `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`
  * @see OCI runtime-spec, config.md; OCI image-spec, conversion.md
  */
 export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
@@ -76,7 +78,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     linux: {
       cgroupsPath: input.cgroupsPath,
       namespaces: [...NAMESPACES, ...(spec.network === 'host' ? [] : ['network'])].map((type) => ({ type })),
-      resources: resourcesOf(spec.limits ?? {}, facts.onlineCpus),
+      resources: resourcesOf(spec.limits ?? {}, input.countsSwap),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
       ...(seccomp && 'oci' in seccomp && { seccomp: seccomp.oci }),

@@ -2,14 +2,12 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { CAPABILITIES } from './capabilities.js';
-import { parseCpuList } from './limits/cpu-list.js';
 import { ULIMITS } from './limits/ulimits.js';
 
 /** What a bundle has to know of the machine, and of what this process may give to others. */
 export interface KernelFacts {
   /** By the names of `LaunchSpec`; Infinity where there is no limit. */
   readonly hardLimits: Readonly<Record<string, number>>;
-  readonly onlineCpus: readonly number[];
   /** With `CAP_`. */
   readonly capabilities: readonly string[];
   /** Mounts can be made read-only with all that is mounted below them: since Linux 5.12. @see mount_setattr(2) */
@@ -17,15 +15,14 @@ export interface KernelFacts {
 }
 
 /**
- * @param roots where `/proc` and `/sys` are
+ * @param proc where `/proc` is
  * @throws like Node's `fs`
  */
-export function readKernelFacts({ proc = '/proc', sys = '/sys' } = {}): KernelFacts {
+export function readKernelFacts(proc = '/proc'): KernelFacts {
   const status = readFileSync(join(proc, 'self/status'), 'latin1');
   const [major = 0, minor = 0] = release().split('.').map(Number);
   return {
     hardLimits: hardLimits(readFileSync(join(proc, 'self/limits'), 'latin1')),
-    onlineCpus: parseCpuList(readFileSync(join(sys, 'devices/system/cpu/online'), 'latin1').trim()) ?? [],
     capabilities: capabilitiesOf(status),
     recursiveAttributes: major > 5 || (major === 5 && minor >= 12),
   };

@@ -68,7 +68,7 @@ export interface RuntimeSpecResources {
   readonly devices: readonly RuntimeSpecDeviceRule[];
   readonly pids: { readonly limit: number };
   /** Bytes; `swap` is memory and swap together. */
-  readonly memory?: { readonly limit: number; readonly swap: number };
+  readonly memory?: { readonly limit: number; readonly swap?: number };
   /** Quota and period in microseconds; `cpus` as `0-2,7`. */
   readonly cpu?: { readonly quota?: number; readonly period?: number; readonly cpus?: string };
 }

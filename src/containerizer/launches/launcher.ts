@@ -89,12 +89,13 @@ export class Launcher {
 
   async launch(containerId: string, image: string, options: LaunchOptions): Promise<Started> {
     const { hierarchies } = this.#machine;
-    checkLimits(options.limits, hierarchies, readMachineFacts(hierarchies));
+    const facts = readMachineFacts(hierarchies);
+    checkLimits(options.limits, hierarchies, facts);
     return this.#turns.runExclusive(async () => {
       throwIfAborted(options.signal);
       const begun = await this.#begin(containerId, image, options);
       try {
-        return await this.#start(begun, image, options);
+        return await this.#start(begun, image, options, facts.countsSwap);
       } catch (error) {
         await this.#undo(begun, error);
         throw error;
@@ -157,12 +158,12 @@ export class Launcher {
     }
   }
 
-  async #start(begun: Begun, image: string, options: LaunchOptions): Promise<Started> {
+  async #start(begun: Begun, image: string, options: LaunchOptions, countsSwap: boolean): Promise<Started> {
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
     const made = await provisioner.provision(containerId, image, { ...options.provision, signal: options.signal });
     crashPoint('launch.provisioned');
-    const command = await this.#writeBundle(begun, made, options);
+    const command = await this.#writeBundle(begun, made, options, countsSwap);
     crashPoint('launch.bundled');
     throwIfAborted(options.signal);
     const monitor = await this.#runMonitor(begun, options);
@@ -197,6 +198,7 @@ export class Launcher {
     { launch, place, directory }: Begun,
     made: ProvisionedRootfs,
     options: LaunchOptions,
+    countsSwap: boolean,
   ): Promise<readonly string[]> {
     const { facts, runtime, syscalls } = this.#machine;
     makeOwnDirectory(directory.bundle);
@@ -217,6 +219,7 @@ export class Launcher {
           ? { annotation: filter.annotation }
           : filter && { oci: filter.oci },
       facts,
+      countsSwap,
       initProgram: options.init === true ? (findSystemProgram('catatonit') ?? findSystemProgram('tini')) : undefined,
       calls: loadTreeCalls(syscalls),
     });

@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseCpuList } from '#src/containerizer/bundle/limits/cpu-list.js';
 import { resourcesOf } from '#src/containerizer/bundle/limits/resources.js';
 import { rlimitsOf } from '#src/containerizer/bundle/limits/ulimits.js';
 import type { LaunchLimits } from '#src/containerizer/launch-spec.js';
 
 const MIB = 2 ** 20;
-const CPUS = [0, 1, 3];
 
 describe('limits', () => {
   it.each<[LaunchLimits, object]>([
@@ -19,52 +17,16 @@ describe('limits', () => {
     [{ pids: -1 }, { pids: { limit: -1 } }],
     [{}, { pids: { limit: 4096 } }],
   ])('%j are written as %j', (limits, resources) => {
-    expect(resourcesOf(limits, CPUS)).toMatchObject(resources);
+    expect(resourcesOf(limits, true)).toMatchObject(resources);
   });
 
   it('that are not asked for are not there, but for processes and devices', () => {
-    expect(Object.keys(resourcesOf({}, CPUS)).sort()).toEqual(['devices', 'pids']);
+    expect(Object.keys(resourcesOf({}, true)).sort()).toEqual(['devices', 'pids']);
   });
 
-  it.each<LaunchLimits>([
-    { memoryBytes: 6 * MIB - 1 },
-    { memoryBytes: 10 * MIB + 0.5 },
-    { memoryBytes: Number.NaN },
-    { memorySwapBytes: 10 * MIB },
-    { memoryBytes: 10 * MIB, memorySwapBytes: 9 * MIB },
-    { cpus: 0 },
-    { cpus: -1 },
-    { cpus: 3.01 },
-    { cpus: Number.NaN },
-    { cpus: Number.POSITIVE_INFINITY },
-    { cpuset: '' },
-    { cpuset: '2' },
-    { cpuset: '0-9' },
-    { cpuset: 'all' },
-    { pids: 0 },
-    { pids: 1.5 },
-    { pids: -2 },
-  ])('%j are refused', (limits) => {
-    expect(() => resourcesOf(limits, CPUS)).toThrow(
-      expect.objectContaining({
-        code: 'ERR_LIMIT_INVALID',
-        details: expect.objectContaining({ limit: expect.any(String) }),
-      }),
-    );
-  });
-});
-
-describe('a list of processors', () => {
-  it.each([
-    ['0', [0]],
-    ['0-2,7', [0, 1, 2, 7]],
-    ['7,0-1,1', [0, 1, 7]],
-  ])('%s is read', (text, numbers) => {
-    expect(parseCpuList(text)).toEqual(numbers);
-  });
-
-  it.each(['', ',', '1-', '-1', '2-1', '0,', 'a', '0 1', '0-4000000000', '99999'])('%j is none', (text) => {
-    expect(parseCpuList(text)).toBeUndefined();
+  it('say nothing of swap where the machine does not count it', () => {
+    expect(resourcesOf({ memoryBytes: 6 * MIB }, false)).toMatchObject({ memory: { limit: 6 * MIB } });
+    expect(resourcesOf({ memoryBytes: 6 * MIB }, false).memory).not.toHaveProperty('swap');
   });
 });
 
