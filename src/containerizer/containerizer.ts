@@ -55,6 +55,8 @@ export interface LaunchOptions extends LaunchSpec {
   readonly log?: LogLimit | undefined;
   /** Where the program reads: nothing, a pipe whose other end is the launch's `stdin`, or a descriptor of this process, which it shares. Default: nothing. */
   readonly stdin?: 'none' | 'pipe' | number | undefined;
+  /** What the program prints can be read of the launch's `output`, all of it: a container that is to be removed stays until it has been read. Default: false. */
+  readonly attach?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -66,6 +68,8 @@ export interface LogLimit {
 }
 
 export interface Launched extends Launch {
+  /** When `attach` is true: to be read to its end, or given up. */
+  readonly output?: AsyncIterable<LogEntry> | undefined;
   /** When `stdin` is `pipe`. */
   readonly stdin?: Writable | undefined;
 }

@@ -76,9 +76,14 @@ export class OciContainerizer implements Containerizer {
     checkArgument('launch', 'containerId', text, containerId);
     checkArgument('launch', 'image', text, image);
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
-    const { launch, monitorEnded, stdin } = await this.#launcher.launch(containerId, image, own);
-    void this.#endings.watch(launch, monitorEnded);
-    return { ...launchOf(launch), ...(stdin === undefined ? {} : { stdin }) };
+    const { launch, monitorEnded, stdin, watched } = await this.#launcher.launch(containerId, image, own);
+    void this.#endings.watch(launch, monitorEnded, watched);
+    const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
+    return {
+      ...launchOf(launch),
+      ...(stdin === undefined ? {} : { stdin }),
+      ...(output === undefined ? {} : { output }),
+    };
   }
 
   async wait(containerId: string, options: WaitOptions = {}): Promise<Exit> {
@@ -97,9 +102,14 @@ export class OciContainerizer implements Containerizer {
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
     const own = takeOptions('logs', o.LOG_SELECTION, selection);
-    const launch = await this.#find(containerId);
+    yield* this.#output(await this.#find(containerId), own);
+  }
+
+  /** From now on what was printed stays until it has been read, or whoever reads has seen enough. */
+  #output(launch: LaunchRecord, selection: LogSelection): AsyncIterable<LogEntry> {
+    const release = this.#endings.holdOutput(launch.id);
     const ended = launch.state === 'exited' ? Promise.resolve() : this.#endings.watch(launch);
-    yield* readLog(this.#endings.directory(launch.id), own, ended);
+    return releasing(readLog(this.#endings.directory(launch.id), selection, ended), release);
   }
 
   async stats(containerId: string): Promise<ContainerStats> {
@@ -177,6 +187,7 @@ export class OciContainerizer implements Containerizer {
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
     if (this.#endings.isAttended(launch.id)) return launch;
+    // Whether by us or by another process: it is watched, and being recorded just now.
     const exit = await this.#endings.finish(launch);
     return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
   }
@@ -203,6 +214,27 @@ export class OciContainerizer implements Containerizer {
       },
     );
   }
+}
+
+/** Also when it is given up before it was begun, where a generator would never come to its `finally`. */
+function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
+  const after = async (step: Promise<IteratorResult<T, void>>) => {
+    try {
+      const result = await step;
+      if (result.done === true) release();
+      return result;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => after(generator.next()),
+      return: () => after(generator.return()),
+      throw: (error: unknown) => after(generator.throw(error)),
+    }),
+  };
 }
 
 function launchOf(launch: LaunchRecord): Launch {

@@ -119,6 +119,7 @@ export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = {
   timeout: milliseconds(Number.MAX_SAFE_INTEGER),
   log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
   stdin: standardInput,
+  attach: flag,
   signal: abortSignal,
 };
 

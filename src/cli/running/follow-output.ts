@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { Containerizer, Exit, LogEntry } from '../../containerizer/index.js';
+import type { Containerizer, Exit, Launched, LogEntry } from '../../containerizer/index.js';
 import type { HostProcess } from '../host-process.js';
 import { Interruption } from '../interruption.js';
 import type { TextStream } from '../output/output.js';
@@ -14,7 +14,11 @@ export interface ByteStream {
  * this process and leaves the container running.
  * @throws OutputClosed when nobody reads any more; the container runs on
  */
-export async function followOutput(containers: Containerizer, containerId: string, host: HostProcess): Promise<Exit> {
+export async function followOutput(
+  containers: Containerizer,
+  { containerId, output }: Launched,
+  host: HostProcess,
+): Promise<Exit> {
   const { signal } = host;
   const handOn = () => {
     const { reason } = signal;
@@ -27,7 +31,7 @@ export async function followOutput(containers: Containerizer, containerId: strin
     const ended = containers.wait(containerId);
     // It is waited for once the output has been printed, or not at all.
     ended.catch(() => undefined);
-    for await (const entry of containers.logs(containerId, { follow: true })) await printEntry(entry, host);
+    for await (const entry of output ?? []) await printEntry(entry, host);
     return await ended;
   } finally {
     signal.removeEventListener('abort', handOn);

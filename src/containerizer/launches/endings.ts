@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
+import { orAborted } from '../../system/locks/or-aborted.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import type { Machine } from '../machine.js';
@@ -25,6 +26,8 @@ export class Endings {
   readonly #watched = new Map<string, Promise<Exit>>();
   /** Removals that follow ends. Nobody's wait for an end waits for one: it may itself wait for the turn of the container. */
   readonly #removals = new Set<Promise<unknown>>();
+  /** By the id of a launch: those who read what it has printed. */
+  readonly #held = new Map<string, Set<Promise<void>>>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -36,28 +39,47 @@ export class Endings {
 
   /**
    * Watches a launch until it ends, and records that then. One watch for all who want to know.
-   * @param told resolves when its monitor is seen to end
+   * @param told resolves when its monitor is seen to end @param held the lock of the watch, where whoever asks has it already
    */
-  watch(launch: LaunchRecord, told?: Promise<unknown>): Promise<Exit> {
+  watch(launch: LaunchRecord, told?: Promise<unknown>, held?: LockFile): Promise<Exit> {
     const known = this.#watched.get(launch.id);
     if (known !== undefined) return known;
-    const watch = this.#watch(launch, told).finally(() => this.#watched.delete(launch.id));
+    const watch = this.#watch(launch, told, held).finally(() => this.#watched.delete(launch.id));
     // Nobody may be waiting for it; who does is told.
     watch.catch(() => undefined);
     this.#watched.set(launch.id, watch);
     return watch;
   }
 
-  async #watch(launch: LaunchRecord, told: Promise<unknown> | undefined): Promise<Exit> {
+  async #watch(launch: LaunchRecord, told: Promise<unknown> | undefined, held: LockFile | undefined): Promise<Exit> {
     const directory = this.directory(launch.id);
     // While this is held, the monitor leaves it to us to remove a container that is to be removed.
-    const lock = this.holdWatch(directory);
+    const lock = held ?? this.holdWatch(directory);
     try {
       await launchEnded(directory, this.#machine.syscalls, { told, signal: this.#machine.closing });
-      return await this.finish(launch);
-    } finally {
+      const exit = await this.#record(launch);
+      // Where another process watches, it is that one who does what is to be done, when all that it reads has been read.
+      if (lock !== undefined) this.#removeLater(launch, lock);
+      return exit;
+    } catch (error) {
       lock?.close();
+      throw error;
     }
+  }
+
+  /**
+   * Keeps what a launch has printed until it has been read, although its container is to be removed with its end.
+   * @returns lets go of it
+   */
+  holdOutput(launchId: string): () => void {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const others = this.#held.get(launchId) ?? new Set();
+    this.#held.set(launchId, others.add(held));
+    void held.then(() => others.delete(held));
+    return release;
   }
 
   /** @returns undefined when another process has it */
@@ -73,10 +95,22 @@ export class Endings {
   }
 
   /**
-   * Records an end that has come, and sees to it that the container goes when that is to be: see `settled`.
+   * Records an end that has come, and sees to it that the container goes when that is to be and nobody else does: see `settled`.
    * @returns how it ended, as whoever was first recorded it
    */
   async finish(launch: LaunchRecord): Promise<Exit> {
+    const lock = this.holdWatch(this.directory(launch.id));
+    try {
+      const exit = await this.#record(launch);
+      if (lock !== undefined) this.#removeLater(launch, lock);
+      return exit;
+    } catch (error) {
+      lock?.close();
+      throw error;
+    }
+  }
+
+  async #record(launch: LaunchRecord): Promise<Exit> {
     const exit = await this.#lookAtEnd(launch);
     crashPoint('launch.ended');
     const recorded = await this.#machine.provisioner.launches.change(launch.id, {
@@ -87,17 +121,32 @@ export class Endings {
       event: { kind: 'exit', details: JSON.stringify(exit) },
     });
     crashPoint('launch.endRecorded');
-    if (!recorded) return this.#recordedExit(launch, exit);
-    if (launch.removal === 'remove') this.#removeLater(launch);
-    return exit;
+    return recorded ? exit : this.#recordedExit(launch, exit);
   }
 
-  #removeLater({ containerId, id }: LaunchRecord): void {
+  /** @param lock of the watch, which is held until it is done */
+  #removeLater(launch: LaunchRecord, lock: LockFile): void {
+    if (launch.removal === 'keep') {
+      lock.close();
+      return;
+    }
     // One that fails is tried again by the next recovery.
-    const removal = this.remove(containerId, id)
+    const removal = this.#removeWhenRead(launch)
       .catch(() => undefined)
-      .finally(() => this.#removals.delete(removal));
+      .finally(() => {
+        lock.close();
+        this.#removals.delete(removal);
+      });
     this.#removals.add(removal);
+  }
+
+  async #removeWhenRead({ containerId, id }: LaunchRecord): Promise<void> {
+    const { closing } = this.#machine;
+    while (!closing.aborted && (this.#held.get(id)?.size ?? 0) > 0) {
+      await orAborted(Promise.all(this.#held.get(id) ?? []), closing).catch(() => undefined);
+    }
+    this.#held.delete(id);
+    await this.remove(containerId, id);
   }
 
   /** Resolves when all that follows from the ends that were seen so far has been done. */

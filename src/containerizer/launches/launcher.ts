@@ -47,6 +47,8 @@ export interface Started {
   /** Resolves when its monitor ends. */
   readonly monitorEnded: Promise<void>;
   readonly stdin: Writable | undefined;
+  /** The lock of its watch, for whoever watches it from now on; undefined when somebody else has it. */
+  readonly watched: LockFile | undefined;
 }
 
 /** What a launch has made so far, and has to be undone when it fails. */
@@ -98,11 +100,11 @@ export class Launcher {
         return await this.#start(begun, image, options, facts.countsSwap);
       } catch (error) {
         await this.#undo(begun, error);
+        begun.watched?.close();
         throw error;
       } finally {
         // The monitor holds it from now on, or nobody does.
         begun.alive.close();
-        begun.watched?.close();
       }
     });
   }
@@ -190,7 +192,12 @@ export class Launcher {
       event: { kind: 'start', details: JSON.stringify({ image: made.image.id, command }) },
     });
     crashPoint('launch.running');
-    return { launch: { ...begun.launch, ...running }, monitorEnded: monitor.ended, stdin: monitor.stdin };
+    return {
+      launch: { ...begun.launch, ...running },
+      monitorEnded: monitor.ended,
+      stdin: monitor.stdin,
+      watched: begun.watched,
+    };
   }
 
   /** @returns what of it the records keep */

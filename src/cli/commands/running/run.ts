@@ -50,6 +50,7 @@ Examples:
               ...options,
               provision,
               stdin: flags.interactive === true ? 0 : 'none',
+              attach: flags.detach !== true,
               signal,
             });
             if (flags.detach === true) {
@@ -57,7 +58,7 @@ Examples:
               output.document(() => launchedDocument(launched));
               return;
             }
-            const exit = await followOutput(containers, id, host);
+            const exit = await followOutput(containers, launched, host);
             output.document(() => endedDocument(id, exit));
             exitWith(runStatusOf(exit));
           }),
