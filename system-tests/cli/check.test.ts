@@ -3,14 +3,13 @@ import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
-import { APP_V1, newStore } from './run-cli.js';
+import { APP_V1, newStore, pulledStore } from './run-cli.js';
 
 const USER = 1000;
 
 describeWith(['root', 'overlay'], 'provisioner check and df', () => {
   test('the exit status is 1 while damage is left, and 0 when it has been healed', async () => {
-    const { root, run, lines, json } = newStore();
-    await lines('pull', APP_V1, '--name', 'app');
+    const { root, run, lines, json } = await pulledStore(APP_V1, '--name', 'app');
     expect(await lines('check', '--full')).toEqual([
       expect.stringMatching(/^full check of \d+ layers, 1 image, .*: no damage$/),
     ]);
@@ -57,8 +56,7 @@ describeWith(['root', 'overlay'], 'provisioner check and df', () => {
   });
 
   test('the total is the sum of its parts', async () => {
-    const { json, lines } = newStore();
-    await lines('pull', APP_V1, '--name', 'app');
+    const { json, lines } = await pulledStore(APP_V1, '--name', 'app');
     const { total, records, ...parts } = (await json('df')) as Record<string, number> &
       Record<string, { bytes: number }>;
     const shares = ['layers', 'containers', 'staging', 'gc', 'parked', 'launches', 'reserve', 'unaccounted'].map(

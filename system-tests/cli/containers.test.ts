@@ -7,7 +7,7 @@ import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { Driver } from '../metadata/sqlite-files.js';
-import { APP_V1, APP_V2, madeStore, newStore } from './run-cli.js';
+import { APP_V1, APP_V2, madeStore, newStore, pulledStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -16,9 +16,9 @@ type PsDocument = { id: string; owner: string; rootfses: { state: string; mount:
 
 const stores: ReturnType<typeof newStore>[] = [];
 
-/** A store whose containers go with the test. */
-function containerStore() {
-  const store = newStore();
+/** A store into which something was pulled, and whose containers go with the test. @param sources nothing is pulled, and no store made, when there is none */
+async function containerStore(...sources: string[]) {
+  const store = sources.length > 0 ? await pulledStore(...sources) : { ...newStore(), digests: [] };
   stores.push(store);
   return store;
 }
@@ -33,8 +33,7 @@ afterEach(async () => {
 
 describeWith(['root', 'overlay'], 'provisioner provision', () => {
   it.each(['overlay', 'copy'])('names a layer whose files are gone, and leaves nothing (%s)', async (backend) => {
-    const { lines, run, root } = containerStore();
-    await lines('pull', APP_V1);
+    const { run, root } = await containerStore(APP_V1);
     const layers = readdirSync(join(root, 'layers'));
     for (const layer of layers) {
       const directory = join(root, 'layers', layer);
@@ -55,8 +54,7 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
   });
 
   it('prints nothing but the absolute path of a root filesystem that shows the image', async () => {
-    const { lines, root } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, root } = await containerStore(APP_V1);
     const [rootfs = '', ...more] = await lines('provision', 'job-1', 'app:v1');
     expect(more).toEqual([]);
     expect(rootfs.startsWith(`${root}/`)).toBe(true);
@@ -65,8 +63,7 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
   });
 
   it('makes another one for a container that has one', async () => {
-    const { lines } = containerStore();
-    await lines('pull', APP_V1, APP_V2);
+    const { lines } = await containerStore(APP_V1, APP_V2);
     const [one = ''] = await lines('provision', 'job-1', 'app:v1');
     const [two = ''] = await lines('provision', 'job-1', 'app:v2');
     expect(two).not.toBe(one);
@@ -75,8 +72,10 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
   });
 
   it('says all about it with --json', async () => {
-    const { lines, json } = containerStore();
-    const [image] = await lines('pull', APP_V1);
+    const {
+      json,
+      digests: [image],
+    } = await containerStore(APP_V1);
     const made = await json('provision', 'pod/job', 'app:v1', '--backend', 'copy');
     expect(made).toEqual({
       containerId: 'pod/job',
@@ -98,22 +97,21 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
   });
 
   it('pulls an image that is given by its source, for the platform asked for', async () => {
-    const { lines, json } = containerStore();
+    const { lines, json } = await containerStore();
     const [rootfs = ''] = await lines('provision', 'job-1', APP_V1, '--platform', 'linux/arm64');
     expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
     expect(await json('images')).toMatchObject([{ platform: 'linux/arm64' }]);
   });
 
   it.each(['overlay', 'copy'])('makes it with the backend %s when told so', async (backend) => {
-    const { lines, json } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, json } = await containerStore(APP_V1);
     const [rootfs = ''] = await lines('provision', 'job-1', 'app:v1', '--backend', backend);
     expect(existsSync(join(rootfs, 'app/main.sh'))).toBe(true);
     expect(await json('ps')).toMatchObject([{ rootfses: [{ backend }] }]);
   });
 
   it('shows an image of one layer with the backend bind', async () => {
-    const { lines } = containerStore();
+    const { lines } = await containerStore();
     const layout = join(temporaryDirectory(), 'layout');
     const image = buildImage([buildLayer([{ path: 'hello', content: 'hello\n' }])]);
     await writeOciLayout(layout, [{ image, refName: 'small:v1' }]);
@@ -132,8 +130,7 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
     ['an empty container id', ['', 'app:v1'], 'ERR_BAD_CONTAINER_ID'],
     ['an image with more layers than bind shows', ['job-1', 'app:v1', '--backend', 'bind'], 'ERR_BACKEND_LIMIT'],
   ])('refuses %s with status 1 and leaves nothing', async (_, args, code) => {
-    const { lines, run, json, root } = containerStore();
-    await lines('pull', APP_V1);
+    const { run, json, root } = await containerStore(APP_V1);
     const { status, stdout, stderr } = await run(['provision', ...args, '--json']);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(JSON.parse(stderr)).toMatchObject({ error: { code } });
@@ -161,8 +158,10 @@ describeWith(['root', 'overlay'], 'provisioner provision', () => {
 
 describeWith(['root', 'overlay'], 'provisioner ps', () => {
   it('lists one row for each root filesystem with the name that its image has', async () => {
-    const { lines } = containerStore();
-    const [id = ''] = await lines('pull', APP_V1);
+    const {
+      lines,
+      digests: [id = ''],
+    } = await containerStore(APP_V1);
     const [one = ''] = await lines('provision', 'job-1', 'app:v1', '--owner', 'agent-7');
     await lines('rmi', 'app:v1');
     const [two = ''] = await lines('provision', 'job-2', id, '--backend', 'copy');
@@ -188,8 +187,11 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
   });
 
   it('lists the same with --json', async () => {
-    const { lines, json } = containerStore();
-    const [image] = await lines('pull', APP_V1);
+    const {
+      lines,
+      json,
+      digests: [image],
+    } = await containerStore(APP_V1);
     const [rootfs] = await lines('provision', 'pod/job', 'app:v1');
     expect(await json('ps')).toEqual([
       {
@@ -214,8 +216,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
   });
 
   it('calls nothing ready that is not mounted here, and tells an unmounted one from one that may be mounted elsewhere', async () => {
-    const { lines, json, root } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, json, root } = await containerStore(APP_V1);
     const [rootfs = ''] = await lines('provision', 'job', 'app:v1', '--backend', 'overlay');
     const states = async () =>
       ((await json('ps')) as PsDocument)[0]?.rootfses.map(({ state, mount }) => [state, mount]);
@@ -243,8 +244,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
 
 describeWith(['root', 'overlay'], 'the owner of a container', () => {
   it('is asked of who would change it, by provision and by destroy, and everybody may read', async () => {
-    const { lines, run, json } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, run, json } = await containerStore(APP_V1);
     await lines('provision', 'job', 'app:v1', '--owner', 'A');
     for (const args of [
       ['provision', 'job', 'app:v1'],
@@ -274,8 +274,7 @@ describeWith(['root', 'overlay'], 'the owner of a container', () => {
 
 describeWith(['root', 'overlay'], 'provisioner destroy', () => {
   it('removes containers with those nested in them, and prints the ids given', async () => {
-    const { lines, json, root } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, json, root } = await containerStore(APP_V1);
     for (const id of ['job-1', 'job-1/child', 'job-2']) await lines('provision', id, 'app:v1');
     expect(await lines('destroy', 'job-1')).toEqual(['job-1']);
     expect(await json('destroy', 'job-2')).toEqual([{ id: 'job-2' }]);
@@ -284,8 +283,7 @@ describeWith(['root', 'overlay'], 'provisioner destroy', () => {
   });
 
   it('removes the others when some are unknown, tells each in a line, and ends with status 1', async () => {
-    const { lines, run, json } = containerStore();
-    await lines('pull', APP_V1);
+    const { lines, run, json } = await containerStore(APP_V1);
     for (const id of ['job-1', 'job-2']) await lines('provision', id, 'app:v1');
     const { status, stdout, stderr } = await run(['destroy', 'none', 'job-1', '../job-2', 'job-2']);
     expect({ status, stdout }).toEqual({ status: 1, stdout: 'job-1\njob-2\n' });
@@ -332,8 +330,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
   });
 
   it('shows the same with --json', async () => {
-    const { lines, json, root } = newStore();
-    await lines('pull', APP_V1);
+    const { json, root } = await pulledStore(APP_V1);
     expect(await json('info')).toEqual({
       root,
       format: { version: 2, whiteouts: 'trusted' },

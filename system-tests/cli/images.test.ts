@@ -13,7 +13,7 @@ import {
 } from '../../native-free-tests/helpers/image-builder.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
-import { APP_V1, APP_V2, madeStore, newStore } from './run-cli.js';
+import { APP_V1, APP_V2, madeStore, newStore, pulledStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -196,9 +196,10 @@ describeWith(['root'], 'provisioner load', () => {
 
 describeWith(['root'], 'the catalogue', () => {
   it('lists one row for each name, and an image without names as <none>', async () => {
-    const { lines } = newStore();
-    await lines('pull', APP_V1, APP_V2);
-    const [id = ''] = await lines('pull', APP_V1);
+    const {
+      lines,
+      digests: [id = ''],
+    } = await pulledStore(APP_V1, APP_V2);
     await lines('tag', 'app:v1', 'app:stable');
     await lines('rmi', 'app:v2');
     const [headings = '', ...rows] = await lines('images');
@@ -226,8 +227,10 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('shows all about an image, found by name, digest and the first digits of one', async () => {
-    const { lines } = newStore();
-    const [id = ''] = await lines('pull', APP_V1);
+    const {
+      lines,
+      digests: [id = ''],
+    } = await pulledStore(APP_V1);
     const texts = ['app:v1', id, id.slice(7, 19)];
     const documents = JSON.parse((await lines('inspect', ...texts)).join('\n')) as {
       layers: string[];
@@ -288,8 +291,7 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('inspects what it can find and ends with status 1 for the rest', async () => {
-    const { run, lines } = newStore();
-    await lines('pull', APP_V1);
+    const { run } = await pulledStore(APP_V1);
     const { status, stdout, stderr } = await run(['inspect', 'nope', 'app:v1']);
     expect(status).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject([{ names: [V1] }]);
@@ -311,9 +313,11 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('moves a name to the image that gets it', async () => {
-    const { lines, json } = newStore();
-    const [first] = await lines('pull', APP_V1);
-    const [second] = await lines('pull', APP_V2);
+    const {
+      lines,
+      json,
+      digests: [first, second],
+    } = await pulledStore(APP_V1, APP_V2);
     expect(await lines('tag', 'app:v1', 'app:stable')).toEqual(['docker.io/library/app:stable']);
     expect(await json('tag', 'app:v2', 'app:stable')).toEqual({ image: second, name: 'docker.io/library/app:stable' });
     expect(await json('inspect', 'app:stable')).toMatchObject([{ id: second }]);
@@ -321,8 +325,12 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('removes one name by name and all names by digest, and keeps the image', async () => {
-    const { lines, json, run } = newStore();
-    const [id = ''] = await lines('pull', APP_V1);
+    const {
+      lines,
+      json,
+      run,
+      digests: [id = ''],
+    } = await pulledStore(APP_V1);
     for (const name of ['app:a', 'app:b']) await lines('tag', id, name);
     expect(await lines('rmi', 'app:a')).toEqual(['docker.io/library/app:a']);
     expect(await json('rmi', id)).toEqual([{ image: id, removed: ['docker.io/library/app:b', V1] }]);
@@ -335,8 +343,7 @@ describeWith(['root'], 'the catalogue', () => {
   });
 
   it('removes the other names when one is unknown, and ends with status 1', async () => {
-    const { lines, run } = newStore();
-    await lines('pull', APP_V1);
+    const { run } = await pulledStore(APP_V1);
     const { status, stdout, stderr } = await run(['rmi', 'nope', 'app:v1']);
     expect({ status, stdout }).toEqual({ status: 1, stdout: `${V1}\n` });
     expect(stderr.match(/^provisioner: /gm)).toHaveLength(1);
@@ -348,8 +355,7 @@ describeWith(['root'], 'the catalogue', () => {
     ['inspect', ['http://x'], 'ERR_BAD_REFERENCE'],
     ['rmi', ['a b'], 'ERR_BAD_REFERENCE'],
   ])('refuses `%s` with %j', async (command, args, code) => {
-    const { lines, run } = newStore();
-    await lines('pull', APP_V1);
+    const { run } = await pulledStore(APP_V1);
     const { status, stderr } = await run([command, ...args, '--json']);
     expect(status).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code } });
@@ -358,9 +364,8 @@ describeWith(['root'], 'the catalogue', () => {
 
 describeWith(['root'], 'the store that a command opens', () => {
   it('is the one of --root, before the one of the environment', async () => {
-    const { lines, root } = newStore();
+    const { lines, root } = await pulledStore(APP_V1);
     const other = await madeStore();
-    await lines('pull', APP_V1);
     expect(await lines('images', '--root', other.root)).toHaveLength(1);
     expect(await lines('--root', root, 'images')).toHaveLength(2);
   });

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
-import { APP_V1, APP_V2, newStore } from './run-cli.js';
+import { APP_V1, APP_V2, newStore, pulledStore } from './run-cli.js';
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const V1 = 'docker.io/library/app:v1';
@@ -12,8 +12,10 @@ const V2 = 'docker.io/library/app:v2';
 
 /** A store with both versions of the image. */
 async function filledStore() {
-  const store = newStore();
-  const [v1 = '', v2 = ''] = await store.lines('pull', APP_V1, APP_V2);
+  const {
+    digests: [v1 = '', v2 = ''],
+    ...store
+  } = await pulledStore(APP_V1, APP_V2);
   const names = async () => ((await store.json('images')) as { names: string[] }[]).flatMap((image) => image.names);
   return { ...store, v1, v2, names, gc: () => readdirSync(join(store.root, 'gc')) };
 }

@@ -5,6 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
 import { Provisioner } from '#src/index.js';
+import { putFilledStore } from '../helpers/filled-stores.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -55,9 +56,33 @@ export async function madeStore(): Promise<ReturnType<typeof newStore>> {
   return store;
 }
 
+/**
+ * As `newStore`, of a store that is filled before: by the command line once in a file of tests, and copied from then on.
+ * @param kind the same for all that `fill` fills alike
+ * @param fill leaves nothing mounted
+ * @returns what `fill` returned, too
+ */
+export async function filledStore<Told>(
+  kind: string,
+  fill: (store: ReturnType<typeof newStore>) => Promise<Told>,
+): Promise<ReturnType<typeof newStore> & { readonly told: Told }> {
+  const store = newStore();
+  const told = await putFilledStore(store.root, kind, (root) => fill(storeAt(root)));
+  return { ...store, told };
+}
+
+/** As `filledStore`, of a store into which something was pulled. @param args of `pull` @returns its lines, the digests of the images, too */
+export async function pulledStore(...args: string[]) {
+  const { told, ...store } = await filledStore(`pull ${args.join(' ')}`, ({ lines }) => lines('pull', ...args));
+  return { ...store, digests: told };
+}
+
 /** The built command line on a store of its own, as users have it, that is not made yet. */
 export function newStore() {
-  const root = join(temporaryDirectory(), 'store');
+  return storeAt(join(temporaryDirectory(), 'store'));
+}
+
+function storeAt(root: string) {
   const start = (args: readonly string[], { input = '', ...options }: CliOptions = {}): RunningCli => {
     const cli = startCli(args, root, options);
     cli.process.stdin.end(input);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { APP_V1, newStore } from '../cli/run-cli.js';
+import { APP_V1, filledStore, newStore, pulledStore } from '../cli/run-cli.js';
 import { describeWith } from '../helpers/requirements.js';
 
 const sh = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: 'pipe' }).toString();
@@ -85,10 +85,17 @@ function makeThree(directory: string, suffix: string): string {
   return join(directory, `bad${suffix}`);
 }
 
+/** A store with three containers that are no mounts. */
+function storeOfThree() {
+  return filledStore('three containers', async ({ lines }) => {
+    await lines('pull', APP_V1, '--name', 'app:v1');
+    for (const id of ['a', 'bad', 'z']) await lines('provision', id, 'app:v1', '--backend', 'copy');
+  });
+}
+
 describeWith(['root', 'mount', 'strace'], 'one layer that cannot be moved', () => {
   test.each(ERRNOS)('for %s stays with its record; prune takes the others, says so, and pulls go on', async (errno) => {
-    const { run, lines, json, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, lines, json, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     const [bad = '', ...others] = readdirSync(join(root, 'layers'));
     expect(others).not.toEqual([]);
     const path = join(root, 'layers', bad);
@@ -114,8 +121,7 @@ describeWith(['root', 'mount', 'strace'], 'one layer that cannot be moved', () =
   });
 
   test.each(ERRNOS)('for %s and that no record names is told by recover, and a pull takes it up', async (errno) => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     const [bad = '', ...others] = readdirSync(join(root, 'layers'));
     const { Driver } = await import('../metadata/sqlite-files.js');
     const database = new Driver(join(root, 'metadata.sqlite'));
@@ -145,8 +151,7 @@ describeWith(['root', 'mount', 'strace'], 'one layer that cannot be moved', () =
   test('because it lies below an overlay that moves no directories stays with its record, and prune says so', async () => {
     const { run, root } = newStore();
     const place = join(root, '..');
-    const lower = newStore();
-    await lower.lines('pull', APP_V1, '--name', 'app:v1');
+    const lower = await pulledStore(APP_V1, '--name', 'app:v1');
     const bad = readdirSync(join(lower.root, 'layers'));
     for (const name of ['upper', 'work', 'store']) mkdirSync(join(place, name), { mode: 0o700 });
     const options = `lowerdir=${lower.root},upperdir=${join(place, 'upper')},workdir=${join(place, 'work')},redirect_dir=off`;
@@ -167,8 +172,7 @@ describeWith(
   'one directory that a dead process left in staging and that cannot be moved',
   () => {
     test.each(ERRNOS)('for %s is told by recover, which takes the others', async (errno) => {
-      const { run, lines, root } = newStore();
-      await lines('pull', APP_V1);
+      const { run, lines, root } = await pulledStore(APP_V1);
       const bad = makeThree(join(root, 'staging'), '');
       const { within, undo } = resisting(errno, bad, MOVES);
       const recovered = await run(['recover'], { within });
@@ -192,9 +196,7 @@ describeWith(['root', 'mount', 'strace'], 'one root filesystem that cannot be ta
         ] as const,
     ),
   )('for %s is told by %j, stays recorded, and the other containers go', async (errno, args) => {
-    const { run, lines, json, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
-    for (const id of ['a', 'bad', 'z']) await lines('provision', id, 'app:v1', '--backend', 'copy');
+    const { run, lines, json, root } = await storeOfThree();
     const [, { rootfses: [{ rootfs: path = '' } = {}] = [] } = {}] = (await json('ps')) as {
       rootfses: { rootfs: string }[];
     }[];
@@ -223,8 +225,7 @@ describeWith(['root', 'mount', 'strace'], 'one entry of gc that cannot be delete
         ] as const,
     ),
   )('for %s stays there, and %s deletes the others and tells of it', async (errno, command) => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1);
+    const { run, lines, root } = await pulledStore(APP_V1);
     const bad = makeThree(join(root, 'gc'), '.2');
     const { within, undo } = resisting(errno, bad, DELETES);
     const done = await run([command], { within });
@@ -240,8 +241,7 @@ describeWith(['root', 'mount', 'strace'], 'one entry of gc that cannot be delete
 
 describeWith(['root', 'strace'], 'one layer that cannot be read', () => {
   test('is damage that check tells of, and all others are compared', async () => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     const [bad = '', ...others] = readdirSync(join(root, 'layers'));
     const { within } = answering('EIO', 'statx')(join(root, 'layers', bad));
     const { status, stdout, stderr } = await run(['check'], { within });
@@ -257,8 +257,7 @@ describeWith(['root', 'strace'], 'one layer that cannot be read', () => {
 
 describeWith(['root', 'strace'], 'a damaged layer that cannot be moved', () => {
   test('is not called repaired, and the other damaged one is', async () => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, lines, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     const [bad = '', other = ''] = readdirSync(join(root, 'layers'));
     for (const name of [bad, other]) writeFileSync(join(root, 'layers', name, 'rootfs/more'), '');
     const { undo } = resistingLayer('EPERM', join(root, 'layers', bad));

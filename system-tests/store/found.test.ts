@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Provisioner } from '#src/index.js';
-import { APP_V1, madeStore, newStore } from '../cli/run-cli.js';
+import { APP_V1, madeStore, newStore, pulledStore } from '../cli/run-cli.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
@@ -48,8 +48,7 @@ describeWith(['root'], 'a store that is not there', () => {
   );
 
   it('is not made inside of another one, whose prune would take it away', async () => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, lines, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     for (const place of ['gc', 'staging', 'containers', 'alive', 'gc/deeper/still']) {
       const { status, stderr } = await run(['pull', APP_V1, '--json', '--root', join(root, place)]);
       expect({ place, status, code: codeOf(stderr) }).toEqual({ place, status: 1, code: 'ERR_STORE_NOT_FOUND' });
@@ -61,8 +60,7 @@ describeWith(['root'], 'a store that is not there', () => {
   });
 
   it('is not what has lost its format: how its layers say that a file is gone is not found out anew', async () => {
-    const { run, lines, root } = newStore();
-    await lines('pull', APP_V1, '--name', 'app:v1');
+    const { run, lines, root } = await pulledStore(APP_V1, '--name', 'app:v1');
     const format = readFileSync(join(root, 'format'));
     rmSync(join(root, 'format'));
     for (const args of [['images'], ['pull', APP_V1], ['provision', 'job', 'app:v1'], ['recover'], ['check']]) {

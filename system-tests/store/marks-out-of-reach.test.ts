@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { APP_V1, APP_V2, newStore } from '../cli/run-cli.js';
+import { APP_V1, APP_V2, newStore, pulledStore } from '../cli/run-cli.js';
 import { runWithin } from '../cli/run-within.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -16,8 +16,7 @@ const PLACES: readonly (readonly [string, readonly string[]])[] = [
 
 /** As root has it, with an image whose `opt/data` replaces that of a layer below. */
 async function rootsStore() {
-  const store = newStore();
-  await store.lines('pull', APP_V1, '--name', 'app:v1');
+  const store = await pulledStore(APP_V1, '--name', 'app:v1');
   expect(JSON.parse(readFileSync(join(store.root, 'format'), 'utf8'))).toMatchObject({ whiteouts: 'trusted' });
   return store;
 }
