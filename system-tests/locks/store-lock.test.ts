@@ -2,10 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import type { Provisioner } from '#src/index.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { NativeLockFile } from '#src/system/syscalls/native/native-lock-file.js';
+import { atOnce } from '../../native-free-tests/helpers/at-once.js';
 import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
-import { APP_V2, madeStore, newStore } from '../cli/run-cli.js';
+import { APP_V2, madeStore, pulledStore } from '../cli/run-cli.js';
 import { otherProcess } from '../helpers/other-process.js';
 import { describeWith } from '../helpers/requirements.js';
 import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
@@ -27,6 +29,13 @@ async function storeWithImage() {
   const p = await openStore();
   await pullImages(p, { app });
   return p;
+}
+
+/** Those that it is told from now on. */
+function warningsOf(p: Provisioner) {
+  const warnings: { code: string; message: string; details: Record<string, unknown> }[] = [];
+  p.events.on('warning', (warning) => void warnings.push(warning));
+  return warnings;
 }
 
 describe.skipIf(process.platform !== 'linux')('the native lock file', () => {
@@ -153,34 +162,55 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
     await p.provision('job-2', 'app');
   });
 
-  test('is told by a warning after five seconds, with the process and what it does', async () => {
-    const p = await storeWithImage();
-    const warnings: { code: string; message: string; details: Record<string, unknown> }[] = [];
-    p.events.on('warning', (warning) => void warnings.push(warning));
-    const other = otherProcess(p.root, HOLD_FOR_EVER.exclusive);
-    await other.says('holding');
-    const waiting = p.provision('job', 'app');
-    await expect.poll(() => warnings, { timeout: 10_000 }).toHaveLength(1);
-    await sleep(500);
-    expect(warnings).toMatchObject([
-      {
-        code: 'LOCK_WAIT',
-        message: expect.stringContaining(`held by process ${other.pid} (prune)`),
-        details: { pid: other.pid, purpose: 'prune', waited: expect.any(Number) },
+  test('is told by a warning of those who have waited for five seconds', async () => {
+    await atOnce({
+      'by a provision, with the process that holds it alone and what that does': async () => {
+        const p = await storeWithImage();
+        const warnings = warningsOf(p);
+        const other = otherProcess(p.root, HOLD_FOR_EVER.exclusive);
+        await other.says('holding');
+        const waiting = p.provision('job', 'app');
+        await expect.poll(() => warnings, { timeout: 10_000 }).toHaveLength(1);
+        await sleep(500);
+        expect(warnings).toMatchObject([
+          {
+            code: 'LOCK_WAIT',
+            message: expect.stringContaining(`held by process ${other.pid} (prune)`),
+            details: { pid: other.pid, purpose: 'prune', waited: expect.any(Number) },
+          },
+        ]);
+        // A timer may come a fraction of a millisecond early.
+        expect(warnings[0]?.details['waited']).toBeGreaterThanOrEqual(4990);
+        expect(p.counters()).toMatchObject({ longWaits: 1, warnings: 1 });
+        await other.kill();
+        await waiting;
       },
-    ]);
-    // A timer may come a fraction of a millisecond early.
-    expect(warnings[0]?.details['waited']).toBeGreaterThanOrEqual(4990);
-    expect(p.counters()).toMatchObject({ longWaits: 1, warnings: 1 });
-    await other.kill();
-    await waiting;
+      'by a prune, with a process that shares it and has been stopped, and not itself': async () => {
+        const p = await storeWithImage();
+        const warnings = warningsOf(p);
+        const other = otherProcess(p.root, HOLD_FOR_EVER.shared);
+        await other.says('holding');
+        process.kill(other.pid, 'SIGSTOP');
+        const waiting = [p.pruneImages(['app']), p.provision('job', 'app')];
+        await expect.poll(() => warnings, { timeout: 10_000 }).toHaveLength(1);
+        expect(warnings).toMatchObject([
+          {
+            code: 'LOCK_WAIT',
+            message: expect.stringMatching(new RegExp(`held by process ${other.pid} \\(stopped\\)$`)),
+            details: { holders: String(other.pid), stopped: String(other.pid) },
+          },
+        ]);
+        expect(warnings[0]?.details).not.toHaveProperty('purpose');
+        await other.kill();
+        await Promise.all(waiting);
+      },
+    });
   });
 
   test.each(['shared', 'exclusive'] as const)(
     '%s: is waited for as long as --lock-timeout says, and its holder is named, and that it has been stopped',
     async (kind) => {
-      const { run, root, lines } = newStore();
-      expect((await run(['pull', APP_V2, '--name', 'app'])).status).toBe(0);
+      const { run, root, lines } = await pulledStore(APP_V2, '--name', 'app');
       const other = otherProcess(root, HOLD_FOR_EVER[kind]);
       await other.says('holding');
       process.kill(other.pid, 'SIGSTOP');
@@ -207,27 +237,6 @@ describeWith(['root', 'overlay'], 'the lock of a store that another process hold
       await run(['destroy', 'job']);
     },
   );
-
-  test('shared, by a process that has been stopped: a prune that waits for it names it, and not itself', async () => {
-    const p = await storeWithImage();
-    const warnings: { code: string; message: string; details: Record<string, unknown> }[] = [];
-    p.events.on('warning', (warning) => void warnings.push(warning));
-    const other = otherProcess(p.root, HOLD_FOR_EVER.shared);
-    await other.says('holding');
-    process.kill(other.pid, 'SIGSTOP');
-    const waiting = [p.pruneImages(['app']), p.provision('job', 'app')];
-    await expect.poll(() => warnings, { timeout: 10_000 }).toHaveLength(1);
-    expect(warnings).toMatchObject([
-      {
-        code: 'LOCK_WAIT',
-        message: expect.stringMatching(new RegExp(`held by process ${other.pid} \\(stopped\\)$`)),
-        details: { holders: String(other.pid), stopped: String(other.pid) },
-      },
-    ]);
-    expect(warnings[0]?.details).not.toHaveProperty('purpose');
-    await other.kill();
-    await Promise.all(waiting);
-  });
 
   test('is shown by `provisioner info`: who, what for, for how long', async () => {
     const { lines, json, root } = await madeStore();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Provisioner, ProvisionerEvents } from '#src/index.js';
 import { isStopped } from '#src/system/syscalls/process-state.js';
+import { atOnce } from '../../native-free-tests/helpers/at-once.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { newStore } from '../cli/run-cli.js';
 import { otherProcess } from '../helpers/other-process.js';
@@ -60,22 +61,6 @@ describeWith(['root'], 'a pull that another process is at, which has been stoppe
     });
   });
 
-  it('is warned of once, and is pulled here when that process has ended', async () => {
-    const source = await sourceOf(image);
-    const p = await openStore();
-    const other = await stoppedPull(p.root, source, 'announced');
-    const warned = warningOf(p);
-    const pulls = [p.images.pull(source), p.images.pull(source, { name: 'mine' })];
-    expect(await warned).toMatchObject({
-      code: 'PULL_WAIT',
-      message: expect.stringContaining(`process ${other.pid}, which pulls ${source} and has been stopped for 5 s`),
-      details: { pid: other.pid, source },
-    });
-    await other.kill();
-    for (const pulled of await Promise.all(pulls)) expect(pulled.id).toBe(image.manifest.descriptor.digest);
-    expect(p.counters()).toMatchObject({ longWaits: 1, pullsFinished: 1 });
-  });
-
   it('is waited for until it is done, when that process goes on', async () => {
     const source = await sourceOf(image);
     const p = await openStore();
@@ -106,21 +91,42 @@ describeWith(['root'], 'a pull that another process is at, which has been stoppe
     expect((await run(['pull', source])).status).toBe(0);
   });
 
-  it('is waited for on by who may wait, also when somebody whom he waits for may not', async () => {
-    const p = await openStore();
-    const stopped = await stoppedPull(p.root, await sourceOf(image), 'unpacking');
-    const source = await sourceOf(beside);
-    const hasty = otherProcess(
-      p.root,
-      `p.events.on('layerProgress', ({ phase }) => phase === 'shared' && say('waits'));
+  // Each waits for seconds.
+  it('is waited for, with a warning, by who may wait', async () => {
+    await atOnce({
+      'is warned of once, and is pulled here when that process has ended': async () => {
+        const source = await sourceOf(image);
+        const p = await openStore();
+        const other = await stoppedPull(p.root, source, 'announced');
+        const warned = warningOf(p);
+        const pulls = [p.images.pull(source), p.images.pull(source, { name: 'mine' })];
+        expect(await warned).toMatchObject({
+          code: 'PULL_WAIT',
+          message: expect.stringContaining(`process ${other.pid}, which pulls ${source} and has been stopped for 5 s`),
+          details: { pid: other.pid, source },
+        });
+        await other.kill();
+        for (const pulled of await Promise.all(pulls)) expect(pulled.id).toBe(image.manifest.descriptor.digest);
+        expect(p.counters()).toMatchObject({ longWaits: 1, pullsFinished: 1 });
+      },
+
+      'is waited for on by who may wait, also when somebody whom he waits for may not': async () => {
+        const p = await openStore();
+        const stopped = await stoppedPull(p.root, await sourceOf(image), 'unpacking');
+        const source = await sourceOf(beside);
+        const hasty = otherProcess(
+          p.root,
+          `p.events.on('layerProgress', ({ phase }) => phase === 'shared' && say('waits'));
        await p.images.pull('${source}').catch(({ code }) => say(code));
        await p.close();`,
-      { lockTimeout: 3000 },
-    );
-    await hasty.says('waits');
-    const pull = p.images.pull(source);
-    await hasty.says('ERR_LOCK_TIMEOUT');
-    await stopped.kill();
-    expect((await pull).id).toBe(beside.manifest.descriptor.digest);
+          { lockTimeout: 3000 },
+        );
+        await hasty.says('waits');
+        const pull = p.images.pull(source);
+        await hasty.says('ERR_LOCK_TIMEOUT');
+        await stopped.kill();
+        expect((await pull).id).toBe(beside.manifest.descriptor.digest);
+      },
+    });
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Provisioner, RegistryOptions } from '#src/index.js';
+import { atOnce } from '../../native-free-tests/helpers/at-once.js';
 import { type FaultProxy, startFaultProxy } from '../helpers/fault-proxy.js';
 import { startRegistry, type TestRegistry } from '../helpers/registry.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -76,25 +77,70 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     expect(starts()).toEqual([0, 3 * MIB]);
   });
 
-  it('gives up on a server that always stalls, and leaves nothing', async () => {
-    const { proxy, p, source, pullsWell } = await bench();
-    proxy.fault = (request) => (isLayer(request) ? { kind: 'stall', after: 0 } : undefined);
-    const error = await failedPull(p, p.images.pull(source, { registry: { stallTimeout: 300 } }));
-    expect(error).toMatchObject({ code: 'ERR_REGISTRY_UNREACHABLE', message: expect.stringContaining(layer.digest) });
-    await pullsWell();
-  });
+  // Between two tries each of these waits, and may take as long as it likes.
+  it('is asked again, with pauses, and given up in the end', async () => {
+    await atOnce({
+      'gives up on a server that always stalls, and leaves nothing': async () => {
+        const { proxy, p, source, pullsWell } = await bench();
+        proxy.fault = (request) => (isLayer(request) ? { kind: 'stall', after: 0 } : undefined);
+        const error = await failedPull(p, p.images.pull(source, { registry: { stallTimeout: 300 } }));
+        expect(error).toMatchObject({
+          code: 'ERR_REGISTRY_UNREACHABLE',
+          message: expect.stringContaining(layer.digest),
+        });
+        await pullsWell();
+      },
 
-  it('waits as long as a 429 says, and then goes on', async () => {
-    const { proxy, p, source } = await bench();
-    let refused = false;
-    proxy.fault = (request) => {
-      if (!isLayer(request) || refused) return undefined;
-      refused = true;
-      return { kind: 'answer', status: 429, headers: { 'retry-after': '1' } };
-    };
-    const started = performance.now();
-    await p.images.pull(source);
-    expect(performance.now() - started).toBeGreaterThan(1000);
+      'waits as long as a 429 says, and then goes on': async () => {
+        const { proxy, p, source } = await bench();
+        let refused = false;
+        proxy.fault = (request) => {
+          if (!isLayer(request) || refused) return undefined;
+          refused = true;
+          return { kind: 'answer', status: 429, headers: { 'retry-after': '1' } };
+        };
+        const started = performance.now();
+        await p.images.pull(source);
+        expect(performance.now() - started).toBeGreaterThan(1000);
+      },
+
+      'tries again after errors of the server, for manifests and for layers': async () => {
+        const { proxy, p, source } = await bench();
+        const failedOnce = new Set<string>();
+        proxy.fault = ({ method, url }) => {
+          if (failedOnce.has(method + url)) return undefined;
+          failedOnce.add(method + url);
+          return { kind: 'answer', status: 500 };
+        };
+        await p.images.pull(source);
+        // A HEAD and the GET in its place, the manifest, the config and the layer.
+        expect(failedOnce.size).toBe(5);
+      },
+
+      'fails when the server does nothing but err, and leaves nothing': async () => {
+        const { proxy, p, source, pullsWell } = await bench();
+        proxy.fault = (request) =>
+          isLayer(request) ? { kind: 'answer', status: 503, body: '{"errors":[{"code":"UNAVAILABLE"}]}' } : undefined;
+        const error = await failedPull(p, p.images.pull(source));
+        expect(error).toMatchObject({ code: 'ERR_REGISTRY_FAILED', details: { status: 503, answer: 'UNAVAILABLE' } });
+        expect(proxy.seen.filter(isLayer)).toHaveLength(3);
+        await pullsWell();
+      },
+
+      'fails when the body is always truncated, with the sizes': async () => {
+        const { proxy, p, source, pullsWell } = await bench();
+        proxy.fault = (request) => {
+          if (!isLayer(request)) return undefined;
+          return { kind: 'end', after: request.headers.range === undefined ? MIB : 0 };
+        };
+        const error = await failedPull(p, p.images.pull(source));
+        expect(error).toMatchObject({
+          code: 'ERR_SIZE_MISMATCH',
+          details: { expected: layer.blob.length, found: String(MIB) },
+        });
+        await pullsWell();
+      },
+    });
   });
 
   it('fails with what a 429 says when that is longer than anybody would wait', async () => {
@@ -105,49 +151,12 @@ describeWith(['root', 'overlay', 'docker-registry'], 'a pull from a registry tha
     await pullsWell();
   });
 
-  it('tries again after errors of the server, for manifests and for layers', async () => {
-    const { proxy, p, source } = await bench();
-    const failedOnce = new Set<string>();
-    proxy.fault = ({ method, url }) => {
-      if (failedOnce.has(method + url)) return undefined;
-      failedOnce.add(method + url);
-      return { kind: 'answer', status: 500 };
-    };
-    await p.images.pull(source);
-    // A HEAD and the GET in its place, the manifest, the config and the layer.
-    expect(failedOnce.size).toBe(5);
-  });
-
-  it('fails when the server does nothing but err, and leaves nothing', async () => {
-    const { proxy, p, source, pullsWell } = await bench();
-    proxy.fault = (request) =>
-      isLayer(request) ? { kind: 'answer', status: 503, body: '{"errors":[{"code":"UNAVAILABLE"}]}' } : undefined;
-    const error = await failedPull(p, p.images.pull(source));
-    expect(error).toMatchObject({ code: 'ERR_REGISTRY_FAILED', details: { status: 503, answer: 'UNAVAILABLE' } });
-    expect(proxy.seen.filter(isLayer)).toHaveLength(3);
-    await pullsWell();
-  });
-
   it('goes on after a body that ended too early as if it were whole', async () => {
     const { proxy, starts, p, source } = await bench();
     proxy.fault = (request) =>
       isLayer(request) && request.headers.range === undefined ? { kind: 'end', after: MIB } : undefined;
     await p.images.pull(source);
     expect(starts()).toEqual([0, MIB]);
-  });
-
-  it('fails when the body is always truncated, with the sizes', async () => {
-    const { proxy, p, source, pullsWell } = await bench();
-    proxy.fault = (request) => {
-      if (!isLayer(request)) return undefined;
-      return { kind: 'end', after: request.headers.range === undefined ? MIB : 0 };
-    };
-    const error = await failedPull(p, p.images.pull(source));
-    expect(error).toMatchObject({
-      code: 'ERR_SIZE_MISMATCH',
-      details: { expected: layer.blob.length, found: String(MIB) },
-    });
-    await pullsWell();
   });
 
   it.each([1000, -1000])('refuses a Content-Length that is %i bytes off before it reads a byte', async (add) => {

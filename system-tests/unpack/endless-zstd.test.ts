@@ -1,19 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildImage, buildLayer, sha256, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
 import { ENDLESS } from '../../native-free-tests/helpers/zstd-samples.js';
 import { describeWith } from '../helpers/requirements.js';
-import { temporaryDirectory } from '../helpers/test-store.js';
 
 const LIBRARY = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 
 /** Runs code with a provisioner `p` of one worker thread, without libzstd. @returns what it prints */
-async function runAgent(code: string): Promise<string> {
-  const root = join(temporaryDirectory(), 'store');
+async function runAgent(root: string, code: string): Promise<string> {
   const whole = `
     import { Provisioner } from ${JSON.stringify(LIBRARY)};
     import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -34,34 +33,50 @@ async function runAgent(code: string): Promise<string> {
 }
 
 describeWith(['root'], 'zstd that the decoder in JavaScript goes round with', () => {
-  it('does not keep an agent with one worker from its other work, nor from closing', async () => {
-    const directory = temporaryDirectory();
+  let directory = '';
+  /** What the agents print. Both wait for most of their time, for ends that the library sets: so they do at the same time. */
+  let pulling: Promise<string>;
+  let loading: Promise<string>;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'provisioner-endless-'));
     const [bad, good] = [join(directory, 'bad'), join(directory, 'good')];
     const layer = { ...buildLayer([{ path: 'a' }]), blob: ENDLESS, digest: sha256(ENDLESS) };
     await writeOciLayout(bad, [{ image: buildImage([layer]) }]);
     await writeOciLayout(good, [{ image: buildImage([buildLayer([{ path: 'b' }])]) }]);
-    const printed = await runAgent(`
+    pulling = runAgent(
+      join(directory, 'pulling'),
+      `
       const a = new AbortController();
       const pull = p.images.pull('oci:${bad}', { signal: a.signal }).then(() => 'stored', (error) => error.code);
       setTimeout(() => a.abort(), 1000);
       console.log(await pull);
       const { id } = await p.images.pull('oci:${good}');
-      console.log(typeof id);`);
-    // Where Node has a decoder of its own, that one refuses it at once.
-    expect(printed).toMatch(/^(ERR_ABORTED|ERR_LAYER_MALFORMED)\nstring\nclosed\n$/);
-  });
-
-  it('is refused as an archive, and the event loop goes on meanwhile', async () => {
-    const directory = temporaryDirectory();
-    mkdirSync(directory, { recursive: true });
+      console.log(typeof id);`,
+    );
     const file = join(directory, 'bad.tar.zst');
     writeFileSync(file, ENDLESS);
-    const printed = await runAgent(`
+    loading = runAgent(
+      join(directory, 'loading'),
+      `
       let ticks = 0;
       const timer = setInterval(() => ticks++, 20);
       console.log(await p.images.load('${file}').then(() => 'stored', (error) => error.code));
       clearInterval(timer);
-      console.log(ticks > 50);`);
-    expect(printed).toBe('ERR_SOURCE_MALFORMED\ntrue\nclosed\n');
+      console.log(ticks > 50);`,
+    );
+  });
+  afterAll(async () => {
+    await Promise.allSettled([pulling, loading]);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('does not keep an agent with one worker from its other work, nor from closing', async () => {
+    // Where Node has a decoder of its own, that one refuses it at once.
+    expect(await pulling).toMatch(/^(ERR_ABORTED|ERR_LAYER_MALFORMED)\nstring\nclosed\n$/);
+  });
+
+  it('is refused as an archive, and the event loop goes on meanwhile', async () => {
+    expect(await loading).toBe('ERR_SOURCE_MALFORMED\ntrue\nclosed\n');
   }, 60_000);
 });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { atOnce } from '../../helpers/at-once.js';
 import { buildImage, buildLayer } from '../../helpers/image-builder.js';
 import { type Asked, openImpatientStore, refuse, serveQuirky } from '../../helpers/quirky-registry.js';
 
@@ -71,69 +72,74 @@ async function pullsRight(host: string, options: object = {}): Promise<void> {
 const isPart = (range: string | undefined) => /^bytes=\d+-\d+$/.test(range ?? '');
 
 describe('a layer that comes slowly', () => {
-  it('is fetched over several connections, in parts that are asked for once each', async () => {
-    const { host, ranges, most } = await serveSlowly();
-    await pullsRight(host);
-    const [whole, ...parts] = ranges();
-    expect(whole).toBeUndefined();
-    expect(parts.length).toBeGreaterThan(3);
-    expect(parts.every(isPart)).toBe(true);
-    expect(new Set(parts).size).toBe(parts.length);
-    expect(most()).toBeGreaterThan(3);
-  });
-
-  it('is fetched over one where a host is to have no more', async () => {
-    const { host, ranges } = await serveSlowly();
-    await pullsRight(host, { connectionsPerHost: 1 });
-    expect(ranges()).toEqual([undefined]);
-  });
-
-  it.each<[string, (response: ServerResponse, range: Range) => unknown]>([
-    [
-      'all of it',
-      (response) => {
-        response.writeHead(200, { 'content-length': blob.length });
-        sendSlowly(response, blob);
-      },
-    ],
-    [
-      'another part',
-      (response) => response.writeHead(206, { 'content-range': `bytes 0-9/${blob.length}` }).end(blob.subarray(0, 10)),
-    ],
-    ['416', (response) => response.writeHead(416).end()],
-    ['429', (response) => refuse(response, 429, { code: 'TOOMANYREQUESTS' })],
-    ['a connection that breaks', (response) => response.destroy()],
-    ['nothing at all', () => undefined],
-  ])('goes on over the connection that it has, where %s is the answer to a request for a part', async (_, answer) => {
+  const ANSWERS: Record<string, (response: ServerResponse, range: Range) => unknown> = {
+    'all of it': (response) => {
+      response.writeHead(200, { 'content-length': blob.length });
+      sendSlowly(response, blob);
+    },
+    'another part': (response) =>
+      response.writeHead(206, { 'content-range': `bytes 0-9/${blob.length}` }).end(blob.subarray(0, 10)),
+    '416': (response) => response.writeHead(416).end(),
+    '429': (response) => refuse(response, 429, { code: 'TOOMANYREQUESTS' }),
+    'a connection that breaks': (response) => response.destroy(),
+    'nothing at all': () => undefined,
+  };
+  const goesOn = (answer: (response: ServerResponse, range: Range) => unknown) => async () => {
     const { host, ranges } = await serveSlowly(answer);
     await pullsRight(host);
     const all = ranges();
     // The one that it had brought all of it: nothing was begun anew.
     expect(all.filter((range) => !isPart(range))).toEqual([undefined]);
     expect(all.length).toBeLessThanOrEqual(6);
-  });
+  };
 
-  it('goes on with the byte that is missing where a part breaks off', async () => {
-    const { host, ranges } = await serveSlowly((response, range, nth) =>
-      sendPart(response, range, nth === 2 ? 100_000 : undefined),
-    );
-    await pullsRight(host);
-    const [, rest] = ranges().filter((range) => !isPart(range));
-    expect(rest).toMatch(/^bytes=\d+-$/);
-    expect(Number(rest?.slice('bytes='.length, -1))).toBeGreaterThan(300_000);
-  });
+  // Each takes the seconds that its megabytes take at that pace.
+  it('is fetched over several connections, unless a host is to have one, and is right in the end whatever becomes of them', async () => {
+    await atOnce({
+      'is fetched over several connections, in parts that are asked for once each': async () => {
+        const { host, ranges, most } = await serveSlowly();
+        await pullsRight(host);
+        const [whole, ...parts] = ranges();
+        expect(whole).toBeUndefined();
+        expect(parts.length).toBeGreaterThan(3);
+        expect(parts.every(isPart)).toBe(true);
+        expect(new Set(parts).size).toBe(parts.length);
+        expect(most()).toBeGreaterThan(3);
+      },
 
-  it('is read once more over one connection where parts turn out to be wrong that were said to be right', async () => {
-    const { host, ranges } = await serveSlowly((response, { first, last }) => {
-      response.writeHead(206, {
-        'content-range': `bytes ${first}-${last}/${blob.length}`,
-        'content-length': last - first + 1,
-      });
-      // What is far away from what was asked for.
-      sendSlowly(response, blob.subarray(0, last - first + 1));
+      'is fetched over one where a host is to have no more': async () => {
+        const { host, ranges } = await serveSlowly();
+        await pullsRight(host, { connectionsPerHost: 1 });
+        expect(ranges()).toEqual([undefined]);
+      },
+
+      'goes on with the byte that is missing where a part breaks off': async () => {
+        const { host, ranges } = await serveSlowly((response, range, nth) =>
+          sendPart(response, range, nth === 2 ? 100_000 : undefined),
+        );
+        await pullsRight(host);
+        const [, rest] = ranges().filter((range) => !isPart(range));
+        expect(rest).toMatch(/^bytes=\d+-$/);
+        expect(Number(rest?.slice('bytes='.length, -1))).toBeGreaterThan(300_000);
+      },
+
+      'is read once more over one connection where parts turn out to be wrong that were said to be right': async () => {
+        const { host, ranges } = await serveSlowly((response, { first, last }) => {
+          response.writeHead(206, {
+            'content-range': `bytes ${first}-${last}/${blob.length}`,
+            'content-length': last - first + 1,
+          });
+          // What is far away from what was asked for.
+          sendSlowly(response, blob.subarray(0, last - first + 1));
+        });
+        await pullsRight(host);
+        expect(ranges().filter((range) => !isPart(range))).toEqual([undefined, undefined]);
+      },
     });
-    await pullsRight(host);
-    expect(ranges().filter((range) => !isPart(range))).toEqual([undefined, undefined]);
+  });
+
+  it('goes on over the connection that it has, whatever else is the answer to a request for a part', async () => {
+    await atOnce(Object.fromEntries(Object.entries(ANSWERS).map(([what, answer]) => [what, goesOn(answer)])));
   });
 
   it('is given up at once, with all of its connections, when its pull is', async () => {
