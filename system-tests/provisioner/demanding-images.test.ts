@@ -52,8 +52,10 @@ describeWith(['root'], 'an image made to ask much of whoever handles it', () => 
       const layout = join(temporaryDirectory(), 'layout');
       await writeOciLayout(layout, [{ image, refName: 'app' }]);
       const stretches: Record<string, number> = {};
-      // The first time code is loaded and compiled.
+      const tooLong = () => Object.entries(stretches).filter(([, stretch]) => stretch > LONGEST);
+      // The first time code is loaded and compiled, which may take longer.
       for (const round of [1, 2]) {
+        if (round === 2 && tooLong().length === 0) break;
         const provisioner = await openStore();
         for (const [operation, work] of OPERATIONS) {
           const stretch = await longestStretch(() => work(provisioner, `oci:${layout}`));
@@ -61,7 +63,7 @@ describeWith(['root'], 'an image made to ask much of whoever handles it', () => 
         }
         await provisioner.store.swept();
       }
-      expect(Object.entries(stretches).filter(([, stretch]) => stretch > LONGEST)).toEqual([]);
+      expect(tooLong()).toEqual([]);
     },
     300_000,
   );
