@@ -21,20 +21,23 @@ export async function makeStore(root, { images, ownLayers, sharedLayers = 0, fil
   const paths = new StorePaths(root);
   const metadata = await SqliteMetadataManager.open(paths.metadata, { durable: false });
   const calls = loadTreeCalls(loadSyscalls());
-  const makeLayer = async (name) => {
+  const makeLayer = (name) => {
     const id = digest(name);
     mkdirSync(paths.layerRootfs(id), { recursive: true });
     for (let file = 0; file < files; file++) writeFileSync(join(paths.layerRootfs(id), `file${file}`), name);
     const bytes = writeContents(paths.layer(id), calls);
     const seen = { opaqueRoot: false, whiteouts: false, describesRoot: false, tar: 'off', tarBytes: 0 };
-    await metadata.putLayers([{ id, bytes, entries: files + 1, ...seen }]);
-    return id;
+    return { id, bytes, entries: files + 1, ...seen };
   };
-  const shared = [];
-  for (let layer = 0; layer < sharedLayers; layer++) shared.push(await makeLayer(`shared ${layer}`));
+  const makeLayers = async (count, name) => {
+    const layers = Array.from({ length: count }, (_, layer) => makeLayer(`${name} ${layer}`));
+    // All at once: a transaction for each of very many takes longer than all the rest.
+    await metadata.putLayers(layers);
+    return layers.map(({ id }) => id);
+  };
+  const shared = await makeLayers(sharedLayers, 'shared');
   for (let image = 0; image < images; image++) {
-    const layers = [...shared];
-    for (let layer = 0; layer < ownLayers; layer++) layers.push(await makeLayer(`image ${image} layer ${layer}`));
+    const layers = [...shared, ...(await makeLayers(ownLayers, `image ${image} layer`))];
     const text = `image ${image}`;
     await metadata.putImage(
       {

@@ -131,9 +131,11 @@ function linkOf(path: string, stats: BigIntStats, firstNames: Map<string, string
   return { linkedTo: first };
 }
 
+/** For all files: one for each of thousands takes longer than reading them. */
+const buffer = Buffer.alloc(1024 * 1024);
+
 function sha256Of(path: string): string {
   const hash = createHash('sha256');
-  const buffer = Buffer.alloc(1024 * 1024);
   const descriptor = openSync(nodePath(path), 'r');
   try {
     for (let count = readSync(descriptor, buffer); count > 0; count = readSync(descriptor, buffer)) {
