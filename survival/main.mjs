@@ -1,6 +1,7 @@
 // @ts-check
 /*
  * npm run survive -- --kills N | --cuts N | --seconds N  [--seed S]
+ * npm run survive -- --tests
  *
  * Breaks stores on purpose, for longer than the tests do:
  *
@@ -8,7 +9,12 @@
  *   --cuts N      cuts the power N times, as far as the disk can tell; `--unsafe` with durability off, which must show damage; `--mounts` under
  *                 nothing but provisions and destroys by overlay
  *   --seconds N   runs random interleavings of all operations in four processes against a model for so long
+ *   --tests       runs the tests that go over part of their range in CI over the whole of it
  */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cutPower } from './cut-power.mjs';
 import { killAtRandom } from './kills.mjs';
@@ -22,8 +28,10 @@ const { values } = parseArgs({
     unsafe: { type: 'boolean', default: false },
     mounts: { type: 'boolean', default: false },
     seed: { type: 'string' },
+    tests: { type: 'boolean', default: false },
   },
 });
+if (values.tests) process.exit(runTests());
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 const log = (/** @type {string} */ line) => console.log(line);
 const started = performance.now();
@@ -48,5 +56,21 @@ async function run() {
       log,
     );
   }
-  throw new Error('say what to break: --kills, --cuts or --seconds');
+  throw new Error('say what to break: --kills, --cuts, --seconds or --tests');
+}
+
+/** @returns the status of vitest */
+function runTests() {
+  const repository = fileURLToPath(new URL('..', import.meta.url));
+  const files = ['native-free-tests', 'system-tests']
+    .flatMap((tests) => {
+      const names = readdirSync(join(repository, tests), { recursive: true, encoding: 'utf8' });
+      return names.map((name) => join(tests, name));
+    })
+    .filter(
+      (name) => name.endsWith('.test.ts') && readFileSync(join(repository, name), 'utf8').includes('WHOLE_RANGE'),
+    );
+  const env = { ...process.env, PROVISIONER_TEST_WHOLE: '1' };
+  const args = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', ...files];
+  return spawnSync(process.execPath, args, { cwd: repository, env, stdio: 'inherit' }).status ?? 1;
 }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { beforeAll, expect, it } from 'vitest';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { startFaultProxy } from '../helpers/fault-proxy.js';
 import { type RealImages, realImages } from '../helpers/real-images.js';
 import { startRegistry } from '../helpers/registry.js';
@@ -19,7 +20,8 @@ describeWith(
       images = await realImages();
     });
 
-    it.each(['appV1', 'mixed', 'mixedZstd'] as const)(
+    // `mixed` has every kind of file; what comes of the many ordinary ones of the application does not depend on the way that they take.
+    it.each([...(WHOLE_RANGE ? (['appV1'] as const) : []), 'mixed', 'mixedZstd'] as const)(
       'the tree of %s, copied there by skopeo and provisioned from there, is that of its layout, entry by entry',
       async (name) => {
         const registry = await startRegistry();

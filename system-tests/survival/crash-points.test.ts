@@ -5,9 +5,11 @@ import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { Provisioner } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { callMethod } from '../../survival/call-method.mjs';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
+import { putFilledStore } from '../helpers/filled-stores.js';
 import { makeOlder } from '../helpers/older-store.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
@@ -22,7 +24,9 @@ interface Case {
   /** The calls, or the arguments of the command line. */
   readonly calls?: (images: Surroundings['images']) => readonly Call[];
   readonly command?: (images: Surroundings['images']) => readonly string[];
-  /** What a crash or a reboot did before. */
+  /** The machine has lost its power in the middle of much work, and is up again. Default: it has not. */
+  readonly afterReboot?: boolean;
+  /** What was done to the store before. */
   readonly before?: (root: string, images: Surroundings['images']) => Promise<void>;
   /** The container that the operation makes or removes. After the crash it is there whole, or not at all. */
   readonly inDoubt?: string;
@@ -60,6 +64,9 @@ const STAGE = ['repair.leased', 'repair.staged', 'repair.synced'];
 const SWAP = ['repair.exchanged', 'repair.retired', 'repair.recorded', 'repair.unstaged'];
 const PARK = ['repair.parkingDrafted', 'repair.parked', 'repair.exchanged', 'repair.recorded', 'repair.unstaged'];
 
+/** The command line does with one call of the library what a case of its own does at each step: one of them shows that it is the same. */
+const ofCommand = (one: string, ...others: readonly string[]) => (WHOLE_RANGE ? [one, ...others] : [one]);
+
 /** A file of the layer that all the images of `fillStore` lie on, and one of a layer that no container has. */
 const SHOWN_FILE = 'usr/lib/f1';
 const UNUSED_FILE = 'app/data/f0';
@@ -86,7 +93,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a pull by the command line',
-    points: ['pull.unpacked', 'pull.published', 'pull.imageRecorded'],
+    points: ofCommand('pull.published', 'pull.unpacked', 'pull.imageRecorded'),
     command: (images) => ['pull', seams(images), '--name', 'loose/seams:1'],
   },
   {
@@ -117,7 +124,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a provision by the command line',
-    points: ['provision.directoriesMade', 'provision.finished'],
+    points: ofCommand('provision.directoriesMade', 'provision.finished'),
     command: () => ['provision', 'doubt', KEPT],
     inDoubt: 'doubt',
   },
@@ -136,7 +143,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a destroy by the command line of an overlay that is still known',
-    points: DESTROY,
+    points: ofCommand('destroy.removed', 'destroy.letGo', 'destroy.forgotten'),
     command: () => ['destroy', 'told-overlay'],
     alreadyDone: 'no container',
     inDoubt: 'told-overlay',
@@ -156,7 +163,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a prune by the command line',
-    points: ['prune.decided', 'prune.oneMarked', 'prune.released', 'sweep.oneRemoved'],
+    points: ofCommand('prune.released', 'prune.decided', 'prune.oneMarked', 'sweep.oneRemoved'),
     command: () => ['prune', '--exclude', KEPT],
   },
   {
@@ -169,7 +176,7 @@ const CASES: readonly Case[] = [
     operation: 'a recovery after a reboot',
     points: [...RECOVER, 'recover.oneRemounted', 'recover.mountsRecorded', ...SWEEP],
     calls: () => [['recover', { knownContainerIds: ['told-overlay', 'told-copy'] }], ['store.swept']],
-    before: reboot,
+    afterReboot: true,
   },
   {
     operation: 'a recovery that destroys a container',
@@ -179,9 +186,9 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a recovery by the command line',
-    points: ['recover.layersReconciled', 'recover.oneRemounted'],
+    points: ofCommand('recover.oneRemounted', 'recover.layersReconciled'),
     command: () => ['recover', '--known', 'told-overlay', '--known', 'told-copy'],
-    before: reboot,
+    afterReboot: true,
   },
   {
     operation: 'a repair of a layer that nobody uses',
@@ -199,7 +206,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a repair by the command line of a layer that a container shows',
-    points: ['repair.staged', 'repair.parked', 'repair.exchanged'],
+    points: ofCommand('repair.exchanged', 'repair.staged', 'repair.parked'),
     command: () => ['check', '--full', '--repair'],
     before: async (root) => damage(root, KEPT, 0, SHOWN_FILE),
     damaged: SHOWN_FILE,
@@ -252,7 +259,7 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
         const { images, reference } = surroundings;
         const root = join(temporaryDirectory(), 'store');
         try {
-          const told = one.onNewStore ? NOTHING : withDamage(await fillStore(root, images), one.damaged);
+          const told = one.onNewStore ? NOTHING : withDamage(await putStore(root, one, images), one.damaged);
           await one.before?.(root, images);
           expect(await crash(root, one, point, images)).toMatchObject({ signal: 'SIGKILL', stdout: '' });
 
@@ -294,6 +301,18 @@ type ToldContainer = {
 
 const OWNER = 'default';
 const NOTHING: Told = { names: new Map(), absentNames: [], containers: new Map() };
+
+/** A filled store: as a process left it that has ended well, or as a power cut left it. */
+async function putStore(root: string, { afterReboot = false }: Case, images: Surroundings['images']): Promise<Told> {
+  const told = await putFilledStore(root, afterReboot ? 'after a reboot' : 'filled', async (first) => {
+    const filled = await fillStore(first, images);
+    if (afterReboot) await leaveHalfDone(first, images);
+    unmountAll(first);
+    return filled;
+  });
+  if (!afterReboot) await callHere(root, [['recover', { knownContainerIds: [...told.containers.keys()] }]]);
+  return told;
+}
 
 /** Images of every kind, two containers with something of their own in them. */
 async function fillStore(root: string, images: Surroundings['images']): Promise<Told> {
@@ -410,12 +429,11 @@ function readdirIfThere(path: string): string[] {
 }
 
 /** What a machine that lost its power in the middle of much work comes up with. */
-async function reboot(root: string, images: Surroundings['images']): Promise<void> {
+async function leaveHalfDone(root: string, images: Surroundings['images']): Promise<void> {
   const pull: Call = ['images.pull', seams(images), { name: 'loose/seams:1' }];
   for (const crashAt of ['pull.unpacked', 'pull.published']) await callInProcess(root, [pull], { crashAt });
   await callInProcess(root, [['provision', 'unknown', KEPT, { backend: 'overlay' }]], { crashAt: 'provision.made' });
   await callInProcess(root, [['provision', 'half', KEPT, { backend: 'copy' }]], { crashAt: 'provision.made' });
-  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
 }
 
 async function leaveUnswept(root: string): Promise<void> {
@@ -423,8 +441,12 @@ async function leaveUnswept(root: string): Promise<void> {
   expect(readdirSync(join(root, 'gc'))).not.toEqual([]);
 }
 
+function unmountAll(root: string): void {
+  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
+}
+
 /** Also what is mounted in it. */
 function removeStore(root: string): void {
-  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
+  unmountAll(root);
   rmSync(root, { recursive: true, force: true });
 }

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { race } from '../../survival/race.mjs';
 import { describeWith } from '../helpers/requirements.js';
 
 /** In CI, whichever comes first; `npm run survive -- --seconds 3600` takes longer. */
-const OPERATIONS = 10_000;
+const OPERATIONS = WHOLE_RANGE ? 10_000 : 5000;
 const SECONDS = 60;
 
 describeWith(['root', 'overlay'], 'four processes of two owners that do everything at random at the same time', () => {

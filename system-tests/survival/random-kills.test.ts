@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { killAtRandom } from '../../survival/kills.mjs';
 import { describeWith } from '../helpers/requirements.js';
 
 /** In CI; `npm run survive -- --kills 500` takes longer. */
-const KILLS = 30;
+const KILLS = WHOLE_RANGE ? 30 : 14;
 const SECONDS = 30;
 
 describeWith(['root', 'overlay'], 'processes of two owners on one store', () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Parser } from 'tar';
 import { beforeAll, expect, test } from 'vitest';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { withPodmanRootfs } from '../helpers/podman.js';
 import { type RealImages, realImages } from '../helpers/real-images.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -109,8 +110,9 @@ describeWith(['root', 'overlay', 'podman', 'real images'], 'podman', () => {
   });
 
   test.each([
-    // With debian as its lowest layer.
-    ['appV2', 'appV2'],
+    // Thousands of ordinary files, with debian as the lowest layer: `real-images.test.ts` compares them with umoci's.
+    ...(WHOLE_RANGE ? ([['appV2', 'appV2']] as const) : []),
+    // Every kind of file.
     ['mixed', 'mixed'],
     // The same layers, in a form that umoci cannot be compared on.
     ['mixedZstd', 'mixed'],
