@@ -1,12 +1,22 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import type { Provisioner } from '#src/index.js';
 import { buildImage, buildLayer, writeOciLayout } from '../../native-free-tests/helpers/image-builder.js';
+import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { makeOlder } from '../helpers/older-store.js';
 import { type RealImages, realImages } from '../helpers/real-images.js';
 import { reboot, withStore } from '../helpers/reboot.js';
@@ -15,23 +25,31 @@ import { describeWith } from '../helpers/requirements.js';
 import { openStore, temporaryDirectory } from '../helpers/test-store.js';
 import { inspect } from '../metadata/sqlite-files.js';
 
-const LARGE = 24 * 2 ** 20;
+/** Eight of the largest pieces in which an archive is handed on. */
+const LARGE = 8 * 2 ** 20;
 const directoryOf = (p: Provisioner, id: string) => join(p.root, 'layers', id.slice('sha256:'.length));
 const recordOf = (p: Provisioner, id: string) => join(directoryOf(p, id), 'tar');
+
+const images = new Map<string, ReturnType<typeof buildImage>>();
 
 /** An image of two layers, the first of which is larger than any buffer on the way. */
 async function layoutOf(marker = ''): Promise<string> {
   const layout = join(temporaryDirectory(), 'layout');
-  const layers = [
+  const image = images.get(marker) ?? imageOf(marker);
+  images.set(marker, image);
+  await writeOciLayout(layout, [{ image, refName: 'app' }]);
+  return layout;
+}
+
+function imageOf(marker: string): ReturnType<typeof buildImage> {
+  return buildImage([
     buildLayer([
       { path: 'etc/', mode: 0o711 },
       { path: 'etc/motd', content: `welcome${marker}` },
       { path: 'large', content: Buffer.alloc(LARGE, 'abcdefghij') },
     ]),
     buildLayer([{ path: 'etc/', mode: 0o711 }, { path: 'etc/motd', content: 'bye' }, { path: 'etc/.wh.gone' }]),
-  ];
-  await writeOciLayout(layout, [{ image: buildImage(layers), refName: 'app' }]);
-  return layout;
+  ]);
 }
 
 async function digestOf(p: Provisioner, id: string): Promise<string> {
@@ -52,19 +70,31 @@ async function expectExportable(p: Provisioner, image: string): Promise<void> {
   }
 }
 
-const openFiles = () => readdirSync('/proc/self/fd').length;
+/** How many files of layers this process has open, in whichever thread. */
+function openLayerFiles({ root }: Provisioner): number {
+  const targets = readdirSync('/proc/self/fd').map((name) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${name}`);
+    } catch {
+      // It has been closed meanwhile.
+      return '';
+    }
+  });
+  return targets.filter((target) => target.startsWith(`${root}/layers/`)).length;
+}
 
 describeWith(['root', 'overlay', 'docker-registry'], 'the archive of a layer', () => {
-  let images: RealImages;
+  let real: RealImages;
   beforeAll(async () => {
-    images = await realImages();
+    real = await realImages();
   });
 
-  test.each(['debian', 'appV1', 'appV2', 'mixed', 'mixedZstd'] as const)(
+  // The layer of `debian` is the lowest of both versions of the application, which differ in one file.
+  test.each([...(WHOLE_RANGE ? (['debian', 'appV1'] as const) : []), 'appV2', 'mixed', 'mixedZstd'] as const)(
     'of %s is made again byte for byte, and a full check says so',
     async (name) => {
       const p = await openStore();
-      await p.images.pull(`oci:${images[name]}`, { name: 'real' });
+      await p.images.pull(`oci:${real[name]}`, { name: 'real' });
       await expectExportable(p, 'real');
       expect((await p.store.check({ full: true })).findings).toEqual([]);
     },
@@ -72,7 +102,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'the archive of a layer', (
 
   test('is what sha256sum says it is', async () => {
     const p = await openStore();
-    const { layers } = await p.images.pull(`oci:${images.debian}`);
+    const { layers } = await p.images.pull(`oci:${real.mixed}`);
     const sum = spawn('sha256sum', { stdio: ['pipe', 'pipe', 'inherit'] });
     const said = (async () => {
       let text = '';
@@ -166,18 +196,17 @@ describeWith(['root', 'overlay', 'docker-registry'], 'the archive of a layer', (
       const { layers } = await p.images.pull(`oci:${await layoutOf()}`, { name: 'app' });
       const id = layers[0] as string;
       await digestOf(p, id);
-      const before = openFiles();
       for (let round = 0; round < 20; round++) {
         const giveUp = new AbortController();
         const stream = await p.images.layerTar(id, { signal: giveUp.signal });
         const failed = new Promise((resolve) => stream.on('error', resolve));
         await new Promise((resolve) => stream.once('readable', resolve));
+        expect(openLayerFiles(p)).toBeGreaterThan(0);
         if (how === 'destroyed') stream.destroy();
         else giveUp.abort();
         if (how !== 'destroyed') expect(await failed).toMatchObject({ code: 'ERR_ABORTED' });
       }
-      // A thread that was needed while another one let go of its work stays for five seconds, with what it has open.
-      await expect.poll(openFiles, { timeout: 20_000 }).toBeLessThanOrEqual(before);
+      await expect.poll(() => openLayerFiles(p), { timeout: 10_000 }).toBe(0);
       const leases = () =>
         inspect(join(p.root, 'metadata.sqlite'), (database) => database.prepare('SELECT * FROM lease').all());
       await expect.poll(leases, { timeout: 10_000 }).toEqual([]);
@@ -258,7 +287,7 @@ describeWith(['root', 'overlay', 'docker-registry'], 'the archive of a layer', (
         () => 'nothing',
         (error: { code: string }) => error.code,
       );
-      await sleep(round * 3);
+      await sleep(round);
       if (how === 'its signal') giveUp.abort();
       else await p.close();
       expect(how === 'its signal' ? ['ERR_ABORTED', 'nothing'] : ['ERR_CLOSED', 'nothing']).toContain(await failed);
