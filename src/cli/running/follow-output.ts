@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Containerizer, Exit, Launched, LogEntry } from '../../containerizer/index.js';
 import type { HostProcess } from '../host-process.js';
 import { Interruption } from '../interruption.js';
@@ -41,6 +41,34 @@ export async function followOutput(
 /** What the monitor says itself is no part of what the program printed. */
 export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: HostProcess): Promise<void> | undefined {
   return write(stream === 'stdout' ? stdout : stderr, bytes);
+}
+
+/** Prints what comes, until nothing more does, or it is cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
+export async function printStream(from: Readable, to: TextStream): Promise<void> {
+  try {
+    for await (const bytes of from) await write(to, bytes as Uint8Array);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
+}
+
+/**
+ * Hands what comes here on to a program until it has ended. By a pipe: who is given a descriptor of this process itself can do to a file or a terminal behind it whatever its owner can,
+ * and runtimes make the program's user its owner.
+ */
+export function feed(program: Writable, { stdin }: HostProcess): { stop(): void } {
+  const from = stdin();
+  // It may end, or close its standard input, before all has been read.
+  program.on('error', () => from.destroy());
+  from.on('error', () => program.end());
+  from.pipe(program);
+  return {
+    stop() {
+      from.unpipe(program);
+      from.destroy();
+      program.destroy();
+    },
+  };
 }
 
 /** Nobody reads any more what this process prints. */

@@ -50,7 +50,8 @@ export class Executor {
     };
     try {
       writeOwnFile(files.processFile, configText(process));
-      const stdin = options.stdin === 'pipe' ? pipe() : undefined;
+      // Runtimes give what the program has as its standard streams to the user who runs it: the null device of this machine must not be among them.
+      const stdin = typeof options.stdin === 'number' ? undefined : pipe();
       const output = options.output ?? 'pipe';
       const stdout = output === 'pipe' ? pipe() : undefined;
       const stderr = output === 'pipe' ? pipe() : undefined;
@@ -60,15 +61,17 @@ export class Executor {
         args,
         env: {},
         descriptors: [
-          stdin?.readEnd ?? (typeof options.stdin === 'number' ? options.stdin : 'null'),
+          stdin?.readEnd ?? (options.stdin as number),
           stdout?.writeEnd ?? (output as { readonly stdout: number }).stdout,
           stderr?.writeEnd ?? (output as { readonly stderr: number }).stderr,
           ...sealed,
         ],
       });
-      for (const end of [stdin?.readEnd, stdout?.writeEnd, stderr?.writeEnd]) if (end !== undefined) closeSync(end);
+      const nobodyWrites = options.stdin === 'pipe' ? undefined : stdin?.writeEnd;
+      for (const end of [stdin?.readEnd, stdout?.writeEnd, stderr?.writeEnd, nobodyWrites])
+        if (end !== undefined) closeSync(end);
       const streams = {
-        stdin: stdin && writePipe(stdin.writeEnd),
+        stdin: options.stdin === 'pipe' && stdin !== undefined ? writePipe(stdin.writeEnd) : undefined,
         stdout: stdout && readPipe(stdout.readEnd),
         stderr: stderr && readPipe(stderr.readEnd),
       };

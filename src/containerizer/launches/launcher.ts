@@ -67,6 +67,8 @@ interface RunningMonitor {
   /** What it tells of the start: resolves with its line, empty when it ended without one. */
   readonly told: Promise<string>;
   readonly ended: Promise<void>;
+  /** Its number may be another one's soon. */
+  hasEnded(): boolean;
   readonly stdin: Writable | undefined;
 }
 
@@ -271,8 +273,15 @@ export class Launcher {
       });
       const ended = pipeEnd(telling.readEnd, closing);
       // Until it is waited for it stays a zombie, and its number is nobody else's.
-      void processes.exitOf(pid, { ended: ended.closed, signal: closing }).catch(() => undefined);
+      let over = false;
+      void processes
+        .exitOf(pid, { ended: ended.closed, signal: closing })
+        .then(() => {
+          over = true;
+        })
+        .catch(() => undefined);
       return {
+        hasEnded: () => over,
         pid,
         told: ended.firstLine,
         ended: ended.closed,
@@ -296,8 +305,7 @@ export class Launcher {
     signal: AbortSignal | undefined,
   ): Promise<number> {
     const { containerId } = launch;
-    const late = AbortSignal.timeout(START_PATIENCE);
-    const line = await Promise.race([told, aborted(late), ...(signal === undefined ? [] : [aborted(signal)])]);
+    const line = await toldWithin(told, START_PATIENCE, signal);
     throwIfAborted(signal);
     if (line === undefined) {
       throw new ProvisionerError(
@@ -324,7 +332,9 @@ export class Launcher {
     try {
       if (monitor !== undefined) {
         // The runtime that it waits for dies with it.
-        processes.open(monitor.pid)?.send(SIGKILL);
+        const held = monitor.hasEnded() ? undefined : processes.open(monitor.pid);
+        held?.send(SIGKILL);
+        held?.close();
         await monitor.ended;
       }
       await this.#endings.endAll(launch);
@@ -399,11 +409,19 @@ function pipeEnd(
   return { firstLine, closed };
 }
 
-/** Resolves when a signal says that it is enough. */
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+/** What it is told; undefined when that is not soon, or the signal says that it is enough. The signal may be of much more than this launch: nothing of ours stays on it. */
+function toldWithin(told: Promise<string>, milliseconds: number, signal: AbortSignal | undefined) {
+  return new Promise<string | undefined>((resolve) => {
+    const over = (line?: string) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      resolve(line);
+    };
+    const giveUp = () => over();
+    const timer = setTimeout(giveUp, milliseconds);
+    signal?.addEventListener('abort', giveUp);
+    if (signal?.aborted) giveUp();
+    void told.then(over);
   });
 }
 

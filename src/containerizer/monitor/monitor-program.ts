@@ -293,7 +293,11 @@ sub finish {
   );
   # With no byte free it is tried again, for as long as it takes: without it nobody would know.
   my $text = join('', map { "$_ $end{$_}\n" } sort grep { defined $end{$_} } keys %end);
-  select(undef, undef, undef, 0.5) until write_whole('exit', $text);
+  # Where its directory has been removed, nobody will ask.
+  until (write_whole('exit', $text)) {
+    last if $!{ENOENT};
+    select(undef, undef, undef, 0.5);
+  }
   clean();
   # Whoever watches holds this lock, and does what is to be done. Where nobody does, it is done by what was named for that.
   if (@{$set{after}}) {
@@ -312,6 +316,7 @@ sub finish {
 }
 sub write_whole {
   my ($path, $text) = @_;
+  $! = 0;
   open(my $file, '>', "$path.draft") or return 0;
   my $wrote = syswrite($file, $text);
   return close($file) && defined $wrote && $wrote == length($text) && rename("$path.draft", $path);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { feed, printStream } from '../../running/follow-output.js';
 import { timeOf } from '../../running/launch-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
@@ -40,7 +41,8 @@ Examples:
   tar -c . | provisioner exec -i job-1 tar -x -C /data`,
     )
     .action(async (containerId: string, words: string[], flags: ExecFlags) => {
-      const { environment } = cli.host;
+      const { host } = cli;
+      const { environment } = host;
       const env = Object.fromEntries(flags.env.flatMap((text) => variable(text, environment)));
       await cli.withStore(
         (session) =>
@@ -49,13 +51,24 @@ Examples:
               env,
               user: flags.user,
               workingDir: flags.workdir,
-              stdin: flags.interactive === true ? 0 : 'none',
-              output: { stdout: 1, stderr: 2 },
+              stdin: flags.interactive === true ? 'pipe' : 'none',
               timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
               anyOwner: flags.anyOwner,
               signal: session.signal,
             });
-            const { code, signal } = await execution.ended;
+            const { stdin, stdout, stderr, ended } = execution;
+            const feeding = stdin && feed(stdin, host);
+            try {
+              await Promise.all([
+                stdout && printStream(stdout, host.stdout),
+                stderr && printStream(stderr, host.stderr),
+              ]);
+            } finally {
+              feeding?.stop();
+              stdout?.destroy();
+              stderr?.destroy();
+            }
+            const { code, signal } = await ended;
             session.exitWith(code ?? 128 + (signal ?? 0));
           }),
         { owner: flags.owner },

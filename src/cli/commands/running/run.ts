@@ -4,7 +4,7 @@ import type { Cli } from '../../cli.js';
 import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
-import { followOutput } from '../../running/follow-output.js';
+import { feed, followOutput } from '../../running/follow-output.js';
 import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
 import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
 
@@ -49,7 +49,8 @@ Examples:
             const launched = await containers.launch(id, image, {
               ...options,
               provision,
-              stdin: flags.interactive === true ? 0 : 'none',
+              // With this process gone nobody would feed a pipe.
+              stdin: flags.interactive !== true ? 'none' : flags.detach === true ? 0 : 'pipe',
               attach: flags.detach !== true,
               signal,
             });
@@ -58,7 +59,8 @@ Examples:
               output.document(() => launchedDocument(launched));
               return;
             }
-            const exit = await followOutput(containers, launched, host);
+            const feeding = launched.stdin && feed(launched.stdin, host);
+            const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
             output.document(() => endedDocument(id, exit));
             exitWith(runStatusOf(exit));
           }),
