@@ -15,7 +15,7 @@ export function programOf(image: RuntimeConfig, spec: LaunchSpec): string[] {
     entrypoint === undefined
       ? [...withoutReset(image.entrypoint), ...(command ?? image.cmd)]
       : [...withoutReset(entrypoint), ...(command ?? [])];
-  for (const text of args) refuseNul(text, 'an argument of the program');
+  checkArguments(args);
   if (args.length > 0 && args[0] !== '') return args;
   throw new ProvisionerError(
     'ERR_NO_COMMAND',
@@ -49,7 +49,14 @@ export function environmentOf(
     const [, name, value] = /^([^=\0]+)=([^\0]*)$/.exec(text) ?? [];
     if (name !== undefined && value !== undefined) variables.set(name, value);
   }
-  for (const [name, value] of Object.entries(spec.env ?? {})) {
+  checkVariables(spec.env ?? {});
+  for (const [name, value] of Object.entries(spec.env ?? {})) variables.set(name, value);
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+/** @throws ProvisionerError `ERR_BAD_OPTION` for a name that can be none, and for a NUL */
+export function checkVariables(variables: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(variables)) {
     if (name === '' || name.includes('=')) {
       throw new ProvisionerError('ERR_BAD_OPTION', `${JSON.stringify(name)} is no name of an environment variable`, {
         details: { name },
@@ -57,16 +64,22 @@ export function environmentOf(
     }
     refuseNul(name, 'the name of an environment variable');
     refuseNul(value, `the environment variable ${name}`);
-    variables.set(name, value);
   }
-  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+/** @throws ProvisionerError `ERR_BAD_OPTION` */
+export function checkArguments(args: readonly string[]): void {
+  for (const text of args) refuseNul(text, 'an argument of the program');
 }
 
 /**
  * Absolute and without `..`.
  * @throws ProvisionerError `ERR_WORKING_DIR`
  */
-export function workingDirectoryOf(image: RuntimeConfig, spec: LaunchSpec): string {
+export function workingDirectoryOf(
+  image: Pick<RuntimeConfig, 'workingDir'>,
+  spec: Pick<LaunchSpec, 'workingDir'>,
+): string {
   const written = spec.workingDir ?? image.workingDir;
   // Docker takes an image's relative one for one below `/`.
   const path = posix.resolve('/', written);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ProvisionerError } from '../../base/errors.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { checkArguments, checkVariables, workingDirectoryOf } from '../bundle/program.js';
 import { resolveUser } from '../bundle/rootfs/resolve-user.js';
 import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig, RuntimeSpecProcess, RuntimeSpecRlimit } from '../bundle/runtime-spec.js';
@@ -12,7 +13,7 @@ const UNLIMITED = 18446744073709551615n;
 
 /**
  * What an `exec` is to run, as the runtime is told: the process of the container's own bundle, with another command.
- * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_BAD_OPTION`
+ * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_WORKING_DIR`, `ERR_BAD_OPTION`
  * @see OCI runtime-spec, config.md, "Process"
  */
 export function execProcess(
@@ -24,6 +25,8 @@ export function execProcess(
   if (command.length === 0 || command[0] === '') {
     throw new ProvisionerError('ERR_BAD_OPTION', 'there is no program to run', { hint: 'give a command' });
   }
+  checkArguments(command);
+  checkVariables(env);
   const { process, root } = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
   const other = user === undefined ? undefined : otherUser(new RootfsView(calls, root.path), user, process);
   return {
@@ -31,7 +34,7 @@ export function execProcess(
     ...other?.process,
     args: command,
     env: withVariables(process.env, { ...other?.env, ...env }),
-    cwd: workingDir ?? process.cwd,
+    cwd: workingDirectoryOf({ workingDir: process.cwd }, { workingDir }),
     ...(process.rlimits && { rlimits: process.rlimits.map(exactRlimit) }),
   };
 }

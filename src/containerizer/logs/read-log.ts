@@ -1,6 +1,6 @@
 import { constants, type FSWatcher, watch } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { systemCode } from '../../base/errors.js';
+import { systemCode, throwIfAborted } from '../../base/errors.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
 import { type LogEntry, LogLines } from './log-entry.js';
 
@@ -33,7 +33,7 @@ export async function* readLog(
     let last: LogEntry[] | undefined = tail === undefined ? undefined : [];
     const isWanted = ({ time }: LogEntry) => since === undefined || time >= since;
     for await (const entry of log.toItsEnd()) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       if (!isWanted(entry)) continue;
       if (last === undefined) yield entry;
       else keepLast(last, entry, tail as number);
@@ -111,12 +111,12 @@ class GrowingLog {
       while (true) {
         const last = over;
         for await (const entry of this.toItsEnd()) {
-          signal?.throwIfAborted();
+          throwIfAborted(signal);
           yield entry;
         }
         if (last) return;
         await bell.wait();
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
       }
     } finally {
       bell.close();
