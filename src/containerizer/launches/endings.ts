@@ -216,6 +216,9 @@ export class Endings {
 
   /** Removes a container whose program has ended, and what its launch has left. Safe to repeat. */
   async remove(containerId: string, launchId: string): Promise<void> {
+    // Another process may have done so, and somebody have launched another container of that name since.
+    const newest = await this.#machine.provisioner.launches.get(containerId);
+    if (newest?.id !== launchId) return;
     await this.#machine.provisioner.destroy(containerId, { anyOwner: true });
     crashPoint('launch.containerDestroyed');
     await this.forget(containerId, launchId);

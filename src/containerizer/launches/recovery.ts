@@ -83,12 +83,19 @@ export class LaunchRecovery {
     if (launch.removal === 'remove') report.removed.push(containerId);
   }
 
-  /** In the order in which they were made, and only what is this store's own. */
+  /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */
   async #sweep(swept: string[]): Promise<void> {
     const { provisioner, hierarchies, parent, runtime, surroundings } = this.#machine;
+    const launches = dirname(provisioner.launches.directory('0'.repeat(32)));
+    const isLeft = (id: string) => /^[0-9a-f]{32}$/.test(id) && !this.#endings.isAttended(id);
+    const left = {
+      cgroups: listLaunches(hierarchies, parent).filter(isLeft),
+      notes: namesIn(runtime.stateRoot).filter(isLeft),
+      directories: namesIn(launches).filter(isLeft),
+    };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
-    const isNobodys = (id: string) => /^[0-9a-f]{32}$/.test(id) && !recorded.has(id) && !this.#endings.isAttended(id);
-    for (const id of listLaunches(hierarchies, parent).filter(isNobodys)) {
+    const isNobodys = (id: string) => !recorded.has(id);
+    for (const id of left.cgroups.filter(isNobodys)) {
       const cgroup = new ContainerCgroup(hierarchies, `${parent}/${id}`, surroundings);
       cgroup.killAll('SIGKILL');
       try {
@@ -98,11 +105,11 @@ export class LaunchRecovery {
         // What does not die now is looked at the next time.
       }
     }
-    for (const id of namesIn(runtime.stateRoot).filter(isNobodys)) {
+    for (const id of left.notes.filter(isNobodys)) {
       rmSync(`${runtime.stateRoot}/${id}`, { recursive: true, force: true });
       swept.push(`runtime ${id}`);
     }
-    for (const id of namesIn(dirname(provisioner.launches.directory('0'.repeat(32)))).filter(isNobodys)) {
+    for (const id of left.directories.filter(isNobodys)) {
       rmSync(this.#endings.directory(id).path, { recursive: true, force: true });
       swept.push(`launch ${id}`);
     }
