@@ -46,7 +46,7 @@ export class Controls {
   async stop(launch: LaunchRecord, signal: string | number | undefined, grace: number): Promise<Exit> {
     const ended = this.#endings.watch(launch);
     const place = placeOf(launch);
-    const program = this.#machine.processes.open(place.pid ?? 0, ticks(place));
+    const program = this.#programOf(place);
     try {
       program?.send(signalNumber(signal ?? place.stopSignal ?? 'SIGTERM'));
       // What is frozen must go on to end itself.
@@ -71,7 +71,7 @@ export class Controls {
   async end(launch: LaunchRecord): Promise<Exit> {
     const ended = this.#endings.watch(launch);
     const place = readPlaceNote(launch.place);
-    const program = place?.pid === undefined ? undefined : this.#machine.processes.open(place.pid, ticks(place));
+    const program = this.#programOf(place);
     program?.send(SIGKILL);
     program?.close();
     const cgroup = this.#endings.cgroupOf(launch);
@@ -184,10 +184,15 @@ export class Controls {
 
   #program(launch: LaunchRecord): ProcessHandle {
     const place = readPlaceNote(launch.place);
-    const program =
-      isUp(launch) && place?.pid !== undefined ? this.#machine.processes.open(place.pid, ticks(place)) : undefined;
+    const program = isUp(launch) ? this.#programOf(place) : undefined;
     if (program === undefined) throw notRunning(launch);
     return program;
+  }
+
+  /** A program whose start nobody saw any more had ended by then, and its number may be anybody's. */
+  #programOf(place: LaunchPlaceNote | undefined): ProcessHandle | undefined {
+    if (place?.pid === undefined || place.startTicks === undefined) return undefined;
+    return this.#machine.processes.open(place.pid, BigInt(place.startTicks));
   }
 }
 
@@ -195,9 +200,6 @@ export class Controls {
 const DYING = 10_000;
 
 const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
-
-const ticks = ({ startTicks }: LaunchPlaceNote): bigint | undefined =>
-  startTicks === undefined ? undefined : BigInt(startTicks);
 
 /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
 export function placeOf(launch: LaunchRecord): LaunchPlaceNote {
