@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -83,6 +84,8 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
   const hierarchies = hierarchiesOfThisProcess();
   const key = storeKey(provisioner.root);
   const closing = new AbortController();
+  // Each container that runs listens.
+  setMaxListeners(0, closing.signal);
   const machine: Machine = {
     provisioner,
     processes,

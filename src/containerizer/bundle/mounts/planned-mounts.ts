@@ -132,6 +132,8 @@ function bindOf(spec: MountSpec & { readonly kind: SourceKind }, destination: st
   const { source, sizeBytes, mode, readOnly = false, exec = true } = spec;
   if (source === undefined) throw refused(spec, 'a bind needs a source');
   if (sizeBytes !== undefined || mode !== undefined) throw refused(spec, 'size and mode are for a tmpfs');
+  // A file has nothing below it, and crun takes these for directories alone.
+  const isRecursive = recursiveAttributes && spec.kind === 'directory';
   const options = [
     spec.kind === 'directory' ? 'rbind' : 'bind',
     'rprivate',
@@ -141,8 +143,8 @@ function bindOf(spec: MountSpec & { readonly kind: SourceKind }, destination: st
     ...(exec ? [] : ['noexec']),
     ...(readOnly ? ['ro'] : []),
     // What is mounted below the source comes along, and would be writable else.
-    ...(recursiveAttributes && !exec ? ['rnoexec'] : []),
-    ...(recursiveAttributes && readOnly ? ['rro'] : []),
+    ...(isRecursive && !exec ? ['rnoexec'] : []),
+    ...(isRecursive && readOnly ? ['rro'] : []),
   ];
   return { destination, type: 'bind', source, options };
 }
