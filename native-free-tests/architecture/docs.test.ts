@@ -5,6 +5,7 @@ import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { CONTAINERS } from '#src/cli/commands/containers/group.js';
 import { IMAGES } from '#src/cli/commands/images/group.js';
 import { REGISTRIES } from '#src/cli/commands/registries/group.js';
+import { RUNNING } from '#src/cli/commands/running/group.js';
 import { STORE } from '#src/cli/commands/store/group.js';
 import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import * as layout from '#src/paths.js';
@@ -82,7 +83,7 @@ describe('documents', () => {
   });
 
   it('have a section of the manual for each command', () => {
-    const commands = Object.keys({ ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES });
+    const commands = Object.keys({ ...RUNNING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES });
     expect(commands.length).toBeGreaterThan(10);
     const sections = [...document('docs/cli.md').text.matchAll(/^## `([\w-]+)`/gm)].map(([, name]) => name);
     expect(commands.filter((name) => !sections.includes(name))).toEqual([]);

@@ -3,6 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { runInMemory } from './run-in-memory.js';
 
 const COMMANDS = [
+  'run',
+  'exec',
+  'logs',
+  'wait',
+  'stop',
+  'kill',
+  'pause',
+  'unpause',
+  'stats',
+  'update',
   'pull',
   'load',
   'images',
@@ -82,6 +92,20 @@ describe('wrong usage', () => {
     ['no downloads at all', ['pull', 'a', '--max-downloads', '0'], '--max-downloads: not a number from 1 to 64', '4'],
     ['two passwords', ['login', '-u', 'a', '-p', 'b', '--password-stdin'], 'does not go with --password', 'leave'],
     ['a logout from one and from all', ['logout', 'r.example', '--all'], '--all goes with no registry', 'leave one'],
+    ['no image to run', ['run', '--rm'], "missing required argument 'image'", 'provisioner run --help'],
+    ['no program to execute', ['exec', 'a'], "missing required argument 'command'", 'provisioner exec --help'],
+    ['a network that there is not', ['run', '--network', 'bridge', 'a'], "'bridge' is invalid", '--help'],
+    ['an option of run that is empty', ['run', '--user', '', 'a'], '--user is empty', 'leave it out'],
+    ['nothing to update', ['update', 'a'], 'there is no limit to change', '--memory 512m'],
+    [
+      'a number of lines that is none',
+      ['logs', 'a', '--tail', 'x'],
+      '--tail: not a number of lines: "x"',
+      '--tail 100',
+    ],
+    ['a time that is none', ['logs', 'a', '--since', 'then'], '--since: not an age: "then"', '30m'],
+    ['a grace that is none', ['stop', 'a', '--time', 'soon'], '--time: not an age: "soon"', '30m'],
+    ['a variable without a name', ['exec', '-e', '=x', 'a', 'b'], '--env: there is no name in "=x"', 'NAME=VALUE'],
     ['an empty root', ['images', '--root', ''], '--root is empty', '--root DIR'],
   ])('by %s ends with status 2, a cause and a hint on stderr, and nothing on stdout', async (_, args, cause, hint) => {
     const { status, stdout, stderr } = await runInMemory(args);

@@ -25,7 +25,8 @@ import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { Executor } from './launches/executor.js';
 import type { Exit } from './launches/exit.js';
-import { readExitNote, readPlaceNote, readSpecNote } from './launches/launch-notes.js';
+import { readExitNote } from './launches/launch-notes.js';
+import { launchOf } from './launches/launch-of.js';
 import { Launcher } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -234,26 +235,5 @@ function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: ()
       return: () => after(generator.return()),
       throw: (error: unknown) => after(generator.throw(error)),
     }),
-  };
-}
-
-function launchOf(launch: LaunchRecord): Launch {
-  const { imageName, labels, relaxed } = readSpecNote(launch.spec);
-  const place = readPlaceNote(launch.place);
-  const exit = readExitNote(launch.exit);
-  return {
-    containerId: launch.containerId,
-    launchId: launch.id,
-    owner: launch.owner,
-    state: launch.state,
-    image: place?.image,
-    imageName,
-    command: place?.command ?? [],
-    pid: launch.state === 'exited' ? undefined : place?.pid,
-    createdAt: launch.createdAt,
-    startedAt: launch.startedAt,
-    labels,
-    relaxed,
-    exit,
   };
 }

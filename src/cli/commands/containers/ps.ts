@@ -1,29 +1,84 @@
 import type { Command } from 'commander';
 import { isProvisionerError } from '../../../base/errors.js';
+import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, Provisioner } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { containerDocument } from '../../output/documents/container-document.js';
 import { formatAge } from '../../output/human-units.js';
 import { shortDigest } from '../../output/short-digest.js';
+import { runStatusOf, withContainerizer } from '../../running/with-containerizer.js';
+import type { Session } from '../../session.js';
+
+interface PsFlags {
+  readonly running?: boolean;
+}
 
 export function define(command: Command, cli: Cli): void {
-  command.description('Lists the containers of all owners with one row for each root filesystem.').action(async () => {
-    await cli.withStore(async ({ provisioner, output }) => {
-      const containers = await provisioner.containers.list();
-      const titles = await imageTitles(provisioner, containers);
-      const now = Date.now();
-      output.table(
-        ['CONTAINER', 'OWNER', 'IMAGE', 'BACKEND', 'STATE', 'MOUNT', 'AGE', 'ROOTFS'],
-        containers.flatMap(({ id, owner, rootfses }) =>
-          rootfses.map(({ image, backend, state, mountState, createdAt, rootfs }) => {
-            const title = titles.get(image) ?? shortDigest(image);
-            return [id, owner, title, backend, state, mountState ?? '-', formatAge(now - createdAt), rootfs];
+  command
+    .description('Lists the containers of all owners with one row for each root filesystem.')
+    .option('--running', 'those only whose program runs or is halted')
+    .action(async ({ running = false }: PsFlags) => {
+      await cli.withStore(async (session) => {
+        const { provisioner, output } = session;
+        const [launches, all] = [await launchesNow(session), await listed(provisioner)];
+        const containers = running ? all.filter(({ id }) => isUp(launches.get(id))) : all;
+        const titles = await imageTitles(provisioner, containers);
+        const now = Date.now();
+        output.table(
+          ['CONTAINER', 'OWNER', 'IMAGE', 'STATUS', 'BACKEND', 'STATE', 'MOUNT', 'AGE', 'ROOTFS'],
+          containers.flatMap(({ id, owner, createdAt, rootfses }) => {
+            const status = statusOf(launches.get(id));
+            if (rootfses.length === 0)
+              return [[id, owner, '-', status, '-', '-', '-', formatAge(now - createdAt), '-']];
+            return rootfses.map(({ image, backend, state, mountState, createdAt, rootfs }) => {
+              const title = titles.get(image) ?? shortDigest(image);
+              return [id, owner, title, status, backend, state, mountState ?? '-', formatAge(now - createdAt), rootfs];
+            });
           }),
-        ),
-      );
-      output.document(() => containers.map(containerDocument));
+        );
+        output.document(() => containers.map((container) => containerDocument(container, launches.get(container.id))));
+      });
     });
-  });
+}
+
+/** Those without a root filesystem too, which begin just now or have lost it. */
+async function listed(provisioner: Provisioner): Promise<ContainerInfo[]> {
+  const containers = await provisioner.containers.list();
+  const ids = new Set(containers.map(({ id }) => id));
+  const bare = (await provisioner.launches.list()).filter(({ containerId }) => !ids.has(containerId));
+  const others = bare.map(({ containerId: id, owner, createdAt }) => ({ id, owner, createdAt, rootfses: [] }));
+  return [...containers, ...others].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** By the containers' ids. What has ended since it was recorded is looked for where containers can be run; elsewhere the records have to do. */
+async function launchesNow(session: Session): Promise<ReadonlyMap<string, Launch>> {
+  const { provisioner } = session;
+  const records = await provisioner.launches.list();
+  if (records.length === 0) return new Map();
+  const { launchOf } = await import('../../../containerizer/index.js');
+  let launches = records.map(launchOf);
+  if (records.some(({ state }) => state !== 'exited')) {
+    try {
+      await withContainerizer(session, async (containers) => {
+        launches = await containers.list();
+      });
+    } catch (error) {
+      if (!isProvisionerError(error)) throw error;
+    }
+  }
+  return new Map(launches.map((launch) => [launch.containerId, launch]));
+}
+
+function isUp(launch: Launch | undefined): boolean {
+  return launch?.state === 'running' || launch?.state === 'paused';
+}
+
+function statusOf(launch: Launch | undefined): string {
+  if (launch === undefined) return 'provisioned';
+  if (launch.state !== 'exited') return launch.state;
+  const { exit } = launch;
+  const isKnown = exit?.code !== undefined || exit?.signal !== undefined;
+  return `exited (${isKnown ? runStatusOf(exit) : (exit?.reason ?? 'unknown')})`;
 }
 
 /** The first name of each image in use. One that has lost its names, or is gone while its layers are kept, is shown by its digest. */

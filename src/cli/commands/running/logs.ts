@@ -23,15 +23,14 @@ export function define(command: Command, cli: Cli): void {
     .option('-t, --timestamps', 'when each piece was read, before it')
     .action(async (containerId: string, { follow, since, tail, timestamps = false }: LogsFlags) => {
       const { host } = cli;
+      const selection = {
+        follow,
+        since: since === undefined ? undefined : parseSince(since, '--since'),
+        tail: tail === undefined || tail === 'all' ? undefined : lines(tail),
+      };
       await cli.withStore((session) =>
         withProgram(session, async (containers) => {
-          const selection = {
-            follow,
-            since: since === undefined ? undefined : parseSince(since, '--since'),
-            tail: tail === undefined || tail === 'all' ? undefined : lines(tail),
-            signal: session.signal,
-          };
-          for await (const entry of containers.logs(containerId, selection)) {
+          for await (const entry of containers.logs(containerId, { ...selection, signal: session.signal })) {
             const { timestamp } = entry;
             session.output.event(() => logDocument(entry));
             if (session.output.isJson) continue;

@@ -35,7 +35,7 @@ export function define(command: Command, cli: Cli): void {
             ['CONTAINER', 'MEMORY', 'LIMIT', 'PEAK', 'CPU TIME', 'PROCESSES', 'OOM KILLS'],
             rows.map(({ id, stats }) => row(id, stats)),
           );
-          output.document(() => rows.map(({ id, stats }) => statsDocument(id, stats)));
+          output.document(() => rows.map(statsDocument));
         }),
       );
     });

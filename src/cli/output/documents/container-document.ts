@@ -1,12 +1,15 @@
+import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, ProvisionedRootfs } from '../../../index.js';
 import { timestamp } from './image-document.js';
+import { exitDocument } from './launch-document.js';
 
 /** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
-export function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo) {
+export function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo, launch: Launch | undefined) {
   return {
     id,
     owner,
     created: timestamp(createdAt),
+    launch: launch === undefined ? null : launchDocument(launch),
     rootfses: rootfses.map((rootfs) => ({
       id: rootfs.id,
       image: rootfs.image,
@@ -18,6 +21,10 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
       layers: rootfs.layers,
     })),
   };
+}
+
+function launchDocument({ launchId, state, command, pid, exit }: Launch) {
+  return { id: launchId, state, command, pid: pid ?? null, exit: exit === undefined ? null : exitDocument(exit) };
 }
 
 /** What `provision` made. */

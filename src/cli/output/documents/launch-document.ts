@@ -31,7 +31,7 @@ export function logDocument({ timestamp: time, stream, bytes }: LogEntry) {
 }
 
 /** A container of `stats`. */
-export function statsDocument(id: string, stats: ContainerStats) {
+export function statsDocument({ id, stats }: { readonly id: string; readonly stats: ContainerStats }) {
   return {
     id,
     memory: stats.memory ?? null,
