@@ -20,12 +20,12 @@ export interface ProgressFlag {
 /** As the library has it. */
 const MOST_DOWNLOADS = 64;
 
-/** @param policy the default */
-export function addPullFlags(command: Command, policy: 'missing' | 'always'): void {
+/** @param policy the default @param name what the option is called that says when to pull */
+export function addPullFlags(command: Command, policy: 'missing' | 'always', name: 'policy' | 'pull' = 'policy'): void {
   command
     .option('--platform <os/arch>', 'for a pull, which image of several platforms (default: this machine, for Linux)')
     .addOption(
-      new Option('--policy <when>', `when to pull (default: ${policy})`).choices(['missing', 'always', 'never']),
+      new Option(`--${name} <when>`, `when to pull (default: ${policy})`).choices(['missing', 'always', 'never']),
     )
     .option(
       '--max-size <size>',

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
-import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import type { OwnerFlags } from '../../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
 import { feed, followOutput } from '../../running/follow-output.js';
 import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
 import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
 
-interface RunFlags extends LaunchFlags, PullFlags, OwnerFlags {
+interface RunFlags extends LaunchFlags, PullFlags, Pick<OwnerFlags, 'owner'> {
   readonly detach?: boolean;
   readonly name?: string;
   readonly interactive?: boolean;
@@ -24,8 +24,8 @@ export function define(command: Command, cli: Cli): void {
     .option('--name <container-id>', 'what the container is called (default: a name is made)')
     .option('-i, --interactive', 'the program reads what comes here as standard input');
   addLaunchFlags(command);
-  addOwnerFlags(command);
-  addPullFlags(command, 'missing');
+  command.option('--owner <name>', 'act as this agent, to which the container belongs (default: default)');
+  addPullFlags(command, 'missing', 'pull');
   command
     .addHelpText(
       'after',
@@ -41,7 +41,7 @@ Examples:
       const { host } = cli;
       const id = flags.name ?? `run-${randomBytes(5).toString('hex')}`;
       const options = launchOptions(flags, words, host.environment);
-      const provision = pullOptions(flags);
+      const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
       await cli.withStore(
         (session) =>
           withProgram(session, async (containers) => {
