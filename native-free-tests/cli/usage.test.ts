@@ -211,9 +211,10 @@ describe('help', () => {
   });
 });
 
+/** A line of a description that begins with an option stands further in. */
 function optionNames(text: string): string[] {
   return [
-    ...new Set(text.split('\n').flatMap((line) => /^\W*(?:-\w[^-]*)?(--[a-z]+(?:-[a-z]+)*)/.exec(line)?.[1] ?? [])),
+    ...new Set(text.split('\n').flatMap((line) => /^\W{0,5}(?:-\w[^-]*)?(--[a-z]+(?:-[a-z]+)*)/.exec(line)?.[1] ?? [])),
   ];
 }
 

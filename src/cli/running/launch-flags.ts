@@ -129,9 +129,9 @@ export function limitsOf({ memory, memorySwap, cpus, cpusetCpus, pidsLimit }: Li
     ...(memorySwap === undefined
       ? {}
       : { memorySwapBytes: memorySwap === '-1' ? -1 : memoryOf(memorySwap, '--memory-swap') }),
-    ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus') }),
+    ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus', '1.5') }),
     ...(cpusetCpus === undefined ? {} : { cpuset: cpusetCpus }),
-    ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit') }),
+    ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit', '4096') }),
   };
 }
 
@@ -140,10 +140,10 @@ export function timeOf(text: string, option: string): number {
   return /^[0-9]+(?:\.[0-9]+)?$/.test(text) ? Number(text) * 1000 : parseAge(text, option);
 }
 
-function numberOf(text: string, option: string): number {
+function numberOf(text: string, option: string, example: string): number {
   const number = Number(text);
   if (/^-?[0-9.]+$/.test(text) && Number.isFinite(number)) return number;
-  throw new UsageError(`${option}: not a number: ${JSON.stringify(text)}`);
+  throw new UsageError(`${option}: not a number: ${JSON.stringify(text)}`, `write ${option} ${example}, for instance`);
 }
 
 const MEMORY_UNITS = 'bkmgt';
@@ -255,7 +255,7 @@ function mountOf(text: string): MountSpec {
     ...(source === undefined ? {} : { source }),
     readOnly: readOnly !== undefined && readOnly !== 'false' && readOnly !== '0',
     ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--mount') }),
-    ...(mode === undefined ? {} : { mode: modeOf(mode) }),
+    ...(mode === undefined ? {} : { mode: modeOf(mode, '--mount') }),
   };
 }
 
@@ -275,21 +275,21 @@ function tmpfsOf(text: string): MountSpec {
     type: 'tmpfs',
     target,
     ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--tmpfs') }),
-    ...(mode === undefined ? {} : { mode: modeOf(mode) }),
+    ...(mode === undefined ? {} : { mode: modeOf(mode, '--tmpfs') }),
     ...(words.has('exec') ? { exec: true } : {}),
     ...(words.has('ro') ? { readOnly: true } : {}),
   };
 }
 
-function modeOf(text: string): number {
+function modeOf(text: string, option: string): number {
   if (/^[0-7]{1,5}$/.test(text)) return Number.parseInt(text, 8);
-  throw new UsageError(`not a mode: ${JSON.stringify(text)}`, 'write it in octal, such as 1777');
+  throw new UsageError(`${option}: not a mode: ${JSON.stringify(text)}`, 'write it in octal, such as 1777');
 }
 
 function ulimitOf(text: string): [string, { soft: number; hard: number }] {
   const [name, value] = pairOf(text, '--ulimit');
   const [soft = '', hard = soft] = value.split(':');
-  const numberIn = (one: string) => (one === 'unlimited' ? -1 : numberOf(one, '--ulimit'));
+  const numberIn = (one: string) => (one === 'unlimited' ? -1 : numberOf(one, '--ulimit', 'nofile=1024'));
   return [name, { soft: numberIn(soft), hard: numberIn(hard) }];
 }
 
@@ -307,7 +307,7 @@ function securityOf(words: readonly string[]): Pick<LaunchOptions, 'noNewPrivile
   const found: { noNewPrivileges?: boolean; seccomp?: string } = {};
   for (const word of words) {
     const [name = '', value = ''] = word.split(/[=:](.*)/s);
-    if (name === 'no-new-privileges') found.noNewPrivileges = value !== 'false';
+    if (name === 'no-new-privileges' && /^(?:true|false|)$/.test(value)) found.noNewPrivileges = value !== 'false';
     else if (name === 'seccomp' && value !== '') found.seccomp = value;
     else {
       throw new UsageError(
