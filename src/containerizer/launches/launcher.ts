@@ -35,9 +35,9 @@ const START_PATIENCE = 60_000;
 const SIGKILL = 9;
 /** @see seccomp(2), SECCOMP_MODE_FILTER */
 const SECCOMP_FILTERED = '2';
-/** A second for a program to be seen with its filter. */
-const FILTER_LOOKS = 500;
-const FILTER_PAUSE = 2;
+/** Ten seconds for a runtime that is told to go on to execute the program. */
+const EXECUTION_LOOKS = 10_000;
+const EXECUTION_PAUSE = 1;
 /** Of a log that nobody limits. */
 const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 
@@ -327,8 +327,13 @@ export class Launcher {
   }
 
   /** A launch that fails leaves nothing. What cannot be taken away now, the next recovery takes. */
-  async #undo({ launch, monitor }: Begun, error: unknown): Promise<void> {
+  async #undo({ launch, monitor, alive }: Begun, error: unknown): Promise<void> {
     const { provisioner, processes } = this.#machine;
+    let holds = true;
+    const letGo = () => {
+      if (holds) alive.close();
+      holds = false;
+    };
     try {
       if (monitor !== undefined) {
         // The runtime that it waits for dies with it.
@@ -346,26 +351,34 @@ export class Launcher {
         event: { kind: 'start-failed', details: JSON.stringify({ message: firstLine(error) }) },
       });
       crashPoint('launch.undone');
+      // Whoever removes a launch waits until nobody holds it any more.
+      letGo();
       await this.#endings.remove(launch.containerId, launch.id);
     } catch {
       // The error that brought us here says more.
+    } finally {
+      letGo();
     }
   }
 }
 
 /**
- * A runtime that does not give a program the filter that it was told to give is not to be trusted with it. It may say that the program has been started a moment before
- * that is so.
+ * A runtime that did not give a program the filter that it was told to give is not to be trusted with it. It gives it right before it executes the program, which may be after it has told
+ * that this runs.
  * @throws ProvisionerError `ERR_RUNTIME_UNUSABLE`
  * @see proc(5), /proc/pid/status, "Seccomp"
  */
 async function requireFilter(pid: number, { seccomp }: LaunchOptions, containerId: string): Promise<void> {
   if (seccomp === 'unconfined') return;
-  for (let looks = 0; looks < FILTER_LOOKS; looks++) {
+  let mode = '';
+  for (let looks = 0; looks < EXECUTION_LOOKS; looks++) {
+    // Asked first: it may be executed between the two looks.
+    const before = processStat(pid);
     // One that has ended by now has nothing to tell, and does no harm.
-    const [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOr(`/proc/${pid}/status`, '')) ?? [];
-    if (mode === SECCOMP_FILTERED) return;
-    await sleep(FILTER_PAUSE);
+    [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOr(`/proc/${pid}/status`, '')) ?? [];
+    if (mode === SECCOMP_FILTERED || before === undefined || before.state === 'Z') return;
+    if (!before.isBeforeExecution) break;
+    await sleep(EXECUTION_PAUSE);
   }
   throw new ProvisionerError(
     'ERR_RUNTIME_UNUSABLE',

@@ -7,6 +7,8 @@ export interface ProcessStat {
   readonly session: number;
   /** When it was started, in ticks of the kernel since the machine was: together with the boot id and the pid it names a process for good. */
   readonly startTicks: bigint;
+  /** It is a copy of its parent still, and has executed nothing. */
+  readonly isBeforeExecution: boolean;
 }
 
 /**
@@ -21,11 +23,21 @@ export function processStat(pid: number): ProcessStat | undefined {
     const [state = '', parent = '', , session = ''] = fields;
     const startTicks = fields[START_TIME];
     if (startTicks === undefined) return undefined;
-    return { state, parent: Number(parent), session: Number(session), startTicks: BigInt(startTicks) };
+    const isBeforeExecution = (Number(fields[FLAGS]) & PF_FORKNOEXEC) !== 0;
+    return {
+      state,
+      parent: Number(parent),
+      session: Number(session),
+      startTicks: BigInt(startTicks),
+      isBeforeExecution,
+    };
   } catch {
     return undefined;
   }
 }
 
+/** The ninth field, and one of its bits. @see the kernel's include/linux/sched.h */
+const FLAGS = 9 - 3;
+const PF_FORKNOEXEC = 0x40;
 /** The 22nd field. */
 const START_TIME = 22 - 3;

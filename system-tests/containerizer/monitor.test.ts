@@ -1,0 +1,70 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { MONITOR_PROGRAM } from '#src/containerizer/monitor/monitor-program.js';
+import { monitorFile } from '#src/containerizer/monitor/monitor-settings.js';
+import { describeWith } from '../helpers/requirements.js';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'monitor-'));
+  mkdirSync(join(directory, 'output'));
+  writeFileSync(join(directory, 'monitor.pl'), MONITOR_PROGRAM);
+  writeFileSync(join(directory, 'alive'), '');
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Lets a shell script be the runtime. @returns what the monitor told whoever started it */
+async function monitored(script: string, remove: readonly string[] = []): Promise<string> {
+  const settings = monitorFile({
+    container: 'job',
+    program: '/bin/sh',
+    runtime: 'sh',
+    arguments: ['-c', script],
+    hide: [],
+    join: [],
+    remove,
+    after: [],
+    timeLimit: false,
+    logLimit: 0,
+    logEnds: false,
+    counters: {},
+  });
+  writeFileSync(join(directory, 'monitor'), settings);
+  const perl = execFileSync('sh', ['-c', 'command -v perl'], { encoding: 'utf8' }).trim();
+  const alive = openSync(join(directory, 'alive'), 'r');
+  const monitor = spawn(perl, [join(directory, 'monitor.pl')], {
+    cwd: directory,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', alive],
+  });
+  closeSync(alive);
+  let told = '';
+  monitor.stdio[3]?.on('data', (bytes) => {
+    told += bytes;
+  });
+  await new Promise((resolve) => monitor.once('close', resolve));
+  return told;
+}
+
+const exitFile = () => readFileSync(join(directory, 'exit'), 'utf8');
+
+describeWith(['root'], 'the monitor of a container', () => {
+  it('tells the code of a program that has ended before the runtime that started it', async () => {
+    // The inner shell ends at once, and leaves its program to the monitor.
+    const told = await monitored('(sh -c "exit 7" & echo -n $! > pid); sleep 0.3');
+    expect(told).toMatch(/^started \d+\n$/);
+    expect(exitFile()).toContain(`status ${7 << 8}\n`);
+  });
+
+  it('tells the signal of a program that outlives the runtime', async () => {
+    await monitored(`(sh -c 'sleep 0.3; kill -9 $$' & echo -n $! > pid)`);
+    expect(exitFile()).toContain('status 9\n');
+  });
+
+  it('does not take the end of another process that was left to it for that of the program', async () => {
+    await monitored('(sh -c "exit 3" & sh -c "sleep 0.4; exit 5" & echo -n $! > pid); sleep 0.2');
+    expect(exitFile()).toContain(`status ${5 << 8}\n`);
+  });
+});
