@@ -52,6 +52,24 @@ describe('what is retired', () => {
     expect(readdirSync(paths.gc)).toEqual([]);
   });
 
+  test('is deleted without a thread when it has few entries, with all below them', async () => {
+    const { paths, sweeper, events } = bench();
+    const run = vi.spyOn(WorkerPool.prototype, 'run');
+    const retire = async (count: number) => {
+      mkdirSync(join(paths.root, 'tree/deep/deeper'), { recursive: true });
+      symlinkSync(paths.root, join(paths.root, 'tree/link'));
+      for (let n = 3; n < count; n++) writeFileSync(join(paths.root, 'tree/deep/deeper', String(n)), '');
+      sweeper.retire(join(paths.root, 'tree'), 'tree');
+      await sweeper.idle();
+      expect(readdirSync(paths.gc)).toEqual([]);
+    };
+    await retire(64);
+    expect(run).not.toHaveBeenCalled();
+    expect(events.counted('sweptEntries')).toBe(65);
+    await retire(65);
+    expect(run).toHaveBeenCalledOnce();
+  });
+
   test('need not be there', async () => {
     const { paths, sweeper } = bench();
     expect(sweeper.mark(join(paths.root, 'nothing'), 'x')).toBeUndefined();

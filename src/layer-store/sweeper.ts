@@ -1,12 +1,14 @@
 import { chmodSync, existsSync, lstatSync, renameSync, rmdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { crashPoint } from '../base/crash-points.js';
 import { systemCode } from '../base/errors.js';
 import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { unhurried } from '../base/unhurried.js';
 import type { ProvisionerEmitter } from '../events.js';
 import { readNames } from '../files/tree/read-names.js';
+import { hasFewEntries } from '../files/tree/removal/has-few-entries.js';
 import type { RemoveTreeResult } from '../files/tree/removal/remove-tree.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
@@ -27,6 +29,8 @@ export interface PostponedEntry {
 /** Before an entry is tried again, in milliseconds: twice as long each time, between these. */
 const FIRST_RETRY = 1000;
 const LONGEST_RETRY = 60_000;
+/** Entries of a directory that is deleted without a thread: a container that wrote little leaves some twenty, and a thread takes 50 ms of a processor to begin, and 15 MB. */
+const FEW = 64;
 
 /**
  * Retires directories into `gc/` by rename, which is quick and cannot be half done, and deletes them from there, one after the other, on a
@@ -40,6 +44,8 @@ export class Sweeper {
   readonly #pool = new WorkerPool(1);
   /** Under way or waiting for their turn: paths, in this order. Only the first has a job, since a prune may retire a hundred thousand at once. */
   readonly #waiting = new Set<string>();
+  /** Those of them that were put there just now, and not tried yet. */
+  readonly #retired = new Set<string>();
   /** Goes through them; undefined when there are none. */
   #sweeping: Promise<void> | undefined;
   readonly #postponed = new Map<string, PostponedEntry>();
@@ -73,7 +79,9 @@ export class Sweeper {
       if (systemCode(error) !== 'EPERM' || !this.makeMutable(directory)) throw error;
       retired = this.mark(directory, name);
     }
-    if (retired !== undefined) this.sweep(retired);
+    if (retired === undefined) return;
+    this.#retired.add(retired);
+    this.sweep(retired);
   }
 
   /**
@@ -138,6 +146,7 @@ export class Sweeper {
   async close(): Promise<void> {
     this.#closed = true;
     this.#waiting.clear();
+    this.#retired.clear();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await this.#pool.close();
   }
@@ -172,6 +181,11 @@ export class Sweeper {
   async #remove(path: string): Promise<RemoveTreeResult> {
     const remove = () => this.#pool.run('remove-tree', { path, gentle: true });
     try {
+      // Many of them would keep others waiting, however small each is.
+      if (this.#retired.delete(path) && this.#waiting.size === 1 && hasFewEntries(path, FEW)) {
+        await immediate();
+        return removeHere(path);
+      }
       return await remove();
     } catch (error) {
       if (systemCode(error) !== 'EBUSY' || this.#closed) throw error;
@@ -222,6 +236,12 @@ function failureOf(error: unknown, path: string, reason: string): FailedEntry {
   } catch {
     return { path, code: 'ERR_IO', message: `cannot delete ${path}: ${reason}`, hint: null };
   }
+}
+
+function removeHere(path: string): RemoveTreeResult {
+  const { removeTree } =
+    require('../files/tree/removal/remove-tree.js') as typeof import('../files/tree/removal/remove-tree.js');
+  return removeTree(path);
 }
 
 function removeEmpty(directory: string): boolean {

@@ -151,7 +151,7 @@ export class Endings {
 
   /** Resolves when all that follows from the ends that were seen so far has been done. */
   async settled(): Promise<void> {
-    await Promise.all(this.#removals);
+    await Promise.all(this.#removals.values());
   }
 
   async #recordedExit(launch: LaunchRecord, otherwise: Exit): Promise<Exit> {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, readFileSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
 import { firstLine, isProvisionerError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
@@ -29,15 +28,11 @@ import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import type { LaunchDirectory } from './launch-directory.js';
 import type { LaunchPlaceNote, LaunchSpecNote } from './launch-notes.js';
+import { requireFilter } from './require-filter.js';
 
 /** Milliseconds that a runtime has to start a program. */
 const START_PATIENCE = 60_000;
 const SIGKILL = 9;
-/** @see seccomp(2), SECCOMP_MODE_FILTER */
-const SECCOMP_FILTERED = '2';
-/** Ten seconds for a runtime that is told to go on to execute the program. */
-const EXECUTION_LOOKS = 10_000;
-const EXECUTION_PAUSE = 1;
 /** Of a log that nobody limits. */
 const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 
@@ -174,7 +169,7 @@ export class Launcher {
     begun.monitor = monitor;
     crashPoint('launch.monitored');
     const pid = await this.#startOf(begun, command, monitor, options.signal);
-    await requireFilter(pid, options, begun.launch.containerId);
+    await requireFilter(pid, options.seccomp, begun.launch.containerId);
     crashPoint('launch.started');
     const place: LaunchPlaceNote = {
       ...begun.place,
@@ -360,34 +355,6 @@ export class Launcher {
       letGo();
     }
   }
-}
-
-/**
- * A runtime that did not give a program the filter that it was told to give is not to be trusted with it. It gives it right before it executes the program, which may be after it has told
- * that this runs.
- * @throws ProvisionerError `ERR_RUNTIME_UNUSABLE`
- * @see proc(5), /proc/pid/status, "Seccomp"
- */
-async function requireFilter(pid: number, { seccomp }: LaunchOptions, containerId: string): Promise<void> {
-  if (seccomp === 'unconfined') return;
-  let mode = '';
-  for (let looks = 0; looks < EXECUTION_LOOKS; looks++) {
-    // Asked first: it may be executed between the two looks.
-    const before = processStat(pid);
-    // One that has ended by now has nothing to tell, and does no harm.
-    [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOr(`/proc/${pid}/status`, '')) ?? [];
-    if (mode === SECCOMP_FILTERED || before === undefined || before.state === 'Z') return;
-    if (!before.isBeforeExecution) break;
-    await sleep(EXECUTION_PAUSE);
-  }
-  throw new ProvisionerError(
-    'ERR_RUNTIME_UNUSABLE',
-    `the runtime started container ${containerId} without a filter of system calls`,
-    {
-      hint: 'use another runtime, or another version of it; `--security-opt seccomp=unconfined` does without a filter',
-      details: { containerId },
-    },
-  );
 }
 
 function containerExists(containerId: string): ProvisionerError {

@@ -333,6 +333,8 @@ sub clean {
 }
 sub remove {
   my ($path) = @_;
+  # Most are empty, as cgroups always are but for other cgroups: so nothing in them is looked at.
+  return if rmdir $path;
   if (-d $path && !-l $path) {
     if (opendir(my $directory, $path)) {
       # In a cgroup nothing but directories can be removed.
