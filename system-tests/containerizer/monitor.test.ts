@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -17,15 +17,15 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Lets a shell script be the runtime. @returns what the monitor told whoever started it */
-async function monitored(script: string, remove: readonly string[] = []): Promise<string> {
+async function monitored(script: string, hide: readonly string[] = []): Promise<string> {
   const settings = monitorFile({
     container: 'job',
     program: '/bin/sh',
     runtime: 'sh',
     arguments: ['-c', script],
-    hide: [],
+    hide,
     join: [],
-    remove,
+    remove: [],
     after: [],
     timeLimit: false,
     logLimit: 0,
@@ -66,5 +66,15 @@ describeWith(['root'], 'the monitor of a container', () => {
   it('does not take the end of another process that was left to it for that of the program', async () => {
     await monitored('(sh -c "exit 3" & sh -c "sleep 0.4; exit 5" & echo -n $! > pid); sleep 0.2');
     expect(exitFile()).toContain(`status ${5 << 8}\n`);
+  });
+
+  it('hides from the runtime what it cannot stand, and nothing is left there of what that writes', async () => {
+    const hidden = join(directory, 'hidden');
+    mkdirSync(hidden);
+    writeFileSync(join(hidden, 'controllers'), '');
+    await monitored('(ls hidden > seen; touch hidden/left; sh -c "exit 0" & echo -n $! > pid); sleep 0.1', [hidden]);
+    expect(exitFile()).toContain('status 0\n');
+    expect(readFileSync(join(directory, 'seen'), 'utf8')).toBe('');
+    expect(readdirSync(hidden)).toEqual(['controllers']);
   });
 });

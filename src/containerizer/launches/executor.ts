@@ -96,8 +96,8 @@ export class Executor {
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
     const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
     if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };
-    const { unshare, mount, umount2 } = SYSTEM_CALLS[arch()] ?? {};
-    const hiding = [unshare, mount, umount2, runtime.hide.length].map(String);
+    const { unshare, mount } = SYSTEM_CALLS[arch()] ?? {};
+    const hiding = [unshare, mount, runtime.hide.length].map(String);
     return {
       program: programs.perl,
       args: [programs.enter, ...hiding, ...runtime.hide, program, ...runtimeArguments],

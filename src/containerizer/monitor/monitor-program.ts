@@ -138,16 +138,17 @@ sub failed {
   exit 0;
 }
 
-# A mount namespace of its own for the runtime, in which what it cannot stand is hidden. It may not show elsewhere.
+# A mount namespace of its own for the runtime, in which what it cannot stand is covered. It may not show elsewhere. What the runtime leaves in the cover goes with the namespace.
 sub enter {
   return unless @{$set{hide}};
   my $none = "none\0";
   my $root = "/\0";
+  my $cover = "tmpfs\0";
   return if syscall($set{unshare}, 0x20000) != 0;
   syscall($set{mount}, $none, $root, $none, 0x44000, 0);
   for my $path (@{$set{hide}}) {
     my $hidden = "$path\0";
-    syscall($set{umount2}, $hidden, 2);
+    syscall($set{mount}, $cover, $hidden, $cover, 14, 0);
   }
 }
 
