@@ -12,6 +12,7 @@ const NAMES = [
   'scale',
   'crowd',
   'durability',
+  'run',
   'compare',
 ];
 
