@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import { processStat } from '#src/system/processes/process-stat.js';
 
@@ -8,12 +9,12 @@ it('tells a process that is a copy of its parent from one that has executed a pr
     stdio: ['pipe', 'pipe', 'ignore', 'pipe'],
   });
   try {
-    const [text] = await once(shell.stdout, 'data');
+    const [text] = await once(shell.stdout as Readable, 'data');
     expect(processStat(Number(text))?.isBeforeExecution).toBe(true);
     expect(processStat(Number(shell.pid))?.isBeforeExecution).toBe(false);
     expect(processStat(Number(text))?.parent).toBe(shell.pid);
   } finally {
-    shell.stdin.end();
+    shell.stdin?.end();
     shell.stdio[3]?.destroy();
     await once(shell, 'close');
   }
