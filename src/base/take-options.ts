@@ -16,8 +16,9 @@ export function takeOptions<Options extends object>(
   options: Options,
 ): Options {
   checkOptions(call, table, options);
-  const { signal } = options as { readonly signal?: AbortSignal | undefined };
-  return signal === undefined ? options : { ...options, signal: ownSignal(signal) };
+  // An option of that name may also be a signal that is sent to a process.
+  const { signal } = options as { readonly signal?: unknown };
+  return signal instanceof AbortSignal ? { ...options, signal: ownSignal(signal) } : options;
 }
 
 /** One for all calls that are given the same, and as long as that lives: it notes each that follows it for good. */

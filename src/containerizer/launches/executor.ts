@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { arch } from 'node:os';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
 import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
@@ -113,8 +114,8 @@ export class Executor {
     place: string,
     streams: {
       readonly stdin?: Writable | undefined;
-      readonly stdout?: Readable | undefined;
-      readonly stderr?: Readable | undefined;
+      readonly stdout?: Socket | undefined;
+      readonly stderr?: Socket | undefined;
     },
     { timeout, signal }: ExecOptions,
   ): Promise<ExecutionEnd> {
@@ -135,13 +136,17 @@ export class Executor {
     if (signal?.aborted) giveUp();
     const outputs = [streams.stdout, streams.stderr].filter((stream) => stream !== undefined);
     const closed = outputs.map((stream) => new Promise<void>((resolve) => stream.once('close', resolve)));
+    // Listened to from the beginning: it may be long past when the program is seen to have ended.
+    const read = outputs.map(
+      (stream) => new Promise<void>((resolve) => stream.once('end', resolve).once('close', resolve)),
+    );
     for (const stream of outputs) stream.on('error', () => stream.destroy());
     streams.stdin?.on('error', () => streams.stdin?.destroy());
     try {
       const exit = await processes.exitOf(pid, closed[0] === undefined ? {} : { ended: closed[0] });
-      await lettingRead(outputs, closed);
       streams.stdin?.destroy();
       if (stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
+      await lettingRead(outputs, read);
       return endOf(exit, stopped);
     } finally {
       clearTimeout(timer);
@@ -152,17 +157,22 @@ export class Executor {
 }
 
 /** What is read to its end closes by itself; what something else holds open is cut after a while. What nobody has read yet stays to be read. */
-async function lettingRead(outputs: readonly Readable[], closed: readonly Promise<void>[]): Promise<void> {
+async function lettingRead(outputs: readonly Socket[], read: readonly Promise<void>[]): Promise<void> {
   const over = new AbortController();
-  const ends = outputs.map(
-    (stream) => new Promise<void>((resolve) => stream.once('end', resolve).once('close', resolve)),
-  );
   const late = await Promise.race([
-    Promise.all([...closed, ...ends]).then(() => false),
+    Promise.all(read).then(() => false),
     sleep(GRACE, true, { signal: over.signal }).catch(() => false),
   ]);
   over.abort();
-  if (late) for (const stream of outputs) if (stream.readableLength === 0) stream.destroy();
+  if (late) for (const stream of outputs) if (stream.readableLength === 0) cut(stream);
+}
+
+/** Whoever reads it sees its end, and no failure. */
+function cut(stream: Socket): void {
+  stream.once('end', () => stream.destroy());
+  stream.push(null);
+  // Where nobody reads it does not keep this process.
+  stream.unref();
 }
 
 function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {

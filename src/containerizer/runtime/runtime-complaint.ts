@@ -21,9 +21,9 @@ export function runtimeComplaint(log: string): string {
 }
 
 const NOT_FOUND =
-  /executable file .* not found|exec: .*no such file or directory|(?:stat|open executable).*no such file or directory/i;
+  /executable file (?:.* )?not found|exec: .*no such file or directory|(?:stat|open executable).*no such file or directory/i;
 const NOT_EXECUTABLE =
-  /(?:exec|open executable|stat|execute).*(?:permission denied|exec format error|is a directory|not executable)/i;
+  /(?:exec|open executable|stat|execute).*(?:permission denied|operation not permitted|exec format error|is a directory|not executable)/i;
 const OUT_OF_MEMORY = /OOM|out of memory|memory limit/i;
 
 /**
