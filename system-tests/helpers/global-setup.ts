@@ -29,6 +29,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'strace',
     'faketime',
     'crun',
+    'runc',
     'busybox',
   ] as const)
     note(missing, command, [command]);

@@ -34,6 +34,8 @@ export const REQUIREMENTS = [
   'crun',
   /** In one file, so that it runs in a root filesystem that has nothing else. */
   'busybox',
+  /** The other one that runs containers. */
+  'runc',
   /** Runs a command with another clock. */
   'faketime',
   /** Runs a command on a terminal. */

@@ -1,0 +1,516 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { Containerizer, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
+
+/** A test that is none for what the suite runs over. */
+const NOT_PROMISED = (_title: string, _test: () => unknown): void => {};
+
+export interface ContainerizerTraits {
+  /** A program more ends with its process, and not with the last that can still print. Default: yes. runc copies what its `exec` prints, to its end. */
+  readonly execEndsAlone?: false;
+}
+
+export interface ContainerizerUnderTest {
+  readonly containers: Containerizer;
+  /** The same containers, for another owner. */
+  readonly stranger: Containerizer;
+  /** An image with a shell and what belongs to it in `/bin`, users root and alice (1000:1001), and the command `true`. */
+  readonly image: string;
+  /** Whatever there still is of containers, anywhere. */
+  readonly left: () => Promise<readonly string[]>;
+}
+
+const SIGTERM = 15;
+const SIGKILL = 9;
+/** A program that runs until it is told to end. */
+const FOR_LONG = 'trap "exit 0" TERM; echo ready; while :; do sleep 0.05; done';
+/** One that nobody can ask. */
+const STUBBORN = 'trap "" TERM INT HUP; echo ready; while :; do sleep 0.05; done';
+
+/** What every way to run containers promises. @param open is called before each test */
+export function describeContainerizer(
+  title: string,
+  open: () => Promise<ContainerizerUnderTest>,
+  { execEndsAlone }: ContainerizerTraits = {},
+): void {
+  const endsAlone = execEndsAlone === false ? NOT_PROMISED : it;
+  describe(title, () => {
+    let containers: Containerizer;
+    let stranger: Containerizer;
+    let image: string;
+    let left: ContainerizerUnderTest['left'];
+    beforeEach(async () => {
+      ({ containers, stranger, image, left } = await open());
+    });
+
+    const launch = (id: string, script: string, options: LaunchOptions = {}) =>
+      containers.launch(id, image, { command: ['sh', '-c', script], ...options });
+
+    /** Resolves when its program has said that it is ready. */
+    async function launchReady(id: string, script = FOR_LONG, options: LaunchOptions = {}) {
+      const launched = await launch(id, script, options);
+      for await (const { bytes } of containers.logs(id, { follow: true })) if (bytes.includes('ready')) break;
+      return launched;
+    }
+
+    async function printed(id: string, selection: LogSelection = {}): Promise<Record<'stdout' | 'stderr', string>> {
+      const all = { stdout: '', stderr: '', monitor: '' };
+      for await (const { stream, bytes } of containers.logs(id, selection)) all[stream] += bytes.toString();
+      return { stdout: all.stdout, stderr: all.stderr };
+    }
+
+    async function exec(id: string, script: string, options: Parameters<Containerizer['exec']>[2] = {}) {
+      const execution = await containers.exec(id, ['sh', '-c', script], options);
+      const [stdout, stderr, end] = await Promise.all([
+        text(execution.stdout as Readable),
+        text(execution.stderr as Readable),
+        execution.ended,
+      ]);
+      return { stdout, stderr, ...end };
+    }
+
+    async function nothingLeft(): Promise<void> {
+      for (let looks = 0; looks < 100 && (await left()).length > 0; looks++) await sleep(50);
+      expect(await left()).toEqual([]);
+    }
+
+    describe('a launch', () => {
+      it('runs the program, and its end is told to all who wait, also long after', async () => {
+        const before = Date.now();
+        const launched = await launch('job', 'sleep 0.2; exit 7', { labels: { team: 'a' } });
+        expect(launched).toMatchObject({
+          containerId: 'job',
+          state: 'running',
+          imageName: image,
+          labels: { team: 'a' },
+        });
+        expect(launched.launchId).toMatch(/^[0-9a-f]{32}$/);
+        expect(launched.command).toEqual(['sh', '-c', 'sleep 0.2; exit 7']);
+        expect(launched.pid).toBeGreaterThan(1);
+        const waits = [containers.wait('job'), containers.wait('job'), stranger.wait('job')];
+        const [exit, ...others] = await Promise.all(waits);
+        expect(exit).toMatchObject({ code: 7, reason: 'exited', oomKills: 0 });
+        expect(exit?.signal).toBeUndefined();
+        expect(exit?.startedAt).toBeGreaterThanOrEqual(before);
+        expect(exit?.finishedAt).toBeGreaterThanOrEqual((exit?.startedAt ?? 0) + 150);
+        expect(exit?.finishedAt).toBeLessThanOrEqual(Date.now());
+        expect(others).toEqual([exit, exit]);
+        expect(await containers.wait('job')).toEqual(exit);
+        expect(await containers.get('job')).toMatchObject({ state: 'exited', exit, pid: undefined });
+      });
+
+      it('tells a program that fails at once, one that succeeds at once, and one that a signal ends', async () => {
+        await launch('fails', 'exit 255');
+        await containers.launch('succeeds', image);
+        await launch('signalled', 'kill -9 $$');
+        expect(await containers.wait('fails')).toMatchObject({ code: 255, reason: 'exited' });
+        expect(await containers.wait('succeeds')).toMatchObject({ code: 0, reason: 'exited' });
+        // The first process of a container is deaf to signals from inside.
+        expect((await containers.wait('signalled')).reason).toBe('exited');
+        await launchReady('killed');
+        await containers.kill('killed');
+        const exit = await containers.wait('killed');
+        expect(exit).toMatchObject({ signal: SIGKILL, reason: 'killed', oomKills: 0 });
+        expect(exit.code).toBeUndefined();
+      });
+
+      it('keeps what was printed, each stream by itself and in order, whatever it ends with', async () => {
+        await launch('job', 'for i in 1 2 3; do echo out $i; done; echo err >&2; printf "no end"; exit 1');
+        await containers.wait('job');
+        expect(await printed('job')).toEqual({ stdout: 'out 1\nout 2\nout 3\nno end', stderr: 'err\n' });
+        expect(await printed('job', { since: new Date(Date.now() + 60_000) })).toEqual({ stdout: '', stderr: '' });
+      });
+
+      it('tells the last lines of what was printed', async () => {
+        await launch('job', 'seq 1 5000; printf "no end"');
+        await containers.wait('job');
+        expect((await printed('job', { tail: 2 })).stdout).toBe('5000\nno end');
+        expect((await printed('job', { tail: 0 })).stdout).toBe('');
+        expect((await printed('job', { tail: 9999 })).stdout.split('\n')).toHaveLength(5001);
+      });
+
+      it('tells what is printed while it is, until the program ends', async () => {
+        await launch('job', 'for i in 1 2 3; do echo $i; sleep 0.2; done');
+        const seen: [string, number][] = [];
+        for await (const { bytes } of containers.logs('job', { follow: true })) seen.push([`${bytes}`, Date.now()]);
+        expect(seen.map(([line]) => line)).toEqual(['1\n', '2\n', '3\n']);
+        expect((seen[2]?.[1] ?? 0) - (seen[0]?.[1] ?? 0)).toBeGreaterThan(200);
+        expect((await containers.get('job'))?.state).toBe('exited');
+      });
+
+      it('gives the program what was asked for', async () => {
+        const options = { env: { A: 'ä b' }, user: 'alice', workingDir: '/home/alice', hostname: 'there' };
+        await launch('job', 'id -u; id -g; pwd; echo "$A $HOME"; cat /etc/hostname; cat; exit 0', options);
+        await containers.wait('job');
+        expect((await printed('job')).stdout).toBe('1000\n1001\n/home/alice\nä b /home/alice\nthere\n');
+      });
+
+      it('lets the program read what it is given', async () => {
+        const { stdin } = await launch('job', 'cat; echo over', { stdin: 'pipe' });
+        stdin?.write('one\n');
+        stdin?.end('two\n');
+        expect(await containers.wait('job')).toMatchObject({ code: 0 });
+        expect((await printed('job')).stdout).toBe('one\ntwo\nover\n');
+      });
+
+      it('of what cannot be started says why, and leaves nothing', async () => {
+        const cases = [
+          [{ command: ['/nowhere'] }, 'ERR_COMMAND_NOT_FOUND'],
+          [{ command: ['nothing-in-the-path'] }, 'ERR_COMMAND_NOT_FOUND'],
+          [{ command: ['/etc/passwd'] }, 'ERR_COMMAND_NOT_EXECUTABLE'],
+          [{ command: ['/bin'] }, 'ERR_COMMAND_NOT_EXECUTABLE'],
+          [{ command: [], entrypoint: [] }, 'ERR_NO_COMMAND'],
+          [{ user: 'nobody-knows' }, 'ERR_USER_UNKNOWN'],
+          [{ workingDir: '/etc/passwd' }, 'ERR_WORKING_DIR'],
+          [{ mounts: [{ type: 'bind', source: '/no/such/source', target: '/data' }] }, 'ERR_MOUNT_SOURCE'],
+          [{ limits: { memoryBytes: 4096 } }, 'ERR_LIMIT_INVALID'],
+          [{ limits: { cpus: 4096 } }, 'ERR_LIMIT_INVALID'],
+          [{ stopSignal: 'SIGNOTHING' }, 'ERR_SIGNAL_UNKNOWN'],
+        ] as const satisfies readonly (readonly [LaunchOptions, string])[];
+        const codes = [];
+        for (const [options] of cases) {
+          codes.push(
+            await containers.launch('job', image, options).then(
+              () => 'it was launched',
+              ({ code }) => code,
+            ),
+          );
+        }
+        expect(codes).toEqual(cases.map(([, code]) => code));
+        await expect(containers.launch('job', 'no/such/image:1')).rejects.toMatchObject({
+          code: expect.stringMatching(/^ERR_/),
+        });
+        await nothingLeft();
+        // And its id is free.
+        await launch('job', 'exit 3');
+        expect(await containers.wait('job')).toMatchObject({ code: 3 });
+      });
+
+      it('that is given up leaves nothing, whenever that is', async () => {
+        for (const after of [0, 5, 20, 40, 80]) {
+          const givenUp = AbortSignal.timeout(after);
+          const outcome = await launch('job', FOR_LONG, { signal: after === 0 ? AbortSignal.abort() : givenUp }).then(
+            () => 'launched',
+            ({ code }) => code,
+          );
+          if (outcome === 'launched') await containers.destroy('job', { running: 'kill' });
+          else expect(outcome).toBe('ERR_ABORTED');
+          await nothingLeft();
+        }
+      });
+
+      it('refuses an id that is taken, whoever asks, and whether or not it runs', async () => {
+        await launchReady('job');
+        const taken = { code: 'ERR_CONTAINER_EXISTS' };
+        await expect(launch('job', 'true')).rejects.toMatchObject(taken);
+        await expect(stranger.launch('job', image)).rejects.toMatchObject({
+          code: expect.stringMatching(/^ERR_CONTAINER_(?:EXISTS|FOREIGN)$/),
+        });
+        await containers.kill('job');
+        await containers.wait('job');
+        await expect(launch('job', 'true')).rejects.toMatchObject(taken);
+        expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL });
+      });
+
+      it('of one id by two at once is done for one of them', async () => {
+        const both = await Promise.allSettled([launch('job', FOR_LONG), launch('job', FOR_LONG)]);
+        expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+        expect((await containers.list()).map(({ containerId }) => containerId)).toEqual(['job']);
+        await containers.destroy('job', { running: 'kill' });
+        await nothingLeft();
+      });
+
+      it('with a time limit ends at it, and tells so', async () => {
+        const began = Date.now();
+        await launch('job', STUBBORN, { timeout: 400 });
+        expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL, reason: 'time-limit' });
+        expect(Date.now() - began).toBeGreaterThanOrEqual(400);
+        expect(Date.now() - began).toBeLessThan(5000);
+      });
+
+      it('that is to be removed goes with its end, and who waits is told of it', async () => {
+        await launch('job', 'sleep 0.1; exit 4', { remove: true });
+        expect(await containers.wait('job')).toMatchObject({ code: 4 });
+        await nothingLeft();
+        expect(await containers.list()).toEqual([]);
+      });
+    });
+
+    describe('the end of a program', () => {
+      it('comes by stop when it heeds the signal, and by force after the grace when not', async () => {
+        await launchReady('polite');
+        await launchReady('stubborn', STUBBORN);
+        expect(await containers.stop('polite', { grace: 8000 })).toMatchObject({ code: 0, reason: 'exited' });
+        const began = Date.now();
+        expect(await containers.stop('stubborn', { grace: 300 })).toMatchObject({ signal: SIGKILL, reason: 'killed' });
+        expect(Date.now() - began).toBeGreaterThanOrEqual(300);
+        expect(Date.now() - began).toBeLessThan(5000);
+        // Once more it is what it was.
+        expect(await containers.stop('polite')).toMatchObject({ code: 0 });
+      });
+
+      it('comes by the signal that the launch names, or the stop does', async () => {
+        const script = 'trap "exit 3" INT; trap "exit 4" HUP; echo ready; while :; do sleep 0.05; done';
+        await launchReady('launch', script, { stopSignal: 'SIGINT' });
+        await launchReady('stop', script, { stopSignal: 'SIGINT' });
+        expect(await containers.stop('launch')).toMatchObject({ code: 3 });
+        expect(await containers.stop('stop', { signal: 'hup' })).toMatchObject({ code: 4 });
+      });
+
+      it('is told by other signals as they are', async () => {
+        await launchReady('job', 'trap "echo got" USR1; echo ready; while :; do sleep 0.05; done');
+        await containers.kill('job', 'USR1');
+        for await (const { bytes } of containers.logs('job', { follow: true })) if (bytes.includes('got')) break;
+        await expect(containers.kill('job', 'SIGNOTHING')).rejects.toMatchObject({ code: 'ERR_SIGNAL_UNKNOWN' });
+        await containers.kill('job', SIGKILL);
+        await containers.wait('job');
+        await expect(containers.kill('job', SIGTERM)).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+      });
+
+      it('may be waited for no longer', async () => {
+        await launchReady('job');
+        const wait = containers.wait('job', { signal: AbortSignal.timeout(50) });
+        await expect(wait).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+        expect(await containers.get('job')).toMatchObject({ state: 'running' });
+      });
+    });
+
+    describe('a program more', () => {
+      it('runs with its own code, streams, user, directory and variables', async () => {
+        await launchReady('job', FOR_LONG, { env: { A: 'a', B: 'b' } });
+        expect(await exec('job', 'echo out; echo err >&2; exit 9')).toMatchObject({
+          stdout: 'out\n',
+          stderr: 'err\n',
+          code: 9,
+          reason: 'exited',
+        });
+        const options = { user: 'alice', workingDir: '/home/alice', env: { B: 'ß', C: 'c' } };
+        expect(await exec('job', 'id -u; pwd; echo $A $B $C $HOME', options)).toMatchObject({
+          stdout: '1000\n/home/alice\na ß c /home/alice\n',
+          code: 0,
+        });
+        const reading = await containers.exec('job', ['cat'], { stdin: 'pipe' });
+        reading.stdin?.end('through it');
+        expect(await text(reading.stdout as Readable)).toBe('through it');
+        expect(await reading.ended).toMatchObject({ code: 0 });
+      });
+
+      it('prints to descriptors that it is given', async () => {
+        await launchReady('job');
+        const place = mkdtempSync(join(tmpdir(), 'provisioner-exec-'));
+        onTestFinished(() => rmSync(place, { recursive: true }));
+        const file = openSync(join(place, 'file'), 'w');
+        try {
+          const { ended, stdout } = await containers.exec('job', ['sh', '-c', 'echo out; echo err >&2'], {
+            output: { stdout: file, stderr: file },
+          });
+          expect(stdout).toBeUndefined();
+          expect(await ended).toMatchObject({ code: 0 });
+        } finally {
+          closeSync(file);
+        }
+        expect(readFileSync(join(place, 'file'), 'utf8').split('\n').sort()).toEqual(['', 'err', 'out']);
+      });
+
+      endsAlone('has ended when its process has, though a child of it keeps what it prints to', async () => {
+        await launchReady('job');
+        const began = Date.now();
+        const { stdout, code } = await exec('job', '(sleep 30) & echo out; exit 5');
+        expect({ stdout, code }).toEqual({ stdout: 'out\n', code: 5 });
+        expect(Date.now() - began).toBeLessThan(8000);
+      });
+
+      it('ends at its time limit, and when it is given up', async () => {
+        await launchReady('job');
+        expect(await exec('job', STUBBORN, { timeout: 300 })).toMatchObject({ reason: 'time-limit', signal: SIGKILL });
+        const givenUp = await exec('job', STUBBORN, { signal: AbortSignal.timeout(300) });
+        expect(givenUp).toMatchObject({ reason: 'aborted', signal: SIGKILL });
+        // Their shells have it among their words, and this one does not.
+        expect((await exec('job', 'cat /proc/[0-9]*/cmdline | grep -c "INT H[U]P"')).stdout).toBe('0\n');
+        expect(await containers.get('job')).toMatchObject({ state: 'running' });
+      });
+
+      it('of what cannot be run says why', async () => {
+        await launchReady('job');
+        const codeOf = async (command: string[], options = {}) => {
+          try {
+            await (await containers.exec('job', command, options)).ended;
+            return 'it ran';
+          } catch (error) {
+            return (error as { code?: string }).code;
+          }
+        };
+        expect(await codeOf(['/nowhere'])).toBe('ERR_COMMAND_NOT_FOUND');
+        expect(await codeOf(['/etc/passwd'])).toBe('ERR_COMMAND_NOT_EXECUTABLE');
+        expect(await codeOf(['true'], { user: 'nobody-knows' })).toBe('ERR_USER_UNKNOWN');
+        await containers.kill('job');
+        await containers.wait('job');
+        expect(await codeOf(['true'])).toBe('ERR_CONTAINER_NOT_RUNNING');
+      });
+    });
+
+    describe('what runs', () => {
+      it('halts and goes on, and its time does not pass meanwhile', async () => {
+        await launchReady('job', 'echo ready; i=0; while :; do echo $((i += 1)); sleep 0.05; done', { timeout: 1500 });
+        await containers.pause('job');
+        const length = async () => (await printed('job')).stdout.length;
+        await sleep(100);
+        const before = await length();
+        await sleep(1600);
+        expect(await length()).toBe(before);
+        expect(await containers.get('job')).toMatchObject({ state: 'paused' });
+        await containers.pause('job');
+        await containers.resume('job');
+        expect(await containers.get('job')).toMatchObject({ state: 'running' });
+        const exit = await containers.wait('job');
+        expect(exit.reason).toBe('time-limit');
+        expect((exit.finishedAt ?? 0) - (exit.startedAt ?? 0)).toBeGreaterThan(3000);
+        expect(await length()).toBeGreaterThan(before);
+      });
+
+      it('can be ended while it is halted', async () => {
+        for (const [id, end] of [
+          ['killed', () => containers.kill('killed')],
+          ['stopped', () => containers.stop('stopped', { grace: 500 })],
+          ['destroyed', () => containers.destroy('destroyed', { running: 'kill' })],
+        ] as const) {
+          await launchReady(id);
+          await containers.pause(id);
+          await end();
+          if (id !== 'destroyed') {
+            expect((await containers.wait(id)).reason).toMatch(/^(?:killed|exited)$/);
+            await containers.destroy(id);
+          }
+        }
+        await nothingLeft();
+      });
+
+      it('is counted, and held to limits that may change', async () => {
+        await launchReady('job', FOR_LONG, { limits: { memoryBytes: 64 * 2 ** 20, pids: 50 } });
+        expect(await containers.stats('job')).toMatchObject({
+          memoryLimit: 64 * 2 ** 20,
+          processLimit: 50,
+          oomKills: 0,
+        });
+        await containers.update('job', { memoryBytes: 96 * 2 ** 20, pids: 40 });
+        const stats = await containers.stats('job');
+        expect(stats).toMatchObject({ memoryLimit: 96 * 2 ** 20, processLimit: 40 });
+        expect(stats.memory).toBeGreaterThan(0);
+        expect(stats.processes).toBeGreaterThanOrEqual(1);
+        expect(stats.cpuTime).toBeGreaterThan(0);
+        await expect(containers.update('job', { memoryBytes: 4096 })).rejects.toMatchObject({
+          code: 'ERR_LIMIT_INVALID',
+        });
+        await containers.kill('job');
+        await containers.wait('job');
+        for (const late of [containers.stats('job'), containers.update('job', { pids: 9 }), containers.pause('job')]) {
+          await expect(late).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+        }
+      });
+
+      it('is ended by the kernel when it takes more memory than it may, and that is told', async () => {
+        const script = 'exec dd if=/dev/zero of=/dev/null bs=100M';
+        await launch('job', script, { limits: { memoryBytes: 32 * 2 ** 20 } });
+        expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL, reason: 'oom', oomKills: 1 });
+      });
+
+      it('is listed for everybody, in the order of the ids, also within one another', async () => {
+        await launchReady('b');
+        await launch('a/b', 'exit 1');
+        await launch('a', 'exit 1');
+        await Promise.all([containers.wait('a'), containers.wait('a/b')]);
+        for (const one of [containers, stranger]) {
+          const listed = (await one.list()).map(({ containerId, state }) => [containerId, state]);
+          expect(listed).toEqual([
+            ['a', 'exited'],
+            ['a/b', 'exited'],
+            ['b', 'running'],
+          ]);
+        }
+      });
+
+      it('is not changed by another owner, unless that is meant', async () => {
+        await launchReady('job');
+        const foreign = { code: 'ERR_CONTAINER_FOREIGN' };
+        const anyOwner = true;
+        for (const attempt of [
+          stranger.kill('job'),
+          stranger.stop('job'),
+          stranger.pause('job'),
+          stranger.resume('job'),
+          stranger.update('job', { pids: 9 }),
+          stranger.exec('job', ['true']),
+          stranger.destroy('job', { running: 'kill' }),
+        ]) {
+          await expect(attempt).rejects.toMatchObject(foreign);
+        }
+        expect(await containers.get('job')).toMatchObject({ state: 'running' });
+        await stranger.pause('job', { anyOwner });
+        await stranger.resume('job', { anyOwner });
+        expect(await stranger.stop('job', { anyOwner, grace: 8000 })).toMatchObject({ code: 0 });
+        await expect(stranger.destroy('job')).rejects.toMatchObject(foreign);
+        expect(await stranger.destroy('job', { anyOwner })).toBe(true);
+        await nothingLeft();
+      });
+    });
+
+    describe('a destroy', () => {
+      it('takes away what has ended, refuses what runs, and ends that when it is told to', async () => {
+        await launchReady('runs', STUBBORN);
+        await launch('ended', 'touch /made; exit 1');
+        await containers.wait('ended');
+        expect(await containers.destroy('ended')).toBe(true);
+        await expect(containers.destroy('runs')).rejects.toMatchObject({ code: 'ERR_CONTAINER_RUNNING' });
+        expect(await containers.get('runs')).toMatchObject({ state: 'running' });
+        const wait = containers.wait('runs');
+        expect(await containers.destroy('runs', { running: 'kill' })).toBe(true);
+        expect(await wait).toMatchObject({ signal: SIGKILL, reason: 'killed' });
+        expect(await containers.destroy('runs')).toBe(false);
+        await nothingLeft();
+      });
+
+      it('leaves an id that can be used again, with nothing of the one before', async () => {
+        await launch('job', 'echo first; touch /made');
+        await containers.wait('job');
+        await containers.destroy('job');
+        await launch('job', 'ls /made 2>/dev/null || echo second');
+        await containers.wait('job');
+        expect((await printed('job')).stdout).toBe('second\n');
+      });
+    });
+
+    it('knows no container that has not been launched', async () => {
+      const unknown = { code: 'ERR_CONTAINER_NOT_FOUND' };
+      expect(await containers.get('nobody')).toBeUndefined();
+      expect(await containers.destroy('nobody')).toBe(false);
+      for (const attempt of [
+        () => containers.wait('nobody'),
+        () => containers.exec('nobody', ['true']),
+        () => containers.stats('nobody'),
+        () => containers.kill('nobody'),
+        () => containers.stop('nobody'),
+        () => containers.pause('nobody'),
+        () => containers.resume('nobody'),
+        () => containers.update('nobody', { pids: 9 }),
+        () => printed('nobody'),
+      ]) {
+        await expect(attempt()).rejects.toMatchObject(unknown);
+      }
+    });
+
+    it('finds nothing to do in a recovery where all is well, and what runs goes on', async () => {
+      await launchReady('runs');
+      await launch('ended', 'exit 6');
+      await containers.wait('ended');
+      const report = await containers.recover();
+      expect(report).toMatchObject({ running: ['runs'], lost: [], undone: [], removed: [], swept: [] });
+      expect(await containers.wait('ended')).toMatchObject({ code: 6 });
+      expect(await containers.stop('runs', { grace: 8000 })).toMatchObject({ code: 0 });
+    });
+  });
+}

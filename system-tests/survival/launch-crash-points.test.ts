@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest';
+import { CRASH_POINTS } from '#src/base/crash-points.js';
+import type { ContainerRecovery } from '#src/containerizer/index.js';
+import { again, expectNothingLeft, IMAGE, otherContainerizer, storeWithBusybox } from '../helpers/containers.js';
+import { describeWith } from '../helpers/requirements.js';
+
+/** What a process is doing when it is killed, and what is known of the container after the next recovery. */
+interface Case {
+  readonly operation: string;
+  readonly points: readonly string[];
+  /** Of a module that has the store's containers as `c`. */
+  readonly body: string;
+  /** `gone`: it is as if it had never been. A number: it ends, or has ended, with this code. `either`: one of both. */
+  readonly after: 'gone' | 'either' | number;
+}
+
+const launch = (script: string, options: object = {}) =>
+  `await c.launch('job', '${IMAGE}', ${JSON.stringify({ command: ['sh', '-c', script], ...options })});`;
+const SOON = 'sleep 0.5; echo whole; exit 7';
+const AT_ONCE = 'echo whole; exit 7';
+const NOT_YET = ['launch.directoryMade', 'launch.recorded', 'launch.provisioned', 'launch.bundled', 'launch.monitored'];
+
+const CASES: readonly Case[] = [
+  { operation: 'a launch', points: [...NOT_YET, 'launch.started'], body: launch(SOON), after: 'gone' },
+  { operation: 'a launch', points: ['launch.running'], body: launch(SOON), after: 7 },
+  {
+    operation: 'a launch of what ends at once',
+    points: ['launch.monitored', 'launch.started'],
+    body: launch(AT_ONCE),
+    after: 'gone',
+  },
+  { operation: 'a launch of what ends at once', points: ['launch.running'], body: launch(AT_ONCE), after: 7 },
+  {
+    operation: 'a launch of what is to be removed',
+    points: [...NOT_YET, 'launch.started', 'launch.running'],
+    body: launch(SOON, { remove: true }),
+    after: 'gone',
+  },
+  {
+    operation: 'a launch of what cannot be started',
+    points: ['launch.undone', 'launch.containerDestroyed', 'launch.forgotten'],
+    body: `await c.launch('job', '${IMAGE}', { command: ['/nowhere'] });`,
+    after: 'gone',
+  },
+  {
+    operation: 'a wait',
+    points: ['launch.ended', 'launch.endRecorded'],
+    body: `${launch(SOON)} await c.wait('job');`,
+    after: 7,
+  },
+  {
+    operation: 'a wait for what is to be removed',
+    points: ['launch.ended', 'launch.endRecorded', 'launch.containerDestroyed', 'launch.forgotten'],
+    body: `${launch(SOON, { remove: true })} await c.wait('job'); await sleep(5000);`,
+    after: 'gone',
+  },
+  {
+    operation: 'a destroy of what has ended',
+    points: ['launch.forgotten'],
+    body: `${launch(AT_ONCE)} await c.wait('job'); await c.destroy('job');`,
+    after: 'gone',
+  },
+  {
+    operation: 'a destroy of what runs',
+    points: ['launch.ended', 'launch.endRecorded'],
+    body: `${launch('sleep 60')} await c.destroy('job', { running: 'kill' });`,
+    after: 'either',
+  },
+  {
+    operation: 'a recovery',
+    points: ['launch.recovered'],
+    body: `${launch(SOON)} await c.wait('job'); await c.recover();`,
+    after: 7,
+  },
+];
+
+const NOTHING: ContainerRecovery = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] };
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that is killed right after a step', () => {
+  test('is killed at every step of a launch that has a name', () => {
+    const killed = new Set(CASES.flatMap(({ points }) => points));
+    expect([...killed].sort()).toEqual(CRASH_POINTS.filter((point) => point.startsWith('launch.')).sort());
+  });
+
+  for (const { operation, points, body, after } of CASES) {
+    for (const point of points) {
+      const outcome = typeof after === 'number' ? 'leaves a program whose end is told' : 'leaves nothing';
+      test(`${point}, during ${operation}, ${outcome}`, async () => {
+        const { provisioner, root } = await storeWithBusybox();
+        await provisioner.close();
+        const other = otherContainerizer(root, `${body} say('alive');`, { crashAt: point });
+        expect(await other.done).toEqual([]);
+
+        const { containers } = await again(root);
+        await containers.recover();
+        const found = await containers.get('job');
+        if (typeof after === 'number') {
+          expect(await containers.wait('job')).toMatchObject({ code: after, reason: 'exited' });
+          let printed = '';
+          for await (const { bytes } of containers.logs('job')) printed += bytes;
+          expect(printed).toBe('whole\n');
+          await containers.destroy('job');
+        } else if (after === 'either' && found !== undefined) {
+          expect(await containers.wait('job')).toMatchObject({ reason: 'killed', signal: 9 });
+          await containers.destroy('job');
+        }
+        await expectNothingLeft(root);
+        expect(await containers.recover()).toEqual(NOTHING);
+      });
+    }
+  }
+});
