@@ -10,6 +10,8 @@ import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratc
 import { makePrograms } from './run-programs.mjs';
 
 const UNIFIED = '/sys/fs/cgroup/unified';
+/** Its own are above what a container may have here. */
+const PODMAN_LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
 const now = () => Number(process.hrtime.bigint());
 const median = (/** @type {number[]} */ values) => quantile(values, 0.5);
 
@@ -31,7 +33,7 @@ export async function run(options) {
   execFileSync(commandLine[0], [...commandLine.slice(1), '--quiet', 'load', '-i', image]);
   const provisioner = await Provisioner.open({ root });
   const c = await openContainerizer({ provisioner });
-  const podman = hasCommand('podman') ? preparePodman(scratch, image) : undefined;
+  const podman = hasCommand('podman') ? preparePodman(scratch, image, timed) : undefined;
   if (podman === undefined) console.log('podman is not installed, or does not work here: left out');
 
   const stay = await c.launch('stay', 'bench:1', { command: ['/bin/stay'] });
@@ -50,9 +52,13 @@ export async function run(options) {
   /** Milliseconds of each: until the first instruction, until the end. */
   const outside = (/** @type {string[]} */ command, times = batch, atOnce = 1) => {
     const hide = existsSync(join(UNIFIED, 'cgroup.controllers')) ? UNIFIED : '';
-    const text = execFileSync(timed, [command[0] === 'crun' ? hide : '', String(times), String(atOnce), ...command], {
-      encoding: 'utf8',
-    });
+    const text = execFileSync(
+      timed,
+      [command[0] === 'crun' || command[0] === 'podman' ? hide : '', String(times), String(atOnce), ...command],
+      {
+        encoding: 'utf8',
+      },
+    );
     const lines = text
       .trim()
       .split('\n')
@@ -96,7 +102,7 @@ export async function run(options) {
     await ended;
     return Number(text) - begun;
   };
-  const podmanRun = podman && [...podman, 'run', '--rm', '--network', 'none', '--ulimit', 'host', 'bench:1'];
+  const podmanRun = podman && [...podman, 'run', '--rm', '--network', 'none', ...PODMAN_LIMITS, 'bench:1'];
 
   /** @type {[string, string, () => Promise<Record<string, number[]>>][]} */
   const rows = [
@@ -332,7 +338,7 @@ async function longestGap(work) {
 async function prepareRuntime(scratch, bundle) {
   const config = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8'));
   config.process.args = ['/bin/now'];
-  const filter = await prepareSeccomp('default', config.process.capabilities.bounding);
+  const filter = await prepareSeccomp('default', config.process.capabilities.bounding, scratch);
   for (const kind of ['oci', 'bpf']) {
     const directory = join(scratch, kind);
     mkdirSync(directory);
@@ -348,7 +354,7 @@ async function prepareRuntime(scratch, bundle) {
 }
 
 /** @returns the command with a store of its own, in which `bench:1` is and the container `stay` runs; undefined when it cannot */
-function preparePodman(scratch, image) {
+function preparePodman(scratch, image, timed) {
   const command = [
     'podman',
     '--root',

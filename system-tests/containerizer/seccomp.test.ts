@@ -16,6 +16,7 @@ import { AUDIT_ARCH, runFilter, X32 } from '../helpers/bpf.js';
 import { runByCrun } from '../helpers/crun-container.js';
 import { installedFilter } from '../helpers/installed-filter.js';
 import { describeWith } from '../helpers/requirements.js';
+import { temporaryDirectory } from '../helpers/test-store.js';
 
 const { EPERM, EINVAL, ENOSYS } = constants.errno;
 const CAPABILITIES = (
@@ -30,7 +31,7 @@ const DEBIANS = '/usr/share/containers/seccomp.json';
 const annotated = ({ annotation }: PreparedSeccomp) => ({ [SECCOMP_ANNOTATION]: annotation ?? '' });
 
 async function prepared(seccomp: string, capabilities: readonly string[] = CAPABILITIES): Promise<PreparedSeccomp> {
-  return (await prepareSeccomp(seccomp, capabilities)) ?? expect.fail('there is none');
+  return (await prepareSeccomp(seccomp, capabilities, temporaryDirectory())) ?? expect.fail('there is none');
 }
 
 /** Makes each call in a child process. @returns the numbers of their errors, 0 for none */
@@ -185,13 +186,13 @@ describeWith(['root', 'crun'], 'a container with a filter that was made beforeha
   });
 
   it('has no filter when it asks for none', async () => {
-    expect(await prepareSeccomp('unconfined', CAPABILITIES)).toBeUndefined();
+    expect(await prepareSeccomp('unconfined', CAPABILITIES, temporaryDirectory())).toBeUndefined();
   });
 
   it('is not run with a profile of which no filter can be made', async () => {
     const path = join(place, 'vax.json');
     writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', architectures: ['SCMP_ARCH_VAX'] }));
-    await expect(prepareSeccomp(path, CAPABILITIES)).rejects.toMatchObject({
+    await expect(prepareSeccomp(path, CAPABILITIES, temporaryDirectory())).rejects.toMatchObject({
       code: 'ERR_SECCOMP_PROFILE',
       message: expect.stringContaining('SCMP_ARCH_VAX'),
       details: { path },

@@ -204,11 +204,11 @@ export class Launcher {
     options: LaunchOptions,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
-    const { facts, runtime, syscalls } = this.#machine;
+    const { facts, runtime, syscalls, programs } = this.#machine;
     makeOwnDirectory(directory.bundle);
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
-    const filter = await prepareSeccomp(seccomp, bounding);
+    const filter = await prepareSeccomp(seccomp, bounding, programs.directory);
     const config = await makeBundle({
       directory: directory.bundle,
       launchId: launch.id,

@@ -8,6 +8,8 @@ import { ENTER_PROGRAM } from './enter-program.js';
 
 /** What is started, as it lies on this machine. */
 export interface Programs {
+  /** Where they lie, and other things of this boot; absolute. */
+  readonly directory: string;
   /** The interpreter of the two that follow; absolute. */
   readonly perl: string;
   readonly monitor: string;
@@ -27,6 +29,7 @@ export function makePrograms(directory: string, perl: string, runtime: string, p
   const enter = place(directory, 'enter', ENTER_PROGRAM);
   const sealedRuntime = processes.sealedCopy(runtime);
   return {
+    directory,
     perl,
     monitor,
     enter,

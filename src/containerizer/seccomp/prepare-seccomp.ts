@@ -2,6 +2,7 @@ import { firstLine, isShortage, ProvisionerError, systemCode } from '../../base/
 import { compileSeccomp } from '../../system/seccomp/compile-seccomp.js';
 import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
 import { DEFAULT_PROFILE } from './default-profile.js';
+import { keptFilter } from './kept-filters.js';
 import { ociSeccompOf, seccompContext } from './oci-seccomp-of.js';
 import { readSeccompProfile } from './read-seccomp-profile.js';
 
@@ -18,17 +19,19 @@ export interface PreparedSeccomp {
 
 /**
  * @param seccomp `default`, `unconfined`, or the absolute path of a profile as Docker and podman have them @param capabilities of the container, as `CAP_CHOWN`: its bounding set
+ * @param place a directory of this boot, where programs that have been made are kept
  * @returns undefined when it may make all
  * @throws ProvisionerError `ERR_SECCOMP_PROFILE`, `ERR_NO_DESCRIPTORS`
  */
 export async function prepareSeccomp(
   seccomp: string,
   capabilities: readonly string[],
+  place: string,
 ): Promise<PreparedSeccomp | undefined> {
   if (seccomp === 'unconfined') return undefined;
   const profile = seccomp === 'default' ? DEFAULT_PROFILE : await readSeccompProfile(seccomp);
   const oci = ociSeccompOf(profile, seccompContext(capabilities));
-  return { oci, annotation: (await compiled(oci, seccomp))?.toString('base64') };
+  return { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
 }
 
 async function compiled(oci: OciSeccomp, seccomp: string): Promise<Buffer | undefined> {
