@@ -10,6 +10,8 @@ import { describeMachine, hasCommand, parseOptions, printTable, quantile, scratc
 import { makePrograms } from './run-programs.mjs';
 
 const UNIFIED = '/sys/fs/cgroup/unified';
+/** What crun and podman must not see, in which they refuse to work. */
+const HIDDEN = existsSync(join(UNIFIED, 'cgroup.controllers')) ? UNIFIED : '';
 /** Its own are above what a container may have here. */
 const PODMAN_LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
 const now = () => Number(process.hrtime.bigint());
@@ -51,10 +53,9 @@ export async function run(options) {
 
   /** Milliseconds of each: until the first instruction, until the end. */
   const outside = (/** @type {string[]} */ command, times = batch, atOnce = 1) => {
-    const hide = existsSync(join(UNIFIED, 'cgroup.controllers')) ? UNIFIED : '';
     const text = execFileSync(
       timed,
-      [command[0] === 'crun' || command[0] === 'podman' ? hide : '', String(times), String(atOnce), ...command],
+      [command[0] === 'crun' || command[0] === 'podman' ? HIDDEN : '', String(times), String(atOnce), ...command],
       {
         encoding: 'utf8',
       },
@@ -368,23 +369,9 @@ function preparePodman(scratch, image, timed) {
   ];
   try {
     execFileSync(command[0], [...command.slice(1), 'load', '-i', image], { stdio: 'ignore' });
-    execFileSync(
-      command[0],
-      [
-        ...command.slice(1),
-        'run',
-        '-d',
-        '--name',
-        'stay',
-        '--network',
-        'none',
-        '--ulimit',
-        'host',
-        'bench:1',
-        '/bin/stay',
-      ],
-      { stdio: 'ignore' },
-    );
+    // It too refuses machines with both versions of cgroups.
+    const begin = ['run', '-d', '--name', 'stay', '--network', 'none', ...PODMAN_LIMITS, 'bench:1', '/bin/stay'];
+    execFileSync(timed, [HIDDEN, '1', '1', ...command, ...begin], { stdio: 'ignore' });
     return command;
   } catch {
     return undefined;
