@@ -1,0 +1,189 @@
+import { closeSync, readFileSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { writeOwnFile } from '../../base/own-files.js';
+import type { LaunchRecord } from '../../index.js';
+import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import type { LockFile } from '../../system/syscalls/lock-file.js';
+import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import type { LaunchOptions } from '../containerizer.js';
+import type { Machine } from '../machine.js';
+import { monitorFile } from '../monitor/monitor-settings.js';
+import { runArguments, stateOf } from '../runtime/oci-runtime.js';
+import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
+import { deadlineIn } from './deadline.js';
+import type { LaunchDirectory } from './launch-directory.js';
+import type { LaunchPlaceNote } from './launch-notes.js';
+
+/** Milliseconds that a runtime has to start a program. */
+const START_PATIENCE = 60_000;
+/** Of a log that nobody limits. */
+const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
+
+/** A launch whose bundle is written. */
+export interface MonitoredLaunch {
+  readonly launch: LaunchRecord;
+  readonly place: LaunchPlaceNote;
+  readonly directory: LaunchDirectory;
+  /** The lock that the monitor is handed. */
+  readonly alive: LockFile;
+}
+
+export interface RunningMonitor {
+  readonly pid: number;
+  /** What it tells of the start: resolves with its line, empty when it ended without one. */
+  readonly told: Promise<string>;
+  readonly ended: Promise<void>;
+  /** Its number may be another one's soon. */
+  hasEnded(): boolean;
+  readonly stdin: Writable | undefined;
+}
+
+/** Starts the monitor of a launch, which starts the runtime. @throws as `spawn` */
+export async function runMonitor(
+  machine: Machine,
+  { launch, place, directory, alive }: MonitoredLaunch,
+  options: LaunchOptions,
+): Promise<RunningMonitor> {
+  const { processes, runtime, programs, hierarchies, surroundings, removal, closing } = machine;
+  const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
+  const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
+  const settings = monitorFile({
+    container: launch.containerId,
+    program: programs.sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
+    runtime: runtime.name,
+    arguments: runArguments(runtime, launch.id, {
+      log: directory.runtimeLog,
+      bundle: directory.bundle,
+      pidFile: directory.pid,
+    }),
+    hide: runtime.hide,
+    join: [],
+    remove: [stateOf(runtime, launch.id), ...cgroup.directories()],
+    after: options.remove === true ? [...removal, launch.containerId] : [],
+    timeLimit: options.timeout !== undefined,
+    logLimit: maxBytes,
+    logEnds: whenFull === 'end',
+    counters: cgroup.monitored(),
+  });
+  writeOwnFile(directory.monitor, settings);
+  if (options.timeout !== undefined) writeOwnFile(directory.deadline, deadlineIn(options.timeout));
+  const telling = processes.openPipe();
+  const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
+  try {
+    const from = stdin?.readEnd ?? (typeof options.stdin === 'number' ? options.stdin : 'null');
+    const sealed = programs.sealedRuntime === undefined ? [] : [programs.sealedRuntime];
+    const { pid } = await processes.spawn({
+      program: programs.perl,
+      args: [programs.monitor],
+      env: {},
+      directory: directory.path,
+      descriptors: [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed],
+    });
+    const ended = pipeEnd(telling.readEnd, closing);
+    // Until it is waited for it stays a zombie, and its number is nobody else's.
+    let over = false;
+    void processes
+      .exitOf(pid, { ended: ended.closed, signal: closing })
+      .then(() => {
+        over = true;
+      })
+      .catch(() => undefined);
+    return {
+      hasEnded: () => over,
+      pid,
+      told: ended.firstLine,
+      ended: ended.closed,
+      stdin: stdin === undefined ? undefined : writePipe(stdin.writeEnd),
+    };
+  } catch (error) {
+    closeSync(telling.readEnd);
+    if (stdin !== undefined) closeSync(stdin.writeEnd);
+    throw error;
+  } finally {
+    closeSync(telling.writeEnd);
+    if (stdin !== undefined) closeSync(stdin.readEnd);
+  }
+}
+
+/**
+ * @param command for messages
+ * @returns the pid of the program, which runs, or has run already
+ * @throws ProvisionerError `ERR_START_TIMEOUT`, `ERR_START_FAILED`, `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_ABORTED`
+ */
+export async function startOf(
+  { launch, directory }: Pick<MonitoredLaunch, 'launch' | 'directory'>,
+  command: readonly string[],
+  { told }: RunningMonitor,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const { containerId } = launch;
+  const line = await toldWithin(told, START_PATIENCE, signal);
+  throwIfAborted(signal);
+  if (line === undefined) {
+    throw new ProvisionerError(
+      'ERR_START_TIMEOUT',
+      `container ${containerId} was not started within ${START_PATIENCE / 1000} s`,
+      { hint: 'see what the machine waits for', details: { containerId } },
+    );
+  }
+  const [word, number] = line.split(' ');
+  if (word === 'started') return Number(number);
+  const own = readOr(directory.monitorError, '');
+  if (own !== '' || word !== 'failed') {
+    const said = own || 'its monitor ended before it said anything';
+    throw new ProvisionerError('ERR_START_FAILED', `container ${containerId} could not be started: ${said}`, {
+      details: { containerId },
+    });
+  }
+  throw startError(runtimeComplaint(directory.runtimeLog), command, containerId, Number(number));
+}
+
+/** What a pipe brings: its first line, and its end, or that of whoever waits for it. After the first line nobody has to live for it. */
+function pipeEnd(
+  readEnd: number,
+  closing: AbortSignal,
+): { readonly firstLine: Promise<string>; readonly closed: Promise<void> } {
+  const pipe = readPipe(readEnd);
+  const close = () => pipe.destroy();
+  closing.addEventListener('abort', close, { once: true });
+  pipe.once('close', () => closing.removeEventListener('abort', close));
+  let text = '';
+  const closed = new Promise<void>((resolve) => pipe.once('close', resolve));
+  pipe.on('error', () => pipe.destroy());
+  const firstLine = new Promise<string>((resolve) => {
+    pipe.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1');
+      const end = text.indexOf('\n');
+      if (end < 0) return;
+      resolve(text.slice(0, end));
+      pipe.unref();
+    });
+    void closed.then(() => resolve(text));
+  });
+  return { firstLine, closed };
+}
+
+/** What it is told; undefined when that is not soon, or the signal says that it is enough. The signal may be of much more than this launch: nothing of ours stays on it. */
+function toldWithin(told: Promise<string>, milliseconds: number, signal: AbortSignal | undefined) {
+  return new Promise<string | undefined>((resolve) => {
+    const over = (line?: string) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      resolve(line);
+    };
+    const giveUp = () => over();
+    const timer = setTimeout(giveUp, milliseconds);
+    signal?.addEventListener('abort', giveUp);
+    if (signal?.aborted) giveUp();
+    void told.then(over);
+  });
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
