@@ -12,7 +12,7 @@ import type { ContainerStats } from '../containerizer.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
 import { signalNumber } from '../signal-number.js';
-import { deadlineIn, NO_DEADLINE, remainingOf } from './deadline.js';
+import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import { type LaunchPlaceNote, readPlaceNote } from './launch-notes.js';
@@ -99,30 +99,22 @@ export class Controls {
   async pause(launch: LaunchRecord): Promise<void> {
     if (launch.state === 'paused') return;
     const cgroup = this.#runningCgroup(launch);
-    const remaining = this.#holdTime(launch);
-    try {
-      if (!(await cgroup.freeze())) throw notRunning(launch);
-    } catch (error) {
-      if (remaining !== undefined) this.#writeDeadline(launch, deadlineIn(remaining));
-      throw error;
-    }
-    const place: LaunchPlaceNote = { ...placeOf(launch), ...(remaining === undefined ? {} : { remaining }) };
+    if (!(await cgroup.freeze())) throw notRunning(launch);
+    // Only now: whoever dies in between leaves nothing that runs without its limit.
+    this.#setTime(launch, heldDeadline);
     await this.#machine.provisioner.launches.change(launch.id, {
       from: ['running'],
       to: 'paused',
-      place: JSON.stringify(place),
       event: { kind: 'pause' },
     });
   }
 
   async resume(launch: LaunchRecord): Promise<void> {
-    const { remaining, ...place } = placeOf(launch);
-    if (remaining !== undefined) this.#writeDeadline(launch, deadlineIn(remaining));
+    this.#setTime(launch, deadlineIn);
     await this.#runningCgroup(launch).thaw();
     await this.#machine.provisioner.launches.change(launch.id, {
       from: ['paused'],
       to: 'running',
-      place: JSON.stringify(place),
       event: { kind: 'resume' },
     });
   }
@@ -156,24 +148,14 @@ export class Controls {
     };
   }
 
-  /** From now on its time does not pass. @returns the milliseconds that are left; undefined for a launch without a limit */
-  #holdTime(launch: LaunchRecord): number | undefined {
+  /** From now on what is left of its time passes, or does not. */
+  #setTime(launch: LaunchRecord, asText: (milliseconds: number) => string): void {
     const { deadline } = this.#endings.directory(launch.id);
-    let text: string;
-    try {
-      text = readFileSync(deadline, 'utf8');
-    } catch {
-      return undefined;
-    }
-    const remaining = remainingOf(text);
-    if (remaining !== undefined) this.#writeDeadline(launch, NO_DEADLINE);
-    return remaining;
-  }
-
-  #writeDeadline(launch: LaunchRecord, text: string): void {
-    const { deadline } = this.#endings.directory(launch.id);
-    writeOwnFile(`${deadline}.draft`, text);
-    renameSync(`${deadline}.draft`, deadline);
+    const left = remainingOf(readOr(deadline));
+    if (left === undefined || left.isHeld === (asText === heldDeadline)) return;
+    const draft = `${deadline}.${process.pid}`;
+    writeOwnFile(draft, asText(left.milliseconds));
+    renameSync(draft, deadline);
   }
 
   #runningCgroup(launch: LaunchRecord): ContainerCgroup {
@@ -223,5 +205,14 @@ async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Prom
     return undefined;
   } finally {
     over.abort();
+  }
+}
+
+/** A launch without a limit has no such file. */
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
   }
 }

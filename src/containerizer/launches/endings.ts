@@ -229,7 +229,18 @@ export class Endings {
     await this.#machine.provisioner.launches.forget(containerId, launchId);
     crashPoint('launch.forgotten');
     await this.#monitorGone(launchId);
+    await this.#clean(launchId);
     rmSync(this.directory(launchId).path, { recursive: true, force: true });
+  }
+
+  /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */
+  async #clean(launchId: string): Promise<void> {
+    const { hierarchies, parent, surroundings, runtime } = this.#machine;
+    const cgroup = new ContainerCgroup(hierarchies, `${parent}/${launchId}`, surroundings);
+    if (this.isAttended(launchId) || !cgroup.exists()) return;
+    rmSync(`${runtime.stateRoot}/${launchId}`, { recursive: true, force: true });
+    cgroup.killAll('SIGKILL');
+    await cgroup.remove().catch(() => undefined);
   }
 
   /** It writes into the directory until its last moment. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
  *   ├── watched        locked by a process that will do what is to be done at the end
  *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf
  *   ├── monitor        what the monitor is told
- *   ├── deadline       when its time is over, by the monotonic clock, in seconds; `-` while that does not pass
+ *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
  *   ├── output/log     what the program printed; log.1 is the part before

@@ -23,8 +23,6 @@ export interface LaunchPlaceNote {
   readonly pid?: number | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
   readonly startTicks?: string | undefined;
-  /** Milliseconds that were left of its time when it was paused. */
-  readonly remaining?: number | undefined;
 }
 
 /** @throws SyntaxError for what this release did not write */
