@@ -1,7 +1,16 @@
 #!/usr/bin/env node
 // `npm run demo`: the main job, on a real store in a temporary directory. Ends with nothing left behind.
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repository, runMain } from './machine.mjs';
@@ -23,8 +32,9 @@ async function main() {
     const provisioner = await Provisioner.open({ root });
     try {
       await showMainJob(provisioner);
+      await showContainer(provisioner);
     } finally {
-      for (const { id } of await provisioner.containers.list()) await provisioner.destroy(id);
+      for (const { id } of await provisioner.containers.list()) await provisioner.destroy(id, { running: 'kill' });
       await provisioner.close();
     }
   } finally {
@@ -36,6 +46,7 @@ What next
   With an image of your own${process.getuid?.() === 0 ? '' : ', and as root with overlay mounts'}; any tool that writes OCI layouts or archives can bring one:
     skopeo copy docker://docker.io/library/alpine:3 oci:/tmp/alpine:3
     node dist/cli/main.js pull oci:/tmp/alpine:3 --name alpine:3
+    node dist/cli/main.js run --rm alpine:3 echo hi
     node dist/cli/main.js provision job-1 alpine:3
     node dist/cli/main.js ps
     node dist/cli/main.js destroy job-1
@@ -102,6 +113,50 @@ async function showMainJob(provisioner) {
     !existsSync(first.rootfs) && !existsSync(second.rootfs),
     'their directories are gone; the images stay for the next containers',
   );
+}
+
+/** What keeps containers from being run on this machine is told, and is no failure of the demo. */
+const CANNOT_RUN = [
+  'ERR_RUNTIME_MISSING',
+  'ERR_RUNTIME_UNUSABLE',
+  'ERR_NATIVE_MISSING',
+  'ERR_PERMISSION',
+  'ERR_LIMIT_UNSUPPORTED',
+];
+
+/** @param {Provisioner} provisioner */
+async function showContainer(provisioner) {
+  title('Run the program of app:v2 in a container');
+  const { openContainerizer } = await import('../dist/containerizer.js');
+  try {
+    const containers = await openContainerizer({ provisioner });
+    const launched = await timed(
+      () => containers.launch('demo-3', 'app:v2', { attach: true, mounts: shellOfThisMachine() }),
+      ({ pid, command }) => `demo-3 runs ${JSON.stringify(command)} as process ${pid}`,
+    );
+    for await (const { stream, bytes } of launched.output ?? []) say(`${stream}: ${bytes.toString().trimEnd()}`);
+    const { code, reason } = await containers.wait('demo-3');
+    expect(code === 0, `it has ended: ${reason}, code ${code}`);
+    await containers.destroy('demo-3');
+    expect((await containers.list()).length === 0, 'demo-3 is gone');
+  } catch (error) {
+    const { code, message, hint } = /** @type {import('../dist/index.js').ProvisionerError} */ (error);
+    if (!CANNOT_RUN.includes(code)) throw error;
+    say(`cannot be shown here: ${message}${hint === undefined ? '' : `; ${hint}`}`);
+  }
+}
+
+/** The image is too small to have a shell, which its program is for: it is lent this machine's, with the libraries that this one needs. */
+function shellOfThisMachine() {
+  const lent = { '/bin/sh': realpathSync('/bin/sh'), '/lib': '/lib', '/lib64': '/lib64' };
+  return Object.entries(lent)
+    .filter(([, source]) => existsSync(source))
+    .map(([target, source]) => ({
+      type: /** @type {const} */ ('bind'),
+      source: realpathSync(source),
+      target,
+      readOnly: true,
+    }));
 }
 
 /** @param {Provisioner} provisioner @param {string} version */

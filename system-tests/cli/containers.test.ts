@@ -171,6 +171,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
       'CONTAINER',
       'OWNER',
       'IMAGE',
+      'STATUS',
       'BACKEND',
       'STATE',
       'MOUNT',
@@ -179,8 +180,8 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
     ]);
     const age = expect.stringMatching(/^\d+ seconds?$/);
     expect(rows.map((row) => row.split(/ {2,}/))).toEqual([
-      ['job-1', 'agent-7', 'docker.io/library/app:new', 'overlay', 'ready', 'mounted', age, one],
-      ['job-2', 'default', 'docker.io/library/app:new', 'copy', 'ready', '-', age, two],
+      ['job-1', 'agent-7', 'docker.io/library/app:new', 'provisioned', 'overlay', 'ready', 'mounted', age, one],
+      ['job-2', 'default', 'docker.io/library/app:new', 'provisioned', 'copy', 'ready', '-', age, two],
     ]);
     await lines('rmi', 'app:new');
     expect((await lines('ps'))[1]?.split(/ {2,}/)[2]).toBe(id.slice(7, 19));
@@ -198,6 +199,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
         id: 'pod/job',
         owner: 'default',
         created: expect.stringMatching(TIME),
+        launch: null,
         rootfses: [
           {
             id: expect.any(String),
@@ -223,7 +225,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
     expect(await states()).toEqual([['ready', 'mounted']]);
     loadSyscalls().detachMount(rootfs);
     expect(await states()).toEqual([['unmounted', 'unmounted']]);
-    expect((await lines('ps'))[1]?.split(/ {2,}/).slice(4, 6)).toEqual(['unmounted', 'unmounted']);
+    expect((await lines('ps'))[1]?.split(/ {2,}/).slice(5, 7)).toEqual(['unmounted', 'unmounted']);
     const recorded = (changes: string) => {
       const database = new Driver(join(root, 'metadata.sqlite'));
       database.exec(`UPDATE rootfs SET ${changes}`);
