@@ -1,7 +1,7 @@
 // Launches, against the runtime alone and against podman, in turn in one run: as root, with crun and gcc. What the runtime is given is the bundle of one of our launches.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareSeccomp } from '../build/containerizer/seccomp/prepare-seccomp.js';
 import { openContainerizer } from '../dist/containerizer.js';
@@ -245,7 +245,9 @@ export async function run(options) {
     for (let n = 0; n < containers; n++) await c.destroy(`many-${n}`, { running: 'kill' });
   }
   await c.destroy('stay', { running: 'kill' });
+  await c.recover();
   await provisioner.close();
+  rmSync(dirname(state), { recursive: true });
   if (only.test('recover')) table.push(await recovery(join(scratch, 'recovery'), image, containers));
   if (podman) execFileSync(podman[0], [...podman.slice(1), 'rm', '-f', '-t', '0', 'stay'], { stdio: 'ignore' });
   if (podman) execFileSync(podman[0], [...podman.slice(1), 'rmi', '-af'], { stdio: 'ignore' });
@@ -279,6 +281,7 @@ async function recovery(root, image, containers) {
   let right = 0;
   for (const id of ended) if ((await c.wait(id)).code === Number(id.slice(4)) % 200) right++;
   for (const { containerId } of launches) await c.destroy(containerId, { running: 'kill' });
+  await c.recover();
   await provisioner.close();
   return [
     `recover of ${running.length} live, ${ended.length} ended, ${lost.length} lost`,
