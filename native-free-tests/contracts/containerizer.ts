@@ -241,6 +241,18 @@ export function describeContainerizer(
       });
     });
 
+    it('lets all that is printed be read, though the container goes with its end, when that is asked for', async () => {
+      for (let times = 0; times < 5; times++) {
+        const { output } = await launch('job', 'echo all; exit 4', { remove: true, attach: true });
+        const end = containers.wait('job');
+        let all = '';
+        for await (const { bytes } of output ?? []) all += bytes;
+        expect(all).toBe('all\n');
+        expect(await end).toMatchObject({ code: 4 });
+        await nothingLeft();
+      }
+    });
+
     describe('the end of a program', () => {
       it('comes by stop when it heeds the signal, and by force after the grace when not', async () => {
         await launchReady('polite');

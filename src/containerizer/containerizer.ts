@@ -16,7 +16,7 @@ import type { LogSelection } from './logs/read-log.js';
 export interface Containerizer {
   /**
    * Makes a container and starts its program. Resolves when the program has been started; a launch that fails leaves nothing.
-   * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`,
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_SIGNAL_UNKNOWN`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`,
    *   `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_START_FAILED`, `ERR_START_TIMEOUT`, and what `provision` throws
    */
   launch(containerId: string, image: string, options?: LaunchOptions): Promise<Launched>;

@@ -236,8 +236,12 @@ describeWith(NEEDS, 'a program that goes wild', () => {
   test('and prints what nobody reads comes to its end, in little memory and a bounded log', async () => {
     const { containers, root } = await storeWithBusybox();
     const maxBytes = 2 ** 20;
-    const script = 'dd if=/dev/zero bs=64k count=800 2>/dev/null; seq 1 200000; echo last; sleep 0.5; exit 3';
-    const { launchId } = await containers.launch('job', IMAGE, { ...sh(script), log: { maxBytes } });
+    const script = 'dd if=/dev/zero bs=64k count=800 2>/dev/null; seq 1 200000; echo last; cat; exit 3';
+    const { launchId, stdin } = await containers.launch('job', IMAGE, {
+      ...sh(script),
+      log: { maxBytes },
+      stdin: 'pipe',
+    });
     const [monitor = 0] = processesOf(root).monitors;
     await vi.waitFor(async () => expect(await printed(containers, 'job')).toContain('last\n'), {
       timeout: 30_000,
@@ -247,6 +251,7 @@ describeWith(NEEDS, 'a program that goes wild', () => {
     expect(Number(peak)).toBeGreaterThan(0);
     expect(Number(peak)).toBeLessThan(24 * 1024);
     expect(logBytes(root, launchId)).toBeLessThanOrEqual(maxBytes + 2 ** 18);
+    stdin?.end();
     expect(await containers.wait('job')).toMatchObject({ code: 3 });
     expect((await printed(containers, 'job')).slice(-20)).toContain('200000\nlast\n');
     await containers.destroy('job');

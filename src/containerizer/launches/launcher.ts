@@ -18,6 +18,8 @@ import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { findSystemProgram } from '../runtime/find-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
+import { signalNumber } from '../signal-number.js';
+import { deadlineIn } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import type { LaunchPlaceNote, LaunchSpecNote } from './launch-notes.js';
@@ -66,6 +68,8 @@ export class Launcher {
     const { hierarchies } = this.#machine;
     const facts = readMachineFacts(hierarchies);
     checkLimits(options.limits, hierarchies, facts);
+    // Whoever stops it finds one that there is.
+    if (options.stopSignal) signalNumber(options.stopSignal);
     return this.#turns.runExclusive(async () => {
       throwIfAborted(options.signal);
       const begun = await this.#begin(containerId, image, options);
@@ -73,6 +77,7 @@ export class Launcher {
       try {
         started = await this.#start(begun, image, options, facts.countsSwap);
       } catch (error) {
+        // Closes the lock `alive` itself: once only, or another file that has got its number since would be closed.
         await this.#undo(begun, error);
         begun.watched?.close();
         throw error;
