@@ -19,7 +19,6 @@ import { relaxationsOf } from '../relaxations.js';
 import { findSystemProgram } from '../runtime/find-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber } from '../signal-number.js';
-import { deadlineIn } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import type { LaunchPlaceNote, LaunchSpecNote } from './launch-notes.js';
