@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { startError } from '#src/containerizer/runtime/runtime-complaint.js';
+
+const codeOf = (complaint: string) => startError(complaint, ['program'], 'job', 1).code;
+
+describe('what a runtime complains of', () => {
+  it.each([
+    ['crun 1.8', 'executable file `program` not found in $PATH: No such file or directory', 'ERR_COMMAND_NOT_FOUND'],
+    ['crun 1.8', 'open executable: No such file or directory', 'ERR_COMMAND_NOT_FOUND'],
+    ['crun 1.8', 'open executable: Permission denied', 'ERR_COMMAND_NOT_EXECUTABLE'],
+    ['crun 1.8, of a directory', 'open executable: Operation not permitted', 'ERR_COMMAND_NOT_EXECUTABLE'],
+    ['runc 1.1', 'exec: "program": executable file not found in $PATH', 'ERR_COMMAND_NOT_FOUND'],
+    ['runc 1.1', 'exec: "/program": stat /program: no such file or directory', 'ERR_COMMAND_NOT_FOUND'],
+    ['runc 1.1', 'exec: "/program": permission denied', 'ERR_COMMAND_NOT_EXECUTABLE'],
+    ['any', 'mount `proc` to `proc`: Operation not permitted', 'ERR_START_FAILED'],
+    ['any, without a word', '', 'ERR_START_FAILED'],
+  ])('is understood, in the words of %s: %s', (_, complaint, code) => {
+    expect(codeOf(complaint)).toBe(code);
+  });
+});
