@@ -72,15 +72,10 @@ export class Launcher {
     return this.#turns.runExclusive(async () => {
       throwIfAborted(options.signal);
       const begun = await this.#begin(containerId, image, options);
-      let started: Started;
-      try {
-        started = await this.#start(begun, image, options, facts.countsSwap);
-      } catch (error) {
-        // Closes the lock `alive` itself: once only, or another file that has got its number since would be closed.
+      const started = await this.#start(begun, image, options, facts.countsSwap).catch(async (error) => {
         await this.#undo(begun, error);
-        begun.watched?.close();
         throw error;
-      }
+      });
       // The monitor holds it from now on.
       begun.alive.close();
       return started;
@@ -212,7 +207,7 @@ export class Launcher {
   }
 
   /** A launch that fails leaves nothing. What cannot be taken away now, the next recovery takes. */
-  async #undo({ launch, monitor, alive }: Begun, error: unknown): Promise<void> {
+  async #undo({ launch, monitor, alive, watched }: Begun, error: unknown): Promise<void> {
     const { provisioner, processes } = this.#machine;
     let holds = true;
     const letGo = () => {
@@ -243,6 +238,7 @@ export class Launcher {
       // The error that brought us here says more.
     } finally {
       letGo();
+      watched?.close();
     }
   }
 }
