@@ -94,12 +94,20 @@ export function processesOf(root: string): { readonly inContainers: number[]; re
     try {
       if (readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(`/${cgroupName(root)}/`))
         inContainers.push(Number(name));
-      else if (readlinkSync(`/proc/${name}/cwd`).startsWith(join(root, 'launches/'))) monitors.push(Number(name));
+      else if (isMonitor(`/proc/${name}`, root)) monitors.push(Number(name));
     } catch {
       // It has ended meanwhile.
     }
   }
   return { inContainers, monitors };
+}
+
+/** Or what a monitor has become to remove a container, which would make a store anew that has gone meanwhile. */
+function isMonitor(process: string, root: string): boolean {
+  return (
+    readlinkSync(`${process}/cwd`).startsWith(join(root, 'launches/')) ||
+    readFileSync(`${process}/cmdline`, 'utf8').includes(`\0--root\0${root}\0--quiet\0`)
+  );
 }
 
 /** Everything of containers that there still is of a store: processes, mounts, cgroups, notes of runtimes, records, directories. */
