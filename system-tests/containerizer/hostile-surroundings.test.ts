@@ -92,62 +92,66 @@ describeWith(['root', 'overlay', 'crun', 'busybox'], 'what a container has of th
   });
 });
 
-describeWith(['root', 'overlay', 'crun', 'busybox'], 'what becomes of a launch whose surroundings fail', () => {
-  it('its monitor ends with the program when its directory has been removed', async () => {
-    const { provisioner, containers } = await containersOfBusybox();
-    const { launchId } = await containers.launch('job', 'bb:1', sh('sleep 0.5'));
-    const directory = provisioner.launches.directory(launchId);
-    const monitor = monitorOf(directory);
-    expect(monitor).toBeGreaterThan(1);
-    rmSync(directory, { recursive: true });
-    await vi.waitFor(() => expect(existsSync(`/proc/${monitor}/cwd`)).toBe(false), { timeout: 8000 });
-    expect(await containers.wait('job')).not.toMatchObject({ code: 0 });
-  });
+describeWith(
+  ['root', 'overlay', 'crun', 'busybox'],
+  'what becomes of a launch whose surroundings fail',
+  () => {
+    it('its monitor ends with the program when its directory has been removed', async () => {
+      const { provisioner, containers } = await containersOfBusybox();
+      const { launchId } = await containers.launch('job', 'bb:1', sh('sleep 0.5'));
+      const directory = provisioner.launches.directory(launchId);
+      const monitor = monitorOf(directory);
+      expect(monitor).toBeGreaterThan(1);
+      rmSync(directory, { recursive: true });
+      await vi.waitFor(() => expect(existsSync(`/proc/${monitor}/cwd`)).toBe(false), { timeout: 8000 });
+      expect(await containers.wait('job')).not.toMatchObject({ code: 0 });
+    });
 
-  it('what a monitor that was killed did not take away goes with the container', async () => {
-    const { provisioner, containers } = await containersOfBusybox();
-    const { launchId } = await containers.launch('job', 'bb:1', sh('sleep 60'));
-    const directory = provisioner.launches.directory(launchId);
-    // As if it had been killed after it had written this.
-    process.kill(monitorOf(directory) as number, 'SIGSTOP');
-    const hierarchies = hierarchiesOfThisProcess();
-    const [{ pid } = { pid: 0 }] = await containers.list();
-    process.kill(pid as number, 'SIGKILL');
-    writeFileSync(join(directory, 'exit'), 'status 9\nfinished 1700000000.5\nby -\n');
-    process.kill(monitorOf(directory) as number, 'SIGKILL');
-    expect(await containers.wait('job')).toMatchObject({ signal: 9, reason: 'killed' });
-    await containers.destroy('job');
-    const cgroups = readdirSync('/run/provisioner').flatMap((key) =>
-      listLaunches(hierarchies, parentOf(hierarchies, key)),
-    );
-    expect(cgroups).not.toContain(launchId);
-  });
+    it('what a monitor that was killed did not take away goes with the container', async () => {
+      const { provisioner, containers } = await containersOfBusybox();
+      const { launchId } = await containers.launch('job', 'bb:1', sh('sleep 60'));
+      const directory = provisioner.launches.directory(launchId);
+      // As if it had been killed after it had written this.
+      process.kill(monitorOf(directory) as number, 'SIGSTOP');
+      const hierarchies = hierarchiesOfThisProcess();
+      const [{ pid } = { pid: 0 }] = await containers.list();
+      process.kill(pid as number, 'SIGKILL');
+      writeFileSync(join(directory, 'exit'), 'status 9\nfinished 1700000000.5\nby -\n');
+      process.kill(monitorOf(directory) as number, 'SIGKILL');
+      expect(await containers.wait('job')).toMatchObject({ signal: 9, reason: 'killed' });
+      await containers.destroy('job');
+      const cgroups = readdirSync('/run/provisioner').flatMap((key) =>
+        listLaunches(hierarchies, parentOf(hierarchies, key)),
+      );
+      expect(cgroups).not.toContain(launchId);
+    });
 
-  it('two that pause at once leave it its limit of time', async () => {
-    const { containers } = await containersOfBusybox();
-    await containers.launch('job', 'bb:1', { ...sh('sleep 60'), timeout: 1500 });
-    await Promise.all([containers.pause('job'), containers.pause('job')]);
-    await sleep(2500);
-    expect(await containers.get('job')).toMatchObject({ state: 'paused' });
-    await Promise.all([containers.resume('job'), containers.resume('job')]);
-    expect(await containers.wait('job')).toMatchObject({ reason: 'time-limit' });
-  }, 20_000);
+    it('two that pause at once leave it its limit of time', async () => {
+      const { containers } = await containersOfBusybox();
+      await containers.launch('job', 'bb:1', { ...sh('sleep 60'), timeout: 1500 });
+      await Promise.all([containers.pause('job'), containers.pause('job')]);
+      await sleep(2500);
+      expect(await containers.get('job')).toMatchObject({ state: 'paused' });
+      await Promise.all([containers.resume('job'), containers.resume('job')]);
+      expect(await containers.wait('job')).toMatchObject({ reason: 'time-limit' });
+    }, 20_000);
 
-  it('one that fails does so at once, and leaves no descriptor open and nothing on the signal of its caller', async () => {
-    const { containers } = await containersOfBusybox();
-    const { signal } = new AbortController();
-    const added = vi.spyOn(signal, 'addEventListener');
-    const removed = vi.spyOn(signal, 'removeEventListener');
-    const fail = () =>
-      containers.launch('job', 'bb:1', { command: ['nothing-of-that-name'], signal }).catch(() => undefined);
-    const descriptors = () => readdirSync('/proc/self/fd').length;
-    await fail();
-    const before = descriptors();
-    const since = performance.now();
-    for (let times = 0; times < 6; times++) await fail();
-    // None waits for its own lock to go, which would take two seconds.
-    expect(performance.now() - since).toBeLessThan(6 * 1900);
-    await vi.waitFor(() => expect(descriptors()).toBeLessThanOrEqual(before + 1));
-    expect(added.mock.calls.length - removed.mock.calls.length).toBeLessThanOrEqual(2);
-  }, 30_000);
-});
+    it('one that fails does so at once, and leaves no descriptor open and nothing on the signal of its caller', async () => {
+      const { containers } = await containersOfBusybox();
+      const { signal } = new AbortController();
+      const added = vi.spyOn(signal, 'addEventListener');
+      const removed = vi.spyOn(signal, 'removeEventListener');
+      const fail = () =>
+        containers.launch('job', 'bb:1', { command: ['nothing-of-that-name'], signal }).catch(({ code }) => code);
+      const descriptors = () => readdirSync('/proc/self/fd').length;
+      expect(await fail()).toBe('ERR_COMMAND_NOT_FOUND');
+      const before = descriptors();
+      const since = performance.now();
+      for (let times = 0; times < 6; times++) expect(await fail()).toBe('ERR_COMMAND_NOT_FOUND');
+      // None waits for its own lock to go, which would take two seconds.
+      expect(performance.now() - since).toBeLessThan(6 * 1900);
+      await vi.waitFor(() => expect(descriptors()).toBeLessThanOrEqual(before + 1));
+      expect(added.mock.calls.length - removed.mock.calls.length).toBeLessThanOrEqual(2);
+    }, 30_000);
+  },
+);
