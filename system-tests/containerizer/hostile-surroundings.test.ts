@@ -55,7 +55,7 @@ afterEach(async () => {
   }
 });
 
-describeWith(['root', 'overlay', 'crun', 'busybox'], 'what a container has of this machine', () => {
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'what a container has of this machine', () => {
   it('an exec as a user leaves the null device of this machine its owner', async () => {
     const { containers } = await containersOfBusybox();
     await containers.launch('job', 'bb:1', sh('sleep 60'));
@@ -93,7 +93,7 @@ describeWith(['root', 'overlay', 'crun', 'busybox'], 'what a container has of th
 });
 
 describeWith(
-  ['root', 'overlay', 'crun', 'busybox'],
+  ['root', 'overlay', 'cgroups', 'crun', 'busybox'],
   'what becomes of a launch whose surroundings fail',
   () => {
     it('its monitor ends with the program when its directory has been removed', async () => {
