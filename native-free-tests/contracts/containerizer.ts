@@ -1,10 +1,7 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Containerizer, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
 
 /** A test that is none for what the suite runs over. */
@@ -310,23 +307,6 @@ export function describeContainerizer(
         reading.stdin?.end('through it');
         expect(await text(reading.stdout as Readable)).toBe('through it');
         expect(await reading.ended).toMatchObject({ code: 0 });
-      });
-
-      it('prints to descriptors that it is given', async () => {
-        await launchReady('job');
-        const place = mkdtempSync(join(tmpdir(), 'provisioner-exec-'));
-        onTestFinished(() => rmSync(place, { recursive: true }));
-        const file = openSync(join(place, 'file'), 'w');
-        try {
-          const { ended, stdout } = await containers.exec('job', ['sh', '-c', 'echo out; echo err >&2'], {
-            output: { stdout: file, stderr: file },
-          });
-          expect(stdout).toBeUndefined();
-          expect(await ended).toMatchObject({ code: 0 });
-        } finally {
-          closeSync(file);
-        }
-        expect(readFileSync(join(place, 'file'), 'utf8').split('\n').sort()).toEqual(['', 'err', 'out']);
       });
 
       endsAlone('has ended when its process has, though a child of it keeps what it prints to', async () => {

@@ -53,8 +53,8 @@ export interface LaunchOptions extends LaunchSpec {
   /** The program is killed after so many milliseconds, the time that it is paused not counted. Default: never. */
   readonly timeout?: number | undefined;
   readonly log?: LogLimit | undefined;
-  /** Where the program reads: nothing, a pipe whose other end is the launch's `stdin`, or a descriptor of this process, which it shares. Default: nothing. */
-  readonly stdin?: 'none' | 'pipe' | number | undefined;
+  /** Where the program reads: nothing, or a pipe whose other end is the launch's `stdin`. Default: nothing. */
+  readonly stdin?: 'none' | 'pipe' | undefined;
   /** What the program prints can be read of the launch's `output`, all of it: a container that is to be removed stays until it has been read. Default: false. */
   readonly attach?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -87,7 +87,7 @@ export interface Launch {
   readonly image: ImageId | undefined;
   /** As it was asked for. */
   readonly imageName: string;
-  /** What was started, its arguments included. */
+  /** What was started, its arguments included; long ones are cut. */
   readonly command: readonly string[];
   /** Of the program, as this machine's processes see it; while it runs. */
   readonly pid?: number | undefined;
@@ -131,9 +131,7 @@ export interface ExecOptions extends ControlOptions {
   /** Default: as the program's own. */
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
-  readonly stdin?: 'none' | 'pipe' | number | undefined;
-  /** Where it prints: a pipe, or descriptors of this process. Default: `pipe`. */
-  readonly output?: 'pipe' | { readonly stdout: number; readonly stderr: number } | undefined;
+  readonly stdin?: 'none' | 'pipe' | undefined;
   /** Milliseconds until it is killed. Default: never. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -143,8 +141,8 @@ export interface ExecOptions extends ControlOptions {
 export interface Execution {
   readonly stdin?: Writable | undefined;
   /** What it prints; to be read, or it waits. */
-  readonly stdout?: Readable | undefined;
-  readonly stderr?: Readable | undefined;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
   /** Resolves when its process has ended, whatever it has started itself. */
   readonly ended: Promise<ExecutionEnd>;
 }
@@ -184,4 +182,6 @@ export interface ContainerRecovery {
   readonly removed: readonly string[];
   /** Launches, cgroups and notes of a runtime that no record names, taken away. */
   readonly swept: readonly string[];
+  /** What could not be put right, and did not stop the rest: a later recovery tries again. */
+  readonly failed: readonly { readonly containerId: string; readonly error: unknown }[];
 }

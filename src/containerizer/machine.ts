@@ -4,6 +4,7 @@ import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { KernelFacts } from './bundle/kernel-facts.js';
 import type { CgroupSurroundings } from './cgroups/container-cgroup.js';
 import type { Hierarchies } from './cgroups/hierarchies.js';
+import type { LaunchPlaceNote } from './launches/launch-notes.js';
 import type { OciRuntime } from './runtime/oci-runtime.js';
 import type { Programs } from './runtime/programs.js';
 
@@ -12,7 +13,10 @@ export interface Machine {
   readonly provisioner: Provisioner;
   readonly processes: Processes;
   readonly syscalls: Syscalls;
+  /** Of what is launched here. */
   readonly runtime: OciRuntime;
+  /** Of what was launched, perhaps by another process that had chosen another one. @throws ProvisionerError `ERR_RUNTIME_MISSING` */
+  readonly runtimeOf: (place: LaunchPlaceNote) => OciRuntime;
   readonly hierarchies: Hierarchies;
   readonly surroundings: CgroupSurroundings;
   readonly facts: KernelFacts;

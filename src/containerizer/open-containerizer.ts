@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -80,9 +81,10 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
       },
     );
   }
-  const found = findRuntime(wanted);
   const hierarchies = hierarchiesOfThisProcess();
-  const key = storeKey(provisioner.root);
+  const key = storeKey(realpathSync(provisioner.root));
+  const found = findRuntime(wanted);
+  const runtime = { ...found, stateRoot: join(RUN, key, found.name), hide: hiddenFrom(found.name, hierarchies) };
   const closing = new AbortController();
   // Each container that runs listens.
   setMaxListeners(0, closing.signal);
@@ -90,7 +92,11 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     provisioner,
     processes,
     syscalls,
-    runtime: { ...found, stateRoot: join(RUN, key, found.name), hide: hiddenFrom(found.name, hierarchies) },
+    runtime,
+    runtimeOf: ({ runtime: name, stateRoot }) =>
+      name === runtime.name && stateRoot === runtime.stateRoot
+        ? runtime
+        : { ...findRuntime(name), stateRoot, hide: hiddenFrom(name, hierarchies) },
     hierarchies,
     surroundings: {
       sendSignal: (pid, signal, isStill) => sendSignal(processes, pid, signal, isStill),
@@ -119,7 +125,7 @@ function sendSignal(processes: Processes, pid: number, signal: NodeJS.Signals, i
   }
 }
 
-/** Two stores never share a cgroup, nor a runtime's notes. */
+/** Two stores never share a cgroup, nor a runtime's notes; a store has the same whichever way leads to it. */
 function storeKey(root: string): string {
   return createHash('sha256').update(root).digest('hex').slice(0, 12);
 }

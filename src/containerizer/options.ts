@@ -49,16 +49,7 @@ const signal: Rule = {
   shown: true,
 };
 const date: Rule = { meant: 'a Date', holds: (value) => value instanceof Date && !Number.isNaN(value.getTime()) };
-const standardInput: Rule = {
-  meant: '`none`, `pipe`, or an open descriptor',
-  holds: (value) => value === 'none' || value === 'pipe' || (Number.isInteger(value) && (value as number) >= 0),
-  shown: true,
-};
-const output: Rule = {
-  meant: '`pipe`, or an object with the descriptors stdout and stderr',
-  holds: (value) =>
-    value === 'pipe' || (isRecord(value) && Number.isInteger(value['stdout']) && Number.isInteger(value['stderr'])),
-};
+const standardInput = oneOf('none', 'pipe');
 
 const LIMIT_TABLE: OptionTable<LaunchLimits> = {
   memoryBytes: number,
@@ -137,7 +128,6 @@ export const EXEC_OPTIONS: OptionTable<ExecOptions> = {
   user: textOf(1, 255),
   workingDir: text,
   stdin: standardInput,
-  output,
   timeout: milliseconds(),
   signal: abortSignal,
 };

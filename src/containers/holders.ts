@@ -66,7 +66,7 @@ export class Holders {
 
 function containerRunning(containerId: string, what: string): ProvisionerError {
   return new ProvisionerError('ERR_CONTAINER_RUNNING', `something runs in container ${containerId}: ${what}`, {
-    hint: 'wait until it has ended, or end it; the library ends it when told so (`running: "kill"`)',
+    hint: 'wait until it has ended, stop it, or destroy it by force (`--force`; in the library `running: "kill"`)',
     details: { containerId, running: what },
   });
 }

@@ -74,7 +74,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-const NOTHING: ContainerRecovery = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] };
+const NOTHING: ContainerRecovery = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [], failed: [] };
 
 describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that is killed right after a step', () => {
   test('is killed at every step of a launch that has a name', () => {

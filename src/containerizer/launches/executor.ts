@@ -15,9 +15,9 @@ import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { SYSTEM_CALLS } from '../monitor/system-calls.js';
-import { execArguments } from '../runtime/oci-runtime.js';
+import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
-import { notRunning } from './controls.js';
+import { notRunning, placeOf } from './controls.js';
 import type { Endings } from './endings.js';
 import { execProcess } from './exec-process.js';
 
@@ -37,7 +37,8 @@ export class Executor {
 
   async exec(launch: LaunchRecord, command: readonly string[], options: ExecOptions): Promise<Execution> {
     if (launch.state !== 'running') throw notRunning(launch);
-    const { processes, runtime, syscalls } = this.#machine;
+    const { processes, syscalls } = this.#machine;
+    const runtime = this.#machine.runtimeOf(placeOf(launch));
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
     const place = join(directory.path, `exec-${randomBytes(8).toString('hex')}`);
@@ -52,29 +53,21 @@ export class Executor {
     try {
       writeOwnFile(files.processFile, configText(process));
       // Runtimes give what the program has as its standard streams to the user who runs it: the null device of this machine must not be among them.
-      const stdin = typeof options.stdin === 'number' ? undefined : pipe();
-      const output = options.output ?? 'pipe';
-      const stdout = output === 'pipe' ? pipe() : undefined;
-      const stderr = output === 'pipe' ? pipe() : undefined;
-      const { program, args, sealed } = this.#command(execArguments(runtime, launch.id, files));
+      const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+      const { program, args, sealed } = this.#command(runtime, execArguments(runtime, launch.id, files));
       const { pid } = await processes.spawn({
         program,
         args,
         env: {},
-        descriptors: [
-          stdin?.readEnd ?? (options.stdin as number),
-          stdout?.writeEnd ?? (output as { readonly stdout: number }).stdout,
-          stderr?.writeEnd ?? (output as { readonly stderr: number }).stderr,
-          ...sealed,
-        ],
+        descriptors: [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, ...sealed],
       });
-      const nobodyWrites = options.stdin === 'pipe' ? undefined : stdin?.writeEnd;
-      for (const end of [stdin?.readEnd, stdout?.writeEnd, stderr?.writeEnd, nobodyWrites])
-        if (end !== undefined) closeSync(end);
+      for (const end of [stdin.readEnd, stdout.writeEnd, stderr.writeEnd]) closeSync(end);
+      const writer = writePipe(stdin.writeEnd);
+      if (options.stdin !== 'pipe') writer.end();
       const streams = {
-        stdin: options.stdin === 'pipe' && stdin !== undefined ? writePipe(stdin.writeEnd) : undefined,
-        stdout: stdout && readPipe(stdout.readEnd),
-        stderr: stderr && readPipe(stderr.readEnd),
+        stdin: options.stdin === 'pipe' ? writer : undefined,
+        stdout: readPipe(stdout.readEnd),
+        stderr: readPipe(stderr.readEnd),
       };
       const ended = this.#end(pid, launch, command, files, place, streams, options);
       ended.catch(() => undefined);
@@ -87,13 +80,17 @@ export class Executor {
   }
 
   /** The runtime, in a mount namespace of its own where something is to be hidden from it. */
-  #command(runtimeArguments: readonly string[]): {
+  #command(
+    runtime: OciRuntime,
+    runtimeArguments: readonly string[],
+  ): {
     readonly program: string;
     readonly args: readonly string[];
     readonly sealed: readonly number[];
   } {
-    const { runtime, programs } = this.#machine;
-    const { sealedRuntime } = programs;
+    const { programs } = this.#machine;
+    // The copy in memory is of the runtime of this containerizer.
+    const sealedRuntime = runtime.program === this.#machine.runtime.program ? programs.sealedRuntime : undefined;
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
     const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
     if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };
@@ -114,8 +111,8 @@ export class Executor {
     place: string,
     streams: {
       readonly stdin?: Writable | undefined;
-      readonly stdout?: Socket | undefined;
-      readonly stderr?: Socket | undefined;
+      readonly stdout: Socket;
+      readonly stderr: Socket;
     },
     { timeout, signal }: ExecOptions,
   ): Promise<ExecutionEnd> {
@@ -134,7 +131,7 @@ export class Executor {
     const timer = timeout === undefined ? undefined : setTimeout(stop, timeout, 'time-limit');
     signal?.addEventListener('abort', giveUp, { once: true });
     if (signal?.aborted) giveUp();
-    const outputs = [streams.stdout, streams.stderr].filter((stream) => stream !== undefined);
+    const outputs = [streams.stdout, streams.stderr];
     const closed = outputs.map((stream) => new Promise<void>((resolve) => stream.once('close', resolve)));
     // Listened to from the beginning: it may be long past when the program is seen to have ended.
     const read = outputs.map(
@@ -143,7 +140,7 @@ export class Executor {
     for (const stream of outputs) stream.on('error', () => stream.destroy());
     streams.stdin?.on('error', () => streams.stdin?.destroy());
     try {
-      const exit = await processes.exitOf(pid, closed[0] === undefined ? {} : { ended: closed[0] });
+      const exit = await processes.exitOf(pid, { ended: Promise.all(closed) });
       streams.stdin?.destroy();
       if (stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
       await lettingRead(outputs, read);

@@ -6,6 +6,7 @@ import { crashPoint } from '../../base/crash-points.js';
 import { firstLine, isProvisionerError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
 import type { LaunchRecord, ProvisionedRootfs } from '../../index.js';
+import { orAborted } from '../../system/locks/or-aborted.js';
 import { processStat } from '../../system/processes/process-stat.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
@@ -69,17 +70,15 @@ export class Launcher {
     checkLimits(options.limits, hierarchies, facts);
     // Whoever stops it finds one that there is.
     if (options.stopSignal) signalNumber(options.stopSignal);
-    return this.#turns.runExclusive(async () => {
-      throwIfAborted(options.signal);
-      const begun = await this.#begin(containerId, image, options);
-      const started = await this.#start(begun, image, options, facts.countsSwap).catch(async (error) => {
-        await this.#undo(begun, error);
-        throw error;
-      });
-      // The monitor holds it from now on.
-      begun.alive.close();
-      return started;
+    throwIfAborted(options.signal);
+    const begun = await this.#begin(containerId, image, options);
+    const started = await this.#start(begun, image, options, facts.countsSwap).catch(async (error) => {
+      await this.#undo(begun, error);
+      throw error;
     });
+    // The monitor holds it from now on.
+    begun.alive.close();
+    return started;
   }
 
   /** The directory stands before the record names it; without one it is nobody's, and a recovery takes it. */
@@ -140,18 +139,20 @@ export class Launcher {
     crashPoint('launch.provisioned');
     const command = await this.#writeBundle(begun, made, options, countsSwap);
     crashPoint('launch.bundled');
-    throwIfAborted(options.signal);
-    const monitor = await runMonitor(this.#machine, begun, options);
-    begun.monitor = monitor;
-    crashPoint('launch.monitored');
-    const pid = await startOf(begun, command, monitor, options.signal);
-    await requireFilter(pid, options.seccomp, begun.launch.containerId);
-    crashPoint('launch.started');
+    const { pid, monitor } = await this.#inTurn(options.signal, async () => {
+      const monitor = await runMonitor(this.#machine, begun, options);
+      begun.monitor = monitor;
+      crashPoint('launch.monitored');
+      const pid = await startOf(begun, command, monitor, options.signal);
+      await requireFilter(pid, options.seccomp, containerId);
+      crashPoint('launch.started');
+      return { pid, monitor };
+    });
     const place: LaunchPlaceNote = {
       ...begun.place,
       image: made.image.id,
-      command,
-      stopSignal: options.stopSignal || made.runtime.stopSignal || 'SIGTERM',
+      command: shownCommand(command),
+      stopSignal: options.stopSignal || stopSignalOf(made.runtime.stopSignal),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
     };
@@ -162,7 +163,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...change,
-      event: { kind: 'start', details: JSON.stringify({ image: made.image.id, command }) },
+      event: { kind: 'start', details: JSON.stringify({ image: made.image.id }) },
     });
     crashPoint('launch.running');
     return {
@@ -171,6 +172,21 @@ export class Launcher {
       stdin: monitor.stdin,
       watched: begun.watched,
     };
+  }
+
+  /** Only the runtime's work is taken in turns: a pull may take minutes. @throws ProvisionerError `ERR_ABORTED`, also while it waits */
+  async #inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.acquire();
+    let release: (() => void) | undefined;
+    try {
+      [, release] = await orAborted(turn, signal);
+      throwIfAborted(signal);
+      return await work();
+    } finally {
+      // A turn that comes to somebody who has given up goes to the next one.
+      if (release !== undefined) release();
+      else void turn.then(([, late]) => late());
+    }
   }
 
   /** @returns what of it the records keep */
@@ -240,6 +256,28 @@ export class Launcher {
       letGo();
       watched?.close();
     }
+  }
+}
+
+/** Words and their lengths that the records keep of a command, which may be a whole script. */
+const WORDS_SHOWN = 32;
+const WORD_SHOWN = 200;
+
+/** What of a command is kept to be shown. */
+function shownCommand(command: readonly string[]): string[] {
+  const words = command
+    .slice(0, WORDS_SHOWN)
+    .map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word));
+  return command.length > WORDS_SHOWN ? [...words, '…'] : words;
+}
+
+/** An image may name what there is not. */
+function stopSignalOf(named: string): string {
+  try {
+    if (named !== '') signalNumber(named);
+    return named || 'SIGTERM';
+  } catch {
+    return 'SIGTERM';
   }
 }
 

@@ -9,6 +9,8 @@ import type { ContainerRecovery, RecoverContainersOptions } from '../containeriz
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
 
+type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed'>]: string[] };
+
 /** Milliseconds that a monitor has to see the end of what it watches. */
 const ENDING = 10_000;
 
@@ -39,20 +41,25 @@ export class LaunchRecovery {
 
   async run({ knownContainerIds = [] }: RecoverContainersOptions, owner: string): Promise<ContainerRecovery> {
     const { provisioner } = this.#machine;
-    const report = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] } as {
-      readonly [Name in keyof ContainerRecovery]: string[];
-    };
+    const report: Report = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] };
+    const failed: { containerId: string; error: unknown }[] = [];
     const mine = await provisioner.launches.list({ owner });
-    for (const launch of mine) await this.#one(launch, report);
+    for (const launch of mine) {
+      try {
+        await this.#one(launch, report);
+      } catch (error) {
+        failed.push({ containerId: launch.containerId, error });
+      }
+    }
     await this.#endings.settled();
     crashPoint('launch.recovered');
     const kept = (await provisioner.launches.list({ owner })).map(({ containerId }) => containerId);
     await provisioner.recover({ knownContainerIds: [...knownContainerIds, ...kept] });
     await this.#sweep(report.swept);
-    return report;
+    return { ...report, failed };
   }
 
-  async #one(launch: LaunchRecord, report: { readonly [Name in keyof ContainerRecovery]: string[] }): Promise<void> {
+  async #one(launch: LaunchRecord, report: Report): Promise<void> {
     const { containerId, id, state } = launch;
     if (state === 'exited') {
       const halfRemoved = launch.removal === 'remove' || launch.startedAt === undefined;

@@ -71,7 +71,7 @@ export async function runMonitor(
   const telling = processes.openPipe();
   const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
   try {
-    const from = stdin?.readEnd ?? (typeof options.stdin === 'number' ? options.stdin : 'null');
+    const from = stdin?.readEnd ?? 'null';
     const sealed = programs.sealedRuntime === undefined ? [] : [programs.sealedRuntime];
     const { pid } = await processes.spawn({
       program: programs.perl,

@@ -7,6 +7,7 @@ import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../..
 import { feed, followOutput } from '../../running/follow-output.js';
 import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
 import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
+import { UsageError } from '../../usage-error.js';
 
 interface RunFlags extends LaunchFlags, PullFlags, Pick<OwnerFlags, 'owner'> {
   readonly detach?: boolean;
@@ -39,6 +40,12 @@ Examples:
     )
     .action(async (image: string, words: string[], flags: RunFlags) => {
       const { host } = cli;
+      if (flags.detach === true && flags.interactive === true) {
+        throw new UsageError(
+          '--detach does not go with --interactive',
+          'with this process gone nobody would feed the program',
+        );
+      }
       const id = flags.name ?? `run-${randomBytes(5).toString('hex')}`;
       const options = launchOptions(flags, words, host.environment);
       const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
@@ -49,8 +56,7 @@ Examples:
             const launched = await containers.launch(id, image, {
               ...options,
               provision,
-              // With this process gone nobody would feed a pipe.
-              stdin: flags.interactive !== true ? 'none' : flags.detach === true ? 0 : 'pipe',
+              stdin: flags.interactive === true ? 'pipe' : 'none',
               attach: flags.detach !== true,
               signal,
             });
