@@ -147,6 +147,17 @@ export function describeContainerizer(
         expect((await printed('job')).stdout).toBe('1000\n1001\n/home/alice\nä b /home/alice\nthere\n');
       });
 
+      it('runs a script of a hundred thousand characters, of which only the beginning is shown', async () => {
+        await launch(
+          'job',
+          `${': a comment as long as a line of a book'.padEnd(100, '.')}\n`.repeat(1000).concat('exit 5'),
+        );
+        expect(await containers.wait('job')).toMatchObject({ code: 5 });
+        const { command = [] } = (await containers.get('job')) ?? {};
+        expect(command.join(' ').length).toBeLessThan(1000);
+        expect(command.slice(0, 2)).toEqual(['sh', '-c']);
+      });
+
       it('lets the program read what it is given', async () => {
         const { stdin } = await launch('job', 'cat; echo over', { stdin: 'pipe' });
         stdin?.write('one\n');
