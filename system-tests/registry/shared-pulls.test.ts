@@ -258,11 +258,11 @@ describeWith(['root', 'docker-registry'], 'a full disk', () => {
   it('fails the pull that fills it and no other, leaves nothing of it, and is remembered', async () => {
     const mountPoint = join(tmpdir(), `full-${process.pid}`);
     mkdirSync(mountPoint);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mountPoint]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', mountPoint]);
     try {
       const registry = await startRegistry();
       // Small as they come, and much too large as they are.
-      const bombs = ['one', 'two'].map((path) => buildLayer([{ path, content: Buffer.alloc(32 * MIB, path) }]));
+      const bombs = ['one', 'two'].map((path) => buildLayer([{ path, content: Buffer.alloc(80 * MIB, path) }]));
       await registry.push('large', 'v1', buildImage(bombs));
       await registry.push('app', 'v1', image);
       const proxy = await startFaultProxy(registry);
