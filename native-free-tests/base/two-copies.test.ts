@@ -11,7 +11,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 /** Another copy of the package, as two dependencies of one program bring it along. @returns the address of its entry */
 function anotherCopy(): string {
   const directory = temporaryDirectory();
-  cpSync(join(repository, 'build'), join(directory, 'build'), { recursive: true });
+  for (const name of ['build', 'dist']) cpSync(join(repository, name), join(directory, name), { recursive: true });
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
   symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'));
   return pathToFileURL(join(directory, 'build/index.js')).href;

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ImageId, ProvisionOptions } from '../index.js';
+import type { ImageId, ProvisionOptions, RecoveryReport } from '../index.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -121,7 +121,7 @@ export interface DestroyContainerOptions extends ControlOptions {
 }
 
 export interface RecoverContainersOptions {
-  /** Containers that were provisioned and never launched and are to stay, beside all that were launched. */
+  /** The containers that go on living, beside those whose programs run; the others of this owner are destroyed. Default: all that are recorded. */
   readonly knownContainerIds?: readonly string[] | undefined;
 }
 
@@ -182,6 +182,8 @@ export interface ContainerRecovery {
   readonly removed: readonly string[];
   /** Launches, cgroups and notes of a runtime that no record names, taken away. */
   readonly swept: readonly string[];
+  /** What the store itself had to be put right in, after that. */
+  readonly store: RecoveryReport;
   /** What could not be put right, and did not stop the rest: a later recovery tries again. */
   readonly failed: readonly { readonly containerId: string; readonly error: unknown }[];
 }

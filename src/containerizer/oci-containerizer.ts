@@ -25,7 +25,7 @@ import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { Executor } from './launches/executor.js';
 import type { Exit } from './launches/exit.js';
-import { readExitNote } from './launches/launch-notes.js';
+import { isOwnLaunch, readExitNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
@@ -59,15 +59,15 @@ export class OciContainerizer implements Containerizer {
     this.#executor = new Executor(machine, this.#endings);
     this.#withdraw = machine.provisioner.containers.addHolder({
       running: async (containerId) => {
-        const launch = await machine.provisioner.launches.get(containerId);
+        const launch = await this.#launch(containerId);
         return launch === undefined || launch.state === 'exited' ? undefined : `its program is ${launch.state}`;
       },
       end: async (containerId) => {
-        const launch = await machine.provisioner.launches.get(containerId);
+        const launch = await this.#launch(containerId);
         if (launch !== undefined && launch.state !== 'exited') await this.#controls.end(launch);
       },
       held: async () => {
-        const launches = await machine.provisioner.launches.list();
+        const launches = await this.#launches();
         return launches.filter(({ state }) => state !== 'exited').map(({ containerId }) => containerId);
       },
     });
@@ -147,7 +147,7 @@ export class OciContainerizer implements Containerizer {
   async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
     const { anyOwner, running = 'refuse' } = takeOptions('destroy', o.DESTROY_CONTAINER_OPTIONS, options);
     const { provisioner } = this.#machine;
-    const launch = await provisioner.launches.get(containerId);
+    const launch = await this.#launch(containerId);
     if (launch !== undefined && launch.state !== 'exited' && running === 'kill') {
       await this.#controls.end(await this.#findOwn(containerId, anyOwner));
       await this.#endings.settled();
@@ -160,14 +160,14 @@ export class OciContainerizer implements Containerizer {
 
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
-    for await (const launch of unhurried(await this.#machine.provisioner.launches.list())) {
+    for await (const launch of unhurried(await this.#launches())) {
       launches.push(launchOf(await this.#upToDate(launch)));
     }
     return launches;
   }
 
   async get(containerId: string): Promise<Launch | undefined> {
-    const launch = await this.#machine.provisioner.launches.get(containerId);
+    const launch = await this.#launch(containerId);
     return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
   }
 
@@ -193,9 +193,18 @@ export class OciContainerizer implements Containerizer {
     return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
   }
 
+  async #launches(): Promise<LaunchRecord[]> {
+    return (await this.#machine.provisioner.launches.list()).filter(isOwnLaunch);
+  }
+
+  async #launch(containerId: string): Promise<LaunchRecord | undefined> {
+    const launch = await this.#machine.provisioner.launches.get(containerId);
+    return launch !== undefined && isOwnLaunch(launch) ? launch : undefined;
+  }
+
   async #find(containerId: string): Promise<LaunchRecord> {
     checkArgument('containerizer', 'containerId', text, containerId);
-    const launch = await this.#machine.provisioner.launches.get(containerId);
+    const launch = await this.#launch(containerId);
     if (launch !== undefined) return launch;
     throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', `no container ${containerId} has been launched`, {
       hint: '`provisioner ps` lists the containers',

@@ -42,6 +42,8 @@ export interface Hierarchy {
   readonly directory: BytePath;
   /** Those that are bound to it, whether or not a container can have them. */
   readonly controllers: readonly Controller[];
+  /** It has a name in place of controllers (`name=systemd`): a service manager of a machine with version 1 tells its services apart by it. */
+  readonly isNamed: boolean;
 }
 
 /** `reason` is a clause that says why a container can have no limit of this kind. */
@@ -71,6 +73,7 @@ interface CgroupMount {
   readonly point: BytePath;
   readonly readOnly: boolean;
   readonly controllers: readonly Controller[];
+  readonly isNamed: boolean;
 }
 
 /** @returns mode `none` where there is no /proc @throws ProvisionerError `ERR_CGROUP` */
@@ -90,7 +93,8 @@ export function readHierarchies({
   const mounts = eachOnce(visibleMounts(mountinfo).flatMap(asCgroupMount)).sort((a, b) => a.version - b.version);
   const mode = modeOf(mounts);
   const rootBytes = toBytePath(root);
-  const hierarchies = mounts.map(({ version, point, controllers }) => ({
+  const hierarchies = mounts.map(({ version, point, controllers, isNamed }) => ({
+    isNamed,
     version,
     directory: `${rootBytes}${point}`,
     controllers: version === 1 ? controllers : boundToVersion2(`${rootBytes}${point}`),
@@ -160,10 +164,13 @@ function visibleMounts(mountinfo: BytePath): MountLine[] {
 }
 
 function asCgroupMount({ device, point, readOnly, type, superOptions }: MountLine): CgroupMount[] {
-  if (type === 'cgroup2') return [{ device, version: 2, point, readOnly, controllers: [] }];
+  if (type === 'cgroup2') return [{ device, version: 2, point, readOnly, controllers: [], isNamed: false }];
   if (type !== 'cgroup' || point === CGROUPS) return [];
   const names = superOptions.map((option) => (option === 'blkio' ? 'io' : option));
-  return [{ device, version: 1, point, readOnly, controllers: CONTROLLERS.filter((each) => names.includes(each)) }];
+  const controllers = CONTROLLERS.filter((each) => names.includes(each));
+  return [
+    { device, version: 1, point, readOnly, controllers, isNamed: names.some((each) => each.startsWith('name=')) },
+  ];
 }
 
 /** `cpu` and `cpu,cpuacct` may be mounts of one hierarchy, where others make one a symlink to the other. */

@@ -1,6 +1,7 @@
 import type { BytePath } from '../../system/syscalls/byte-path.js';
 import { childrenOf, isDirectory, removeOne } from './cgroup-files.js';
 import { directoryOf, type Hierarchies } from './hierarchies.js';
+import { MONITORS } from './monitor-cgroups.js';
 
 /**
  * Which launches have a cgroup, in whichever hierarchy: runtimes leave some behind, in some hierarchies, when they fail half-way. Whoever sweeps removes those that
@@ -17,12 +18,11 @@ export function listLaunches(hierarchies: Hierarchies, parent: BytePath): string
  * @param parent `parentOf` the store @returns whether it is gone everywhere @throws ProvisionerError `ERR_CGROUP`
  */
 export function removeParent(hierarchies: Hierarchies, parent: BytePath): boolean {
+  // A read-only file system refuses to remove even what is not there.
+  const isGone = (directory: BytePath) => !isDirectory(directory) || removeOne(directory);
   // Each is tried, whatever became of those before it.
-  return (
-    hierarchies.mounted
-      .map((hierarchy) => directoryOf(hierarchy, parent))
-      // A read-only file system refuses to remove even what is not there.
-      .map((directory) => !isDirectory(directory) || removeOne(directory))
-      .every(Boolean)
-  );
+  return hierarchies.mounted
+    .map((hierarchy) => directoryOf(hierarchy, parent))
+    .map((directory) => isGone(`${directory}/${MONITORS}`) && isGone(directory))
+    .every(Boolean);
 }

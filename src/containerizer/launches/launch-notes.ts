@@ -1,4 +1,4 @@
-import type { ImageId } from '../../index.js';
+import type { ImageId, LaunchRecord } from '../../index.js';
 import type { RuntimeName } from '../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
 
@@ -23,6 +23,13 @@ export interface LaunchPlaceNote {
   readonly pid?: number | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
   readonly startTicks?: string | undefined;
+}
+
+/** Whether a launch was made by a containerizer like this one: others may record theirs in the same place, and only they know what to make of them. */
+export function isOwnLaunch({ spec, place }: LaunchRecord): boolean {
+  const { imageName } = Object(JSON.parse(spec)) as Partial<LaunchSpecNote>;
+  const { runtime, cgroupsPath } = Object(JSON.parse(place ?? 'null')) as Partial<LaunchPlaceNote>;
+  return typeof imageName === 'string' && typeof runtime === 'string' && typeof cgroupsPath === 'string';
 }
 
 /** @throws SyntaxError for what this release did not write */

@@ -8,8 +8,9 @@ import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
+import { isOwnLaunch } from './launch-notes.js';
 
-type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed'>]: string[] };
+type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
 /** Milliseconds that a monitor has to see the end of what it watches. */
 const ENDING = 10_000;
@@ -39,11 +40,11 @@ export class LaunchRecovery {
     this.#endings = endings;
   }
 
-  async run({ knownContainerIds = [] }: RecoverContainersOptions, owner: string): Promise<ContainerRecovery> {
+  async run({ knownContainerIds }: RecoverContainersOptions, owner: string): Promise<ContainerRecovery> {
     const { provisioner } = this.#machine;
     const report: Report = { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] };
     const failed: { containerId: string; error: unknown }[] = [];
-    const mine = await provisioner.launches.list({ owner });
+    const mine = (await provisioner.launches.list({ owner })).filter(isOwnLaunch);
     for (const launch of mine) {
       try {
         await this.#one(launch, report);
@@ -53,10 +54,10 @@ export class LaunchRecovery {
     }
     await this.#endings.settled();
     crashPoint('launch.recovered');
-    const kept = (await provisioner.launches.list({ owner })).map(({ containerId }) => containerId);
-    await provisioner.recover({ knownContainerIds: [...knownContainerIds, ...kept] });
+    // What lives counts as known, whoever asks.
+    const store = await provisioner.recover({ knownContainerIds });
     await this.#sweep(report.swept);
-    return { ...report, failed };
+    return { ...report, store, failed };
   }
 
   async #one(launch: LaunchRecord, report: Report): Promise<void> {

@@ -4,8 +4,10 @@ import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import { toBytePath } from '../../system/syscalls/byte-path.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import { monitorCgroups } from '../cgroups/monitor-cgroups.js';
 import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { monitorFile } from '../monitor/monitor-settings.js';
@@ -45,7 +47,7 @@ export async function runMonitor(
   { launch, place, directory, alive }: MonitoredLaunch,
   options: LaunchOptions,
 ): Promise<RunningMonitor> {
-  const { processes, runtime, programs, hierarchies, surroundings, removal, closing } = machine;
+  const { processes, runtime, programs, hierarchies, surroundings, parent, removal, closing } = machine;
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
@@ -58,7 +60,7 @@ export async function runMonitor(
       pidFile: directory.pid,
     }),
     hide: runtime.hide,
-    join: [],
+    join: monitorCgroups(hierarchies, toBytePath(parent)).map((directory) => `${directory}/cgroup.procs`),
     remove: [stateOf(runtime, launch.id), ...cgroup.directories()],
     after: options.remove === true ? [...removal, launch.containerId] : [],
     timeLimit: options.timeout !== undefined,

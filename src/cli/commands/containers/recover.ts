@@ -1,7 +1,11 @@
 import type { Command } from 'commander';
+import type { ContainerRecovery } from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import type { Cli } from '../../cli.js';
+import { recoveredDocument } from '../../output/documents/launch-document.js';
 import { recoveryDocument } from '../../output/documents/report-document.js';
+import { withContainerizer } from '../../running/with-containerizer.js';
+import type { Session } from '../../session.js';
 
 interface RecoverFlags {
   readonly known: readonly string[];
@@ -33,25 +37,45 @@ Examples:
     .action(async ({ known, destroyUnknown = false, owner }: RecoverFlags) => {
       const knownContainerIds = known.length > 0 || destroyUnknown ? known : undefined;
       await cli.withStore(
-        async ({ provisioner, output, signal, failed }) => {
-          const recovered = await provisioner.recover({ knownContainerIds, signal });
+        async (session) => {
+          const { provisioner, output, signal, failed } = session;
+          const launches = await recoverLaunches(session, knownContainerIds);
+          const recovered = launches?.store ?? (await provisioner.recover({ knownContainerIds, signal }));
           const report = recoveryDocument(recovered, await provisioner.store.swept());
-          for (const line of lines(report)) output.line(line);
-          output.document(() => report);
-          failed(report.failed);
+          for (const line of lines(report, launches)) output.line(line);
+          output.document(() => recoveredDocument(report, launches));
+          failed([...report.failed, ...(launches?.failed ?? []).map(({ error }) => error as Error)]);
         },
         { owner, reportsSweep: true },
       );
     });
 }
 
-function lines(report: RecoveryReport): string[] {
+/** @returns undefined where nothing was launched: then nothing that runs containers is needed */
+async function recoverLaunches(
+  session: Session,
+  knownContainerIds: readonly string[] | undefined,
+): Promise<ContainerRecovery | undefined> {
+  if ((await session.provisioner.launches.list()).length === 0) return undefined;
+  let recovered: ContainerRecovery | undefined;
+  await withContainerizer(session, async (containers) => {
+    recovered = await containers.recover({ knownContainerIds });
+  });
+  return recovered;
+}
+
+function lines(report: RecoveryReport, launches: ContainerRecovery | undefined): string[] {
   const gap = {
     lost: 'the records were lost: what they told of images, names and containers is not known any more',
     older:
       'the records are older than the store: what was pulled, named or provisioned after them is not known any more',
   };
   const told = [
+    ...(launches?.ended ?? []).map((id) => `container ${id} had ended`),
+    ...(launches?.lost ?? []).map((id) => `container ${id} was lost: nobody can say how its program ended`),
+    ...(launches?.undone ?? []).map((id) => `removed container ${id}: its start had not been finished`),
+    ...(launches?.removed ?? []).map((id) => `removed container ${id}: it was to go with its end`),
+    ...(launches?.swept ?? []).map((what) => `removed ${what}: no record names it`),
     ...(report.recordsGap === null ? [] : [gap[report.recordsGap]]),
     ...report.droppedLeases.map((pull) => `dropped the lease of pull ${pull}, whose process is dead`),
     ...report.forgottenImages.map((id) => `forgot image ${id}: a layer of it is gone; pull it again`),
@@ -64,7 +88,7 @@ function lines(report: RecoveryReport): string[] {
     ...report.kept.map(({ path, reason }) => `left ${path} alone: no record names it, but ${reason}`),
     ...report.foreign.map((path) => `left ${path} alone: it is no part of a store`),
   ];
-  return told.length + report.failed.length === 0 ? ['nothing to put right'] : told;
+  return told.length + report.failed.length + (launches?.failed.length ?? 0) === 0 ? ['nothing to put right'] : told;
 }
 
 function collect(value: string, others: readonly string[]): string[] {

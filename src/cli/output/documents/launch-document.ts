@@ -1,4 +1,5 @@
-import type { ContainerStats, Exit, Launched, LogEntry } from '../../../containerizer/index.js';
+import type { ContainerRecovery, ContainerStats, Exit, Launched, LogEntry } from '../../../containerizer/index.js';
+import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
 
 /** How a program ended, in `--json`; `docs/cli.md` promises this shape, and those below. What nobody knows is null. */
@@ -48,4 +49,10 @@ export function statsDocument({ id, stats }: { readonly id: string; readonly sta
 /** A container that something was done to. */
 export function touchedDocument(id: string) {
   return { id };
+}
+
+/** What a `recover` put right, of launches too. @param recovered undefined where nothing was launched */
+export function recoveredDocument(report: RecoveryReport, recovered: ContainerRecovery | undefined) {
+  const { running = [], ended = [], lost = [], undone = [], removed = [], swept = [] } = recovered ?? {};
+  return { ...report, launches: { running, ended, lost, undone, removed, swept } };
 }

@@ -1,0 +1,132 @@
+import { expect, it } from 'vitest';
+import { expectNothingLeft, IMAGE, storeWithBusybox } from '../helpers/containers.js';
+import { describeWith } from '../helpers/requirements.js';
+import { type CliOptions, newStore } from './run-cli.js';
+
+/** The command line beside a process that has the same store open. */
+async function commandLine() {
+  const { root, containers } = await storeWithBusybox();
+  const { start } = newStore();
+  const run = (args: readonly string[], options: CliOptions = {}) => start(['--root', root, ...args], options).done;
+  const json = async (...args: string[]) => JSON.parse((await run([...args, '--json'])).stdout);
+  return { root, containers, run, json, start };
+}
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner run', () => {
+  it('prints what the program prints, each stream by itself, ends with its code, and leaves nothing with --rm', async () => {
+    const { run, root } = await commandLine();
+    const ended = await run([
+      'run',
+      '--rm',
+      IMAGE,
+      'sh',
+      '-c',
+      'echo out; echo err >&2; printf tail; exit 7',
+      'sh',
+      '-x',
+      '--json',
+    ]);
+    expect(ended).toEqual({ status: 7, stdout: 'out\ntail', stderr: 'err\n' });
+    await expectNothingLeft(root);
+  });
+
+  it('reads with -i what comes to it', async () => {
+    const { run } = await commandLine();
+    expect(await run(['run', '--rm', '-i', IMAGE, 'wc', '-c'], { input: 'x'.repeat(200_000) })).toMatchObject({
+      status: 0,
+      stdout: '200000\n',
+    });
+  });
+
+  it.each([
+    [['nothing-like-it'], 127, 'there is no program "nothing-like-it"'],
+    [['/etc/passwd'], 126, 'cannot be executed'],
+    [['-u', 'nobody-knows', 'true'], 125, 'nobody-knows'],
+  ])('of %j ends with %i, one line that says why, and nothing left', async (words, status, message) => {
+    const { run, root } = await commandLine();
+    const options = words.length > 1 ? words.slice(0, -1) : [];
+    const ended = await run(['run', ...options, IMAGE, ...words.slice(options.length)]);
+    expect(ended).toMatchObject({ status, stdout: '', stderr: expect.stringContaining(message) });
+    expect(ended.stderr.split('\n').length).toBeLessThanOrEqual(3);
+    await expectNothingLeft(root);
+  });
+
+  it('gives the first interruption to the program', async () => {
+    const { start, root } = await commandLine();
+    const running = start([
+      '--root',
+      root,
+      'run',
+      '--rm',
+      IMAGE,
+      'sh',
+      '-c',
+      'trap "echo bye; exit 3" INT; echo ready >&2; while :; do sleep 0.05; done',
+    ]);
+    await running.says('ready');
+    running.process.kill('SIGINT');
+    expect(await running.done).toMatchObject({ status: 3, stdout: 'bye\n' });
+    await expectNothingLeft(root);
+  });
+});
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container that was run with -d', () => {
+  it('is seen, read, entered, halted, stopped and destroyed from the command line', async () => {
+    const { run, json, root } = await commandLine();
+    const script = 'trap "exit 4" TERM; echo ready; while :; do sleep 0.05; done';
+    expect(
+      await run(['run', '-d', '--name', 'job', '-e', 'A=b', '--memory', '64m', IMAGE, 'sh', '-c', script]),
+    ).toEqual({
+      status: 0,
+      stdout: 'job\n',
+      stderr: '',
+    });
+    expect(await json('ps')).toMatchObject([{ id: 'job', launch: { state: 'running', exit: null } }]);
+    expect((await run(['exec', '-w', '/tmp', 'job', 'sh', '-c', 'pwd; echo $A; exit 9'])).stdout).toBe('/tmp\nb\n');
+    expect(await json('stats', 'job')).toMatchObject([{ id: 'job', memoryLimit: 64 * 2 ** 20, oomKills: 0 }]);
+    expect((await run(['pause', 'job'])).stdout).toBe('job\n');
+    expect(await json('ps')).toMatchObject([{ launch: { state: 'paused' } }]);
+    expect((await run(['unpause', 'job'])).stdout).toBe('job\n');
+    expect((await run(['update', '--pids-limit', '100', 'job'])).stdout).toBe('job\n');
+    expect(await json('stats', 'job')).toMatchObject([{ processLimit: 100 }]);
+    expect(await run(['destroy', 'job'])).toMatchObject({ status: 1, stderr: expect.stringContaining('--force') });
+    expect(await json('stop', 'job')).toMatchObject([{ id: 'job', exit: { code: 4, reason: 'exited' } }]);
+    expect((await run(['wait', 'job'])).stdout).toBe('4\n');
+    expect((await run(['logs', '--tail', '1', 'job'])).stdout).toBe('ready\n');
+    expect(await run(['exec', 'job', 'true'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('does not run'),
+    });
+    expect((await run(['destroy', 'job'])).stdout).toBe('job\n');
+    await expectNothingLeft(root);
+  });
+
+  it('is followed to its end by logs, which a reader that has seen enough ends alone', async () => {
+    const { run, start, containers, root } = await commandLine();
+    await run(['run', '-d', '--name', 'job', IMAGE, 'sh', '-c', 'for i in 1 2 3; do echo $i; sleep 0.1; done']);
+    expect((await run(['logs', '-f', 'job'])).stdout).toBe('1\n2\n3\n');
+    await containers.destroy('job');
+    await run(['run', '-d', '--name', 'talks', IMAGE, 'yes']);
+    const reading = start(['--root', root, 'logs', '-f', 'talks']);
+    reading.process.stdout.destroy();
+    expect((await reading.done).status).toBe(141);
+    expect(await containers.get('talks')).toMatchObject({ state: 'running' });
+  });
+});
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner recover', () => {
+  it('tells of what ran and ended while nobody looked, and keeps what runs though it is not named', async () => {
+    const { run, json, containers, root } = await commandLine();
+    await run(['run', '-d', '--name', 'ends', IMAGE, 'true']);
+    await run(['run', '-d', '--name', 'goes', '--rm', IMAGE, 'sleep', '60']);
+    await expect.poll(async () => (await containers.get('goes'))?.state).toBe('running');
+    const report = await json('recover', '--destroy-unknown');
+    expect(report).toMatchObject({
+      failed: [],
+      launches: { running: ['goes'], lost: [], undone: [], swept: expect.any(Array) },
+    });
+    expect(await json('ps')).toMatchObject([{ id: 'goes' }]);
+    expect((await run(['destroy', '-f', 'goes'])).status).toBe(0);
+    await expectNothingLeft(root);
+  });
+});
