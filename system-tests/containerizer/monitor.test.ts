@@ -16,8 +16,19 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Lets a shell script be the runtime. @returns what the monitor told whoever started it */
-async function monitored(script: string, hide: readonly string[] = []): Promise<string> {
+/** Words of Perl that execute what follows with the signal of a child's end held back. */
+const WITHOUT_SIGNALS = [
+  '-MPOSIX',
+  '-e',
+  'POSIX::sigprocmask(POSIX::SIG_BLOCK, POSIX::SigSet->new(POSIX::SIGCHLD)); exec @ARGV',
+];
+
+/** Lets a shell script be the runtime. @param before words of Perl before the monitor's @returns what the monitor told whoever started it */
+async function monitored(
+  script: string,
+  hide: readonly string[] = [],
+  before: readonly string[] = [],
+): Promise<string> {
   const settings = monitorFile({
     container: 'job',
     program: '/bin/sh',
@@ -35,7 +46,7 @@ async function monitored(script: string, hide: readonly string[] = []): Promise<
   writeFileSync(join(directory, 'monitor'), settings);
   const perl = execFileSync('sh', ['-c', 'command -v perl'], { encoding: 'utf8' }).trim();
   const alive = openSync(join(directory, 'alive'), 'r');
-  const monitor = spawn(perl, [join(directory, 'monitor.pl')], {
+  const monitor = spawn(perl, [...before, ...(before.length > 0 ? [perl] : []), join(directory, 'monitor.pl')], {
     cwd: directory,
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', alive],
   });
@@ -62,6 +73,11 @@ describeWith(['root'], 'the monitor of a container', () => {
     await monitored(`(sh -c 'sleep 0.3; kill -9 $$' & echo -n $! > pid)`);
     expect(exitFile()).toContain('status 9\n');
   });
+
+  it('sees the end of a program of which no signal tells, as of one that ends right before the wait for it', async () => {
+    await monitored('(sh -c "exec 1>&- 2>&-; sleep 0.2; exit 6" & echo -n $! > pid)', [], WITHOUT_SIGNALS);
+    expect(exitFile()).toContain(`status ${6 << 8}\n`);
+  }, 10_000);
 
   it('does not take the end of another process that was left to it for that of the program', async () => {
     await monitored('(sh -c "exit 3" & sh -c "sleep 0.4; exit 5" & echo -n $! > pid); sleep 0.2');

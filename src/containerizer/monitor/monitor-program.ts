@@ -45,17 +45,13 @@ for my $file (@{$set{join}}) {
 # The log. Its lines are those of Kubernetes' CRI: time, stream, F for a line or P for a part of one, and the text.
 my ($log, $size, %lost);
 open_log('>>');
-# Written to when a child has ended, so that no signal is missed between a look and the wait.
-pipe(my $woken, my $wake) or failed(125, "pipe: $!");
-fcntl($wake, 4, 2048);
-$SIG{CHLD} = sub { syswrite($wake, '.') };
 pipe(my $out, my $out_end) or failed(125, "pipe: $!");
 pipe(my $err, my $err_end) or failed(125, "pipe: $!");
 
 my $runtime = fork();
 defined $runtime or failed(125, "fork: $!");
 if ($runtime == 0) {
-  $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2 CHLD);
+  $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2);
   # Whoever ends this monitor before the start is done ends the start.
   syscall($set{prctl}, 1, 9, 0, 0, 0);
   enter();
@@ -69,11 +65,21 @@ close $out_end;
 close $err_end;
 open(STDIN, '<', '/dev/null');
 
+# The end of a child is waited for by a descriptor of it, first that of the runtime, then that of the program: of a signal that comes right before the wait Perl would tell only after it.
+my $child = watch($runtime);
+sub watch {
+  my ($pid) = @_;
+  my $number = syscall($set{pidfd_open}, $pid, 0);
+  return undef if $number < 0;
+  open(my $handle, '<&=', $number) or return undef;
+  return $handle;
+}
+
 my %streams = (fileno($out) => [$out, 'stdout'], fileno($err) => [$err, 'stderr']);
 my ($program, $by, $deadline, $looked, $status, $closing, %early) = (0, '', '-', 0);
 while (1) {
   my $set = '';
-  vec($set, fileno($woken), 1) = 1;
+  vec($set, fileno($child), 1) = 1 if defined $child;
   vec($set, $_, 1) = 1 for keys %streams;
   my $ready = $set;
   my $found = select($ready, undef, undef, patience());
@@ -84,7 +90,6 @@ while (1) {
       if ($got) { keep($streams{$number}[1], $bytes) }
       elsif (defined $got || !$!{EINTR}) { delete $streams{$number} }
     }
-    sysread($woken, my $nothing, 4096) if vec($ready, fileno($woken), 1);
   }
   reap();
   hold_limits() if $program && !defined $status;
@@ -95,14 +100,15 @@ finish();
 
 # The end of the runtime is the start of the program; the end of the program is its end, which may be seen before that of the runtime. What else was left to us is only taken away.
 sub reap {
-  while ((my $child = waitpid(-1, 1)) > 0) {
-    if ($child == $runtime) { begun($?) }
-    elsif (!$program) { $early{$child} = $? }
-    elsif ($child == $program) { ended($?) }
+  while ((my $pid = waitpid(-1, 1)) > 0) {
+    if ($pid == $runtime) { begun($?) }
+    elsif (!$program) { $early{$pid} = $? }
+    elsif ($pid == $program) { ended($?) }
   }
 }
 sub ended {
   ($status) = @_;
+  undef $child;
   $closing = now(1) + 1;
 }
 sub begun {
@@ -117,6 +123,7 @@ sub begun {
   close $file;
   $program += 0;
   syswrite($starter, "started $program\n");
+  $child = watch($program);
   ended($early{$program}) if exists $early{$program};
   %early = ();
 }
@@ -229,7 +236,8 @@ sub rotate {
 
 # How long to wait at most: what is to be looked at again, in seconds; for ever when nothing is.
 sub patience {
-  return 0.05 if defined $status;
+  # Kernels before 5.3 have no such descriptors.
+  return 0.05 if defined $status || !defined $child;
   return undef unless $program;
   return 1 if $by;
   return undef unless $set{'time-limit'};
@@ -305,7 +313,7 @@ sub finish {
     my $free = 1;
     if (open(my $file, '<', 'watched')) { $free = flock($file, 6) }
     if ($free) {
-      $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2 CHLD);
+      $SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT TERM PIPE USR1 USR2);
       close $alive;
       chdir('/');
       open(STDOUT, '>', '/dev/null');
