@@ -34,6 +34,7 @@ describe('options of a launch', () => {
     expect(Object.fromEntries(given)).toEqual({
       env: {},
       mounts: [],
+      secrets: {},
       limits: {},
       addCapabilities: [],
       dropCapabilities: [],
@@ -71,6 +72,11 @@ describe('options of a launch', () => {
       '--tmpfs and options',
       ['--tmpfs', '/t:size=64m,mode=1777,exec,ro,nosuid'],
       { mounts: [{ type: 'tmpfs', target: '/t', sizeBytes: 64 * MIB, mode: 0o1777, exec: true, readOnly: true }] },
+    ],
+    [
+      '--secret',
+      ['--secret', 'key=/k', '--secret', 'a=b=/c'],
+      { secrets: { key: '/k', a: join(process.cwd(), 'b=/c') } },
     ],
     ['--read-only', ['--read-only'], { readOnly: true }],
     ['--entrypoint', ['--entrypoint', '/init'], { entrypoint: ['/init'] }],

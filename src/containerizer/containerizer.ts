@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ImageId, ProvisionOptions, RecoveryReport } from '../index.js';
+import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -41,6 +41,11 @@ export interface Containerizer {
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;
+  /**
+   * Prunes the store, and keeps beside the excluded images those of all containers that were launched.
+   * @throws ProvisionerError as `pruneImages` of the provisioner: `ERR_CONTAINER_UNTRUSTED`, with the container's id, when nobody can tell what one is made of
+   */
+  pruneImages(excludedImages?: readonly string[], options?: PruneOptions): Promise<PruneReport>;
   /** Puts right what a crash or a reboot left: see `ContainerRecovery`. */
   recover(options?: RecoverContainersOptions): Promise<ContainerRecovery>;
 }

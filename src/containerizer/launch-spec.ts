@@ -13,6 +13,8 @@ export interface LaunchSpec {
   /** Default: the last part of the container id, cut to what a host name may be. */
   readonly hostname?: string | undefined;
   readonly mounts?: readonly MountSpec[] | undefined;
+  /** Files of this machine, absolute, by name: the program finds copies of them as `/run/secrets/NAME`, which stand in no record and on no disk. */
+  readonly secrets?: Readonly<Record<string, string>> | undefined;
   /** The container may not write its root filesystem; `/tmp`, `/var/tmp` and `/run` are tmpfs then. */
   readonly readOnly?: boolean | undefined;
   readonly limits?: LaunchLimits | undefined;

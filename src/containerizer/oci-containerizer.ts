@@ -3,7 +3,7 @@ import { checkArgument, listOf, text } from '../base/check-options.js';
 import { ProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
-import type { LaunchRecord } from '../index.js';
+import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import type {
   Containerizer,
@@ -25,7 +25,7 @@ import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { Executor } from './launches/executor.js';
 import type { Exit } from './launches/exit.js';
-import { isOwnLaunch, readExitNote } from './launches/launch-notes.js';
+import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
@@ -169,6 +169,12 @@ export class OciContainerizer implements Containerizer {
   async get(containerId: string): Promise<Launch | undefined> {
     const launch = await this.#launch(containerId);
     return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+  }
+
+  async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
+    const { provisioner } = this.#machine;
+    const used = (await this.#launches()).flatMap(({ place }) => readPlaceNote(place)?.image ?? []);
+    return provisioner.pruneImages([...excludedImages, ...used], options);
   }
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {

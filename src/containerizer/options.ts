@@ -87,6 +87,7 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   user: text,
   hostname: text,
   mounts,
+  secrets: textsByName,
   readOnly: flag,
   limits: LIMITS,
   addCapabilities: listOf(text),

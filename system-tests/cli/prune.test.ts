@@ -224,6 +224,7 @@ describeWith(['root', 'overlay'], 'provisioner why', () => {
 
 describeWith(['root', 'overlay'], 'provisioner recover', () => {
   const nothing = {
+    launches: { running: [], ended: [], lost: [], undone: [], removed: [], swept: [] },
     recordsGap: null,
     droppedLeases: [],
     forgottenLayers: [],

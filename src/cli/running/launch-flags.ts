@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, MountSpec } from '../../containerizer/index.js';
@@ -15,6 +16,7 @@ export interface LaunchFlags extends LimitFlags {
   readonly volume: readonly string[];
   readonly mount: readonly string[];
   readonly tmpfs: readonly string[];
+  readonly secret: readonly string[];
   readonly readOnly?: boolean;
   readonly entrypoint?: string;
   readonly ulimit: readonly string[];
@@ -58,6 +60,10 @@ export function addLaunchFlags(command: Command): void {
     'the same, or a tmpfs, word by word: type, source, target, readonly, tmpfs-size, tmpfs-mode',
   );
   each('--tmpfs <target[:options]>', 'a directory in memory, with options such as size=64m,exec');
+  each(
+    '--secret <name=file>',
+    'a file of this machine that the program finds as /run/secrets/NAME, and that is kept nowhere',
+  );
   command.option('--read-only', 'the program may write to mounts alone; /tmp, /var/tmp and /run are in memory');
   command.option('--entrypoint <program>', "in place of the image's entrypoint and command; an empty one is none");
   addLimitFlags(command);
@@ -104,6 +110,7 @@ export function launchOptions(
     user: flags.user,
     hostname: flags.hostname,
     mounts: [...flags.volume.map(volumeOf), ...flags.mount.map(mountOf), ...flags.tmpfs.map(tmpfsOf)],
+    secrets: Object.fromEntries(flags.secret.map(secretOf)),
     readOnly: flags.readOnly,
     limits: limitsOf(flags),
     addCapabilities: flags.capAdd,
@@ -195,6 +202,12 @@ function readEnvFile(file: string): string {
       'name a file of lines NAME=VALUE',
     );
   }
+}
+
+function secretOf(text: string): [string, string] {
+  const [name, file] = pairOf(text, '--secret');
+  if (file !== '') return [name, resolve(file)];
+  throw new UsageError(`--secret: there is no file in ${JSON.stringify(text)}`, 'write --secret NAME=FILE');
 }
 
 function volumeOf(text: string): MountSpec {

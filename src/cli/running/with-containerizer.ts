@@ -1,5 +1,5 @@
 import { isProvisionerError } from '../../base/errors.js';
-import type { Containerizer, Exit } from '../../containerizer/index.js';
+import type { Containerizer, Exit, RuntimeName } from '../../containerizer/index.js';
 import type { Session } from '../session.js';
 import { OutputClosed } from './follow-output.js';
 
@@ -12,16 +12,21 @@ const NOT_FOUND = 127;
 export async function withContainerizer(
   { provisioner }: Session,
   work: (containers: Containerizer) => Promise<void>,
+  runtime?: RuntimeName,
 ): Promise<void> {
   // Loaded here: most commands run nothing.
   const { openContainerizer } = await import('../../containerizer/index.js');
-  await work(await openContainerizer({ provisioner }));
+  await work(await openContainerizer({ provisioner, runtime }));
 }
 
 /** The same for commands whose exit status is that of a program: what fails before there is one is told by 125, 126 or 127. */
-export async function withProgram(session: Session, work: (containers: Containerizer) => Promise<void>): Promise<void> {
+export async function withProgram(
+  session: Session,
+  work: (containers: Containerizer) => Promise<void>,
+  runtime?: RuntimeName,
+): Promise<void> {
   try {
-    await withContainerizer(session, work);
+    await withContainerizer(session, work, runtime);
   } catch (error) {
     if (error instanceof OutputClosed) return session.exitWith(error.exitStatus);
     session.exitWith(statusOfFailure(error));

@@ -1,4 +1,5 @@
 import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
@@ -11,6 +12,7 @@ import { type Exit, exitOf, parseExitFile } from './exit.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
 import { isAttended, launchEnded } from './launch-watch.js';
+import { secretsPlace } from './secrets.js';
 
 /** Two seconds for a monitor to take away what it has to. */
 const MONITOR_LOOKS = 400;
@@ -195,7 +197,7 @@ export class Endings {
     const place = readPlaceNote(launch.place);
     if (place === undefined || launch.bootId !== this.#machine.bootId) return [];
     const cgroup = this.cgroupOf(launch);
-    rmSync(`${place.stateRoot}/${launch.id}`, { recursive: true, force: true });
+    this.#removeNotes(place.stateRoot, launch.id);
     if (cgroup === undefined) return [];
     cgroup.killAll('SIGKILL');
     try {
@@ -233,12 +235,19 @@ export class Endings {
     rmSync(this.directory(launchId).path, { recursive: true, force: true });
   }
 
+  /** What is kept of a launch for the uptime of the machine, beside its cgroups. */
+  #removeNotes(stateRoot: string, launchId: string): void {
+    rmSync(`${stateRoot}/${launchId}`, { recursive: true, force: true });
+    rmSync(join(secretsPlace({ stateRoot }), launchId), { recursive: true, force: true });
+  }
+
   /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */
   async #clean(launchId: string): Promise<void> {
     const { hierarchies, parent, surroundings, runtime } = this.#machine;
     const cgroup = new ContainerCgroup(hierarchies, `${parent}/${launchId}`, surroundings);
-    if (this.isAttended(launchId) || !cgroup.exists()) return;
-    rmSync(`${runtime.stateRoot}/${launchId}`, { recursive: true, force: true });
+    if (this.isAttended(launchId)) return;
+    this.#removeNotes(runtime.stateRoot, launchId);
+    if (!cgroup.exists()) return;
     cgroup.killAll('SIGKILL');
     await cgroup.remove().catch(() => undefined);
   }

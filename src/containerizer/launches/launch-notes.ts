@@ -27,9 +27,13 @@ export interface LaunchPlaceNote {
 
 /** Whether a launch was made by a containerizer like this one: others may record theirs in the same place, and only they know what to make of them. */
 export function isOwnLaunch({ spec, place }: LaunchRecord): boolean {
-  const { imageName } = Object(JSON.parse(spec)) as Partial<LaunchSpecNote>;
-  const { runtime, cgroupsPath } = Object(JSON.parse(place ?? 'null')) as Partial<LaunchPlaceNote>;
-  return typeof imageName === 'string' && typeof runtime === 'string' && typeof cgroupsPath === 'string';
+  try {
+    const { imageName } = Object(JSON.parse(spec)) as Partial<LaunchSpecNote>;
+    const { runtime, cgroupsPath } = Object(JSON.parse(place ?? 'null')) as Partial<LaunchPlaceNote>;
+    return typeof imageName === 'string' && typeof runtime === 'string' && typeof cgroupsPath === 'string';
+  } catch {
+    return false;
+  }
 }
 
 /** @throws SyntaxError for what this release did not write */

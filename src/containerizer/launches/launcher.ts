@@ -25,6 +25,7 @@ import type { Exit } from './exit.js';
 import type { LaunchPlaceNote, LaunchSpecNote } from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
+import { placeSecrets, secretsOf } from './secrets.js';
 
 const SIGKILL = 9;
 
@@ -201,6 +202,7 @@ export class Launcher {
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
     const filter = await prepareSeccomp(seccomp, bounding, programs.directory);
+    const secrets = placeSecrets(secretsOf(runtime, launch.id), options.secrets ?? {});
     const config = await makeBundle({
       directory: directory.bundle,
       launchId: launch.id,
@@ -208,7 +210,7 @@ export class Launcher {
       rootfs: made.rootfs,
       isRootfsReadOnly: made.backend === 'bind',
       image: made.runtime,
-      spec: options,
+      spec: { ...options, mounts: [...(options.mounts ?? []), ...secrets] },
       cgroupsPath: place.cgroupsPath,
       seccomp:
         filter !== undefined && runtime.name === 'crun' && filter.annotation !== undefined

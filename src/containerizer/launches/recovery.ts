@@ -9,6 +9,7 @@ import type { ContainerRecovery, RecoverContainersOptions } from '../containeriz
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
 import { isOwnLaunch } from './launch-notes.js';
+import { secretsOf, secretsPlace } from './secrets.js';
 
 type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
@@ -99,6 +100,7 @@ export class LaunchRecovery {
     const left = {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       notes: namesIn(runtime.stateRoot).filter(isLeft),
+      secrets: namesIn(secretsPlace(runtime)).filter(isLeft),
       directories: namesIn(launches).filter(isLeft),
     };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
@@ -116,6 +118,10 @@ export class LaunchRecovery {
     for (const id of left.notes.filter(isNobodys)) {
       rmSync(`${runtime.stateRoot}/${id}`, { recursive: true, force: true });
       swept.push(`runtime ${id}`);
+    }
+    for (const id of left.secrets.filter(isNobodys)) {
+      rmSync(secretsOf(runtime, id), { recursive: true, force: true });
+      swept.push(`secrets ${id}`);
     }
     for (const id of left.directories.filter(isNobodys)) {
       rmSync(this.#endings.directory(id).path, { recursive: true, force: true });

@@ -16,6 +16,7 @@ import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
 import { deadlineIn } from './deadline.js';
 import type { LaunchDirectory } from './launch-directory.js';
 import type { LaunchPlaceNote } from './launch-notes.js';
+import { secretsOf } from './secrets.js';
 
 /** Milliseconds that a runtime has to start a program. */
 const START_PATIENCE = 60_000;
@@ -61,7 +62,7 @@ export async function runMonitor(
     }),
     hide: runtime.hide,
     join: monitorCgroups(hierarchies, toBytePath(parent)).map((directory) => `${directory}/cgroup.procs`),
-    remove: [stateOf(runtime, launch.id), ...cgroup.directories()],
+    remove: [stateOf(runtime, launch.id), secretsOf(runtime, launch.id), ...cgroup.directories()],
     after: options.remove === true ? [...removal, launch.containerId] : [],
     timeLimit: options.timeout !== undefined,
     logLimit: maxBytes,

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { RuntimeName } from '../../../containerizer/index.js';
+import type { ProvisionOptions } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
 import type { OwnerFlags } from '../../owner-flags.js';
@@ -13,6 +15,8 @@ interface RunFlags extends LaunchFlags, PullFlags, Pick<OwnerFlags, 'owner'> {
   readonly detach?: boolean;
   readonly name?: string;
   readonly interactive?: boolean;
+  readonly runtime?: RuntimeName;
+  readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
   readonly pull?: PullFlags['policy'];
 }
 
@@ -23,7 +27,16 @@ export function define(command: Command, cli: Cli): void {
     .argument('[command...]', 'the program and its arguments (default: as the image says)')
     .option('-d, --detach', 'print the id when it has been started, and let it run')
     .option('--name <container-id>', 'what the container is called (default: a name is made)')
-    .option('-i, --interactive', 'the program reads what comes here as standard input');
+    .option('-i, --interactive', 'the program reads what comes here as standard input')
+    .addOption(new Option('--runtime <name>', 'what runs it (default: crun, else runc)').choices(['crun', 'runc']))
+    .addOption(
+      new Option('--backend <name>', 'how its root filesystem is made (default: auto)').choices([
+        'auto',
+        'overlay',
+        'copy',
+        'bind',
+      ]),
+    );
   addLaunchFlags(command);
   command.option('--owner <name>', 'act as this agent, to which the container belongs (default: default)');
   addPullFlags(command, 'missing', 'pull');
@@ -51,25 +64,29 @@ Examples:
       const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
       await cli.withStore(
         (session) =>
-          withProgram(session, async (containers) => {
-            const { output, signal, exitWith } = session;
-            const launched = await containers.launch(id, image, {
-              ...options,
-              provision,
-              stdin: flags.interactive === true ? 'pipe' : 'none',
-              attach: flags.detach !== true,
-              signal,
-            });
-            if (flags.detach === true) {
-              output.line(id);
-              output.document(() => launchedDocument(launched));
-              return;
-            }
-            const feeding = launched.stdin && feed(launched.stdin, host);
-            const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
-            output.document(() => endedDocument(id, exit));
-            exitWith(runStatusOf(exit));
-          }),
+          withProgram(
+            session,
+            async (containers) => {
+              const { output, signal, exitWith } = session;
+              const launched = await containers.launch(id, image, {
+                ...options,
+                provision: { ...provision, backend: flags.backend },
+                stdin: flags.interactive === true ? 'pipe' : 'none',
+                attach: flags.detach !== true,
+                signal,
+              });
+              if (flags.detach === true) {
+                output.line(id);
+                output.document(() => launchedDocument(launched));
+                return;
+              }
+              const feeding = launched.stdin && feed(launched.stdin, host);
+              const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
+              output.document(() => endedDocument(id, exit));
+              exitWith(runStatusOf(exit));
+            },
+            flags.runtime,
+          ),
         { owner: flags.owner, ...pullStoreFlags(flags) },
       );
     });
