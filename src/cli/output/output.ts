@@ -5,8 +5,12 @@ import { terminalJson, terminalText } from './terminal-text.js';
 
 /** Where text goes; `process.stdout` and `process.stderr` outside of tests. */
 export interface TextStream {
-  write(text: string): unknown;
+  /** @returns false when it is time to wait until what was written is through */
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
+  /** Of a stream of Node: `drain` when it may go on, `close` and `error` when nobody reads any more. */
+  on?(event: string, listener: () => void): unknown;
+  off?(event: string, listener: () => void): unknown;
 }
 
 export interface OutputOptions {

@@ -4,11 +4,6 @@ import type { HostProcess } from '../host-process.js';
 import { Interruption } from '../interruption.js';
 import type { TextStream } from '../output/output.js';
 
-/** Where bytes go, and whether it is time to wait. */
-export interface ByteStream {
-  write(bytes: Uint8Array): unknown;
-}
-
 /**
  * Prints what a container prints until its program has ended. The first interruption of this process is handed on to the program, which may take its time, or not care; the second ends
  * this process and leaves the container running.
@@ -77,24 +72,23 @@ export class OutputClosed extends Error {
   readonly exitStatus = 141;
 }
 
-/** Those that have failed: standard streams of Node take bytes all the same from then on. */
+/** Those that nobody reads any more: standard streams of Node take bytes all the same from then on. */
 const closed = new WeakSet<object>();
 const listened = new WeakSet<object>();
 
 /** Waits where whoever reads does not keep up, so that a long output is not all in memory. @throws OutputClosed */
-function write(stream: TextStream, bytes: Uint8Array): Promise<void> | undefined {
-  const to = stream as unknown as ByteStream & Partial<Writable>;
+function write(to: TextStream, bytes: Uint8Array): Promise<void> | undefined {
   if (!listened.has(to)) {
     listened.add(to);
-    to.on?.('error', () => closed.add(to));
+    for (const name of ['close', 'error']) to.on?.(name, () => closed.add(to));
   }
-  if (closed.has(to) || to.destroyed === true) throw new OutputClosed('nobody reads the output any more');
-  if (to.write(bytes) !== false || to.once === undefined) return undefined;
+  if (closed.has(to)) throw new OutputClosed('nobody reads the output any more');
+  if (to.write(bytes) !== false) return undefined;
   return new Promise((resolve) => {
     const go = () => {
       for (const name of ['drain', 'close', 'error']) to.off?.(name, go);
       resolve();
     };
-    for (const name of ['drain', 'close', 'error']) to.once?.(name, go);
+    for (const name of ['drain', 'close', 'error']) to.on?.(name, go);
   });
 }

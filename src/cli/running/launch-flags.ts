@@ -105,7 +105,10 @@ export function launchOptions(
   return {
     ...(command.length > 0 ? { command } : {}),
     ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
-    env: variablesOf(flags, environment),
+    env: {
+      ...variablesOf(flags.envFile.flatMap(linesOf), '--env-file', environment),
+      ...variablesOf(flags.env, '--env', environment),
+    },
     workingDir: flags.workdir,
     user: flags.user,
     hostname: flags.hostname,
@@ -170,27 +173,24 @@ function pairOf(text: string, option: string): [string, string] {
   return [name, at < 0 ? '' : text.slice(at + 1)];
 }
 
-function variablesOf(
-  { env, envFile }: LaunchFlags,
+/** One without a value is handed on, where there is something to hand on. @param option for errors @throws UsageError */
+export function variablesOf(
+  texts: readonly string[],
+  option: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
-  const lines = envFile.flatMap((file) =>
-    readEnvFile(file)
-      .split(/\r?\n/)
-      .map((line) => line.trimStart())
-      .filter((line) => line !== '' && !line.startsWith('#')),
-  );
   const variables: Record<string, string> = {};
-  for (const [text, option] of [
-    ...lines.map((line) => [line, '--env-file'] as const),
-    ...env.map((one) => [one, '--env'] as const),
-  ]) {
+  for (const text of texts) {
     const [name, value] = pairOf(text, option);
-    // One without a value is handed on, where there is something to hand on.
     const given = text.includes('=') ? value : environment[name];
     if (given !== undefined) variables[name] = given;
   }
   return variables;
+}
+
+function linesOf(file: string): string[] {
+  const lines = readEnvFile(file).split(/\r?\n/);
+  return lines.map((line) => line.trimStart()).filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 function readEnvFile(file: string): string {

@@ -2,9 +2,8 @@ import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { feed, printStream } from '../../running/follow-output.js';
-import { timeOf } from '../../running/launch-flags.js';
+import { timeOf, variablesOf } from '../../running/launch-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
-import { UsageError } from '../../usage-error.js';
 
 interface ExecFlags extends OwnerFlags {
   readonly interactive?: boolean;
@@ -43,7 +42,7 @@ Examples:
     .action(async (containerId: string, words: string[], flags: ExecFlags) => {
       const { host } = cli;
       const { environment } = host;
-      const env = Object.fromEntries(flags.env.flatMap((text) => variable(text, environment)));
+      const env = variablesOf(flags.env, '--env', environment);
       await cli.withStore(
         (session) =>
           withProgram(session, async (containers) => {
@@ -59,14 +58,11 @@ Examples:
             const { stdin, stdout, stderr, ended } = execution;
             const feeding = stdin && feed(stdin, host);
             try {
-              await Promise.all([
-                stdout && printStream(stdout, host.stdout),
-                stderr && printStream(stderr, host.stderr),
-              ]);
+              await Promise.all([printStream(stdout, host.stdout), printStream(stderr, host.stderr)]);
             } finally {
               feeding?.stop();
-              stdout?.destroy();
-              stderr?.destroy();
+              stdout.destroy();
+              stderr.destroy();
             }
             const { code, signal } = await ended;
             session.exitWith(code ?? 128 + (signal ?? 0));
@@ -74,13 +70,4 @@ Examples:
         { owner: flags.owner },
       );
     });
-}
-
-function variable(text: string, environment: Readonly<Record<string, string | undefined>>): [string, string][] {
-  const at = text.indexOf('=');
-  if (at === 0 || text === '')
-    throw new UsageError(`--env: there is no name in ${JSON.stringify(text)}`, 'write --env NAME=VALUE');
-  if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]];
-  const value = environment[text];
-  return value === undefined ? [] : [[text, value]];
 }

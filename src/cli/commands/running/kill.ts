@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
-import { touchedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { withContainerizer } from '../../running/with-containerizer.js';
+import { toEachContainer } from '../../running/to-each-container.js';
 
 type Flags = OwnerFlags & { readonly signal?: string };
 
@@ -13,18 +12,8 @@ export function define(command: Command, cli: Cli): void {
     .option('-s, --signal <signal>', 'a name or a number (default: KILL)');
   addOwnerFlags(command);
   command.action(async (containerIds: string[], flags: Flags) => {
-    await cli.withStore(
-      (session) =>
-        withContainerizer(session, async (containers) => {
-          const { output, each } = session;
-          const done = await each(containerIds, async (id) => {
-            await containers.kill(id, flags.signal ?? 'SIGKILL', { anyOwner: flags.anyOwner });
-            output.line(id);
-            return touchedDocument(id);
-          });
-          output.document(() => done);
-        }),
-      { owner: flags.owner },
+    await toEachContainer(cli, containerIds, flags, (containers, id) =>
+      containers.kill(id, flags.signal ?? 'SIGKILL', { anyOwner: flags.anyOwner }),
     );
   });
 }

@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { endedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { timeOf } from '../../running/launch-flags.js';
-import { withContainerizer } from '../../running/with-containerizer.js';
+import { toEachContainer } from '../../running/to-each-container.js';
 
 interface StopFlags extends OwnerFlags {
   readonly time?: string;
@@ -21,18 +21,9 @@ export function define(command: Command, cli: Cli): void {
   addOwnerFlags(command);
   command.action(async (containerIds: string[], flags: StopFlags) => {
     const grace = flags.time === undefined ? undefined : timeOf(flags.time, '--time');
-    await cli.withStore(
-      (session) =>
-        withContainerizer(session, async (containers) => {
-          const { output, each } = session;
-          const stopped = await each(containerIds, async (id) => {
-            const exit = await containers.stop(id, { grace, signal: flags.signal, anyOwner: flags.anyOwner });
-            output.line(id);
-            return endedDocument(id, exit);
-          });
-          output.document(() => stopped);
-        }),
-      { owner: flags.owner },
-    );
+    await toEachContainer(cli, containerIds, flags, async (containers, id) => {
+      const exit = await containers.stop(id, { grace, signal: flags.signal, anyOwner: flags.anyOwner });
+      return endedDocument(id, exit);
+    });
   });
 }

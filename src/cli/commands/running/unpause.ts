@@ -1,27 +1,14 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
-import { touchedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { withContainerizer } from '../../running/with-containerizer.js';
-
-type Flags = OwnerFlags;
+import { toEachContainer } from '../../running/to-each-container.js';
 
 export function define(command: Command, cli: Cli): void {
   command.description('Lets go on what was halted. Prints their ids.').argument('<container-id...>');
   addOwnerFlags(command);
-  command.action(async (containerIds: string[], flags: Flags) => {
-    await cli.withStore(
-      (session) =>
-        withContainerizer(session, async (containers) => {
-          const { output, each } = session;
-          const done = await each(containerIds, async (id) => {
-            await containers.resume(id, { anyOwner: flags.anyOwner });
-            output.line(id);
-            return touchedDocument(id);
-          });
-          output.document(() => done);
-        }),
-      { owner: flags.owner },
+  command.action(async (containerIds: string[], flags: OwnerFlags) => {
+    await toEachContainer(cli, containerIds, flags, (containers, id) =>
+      containers.resume(id, { anyOwner: flags.anyOwner }),
     );
   });
 }
