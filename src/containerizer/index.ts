@@ -20,6 +20,7 @@ export type {
 } from './containerizer.js';
 export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
+export { hasLaunches } from './launches/launch-directories.js';
 export { launchOf } from './launches/launch-of.js';
 export type { LogEntry } from './logs/log-entry.js';
 export type { LogSelection } from './logs/read-log.js';

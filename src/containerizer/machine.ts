@@ -13,16 +13,17 @@ export interface Machine {
   readonly provisioner: Provisioner;
   readonly processes: Processes;
   readonly syscalls: Syscalls;
-  /** Of what is launched here. */
-  readonly runtime: OciRuntime;
+  /** Found when something is first started. @throws ProvisionerError `ERR_RUNTIME_MISSING` */
+  readonly programs: () => Programs;
   /** Of what was launched, perhaps by another process that had chosen another one. @throws ProvisionerError `ERR_RUNTIME_MISSING` */
   readonly runtimeOf: (place: LaunchPlaceNote) => OciRuntime;
+  /** Where each runtime there is keeps its notes of this store's containers. */
+  readonly stateRoots: readonly string[];
   readonly hierarchies: Hierarchies;
   readonly surroundings: CgroupSurroundings;
   readonly facts: KernelFacts;
   /** The cgroup that all cgroups of this store's containers are in. */
   readonly parent: string;
-  readonly programs: Programs;
   /** Of this boot, as the kernel names it. */
   readonly bootId: string;
   /** Aborts when the containerizer is closed. */

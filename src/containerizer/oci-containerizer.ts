@@ -37,6 +37,14 @@ import * as o from './options.js';
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
+/** What is done when it is closed. */
+interface Closing {
+  /** Has the machine's `closing` abort. */
+  begin(): void;
+  /** Lets go of what was opened, when nobody works with it any more. */
+  end(): void;
+}
+
 /** Runs containers by an OCI runtime, with a monitor of ours beside each. */
 export class OciContainerizer implements Containerizer {
   readonly #machine: Machine;
@@ -46,11 +54,10 @@ export class OciContainerizer implements Containerizer {
   readonly #controls: Controls;
   readonly #executor: Executor;
   readonly #withdraw: () => void;
-  readonly #closeMachine: () => void;
+  readonly #closing: Closing;
 
-  /** @param closeMachine has `closing` abort */
-  constructor(machine: Machine, owner: string, closeMachine: () => void) {
-    this.#closeMachine = closeMachine;
+  constructor(machine: Machine, owner: string, closing: Closing) {
+    this.#closing = closing;
     this.#machine = machine;
     this.#owner = owner;
     this.#endings = new Endings(machine);
@@ -185,9 +192,9 @@ export class OciContainerizer implements Containerizer {
   /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. */
   async close(): Promise<void> {
     this.#withdraw();
-    this.#closeMachine();
+    this.#closing.begin();
     await this.#endings.close();
-    this.#machine.programs.close();
+    this.#closing.end();
   }
 
   /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */

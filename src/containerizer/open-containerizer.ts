@@ -18,15 +18,14 @@ import { readKernelFacts } from './bundle/kernel-facts.js';
 import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
 import type { Containerizer } from './containerizer.js';
 import type { Machine } from './machine.js';
-import { monitorRunsHere } from './monitor/monitor-settings.js';
 import { OciContainerizer } from './oci-containerizer.js';
-import { findRuntime, findSystemProgram } from './runtime/find-runtime.js';
-import { RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
-import { makePrograms } from './runtime/programs.js';
+import { findRuntime } from './runtime/find-runtime.js';
+import { type OciRuntime, RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
+import { makePrograms, type Programs } from './runtime/programs.js';
 
 export interface ContainerizerOptions {
   readonly provisioner: Provisioner;
-  /** Default: the first that is there of crun and runc. The first opening on a provisioner decides. */
+  /** What runs what is launched here. Default: the first that is there of crun and runc. */
   readonly runtime?: RuntimeName | undefined;
 }
 
@@ -41,8 +40,9 @@ const RUN = '/run/provisioner';
 const services = new Map<RuntimeName | undefined, Service<Provisioner, OciContainerizer>>();
 
 /**
- * What runs containers on a store: one for each provisioner, which closes it before itself. Programs that run go on when it is closed.
- * @throws ProvisionerError `ERR_RUNTIME_MISSING`, `ERR_RUNTIME_UNUSABLE`, `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_CLOSED`, `ERR_BAD_OPTION`
+ * What runs containers on a store: one for each provisioner and runtime; the provisioner closes it before itself. Programs that run go on when it is closed. That a runtime is there is seen when one is needed: what
+ * runs can be looked at, waited for, stopped and destroyed without (`ERR_RUNTIME_MISSING` of `launch` and `exec`).
+ * @throws ProvisionerError `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_CLOSED`, `ERR_BAD_OPTION`
  */
 export async function openContainerizer(options: ContainerizerOptions): Promise<Containerizer> {
   checkOptions('openContainerizer', OPTIONS, options);
@@ -69,22 +69,14 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
       },
     );
   }
-  const perl = findSystemProgram('perl');
-  if (perl === undefined || !monitorRunsHere()) {
-    throw new ProvisionerError(
-      'ERR_RUNTIME_MISSING',
-      perl === undefined
-        ? 'Perl is not installed here, which the monitors of containers are run by'
-        : `no monitor runs on ${process.arch}`,
-      {
-        hint: perl === undefined ? 'install it: `apt-get install perl-base`' : 'use a machine of x64, arm64 or riscv64',
-      },
-    );
-  }
   const hierarchies = hierarchiesOfThisProcess();
   const key = storeKey(realpathSync(provisioner.root));
-  const found = findRuntime(wanted);
-  const runtime = { ...found, stateRoot: join(RUN, key, found.name), hide: hiddenFrom(found.name, hierarchies) };
+  const stateRootOf = (name: RuntimeName) => join(RUN, key, name);
+  const runtimeNamed = (name: RuntimeName | undefined): OciRuntime => {
+    const found = findRuntime(name);
+    return { ...found, stateRoot: stateRootOf(found.name), hide: hiddenFrom(found.name, hierarchies) };
+  };
+  let programs: Programs | undefined;
   const closing = new AbortController();
   // Each container that runs listens.
   setMaxListeners(0, closing.signal);
@@ -92,11 +84,12 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     provisioner,
     processes,
     syscalls,
-    runtime,
-    runtimeOf: ({ runtime: name, stateRoot }) =>
-      name === runtime.name && stateRoot === runtime.stateRoot
-        ? runtime
-        : { ...findRuntime(name), stateRoot, hide: hiddenFrom(name, hierarchies) },
+    programs: () => {
+      programs ??= makePrograms(join(RUN, key), runtimeNamed(wanted), processes);
+      return programs;
+    },
+    runtimeOf: ({ runtime: name, stateRoot }) => ({ ...runtimeNamed(name), stateRoot }),
+    stateRoots: RUNTIME_NAMES.map(stateRootOf),
     hierarchies,
     surroundings: {
       sendSignal: (pid, signal, isStill) => sendSignal(processes, pid, signal, isStill),
@@ -104,14 +97,15 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     },
     facts: readKernelFacts(),
     parent: fromBytePath(parentOf(hierarchies, key)),
-    programs: makePrograms(join(RUN, key), perl, found.program, processes),
-    bootId: mountNamespaceHere().boot,
+    // Where a machine shows none, its monitors tell whether they live all the same.
+    bootId: mountNamespaceHere().boot || 'unknown',
     closing: closing.signal,
     removal: [process.execPath, commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  return new OciContainerizer(machine, provisioner.owner, () =>
-    closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
-  );
+  return new OciContainerizer(machine, provisioner.owner, {
+    begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
+    end: () => programs?.close(),
+  });
 }
 
 /** Holds the process before it looks whether it is the one that is meant: afterwards no other one can have its number. */

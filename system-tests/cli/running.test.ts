@@ -1,7 +1,22 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { expectNothingLeft, IMAGE, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
-import { type CliOptions, newStore } from './run-cli.js';
+import { APP_V1, type CliOptions, newStore } from './run-cli.js';
+
+/** Nobody's; not root's. */
+const USER = 65534;
+
+/** Runs a command where no runtime can be executed. */
+const HIDE_RUNTIMES = [
+  'unshare',
+  '-m',
+  'sh',
+  '-c',
+  'for name in crun runc; do path=$(command -v $name) && mount --bind /dev/null "$path"; done; exec "$@"',
+  'sh',
+];
 
 /** The command line beside a process that has the same store open. */
 async function commandLine() {
@@ -111,6 +126,45 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container tha
     reading.process.stdout.destroy();
     expect((await reading.done).status).toBe(141);
     expect(await containers.get('talks')).toMatchObject({ state: 'running' });
+  });
+});
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a machine whose runtime is gone', () => {
+  it('says so when something is to be started, and shows, halts, stops and waits for what was started before', async () => {
+    const { run, json, containers } = await commandLine();
+    await run(['run', '-d', '--name', 'job', IMAGE, 'sleep', '60']);
+    const hidden = (...args: string[]) => run(args, { within: HIDE_RUNTIMES });
+    expect(await hidden('run', IMAGE, 'true')).toMatchObject({
+      status: 125,
+      stderr: expect.stringMatching(/neither crun nor runc is installed here.*apt-get install crun/s),
+    });
+    expect((await hidden('exec', 'job', 'true')).status).toBe(125);
+    expect(await json('ps')).toMatchObject([{ id: 'job', launch: { state: 'running' } }]);
+    expect((await hidden('ps', '--running')).stdout).toContain('job');
+    expect((await hidden('pause', 'job')).status).toBe(0);
+    expect((await hidden('unpause', 'job')).status).toBe(0);
+    expect((await hidden('stop', '-t', '0', 'job')).status).toBe(0);
+    expect((await hidden('wait', 'job')).stdout).toBe('137\n');
+    expect(await containers.get('job')).toMatchObject({ state: 'exited', exit: { signal: 9 } });
+  });
+});
+
+describeWith(['root'], 'provisioner recover of a user who cannot run containers', () => {
+  it('tells what it leaves of launches, and puts the rest right', async () => {
+    const { root, run } = newStore();
+    chmodSync(dirname(root), 0o755);
+    mkdirSync(root);
+    chownSync(root, USER, USER);
+    expect((await run(['pull', APP_V1], { uid: USER })).status).toBe(0);
+    const place = join(root, 'launches', 'ab'.repeat(16));
+    mkdirSync(place, { recursive: true });
+    for (const path of [dirname(place), place]) chownSync(path, USER, USER);
+    const [layer = ''] = readdirSync(join(root, 'layers'));
+    rmSync(join(root, 'layers', layer), { recursive: true });
+    const { status, stdout, stderr } = await run(['recover'], { uid: USER });
+    expect({ status, stdout }).toMatchObject({ status: 1, stdout: expect.stringContaining('forgot layer') });
+    expect(stderr).toMatch(/containers can be run by root only.*hint: /s);
+    expect(existsSync(place)).toBe(true);
   });
 });
 

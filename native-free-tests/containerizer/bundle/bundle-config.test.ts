@@ -33,7 +33,7 @@ describe('a bundle', () => {
 
   it('with a filter of either kind, or of another user, is what the runtime-spec says', () => {
     const oci = { defaultAction: 'SCMP_ACT_ERRNO', syscalls: [{ names: ['read'], action: 'SCMP_ACT_ALLOW' }] };
-    for (const seccomp of [{ annotation: 'AQID' }, { oci }])
+    for (const seccomp of [{ oci, annotation: 'AQID' }, { oci }])
       expect(schemaFaults(configText(bundleConfig(inputOf({}, { seccomp, user: NOBODY }))))).toEqual([]);
   });
 
@@ -187,12 +187,14 @@ it('a network of the host takes the network namespace away, and no other', () =>
   expect(types.sort()).toEqual(['cgroup', 'ipc', 'mount', 'pid', 'uts']);
 });
 
-it('a filter for the kernel is handed over as text, and the other kind as it is', () => {
-  const { annotations, linux } = bundleConfig(inputOf({}, { seccomp: { annotation: 'AQID/w==' } }));
-  expect(annotations).toEqual({ 'run.oci.seccomp_bpf_data': 'AQID/w==' });
-  expect(linux.seccomp).toBeUndefined();
+it('a filter is handed over as it is, and besides as text where it has been made for the kernel', () => {
   const oci = { defaultAction: 'SCMP_ACT_ALLOW' };
-  expect(bundleConfig(inputOf({}, { seccomp: { oci } }))).toMatchObject({ linux: { seccomp: oci } });
+  const { annotations, linux } = bundleConfig(inputOf({}, { seccomp: { oci, annotation: 'AQID/w==' } }));
+  expect(annotations).toEqual({ 'run.oci.seccomp_bpf_data': 'AQID/w==' });
+  expect(linux.seccomp).toEqual(oci);
+  const plain = bundleConfig(inputOf({}, { seccomp: { oci } }));
+  expect(plain.linux.seccomp).toEqual(oci);
+  expect(plain.annotations?.['run.oci.seccomp_bpf_data']).toBeUndefined();
 });
 
 it('no limit of a process is written as the number that the kernel has for it', () => {

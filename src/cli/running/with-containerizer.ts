@@ -8,15 +8,20 @@ const OURS = 125;
 const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
 
+/** What runs containers on the session's store. @throws as `openContainerizer` */
+export async function containerizerOf({ provisioner }: Session, runtime?: RuntimeName): Promise<Containerizer> {
+  // Loaded here: most commands run nothing.
+  const { openContainerizer } = await import('../../containerizer/index.js');
+  return openContainerizer({ provisioner, runtime });
+}
+
 /** Does work with what runs containers on the session's store. */
 export async function withContainerizer(
-  { provisioner }: Session,
+  session: Session,
   work: (containers: Containerizer) => Promise<void>,
   runtime?: RuntimeName,
 ): Promise<void> {
-  // Loaded here: most commands run nothing.
-  const { openContainerizer } = await import('../../containerizer/index.js');
-  await work(await openContainerizer({ provisioner, runtime }));
+  await work(await containerizerOf(session, runtime));
 }
 
 /** The same for commands whose exit status is that of a program: what fails before there is one is told by 125, 126 or 127. */

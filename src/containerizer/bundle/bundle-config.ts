@@ -11,8 +11,12 @@ import { environmentOf, programOf, workingDirectoryOf } from './program.js';
 import type { ContainerUser } from './rootfs/resolve-user.js';
 import type { RuntimeSpecConfig, RuntimeSpecMount } from './runtime-spec.js';
 
-/** What filters a program's system calls: ready for the kernel in Base64, which crun takes, or in the words of the runtime-spec. */
-export type Seccomp = { readonly annotation: string } | { readonly oci: object };
+/** What filters a program's system calls, in the words of the runtime-spec, and for crun, which takes that first, as a program. */
+export interface Seccomp {
+  readonly oci: object;
+  /** The same, ready for the kernel, in Base64; undefined where it could not be made beforehand. */
+  readonly annotation?: string | undefined;
+}
 
 export interface BundleInput {
   readonly launchId: string;
@@ -81,8 +85,8 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
       resources: resourcesOf(spec.limits ?? {}, input.countsSwap),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
-      ...(seccomp && 'oci' in seccomp && { seccomp: seccomp.oci }),
+      ...(seccomp && { seccomp: seccomp.oci }),
     },
-    ...(seccomp && 'annotation' in seccomp && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
+    ...(seccomp?.annotation !== undefined && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
   };
 }

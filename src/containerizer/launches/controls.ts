@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
@@ -11,6 +11,7 @@ import { printStates, processStates } from '../cgroups/process-states.js';
 import type { ContainerStats } from '../containerizer.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
+import { readOrEmpty } from '../read-or-empty.js';
 import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
@@ -57,7 +58,7 @@ export class Controls {
         sleep(grace, true, { signal: over.signal }).catch(() => false),
       ]);
       over.abort();
-      if (late) program?.send(SIGKILL);
+      if (!late) return await ended;
     } finally {
       program?.close();
     }
@@ -151,7 +152,7 @@ export class Controls {
   /** From now on what is left of its time passes, or does not. */
   #setTime(launch: LaunchRecord, asText: (milliseconds: number) => string): void {
     const { deadline } = this.#endings.directory(launch.id);
-    const left = remainingOf(readOr(deadline));
+    const left = remainingOf(readOrEmpty(deadline));
     if (left === undefined || left.isHeld === (asText === heldDeadline)) return;
     const draft = `${deadline}.${process.pid}`;
     writeOwnFile(draft, asText(left.milliseconds));
@@ -205,14 +206,5 @@ async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Prom
     return undefined;
   } finally {
     over.abort();
-  }
-}
-
-/** A launch without a limit has no such file. */
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
@@ -8,6 +8,7 @@ import { orAborted } from '../../system/locks/or-aborted.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import type { Machine } from '../machine.js';
+import { readOrEmpty } from '../read-or-empty.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
@@ -172,7 +173,7 @@ export class Endings {
 
   /** What the monitor has said; where it can say nothing any more, what is left is ended. */
   async #lookAtEnd(launch: LaunchRecord): Promise<Exit> {
-    const said = readExit(this.directory(launch.id));
+    const said = parseExitFile(readOrEmpty(this.directory(launch.id).exit));
     if (said !== undefined) return exitOf(said, launch.startedAt);
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
@@ -243,10 +244,10 @@ export class Endings {
 
   /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */
   async #clean(launchId: string): Promise<void> {
-    const { hierarchies, parent, surroundings, runtime } = this.#machine;
+    const { hierarchies, parent, surroundings, stateRoots } = this.#machine;
     const cgroup = new ContainerCgroup(hierarchies, `${parent}/${launchId}`, surroundings);
     if (this.isAttended(launchId)) return;
-    this.#removeNotes(runtime.stateRoot, launchId);
+    for (const stateRoot of stateRoots) this.#removeNotes(stateRoot, launchId);
     if (!cgroup.exists()) return;
     cgroup.killAll('SIGKILL');
     await cgroup.remove().catch(() => undefined);
@@ -285,13 +286,5 @@ export class Endings {
   async close(): Promise<void> {
     await Promise.allSettled(this.#watched.values());
     await this.settled();
-  }
-}
-
-function readExit(directory: LaunchDirectory) {
-  try {
-    return parseExitFile(readFileSync(directory.exit, 'utf8'));
-  } catch {
-    return undefined;
   }
 }

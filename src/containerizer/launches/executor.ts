@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { arch } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +9,13 @@ import { ProvisionerError } from '../../base/errors.js';
 import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
-import type { PipeEnds, ProcessExit } from '../../system/processes/processes.js';
+import type { ProcessExit } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { SYSTEM_CALLS } from '../monitor/system-calls.js';
+import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
 import { notRunning, placeOf } from './controls.js';
@@ -44,12 +45,14 @@ export class Executor {
     const place = join(directory.path, `exec-${randomBytes(8).toString('hex')}`);
     makeOwnDirectory(place);
     const files = { log: join(place, 'log'), processFile: join(place, 'process.json'), pidFile: join(place, 'pid') };
-    const pipes: PipeEnds[] = [];
+    const open = new Set<number>();
     const pipe = () => {
       const made = processes.openPipe();
-      pipes.push(made);
+      open.add(made.readEnd).add(made.writeEnd);
       return made;
     };
+    // Once each: another file may have got the number since.
+    const close = (descriptor: number) => open.delete(descriptor) && closeSync(descriptor);
     try {
       writeOwnFile(files.processFile, configText(process));
       // Runtimes give what the program has as its standard streams to the user who runs it: the null device of this machine must not be among them.
@@ -61,7 +64,9 @@ export class Executor {
         env: {},
         descriptors: [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, ...sealed],
       });
-      for (const end of [stdin.readEnd, stdout.writeEnd, stderr.writeEnd]) closeSync(end);
+      for (const end of [stdin.readEnd, stdout.writeEnd, stderr.writeEnd]) close(end);
+      // The others are the streams' from now on.
+      open.clear();
       const writer = writePipe(stdin.writeEnd);
       if (options.stdin !== 'pipe') writer.end();
       const streams = {
@@ -73,7 +78,7 @@ export class Executor {
       ended.catch(() => undefined);
       return { ...streams, ended };
     } catch (error) {
-      for (const { readEnd, writeEnd } of pipes) for (const end of [readEnd, writeEnd]) closeQuietly(end);
+      for (const descriptor of [...open]) close(descriptor);
       rmSync(place, { recursive: true, force: true });
       throw error;
     }
@@ -88,9 +93,9 @@ export class Executor {
     readonly args: readonly string[];
     readonly sealed: readonly number[];
   } {
-    const { programs } = this.#machine;
+    const programs = this.#machine.programs();
     // The copy in memory is of the runtime of this containerizer.
-    const sealedRuntime = runtime.program === this.#machine.runtime.program ? programs.sealedRuntime : undefined;
+    const sealedRuntime = runtime.program === programs.runtime.program ? programs.sealedRuntime : undefined;
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
     const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
     if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };
@@ -121,7 +126,7 @@ export class Executor {
     const stop = (why: 'time-limit' | 'aborted') => {
       stopped ??= why;
       // The program first: the runtime then tells how it ended.
-      for (const victim of [Number(readOr(files.pidFile)), pid]) {
+      for (const victim of [Number(readOrEmpty(files.pidFile)), pid]) {
         const handle = victim > 1 ? processes.open(victim) : undefined;
         handle?.send(SIGKILL);
         handle?.close();
@@ -188,20 +193,4 @@ function endOf(exit: ProcessExit, stopped: 'time-limit' | 'aborted' | undefined)
   if (stopped !== undefined) return { signal: SIGKILL, reason: stopped };
   if (exit.signal !== undefined) return { signal: exit.signal, reason: 'killed' };
   return { code: exit.code, reason: 'exited' };
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function closeQuietly(descriptor: number): void {
-  try {
-    closeSync(descriptor);
-  } catch {
-    // It was closed before.
-  }
 }

@@ -1,6 +1,7 @@
-import { existsSync, type FSWatcher, watch } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { systemCode } from '../../base/errors.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
+import { watchDirectory } from '../watch-directory.js';
 import type { LaunchDirectory } from './launch-directory.js';
 
 /** A watch may miss what happens as it begins, and a monitor that is killed writes nothing; milliseconds. */
@@ -48,21 +49,10 @@ export async function launchEnded(
     };
     const giveUp = () => finish(() => reject(signal?.reason));
     // Most of what happens there is of no interest: only the name of the exit file is looked at.
-    const watcher = watchOrNot(directory.path, (name) => (name === null || name === 'exit') && look());
+    const watcher = watchDirectory(directory.path, (name) => (name === null || name === 'exit') && look());
     const timer = setInterval(look, LOOK_AGAIN);
     signal?.addEventListener('abort', giveUp, { once: true });
     void told?.then(look, look);
     look();
   });
-}
-
-/** Where no more watches are to be had, looking again has to do. */
-function watchOrNot(path: string, tell: (name: string | null) => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(path, (_, name) => tell(name));
-    watcher.on('error', () => watcher.close());
-    return watcher;
-  } catch {
-    return undefined;
-  }
 }

@@ -18,6 +18,7 @@ import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { findSystemProgram } from '../runtime/find-runtime.js';
+import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber } from '../signal-number.js';
 import type { Endings } from './endings.js';
@@ -66,13 +67,14 @@ export class Launcher {
   }
 
   async launch(containerId: string, image: string, options: LaunchOptions): Promise<Started> {
-    const { hierarchies } = this.#machine;
+    const { hierarchies, programs } = this.#machine;
+    const { runtime } = programs();
     const facts = readMachineFacts(hierarchies);
     checkLimits(options.limits, hierarchies, facts);
     // Whoever stops it finds one that there is.
     if (options.stopSignal) signalNumber(options.stopSignal);
     throwIfAborted(options.signal);
-    const begun = await this.#begin(containerId, image, options);
+    const begun = await this.#begin(containerId, image, runtime, options);
     const started = await this.#start(begun, image, options, facts.countsSwap).catch(async (error) => {
       await this.#undo(begun, error);
       throw error;
@@ -83,16 +85,19 @@ export class Launcher {
   }
 
   /** The directory stands before the record names it; without one it is nobody's, and a recovery takes it. */
-  async #begin(containerId: string, image: string, options: LaunchOptions): Promise<Begun> {
-    const { provisioner, syscalls, runtime, parent, bootId } = this.#machine;
+  async #begin(containerId: string, image: string, runtime: OciRuntime, options: LaunchOptions): Promise<Begun> {
+    const { provisioner, syscalls, parent, bootId } = this.#machine;
     const { launches } = provisioner;
     const id = randomBytes(16).toString('hex');
     const directory = this.#endings.directory(id);
     ensureOwnDirectory(directory.path);
     makeOwnDirectory(directory.output);
-    const alive = syscalls.openLockFile(directory.alive);
-    const watched = this.#endings.holdWatch(directory);
+    let alive: LockFile | undefined;
+    let watched: LockFile | undefined;
+    let isRecorded = false;
     try {
+      alive = syscalls.openLockFile(directory.alive);
+      watched = this.#endings.holdWatch(directory);
       alive.tryAnnounceWriter();
       crashPoint('launch.directoryMade');
       if ((await launches.get(containerId)) !== undefined) throw containerExists(containerId);
@@ -119,14 +124,14 @@ export class Launcher {
         .catch((error) => {
           throw isProvisionerError(error, 'ERR_CONTAINER_RUNNING') ? containerExists(containerId) : error;
         });
+      isRecorded = true;
       crashPoint('launch.recorded');
-      if ((await provisioner.containers.get(containerId)) !== undefined) {
-        await launches.forget(containerId, id);
-        throw containerExists(containerId);
-      }
+      if ((await provisioner.containers.get(containerId)) !== undefined) throw containerExists(containerId);
       return { launch: put.launch, place, directory, alive, watched };
     } catch (error) {
-      alive.close();
+      // What cannot be forgotten now, the next recovery undoes.
+      if (isRecorded) await launches.forget(containerId, id).catch(() => undefined);
+      alive?.close();
       watched?.close();
       rmSync(directory.path, { recursive: true, force: true });
       throw error;
@@ -197,11 +202,12 @@ export class Launcher {
     options: LaunchOptions,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
-    const { facts, runtime, syscalls, programs } = this.#machine;
+    const { facts, syscalls, programs } = this.#machine;
+    const { runtime, directory: ofThisBoot } = programs();
     makeOwnDirectory(directory.bundle);
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
-    const filter = await prepareSeccomp(seccomp, bounding, programs.directory);
+    const filter = await prepareSeccomp(seccomp, bounding, ofThisBoot);
     const secrets = placeSecrets(secretsOf(runtime, launch.id), options.secrets ?? {});
     const config = await makeBundle({
       directory: directory.bundle,
@@ -212,10 +218,7 @@ export class Launcher {
       image: made.runtime,
       spec: { ...options, mounts: [...(options.mounts ?? []), ...secrets] },
       cgroupsPath: place.cgroupsPath,
-      seccomp:
-        filter !== undefined && runtime.name === 'crun' && filter.annotation !== undefined
-          ? { annotation: filter.annotation }
-          : filter && { oci: filter.oci },
+      seccomp: filter,
       facts,
       countsSwap,
       initProgram: options.init === true ? (findSystemProgram('catatonit') ?? findSystemProgram('tini')) : undefined,

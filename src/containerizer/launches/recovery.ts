@@ -1,15 +1,15 @@
-import { readdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { crashPoint } from '../../base/crash-points.js';
-import { systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
+import { launchDirectories, namesIn } from './launch-directories.js';
 import { isOwnLaunch } from './launch-notes.js';
-import { secretsOf, secretsPlace } from './secrets.js';
+import { secretsPlace } from './secrets.js';
 
 type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
@@ -65,7 +65,8 @@ export class LaunchRecovery {
     const { containerId, id, state } = launch;
     if (state === 'exited') {
       const halfRemoved = launch.removal === 'remove' || launch.startedAt === undefined;
-      if (!halfRemoved || this.#endings.isAttended(id)) return;
+      // Whoever watches it may still be reading what it has printed.
+      if (!halfRemoved || this.#endings.isAttended(id) || this.#endings.isWatched(id)) return;
       await this.#endings.remove(containerId, id);
       report.removed.push(containerId);
       return;
@@ -94,14 +95,22 @@ export class LaunchRecovery {
 
   /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */
   async #sweep(swept: string[]): Promise<void> {
-    const { provisioner, hierarchies, parent, runtime, surroundings } = this.#machine;
-    const launches = dirname(provisioner.launches.directory('0'.repeat(32)));
+    const { provisioner, hierarchies, parent, stateRoots, surroundings } = this.#machine;
+    const places = [
+      ...stateRoots.flatMap((stateRoot) => [
+        { directory: stateRoot, what: 'runtime' },
+        { directory: secretsPlace({ stateRoot }), what: 'secrets' },
+      ]),
+      { directory: launchDirectories(provisioner), what: 'launch' },
+    ];
     const isLeft = (id: string) => /^[0-9a-f]{32}$/.test(id) && !this.#endings.isAttended(id);
     const left = {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
-      notes: namesIn(runtime.stateRoot).filter(isLeft),
-      secrets: namesIn(secretsPlace(runtime)).filter(isLeft),
-      directories: namesIn(launches).filter(isLeft),
+      directories: places.flatMap(({ directory, what }) =>
+        namesIn(directory)
+          .filter(isLeft)
+          .map((id) => ({ directory, id, what })),
+      ),
     };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
     const isNobodys = (id: string) => !recorded.has(id);
@@ -115,27 +124,10 @@ export class LaunchRecovery {
         // What does not die now is looked at the next time.
       }
     }
-    for (const id of left.notes.filter(isNobodys)) {
-      rmSync(`${runtime.stateRoot}/${id}`, { recursive: true, force: true });
-      swept.push(`runtime ${id}`);
-    }
-    for (const id of left.secrets.filter(isNobodys)) {
-      rmSync(secretsOf(runtime, id), { recursive: true, force: true });
-      swept.push(`secrets ${id}`);
-    }
-    for (const id of left.directories.filter(isNobodys)) {
-      rmSync(this.#endings.directory(id).path, { recursive: true, force: true });
-      swept.push(`launch ${id}`);
+    for (const { directory, id, what } of left.directories.filter((one) => isNobodys(one.id))) {
+      rmSync(join(directory, id), { recursive: true, force: true });
+      swept.push(`${what} ${id}`);
     }
     if (recorded.size === 0) removeParent(hierarchies, parent);
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw error;
   }
 }

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
 import { processStat } from '../../system/processes/process-stat.js';
+import { readOrEmpty } from '../read-or-empty.js';
 
 /** @see seccomp(2), SECCOMP_MODE_FILTER */
 const SECCOMP_FILTERED = '2';
@@ -22,7 +22,7 @@ export async function requireFilter(pid: number, seccomp: string | undefined, co
     // Asked first: it may be executed between the two looks.
     const before = processStat(pid);
     // One that has ended by now has nothing to tell, and does no harm.
-    [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(statusOf(pid)) ?? [];
+    [, mode = SECCOMP_FILTERED] = /^Seccomp:\t(\d)$/m.exec(readOrEmpty(`/proc/${pid}/status`)) ?? [];
     if (mode === SECCOMP_FILTERED || before === undefined || before.state === 'Z') return;
     if (!before.isBeforeExecution) break;
     await sleep(EXECUTION_PAUSE);
@@ -35,12 +35,4 @@ export async function requireFilter(pid: number, seccomp: string | undefined, co
       details: { containerId, mode },
     },
   );
-}
-
-function statusOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/status`, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
@@ -11,6 +11,7 @@ import { monitorCgroups } from '../cgroups/monitor-cgroups.js';
 import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { monitorFile } from '../monitor/monitor-settings.js';
+import { readOrEmpty } from '../read-or-empty.js';
 import { runArguments, stateOf } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
 import { deadlineIn } from './deadline.js';
@@ -48,12 +49,13 @@ export async function runMonitor(
   { launch, place, directory, alive }: MonitoredLaunch,
   options: LaunchOptions,
 ): Promise<RunningMonitor> {
-  const { processes, runtime, programs, hierarchies, surroundings, parent, removal, closing } = machine;
+  const { processes, hierarchies, surroundings, parent, removal, closing } = machine;
+  const { runtime, perl, monitor, sealedRuntime } = machine.programs();
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
-    program: programs.sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
+    program: sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
     runtime: runtime.name,
     arguments: runArguments(runtime, launch.id, {
       log: directory.runtimeLog,
@@ -75,10 +77,10 @@ export async function runMonitor(
   const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
   try {
     const from = stdin?.readEnd ?? 'null';
-    const sealed = programs.sealedRuntime === undefined ? [] : [programs.sealedRuntime];
+    const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
     const { pid } = await processes.spawn({
-      program: programs.perl,
-      args: [programs.monitor],
+      program: perl,
+      args: [monitor],
       env: {},
       directory: directory.path,
       descriptors: [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed],
@@ -132,7 +134,7 @@ export async function startOf(
   }
   const [word, number] = line.split(' ');
   if (word === 'started') return Number(number);
-  const own = readOr(directory.monitorError, '');
+  const own = readOrEmpty(directory.monitorError);
   if (own !== '' || word !== 'failed') {
     const said = own || 'its monitor ended before it said anything';
     throw new ProvisionerError('ERR_START_FAILED', `container ${containerId} could not be started: ${said}`, {
@@ -181,12 +183,4 @@ function toldWithin(told: Promise<string>, milliseconds: number, signal: AbortSi
     if (signal?.aborted) giveUp();
     void told.then(over);
   });
-}
-
-function readOr(path: string, otherwise: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return otherwise;
-  }
 }

@@ -1,7 +1,8 @@
-import { constants, type FSWatcher, watch } from 'node:fs';
+import { constants, type FSWatcher } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted } from '../../base/errors.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
+import { watchDirectory } from '../watch-directory.js';
 import { type LogEntry, LogLines } from './log-entry.js';
 
 /** What of a log is wanted. */
@@ -148,7 +149,7 @@ class Bell {
   #wake: (() => void) | undefined;
 
   constructor(directory: string, signal: AbortSignal | undefined) {
-    this.#watcher = watchOrNot(directory, this.ring);
+    this.#watcher = watchDirectory(directory, this.ring);
     this.#timer = setInterval(this.ring, LOOK_AGAIN);
     this.#signal = signal;
     signal?.addEventListener('abort', this.ring);
@@ -173,17 +174,6 @@ class Bell {
     this.#watcher?.close();
     clearInterval(this.#timer);
     this.#signal?.removeEventListener('abort', this.ring);
-  }
-}
-
-/** Where no more watches are to be had, looking again has to do. */
-function watchOrNot(directory: string, ring: () => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(directory, ring);
-    watcher.on('error', () => watcher.close());
-    return watcher;
-  } catch {
-    return undefined;
   }
 }
 

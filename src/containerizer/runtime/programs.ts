@@ -1,13 +1,19 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { ProvisionerError } from '../../base/errors.js';
 import { ensureOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { Processes } from '../../system/processes/processes.js';
 import { MONITOR_PROGRAM } from '../monitor/monitor-program.js';
+import { monitorRunsHere } from '../monitor/monitor-settings.js';
 import { ENTER_PROGRAM } from './enter-program.js';
+import { findSystemProgram } from './find-runtime.js';
+import type { OciRuntime } from './oci-runtime.js';
 
 /** What is started, as it lies on this machine. */
 export interface Programs {
+  /** Of what is launched here. */
+  readonly runtime: OciRuntime;
   /** Where they lie, and other things of this boot; absolute. */
   readonly directory: string;
   /** The interpreter of the two that follow; absolute. */
@@ -21,14 +27,16 @@ export interface Programs {
 
 /**
  * Writes the small programs of ours to where programs of this boot lie, under names that tell their content: other processes may be running those of another release.
- * @param directory not on the store's disk @throws like Node's `fs`
+ * @param directory not on the store's disk @throws ProvisionerError `ERR_RUNTIME_MISSING`; like Node's `fs`
  */
-export function makePrograms(directory: string, perl: string, runtime: string, processes: Processes): Programs {
+export function makePrograms(directory: string, runtime: OciRuntime, processes: Processes): Programs {
+  const perl = findPerl();
   ensureOwnDirectory(directory);
   const monitor = place(directory, 'monitor', MONITOR_PROGRAM);
   const enter = place(directory, 'enter', ENTER_PROGRAM);
-  const sealedRuntime = processes.sealedCopy(runtime);
+  const sealedRuntime = processes.sealedCopy(runtime.program);
   return {
+    runtime,
     directory,
     perl,
     monitor,
@@ -36,6 +44,20 @@ export function makePrograms(directory: string, perl: string, runtime: string, p
     sealedRuntime,
     close: () => sealedRuntime !== undefined && closeSync(sealedRuntime),
   };
+}
+
+function findPerl(): string {
+  const perl = findSystemProgram('perl');
+  if (perl !== undefined && monitorRunsHere()) return perl;
+  throw new ProvisionerError(
+    'ERR_RUNTIME_MISSING',
+    perl === undefined
+      ? 'Perl is not installed here, which the monitors of containers are run by'
+      : `no monitor runs on ${process.arch}`,
+    {
+      hint: perl === undefined ? 'install it: `apt-get install perl-base`' : 'use a machine of x64, arm64 or riscv64',
+    },
+  );
 }
 
 /** They find mistakes while a program is written and tried; to load them takes a third of the time in which it begins. */

@@ -1,22 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { ProvisionerError } from '../../base/errors.js';
+import { readOrEmpty } from '../read-or-empty.js';
 
 /** What a runtime wrote into its log, the last that counts; empty when it said nothing. */
 export function runtimeComplaint(log: string): string {
-  let text = '';
-  try {
-    text = readFileSync(log, 'utf8');
-  } catch {
-    return '';
-  }
-  const messages = text.split('\n').flatMap((line) => {
-    try {
-      const { msg, level } = JSON.parse(line) as { readonly msg?: unknown; readonly level?: unknown };
-      return typeof msg === 'string' && /^(?:error|fatal)$/.test(String(level)) ? [msg] : [];
-    } catch {
-      return [];
-    }
-  });
+  const messages = readOrEmpty(log)
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        const { msg, level } = JSON.parse(line) as { readonly msg?: unknown; readonly level?: unknown };
+        return typeof msg === 'string' && /^(?:error|fatal)$/.test(String(level)) ? [msg] : [];
+      } catch {
+        return [];
+      }
+    });
   return messages.at(-1) ?? '';
 }
 

@@ -20,7 +20,8 @@ export function define(command: Command, cli: Cli): void {
     .action(async ({ running = false }: PsFlags) => {
       await cli.withStore(async (session) => {
         const { provisioner, output } = session;
-        const [launches, all] = [await launchesNow(session), await listed(provisioner)];
+        const launches = await launchesNow(session);
+        const all = await listed(provisioner, launches);
         const containers = running ? all.filter(({ id }) => isUp(launches.get(id))) : all;
         const titles = await imageTitles(provisioner, containers);
         const now = Date.now();
@@ -42,10 +43,10 @@ export function define(command: Command, cli: Cli): void {
 }
 
 /** Those without a root filesystem too, which begin just now or have lost it. */
-async function listed(provisioner: Provisioner): Promise<ContainerInfo[]> {
+async function listed(provisioner: Provisioner, launches: ReadonlyMap<string, Launch>): Promise<ContainerInfo[]> {
   const containers = await provisioner.containers.list();
   const ids = new Set(containers.map(({ id }) => id));
-  const bare = (await provisioner.launches.list()).filter(({ containerId }) => !ids.has(containerId));
+  const bare = [...launches.values()].filter(({ containerId }) => !ids.has(containerId));
   const others = bare.map(({ containerId: id, owner, createdAt }) => ({ id, owner, createdAt, rootfses: [] }));
   return [...containers, ...others].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
-import type { ContainerRecovery } from '../../../containerizer/index.js';
+import { isProvisionerError } from '../../../base/errors.js';
+import type { Containerizer, ContainerRecovery } from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { recoveredDocument } from '../../output/documents/launch-document.js';
 import { recoveryDocument } from '../../output/documents/report-document.js';
-import { withContainerizer } from '../../running/with-containerizer.js';
+import { containerizerOf } from '../../running/with-containerizer.js';
 import type { Session } from '../../session.js';
 
 interface RecoverFlags {
@@ -39,7 +40,8 @@ Examples:
       await cli.withStore(
         async (session) => {
           const { provisioner, output, signal, failed } = session;
-          const launches = await recoverLaunches(session, knownContainerIds);
+          const containers = await containerizerOrNot(session);
+          const launches = await containers?.recover({ knownContainerIds });
           const recovered = launches?.store ?? (await provisioner.recover({ knownContainerIds, signal }));
           const report = recoveryDocument(recovered, await provisioner.store.swept());
           for (const line of lines(report, launches)) output.line(line);
@@ -51,17 +53,16 @@ Examples:
     });
 }
 
-/** @returns undefined where nothing was launched: then nothing that runs containers is needed */
-async function recoverLaunches(
-  session: Session,
-  knownContainerIds: readonly string[] | undefined,
-): Promise<ContainerRecovery | undefined> {
-  if ((await session.provisioner.launches.list()).length === 0) return undefined;
-  let recovered: ContainerRecovery | undefined;
-  await withContainerizer(session, async (containers) => {
-    recovered = await containers.recover({ knownContainerIds });
-  });
-  return recovered;
+/** Undefined where nothing was launched: nothing that runs containers is needed then. Where it is needed and cannot be had, that is told, and all the rest is put right. */
+async function containerizerOrNot(session: Session): Promise<Containerizer | undefined> {
+  const { hasLaunches } = await import('../../../containerizer/index.js');
+  try {
+    return (await hasLaunches(session.provisioner)) ? await containerizerOf(session) : undefined;
+  } catch (error) {
+    if (!isProvisionerError(error, 'ERR_PERMISSION') && !isProvisionerError(error, 'ERR_NATIVE_MISSING')) throw error;
+    session.failed([error]);
+    return undefined;
+  }
 }
 
 function lines(report: RecoveryReport, launches: ContainerRecovery | undefined): string[] {

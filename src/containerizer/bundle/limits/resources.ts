@@ -1,7 +1,7 @@
+import { DEFAULT_PIDS } from '../../cgroups/limits/check-limits.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import type { RuntimeSpecDeviceRule, RuntimeSpecResources } from '../runtime-spec.js';
 
-const DEFAULT_PIDS = 4096;
 /** Microseconds; what the kernel begins with. @see the kernel's documentation, scheduler/sched-bwc.rst */
 const PERIOD = 100_000;
 

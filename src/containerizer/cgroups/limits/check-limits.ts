@@ -13,7 +13,7 @@ const LEAST_MEMORY_BYTES = 6 * MIB;
 const LEAST_CPUS = 0.01;
 
 /** What a container may have that says nothing of it. */
-const DEFAULT_PIDS = 4096;
+export const DEFAULT_PIDS = 4096;
 
 /** Whether a container is begun, or one that runs gets other limits. */
 export interface CheckLimitsOptions {
