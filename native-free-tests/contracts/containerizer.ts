@@ -462,6 +462,126 @@ export function describeContainerizer(
       });
     });
 
+    describe('what is created', () => {
+      it('waits until it is started, with its time, and ends as what was launched', async () => {
+        const created = await containers.create('job', image, {
+          command: ['sh', '-c', 'echo ran; sleep 0.2; exit 7'],
+          timeout: 1500,
+        });
+        expect(created).toMatchObject({ containerId: 'job', state: 'created', startedAt: undefined });
+        await sleep(300);
+        expect(await containers.get('job')).toMatchObject({ state: 'created', launchId: created.launchId });
+        expect((await printed('job')).stdout).toBe('');
+        const wait = containers.wait('job');
+        const started = await containers.start('job', { attach: true });
+        expect(started).toMatchObject({ state: 'running', launchId: created.launchId });
+        let text = '';
+        for await (const { bytes } of started.output ?? []) text += bytes;
+        expect(text).toBe('ran\n');
+        const exit = await wait;
+        expect(exit).toMatchObject({ code: 7, reason: 'exited', startedAt: started.startedAt });
+        expect(exit.startedAt).toBeGreaterThan(created.createdAt + 200);
+      });
+
+      it('is ended at its time limit when it has run for so long, and not while it waits', async () => {
+        await containers.create('job', image, { command: ['sh', '-c', STUBBORN], timeout: 400 });
+        await sleep(600);
+        const { startedAt = 0 } = await containers.start('job');
+        const exit = await containers.wait('job');
+        expect(exit).toMatchObject({ signal: SIGKILL, reason: 'time-limit' });
+        expect((exit.finishedAt ?? 0) - startedAt).toBeGreaterThan(300);
+      });
+
+      it('runs nothing that could be told anything, and goes without force', async () => {
+        await containers.create('job', image, { command: ['sh', '-c', FOR_LONG] });
+        const code = 'ERR_CONTAINER_NOT_RUNNING';
+        await expect(containers.kill('job', 'TERM')).rejects.toMatchObject({ code });
+        await expect(containers.pause('job')).rejects.toMatchObject({ code });
+        await expect(containers.exec('job', ['true'])).rejects.toMatchObject({ code });
+        expect(await containers.stop('job')).toMatchObject({ signal: SIGKILL, reason: 'killed', startedAt: undefined });
+        await containers.create('other', image, { command: ['sh', '-c', FOR_LONG] });
+        expect(await containers.destroy('other')).toBe(true);
+        expect(await containers.destroy('job')).toBe(true);
+        await nothingLeft();
+      });
+
+      it('and is to be removed goes with its end', async () => {
+        await containers.create('job', image, { command: ['sh', '-c', 'exit 4'], remove: true });
+        const wait = containers.wait('job');
+        await containers.start('job');
+        expect(await wait).toMatchObject({ code: 4 });
+        await nothingLeft();
+      });
+
+      it('is started once, however many start it', async () => {
+        const { launchId } = await containers.create('job', image, { command: ['sh', '-c', 'echo once; sleep 0.3'] });
+        const starts = [containers.start('job'), containers.start('job'), stranger.start('job', { anyOwner: true })];
+        for (const started of await Promise.all(starts)) expect(started.launchId).toBe(launchId);
+        await containers.wait('job');
+        expect((await printed('job')).stdout).toBe('once\n');
+      });
+    });
+
+    describe('a start', () => {
+      it('runs what has ended once more, in the root filesystem as it was left, and adds to what it has printed', async () => {
+        const script = 'echo "run $(cat /n 2>/dev/null) $A"; echo again > /n; exit 3';
+        const first = await launch('job', script, { env: { A: 'b' }, labels: { team: 'a' }, user: 'root' });
+        await containers.wait('job');
+        const second = await containers.start('job', { attach: true });
+        expect(second).toMatchObject({ state: 'running', labels: { team: 'a' }, imageName: image, exit: undefined });
+        expect(second.launchId).not.toBe(first.launchId);
+        let text = '';
+        for await (const { bytes } of second.output ?? []) text += bytes;
+        expect(text).toBe('run again b\n');
+        expect(await containers.wait('job')).toMatchObject({ code: 3, startedAt: second.startedAt });
+        expect((await printed('job')).stdout).toBe('run  b\nrun again b\n');
+        await containers.destroy('job');
+        await nothingLeft();
+      });
+
+      it('leaves what runs as it is, and refuses what is halted', async () => {
+        const { launchId } = await launchReady('job');
+        expect(await containers.start('job')).toMatchObject({ launchId, state: 'running' });
+        await containers.pause('job');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+      });
+
+      it('that fails says why, and leaves the container as it was', async () => {
+        await launch('job', 'echo first; rm /bin/sh; exit 3');
+        await containers.wait('job');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
+        expect(await containers.get('job')).toMatchObject({ state: 'exited', exit: { reason: 'start-failed' } });
+        expect((await printed('job')).stdout).toBe('first\n');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
+        expect(await containers.recover()).toMatchObject({ undone: [], removed: [], swept: [], failed: [] });
+        expect((await containers.get('job'))?.state).toBe('exited');
+        expect(await containers.destroy('job')).toBe(true);
+        await nothingLeft();
+      });
+
+      it('is refused to strangers, and of what nobody has launched', async () => {
+        await launch('job', 'exit 0');
+        await containers.wait('job');
+        await expect(stranger.start('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_FOREIGN' });
+        expect(await stranger.start('job', { anyOwner: true })).toMatchObject({
+          owner: (await containers.get('job'))?.owner,
+        });
+        await expect(containers.start('nobody')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_FOUND' });
+      });
+
+      it('comes after a stop by restart, unless the container goes with its end', async () => {
+        const first = await launchReady('job');
+        const second = await containers.restart('job');
+        expect(second.launchId).not.toBe(first.launchId);
+        expect((await containers.get('job'))?.state).toBe('running');
+        await containers.stop('job');
+        expect((await containers.restart('job')).state).toBe('running');
+        await launchReady('short', FOR_LONG, { remove: true });
+        await expect(containers.restart('short')).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+        expect((await containers.get('short'))?.state).toBe('running');
+      });
+    });
+
     describe('a destroy', () => {
       it('takes away what has ended, refuses what runs, and ends that when it is told to', async () => {
         await launchReady('runs', STUBBORN);

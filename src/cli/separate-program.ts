@@ -1,7 +1,7 @@
 import type { Command, Option } from 'commander';
 
 /** Commands that end in the words of a program: their first argument is the last word that is theirs. */
-const RUN_PROGRAMS: readonly string[] = ['run', 'exec'];
+const RUN_PROGRAMS: readonly string[] = ['run', 'create', 'exec'];
 
 /**
  * Puts `--` behind the first argument of a command that runs a program: whatever follows are that program's words, options among them, as everybody knows it of Docker. Options of

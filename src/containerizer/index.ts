@@ -5,6 +5,7 @@ export type {
   ContainerRecovery,
   ContainerStats,
   ControlOptions,
+  CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
   Execution,
@@ -15,6 +16,7 @@ export type {
   LaunchState,
   LogLimit,
   RecoverContainersOptions,
+  StartOptions,
   StopOptions,
   WaitOptions,
 } from './containerizer.js';

@@ -162,6 +162,13 @@ export class Endings {
     return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
   }
 
+  /** What waited at its gate may have been started since its record was read. */
+  async #startedAt(launch: LaunchRecord): Promise<number | undefined> {
+    if (launch.state !== 'created') return launch.startedAt;
+    const now = await this.#machine.provisioner.launches.get(launch.containerId);
+    return now?.id === launch.id ? now.startedAt : undefined;
+  }
+
   /** Somebody else may have seen the end, and removed the container, since we were told of it. */
   async #toldEnd(launch: LaunchRecord): Promise<Exit | undefined> {
     const { launches } = this.#machine.provisioner;
@@ -173,20 +180,21 @@ export class Endings {
 
   /** What the monitor has said; where it can say nothing any more, what is left is ended. */
   async #lookAtEnd(launch: LaunchRecord): Promise<Exit> {
+    const startedAt = await this.#startedAt(launch);
     const said = parseExitFile(readOrEmpty(this.directory(launch.id).exit));
-    if (said !== undefined) return exitOf(said, launch.startedAt);
+    if (said !== undefined) return exitOf(said, startedAt);
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
-    const { startedAt } = launch;
+    const isHalfStarted = launch.state === 'starting';
     if (launch.bootId !== this.#machine.bootId) {
-      return { reason: startedAt === undefined ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
+      return { reason: isHalfStarted ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
     }
     const cgroup = this.cgroupOf(launch);
     const oomKills = cgroup?.oomKills() ?? 0;
     const peakMemory = cgroup?.peakMemory();
     const cpuTime = cgroup?.cpuTime();
     await this.endAll(launch);
-    const reason = startedAt === undefined ? 'start-failed' : 'monitor-lost';
+    const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
   }
 
@@ -231,6 +239,11 @@ export class Endings {
   async forget(containerId: string, launchId: string): Promise<void> {
     await this.#machine.provisioner.launches.forget(containerId, launchId);
     crashPoint('launch.forgotten');
+    await this.takeAway(launchId);
+  }
+
+  /** Of a launch that no record names any more: what it has left, its directory last. */
+  async takeAway(launchId: string): Promise<void> {
     await this.#monitorGone(launchId);
     await this.#clean(launchId);
     rmSync(this.directory(launchId).path, { recursive: true, force: true });

@@ -94,8 +94,7 @@ export class Executor {
     readonly sealed: readonly number[];
   } {
     const programs = this.#machine.programs();
-    // The copy in memory is of the runtime of this containerizer.
-    const sealedRuntime = runtime.program === programs.runtime.program ? programs.sealedRuntime : undefined;
+    const sealedRuntime = programs.sealedCopyOf(runtime);
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
     const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
     if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };

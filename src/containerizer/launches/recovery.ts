@@ -8,13 +8,18 @@ import type { ContainerRecovery, RecoverContainersOptions } from '../containeriz
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
 import { launchDirectories, namesIn } from './launch-directories.js';
-import { isOwnLaunch } from './launch-notes.js';
+import { isOwnLaunch, readPlaceNote, readSpecNote } from './launch-notes.js';
 import { secretsPlace } from './secrets.js';
+
+/** A container whose first launch came to nothing, and that was not removed whole. Of one that was held at its gate it is known who that is. */
+const isUndone = ({ spec, place, startedAt }: LaunchRecord) =>
+  startedAt === undefined && readPlaceNote(place)?.pid === undefined && readSpecNote(spec).again !== true;
 
 type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
 /** Milliseconds that a monitor has to see the end of what it watches. */
 const ENDING = 10_000;
+const END_AGAIN = 200;
 
 /**
  * Puts right what a crash or a reboot left, by three questions to each launch that has not ended: is somebody at it (its lock), has it said how it ended (its exit file), was it
@@ -64,7 +69,7 @@ export class LaunchRecovery {
   async #one(launch: LaunchRecord, report: Report): Promise<void> {
     const { containerId, id, state } = launch;
     if (state === 'exited') {
-      const halfRemoved = launch.removal === 'remove' || launch.startedAt === undefined;
+      const halfRemoved = launch.removal === 'remove' || isUndone(launch);
       // Whoever watches it may still be reading what it has printed.
       if (!halfRemoved || this.#endings.isAttended(id) || this.#endings.isWatched(id)) return;
       await this.#endings.remove(containerId, id);
@@ -79,18 +84,32 @@ export class LaunchRecovery {
       }
       // Whoever started it died before anybody was told: it is ended, and its monitor with it.
       if (this.#endings.isWatched(id)) return;
-      await this.#endings.endAll(launch);
-      await this.#endings.ended(launch, AbortSignal.timeout(ENDING));
+      await this.#endHalfStarted(launch);
     }
     const exit = await this.#endings.finish(launch);
-    if (launch.startedAt === undefined) {
-      await this.#endings.remove(containerId, id);
+    if (state === 'starting') {
+      // A container that has run before stays.
+      if (readSpecNote(launch.spec).again !== true) await this.#endings.remove(containerId, id);
       report.undone.push(containerId);
       return;
     }
     const isLost = exit.reason === 'monitor-lost' || exit.reason === 'lost-by-reboot';
     (isLost ? report.lost : report.ended).push(containerId);
     if (launch.removal === 'remove') report.removed.push(containerId);
+  }
+
+  /** A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until nobody is at it. */
+  async #endHalfStarted(launch: LaunchRecord): Promise<void> {
+    const late = AbortSignal.timeout(ENDING);
+    for (;;) {
+      await this.#endings.endAll(launch);
+      const again = AbortSignal.any([late, AbortSignal.timeout(END_AGAIN)]);
+      try {
+        return await this.#endings.ended(launch, again);
+      } catch (error) {
+        if (late.aborted) throw error;
+      }
+    }
   }
 
   /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */

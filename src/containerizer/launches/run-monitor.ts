@@ -12,9 +12,9 @@ import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { monitorFile } from '../monitor/monitor-settings.js';
 import { readOrEmpty } from '../read-or-empty.js';
-import { runArguments, stateOf } from '../runtime/oci-runtime.js';
+import { createArguments, type OciRuntime, runArguments, stateOf } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
-import { deadlineIn } from './deadline.js';
+import { deadlineIn, heldDeadline } from './deadline.js';
 import type { LaunchDirectory } from './launch-directory.js';
 import type { LaunchPlaceNote } from './launch-notes.js';
 import { secretsOf } from './secrets.js';
@@ -28,6 +28,7 @@ const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 export interface MonitoredLaunch {
   readonly launch: LaunchRecord;
   readonly place: LaunchPlaceNote;
+  readonly runtime: OciRuntime;
   readonly directory: LaunchDirectory;
   /** The lock that the monitor is handed. */
   readonly alive: LockFile;
@@ -43,21 +44,23 @@ export interface RunningMonitor {
   readonly stdin: Writable | undefined;
 }
 
-/** Starts the monitor of a launch, which starts the runtime. @throws as `spawn` */
+/** Starts the monitor of a launch, which starts the runtime. @param isHeld the program waits at the gate, and its time does not pass @throws as `spawn` */
 export async function runMonitor(
   machine: Machine,
-  { launch, place, directory, alive }: MonitoredLaunch,
+  { launch, place, runtime, directory, alive }: MonitoredLaunch,
   options: LaunchOptions,
+  isHeld: boolean,
 ): Promise<RunningMonitor> {
   const { processes, hierarchies, surroundings, parent, removal, closing } = machine;
-  const { runtime, perl, monitor, sealedRuntime } = machine.programs();
+  const { perl, monitor, sealedCopyOf } = machine.programs();
+  const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
     program: sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
     runtime: runtime.name,
-    arguments: runArguments(runtime, launch.id, {
+    arguments: (isHeld ? createArguments : runArguments)(runtime, launch.id, {
       log: directory.runtimeLog,
       bundle: directory.bundle,
       pidFile: directory.pid,
@@ -72,7 +75,9 @@ export async function runMonitor(
     counters: cgroup.monitored(),
   });
   writeOwnFile(directory.monitor, settings);
-  if (options.timeout !== undefined) writeOwnFile(directory.deadline, deadlineIn(options.timeout));
+  if (options.timeout !== undefined) {
+    writeOwnFile(directory.deadline, (isHeld ? heldDeadline : deadlineIn)(options.timeout));
+  }
   const telling = processes.openPipe();
   const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
   try {

@@ -20,8 +20,8 @@ export interface Programs {
   readonly perl: string;
   readonly monitor: string;
   readonly enter: string;
-  /** A copy of the runtime in memory, which need not copy itself each time it starts; undefined where there is no such thing. */
-  readonly sealedRuntime: number | undefined;
+  /** A copy of a runtime in memory, which need not copy itself each time it starts: its descriptor; undefined where there is none of that one. */
+  sealedCopyOf(runtime: OciRuntime): number | undefined;
   close(): void;
 }
 
@@ -34,15 +34,15 @@ export function makePrograms(directory: string, runtime: OciRuntime, processes: 
   ensureOwnDirectory(directory);
   const monitor = place(directory, 'monitor', MONITOR_PROGRAM);
   const enter = place(directory, 'enter', ENTER_PROGRAM);
-  const sealedRuntime = processes.sealedCopy(runtime.program);
+  const sealed = processes.sealedCopy(runtime.program);
   return {
     runtime,
     directory,
     perl,
     monitor,
     enter,
-    sealedRuntime,
-    close: () => sealedRuntime !== undefined && closeSync(sealedRuntime),
+    sealedCopyOf: ({ program }) => (program === runtime.program ? sealed : undefined),
+    close: () => sealed !== undefined && closeSync(sealed),
   };
 }
 
