@@ -32,6 +32,13 @@ export interface Containerizer {
   start(containerId: string, options?: StartOptions): Promise<Launched>;
   /** Stops it, when it runs, and starts it again. @throws ProvisionerError `ERR_BAD_OPTION` when it is to be removed at its end, and as `stop` and `start` */
   restart(containerId: string, options?: StopOptions): Promise<Launched>;
+  /**
+   * What whoever runs a container with another tool needs beside its root filesystem, which is provisioned where there is none: the text of a `config.json`, as secure as what is launched
+   * here. Its cgroup, and the container's own `/etc/hosts`, are the other tool's to see to. Nothing that it runs is known here: destroy the container when it has ended.
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS` when the container is of another image, and as `launch`
+   * @see OCI runtime-spec, config.md
+   */
+  spec(containerId: string, image: string, options?: SpecOptions): Promise<string>;
   /** How its program ended, once it has: any number of callers, in any process, also long after. @throws `ERR_CONTAINER_NOT_FOUND` */
   wait(containerId: string, options?: WaitOptions): Promise<Exit>;
   /** Runs a program more in a container that runs. */
@@ -79,6 +86,8 @@ export interface LaunchOptions extends LaunchSpec {
 
 /** Nobody can hold a pipe to what is started by somebody else. */
 export type CreateOptions = Omit<LaunchOptions, 'stdin' | 'attach'>;
+
+export type SpecOptions = LaunchSpec & Pick<LaunchOptions, 'provision' | 'signal'>;
 
 export interface StartOptions extends ControlOptions {
   /** As of a launch, for what has ended; what was created reads nothing. */

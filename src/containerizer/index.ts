@@ -16,6 +16,7 @@ export type {
   LaunchState,
   LogLimit,
   RecoverContainersOptions,
+  SpecOptions,
   StartOptions,
   StopOptions,
   WaitOptions,

@@ -5,6 +5,7 @@ import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
+import { containerForeign } from './container-foreign.js';
 import type {
   Containerizer,
   ContainerRecovery,
@@ -18,14 +19,15 @@ import type {
   Launched,
   LaunchOptions,
   RecoverContainersOptions,
+  SpecOptions,
   StartOptions,
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import { Executor } from './execs/executor.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
-import { Executor } from './launches/executor.js';
 import type { Exit } from './launches/exit.js';
 import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
@@ -131,6 +133,15 @@ export class OciContainerizer implements Containerizer {
     }
     if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
     return this.start(containerId, { anyOwner });
+  }
+
+  async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {
+    checkArgument('spec', 'containerId', text, containerId);
+    checkArgument('spec', 'image', text, image);
+    const own = takeOptions('spec', o.SPEC_OPTIONS, options);
+    // Loaded here: those who launch do without.
+    const { specForOthers } = await import('./spec-for-others.js');
+    return specForOthers(this.#machine, containerId, image, own);
   }
 
   /** @param since what of the output is new; undefined for all */
@@ -288,14 +299,7 @@ export class OciContainerizer implements Containerizer {
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
     const launch = await this.#upToDate(await this.#find(containerId));
     if (launch.owner === this.#owner || anyOwner === true) return launch;
-    throw new ProvisionerError(
-      'ERR_CONTAINER_FOREIGN',
-      `container ${containerId} belongs to ${launch.owner}, and this is ${this.#owner}`,
-      {
-        hint: `act as its owner (--owner ${launch.owner}), or say that it is meant (--any-owner)`,
-        details: { containerId, owner: launch.owner },
-      },
-    );
+    throw containerForeign(containerId, launch.owner, this.#owner);
   }
 }
 

@@ -19,6 +19,7 @@ import type {
   LaunchOptions,
   LogLimit,
   RecoverContainersOptions,
+  SpecOptions,
   StartOptions,
   StopOptions,
   WaitOptions,
@@ -105,14 +106,18 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   labels: textsByName,
 };
 
-export const CREATE_OPTIONS: OptionTable<CreateOptions> = {
+export const SPEC_OPTIONS: OptionTable<SpecOptions> = {
   ...LAUNCH_SPEC,
   // They are checked where they are used, as options of `provision`.
   provision: { meant: 'an object with options of provision', holds: isRecord },
+  signal: abortSignal,
+};
+
+export const CREATE_OPTIONS: OptionTable<CreateOptions> = {
+  ...SPEC_OPTIONS,
   remove: flag,
   timeout: milliseconds(Number.MAX_SAFE_INTEGER),
   log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
-  signal: abortSignal,
 };
 
 const ATTACHING = { stdin: standardInput, attach: flag };

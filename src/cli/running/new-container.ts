@@ -5,27 +5,32 @@ import type { ProvisionOptions } from '../../index.js';
 import type { StoreFlags } from '../flags.js';
 import type { OwnerFlags } from '../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../pull-flags.js';
-import { addLaunchFlags, type LaunchFlags, launchOptions } from './launch-flags.js';
+import { addLaunchFlags, type LaunchFlags, launchOptions, type SpecFlags } from './launch-flags.js';
 
-/** What `run` and `create` are told of the container that they make. */
-export interface NewContainerFlags extends LaunchFlags, PullFlags, Pick<OwnerFlags, 'owner'> {
-  readonly name?: string;
-  readonly runtime?: RuntimeName;
+/** Where the root filesystem of a new container comes from, and whose it is. */
+export interface RootFlags extends PullFlags, Pick<OwnerFlags, 'owner'> {
   readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
   readonly pull?: PullFlags['policy'];
 }
+
+/** What `run` and `create` are told of the container that they make. */
+export interface NewContainerFlags extends LaunchFlags, RootFlags {
+  readonly name?: string;
+  readonly runtime?: RuntimeName;
+}
+
+/** What `spec` is told. */
+export interface ForeignContainerFlags extends SpecFlags, RootFlags {}
 
 export function addNewContainerFlags(command: Command): void {
   command
     .option('--name <container-id>', 'what the container is called (default: a name is made)')
     .addOption(new Option('--runtime <name>', 'what runs it (default: crun, else runc)').choices(['crun', 'runc']));
-  addBackendFlag(command);
   addLaunchFlags(command);
-  command.option('--owner <name>', 'act as this agent, to which the container belongs (default: default)');
-  addPullFlags(command, 'missing', 'pull');
+  addRootFlags(command);
 }
 
-export function addBackendFlag(command: Command): void {
+export function addRootFlags(command: Command): void {
   command.addOption(
     new Option('--backend <name>', 'how its root filesystem is made (default: auto)').choices([
       'auto',
@@ -34,6 +39,17 @@ export function addBackendFlag(command: Command): void {
       'bind',
     ]),
   );
+  command.option('--owner <name>', 'act as this agent, to which the container belongs (default: default)');
+  addPullFlags(command, 'missing', 'pull');
+}
+
+/** @throws UsageError */
+export function rootOptions(flags: RootFlags): Pick<CreateOptions, 'provision'> & { readonly storeFlags: StoreFlags } {
+  const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
+  return {
+    provision: { ...provision, backend: flags.backend },
+    storeFlags: { owner: flags.owner, ...pullStoreFlags(flags) },
+  };
 }
 
 export interface NewContainer {
@@ -49,13 +65,10 @@ export function newContainer(
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): NewContainer {
-  const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
+  const { provision, storeFlags } = rootOptions(flags);
   return {
     id: flags.name ?? `run-${randomBytes(5).toString('hex')}`,
-    options: {
-      ...launchOptions(flags, words, environment),
-      provision: { ...provision, backend: flags.backend },
-    },
-    storeFlags: { owner: flags.owner, ...pullStoreFlags(flags) },
+    options: { ...launchOptions(flags, words, environment), provision },
+    storeFlags,
   };
 }

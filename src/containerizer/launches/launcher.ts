@@ -17,7 +17,7 @@ import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
-import { findSystemProgram } from '../runtime/find-runtime.js';
+import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber } from '../signal-number.js';
@@ -361,9 +361,6 @@ function stopSignalOf(named: string): string {
     return 'SIGTERM';
   }
 }
-
-/** What is small enough to be process 1 beside the program. */
-const findInit = () => findSystemProgram('catatonit') ?? findSystemProgram('tini');
 
 function changedMeanwhile(containerId: string): ProvisionerError {
   return new ProvisionerError(

@@ -14,5 +14,6 @@ export const RUNNING: CommandGroup = {
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
   stats: ['show what containers take', () => import('./stats.js')],
+  spec: ['print the config.json of a container for another tool', () => import('./spec.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };

@@ -13,13 +13,13 @@ import type { ProcessExit } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
+import { notRunning, placeOf } from '../launches/controls.js';
+import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
 import { SYSTEM_CALLS } from '../monitor/system-calls.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
-import { notRunning, placeOf } from './controls.js';
-import type { Endings } from './endings.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
