@@ -18,6 +18,9 @@ import { secretsPlace } from './secrets.js';
 /** Two seconds for a monitor to take away what it has to. */
 const MONITOR_LOOKS = 400;
 const MONITOR_PAUSE = 5;
+/** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
+const ENDING = 10_000;
+const END_AGAIN = 200;
 /** All that are kept, and more. */
 const EVENTS_LOOKED_AT = 20_000;
 
@@ -215,6 +218,22 @@ export class Endings {
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_CGROUP_BUSY')) throw error;
       return cgroup.processes();
+    }
+  }
+
+  /**
+   * Ends a launch whose monitor is at it, and nobody who would be told of its start. A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until
+   * nobody is at it. @throws `TimeoutError`
+   */
+  async endStarting(launch: LaunchRecord): Promise<void> {
+    const late = AbortSignal.timeout(ENDING);
+    for (;;) {
+      await this.endAll(launch);
+      try {
+        return await this.ended(launch, AbortSignal.any([late, AbortSignal.timeout(END_AGAIN)]));
+      } catch (error) {
+        if (late.aborted) throw error;
+      }
     }
   }
 

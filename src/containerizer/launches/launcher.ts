@@ -319,6 +319,11 @@ export class Launcher {
         await monitor.ended;
       }
       await this.#endings.endAll(launch);
+      if (monitor === undefined) {
+        // Where nobody could tell whether there is one, its lock does.
+        letGo();
+        if (this.#endings.isAttended(launch.id)) await this.#endings.endStarting(launch);
+      }
       const exit: Exit = { reason: 'start-failed', oomKills: 0 };
       await provisioner.launches.change(launch.id, {
         from: ['starting'],

@@ -17,10 +17,6 @@ const isUndone = ({ spec, place, startedAt }: LaunchRecord) =>
 
 type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
-/** Milliseconds that a monitor has to see the end of what it watches. */
-const ENDING = 10_000;
-const END_AGAIN = 200;
-
 /**
  * Puts right what a crash or a reboot left, by three questions to each launch that has not ended: is somebody at it (its lock), has it said how it ended (its exit file), was it
  * before the last boot?
@@ -84,7 +80,7 @@ export class LaunchRecovery {
       }
       // Whoever started it died before anybody was told: it is ended, and its monitor with it.
       if (this.#endings.isWatched(id)) return;
-      await this.#endHalfStarted(launch);
+      await this.#endings.endStarting(launch);
     }
     const exit = await this.#endings.finish(launch);
     if (state === 'starting') {
@@ -96,20 +92,6 @@ export class LaunchRecovery {
     const isLost = exit.reason === 'monitor-lost' || exit.reason === 'lost-by-reboot';
     (isLost ? report.lost : report.ended).push(containerId);
     if (launch.removal === 'remove') report.removed.push(containerId);
-  }
-
-  /** A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until nobody is at it. */
-  async #endHalfStarted(launch: LaunchRecord): Promise<void> {
-    const late = AbortSignal.timeout(ENDING);
-    for (;;) {
-      await this.#endings.endAll(launch);
-      const again = AbortSignal.any([late, AbortSignal.timeout(END_AGAIN)]);
-      try {
-        return await this.#endings.ended(launch, again);
-      } catch (error) {
-        if (late.aborted) throw error;
-      }
-    }
   }
 
   /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */

@@ -52,7 +52,7 @@ export async function runMonitor(
   isHeld: boolean,
 ): Promise<RunningMonitor> {
   const { processes, hierarchies, surroundings, parent, removal, closing } = machine;
-  const { perl, monitor, sealedCopyOf } = machine.programs();
+  const { starter, sealedCopyOf } = machine.programs();
   const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
@@ -83,13 +83,8 @@ export async function runMonitor(
   try {
     const from = stdin?.readEnd ?? 'null';
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
-    const { pid } = await processes.spawn({
-      program: perl,
-      args: [monitor],
-      env: {},
-      directory: directory.path,
-      descriptors: [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed],
-    });
+    const descriptors = [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed] as const;
+    const { pid } = await starter.monitor(directory.path, descriptors);
     const ended = pipeEnd(telling.readEnd, closing);
     // Until it is waited for it stays a zombie, and its number is nobody else's.
     let over = false;
