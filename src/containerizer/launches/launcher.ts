@@ -217,14 +217,14 @@ export class Launcher {
     if (last === undefined) keepSpec(begun.directory, { options, root });
     const command = await this.#writeBundle(begun, root, options, countsSwap);
     crashPoint('launch.bundled');
-    const { pid, monitor } = await this.#inTurn(options.signal, async () => {
+    const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
       begun.monitor = monitor;
       crashPoint('launch.monitored');
-      const pid = await startOf(begun, command, monitor, options.signal);
+      const { pid, startedAt } = await startOf(begun, command, monitor, options.signal);
       if (!isHeld) await requireFilter(pid, options.seccomp, containerId);
       crashPoint('launch.started');
-      return { pid, monitor };
+      return { pid, startedAt, monitor };
     });
     const place: LaunchPlaceNote = {
       ...begun.place,
@@ -236,7 +236,7 @@ export class Launcher {
     };
     const now: Pick<LaunchRecord, 'state' | 'startedAt'> = isHeld
       ? { state: 'created', startedAt: undefined }
-      : { state: 'running', startedAt: Date.now() };
+      : { state: 'running', startedAt };
     const change = { ...now, place: JSON.stringify(place) };
     const { state, ...rest } = change;
     // Another process may have seen its end, and recorded that.

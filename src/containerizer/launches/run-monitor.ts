@@ -113,7 +113,7 @@ export async function runMonitor(
 
 /**
  * @param command for messages
- * @returns the pid of the program, which runs, or has run already
+ * @returns the pid of the program, which runs, or has run already, and since when, in milliseconds since the epoch: by the monitor's word, since this process may be told of it late
  * @throws ProvisionerError `ERR_START_TIMEOUT`, `ERR_START_FAILED`, `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_ABORTED`
  */
 export async function startOf(
@@ -121,7 +121,7 @@ export async function startOf(
   command: readonly string[],
   { told }: RunningMonitor,
   signal: AbortSignal | undefined,
-): Promise<number> {
+): Promise<{ readonly pid: number; readonly startedAt: number }> {
   const { containerId } = launch;
   const line = await toldWithin(told, START_PATIENCE, signal);
   throwIfAborted(signal);
@@ -132,8 +132,8 @@ export async function startOf(
       { hint: 'see what the machine waits for', details: { containerId } },
     );
   }
-  const [word, number] = line.split(' ');
-  if (word === 'started') return Number(number);
+  const [word, number, time] = line.split(' ');
+  if (word === 'started') return { pid: Number(number), startedAt: Math.floor(Number(time) * 1000) };
   const own = readOrEmpty(directory.monitorError);
   if (own !== '' || word !== 'failed') {
     const said = own || 'its monitor ended before it said anything';

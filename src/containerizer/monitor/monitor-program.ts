@@ -7,7 +7,7 @@
  *
  * What it is told stands in the file `monitor` of the launch's directory, `NAME VALUE` on each line (`MonitorSettings` in `monitor-settings.ts` has the names); nothing of it is ever given to a shell.
  * It is started there with the standard input of the program, and with
- *   3  where it tells its starter how the start went: one line, `started PID` or `failed STATUS`; closed when the monitor ends
+ *   3  where it tells its starter how the start went: one line, `started PID TIME`, in seconds since the epoch, or `failed STATUS`; closed when the monitor ends
  *   4  the lock on the file `alive`, which says that it lives for as long as it is held. Neither the runtime nor the program gets it
  *   5  perhaps a copy of the runtime in memory, to be executed as `/proc/self/fd/5`
  *
@@ -126,7 +126,7 @@ sub begun {
   $program = <$file>;
   close $file;
   $program += 0;
-  syswrite($starter, "started $program\n");
+  syswrite($starter, sprintf("started %d %d.%09d\n", $program, now(0)));
   $child = watch($program);
   ended($early{$program}) if exists $early{$program};
   %early = ();
