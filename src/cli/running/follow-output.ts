@@ -38,6 +38,11 @@ export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: Host
   return write(stream === 'stdout' ? stdout : stderr, bytes);
 }
 
+/** One of many lines, for as long as somebody reads them. @throws OutputClosed */
+export function printLine(line: string, { stdout }: HostProcess): Promise<void> | undefined {
+  return write(stdout, Buffer.from(`${line}\n`));
+}
+
 /** Prints what comes, until nothing more does, or it is cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
 export async function printStream(from: Readable, to: TextStream): Promise<void> {
   try {

@@ -9,6 +9,7 @@ import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import { printStates, processStates } from '../cgroups/process-states.js';
 import type { ContainerStats } from '../containerizer.js';
+import { eventNote, noteEvent } from '../events/container-event.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
@@ -34,6 +35,8 @@ export class Controls {
   async kill(launch: LaunchRecord, signal: string | number): Promise<void> {
     const number = signalNumber(signal);
     const program = this.#program(launch);
+    // Recorded beside it: neither waits for the other.
+    const noted = noteEvent(this.#machine, launch, 'kill', { signal: number });
     try {
       if (!program.send(number)) throw notRunning(launch);
     } finally {
@@ -41,6 +44,7 @@ export class Controls {
     }
     // Nothing that is frozen sees its end.
     if (number === SIGKILL && launch.state === 'paused') await this.resume(launch);
+    await noted;
   }
 
   /** Asks once, and ends all of it after a while. */
@@ -50,6 +54,7 @@ export class Controls {
     const program = this.#programOf(place);
     try {
       program?.send(signalNumber(signal ?? place.stopSignal ?? 'SIGTERM'));
+      await noteEvent(this.#machine, launch, 'stop', { grace });
       // What is frozen must go on to end itself.
       if (launch.state === 'paused') await this.resume(launch);
       const over = new AbortController();
@@ -77,6 +82,7 @@ export class Controls {
     program?.close();
     const cgroup = this.#endings.cgroupOf(launch);
     cgroup?.killAll('SIGKILL');
+    await noteEvent(this.#machine, launch, 'kill', { signal: SIGKILL });
     const exit = await settledWithin(ended, DYING);
     if (exit !== undefined) return exit;
     const { containerId, id } = launch;
@@ -84,7 +90,7 @@ export class Controls {
     await this.#machine.provisioner.launches.change(id, {
       from: ['starting', 'created', 'running', 'paused'],
       to: 'undead',
-      event: { kind: 'undead', details: JSON.stringify({ processes: states }) },
+      event: eventNote('undead', { processes: states }),
     });
     throw new ProvisionerError(
       'ERR_CONTAINER_UNDEAD',
@@ -125,13 +131,7 @@ export class Controls {
     const { hierarchies } = this.#machine;
     checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
     if (!this.#runningCgroup(launch).update(limits)) throw notRunning(launch);
-    await this.#machine.provisioner.launches.note({
-      containerId: launch.containerId,
-      launchId: launch.id,
-      owner: launch.owner,
-      kind: 'update',
-      details: JSON.stringify(limits),
-    });
+    await noteEvent(this.#machine, launch, 'update', limits);
   }
 
   /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
@@ -147,6 +147,12 @@ export class Controls {
       processLimit: used.pidsLimit,
       oomKills: used.oomKills ?? 0,
     };
+  }
+
+  /** The processes in it, looked up each time. @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+  pids(launch: LaunchRecord): () => readonly number[] {
+    const cgroup = this.#runningCgroup(launch);
+    return () => cgroup.processes();
   }
 
   /** From now on what is left of its time passes, or does not. */

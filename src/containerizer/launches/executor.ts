@@ -13,6 +13,7 @@ import type { ProcessExit } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
+import { noteEvent } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { SYSTEM_CALLS } from '../monitor/system-calls.js';
 import { readOrEmpty } from '../read-or-empty.js';
@@ -42,7 +43,8 @@ export class Executor {
     const runtime = this.#machine.runtimeOf(placeOf(launch));
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
-    const place = join(directory.path, `exec-${randomBytes(8).toString('hex')}`);
+    const id = randomBytes(8).toString('hex');
+    const place = join(directory.path, `exec-${id}`);
     makeOwnDirectory(place);
     const files = { log: join(place, 'log'), processFile: join(place, 'process.json'), pidFile: join(place, 'pid') };
     const open = new Set<number>();
@@ -74,9 +76,11 @@ export class Executor {
         stdout: readPipe(stdout.readEnd),
         stderr: readPipe(stderr.readEnd),
       };
-      const ended = this.#end(pid, launch, command, files, place, streams, options);
-      ended.catch(() => undefined);
-      return { ...streams, ended };
+      const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
+      const ended = this.#end(pid, launch, command, files, place, streams, options).finally(() => started);
+      const told = this.#tellEnd(launch, id, ended);
+      told.catch(() => undefined);
+      return { ...streams, ended: told };
     } catch (error) {
       for (const descriptor of [...open]) close(descriptor);
       rmSync(place, { recursive: true, force: true });
@@ -106,6 +110,18 @@ export class Executor {
       args: [programs.enter, ...hiding, ...runtime.hide, program, ...runtimeArguments],
       sealed,
     };
+  }
+
+  /** What it comes to, when that has been recorded. */
+  async #tellEnd(launch: LaunchRecord, exec: string, ended: Promise<ExecutionEnd>): Promise<ExecutionEnd> {
+    try {
+      const end = await ended;
+      await noteEvent(this.#machine, launch, 'exec-end', { exec, ...end });
+      return end;
+    } catch (error) {
+      await noteEvent(this.#machine, launch, 'exec-end', { exec, reason: 'start-failed' });
+      throw error;
+    }
   }
 
   async #end(

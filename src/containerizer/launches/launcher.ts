@@ -15,6 +15,7 @@ import { makeBundle } from '../bundle/make-bundle.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions } from '../containerizer.js';
+import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { findSystemProgram } from '../runtime/find-runtime.js';
@@ -120,6 +121,7 @@ export class Launcher {
           spec: JSON.stringify(spec),
           place: JSON.stringify(place),
           removal: options.remove === true ? 'remove' : 'keep',
+          event: eventNote('create', { image, labels: spec.labels }),
         })
         .catch((error) => {
           throw isProvisionerError(error, 'ERR_CONTAINER_RUNNING') ? containerExists(containerId) : error;
@@ -169,7 +171,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...change,
-      event: { kind: 'start', details: JSON.stringify({ image: made.image.id }) },
+      event: eventNote('start', { imageId: made.image.id }),
     });
     crashPoint('launch.running');
     return {
@@ -249,7 +251,7 @@ export class Launcher {
         from: ['starting'],
         to: 'exited',
         exit: JSON.stringify(exit),
-        event: { kind: 'start-failed', details: JSON.stringify({ message: firstLine(error) }) },
+        event: eventNote('start-failed', { message: firstLine(error) }),
       });
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.

@@ -4,12 +4,10 @@ import type { CommandGroup } from '../command-group.js';
 export const RUNNING: CommandGroup = {
   run: ['run a program in a new container', () => import('./run.js')],
   exec: ['run a program more in a container', () => import('./exec.js')],
-  logs: ['print what a container has printed', () => import('./logs.js')],
   wait: ['wait until containers have ended', () => import('./wait.js')],
   stop: ['ask containers to end, then end them', () => import('./stop.js')],
   kill: ['send a signal to containers', () => import('./kill.js')],
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
-  stats: ['show what containers take', () => import('./stats.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };
