@@ -96,7 +96,12 @@ describe('wrong usage', () => {
     ['a logout from one and from all', ['logout', 'r.example', '--all'], '--all goes with no registry', 'leave one'],
     ['no image to run', ['run', '--rm'], "missing required argument 'image'", 'provisioner run --help'],
     ['no program to execute', ['exec', 'a'], "missing required argument 'command'", 'provisioner exec --help'],
-    ['a network that there is not', ['run', '--network', 'bridge', 'a'], "'bridge' is invalid", '--help'],
+    [
+      'a network that there is not',
+      ['run', '--network', 'bridge', 'a'],
+      '--network bridge: there are no networks but',
+      '--network host',
+    ],
     ['an option of run that is empty', ['run', '--user', '', 'a'], '--user is empty', 'leave it out'],
     ['nothing to update', ['update', 'a'], 'there is no limit to change', '--memory 512m'],
     [

@@ -5,6 +5,7 @@ import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, MountSpec } from '../../containerizer/index.js';
 import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
+import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
 
 /** What may be said of a launch; names and meanings as Docker and podman have them. */
 export interface LaunchFlags extends LimitFlags {
@@ -71,19 +72,17 @@ export function addLaunchFlags(command: Command): void {
   each('--cap-add <capability>', 'beside the default ones, or ALL');
   each('--cap-drop <capability>', 'of the default ones, or ALL');
   each('--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
-  command.addOption(
-    new Option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own').choices([
-      'none',
-      'host',
-    ]),
-  );
+  command.option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own', networkOf);
+  command.addOption(new Option('--net <kind>').argParser(networkOf).hideHelp());
+  command.on('option:net', () => command.setOptionValue('network', command.getOptionValue('net')));
   each('--add-host <name:address>', 'a line of /etc/hosts');
   each('--dns <address>', 'a name server');
   command.option('--init', 'a small init as process 1, which takes away what has ended and hands signals on');
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
   command.option('--timeout <age>', 'kill it after this time, such as 10m or 90s; bare numbers are seconds');
-  each('--label <name=value>', 'a note for whoever looks at it');
+  each('-l, --label <name=value>', 'a note for whoever looks at it');
   each('--log-opt <name=value>', 'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end');
+  refuse(command, REFUSED_BY_RUN);
 }
 
 export function addLimitFlags(command: Command): void {

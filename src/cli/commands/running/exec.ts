@@ -3,6 +3,7 @@ import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { feed, printStream } from '../../running/follow-output.js';
 import { timeOf, variablesOf } from '../../running/launch-flags.js';
+import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
 
 interface ExecFlags extends OwnerFlags {
@@ -29,6 +30,7 @@ export function define(command: Command, cli: Cli): void {
     .option('-w, --workdir <dir>', 'where it begins')
     .option('--timeout <age>', 'kill it after this time');
   addOwnerFlags(command);
+  refuse(command, REFUSED_BY_EXEC);
   command
     .addHelpText(
       'after',
