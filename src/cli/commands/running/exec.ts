@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import type { Containerizer } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
 import { feed, printStream } from '../../running/follow-output.js';
 import { timeOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
@@ -59,8 +61,12 @@ Examples:
             });
             const { stdin, stdout, stderr, ended } = execution;
             const feeding = stdin && feed(stdin, host);
+            const ends = new PrintedEnds();
             try {
-              await Promise.all([printStream(stdout, host.stdout), printStream(stderr, host.stderr)]);
+              await Promise.all([
+                printStream(stdout, host.stdout, (bytes) => ends.add('stdout', bytes)),
+                printStream(stderr, host.stderr, (bytes) => ends.add('stderr', bytes)),
+              ]);
             } finally {
               feeding?.stop();
               stdout.destroy();
@@ -68,8 +74,15 @@ Examples:
             }
             const { code, signal } = await ended;
             session.exitWith(code ?? 128 + (signal ?? 0));
+            if (code !== 0 && ends.tellFailedLookup() && !(await hasNetwork(containers, containerId)))
+              session.output.hint(NO_NETWORK_HINT);
           }),
         { owner: flags.owner },
       );
     });
+}
+
+/** Or is gone, where nobody can say. */
+async function hasNetwork(containers: Containerizer, containerId: string): Promise<boolean> {
+  return (await containers.get(containerId))?.relaxed.includes('network=host') ?? true;
 }

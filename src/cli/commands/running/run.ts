@@ -6,6 +6,7 @@ import type { Cli } from '../../cli.js';
 import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
 import type { OwnerFlags } from '../../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
+import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
 import { feed, followOutput } from '../../running/follow-output.js';
 import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
 import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
@@ -81,8 +82,11 @@ Examples:
                 return;
               }
               const feeding = launched.stdin && feed(launched.stdin, host);
-              const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
+              const ends = new PrintedEnds();
+              const exit = await followOutput(containers, launched, host, ends).finally(() => feeding?.stop());
               output.document(() => endedDocument(id, exit));
+              if (exit.code !== 0 && options.network !== 'host' && ends.tellFailedLookup())
+                output.hint(NO_NETWORK_HINT);
               exitWith(runStatusOf(exit));
             },
             flags.runtime,
