@@ -33,6 +33,10 @@ describe('what programs say when a name was not resolved', () => {
       'apk',
       'WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: DNS: transient error (try again later)',
     ],
+    [
+      'apk, up to Alpine 3.21',
+      'WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: temporary error (try again later)',
+    ],
     ['cargo', 'dns error: failed to lookup address information: Temporary failure in name resolution'],
     ['Java', 'Exception in thread "main" java.net.UnknownHostException: example.com'],
   ])('is known: %s', (_, text) => {

@@ -29,3 +29,4 @@ export type { LogSelection } from './logs/read-log.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
 export type { ContainerProcess } from './processes/container-processes.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';
+export { type RuntimeHere, runtimesHere } from './runtime/runtimes-here.js';

@@ -355,6 +355,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
         chosen: name === 'overlay',
         reason: expect.any(String),
       })),
+      runtimes: expect.any(Array),
     });
   });
 });

@@ -12,7 +12,7 @@ const FAILED_LOOKUPS: readonly RegExp[] = [
   // GNU wget
   /unable to resolve host address/,
   // apk
-  /DNS: transient error|DNS lookup error/,
+  /\bDNS: (?:transient error|no address for host|name does not exist)|temporary error \(try again later\)/,
   // Node, npm, yarn
   /\b(?:EAI_AGAIN|ENOTFOUND)\b/,
   // Go, its own resolver and that of the C library
