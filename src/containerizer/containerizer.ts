@@ -1,9 +1,12 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
+import type { ContainerEvent } from './events/container-event.js';
+import type { EventSelection } from './events/event-stream.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
+import type { ContainerProcess } from './processes/container-processes.js';
 
 /**
  * Runs containers: each an id, a root filesystem of the store, and one program at a time.
@@ -46,6 +49,8 @@ export interface Containerizer {
   /** What the program printed, as far as it was kept. */
   logs(containerId: string, selection?: LogSelection): AsyncIterable<LogEntry>;
   stats(containerId: string): Promise<ContainerStats>;
+  /** What runs in it just now, `exec`s too; the program first. @throws `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_NOT_RUNNING` */
+  processes(containerId: string): Promise<ContainerProcess[]>;
   /** Sends a signal to the program. @param signal a number, or a name such as `SIGTERM` or `term` */
   kill(containerId: string, signal?: string | number, options?: ControlOptions): Promise<void>;
   /** Asks the program to end, and ends all of the container when it has not after a while. Resolves when it has ended. */
@@ -57,6 +62,12 @@ export interface Containerizer {
   update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
   /** Removes a container, with what it has written and printed. @returns false when there is none */
   destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;
+  /**
+   * What happens to containers of all owners, whichever process does it, each event once and in its order: within some hundredths of a second. The ten thousand newest are kept. Ends that nobody
+   * has seen are looked for, before, and while it follows.
+   * @throws ProvisionerError `ERR_ABORTED`, `ERR_EVENTS_LOST` when whoever follows is so slow that what comes next is kept no more
+   */
+  events(selection?: EventSelection): AsyncIterable<ContainerEvent>;
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;

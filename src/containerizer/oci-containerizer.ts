@@ -24,6 +24,8 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import type { ContainerEvent } from './events/container-event.js';
+import { type EventSelection, EventStream } from './events/event-stream.js';
 import { Executor } from './execs/executor.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
@@ -37,6 +39,8 @@ import type { LogEntry } from './logs/log-entry.js';
 import { type LogSelection, readLog } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
+import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
+import { usersInside } from './processes/users-inside.js';
 import { isHeld } from './runtime/start-gate.js';
 
 /** Milliseconds from the wish to end until all is killed. */
@@ -58,6 +62,7 @@ export class OciContainerizer implements Containerizer {
   readonly #launcher: Launcher;
   readonly #controls: Controls;
   readonly #executor: Executor;
+  readonly #events: EventStream;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
 
@@ -69,6 +74,7 @@ export class OciContainerizer implements Containerizer {
     this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
+    this.#events = new EventStream(machine, this.#endings);
     this.#withdraw = machine.provisioner.containers.addHolder({
       running: async (containerId) => {
         const launch = await this.#launch(containerId);
@@ -189,6 +195,12 @@ export class OciContainerizer implements Containerizer {
     return this.#controls.stats(await this.#upToDate(await this.#find(containerId)));
   }
 
+  async processes(containerId: string): Promise<ContainerProcess[]> {
+    const launch = await this.#upToDate(await this.#find(containerId));
+    const pids = this.#controls.pids(launch);
+    return readProcesses(pids, usersInside(this.#endings.directory(launch.id), this.#machine.syscalls));
+  }
+
   async kill(containerId: string, signal: string | number = 'SIGKILL', options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('kill', o.CONTROL_OPTIONS, options);
     await this.#controls.kill(await this.#findOwn(containerId, anyOwner), signal);
@@ -230,6 +242,11 @@ export class OciContainerizer implements Containerizer {
     if (launch === undefined) return destroyed;
     await this.#endings.forget(containerId, launch.id);
     return true;
+  }
+
+  events(selection: EventSelection = {}): AsyncGenerator<ContainerEvent, void, undefined> {
+    const own = takeOptions('events', o.EVENT_SELECTION, selection);
+    return this.#events.read(own, () => this.list());
   }
 
   async list(): Promise<Launch[]> {

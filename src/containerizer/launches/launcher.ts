@@ -15,6 +15,7 @@ import { makeBundle } from '../bundle/make-bundle.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
+import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { findInit } from '../runtime/find-runtime.js';
@@ -172,6 +173,8 @@ export class Launcher {
           spec: JSON.stringify(note),
           place: JSON.stringify(place),
           removal: options.remove === true ? 'remove' : 'keep',
+          // What is started again was created before.
+          ...(last === undefined ? { event: eventNote('create', { image: note.imageName, labels: note.labels }) } : {}),
         })
         .catch((error) => {
           if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
@@ -244,7 +247,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...rest,
-      event: { kind: isHeld ? 'create' : 'start', details: JSON.stringify({ image: root.image }) },
+      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image }) }),
     });
     crashPoint('launch.running');
     return {
@@ -329,7 +332,7 @@ export class Launcher {
         from: ['starting'],
         to: 'exited',
         exit: JSON.stringify(exit),
-        event: { kind: 'start-failed', details: JSON.stringify({ message: firstLine(error) }) },
+        event: eventNote('start-failed', { message: firstLine(error) }),
       });
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.

@@ -7,13 +7,11 @@ export const RUNNING: CommandGroup = {
   start: ['start what was created, or has ended', () => import('./start.js')],
   restart: ['stop containers and start them again', () => import('./restart.js')],
   exec: ['run a program more in a container', () => import('./exec.js')],
-  logs: ['print what a container has printed', () => import('./logs.js')],
   wait: ['wait until containers have ended', () => import('./wait.js')],
   stop: ['ask containers to end, then end them', () => import('./stop.js')],
   kill: ['send a signal to containers', () => import('./kill.js')],
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
-  stats: ['show what containers take', () => import('./stats.js')],
   spec: ['print the config.json of a container for another tool', () => import('./spec.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };
