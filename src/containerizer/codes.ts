@@ -42,6 +42,39 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Look at its mode, its format, and at the user who runs it.',
     retryable: false,
   },
+  ERR_ROOTFS_UNAVAILABLE: {
+    meaning:
+      'The root filesystem of a container cannot be looked at: it is not mounted, not whole, or its program has another one.',
+    whatToDo: 'Do what the hint says; after a reboot, recover.',
+    retryable: false,
+  },
+  ERR_ROOTFS_READ_ONLY: {
+    meaning: 'What is to be changed in a container is read-only: its root filesystem, or what is mounted there.',
+    whatToDo: 'Give the container a volume, or a root filesystem, that can be written.',
+    retryable: false,
+  },
+  ERR_FILE_NOT_FOUND: {
+    meaning: 'There is no such file or directory, in the container or on this machine.',
+    whatToDo: 'Look at the path, which begins at the root of the container.',
+    retryable: false,
+  },
+  ERR_FILE_TYPE: {
+    meaning:
+      'What is at a path is of another kind than what is asked for needs: a directory, a device, a FIFO, a mount.',
+    whatToDo: 'Look at what the message says is there.',
+    retryable: false,
+  },
+  ERR_FILE_CHANGED: {
+    meaning: 'A file, or the way to it, was changed by somebody else while it was read or written.',
+    whatToDo: 'Try again, with the container paused where it goes on changing.',
+    retryable: true,
+  },
+  ERR_ARCHIVE_REFUSED: {
+    meaning:
+      'An archive that was to be unpacked in a container is damaged, or would have left the directory that it was meant for.',
+    whatToDo: 'Look at the entry that the message names; have the archive made again.',
+    retryable: false,
+  },
   ERR_START_FAILED: {
     meaning: 'The runtime could not start a container.',
     whatToDo: 'The message has what the runtime said.',

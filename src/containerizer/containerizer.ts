@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
+import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -38,6 +39,11 @@ export interface Containerizer {
   update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
   /** Removes a container, with what it has written and printed. @returns false when there is none */
   destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;
+  /**
+   * Its files, to be looked at and changed from outside: whether it was provisioned only, runs, is paused or has ended. Nothing happens before a method of theirs is called.
+   * @param options whether those that change something may, where the container is another owner's
+   */
+  files(containerId: string, options?: ControlOptions): ContainerFiles;
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;

@@ -18,6 +18,23 @@ export type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+export type {
+  ArchiveOptions,
+  ContainerFiles,
+  Copied,
+  CopyOptions,
+  ExportOptions,
+  ExtractOptions,
+  FileContent,
+  FileInfo,
+  FileKind,
+  LeftOut,
+  OwnerChoice,
+  ReadRange,
+  RemoveOptions,
+  StatOptions,
+  WriteOptions,
+} from './files/container-files.js';
 export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
 export { hasLaunches } from './launches/launch-directories.js';

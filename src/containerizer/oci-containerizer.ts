@@ -5,6 +5,7 @@ import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type {
   Containerizer,
   ContainerRecovery,
@@ -20,6 +21,9 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import type { ContainerFiles } from './files/container-files.js';
+import { ContainerRoots } from './files/container-roots.js';
+import { FilesOfContainer } from './files/files-of-container.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
@@ -53,6 +57,7 @@ export class OciContainerizer implements Containerizer {
   readonly #launcher: Launcher;
   readonly #controls: Controls;
   readonly #executor: Executor;
+  readonly #roots: ContainerRoots;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
 
@@ -64,6 +69,14 @@ export class OciContainerizer implements Containerizer {
     this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
+    this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
+      launch: async (containerId) => {
+        const launch = await this.#launch(containerId);
+        return launch === undefined ? undefined : this.#upToDate(launch);
+      },
+      directory: (launchId) => this.#endings.directory(launchId),
+      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
+    });
     this.#withdraw = machine.provisioner.containers.addHolder({
       running: async (containerId) => {
         const launch = await this.#launch(containerId);
@@ -165,6 +178,12 @@ export class OciContainerizer implements Containerizer {
     return true;
   }
 
+  files(containerId: string, options: ControlOptions = {}): ContainerFiles {
+    checkArgument('files', 'containerId', text, containerId);
+    const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
+    return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
     for await (const launch of unhurried(await this.#launches())) {
@@ -227,13 +246,18 @@ export class OciContainerizer implements Containerizer {
 
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
     const launch = await this.#upToDate(await this.#find(containerId));
-    if (launch.owner === this.#owner || anyOwner === true) return launch;
+    this.#requireOwn(containerId, launch.owner, anyOwner);
+    return launch;
+  }
+
+  #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
+    if (owner === this.#owner || anyOwner === true) return;
     throw new ProvisionerError(
       'ERR_CONTAINER_FOREIGN',
-      `container ${containerId} belongs to ${launch.owner}, and this is ${this.#owner}`,
+      `container ${containerId} belongs to ${owner}, and this is ${this.#owner}`,
       {
-        hint: `act as its owner (--owner ${launch.owner}), or say that it is meant (--any-owner)`,
-        details: { containerId, owner: launch.owner },
+        hint: `act as its owner (--owner ${owner}), or say that it is meant (--any-owner)`,
+        details: { containerId, owner },
       },
     );
   }
