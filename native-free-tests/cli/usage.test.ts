@@ -11,6 +11,8 @@ const COMMANDS = [
   'kill',
   'pause',
   'unpause',
+  'cp',
+  'export',
   'stats',
   'update',
   'pull',

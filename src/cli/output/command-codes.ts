@@ -17,6 +17,10 @@ export const COMMAND_ERRORS = {
 
 /** Warnings that only the command line gives. */
 export const COMMAND_WARNINGS = {
+  LEFT_OUT: {
+    meaning: 'Something was not copied with the rest: a socket, a device, what the kernel makes up, or an attribute.',
+    whatToDo: 'Nothing, or `cp -a` for devices.',
+  },
   NO_NAMES: {
     meaning: 'An image that was to lose its names has none; it stays until a prune.',
     whatToDo: 'Nothing, or prune.',

@@ -38,10 +38,15 @@ export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: Host
   return write(stream === 'stdout' ? stdout : stderr, bytes);
 }
 
-/** Prints what comes, until nothing more does, or it is cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
+/** Prints what comes, until nothing more does. @throws OutputClosed when nobody reads any more */
+export async function printBytes(from: AsyncIterable<Uint8Array>, to: TextStream): Promise<void> {
+  for await (const bytes of from) await write(to, bytes);
+}
+
+/** The same of a pipe, which may also be cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
 export async function printStream(from: Readable, to: TextStream): Promise<void> {
   try {
-    for await (const bytes of from) await write(to, bytes as Uint8Array);
+    await printBytes(from as AsyncIterable<Uint8Array>, to);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }

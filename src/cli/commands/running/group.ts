@@ -10,6 +10,8 @@ export const RUNNING: CommandGroup = {
   kill: ['send a signal to containers', () => import('./kill.js')],
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
+  cp: ['copy files between containers and this machine', () => import('./cp.js')],
+  export: ["write a container's root filesystem as an archive", () => import('./export.js')],
   stats: ['show what containers take', () => import('./stats.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };

@@ -1,4 +1,11 @@
-import type { ContainerRecovery, ContainerStats, Exit, Launched, LogEntry } from '../../../containerizer/index.js';
+import type {
+  ContainerRecovery,
+  ContainerStats,
+  Copied,
+  Exit,
+  Launched,
+  LogEntry,
+} from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
 
@@ -29,6 +36,11 @@ export function launchedDocument({ containerId, launchId, pid }: Launched) {
 /** A piece of `logs`. */
 export function logDocument({ timestamp: time, stream, bytes }: LogEntry) {
   return { time, stream, text: bytes.toString('utf8') };
+}
+
+/** What `cp` has copied. */
+export function copiedDocument(id: string, { entries, bytes, leftOut }: Copied) {
+  return { id, entries, bytes, leftOut: leftOut.map(({ path, what }) => ({ path, what })) };
 }
 
 /** A container of `stats`. */
