@@ -13,6 +13,8 @@ const COMMANDS = [
   'kill',
   'pause',
   'unpause',
+  'cp',
+  'export',
   'spec',
   'update',
   'logs',

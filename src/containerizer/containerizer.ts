@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent } from './events/container-event.js';
 import type { EventSelection } from './events/event-stream.js';
+import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -29,7 +30,7 @@ export interface Containerizer {
   /**
    * Lets go what was created, or runs what has ended once more: the same program in the root filesystem as it was left, as a launch of its own, whose output is added to what is kept. One that
    * runs already is left alone. A start that fails leaves the container, exited.
-   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_NOT_RUNNING` when it is paused, `ERR_CONTAINER_UNMOUNTED`, `ERR_CONTAINER_RUNNING` when somebody
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_NOT_RUNNING` when it is paused, `ERR_ROOTFS_UNAVAILABLE`, `ERR_CONTAINER_ELSEWHERE`, `ERR_CONTAINER_RUNNING` when somebody
    *   else was at it, and as `launch`
    */
   start(containerId: string, options?: StartOptions): Promise<Launched>;
@@ -68,6 +69,11 @@ export interface Containerizer {
    * @throws ProvisionerError `ERR_ABORTED`, `ERR_EVENTS_LOST` when whoever follows is so slow that what comes next is kept no more
    */
   events(selection?: EventSelection): AsyncIterable<ContainerEvent>;
+  /**
+   * Its files, to be looked at and changed from outside: whether it was provisioned only, runs, is paused or has ended. Nothing happens before a method of theirs is called.
+   * @param options whether those that change something may, where the container is another owner's
+   */
+  files(containerId: string, options?: ControlOptions): ContainerFiles;
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;

@@ -23,6 +23,23 @@ export type {
 } from './containerizer.js';
 export type { ContainerEvent, ContainerEventKind } from './events/container-event.js';
 export type { EventSelection } from './events/event-stream.js';
+export type {
+  ArchiveOptions,
+  ContainerFiles,
+  Copied,
+  CopyOptions,
+  ExportOptions,
+  ExtractOptions,
+  FileContent,
+  FileInfo,
+  FileKind,
+  LeftOut,
+  OwnerChoice,
+  ReadRange,
+  RemoveOptions,
+  StatOptions,
+  WriteOptions,
+} from './files/container-files.js';
 export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
 export { hasLaunches } from './launches/launch-directories.js';

@@ -5,6 +5,7 @@ import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import { containerForeign } from './container-foreign.js';
 import type {
   Containerizer,
@@ -27,6 +28,9 @@ import type {
 import type { ContainerEvent } from './events/container-event.js';
 import { type EventSelection, EventStream } from './events/event-stream.js';
 import { Executor } from './execs/executor.js';
+import type { ContainerFiles } from './files/container-files.js';
+import { ContainerRoots } from './files/container-roots.js';
+import { FilesOfContainer } from './files/files-of-container.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
@@ -63,6 +67,7 @@ export class OciContainerizer implements Containerizer {
   readonly #controls: Controls;
   readonly #executor: Executor;
   readonly #events: EventStream;
+  readonly #roots: ContainerRoots;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
 
@@ -75,6 +80,14 @@ export class OciContainerizer implements Containerizer {
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
     this.#events = new EventStream(machine, this.#endings);
+    this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
+      launch: async (containerId) => {
+        const launch = await this.#launch(containerId);
+        return launch === undefined ? undefined : this.#upToDate(launch);
+      },
+      directory: (launchId) => this.#endings.directory(launchId),
+      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
+    });
     this.#withdraw = machine.provisioner.containers.addHolder({
       running: async (containerId) => {
         const launch = await this.#launch(containerId);
@@ -249,6 +262,12 @@ export class OciContainerizer implements Containerizer {
     return this.#events.read(own, () => this.list());
   }
 
+  files(containerId: string, options: ControlOptions = {}): ContainerFiles {
+    checkArgument('files', 'containerId', text, containerId);
+    const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
+    return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
     for await (const launch of unhurried(await this.#launches())) {
@@ -315,8 +334,12 @@ export class OciContainerizer implements Containerizer {
 
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
     const launch = await this.#upToDate(await this.#find(containerId));
-    if (launch.owner === this.#owner || anyOwner === true) return launch;
-    throw containerForeign(containerId, launch.owner, this.#owner);
+    this.#requireOwn(containerId, launch.owner, anyOwner);
+    return launch;
+  }
+
+  #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
+    if (owner !== this.#owner && anyOwner !== true) throw containerForeign(containerId, owner, this.#owner);
   }
 }
 

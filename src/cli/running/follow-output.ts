@@ -48,13 +48,22 @@ export function printLine(line: string, { stdout }: HostProcess): Promise<void> 
   return write(stdout, Buffer.from(`${line}\n`));
 }
 
-/** Prints what comes, until nothing more does, or it is cut: a child of a program may hold its output open for ever. @param tell hears what is printed @throws OutputClosed when nobody reads any more */
+/** Prints what comes, until nothing more does. @param tell hears what is printed @throws OutputClosed when nobody reads any more */
+export async function printBytes(
+  from: AsyncIterable<Uint8Array>,
+  to: TextStream,
+  tell: (bytes: Uint8Array) => void = () => {},
+): Promise<void> {
+  for await (const bytes of from) {
+    tell(bytes);
+    await write(to, bytes);
+  }
+}
+
+/** The same of a pipe, which may also be cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
 export async function printStream(from: Readable, to: TextStream, tell: (bytes: Uint8Array) => void): Promise<void> {
   try {
-    for await (const bytes of from) {
-      tell(bytes as Uint8Array);
-      await write(to, bytes as Uint8Array);
-    }
+    await printBytes(from as AsyncIterable<Uint8Array>, to, tell);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }

@@ -231,7 +231,8 @@ export class Controls {
 /** Milliseconds within which what is killed is dead, unless something holds it. */
 const DYING = 10_000;
 
-const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
+/** Whether its program is there. */
+export const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
 
 /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
 export function placeOf(launch: LaunchRecord): LaunchPlaceNote {

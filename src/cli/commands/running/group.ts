@@ -12,6 +12,8 @@ export const RUNNING: CommandGroup = {
   kill: ['send a signal to containers', () => import('./kill.js')],
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
+  cp: ['copy files between containers and this machine', () => import('./cp.js')],
+  export: ["write a container's root filesystem as an archive", () => import('./export.js')],
   spec: ['print the config.json of a container for another tool', () => import('./spec.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };

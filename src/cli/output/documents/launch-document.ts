@@ -3,6 +3,7 @@ import type {
   ContainerProcess,
   ContainerRecovery,
   ContainerStats,
+  Copied,
   Exit,
   Launch,
   LogEntry,
@@ -37,6 +38,11 @@ export function launchedDocument({ containerId, launchId, pid }: Launch) {
 /** A piece of `logs`. */
 export function logDocument({ timestamp: time, stream, bytes }: LogEntry) {
   return { time, stream, text: bytes.toString('utf8') };
+}
+
+/** What `cp` has copied. */
+export function copiedDocument(id: string, { entries, bytes, leftOut }: Copied) {
+  return { id, entries, bytes, leftOut: leftOut.map(({ path, what }) => ({ path, what })) };
 }
 
 /** A container of `stats`. */
