@@ -205,7 +205,10 @@ export class OciContainerizer implements Containerizer {
   }
 
   async stats(containerId: string): Promise<ContainerStats> {
-    return this.#controls.stats(await this.#upToDate(await this.#find(containerId)));
+    const launch = await this.#find(containerId);
+    const stats = this.#controls.stats(launch);
+    // What has processes runs. To ask whether somebody is at it would take as long as all the rest.
+    return (stats.processes ?? 0) > 0 ? stats : this.#controls.stats(await this.#upToDate(launch));
   }
 
   async processes(containerId: string): Promise<ContainerProcess[]> {
