@@ -35,6 +35,7 @@ import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import type { Exit } from './launches/exit.js';
+import { HostResolvers } from './launches/host-resolvers.js';
 import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
@@ -68,6 +69,7 @@ export class OciContainerizer implements Containerizer {
   readonly #executor: Executor;
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
+  readonly #resolvers: HostResolvers;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
 
@@ -79,6 +81,7 @@ export class OciContainerizer implements Containerizer {
     this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
+    this.#resolvers = new HostResolvers(machine, this.#endings);
     this.#events = new EventStream(machine, this.#endings);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
       launch: async (containerId) => {
@@ -170,6 +173,7 @@ export class OciContainerizer implements Containerizer {
     since: Date | undefined,
   ): Launched {
     void this.#endings.watch(launch, monitorEnded, watched);
+    this.#resolvers.follow(launch);
     const output = attach === true ? this.#output(launch, { follow: true, since }) : undefined;
     return {
       ...launchOf(launch),
@@ -292,12 +296,16 @@ export class OciContainerizer implements Containerizer {
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
-    return new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
+    const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
+    this.#resolvers.follow(...(await this.#launches()));
+    await this.#resolvers.renew();
+    return recovered;
   }
 
   /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. */
   async close(): Promise<void> {
     this.#withdraw();
+    this.#resolvers.close();
     this.#closing.begin();
     await this.#endings.close();
     this.#closing.end();
