@@ -1,8 +1,9 @@
-import { linkSync, readFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { ImageId, ProvisionedRootfs } from '../../index.js';
 import type { LaunchOptions } from '../containerizer.js';
+import type { LaunchLimits } from '../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
 
 /** What a launch was told, as far as it is the same when it is launched again. */
@@ -50,6 +51,18 @@ export function readSpec(directory: LaunchDirectory, containerId: string): KeptS
       details: { containerId },
     });
   }
+}
+
+/** So that it has them when it is started again. @throws like Node's `fs` */
+export function keepLimits(directory: LaunchDirectory, containerId: string, limits: LaunchLimits): void {
+  const { options, root } = readSpec(directory, containerId);
+  const given = Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+  // Memory alone takes swap along.
+  const { memorySwapBytes: _, ...rest } = options.limits ?? {};
+  const before = limits.memoryBytes === undefined ? options.limits : rest;
+  const draft = `${directory.spec}.${process.pid}`;
+  writeOwnFile(draft, JSON.stringify({ options: { ...options, limits: { ...before, ...given } }, root }));
+  renameSync(draft, directory.spec);
 }
 
 /** What the next launch of a container goes on with: what it is to run, and what it has printed so far. The same files, so that they are there whichever of the two launches is given up. */

@@ -197,7 +197,11 @@ export class Launcher {
     }
   }
 
-  async #start(begun: Begun, { findRoot, options, isHeld, last }: Beginning, countsSwap: boolean): Promise<Started> {
+  async #start(
+    begun: Begun,
+    { note, findRoot, options, isHeld, last }: Beginning,
+    countsSwap: boolean,
+  ): Promise<Started> {
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
     const root = await findRoot();
@@ -222,6 +226,8 @@ export class Launcher {
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
     };
+    // Nothing else tells it of a launch without a `create`.
+    const again = last === undefined ? {} : { image: note.imageName, labels: note.labels };
     const now: Pick<LaunchRecord, 'state' | 'startedAt'> = isHeld
       ? { state: 'created', startedAt: undefined }
       : { state: 'running', startedAt };
@@ -232,7 +238,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...rest,
-      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image }) }),
+      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image, ...again }) }),
     });
     crashPoint('launch.running');
     return {
