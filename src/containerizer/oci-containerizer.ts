@@ -98,7 +98,7 @@ export class OciContainerizer implements Containerizer {
       },
       end: async (containerId) => {
         const launch = await this.#launch(containerId);
-        if (launch !== undefined && launch.state !== 'exited') await this.#controls.end(launch);
+        if (launch !== undefined && launch.state !== 'exited') await this.#end(launch);
       },
       held: async () => {
         const launches = await this.#launches();
@@ -160,7 +160,7 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
-    if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
+    if (launch.state !== 'exited') (await this.#cancel(launch)) ?? (await this.#controls.stop(launch, signal, grace));
     return this.start(containerId, { anyOwner });
   }
 
@@ -236,7 +236,7 @@ export class OciContainerizer implements Containerizer {
   async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
     const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
     const launch = await this.#findOwn(containerId, anyOwner);
-    return readExitNote(launch.exit) ?? this.#controls.stop(launch, signal, grace);
+    return readExitNote(launch.exit) ?? (await this.#cancel(launch)) ?? this.#controls.stop(launch, signal, grace);
   }
 
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
@@ -262,7 +262,7 @@ export class OciContainerizer implements Containerizer {
     // What is held at its gate runs nothing yet.
     const mayEnd = running === 'kill' || (launch !== undefined && (await this.#upToDate(launch)).state === 'created');
     if (launch !== undefined && launch.state !== 'exited' && mayEnd) {
-      await this.#controls.end(await this.#findOwn(containerId, anyOwner));
+      await this.#end(await this.#findOwn(containerId, anyOwner));
       await this.#endings.settled();
     }
     const destroyed = await provisioner.destroy(containerId, { running, anyOwner });
@@ -280,6 +280,16 @@ export class OciContainerizer implements Containerizer {
     checkArgument('files', 'containerId', text, containerId);
     const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
     return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
+  /** Of what is just beginning. */
+  async #cancel(launch: LaunchRecord): Promise<Exit | undefined> {
+    return launch.state === 'starting' ? this.#endings.cancel(launch) : undefined;
+  }
+
+  /** Whatever state it is in. */
+  async #end(launch: LaunchRecord): Promise<void> {
+    if ((await this.#cancel(launch)) === undefined) await this.#controls.end(launch);
   }
 
   async list(): Promise<Launch[]> {

@@ -95,6 +95,7 @@ async function rootFor(
   }
   return {
     root: {
+      id: rootfs.id,
       path: rootfs.rootfs,
       isReadOnly: rootfs.backend === 'bind',
       image: stored.id,

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
@@ -11,6 +11,7 @@ import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
+import type { KeptSpec } from './kept-spec.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
 import { isAttended, launchEnded } from './launch-watch.js';
@@ -22,6 +23,8 @@ const MONITOR_PAUSE = 5;
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
 const END_AGAIN = 200;
+/** Milliseconds for which a directory may be there before it is held. */
+const BEING_MADE = 600_000;
 /** All that are kept, and more. */
 const EVENTS_LOOKED_AT = 20_000;
 
@@ -256,6 +259,43 @@ export class Endings {
     await this.forget(containerId, launchId);
   }
 
+  /**
+   * Takes away what a first launch has made that came to nothing, and nothing that somebody else has made under the same id meanwhile. Safe to repeat.
+   * @param rootfsId of the root filesystem that it has made; undefined where it has made none
+   */
+  async undo({ containerId, id }: LaunchRecord, rootfsId: string | undefined): Promise<void> {
+    const { provisioner } = this.#machine;
+    if (rootfsId !== undefined) await provisioner.destroy(containerId, { anyOwner: true, rootfsIds: [rootfsId] });
+    crashPoint('launch.containerDestroyed');
+    await this.forget(containerId, id);
+  }
+
+  /**
+   * Has a launch come to nothing that somebody is just beginning, perhaps with a pull of minutes: whoever does so finds that out.
+   * @returns its exit; undefined when it had begun, or ended, by then
+   */
+  async cancel(launch: LaunchRecord): Promise<Exit | undefined> {
+    const exit: Exit = { reason: 'start-failed', oomKills: 0 };
+    const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['starting'],
+      to: 'exited',
+      exit: JSON.stringify(exit),
+      event: eventNote('start-failed', { message: 'it was ended before its program ran' }),
+    });
+    if (!isFirst) return undefined;
+    await this.endAll(launch);
+    return exit;
+  }
+
+  /** The root filesystem that a launch has made of which nothing more is known: one of its owner's that is not older than it, where there is but one. */
+  async rootfsMadeBy({ id, containerId, owner, createdAt }: LaunchRecord): Promise<string | undefined> {
+    const rootfses = (await this.#machine.provisioner.containers.get(containerId))?.rootfses ?? [];
+    const kept = readOrEmpty(this.directory(id).spec);
+    const known = kept === '' ? undefined : (JSON.parse(kept) as KeptSpec).root.id;
+    const made = rootfses.filter((one) => one.owner === owner && one.createdAt >= createdAt);
+    return known ?? (made.length === 1 ? made[0]?.id : undefined);
+  }
+
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
     await this.#machine.provisioner.launches.forget(containerId, launchId);
@@ -295,6 +335,14 @@ export class Endings {
   /** Somebody starts it, or its monitor lives. */
   isAttended(launchId: string): boolean {
     return isAttended(this.directory(launchId), this.#machine.syscalls);
+  }
+
+  /** Its directory has just been made, as far as anybody can tell: nothing of it is held yet. */
+  isBeingMade(launchId: string): boolean {
+    const directory = this.directory(launchId);
+    if (existsSync(directory.alive)) return false;
+    const made = statSync(directory.path, { throwIfNoEntry: false });
+    return made !== undefined && Math.abs(Date.now() - made.mtimeMs) < BEING_MADE;
   }
 
   /** Some process starts it, or will do what is to be done at its end. True in doubt. */

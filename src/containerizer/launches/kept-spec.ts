@@ -12,6 +12,8 @@ export type KeptOptions = Omit<LaunchOptions, 'provision' | 'stdin' | 'attach' |
 
 /** The root filesystem that a program is started in. */
 export interface LaunchRoot {
+  /** As the store names it. */
+  readonly id: string;
   /** Absolute. */
   readonly path: string;
   /** Nothing can be written to it, whatever the launch says. */
@@ -32,6 +34,7 @@ export interface KeptSpec {
 
 export function rootOf(made: ProvisionedRootfs): LaunchRoot {
   return {
+    id: made.rootfsId,
     path: made.rootfs,
     isReadOnly: made.backend === 'bind',
     image: made.image.id,

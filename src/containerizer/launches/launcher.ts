@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
@@ -28,7 +28,13 @@ import { signalNumber } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf } from './kept-spec.js';
-import { type LaunchPlaceNote, type LaunchSpecNote, readPlaceNote, readSpecNote } from './launch-notes.js';
+import {
+  type LaunchPlaceNote,
+  type LaunchSpecNote,
+  readExitNote,
+  readPlaceNote,
+  readSpecNote,
+} from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
@@ -62,6 +68,7 @@ interface Beginning {
 interface Begun extends MonitoredLaunch {
   /** Held until it runs: whoever finds it half started sees that somebody is at it. */
   readonly watched: LockFile | undefined;
+  root?: LaunchRoot;
   monitor?: RunningMonitor;
 }
 
@@ -137,8 +144,13 @@ export class Launcher {
     throwIfAborted(options.signal);
     const begun = await this.#begin(beginning, runtime);
     const started = await this.#start(begun, beginning, facts.countsSwap).catch(async (error) => {
-      await this.#undo(begun, beginning, error);
-      throw error;
+      // Whoever destroys it takes away what is needed here: what that led to says nothing.
+      const cause = await this.#requireStarting(begun).then(
+        () => error,
+        (ended) => ended,
+      );
+      await this.#undo(begun, beginning, cause);
+      throw cause;
     });
     // The monitor holds it from now on.
     begun.alive.close();
@@ -157,9 +169,11 @@ export class Launcher {
     let watched: LockFile | undefined;
     let isRecorded = false;
     try {
-      alive = syscalls.openLockFile(directory.alive);
-      watched = this.#endings.holdWatch(directory);
+      // It is not there before it is held: without it a recovery leaves a young directory alone.
+      alive = syscalls.openLockFile(`${directory.alive}.draft`);
       alive.tryAnnounceWriter();
+      renameSync(`${directory.alive}.draft`, directory.alive);
+      watched = this.#endings.holdWatch(directory);
       if (last !== undefined) keepFiles(this.#endings.directory(last.id), directory);
       crashPoint('launch.directoryMade');
       const newest = await launches.get(containerId);
@@ -207,7 +221,9 @@ export class Launcher {
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
     const root = await findRoot();
+    begun.root = root;
     crashPoint('launch.provisioned');
+    await this.#requireStarting(begun);
     const command = await this.#writeBundle(begun, beginning, root, countsSwap);
     crashPoint('launch.bundled');
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
@@ -234,20 +250,28 @@ export class Launcher {
       : { state: 'running', startedAt };
     const change = { ...now, place: JSON.stringify(place) };
     const { state, ...rest } = change;
-    // Another process may have seen its end, and recorded that.
-    await provisioner.launches.change(begun.launch.id, {
+    const isFirst = await provisioner.launches.change(begun.launch.id, {
       from: ['starting'],
       to: state,
       ...rest,
       ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image, ...again }) }),
     });
     crashPoint('launch.running');
+    // Another process may have seen its end, and recorded that; or have ended it before it began.
+    if (!isFirst) await this.#requireStarting(begun);
     return {
       launch: { ...begun.launch, ...change },
       monitorEnded: monitor.ended,
       stdin: monitor.stdin,
       watched: begun.watched,
     };
+  }
+
+  /** @throws ProvisionerError `ERR_START_FAILED` when somebody has ended or destroyed it meanwhile */
+  async #requireStarting({ launch: { containerId, id } }: Begun): Promise<void> {
+    const now = await this.#machine.provisioner.launches.get(containerId);
+    if (now?.id === id && readExitNote(now.exit)?.reason !== 'start-failed') return;
+    throw endedMeanwhile(containerId);
   }
 
   /** Only the runtime's work is taken in turns: a pull may take minutes. @throws ProvisionerError `ERR_ABORTED`, also while it waits */
@@ -304,7 +328,7 @@ export class Launcher {
   }
 
   /** A launch that fails leaves nothing, or the container as it was. What cannot be taken away now, the next recovery takes. */
-  async #undo({ launch, monitor, alive, watched }: Begun, { last }: Beginning, error: unknown): Promise<void> {
+  async #undo({ launch, root, monitor, alive, watched }: Begun, { last }: Beginning, error: unknown): Promise<void> {
     const { provisioner, processes } = this.#machine;
     let holds = true;
     const letGo = () => {
@@ -335,7 +359,7 @@ export class Launcher {
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.
       letGo();
-      if (last === undefined) await this.#endings.remove(launch.containerId, launch.id);
+      if (last === undefined) await this.#endings.undo(launch, root?.id);
       else await this.#endings.takeAway(last.id);
     } catch {
       // The error that brought us here says more.
@@ -366,6 +390,13 @@ function stopSignalOf(named: string): string {
   } catch {
     return 'SIGTERM';
   }
+}
+
+function endedMeanwhile(containerId: string): ProvisionerError {
+  return new ProvisionerError('ERR_START_FAILED', `container ${containerId} was ended before its program ran`, {
+    hint: 'somebody has stopped or destroyed it meanwhile',
+    details: { containerId },
+  });
 }
 
 function changedMeanwhile(containerId: string): ProvisionerError {

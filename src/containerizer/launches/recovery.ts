@@ -69,7 +69,8 @@ export class LaunchRecovery {
       const halfRemoved = launch.removal === 'remove' || isUndone(launch);
       // Whoever watches it may still be reading what it has printed.
       if (!halfRemoved || this.#endings.isAttended(id) || this.#endings.isWatched(id)) return;
-      await this.#endings.remove(containerId, id);
+      if (isUndone(launch)) await this.#endings.undo(launch, await this.#endings.rootfsMadeBy(launch));
+      else await this.#endings.remove(containerId, id);
       report.removed.push(containerId);
       return;
     }
@@ -88,7 +89,9 @@ export class LaunchRecovery {
     const exit = await this.#endings.finish(launch);
     if (state === 'starting') {
       // A container that has run before stays.
-      if (readSpecNote(launch.spec).again !== true) await this.#endings.remove(containerId, id);
+      if (readSpecNote(launch.spec).again !== true) {
+        await this.#endings.undo(launch, await this.#endings.rootfsMadeBy(launch));
+      }
       report.undone.push(containerId);
       return;
     }
@@ -112,7 +115,7 @@ export class LaunchRecovery {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       directories: places.flatMap(({ directory, what }) =>
         namesIn(directory)
-          .filter(isLeft)
+          .filter((id) => isLeft(id) && !this.#endings.isBeingMade(id))
           .map((id) => ({ directory, id, what })),
       ),
     };
