@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkArgument, listOf, text } from '../base/check-options.js';
-import { ProvisionerError } from '../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
@@ -48,6 +49,8 @@ import { type ContainerProcess, readProcesses } from './processes/container-proc
 import { usersInside } from './processes/users-inside.js';
 import { isHeld } from './runtime/start-gate.js';
 
+/** Milliseconds between looks at a launch that somebody else begins. */
+const BEGINNING = 20;
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
@@ -135,8 +138,18 @@ export class OciContainerizer implements Containerizer {
       case 'exited': {
         // What it has printed before stands before that in its log.
         const since = new Date();
-        return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
+        try {
+          return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
+        } catch (error) {
+          const now = await this.#launch(containerId);
+          const isStartedByOther = now !== undefined && now.id !== launch.id && now.state !== 'exited';
+          if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING') || !isStartedByOther) throw error;
+          return this.start(containerId, options);
+        }
       }
+      case 'starting':
+        await this.#begun(launch);
+        return this.start(containerId, options);
       case 'created': {
         const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
         return { ...launchOf(await this.#controls.start(launch)), ...(output === undefined ? {} : { output }) };
@@ -160,7 +173,9 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
-    if (launch.state !== 'exited') (await this.#cancel(launch)) ?? (await this.#controls.stop(launch, signal, grace));
+    // Somebody else is at it: two at once come to one.
+    if (launch.state === 'starting') return this.start(containerId, { anyOwner });
+    if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
     return this.start(containerId, { anyOwner });
   }
 
@@ -280,6 +295,18 @@ export class OciContainerizer implements Containerizer {
     checkArgument('files', 'containerId', text, containerId);
     const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
     return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
+  /** Resolves when a launch is no longer just beginning, which may take as long as a pull. */
+  async #begun({ containerId, id }: LaunchRecord): Promise<void> {
+    const { closing } = this.#machine;
+    for (;;) {
+      const now = await this.#launch(containerId);
+      if (now?.id !== id || now.state !== 'starting') return;
+      // Whoever began it has died.
+      if (!this.#endings.isAttended(id)) return void (await this.#endings.finish(now));
+      await sleep(BEGINNING, undefined, { signal: closing });
+    }
   }
 
   /** Of what is just beginning. */

@@ -126,3 +126,26 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container tha
     expect(lines).toBe(60_000);
   });
 });
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'starts and restarts of one container at once', () => {
+  test('come to one that runs, whoever asks', async () => {
+    const { containers, root } = await storeWithBusybox();
+    const others = (await again(root)).containers;
+    await containers.launch('job', IMAGE, sh('exec sleep 60'));
+    await containers.stop('job', { grace: 0 });
+    for (let times = 0; times < 4; times++) {
+      const [one, other] = await Promise.all([containers.start('job'), others.start('job')]);
+      expect([one.state, other.state]).toEqual(['running', 'running']);
+      expect(one.launchId).toBe(other.launchId);
+      const restarted = await Promise.all([
+        containers.restart('job', { grace: 0 }),
+        others.restart('job', { grace: 0 }),
+      ]);
+      expect(restarted.map(({ state }) => state)).toEqual(['running', 'running']);
+      expect((await containers.get('job'))?.state).toBe('running');
+      await containers.stop('job', { grace: 0 });
+    }
+    await containers.destroy('job');
+    await expectNothingLeft(root);
+  });
+});
