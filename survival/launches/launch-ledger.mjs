@@ -16,6 +16,7 @@ import { EXECUTED, KILLED } from './programs.mjs';
  * @property {End[]} ends that it may have come to by what was done to it
  * @property {End[]} told how it ended, each time somebody was told
  * @property {boolean} mayBeGone it was being destroyed
+ * @property {boolean} isInherited of an agent that was killed, perhaps while it ended this one
  * @property {Set<VictimKind>} killed what of it
  */
 
@@ -66,7 +67,7 @@ export class LaunchLedger {
   /** @param {import('../crew.mjs').Event} event @param {{ name: string, owner: string }} agent */
   #begin({ id, program, removed }, { name, owner }) {
     const killed = this.#killed(id);
-    const nothing = { state: /** @type {const} */ ('begun'), ends: [], told: [], mayBeGone: false };
+    const nothing = { state: /** @type {const} */ ('begun'), ends: [], told: [], mayBeGone: false, isInherited: false };
     this.launches.set(id, { id, agent: name, owner, program, removed, killed, ...nothing });
     this.#count(`${program.title}`);
   }
@@ -166,7 +167,7 @@ export class LaunchLedger {
   handOver(jobs, agent) {
     for (const { id } of jobs) {
       const launch = this.launches.get(id);
-      if (launch !== undefined) launch.agent = agent;
+      if (launch !== undefined) Object.assign(launch, { agent, isInherited: true });
     }
   }
 
@@ -206,7 +207,8 @@ function mayFail({ program, killed }, code) {
 }
 
 /** @param {KnownLaunch} launch @param {import('../crew.mjs').Event} event */
-function mayBeRefused({ removed, mayBeGone, killed }, { act, code }) {
+function mayBeRefused({ removed, mayBeGone, isInherited, killed }, { act, code }) {
+  if (isInherited && code === 'ERR_CONTAINER_NOT_RUNNING') return true;
   if (killed.size > 0 && ENDED.includes(code)) return true;
   if (act === 'exec' && killed.size > 0) return code === 'ERR_START_FAILED';
   return (removed || mayBeGone) && code === 'ERR_CONTAINER_NOT_FOUND';
