@@ -4,6 +4,9 @@ import { runInMemory } from './run-in-memory.js';
 
 const COMMANDS = [
   'run',
+  'create',
+  'start',
+  'restart',
   'exec',
   'logs',
   'wait',
@@ -12,6 +15,7 @@ const COMMANDS = [
   'pause',
   'unpause',
   'stats',
+  'spec',
   'update',
   'pull',
   'load',

@@ -49,6 +49,21 @@ describe('containers in memory', () => {
     expect(await containers.wait('job')).toMatchObject({ reason: 'time-limit', signal: 9 });
   });
 
+  it('that are held have all of their time when they are started, and again when they are started again', async () => {
+    const { clock, machine, containers } = machineOf({ forEver });
+    const { launchId } = await containers.create('job', IMAGE, { command: ['forEver'], timeout: 1000 });
+    await clock.step(1_000_000);
+    expect(await containers.get('job')).toMatchObject({ state: 'created', launchId });
+    for (let times = 0; times < 2; times++) {
+      const { startedAt } = await containers.start('job');
+      await clock.step(999);
+      expect(await containers.get('job')).toMatchObject({ state: 'running', startedAt });
+      await clock.step(1);
+      expect(await containers.wait('job')).toMatchObject({ reason: 'time-limit', startedAt });
+    }
+    expect(machine.events.map(({ kind }) => kind)).toEqual(['create', 'start', 'exit', 'start', 'exit']);
+  });
+
   it('end by stop when the grace that they are handed is over', async () => {
     const { clock, containers } = machineOf({ forEver });
     await containers.launch('job', IMAGE, { command: ['forEver'] });

@@ -106,6 +106,30 @@ export const printsAndExits = (line: string, code: number): ContractProgram =>
     return code;
   });
 
+export const printsAndExitsAfter = (line: string, milliseconds: number, code: number): ContractProgram =>
+  program(`echo ${line}; sleep ${milliseconds / 1000}; exit ${code}`, async (process) => {
+    process.print(`${line}\n`);
+    await process.sleep(milliseconds);
+    return code;
+  });
+
+/** And what the variable A is. */
+export const tellsWhetherItRanBefore = program(
+  'echo "run $(cat /n 2>/dev/null) $A"; echo again > /n; exit 3',
+  (process) => {
+    process.print(`run ${process.files.has('/n') ? 'again' : ''} ${process.env['A']}\n`);
+    process.files.add('/n');
+    return 3;
+  },
+);
+
+/** It cannot be started again. */
+export const takesItsShellAway = program('echo first; rm /bin/sh; exit 3', (process) => {
+  process.print('first\n');
+  process.removeProgram('sh');
+  return 3;
+});
+
 /** Runs until it is told to end. */
 export const runs = program('trap "exit 0" TERM; echo ready; while :; do sleep 0.05; done', (process) => {
   process.on('TERM', () => 0);

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Containerizer, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
+import type { Containerizer, CreateOptions, Launched, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
 import * as p from './container-programs.js';
 import { type ContractProgram, shell } from './container-programs.js';
 
@@ -46,11 +46,21 @@ export function describeContainerizer(
     const launch = (id: string, program: ContractProgram, options: LaunchOptions = {}) =>
       containers.launch(id, image, { command: shell(program), ...options });
 
+    const create = (id: string, program: ContractProgram, options: CreateOptions = {}) =>
+      containers.create(id, image, { command: shell(program), ...options });
+
     /** Resolves when its program has said that it is ready. */
     async function launchReady(id: string, program = p.runs, options: LaunchOptions = {}) {
       const launched = await launch(id, program, options);
       for await (const { bytes } of containers.logs(id, { follow: true })) if (bytes.includes('ready')) break;
       return launched;
+    }
+
+    /** All that is read of what was attached to. */
+    async function toldBy({ output }: Launched): Promise<string> {
+      let told = '';
+      for await (const { bytes } of output ?? []) told += bytes;
+      return told;
     }
 
     async function printed(id: string, selection: LogSelection = {}): Promise<Record<'stdout' | 'stderr', string>> {
@@ -246,11 +256,9 @@ export function describeContainerizer(
 
     it('lets all that is printed be read, though the container goes with its end, when that is asked for', async () => {
       for (let times = 0; times < 5; times++) {
-        const { output } = await launch('job', p.printsAndExits('all', 4), { remove: true, attach: true });
+        const launched = await launch('job', p.printsAndExits('all', 4), { remove: true, attach: true });
         const end = containers.wait('job');
-        let all = '';
-        for await (const { bytes } of output ?? []) all += bytes;
-        expect(all).toBe('all\n');
+        expect(await toldBy(launched)).toBe('all\n');
         expect(await end).toMatchObject({ code: 4 });
         await nothingLeft();
       }
@@ -444,6 +452,8 @@ export function describeContainerizer(
           stranger.resume('job'),
           stranger.update('job', { pids: 9 }),
           stranger.exec('job', ['true']),
+          stranger.start('job'),
+          stranger.restart('job'),
           stranger.destroy('job', { running: 'kill' }),
         ]) {
           await expect(attempt).rejects.toMatchObject(foreign);
@@ -455,6 +465,137 @@ export function describeContainerizer(
         await expect(stranger.destroy('job')).rejects.toMatchObject(foreign);
         expect(await stranger.destroy('job', { anyOwner })).toBe(true);
         await nothingLeft();
+      });
+    });
+
+    describe('what is created', () => {
+      it('waits until it is started, with its time, and ends as what was launched', async () => {
+        const created = await create('job', p.printsAndExitsAfter('ran', 200, 7), { timeout: 1500 });
+        expect(created).toMatchObject({ containerId: 'job', state: 'created', startedAt: undefined });
+        await sleep(300);
+        expect(await containers.get('job')).toMatchObject({ state: 'created', launchId: created.launchId });
+        expect((await printed('job')).stdout).toBe('');
+        const wait = containers.wait('job');
+        const started = await containers.start('job', { attach: true });
+        expect(started).toMatchObject({ state: 'running', launchId: created.launchId });
+        expect(await toldBy(started)).toBe('ran\n');
+        const exit = await wait;
+        expect(exit).toMatchObject({ code: 7, reason: 'exited', startedAt: started.startedAt });
+        expect(exit.startedAt).toBeGreaterThan(created.createdAt + 200);
+      });
+
+      it('is ended at its time limit when it has run for so long, and not while it waits', async () => {
+        await create('job', p.isStubborn, { timeout: 400 });
+        await sleep(600);
+        const { startedAt = 0 } = await containers.start('job');
+        const exit = await containers.wait('job');
+        expect(exit).toMatchObject({ signal: SIGKILL, reason: 'time-limit' });
+        expect((exit.finishedAt ?? 0) - startedAt).toBeGreaterThan(300);
+      });
+
+      it('runs nothing that could be told anything, and goes without force', async () => {
+        await create('job', p.runs);
+        const code = 'ERR_CONTAINER_NOT_RUNNING';
+        await expect(containers.kill('job', 'TERM')).rejects.toMatchObject({ code });
+        await expect(containers.pause('job')).rejects.toMatchObject({ code });
+        await expect(containers.exec('job', ['true'])).rejects.toMatchObject({ code });
+        expect(await containers.stop('job')).toMatchObject({ signal: SIGKILL, reason: 'killed', startedAt: undefined });
+        await create('other', p.runs);
+        expect(await containers.destroy('other')).toBe(true);
+        expect(await containers.destroy('job')).toBe(true);
+        await nothingLeft();
+      });
+
+      it('is refused when it could not be launched, and leaves nothing', async () => {
+        const command = ['/nowhere'];
+        await expect(containers.create('job', image, { command })).rejects.toMatchObject({
+          code: 'ERR_COMMAND_NOT_FOUND',
+        });
+        await nothingLeft();
+      });
+
+      it('lives for a recovery, and can be started after it', async () => {
+        await create('job', p.exits(6));
+        expect(await containers.recover({ knownContainerIds: [] })).toMatchObject({
+          running: ['job'],
+          lost: [],
+          undone: [],
+          swept: [],
+        });
+        expect(await containers.get('job')).toMatchObject({ state: 'created' });
+        await containers.start('job');
+        expect(await containers.wait('job')).toMatchObject({ code: 6 });
+      });
+
+      it('and is to be removed goes with its end', async () => {
+        await create('job', p.exits(4), { remove: true });
+        const wait = containers.wait('job');
+        await containers.start('job');
+        expect(await wait).toMatchObject({ code: 4 });
+        await nothingLeft();
+      });
+
+      it('is started once, however many start it', async () => {
+        const { launchId } = await create('job', p.printsAndExitsAfter('once', 300, 0));
+        const starts = [containers.start('job'), containers.start('job'), stranger.start('job', { anyOwner: true })];
+        for (const started of await Promise.all(starts)) expect(started.launchId).toBe(launchId);
+        await containers.wait('job');
+        expect((await printed('job')).stdout).toBe('once\n');
+      });
+    });
+
+    describe('a start', () => {
+      it('runs what has ended once more, in the root filesystem as it was left, and adds to what it has printed', async () => {
+        const options = { env: { A: 'b' }, labels: { team: 'a' }, user: 'root' };
+        const first = await launch('job', p.tellsWhetherItRanBefore, options);
+        await containers.wait('job');
+        const second = await containers.start('job', { attach: true });
+        expect(second).toMatchObject({ state: 'running', labels: { team: 'a' }, imageName: image, exit: undefined });
+        expect(second.launchId).not.toBe(first.launchId);
+        expect(await toldBy(second)).toBe('run again b\n');
+        expect(await containers.wait('job')).toMatchObject({ code: 3, startedAt: second.startedAt });
+        expect((await printed('job')).stdout).toBe('run  b\nrun again b\n');
+        await containers.destroy('job');
+        await nothingLeft();
+      });
+
+      it('leaves what runs as it is, and refuses what is halted', async () => {
+        const { launchId } = await launchReady('job');
+        expect(await containers.start('job')).toMatchObject({ launchId, state: 'running' });
+        await containers.pause('job');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+      });
+
+      it('that fails says why, and leaves the container as it was', async () => {
+        await launch('job', p.takesItsShellAway);
+        await containers.wait('job');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
+        expect(await containers.get('job')).toMatchObject({ state: 'exited', exit: { reason: 'start-failed' } });
+        expect((await printed('job')).stdout).toBe('first\n');
+        await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
+        expect(await containers.recover()).toMatchObject({ undone: [], removed: [], swept: [], failed: [] });
+        expect((await containers.get('job'))?.state).toBe('exited');
+        expect(await containers.destroy('job')).toBe(true);
+        await nothingLeft();
+      });
+
+      it('is refused to strangers, and leaves the owner who he was', async () => {
+        const { owner } = await launch('job', p.exits(0));
+        await containers.wait('job');
+        await expect(stranger.start('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_FOREIGN' });
+        expect(await stranger.start('job', { anyOwner: true })).toMatchObject({ owner });
+      });
+
+      it('comes after a stop by restart, unless the container goes with its end', async () => {
+        const first = await launchReady('job');
+        const second = await containers.restart('job');
+        expect(second.launchId).not.toBe(first.launchId);
+        expect((await containers.get('job'))?.state).toBe('running');
+        await containers.stop('job');
+        expect((await containers.restart('job')).state).toBe('running');
+        await launchReady('short', p.runs, { remove: true });
+        await expect(containers.restart('short')).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+        expect((await containers.get('short'))?.state).toBe('running');
       });
     });
 
@@ -495,6 +636,8 @@ export function describeContainerizer(
         () => containers.stop('nobody'),
         () => containers.pause('nobody'),
         () => containers.resume('nobody'),
+        () => containers.start('nobody'),
+        () => containers.restart('nobody'),
         () => containers.update('nobody', { pids: 9 }),
         () => printed('nobody'),
       ]) {

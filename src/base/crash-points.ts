@@ -33,6 +33,7 @@ export const CRASH_POINTS = [
   'launch.monitored',
   'launch.started',
   'launch.running',
+  'launch.gateOpened',
   'launch.undone',
   'launch.ended',
   'launch.endRecorded',

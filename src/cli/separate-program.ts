@@ -1,18 +1,27 @@
 import type { Command, Option } from 'commander';
 
-/** Commands that end in the words of a program: their first argument is the last word that is theirs. */
-const RUN_PROGRAMS: readonly string[] = ['run', 'exec'];
+/** Commands that end in the words of a program, and how many arguments before these are theirs. */
+const RUN_PROGRAMS: ReadonlyMap<string, number> = new Map([
+  ['run', 1],
+  ['create', 1],
+  ['exec', 1],
+  ['spec', 2],
+]);
 
 /**
- * Puts `--` behind the first argument of a command that runs a program: whatever follows are that program's words, options among them, as everybody knows it of Docker. Options of
+ * Puts `--` behind the last argument of its own of a command that runs a program: whatever follows are that program's words, options among them, as everybody knows it of Docker. Options of
  * the command stand before it.
  * @param args of the whole command line
  */
 export function separateProgram(args: readonly string[], program: Command): readonly string[] {
   const at = firstArgument(args, 0, program.options);
   const command = program.commands.find((one) => one.name() === args[at ?? 0]);
-  if (at === undefined || command === undefined || !RUN_PROGRAMS.includes(command.name())) return args;
-  const last = firstArgument(args, at + 1, [...program.options, ...command.options]);
+  const own = RUN_PROGRAMS.get(command?.name() ?? '');
+  if (at === undefined || command === undefined || own === undefined) return args;
+  let last: number | undefined = at;
+  for (let found = 0; found < own && last !== undefined; found++) {
+    last = firstArgument(args, last + 1, [...program.options, ...command.options]);
+  }
   return last === undefined ? args : [...args.slice(0, last + 1), '--', ...args.slice(last + 1)];
 }
 

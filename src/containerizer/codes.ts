@@ -22,6 +22,12 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Look at its state: it may not have been started yet, or have ended.',
     retryable: false,
   },
+  ERR_CONTAINER_UNMOUNTED: {
+    meaning:
+      'The root filesystem of a container that is to be started again is not there to be used: it is not mounted, as after a reboot, or mounted elsewhere.',
+    whatToDo: 'Recover, which mounts it again; or start it where it is mounted.',
+    retryable: false,
+  },
   ERR_CONTAINER_UNDEAD: {
     meaning: 'Processes of a container do not die though they were killed: they wait for a device or a file system.',
     whatToDo: 'Look at what the message names; a later recovery tries again.',

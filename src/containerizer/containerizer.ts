@@ -9,6 +9,7 @@ import type { LogSelection } from './logs/read-log.js';
  * Runs containers: each an id, a root filesystem of the store, and one program at a time.
  *
  *     launch ─► starting ─► running ⇄ paused ─► exited ─► destroy
+ *     create ─► starting ─► created ─► start ─► running        exited ─► start ─► starting
  *
  * What runs outlives this process; another one that opens the store sees it, and may wait for it, stop it and destroy it. `recover` puts right what a crash or a
  * reboot left. Changing what another owner has launched takes `anyOwner`, else it is `ERR_CONTAINER_FOREIGN`.
@@ -20,6 +21,24 @@ export interface Containerizer {
    *   `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_START_FAILED`, `ERR_START_TIMEOUT`, and what `provision` throws
    */
   launch(containerId: string, image: string, options?: LaunchOptions): Promise<Launched>;
+  /** The same up to the moment before its program is executed: all is there, and it waits for `start`. Its time limit does not pass meanwhile. @throws as `launch` */
+  create(containerId: string, image: string, options?: CreateOptions): Promise<Launch>;
+  /**
+   * Lets go what was created, or runs what has ended once more: the same program in the root filesystem as it was left, as a launch of its own, whose output is added to what is kept. One that
+   * runs already is left alone. A start that fails leaves the container, exited.
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_NOT_RUNNING` when it is paused, `ERR_CONTAINER_UNMOUNTED`, `ERR_CONTAINER_RUNNING` when somebody
+   *   else was at it, and as `launch`
+   */
+  start(containerId: string, options?: StartOptions): Promise<Launched>;
+  /** Stops it, when it runs, and starts it again. @throws ProvisionerError `ERR_BAD_OPTION` when it is to be removed at its end, and as `stop` and `start` */
+  restart(containerId: string, options?: StopOptions): Promise<Launched>;
+  /**
+   * What whoever runs a container with another tool needs beside its root filesystem, which is provisioned where there is none: the text of a `config.json`, as secure as what is launched
+   * here. Its cgroup, and the container's own `/etc/hosts`, are the other tool's to see to. Nothing that it runs is known here: destroy the container when it has ended.
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS` when the container is of another image, and as `launch`
+   * @see OCI runtime-spec, config.md
+   */
+  spec(containerId: string, image: string, options?: SpecOptions): Promise<string>;
   /** How its program ended, once it has: any number of callers, in any process, also long after. @throws `ERR_CONTAINER_NOT_FOUND` */
   wait(containerId: string, options?: WaitOptions): Promise<Exit>;
   /** Runs a program more in a container that runs. */
@@ -61,6 +80,19 @@ export interface LaunchOptions extends LaunchSpec {
   /** Where the program reads: nothing, or a pipe whose other end is the launch's `stdin`. Default: nothing. */
   readonly stdin?: 'none' | 'pipe' | undefined;
   /** What the program prints can be read of the launch's `output`, all of it: a container that is to be removed stays until it has been read. Default: false. */
+  readonly attach?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Nobody can hold a pipe to what is started by somebody else. */
+export type CreateOptions = Omit<LaunchOptions, 'stdin' | 'attach'>;
+
+export type SpecOptions = LaunchSpec & Pick<LaunchOptions, 'provision' | 'signal'>;
+
+export interface StartOptions extends ControlOptions {
+  /** As of a launch, for what has ended; what was created reads nothing. */
+  readonly stdin?: 'none' | 'pipe' | undefined;
+  /** As of a launch: what it prints from now on. */
   readonly attach?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -5,6 +5,7 @@ export type {
   ContainerRecovery,
   ContainerStats,
   ControlOptions,
+  CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
   Execution,
@@ -15,6 +16,8 @@ export type {
   LaunchState,
   LogLimit,
   RecoverContainersOptions,
+  SpecOptions,
+  StartOptions,
   StopOptions,
   WaitOptions,
 } from './containerizer.js';

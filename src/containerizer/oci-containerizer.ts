@@ -5,11 +5,13 @@ import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
+import { containerForeign } from './container-foreign.js';
 import type {
   Containerizer,
   ContainerRecovery,
   ContainerStats,
   ControlOptions,
+  CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
   Execution,
@@ -17,22 +19,25 @@ import type {
   Launched,
   LaunchOptions,
   RecoverContainersOptions,
+  SpecOptions,
+  StartOptions,
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import { Executor } from './execs/executor.js';
 import type { LaunchLimits } from './launch-spec.js';
-import { Controls } from './launches/controls.js';
+import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
-import { Executor } from './launches/executor.js';
 import type { Exit } from './launches/exit.js';
 import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
-import { Launcher } from './launches/launcher.js';
+import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import type { LogEntry } from './logs/log-entry.js';
 import { type LogSelection, readLog } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
+import { isHeld } from './runtime/start-gate.js';
 
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
@@ -84,9 +89,69 @@ export class OciContainerizer implements Containerizer {
     checkArgument('launch', 'containerId', text, containerId);
     checkArgument('launch', 'image', text, image);
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
-    const { launch, monitorEnded, stdin, watched } = await this.#launcher.launch(containerId, image, own);
+    return this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, undefined);
+  }
+
+  async create(containerId: string, image: string, options: CreateOptions = {}): Promise<Launch> {
+    checkArgument('create', 'containerId', text, containerId);
+    checkArgument('create', 'image', text, image);
+    const own = takeOptions('create', o.CREATE_OPTIONS, options);
+    return this.#watching(await this.#launcher.launch(containerId, image, own, true), false, undefined);
+  }
+
+  async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
+    const { anyOwner, ...own } = takeOptions('start', o.START_OPTIONS, options);
+    const launch = await this.#findOwn(containerId, anyOwner);
+    switch (launch.state) {
+      case 'exited': {
+        // What it has printed before stands before that in its log.
+        const since = new Date();
+        return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
+      }
+      case 'created': {
+        const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
+        return { ...launchOf(await this.#controls.start(launch)), ...(output === undefined ? {} : { output }) };
+      }
+      case 'running': {
+        const output = own.attach === true ? this.#output(launch, { follow: true, since: new Date() }) : undefined;
+        return { ...launchOf(launch), ...(output === undefined ? {} : { output }) };
+      }
+      default:
+        throw notRunning(launch);
+    }
+  }
+
+  async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
+    const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('restart', o.STOP_OPTIONS, options);
+    const launch = await this.#findOwn(containerId, anyOwner);
+    if (launch.removal === 'remove') {
+      throw new ProvisionerError(
+        'ERR_BAD_OPTION',
+        `container ${containerId} is removed when its program ends, and so cannot be started again`,
+        { hint: 'launch it without `--rm`, or anew', details: { containerId } },
+      );
+    }
+    if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
+    return this.start(containerId, { anyOwner });
+  }
+
+  async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {
+    checkArgument('spec', 'containerId', text, containerId);
+    checkArgument('spec', 'image', text, image);
+    const own = takeOptions('spec', o.SPEC_OPTIONS, options);
+    // Loaded here: those who launch do without.
+    const { specForOthers } = await import('./spec-for-others.js');
+    return specForOthers(this.#machine, containerId, image, own);
+  }
+
+  /** @param since what of the output is new; undefined for all */
+  #watching(
+    { launch, monitorEnded, stdin, watched }: Started,
+    attach: boolean | undefined,
+    since: Date | undefined,
+  ): Launched {
     void this.#endings.watch(launch, monitorEnded, watched);
-    const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
+    const output = attach === true ? this.#output(launch, { follow: true, since }) : undefined;
     return {
       ...launchOf(launch),
       ...(stdin === undefined ? {} : { stdin }),
@@ -155,7 +220,9 @@ export class OciContainerizer implements Containerizer {
     const { anyOwner, running = 'refuse' } = takeOptions('destroy', o.DESTROY_CONTAINER_OPTIONS, options);
     const { provisioner } = this.#machine;
     const launch = await this.#launch(containerId);
-    if (launch !== undefined && launch.state !== 'exited' && running === 'kill') {
+    // What is held at its gate runs nothing yet.
+    const mayEnd = running === 'kill' || (launch !== undefined && (await this.#upToDate(launch)).state === 'created');
+    if (launch !== undefined && launch.state !== 'exited' && mayEnd) {
       await this.#controls.end(await this.#findOwn(containerId, anyOwner));
       await this.#endings.settled();
     }
@@ -200,7 +267,11 @@ export class OciContainerizer implements Containerizer {
   /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
-    if (this.#endings.isAttended(launch.id)) return launch;
+    if (this.#endings.isAttended(launch.id)) {
+      const place = launch.state === 'created' ? readPlaceNote(launch.place) : undefined;
+      // Whoever started it died before that was recorded.
+      return place === undefined || isHeld(place, launch.id) ? launch : this.#controls.recordStart(launch);
+    }
     // Whether by us or by another process: it is watched, and being recorded just now.
     const exit = await this.#endings.finish(launch);
     return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
@@ -228,14 +299,7 @@ export class OciContainerizer implements Containerizer {
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
     const launch = await this.#upToDate(await this.#find(containerId));
     if (launch.owner === this.#owner || anyOwner === true) return launch;
-    throw new ProvisionerError(
-      'ERR_CONTAINER_FOREIGN',
-      `container ${containerId} belongs to ${launch.owner}, and this is ${this.#owner}`,
-      {
-        hint: `act as its owner (--owner ${launch.owner}), or say that it is meant (--any-owner)`,
-        details: { containerId, owner: launch.owner },
-      },
-    );
+    throw containerForeign(containerId, launch.owner, this.#owner);
   }
 }
 

@@ -13,11 +13,14 @@ import {
 } from '../base/check-options.js';
 import type {
   ControlOptions,
+  CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
   LaunchOptions,
   LogLimit,
   RecoverContainersOptions,
+  SpecOptions,
+  StartOptions,
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
@@ -103,20 +106,26 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   labels: textsByName,
 };
 
-export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = {
+export const SPEC_OPTIONS: OptionTable<SpecOptions> = {
   ...LAUNCH_SPEC,
   // They are checked where they are used, as options of `provision`.
   provision: { meant: 'an object with options of provision', holds: isRecord },
-  remove: flag,
-  timeout: milliseconds(Number.MAX_SAFE_INTEGER),
-  log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
-  stdin: standardInput,
-  attach: flag,
   signal: abortSignal,
 };
 
+export const CREATE_OPTIONS: OptionTable<CreateOptions> = {
+  ...SPEC_OPTIONS,
+  remove: flag,
+  timeout: milliseconds(Number.MAX_SAFE_INTEGER),
+  log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
+};
+
+const ATTACHING = { stdin: standardInput, attach: flag };
+export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = { ...CREATE_OPTIONS, ...ATTACHING };
+
 export const WAIT_OPTIONS: OptionTable<WaitOptions> = { signal: abortSignal };
 export const CONTROL_OPTIONS: OptionTable<ControlOptions> = { anyOwner: flag };
+export const START_OPTIONS: OptionTable<StartOptions> = { ...CONTROL_OPTIONS, ...ATTACHING, signal: abortSignal };
 export const STOP_OPTIONS: OptionTable<StopOptions> = { ...CONTROL_OPTIONS, signal, grace: milliseconds() };
 export const DESTROY_CONTAINER_OPTIONS: OptionTable<DestroyContainerOptions> = {
   ...CONTROL_OPTIONS,

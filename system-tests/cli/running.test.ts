@@ -1,4 +1,5 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { expectNothingLeft, IMAGE, storeWithBusybox } from '../helpers/containers.js';
@@ -181,6 +182,72 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner rec
     });
     expect(await json('ps')).toMatchObject([{ id: 'goes' }]);
     expect((await run(['destroy', '-f', 'goes'])).status).toBe(0);
+    await expectNothingLeft(root);
+  });
+});
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner create, start and restart', () => {
+  it('make a container that waits, let it go and end as it does, and start it again', async () => {
+    const { run, json, root } = await commandLine();
+    const script = 'echo "run $(cat /n)" 2>&1; echo again > /n; exit 3';
+    expect(await run(['create', '--name', 'job', '-e', 'A=b', IMAGE, 'sh', '-c', script])).toEqual({
+      status: 0,
+      stdout: 'job\n',
+      stderr: '',
+    });
+    expect((await run(['ps'])).stdout).toMatch(/^job .* created /m);
+    expect(await run(['kill', 'job'])).toMatchObject({ status: 1, stderr: expect.stringContaining('it is created') });
+    expect(await run(['start', '-a', 'job'])).toMatchObject({ status: 3 });
+    expect(await run(['start', '-a', 'job'])).toEqual({ status: 3, stdout: 'run again\n', stderr: '' });
+    expect(await json('restart', 'job')).toMatchObject([{ id: 'job' }]);
+    expect(await run(['wait', 'job'])).toMatchObject({ stdout: '3\n' });
+    expect((await run(['logs', 'job'])).stdout.match(/^run again$/gm)).toHaveLength(2);
+    expect(await run(['start', 'nobody', 'job'])).toMatchObject({ status: 1, stdout: 'job\n' });
+    await run(['destroy', '-f', 'job']);
+    await expectNothingLeft(root);
+  });
+
+  it('feed what is started again what comes to them', async () => {
+    const { run } = await commandLine();
+    await run(['run', '--name', 'job', IMAGE, 'wc', '-c']);
+    expect(await run(['start', '-ai', 'job'], { input: 'x'.repeat(70_000) })).toMatchObject({ stdout: '70000\n' });
+  });
+
+  it('say what is wrong, and leave a container whose start has failed', async () => {
+    const { run, root } = await commandLine();
+    expect(await run(['create', '--name', 'none', IMAGE, 'nothing-like-it'])).toMatchObject({ status: 127 });
+    expect(await run(['start', '-i', 'job'])).toMatchObject({ status: 2 });
+    expect(await run(['start', '-a', 'job', 'other'])).toMatchObject({ status: 2 });
+    await run(['run', '--name', 'job', IMAGE, 'rm', '/bin/rm']);
+    expect(await run(['start', '-a', 'job'])).toMatchObject({ status: 127, stdout: '' });
+    expect((await run(['ps'])).stdout).toMatch(/^job .* exited \(start-failed\) /m);
+    expect(await run(['destroy', 'job'])).toMatchObject({ status: 0 });
+    await expectNothingLeft(root);
+  });
+});
+
+describeWith(['root', 'overlay', 'runc', 'busybox'], 'provisioner spec', () => {
+  it('prints what another tool runs the same program with, and leaves the container to be destroyed', async () => {
+    const { run, root } = await commandLine();
+    const script = 'echo "$A $HOSTNAME"; grep Seccomp: /proc/self/status; touch /x || exit 5';
+    const bundle = mkdtempSync(join(root, '..', 'bundle-'));
+    const spec = await run(['spec', '-e', 'A=b', '--read-only', 'job', IMAGE, 'sh', '-c', script]);
+    expect(spec).toMatchObject({ status: 0, stderr: '' });
+    writeFileSync(join(bundle, 'config.json'), spec.stdout);
+    const ran = spawnSync('runc', ['run', '--bundle', bundle, `other-${process.pid}`], { encoding: 'utf8', input: '' });
+    expect(ran).toMatchObject({ status: 5, stdout: 'b job\nSeccomp:\t2\n' });
+    // The same container, told something else.
+    expect(await run(['spec', 'job', IMAGE, 'true'])).toMatchObject({ status: 0 });
+    expect((await run(['ps'])).stdout).toMatch(/^job .* provisioned /m);
+    expect(await run(['--root', root, 'spec', '--owner', 'stranger', 'job', IMAGE])).toMatchObject({ status: 1 });
+    await run(['destroy', 'job']);
+    await expectNothingLeft(root);
+  });
+
+  it('leaves nothing of what cannot be', async () => {
+    const { run, root } = await commandLine();
+    expect(await run(['spec', '-u', 'nobody-knows', 'job', IMAGE])).toMatchObject({ status: 1, stdout: '' });
+    expect(await run(['spec', '--secret', 'a=/etc/hosts', 'job', IMAGE])).toMatchObject({ status: 1, stdout: '' });
     await expectNothingLeft(root);
   });
 });

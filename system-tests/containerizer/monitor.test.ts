@@ -65,7 +65,7 @@ describeWith(['root'], 'the monitor of a container', () => {
   it('tells the code of a program that has ended before the runtime that started it', async () => {
     // The inner shell ends at once, and leaves its program to the monitor.
     const told = await monitored('(sh -c "exit 7" & echo -n $! > pid); sleep 0.3');
-    expect(told).toMatch(/^started \d+\n$/);
+    expect(told).toMatch(/^started \d+ \d+\.\d{9}\n$/);
     expect(exitFile()).toContain(`status ${7 << 8}\n`);
   });
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
 import type { ContainerRecovery } from '#src/containerizer/index.js';
-import { again, expectNothingLeft, IMAGE, otherContainerizer, storeWithBusybox } from '../helpers/containers.js';
+import { again, expectNothingLeft, IMAGE, otherContainerizer, sh, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
 
 /** What a process is doing when it is killed, and what is known of the container after the next recovery. */
@@ -12,10 +12,16 @@ interface Case {
   readonly body: string;
   /** `gone`: it is as if it had never been. A number: it ends, or has ended, with this code. `either`: one of both. */
   readonly after: 'gone' | 'either' | number;
+  /** What was launched, and had ended with 7, before. */
+  readonly before?: string;
+  /** It is there, and when it is started now it ends so, or that fails. */
+  readonly starts?: 'well' | 'not';
 }
 
 const launch = (script: string, options: object = {}) =>
   `await c.launch('job', '${IMAGE}', ${JSON.stringify({ command: ['sh', '-c', script], ...options })});`;
+const create = (script: string) => `await c.create('job', '${IMAGE}', ${JSON.stringify(sh(script))});`;
+const start = `await c.start('job');`;
 const SOON = 'sleep 0.5; echo whole; exit 7';
 const AT_ONCE = 'echo whole; exit 7';
 const NOT_YET = ['launch.directoryMade', 'launch.recorded', 'launch.provisioned', 'launch.bundled', 'launch.monitored'];
@@ -41,6 +47,37 @@ const CASES: readonly Case[] = [
     points: ['launch.undone', 'launch.containerDestroyed', 'launch.forgotten'],
     body: `await c.launch('job', '${IMAGE}', { command: ['/nowhere'] });`,
     after: 'gone',
+  },
+  { operation: 'a create', points: [...NOT_YET, 'launch.started'], body: create(AT_ONCE), after: 'gone' },
+  { operation: 'a create', points: ['launch.running'], body: create(AT_ONCE), after: 7, starts: 'well' },
+  {
+    operation: 'a start of what was created',
+    points: ['launch.gateOpened'],
+    body: create(SOON) + start,
+    after: 7,
+  },
+  {
+    operation: 'a start of what has ended',
+    points: [...NOT_YET, 'launch.started'],
+    before: AT_ONCE,
+    body: start,
+    after: 7,
+    starts: 'well',
+  },
+  {
+    operation: 'a start of what has ended',
+    points: ['launch.running'],
+    before: AT_ONCE,
+    body: start,
+    after: 7,
+  },
+  {
+    operation: 'a start that fails',
+    points: ['launch.undone'],
+    before: `rm /bin/sh; ${AT_ONCE}`,
+    body: start,
+    after: 7,
+    starts: 'not',
   },
   {
     operation: 'a wait',
@@ -90,11 +127,15 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that 
     expect([...killed].sort()).toEqual(CRASH_POINTS.filter((point) => point.startsWith('launch.')).sort());
   });
 
-  for (const { operation, points, body, after } of CASES) {
+  for (const { operation, points, before, body, after, starts } of CASES) {
     for (const point of points) {
       const outcome = typeof after === 'number' ? 'leaves a program whose end is told' : 'leaves nothing';
       test(`${point}, during ${operation}, ${outcome}`, async () => {
-        const { provisioner, root } = await storeWithBusybox();
+        const { provisioner, containers: first, root } = await storeWithBusybox();
+        if (before !== undefined) {
+          await first.launch('job', IMAGE, sh(before));
+          await first.wait('job');
+        }
         await provisioner.close();
         const other = otherContainerizer(root, `${body} say('alive');`, { crashAt: point });
         expect(await other.done).toEqual([]);
@@ -102,11 +143,22 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that 
         const { containers } = await again(root);
         await containers.recover();
         const found = await containers.get('job');
+        if (starts === 'not') {
+          expect(found?.state).toBe('exited');
+          await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
+          await containers.destroy('job');
+          return expectNothingLeft(root);
+        }
+        if (starts === 'well') {
+          expect(found?.state).toBe(before === undefined ? 'created' : 'exited');
+          await containers.start('job');
+        }
         if (typeof after === 'number') {
           expect(await containers.wait('job')).toMatchObject({ code: after, reason: 'exited' });
           let printed = '';
           for await (const { bytes } of containers.logs('job')) printed += bytes;
-          expect(printed).toBe('whole\n');
+          if (before === undefined) expect(printed).toBe('whole\n');
+          else expect(printed).toMatch(/^whole\n(?:whole\n){1,2}$/);
           await containers.destroy('job');
         } else if (after === 'either' && found !== undefined) {
           expect(await containers.wait('job')).toMatchObject({ reason: 'killed', signal: 9 });

@@ -11,6 +11,7 @@ import type {
   ContainerRecovery,
   ContainerStats,
   ControlOptions,
+  CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
   Execution,
@@ -24,6 +25,7 @@ import type {
   LogEntry,
   LogSelection,
   RecoverContainersOptions,
+  StartOptions,
   StopOptions,
   WaitOptions,
 } from '#src/containerizer/index.js';
@@ -34,7 +36,7 @@ import type { ImageId, PruneReport } from '#src/index.js';
 import { orAborted } from '#src/system/locks/or-aborted.js';
 import { type FakeClock, MACHINE_CLOCK, PausableTime } from './fake-clock.js';
 import { FakeLog } from './fake-log.js';
-import { type FakeEnd, FakeProcess, type FakeProgram } from './fake-process.js';
+import { type FakeEnd, FakeProcess, type FakeProgram, type FakeSurroundings } from './fake-process.js';
 
 const { SIGKILL } = constants.signals;
 const WORD_SHOWN = 200;
@@ -79,33 +81,44 @@ export interface FakeMachineOptions {
 export interface FakeEvent {
   readonly at: number;
   readonly containerId: string;
-  readonly kind: 'start' | 'start-failed' | 'pause' | 'resume' | 'update' | 'exit';
+  readonly kind: 'create' | 'start' | 'start-failed' | 'pause' | 'resume' | 'update' | 'exit';
 }
 
+/** What stays from one launch to the next. */
 interface FakeContainer {
-  readonly launch: Omit<Launch, 'state' | 'pid' | 'exit'>;
-  state: LaunchState;
-  exit: Exit | undefined;
-  limits: LaunchLimits;
-  readonly remove: boolean;
-  readonly stopSignal: string | number;
+  readonly id: string;
+  readonly owner: string;
   readonly image: FakeImage;
+  readonly imageName: string;
+  readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
   readonly workingDir: string;
   readonly hostname: string;
+  readonly options: LaunchOptions;
   readonly files: Set<string>;
+  readonly removedPrograms: Set<string>;
+  /** Those who read what it has printed. */
+  readonly readers: Set<Promise<void>>;
+  launch: FakeLaunch;
+}
+
+/** One execution of its program. */
+interface FakeLaunch {
+  readonly id: string;
+  readonly createdAt: number;
+  startedAt: number | undefined;
+  state: LaunchState;
+  exit: Exit | undefined;
+  limits: LaunchLimits;
   readonly time: PausableTime;
   readonly log: FakeLog;
   readonly pid: number;
-  readonly main: FakeProcess;
   readonly processes: Set<FakeProcess>;
   /** What it ends all for. */
   by: 'time-limit' | undefined;
   readonly ended: Promise<Exit>;
   readonly end: (exit: Exit) => void;
-  /** Those who read what it has printed. */
-  readonly readers: Set<Promise<void>>;
 }
 
 /**
@@ -156,31 +169,31 @@ export class FakeMachine {
 
   #lose(id: string, reason: 'monitor-lost' | 'lost-by-reboot'): void {
     const container = this.containers.get(id);
-    if (container === undefined || container.state === 'exited') return;
+    if (container === undefined || container.launch.state === 'exited') return;
     this.#lost.push(id);
     this.over(container, { reason, oomKills: 0 });
   }
 
-  /** Ends a launch, with all that runs in it. */
+  /** Ends what runs in a container, all of it. */
   over(container: FakeContainer, how: Omit<Exit, 'startedAt'>): void {
-    if (container.state === 'exited') return;
-    const { startedAt } = container.launch;
+    const { id, launch, options } = container;
+    if (launch.state === 'exited') return;
+    const { startedAt } = launch;
     const finishedAt = how.reason === 'lost-by-reboot' ? undefined : this.clock.now();
-    container.exit = { ...how, startedAt, ...(finishedAt === undefined ? {} : { finishedAt }) };
-    container.state = 'exited';
-    for (const each of container.processes) each.send(SIGKILL);
-    container.log.close();
-    this.note(container.launch.containerId, 'exit');
-    if (container.remove) void this.#removeWhenRead(container);
-    container.end(container.exit);
+    const exit = { ...how, startedAt, ...(finishedAt === undefined ? {} : { finishedAt }) };
+    Object.assign(launch, { exit, state: 'exited' });
+    for (const each of launch.processes) each.send(SIGKILL);
+    launch.log.close();
+    this.note(id, how.reason === 'start-failed' ? 'start-failed' : 'exit');
+    if (options.remove === true) void this.#removeWhenRead(container);
+    launch.end(exit);
   }
 
   async #removeWhenRead(container: FakeContainer): Promise<void> {
     // Whoever is told of the end may begin to read by then.
     await new Promise((resolve) => setImmediate(resolve));
     while (container.readers.size > 0) await Promise.all(container.readers);
-    const { containerId } = container.launch;
-    if (this.containers.get(containerId) === container) this.containers.delete(containerId);
+    if (this.containers.get(container.id) === container) this.containers.delete(container.id);
   }
 }
 
@@ -195,35 +208,66 @@ class FakeContainerizer implements Containerizer {
 
   async launch(containerId: string, imageName: string, options: LaunchOptions = {}): Promise<Launched> {
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
-    checkLimits(own.limits, HIERARCHIES, FACTS);
-    if (own.stopSignal) signalNumber(own.stopSignal);
-    throwIfAborted(own.signal);
+    const container = this.#make(containerId, imageName, own);
+    this.#letGo(container);
+    return launchedOf(container, own, 0);
+  }
+
+  async create(containerId: string, imageName: string, options: CreateOptions = {}): Promise<Launch> {
+    const own = takeOptions('create', o.CREATE_OPTIONS, options);
+    const container = this.#make(containerId, imageName, own);
+    container.launch.state = 'created';
+    this.#machine.note(containerId, 'create');
+    return launchOf(container);
+  }
+
+  async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
+    const { anyOwner, ...own } = takeOptions('start', o.START_OPTIONS, options);
+    const container = this.#findOwn(containerId, anyOwner);
+    const { state, log } = container.launch;
+    // What it has printed so far is kept, and no news.
+    const printed = log.length;
+    switch (state) {
+      case 'exited':
+        throwIfAborted(own.signal);
+        this.#again(container, own.stdin);
+        return launchedOf(container, own, printed);
+      case 'created':
+        this.#letGo(container);
+        return launchedOf(container, { attach: own.attach }, printed);
+      case 'running':
+        return launchedOf(container, { attach: own.attach }, printed);
+      default:
+        throw notRunning(container);
+    }
+  }
+
+  async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
+    const { anyOwner } = takeOptions('restart', o.STOP_OPTIONS, options);
+    const container = this.#findOwn(containerId, anyOwner);
+    if (container.options.remove === true) {
+      throw error('ERR_BAD_OPTION', `container ${containerId} is removed when its program ends`, { containerId });
+    }
+    await this.stop(containerId, options);
+    return this.start(containerId, { anyOwner });
+  }
+
+  /** There is no root filesystem that another tool could run something in. */
+  async spec(): Promise<string> {
+    throw error('ERR_BAD_OPTION', 'there is no store to provision from', {});
+  }
+
+  /** A container whose program has not been begun. */
+  #make(containerId: string, imageName: string, options: LaunchOptions): FakeContainer {
+    checkLimits(options.limits, HIERARCHIES, FACTS);
+    if (options.stopSignal) signalNumber(options.stopSignal);
+    throwIfAborted(options.signal);
     const { containers } = this.#machine;
     if (containers.has(containerId)) {
       throw error('ERR_CONTAINER_EXISTS', `there is a container ${containerId} already`, { containerId });
     }
     const image = this.#machine.images[imageName];
     if (image === undefined) throw error('ERR_IMAGE_NOT_FOUND', `there is no image ${imageName}`, { imageName });
-    const container = this.#begin(containerId, imageName, image, own);
-    containers.set(containerId, container);
-    this.#machine.note(containerId, 'start');
-    if (own.timeout !== undefined) {
-      const giveUp = container.time.after(own.timeout, () => {
-        container.by = 'time-limit';
-        container.main.send(SIGKILL);
-      });
-      void container.ended.then(giveUp);
-    }
-    void container.main.ended.then((end) => this.#machine.over(container, exitOf(end, container.by)));
-    return {
-      ...launchOf(container),
-      ...(own.stdin === 'pipe' ? { stdin: container.main.input } : {}),
-      ...(own.attach === true ? { output: readingAll(container, { follow: true }) } : {}),
-    };
-  }
-
-  #begin(containerId: string, imageName: string, image: FakeImage, options: LaunchOptions): FakeContainer {
-    const { clock } = this.#machine;
     const command = [
       ...(options.entrypoint ?? []),
       ...(options.command ?? (options.entrypoint === undefined ? image.command : [])),
@@ -235,113 +279,126 @@ class FakeContainerizer implements Containerizer {
     const { workingDir = '/', user = 'root' } = options;
     if (image.files.includes(workingDir))
       throw error('ERR_WORKING_DIR', `${workingDir} is no directory`, { workingDir });
-    const program = this.#program(containerId, image, command);
-    const account = accountOf(image, user);
-    const now = clock.now();
-    const time = new PausableTime(clock);
-    const log = new FakeLog(() => clock.now());
-    const processes = new Set<FakeProcess>();
-    const files = new Set<string>();
-    const env = { HOME: account.home, ...image.env, ...options.env };
-    const hostname = options.hostname ?? containerId.split('/').at(-1) ?? containerId;
+    const launch = this.#newLaunch(options, undefined);
+    const container: FakeContainer = {
+      id: containerId,
+      owner: this.#owner,
+      image,
+      imageName,
+      command,
+      env: { HOME: accountOf(image, user).home, ...image.env, ...options.env },
+      user,
+      workingDir,
+      hostname: options.hostname ?? containerId.split('/').at(-1) ?? containerId,
+      options,
+      files: new Set(),
+      removedPrograms: new Set(),
+      readers: new Set(),
+      launch,
+    };
+    this.#putProgram(container, options.stdin);
+    containers.set(containerId, container);
+    return container;
+  }
+
+  #newLaunch(options: LaunchOptions, before: FakeLaunch | undefined): FakeLaunch {
+    const { clock } = this.#machine;
     let end: (exit: Exit) => void = () => {};
     const ended = new Promise<Exit>((resolve) => {
       end = resolve;
     });
-    const container: FakeContainer = {
-      launch: {
-        containerId,
-        launchId: randomBytes(16).toString('hex'),
-        owner: this.#owner,
-        image: `sha256:${'0'.repeat(64)}` as ImageId,
-        imageName,
-        command: command.map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word)),
-        createdAt: now,
-        startedAt: now,
-        labels: options.labels ?? {},
-        relaxed: relaxationsOf(options),
-      },
-      state: 'running',
+    return {
+      id: randomBytes(16).toString('hex'),
+      createdAt: clock.now(),
+      startedAt: undefined,
+      state: 'starting',
       exit: undefined,
       limits: options.limits ?? {},
-      remove: options.remove === true,
-      stopSignal: options.stopSignal || 'SIGTERM',
-      image,
-      env,
-      user,
-      workingDir,
-      hostname,
-      files,
-      time,
-      log,
+      time: new PausableTime(clock),
+      log: new FakeLog(() => clock.now(), before?.log),
       pid: this.#machine.nextPid(),
-      processes,
+      processes: new Set(),
       by: undefined,
       ended,
       end,
-      readers: new Set(),
-      main: new FakeProcess(
-        {
-          command,
-          env,
-          ...account,
-          workingDir,
-          hostname,
-          files,
-          time,
-          memoryLimit: () => container.limits.memoryBytes,
-          print: (stream, text) => log.add(stream, text),
-          running: () => [...processes].map((each) => each.command),
-          isFirst: true,
-        },
-        program,
-      ),
     };
-    processes.add(container.main);
-    if (options.stdin !== 'pipe') container.main.input.end();
-    return container;
   }
 
-  #program(containerId: string, image: FakeImage, command: readonly string[]): FakeProgram {
+  /** @throws ProvisionerError when there is no such program */
+  #putProgram(container: FakeContainer, stdin: LaunchOptions['stdin']): void {
+    const { launch, command, env, user, workingDir, image } = container;
+    const program = this.#program(container, command);
+    const account = accountOf(image, user);
+    const print = (stream: 'stdout' | 'stderr', text: string) => launch.log.add(stream, text);
+    const surroundings = surroundingsOf(container, { command, env, ...account, workingDir, print, isFirst: true });
+    const main = new FakeProcess(surroundings, program);
+    launch.processes.add(main);
+    if (stdin !== 'pipe') main.input.end();
+    void main.ended.then((end) => this.#machine.over(container, exitOf(end, launch.by)));
+  }
+
+  /** From now on its time passes. */
+  #letGo(container: FakeContainer): void {
+    const { id, launch, options } = container;
+    Object.assign(launch, { state: 'running', startedAt: this.#machine.clock.now() });
+    this.#machine.note(id, 'start');
+    mainOf(container).begin();
+    if (options.timeout === undefined) return;
+    const giveUp = launch.time.after(options.timeout, () => {
+      launch.by = 'time-limit';
+      mainOf(container).send(SIGKILL);
+    });
+    void launch.ended.then(giveUp);
+  }
+
+  /** What has ended, once more: the same in the same place. */
+  #again(container: FakeContainer, stdin: LaunchOptions['stdin']): void {
+    container.launch = this.#newLaunch(container.options, container.launch);
+    try {
+      this.#putProgram(container, stdin);
+    } catch (failure) {
+      this.#machine.over(container, { reason: 'start-failed', oomKills: 0 });
+      throw failure;
+    }
+    this.#letGo(container);
+  }
+
+  #program({ id, image, removedPrograms }: FakeContainer, command: readonly string[]): FakeProgram {
     const [name = ''] = command;
-    const details = { containerId, program: name };
+    const details = { containerId: id, program: name };
     if (image.files.some((file) => file === name || file === `${name}/`)) {
       throw error('ERR_COMMAND_NOT_EXECUTABLE', `${name} cannot be executed`, details);
     }
-    const program = this.#machine.programOf(command);
+    const program = removedPrograms.has(name) ? undefined : this.#machine.programOf(command);
     if (program === undefined) throw error('ERR_COMMAND_NOT_FOUND', `there is no program ${name}`, details);
     return program;
   }
 
   async wait(containerId: string, options: WaitOptions = {}): Promise<Exit> {
     const { signal } = takeOptions('wait', o.WAIT_OPTIONS, options);
-    return orAborted(this.#find(containerId).ended, signal);
+    return orAborted(this.#find(containerId).launch.ended, signal);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
     const own = takeOptions('exec', o.EXEC_OPTIONS, options);
     const container = this.#findOwn(containerId, own.anyOwner);
-    if (container.state !== 'running') throw notRunning(container);
-    const { image, time, files, hostname, processes } = container;
-    const program = this.#program(containerId, image, command);
+    const { image, launch } = container;
+    if (launch.state !== 'running') throw notRunning(container);
+    const { time, processes } = launch;
+    const program = this.#program(container, command);
     const account = accountOf(image, own.user ?? container.user);
     const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
     const run = new FakeProcess(
-      {
+      surroundingsOf(container, {
         command,
         env: { ...container.env, ...(own.user === undefined ? {} : { HOME: account.home }), ...own.env },
         ...account,
         workingDir: own.workingDir ?? container.workingDir,
-        hostname,
-        files,
-        time,
-        memoryLimit: () => container.limits.memoryBytes,
         print: (stream, text) => streams[stream].write(text),
-        running: () => [...processes].map((each) => each.command),
         isFirst: false,
-      },
+      }),
       program,
-    );
+    ).begin();
     processes.add(run);
     if (own.stdin !== 'pipe') run.input.end();
     let by: 'time-limit' | 'aborted' | undefined;
@@ -365,18 +422,18 @@ class FakeContainerizer implements Containerizer {
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
     const own = takeOptions('logs', o.LOG_SELECTION, selection);
-    yield* readingAll(this.#find(containerId), own);
+    yield* readingAll(this.#find(containerId), own, 0);
   }
 
   async stats(containerId: string): Promise<ContainerStats> {
     const container = this.#find(containerId);
     if (!isUp(container)) throw notRunning(container);
-    const { limits, processes, launch } = container;
+    const { limits, processes, startedAt } = container.launch;
     return {
       memory: 2 ** 20 * processes.size,
       peakMemory: 2 ** 20 * processes.size,
       memoryLimit: limits.memoryBytes,
-      cpuTime: Math.max(1, this.#machine.clock.now() - (launch.startedAt ?? 0)) * 1000,
+      cpuTime: Math.max(1, this.#machine.clock.now() - (startedAt ?? 0)) * 1000,
       processes: processes.size,
       processLimit: limits.pids ?? DEFAULT_PIDS,
       oomKills: 0,
@@ -387,20 +444,24 @@ class FakeContainerizer implements Containerizer {
     const { anyOwner } = takeOptions('kill', o.CONTROL_OPTIONS, options);
     const container = this.#findOwn(containerId, anyOwner);
     const number = signalNumber(signal);
-    if (!isUp(container)) throw notRunning(container);
-    container.main.send(number);
+    if (!hasProgram(container)) throw notRunning(container);
+    mainOf(container).send(number);
     await settled();
   }
 
   async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
     const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
     const container = this.#findOwn(containerId, anyOwner);
-    if (container.exit !== undefined) return container.exit;
-    container.main.send(signalNumber(signal ?? container.stopSignal));
+    const { launch } = container;
+    if (launch.exit !== undefined) return launch.exit;
+    const main = mainOf(container);
+    const asking = signalNumber(signal ?? (container.options.stopSignal || 'SIGTERM'));
+    // What is held at its gate heeds nothing.
+    main.send(launch.state === 'created' ? SIGKILL : asking);
     this.#resume(container);
-    const giveUp = this.#machine.clock.after(grace, () => container.main.send(SIGKILL));
+    const giveUp = this.#machine.clock.after(grace, () => main.send(SIGKILL));
     try {
-      return await container.ended;
+      return await launch.ended;
     } finally {
       giveUp();
     }
@@ -409,26 +470,27 @@ class FakeContainerizer implements Containerizer {
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('pause', o.CONTROL_OPTIONS, options);
     const container = this.#findOwn(containerId, anyOwner);
-    if (container.state === 'paused') return;
-    if (container.state !== 'running') throw notRunning(container);
-    container.time.pause();
-    container.state = 'paused';
+    const { launch } = container;
+    if (launch.state === 'paused') return;
+    if (launch.state !== 'running') throw notRunning(container);
+    launch.time.pause();
+    launch.state = 'paused';
     this.#machine.note(containerId, 'pause');
   }
 
   async resume(containerId: string, options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('resume', o.CONTROL_OPTIONS, options);
     const container = this.#findOwn(containerId, anyOwner);
-    if (!isUp(container)) throw notRunning(container);
+    if (!hasProgram(container)) throw notRunning(container);
     this.#resume(container);
   }
 
-  #resume(container: FakeContainer): void {
-    if (container.state !== 'paused') return;
-    container.state = 'running';
-    this.#machine.note(container.launch.containerId, 'resume');
-    container.time.resume();
-    for (const each of container.processes) each.heedHeld();
+  #resume({ id, launch }: FakeContainer): void {
+    if (launch.state !== 'paused') return;
+    launch.state = 'running';
+    this.#machine.note(id, 'resume');
+    launch.time.resume();
+    for (const each of launch.processes) each.heedHeld();
   }
 
   async update(containerId: string, limits: LaunchLimits, options: ControlOptions = {}): Promise<void> {
@@ -436,7 +498,7 @@ class FakeContainerizer implements Containerizer {
     const container = this.#findOwn(containerId, anyOwner);
     checkLimits(limits, HIERARCHIES, FACTS, { update: true });
     if (!isUp(container)) throw notRunning(container);
-    container.limits = { ...container.limits, ...limits };
+    container.launch.limits = { ...container.launch.limits, ...limits };
     this.#machine.note(containerId, 'update');
   }
 
@@ -447,11 +509,12 @@ class FakeContainerizer implements Containerizer {
     for (const id of all) this.#findOwn(id, anyOwner);
     for (const id of all.sort().reverse()) {
       const container = containers.get(id) as FakeContainer;
-      if (container.state !== 'exited' && running === 'refuse') {
-        throw error('ERR_CONTAINER_RUNNING', `container ${id} is ${container.state}`, { containerId: id });
+      const { state, ended } = container.launch;
+      if (hasProgram(container) && running === 'refuse') {
+        throw error('ERR_CONTAINER_RUNNING', `container ${id} is ${state}`, { containerId: id });
       }
-      container.main.send(SIGKILL);
-      await container.ended;
+      if (state !== 'exited') mainOf(container).send(SIGKILL);
+      await ended;
       containers.delete(id);
     }
     return all.length > 0;
@@ -474,10 +537,10 @@ class FakeContainerizer implements Containerizer {
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const { knownContainerIds } = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
-    const mine = [...this.#machine.containers.values()].filter(({ launch }) => launch.owner === this.#owner);
-    const running = mine.filter(isUp).map(({ launch }) => launch.containerId);
+    const mine = [...this.#machine.containers.values()].filter(({ owner }) => owner === this.#owner);
+    const running = mine.filter(isUp).map(({ id }) => id);
     const unknown = mine
-      .map(({ launch }) => launch.containerId)
+      .map(({ id }) => id)
       .filter((id) => knownContainerIds?.includes(id) === false && !running.includes(id));
     for (const id of unknown) this.#machine.containers.delete(id);
     return {
@@ -513,23 +576,78 @@ class FakeContainerizer implements Containerizer {
 
   #findOwn(containerId: string, anyOwner: boolean | undefined): FakeContainer {
     const container = this.#find(containerId);
-    const { owner } = container.launch;
+    const { owner } = container;
     if (owner === this.#owner || anyOwner === true) return container;
     throw error('ERR_CONTAINER_FOREIGN', `container ${containerId} belongs to ${owner}`, { containerId, owner });
   }
 }
 
-const isUp = ({ state }: FakeContainer) => state === 'running' || state === 'paused';
+/** Runs, or is held before that. */
+const isUp = ({ launch }: FakeContainer) => launch.state === 'created' || hasProgram({ launch });
+
+const hasProgram = ({ launch }: Pick<FakeContainer, 'launch'>) =>
+  launch.state === 'running' || launch.state === 'paused';
+
+/** The first process. */
+function mainOf({ launch }: FakeContainer): FakeProcess {
+  const [main] = launch.processes;
+  if (main === undefined) throw new Error(`launch ${launch.id} has no program`);
+  return main;
+}
 
 /** What a signal, a look or a function of the test has begun. */
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-function launchOf({ launch, state, exit, pid }: FakeContainer): Launch {
-  return { ...launch, state, pid: state === 'exited' ? undefined : pid, ...(exit === undefined ? {} : { exit }) };
+function launchOf({ id, owner, imageName, command, options, launch }: FakeContainer): Launch {
+  const { state, createdAt, startedAt, exit, pid } = launch;
+  return {
+    containerId: id,
+    launchId: launch.id,
+    owner,
+    state,
+    image: `sha256:${'0'.repeat(64)}` as ImageId,
+    imageName,
+    command: command.map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word)),
+    pid: state === 'exited' ? undefined : pid,
+    createdAt,
+    startedAt,
+    labels: options.labels ?? {},
+    relaxed: relaxationsOf(options),
+    exit,
+  };
+}
+
+/** @param printed what of its output was there before */
+function launchedOf(
+  container: FakeContainer,
+  { stdin, attach }: Pick<LaunchOptions, 'stdin' | 'attach'>,
+  printed: number,
+): Launched {
+  return {
+    ...launchOf(container),
+    ...(stdin === 'pipe' ? { stdin: mainOf(container).input } : {}),
+    ...(attach === true ? { output: readingAll(container, { follow: true }, printed) } : {}),
+  };
+}
+
+/** Of a program in a container, beside those of its own. */
+function surroundingsOf(
+  { hostname, files, removedPrograms, launch }: FakeContainer,
+  own: Pick<FakeSurroundings, 'command' | 'env' | 'uid' | 'gid' | 'workingDir' | 'print' | 'isFirst'>,
+): FakeSurroundings {
+  return {
+    ...own,
+    hostname,
+    files,
+    removedPrograms,
+    time: launch.time,
+    memoryLimit: () => launch.limits.memoryBytes,
+    running: () => [...launch.processes].map((each) => each.command),
+  };
 }
 
 /** What is to be removed stays until it has been read, or whoever reads has seen enough. */
-function readingAll(container: FakeContainer, selection: LogSelection): AsyncIterable<LogEntry> {
+function readingAll(container: FakeContainer, selection: LogSelection, from: number): AsyncIterable<LogEntry> {
   let release = () => {};
   const held = new Promise<void>((resolve) => {
     release = () => {
@@ -538,7 +656,7 @@ function readingAll(container: FakeContainer, selection: LogSelection): AsyncIte
     };
   });
   container.readers.add(held);
-  const entries = container.log.read(selection);
+  const entries = container.launch.log.read(selection, from);
   const over = async (step: Promise<IteratorResult<LogEntry, void>>) => {
     try {
       const result = await step;
@@ -573,9 +691,9 @@ function accountOf(image: FakeImage, user: string): { uid: number; gid: number; 
   throw error('ERR_USER_UNKNOWN', `there is no user ${user}`, { user });
 }
 
-function notRunning({ launch, state }: FakeContainer): ProvisionerError {
-  const { containerId } = launch;
-  return error('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run: it is ${state}`, { containerId });
+function notRunning({ id, launch }: FakeContainer): ProvisionerError {
+  const message = `container ${id} does not run: it is ${launch.state}`;
+  return error('ERR_CONTAINER_NOT_RUNNING', message, { containerId: id });
 }
 
 function error(code: ConstructorParameters<typeof ProvisionerError>[0], message: string, details: object) {

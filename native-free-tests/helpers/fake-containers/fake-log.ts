@@ -1,15 +1,16 @@
 import { throwIfAborted } from '#src/base/errors.js';
 import type { LogEntry, LogSelection } from '#src/containerizer/index.js';
 
-/** What a program printed, in memory: line by line. */
+/** What a program printed, in memory, line by line; and before it those that ran in its container before. */
 export class FakeLog {
-  readonly #entries: LogEntry[] = [];
+  readonly #entries: LogEntry[];
   readonly #now: () => number;
   #wake: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, before: FakeLog | undefined) {
     this.#now = now;
+    this.#entries = before === undefined ? [] : [...before.#entries];
   }
 
   add(stream: LogEntry['stream'], text: string): void {
@@ -19,6 +20,11 @@ export class FakeLog {
       if (line !== '') this.#entries.push({ time, timestamp, stream, bytes: Buffer.from(line) });
     }
     this.#tell();
+  }
+
+  /** How much has been printed so far. */
+  get length(): number {
+    return this.#entries.length;
   }
 
   /** Nothing comes any more. */
@@ -31,10 +37,14 @@ export class FakeLog {
     for (const wake of this.#wake.splice(0)) wake();
   }
 
-  async *read({ follow = false, since, tail, signal }: LogSelection): AsyncGenerator<LogEntry, void, undefined> {
+  /** @param from how much of it was there before what is read */
+  async *read(
+    { follow = false, since, tail, signal }: LogSelection,
+    from: number,
+  ): AsyncGenerator<LogEntry, void, undefined> {
     const isWanted = ({ time }: LogEntry) => since === undefined || time >= since;
     let next = this.#entries.length;
-    const first = this.#entries.slice(0, next).filter(isWanted);
+    const first = this.#entries.slice(from, next).filter(isWanted);
     yield* tail === undefined ? first : first.slice(firstOfLast(first, tail));
     while (follow && (next < this.#entries.length || !this.#isClosed)) {
       throwIfAborted(signal);

@@ -22,6 +22,8 @@ export interface FakeSurroundings {
   readonly hostname: string;
   /** Of the container: what its programs have made. */
   readonly files: Set<string>;
+  /** Of the container: programs that it has no more. */
+  readonly removedPrograms: Set<string>;
   readonly time: PausableTime;
   readonly memoryLimit: () => number | undefined;
   readonly print: (stream: 'stdout' | 'stderr', text: string) => void;
@@ -31,30 +33,36 @@ export interface FakeSurroundings {
   readonly isFirst: boolean;
 }
 
-/** A program that runs, as it sees itself. After its end nothing that it does has an effect, and what it waits for never comes. */
+/** A program that runs once it is begun, as it sees itself. After its end nothing that it does has an effect, and what it waits for never comes. */
 export class FakeProcess {
   readonly #surroundings: FakeSurroundings;
   readonly #handlers = new Map<number, () => number | undefined>();
   readonly #held: number[] = [];
   readonly #input = new PassThrough();
+  readonly #program: FakeProgram;
   #end: ((end: FakeEnd) => void) | undefined;
   readonly ended: Promise<FakeEnd>;
 
   constructor(surroundings: FakeSurroundings, program: FakeProgram) {
     this.#surroundings = surroundings;
+    this.#program = program;
     this.ended = new Promise((resolve) => {
       this.#end = (end) => {
         this.#end = undefined;
         resolve(end);
       };
     });
+  }
+
+  begin(): this {
     // A program that throws has failed, as a shell would say.
     void Promise.resolve()
-      .then(() => (this.hasEnded ? 0 : program(this)))
+      .then(() => (this.hasEnded ? 0 : this.#program(this)))
       .then(
         (code) => this.#end?.({ code: code & 0xff }),
         () => this.#end?.({ code: 1 }),
       );
+    return this;
   }
 
   get hasEnded(): boolean {
@@ -94,6 +102,11 @@ export class FakeProcess {
 
   print(text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
     if (!this.hasEnded) this.#surroundings.print(stream, text);
+  }
+
+  /** From its container: it cannot be started there any more. */
+  removeProgram(name: string): void {
+    this.#surroundings.removedPrograms.add(name);
   }
 
   /** The time that the container is paused does not count. */

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { systemCode } from '../../base/errors.js';
-import type { LaunchLimits, LaunchOptions, MountSpec } from '../../containerizer/index.js';
+import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
 import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
 
-/** What may be said of a launch; names and meanings as Docker and podman have them. */
-export interface LaunchFlags extends LimitFlags {
+/** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
+export interface SpecFlags extends LimitFlags {
   readonly env: readonly string[];
   readonly envFile: readonly string[];
   readonly workdir?: string;
@@ -27,6 +27,10 @@ export interface LaunchFlags extends LimitFlags {
   readonly addHost: readonly string[];
   readonly dns: readonly string[];
   readonly init?: boolean;
+}
+
+/** And of its launch. */
+export interface LaunchFlags extends SpecFlags {
   readonly stopSignal?: string;
   readonly timeout?: string;
   readonly label: readonly string[];
@@ -45,45 +49,57 @@ export interface LimitFlags {
 
 const all = (value: string, others: readonly string[] = []) => [...others, value];
 
-export function addLaunchFlags(command: Command): void {
-  const each = (flags: string, description: string) =>
-    command.option(flags, `${description}; may be repeated`, all, []);
-  command.option('--rm', 'remove the container when its program has ended');
-  each('-e, --env <name=value>', 'a variable of its environment; without =value, as it is here');
-  each('--env-file <file>', 'lines of such variables');
+function each(command: Command, flags: string, description: string): void {
+  command.option(flags, `${description}; may be repeated`, all, []);
+}
+
+export function addSpecFlags(command: Command): void {
+  each(command, '-e, --env <name=value>', 'a variable of its environment; without =value, as it is here');
+  each(command, '--env-file <file>', 'lines of such variables');
   command.option('-w, --workdir <dir>', 'where it begins (default: as the image says)');
   command.option('-u, --user <user[:group]>', 'who runs it, names or numbers (default: as the image says)');
   command.option('--hostname <name>', 'what the container is called inside (default: its id)');
-  each('-v, --volume <source:target[:ro]>', 'a directory or file of this machine in the container');
+  each(command, '-v, --volume <source:target[:ro]>', 'a directory or file of this machine in the container');
   each(
+    command,
     '--mount <type=…,target=…>',
     'the same, or a tmpfs, word by word: type, source, target, readonly, tmpfs-size, tmpfs-mode',
   );
-  each('--tmpfs <target[:options]>', 'a directory in memory, with options such as size=64m,exec');
+  each(command, '--tmpfs <target[:options]>', 'a directory in memory, with options such as size=64m,exec');
   each(
+    command,
     '--secret <name=file>',
     'a file of this machine that the program finds as /run/secrets/NAME, and that is kept nowhere',
   );
   command.option('--read-only', 'the program may write to mounts alone; /tmp, /var/tmp and /run are in memory');
   command.option('--entrypoint <program>', "in place of the image's entrypoint and command; an empty one is none");
   addLimitFlags(command);
-  each('--ulimit <name=soft[:hard]>', 'a limit of a process, such as nofile=1024');
-  each('--cap-add <capability>', 'beside the default ones, or ALL');
-  each('--cap-drop <capability>', 'of the default ones, or ALL');
-  each('--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
+  each(command, '--ulimit <name=soft[:hard]>', 'a limit of a process, such as nofile=1024');
+  each(command, '--cap-add <capability>', 'beside the default ones, or ALL');
+  each(command, '--cap-drop <capability>', 'of the default ones, or ALL');
+  each(command, '--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
   command.addOption(
     new Option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own').choices([
       'none',
       'host',
     ]),
   );
-  each('--add-host <name:address>', 'a line of /etc/hosts');
-  each('--dns <address>', 'a name server');
+  each(command, '--add-host <name:address>', 'a line of /etc/hosts');
+  each(command, '--dns <address>', 'a name server');
   command.option('--init', 'a small init as process 1, which takes away what has ended and hands signals on');
+}
+
+export function addLaunchFlags(command: Command): void {
+  command.option('--rm', 'remove the container when its program has ended');
+  addSpecFlags(command);
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
   command.option('--timeout <age>', 'kill it after this time, such as 10m or 90s; bare numbers are seconds');
-  each('--label <name=value>', 'a note for whoever looks at it');
-  each('--log-opt <name=value>', 'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end');
+  each(command, '--label <name=value>', 'a note for whoever looks at it');
+  each(
+    command,
+    '--log-opt <name=value>',
+    'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end',
+  );
 }
 
 export function addLimitFlags(command: Command): void {
@@ -101,6 +117,22 @@ export function launchOptions(
   command: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): LaunchOptions {
+  return {
+    ...specOptions(flags, command, environment),
+    stopSignal: flags.stopSignal,
+    timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
+    labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
+    log: logOf(flags.logOpt),
+    remove: flags.rm,
+  };
+}
+
+/** @param command as of `launchOptions` @throws UsageError */
+export function specOptions(
+  flags: SpecFlags,
+  command: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): LaunchSpec {
   const security = securityOf(flags.securityOpt);
   return {
     ...(command.length > 0 ? { command } : {}),
@@ -124,11 +156,6 @@ export function launchOptions(
     addHosts: Object.fromEntries(flags.addHost.map(hostOf)),
     dns: flags.dns,
     init: flags.init,
-    stopSignal: flags.stopSignal,
-    timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
-    labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
-    log: logOf(flags.logOpt),
-    remove: flags.rm,
   };
 }
 

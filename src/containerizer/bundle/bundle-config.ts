@@ -30,8 +30,8 @@ export interface BundleInput {
   readonly user: ContainerUser;
   /** As `resolveTargets` gives them. */
   readonly mounts: readonly RuntimeSpecMount[];
-  /** `/parent/launchId`, below what the runtime takes for the root of the cgroups. */
-  readonly cgroupsPath: string;
+  /** `/parent/launchId`, below what the runtime takes for the root of the cgroups. Undefined: where the runtime puts it. */
+  readonly cgroupsPath: string | undefined;
   /** Undefined: system calls are not filtered. */
   readonly seccomp?: Seccomp | undefined;
   readonly facts: KernelFacts;
@@ -80,7 +80,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     hostname,
     mounts: input.mounts,
     linux: {
-      cgroupsPath: input.cgroupsPath,
+      ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
       namespaces: [...NAMESPACES, ...(spec.network === 'host' ? [] : ['network'])].map((type) => ({ type })),
       resources: resourcesOf(spec.limits ?? {}, input.countsSwap),
       maskedPaths: MASKED_PATHS,

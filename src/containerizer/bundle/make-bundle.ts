@@ -16,23 +16,45 @@ import { resolveUser } from './rootfs/resolve-user.js';
 import { isAtOrBelow, type Place, RootfsView } from './rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig } from './runtime-spec.js';
 
-export interface BundleOptions extends Omit<BundleInput, 'user' | 'mounts'> {
-  /** Absolute, there already, and nobody else's: what a bundle consists of is written into it. */
-  readonly directory: string;
+export interface PlanOptions extends Omit<BundleInput, 'user' | 'mounts'> {
   /** Absolute path of a static program on this machine that is process 1 where the launch asks for one. */
   readonly initProgram?: string | undefined;
   readonly calls: TreeCalls;
 }
 
+export interface BundleOptions extends PlanOptions {
+  /** Absolute, there already, and nobody else's: what a bundle consists of is written into it. */
+  readonly directory: string;
+}
+
 /**
- * Makes the bundle of a launch: looks up what the image and the machine say, makes in the root filesystem what is missing there (targets of mounts, the image's volumes, the
- * working directory: they are the container's own writable layer), and writes `config.json`, `hosts`, `hostname` and `resolv.conf`. No process of the container lives yet. What a failure
- * leaves in the directory and the root filesystem is harmless, and a second try uses it.
- * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET` and what `bundleConfig` throws, before anything is written; `ERR_NO_SPACE` and other errors of the file system
+ * Makes the bundle of a launch: what `planBundle` does, and writes `config.json`, `hosts`, `hostname` and `resolv.conf`. No process of the container lives yet. What a failure leaves in the
+ * directory and the root filesystem is harmless, and a second try uses it.
+ * @throws ProvisionerError as `planBundle`; `ERR_NO_SPACE` and other errors of the file system
  */
 export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecConfig> {
-  const { directory, spec, image, calls, facts, initProgram } = options;
+  const { directory, spec } = options;
   const hostname = hostNameOf(spec.hostname, options.containerId, options.launchId);
+  const host = spec.network === 'host' ? await hostFiles() : { hosts: '', resolvConf: '' };
+  const texts = networkFiles(spec, hostname, host);
+  const files = {
+    hosts: join(directory, 'hosts'),
+    hostname: join(directory, 'hostname'),
+    resolvConf: join(directory, 'resolv.conf'),
+  };
+  const config = await planBundle(options, files);
+  writeBundle(config, files, texts, directory);
+  return config;
+}
+
+/**
+ * Looks up what the image and the machine say, and makes in the root filesystem what is missing there (targets of mounts, the image's volumes, the working directory: they are the
+ * container's own writable layer).
+ * @returns what `config.json` is to say
+ * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET` and what `bundleConfig` throws, before anything is made; errors of the file system
+ */
+export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'init'>): Promise<RuntimeSpecConfig> {
+  const { spec, image, calls, facts, initProgram } = options;
   const workingDir = workingDirectoryOf(image, spec);
   const isReadOnly = spec.readOnly === true;
   if (spec.init === true && initProgram === undefined) {
@@ -40,19 +62,13 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
       hint: 'install catatonit or tini, or do without',
     });
   }
-  const texts = networkFiles(
-    spec,
-    hostname,
-    spec.network === 'host' ? await hostFiles() : { hosts: '', resolvConf: '' },
-  );
-  const sources = await mountSources(spec.mounts ?? []);
-  const files: OwnFiles = {
-    hosts: join(directory, 'hosts'),
-    hostname: join(directory, 'hostname'),
-    resolvConf: join(directory, 'resolv.conf'),
-    init: spec.init === true ? initProgram : undefined,
-  };
-  const planned = plannedMounts({ mounts: sources, isReadOnly, files, recursiveAttributes: facts.recursiveAttributes });
+  const init = spec.init === true ? initProgram : undefined;
+  const planned = plannedMounts({
+    mounts: await mountSources(spec.mounts ?? []),
+    isReadOnly,
+    files: { ...files, init },
+    recursiveAttributes: facts.recursiveAttributes,
+  });
 
   const rootfs = openRootfs(options);
   try {
@@ -62,15 +78,13 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
     const mounts = resolveTargets(rootfs, planned, calls);
     for (const volume of image.volumes) makeVolume(rootfs, volume, mounts);
     makeWorkingDirectory(rootfs, workingDir, mounts);
-    const config = bundleConfig({ ...options, user, mounts });
-    writeBundle(config, files, texts, directory);
-    return config;
+    return bundleConfig({ ...options, user, mounts });
   } finally {
     rootfs.close();
   }
 }
 
-function openRootfs({ rootfs, calls }: BundleOptions): RootfsView {
+function openRootfs({ rootfs, calls }: PlanOptions): RootfsView {
   try {
     return new RootfsView(calls, rootfs);
   } catch (error) {
@@ -107,7 +121,7 @@ const NO_WAY = new Set(['ELOOP', 'ENOTDIR', 'ENAMETOOLONG']);
 /** Every user of the container may read the files; to the host's users the directory is closed. */
 function writeBundle(
   config: RuntimeSpecConfig,
-  files: OwnFiles,
+  files: Readonly<Record<'hosts' | 'hostname' | 'resolvConf', string>>,
   texts: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string },
   directory: string,
 ): void {

@@ -55,7 +55,7 @@ export interface RuntimeSpecMount {
 }
 
 export interface RuntimeSpecLinux {
-  readonly cgroupsPath: string;
+  readonly cgroupsPath?: string;
   readonly namespaces: readonly { readonly type: string }[];
   readonly resources: RuntimeSpecResources;
   readonly maskedPaths: readonly string[];

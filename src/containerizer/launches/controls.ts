@@ -1,5 +1,6 @@
 import { renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crashPoint } from '../../base/crash-points.js';
 import { ProvisionerError } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
@@ -12,11 +13,14 @@ import type { ContainerStats } from '../containerizer.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
+import { openGate } from '../runtime/start-gate.js';
 import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
+import { readSpec } from './kept-spec.js';
 import { type LaunchPlaceNote, readPlaceNote } from './launch-notes.js';
+import { requireFilter } from './require-filter.js';
 
 const SIGKILL = 9;
 
@@ -30,9 +34,47 @@ export class Controls {
     this.#endings = endings;
   }
 
+  /**
+   * Lets a program go that is held at its gate. One that has gone already is left alone.
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_RUNTIME_UNUSABLE`
+   */
+  async start(launch: LaunchRecord): Promise<LaunchRecord> {
+    const place = placeOf(launch);
+    const { containerId, id } = launch;
+    const { options } = readSpec(this.#endings.directory(id), containerId);
+    // From now on: whoever dies in between leaves nothing that runs without its limit.
+    this.#setTime(launch, deadlineIn);
+    await openGate(place, id);
+    crashPoint('launch.gateOpened');
+    try {
+      if (place.pid !== undefined) await requireFilter(place.pid, options.seccomp, containerId);
+    } catch (error) {
+      await this.end(launch);
+      throw error;
+    }
+    return this.recordStart(launch);
+  }
+
+  /** Of a program that was held, and is not any more. */
+  async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
+    const startedAt = Date.now();
+    const image = readPlaceNote(launch.place)?.image;
+    const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['created'],
+      to: 'running',
+      startedAt,
+      event: { kind: 'start', details: JSON.stringify({ image }) },
+    });
+    if (isFirst) return { ...launch, state: 'running', startedAt };
+    const now = await this.#machine.provisioner.launches.get(launch.containerId);
+    return now?.id === launch.id ? now : launch;
+  }
+
   /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_SIGNAL_UNKNOWN` */
   async kill(launch: LaunchRecord, signal: string | number): Promise<void> {
     const number = signalNumber(signal);
+    // Before its program there is nobody who could be told anything.
+    if (launch.state === 'created') throw notRunning(launch);
     const program = this.#program(launch);
     try {
       if (!program.send(number)) throw notRunning(launch);
@@ -45,6 +87,7 @@ export class Controls {
 
   /** Asks once, and ends all of it after a while. */
   async stop(launch: LaunchRecord, signal: string | number | undefined, grace: number): Promise<Exit> {
+    if (launch.state === 'created') return this.end(launch);
     const ended = this.#endings.watch(launch);
     const place = placeOf(launch);
     const program = this.#programOf(place);
@@ -99,6 +142,7 @@ export class Controls {
   /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
   async pause(launch: LaunchRecord): Promise<void> {
     if (launch.state === 'paused') return;
+    if (launch.state === 'created') throw notRunning(launch);
     const cgroup = this.#runningCgroup(launch);
     if (!(await cgroup.freeze())) throw notRunning(launch);
     // Only now: whoever dies in between leaves nothing that runs without its limit.

@@ -18,6 +18,9 @@ import { secretsPlace } from './secrets.js';
 /** Two seconds for a monitor to take away what it has to. */
 const MONITOR_LOOKS = 400;
 const MONITOR_PAUSE = 5;
+/** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
+const ENDING = 10_000;
+const END_AGAIN = 200;
 /** All that are kept, and more. */
 const EVENTS_LOOKED_AT = 20_000;
 
@@ -162,6 +165,13 @@ export class Endings {
     return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
   }
 
+  /** What waited at its gate may have been started since its record was read. */
+  async #startedAt(launch: LaunchRecord): Promise<number | undefined> {
+    if (launch.state !== 'created') return launch.startedAt;
+    const now = await this.#machine.provisioner.launches.get(launch.containerId);
+    return now?.id === launch.id ? now.startedAt : undefined;
+  }
+
   /** Somebody else may have seen the end, and removed the container, since we were told of it. */
   async #toldEnd(launch: LaunchRecord): Promise<Exit | undefined> {
     const { launches } = this.#machine.provisioner;
@@ -173,20 +183,21 @@ export class Endings {
 
   /** What the monitor has said; where it can say nothing any more, what is left is ended. */
   async #lookAtEnd(launch: LaunchRecord): Promise<Exit> {
+    const startedAt = await this.#startedAt(launch);
     const said = parseExitFile(readOrEmpty(this.directory(launch.id).exit));
-    if (said !== undefined) return exitOf(said, launch.startedAt);
+    if (said !== undefined) return exitOf(said, startedAt);
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
-    const { startedAt } = launch;
+    const isHalfStarted = launch.state === 'starting';
     if (launch.bootId !== this.#machine.bootId) {
-      return { reason: startedAt === undefined ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
+      return { reason: isHalfStarted ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
     }
     const cgroup = this.cgroupOf(launch);
     const oomKills = cgroup?.oomKills() ?? 0;
     const peakMemory = cgroup?.peakMemory();
     const cpuTime = cgroup?.cpuTime();
     await this.endAll(launch);
-    const reason = startedAt === undefined ? 'start-failed' : 'monitor-lost';
+    const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
   }
 
@@ -207,6 +218,22 @@ export class Endings {
     } catch (error) {
       if (!isProvisionerError(error, 'ERR_CGROUP_BUSY')) throw error;
       return cgroup.processes();
+    }
+  }
+
+  /**
+   * Ends a launch whose monitor is at it, and nobody who would be told of its start. A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until
+   * nobody is at it. @throws `TimeoutError`
+   */
+  async endStarting(launch: LaunchRecord): Promise<void> {
+    const late = AbortSignal.timeout(ENDING);
+    for (;;) {
+      await this.endAll(launch);
+      try {
+        return await this.ended(launch, AbortSignal.any([late, AbortSignal.timeout(END_AGAIN)]));
+      } catch (error) {
+        if (late.aborted) throw error;
+      }
     }
   }
 
@@ -231,6 +258,11 @@ export class Endings {
   async forget(containerId: string, launchId: string): Promise<void> {
     await this.#machine.provisioner.launches.forget(containerId, launchId);
     crashPoint('launch.forgotten');
+    await this.takeAway(launchId);
+  }
+
+  /** Of a launch that no record names any more: what it has left, its directory last. */
+  async takeAway(launchId: string): Promise<void> {
     await this.#monitorGone(launchId);
     await this.#clean(launchId);
     rmSync(this.directory(launchId).path, { recursive: true, force: true });

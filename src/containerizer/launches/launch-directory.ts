@@ -6,6 +6,7 @@ import { join } from 'node:path';
  *   <root>/launches/<launch id>/
  *   ├── alive          locked by whoever starts the launch, and then, without a gap, by its monitor for as long as that lives
  *   ├── watched        locked by a process that will do what is to be done at the end
+ *   ├── spec.json      what is to run, so that it can be started again
  *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf
  *   ├── monitor        what the monitor is told
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
@@ -26,6 +27,9 @@ export class LaunchDirectory {
   }
   get watched(): string {
     return join(this.path, 'watched');
+  }
+  get spec(): string {
+    return join(this.path, 'spec.json');
   }
   get bundle(): string {
     return join(this.path, 'bundle');

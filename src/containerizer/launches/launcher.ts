@@ -5,7 +5,7 @@ import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
 import { firstLine, isProvisionerError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
-import type { LaunchRecord, ProvisionedRootfs } from '../../index.js';
+import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import { processStat } from '../../system/processes/process-stat.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
@@ -14,16 +14,17 @@ import { capabilitySets } from '../bundle/capabilities.js';
 import { makeBundle } from '../bundle/make-bundle.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
-import type { LaunchOptions } from '../containerizer.js';
+import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
-import { findSystemProgram } from '../runtime/find-runtime.js';
+import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
-import type { LaunchPlaceNote, LaunchSpecNote } from './launch-notes.js';
+import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf } from './kept-spec.js';
+import { type LaunchPlaceNote, type LaunchSpecNote, readPlaceNote, readSpecNote } from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
@@ -38,6 +39,17 @@ export interface Started {
   readonly stdin: Writable | undefined;
   /** The lock of its watch, for whoever watches it from now on; undefined when somebody else has it. */
   readonly watched: LockFile | undefined;
+}
+
+/** A launch that is wanted. */
+interface Beginning {
+  readonly containerId: string;
+  readonly note: LaunchSpecNote;
+  readonly options: LaunchOptions;
+  readonly isHeld: boolean;
+  /** The container's launch before, which has ended; undefined for a container that is new. */
+  readonly last: LaunchRecord | undefined;
+  readonly findRoot: () => Promise<LaunchRoot>;
 }
 
 /** What a launch has made so far, and has to be undone when it fails. */
@@ -66,17 +78,59 @@ export class Launcher {
     this.#turns = new Semaphore(atATime);
   }
 
-  async launch(containerId: string, image: string, options: LaunchOptions): Promise<Started> {
-    const { hierarchies, programs } = this.#machine;
-    const { runtime } = programs();
+  /** @param isHeld it waits for `start` before its program is executed */
+  async launch(containerId: string, image: string, options: LaunchOptions, isHeld: boolean): Promise<Started> {
+    const { provisioner } = this.#machine;
+    const note: LaunchSpecNote = {
+      imageName: image,
+      labels: options.labels ?? {},
+      relaxed: relaxationsOf(options),
+      timeout: options.timeout,
+    };
+    const findRoot = async () => {
+      const { provision, signal } = options;
+      return rootOf(await provisioner.provision(containerId, image, { ...provision, signal }));
+    };
+    return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined });
+  }
+
+  /** Starts what has ended once more, in the root filesystem that it has left. */
+  async again(last: LaunchRecord, options: StartOptions): Promise<Started> {
+    const { containerId } = last;
+    const kept = readSpec(this.#endings.directory(last.id), containerId);
+    const { root } = kept;
+    const findRoot = async () => {
+      await this.#requireMounted(containerId, root.path);
+      return root;
+    };
+    // Whatever is wrong with it, the last end stays recorded.
+    await findRoot();
+    const started = await this.#bring({
+      containerId,
+      note: { ...readSpecNote(last.spec), again: true },
+      options: { ...kept.options, stdin: options.stdin, signal: options.signal },
+      isHeld: false,
+      findRoot,
+      last,
+    });
+    // What cannot be taken away now, the next recovery takes.
+    await this.#endings.takeAway(last.id).catch(() => undefined);
+    return started;
+  }
+
+  async #bring(beginning: Beginning): Promise<Started> {
+    const { options } = beginning;
+    const { hierarchies, programs, runtimeOf } = this.#machine;
+    const before = readPlaceNote(beginning.last?.place);
+    const runtime = before === undefined ? programs().runtime : runtimeOf(before);
     const facts = readMachineFacts(hierarchies);
     checkLimits(options.limits, hierarchies, facts);
     // Whoever stops it finds one that there is.
     if (options.stopSignal) signalNumber(options.stopSignal);
     throwIfAborted(options.signal);
-    const begun = await this.#begin(containerId, image, runtime, options);
-    const started = await this.#start(begun, image, options, facts.countsSwap).catch(async (error) => {
-      await this.#undo(begun, error);
+    const begun = await this.#begin(beginning, runtime);
+    const started = await this.#start(begun, beginning, facts.countsSwap).catch(async (error) => {
+      await this.#undo(begun, beginning, error);
       throw error;
     });
     // The monitor holds it from now on.
@@ -85,7 +139,7 @@ export class Launcher {
   }
 
   /** The directory stands before the record names it; without one it is nobody's, and a recovery takes it. */
-  async #begin(containerId: string, image: string, runtime: OciRuntime, options: LaunchOptions): Promise<Begun> {
+  async #begin({ containerId, note, options, last }: Beginning, runtime: OciRuntime): Promise<Begun> {
     const { provisioner, syscalls, parent, bootId } = this.#machine;
     const { launches } = provisioner;
     const id = randomBytes(16).toString('hex');
@@ -99,35 +153,36 @@ export class Launcher {
       alive = syscalls.openLockFile(directory.alive);
       watched = this.#endings.holdWatch(directory);
       alive.tryAnnounceWriter();
+      if (last !== undefined) keepFiles(this.#endings.directory(last.id), directory);
       crashPoint('launch.directoryMade');
-      if ((await launches.get(containerId)) !== undefined) throw containerExists(containerId);
+      const newest = await launches.get(containerId);
+      if (newest?.id !== last?.id)
+        throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
       const place: LaunchPlaceNote = {
         runtime: runtime.name,
         stateRoot: runtime.stateRoot,
         cgroupsPath: `${parent}/${id}`,
       };
-      const spec: LaunchSpecNote = {
-        imageName: image,
-        labels: options.labels ?? {},
-        relaxed: relaxationsOf(options),
-        timeout: options.timeout,
-      };
       const put = await launches
         .put({
           id,
           containerId,
+          anyOwner: last !== undefined,
           bootId,
-          spec: JSON.stringify(spec),
+          spec: JSON.stringify(note),
           place: JSON.stringify(place),
           removal: options.remove === true ? 'remove' : 'keep',
         })
         .catch((error) => {
-          throw isProvisionerError(error, 'ERR_CONTAINER_RUNNING') ? containerExists(containerId) : error;
+          if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
+          throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
         });
       isRecorded = true;
       crashPoint('launch.recorded');
-      if ((await provisioner.containers.get(containerId)) !== undefined) throw containerExists(containerId);
-      return { launch: put.launch, place, directory, alive, watched };
+      const isThere = (await provisioner.containers.get(containerId)) !== undefined;
+      if (isThere && last === undefined) throw containerExists(containerId);
+      if (!isThere && last !== undefined) throw changedMeanwhile(containerId);
+      return { launch: put.launch, place, runtime, directory, alive, watched };
     } catch (error) {
       // What cannot be forgotten now, the next recovery undoes.
       if (isRecorded) await launches.forget(containerId, id).catch(() => undefined);
@@ -138,42 +193,62 @@ export class Launcher {
     }
   }
 
-  async #start(begun: Begun, image: string, options: LaunchOptions, countsSwap: boolean): Promise<Started> {
+  /** @throws ProvisionerError `ERR_CONTAINER_UNMOUNTED` */
+  async #requireMounted(containerId: string, path: string): Promise<void> {
+    const container = await this.#machine.provisioner.containers.get(containerId);
+    const rootfs = container?.rootfses.find((one) => one.rootfs === path);
+    if (rootfs?.state === 'ready') return;
+    const state = rootfs?.state ?? 'gone';
+    throw new ProvisionerError(
+      'ERR_CONTAINER_UNMOUNTED',
+      `the root filesystem of container ${containerId} cannot be used: it is ${state}`,
+      {
+        hint: state === 'unmounted' ? '`provisioner recover` mounts it again' : '`provisioner ps` tells more',
+        details: { containerId, state },
+      },
+    );
+  }
+
+  async #start(begun: Begun, { findRoot, options, isHeld, last }: Beginning, countsSwap: boolean): Promise<Started> {
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
-    const made = await provisioner.provision(containerId, image, { ...options.provision, signal: options.signal });
+    const root = await findRoot();
     crashPoint('launch.provisioned');
-    const command = await this.#writeBundle(begun, made, options, countsSwap);
+    if (last === undefined) keepSpec(begun.directory, { options, root });
+    const command = await this.#writeBundle(begun, root, options, countsSwap);
     crashPoint('launch.bundled');
-    const { pid, monitor } = await this.#inTurn(options.signal, async () => {
-      const monitor = await runMonitor(this.#machine, begun, options);
+    const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
+      const monitor = await runMonitor(this.#machine, begun, options, isHeld);
       begun.monitor = monitor;
       crashPoint('launch.monitored');
-      const pid = await startOf(begun, command, monitor, options.signal);
-      await requireFilter(pid, options.seccomp, containerId);
+      const { pid, startedAt } = await startOf(begun, command, monitor, options.signal);
+      if (!isHeld) await requireFilter(pid, options.seccomp, containerId);
       crashPoint('launch.started');
-      return { pid, monitor };
+      return { pid, startedAt, monitor };
     });
     const place: LaunchPlaceNote = {
       ...begun.place,
-      image: made.image.id,
+      image: root.image,
       command: shownCommand(command),
-      stopSignal: options.stopSignal || stopSignalOf(made.runtime.stopSignal),
+      stopSignal: options.stopSignal || stopSignalOf(root.runtime.stopSignal),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
     };
-    const running = { state: 'running', startedAt: Date.now(), place: JSON.stringify(place) } as const;
-    const { state, ...change } = running;
+    const now: Pick<LaunchRecord, 'state' | 'startedAt'> = isHeld
+      ? { state: 'created', startedAt: undefined }
+      : { state: 'running', startedAt };
+    const change = { ...now, place: JSON.stringify(place) };
+    const { state, ...rest } = change;
     // Another process may have seen its end, and recorded that.
     await provisioner.launches.change(begun.launch.id, {
       from: ['starting'],
       to: state,
-      ...change,
-      event: { kind: 'start', details: JSON.stringify({ image: made.image.id }) },
+      ...rest,
+      event: { kind: isHeld ? 'create' : 'start', details: JSON.stringify({ image: root.image }) },
     });
     crashPoint('launch.running');
     return {
-      launch: { ...begun.launch, ...running },
+      launch: { ...begun.launch, ...change },
       monitorEnded: monitor.ended,
       stdin: monitor.stdin,
       watched: begun.watched,
@@ -197,13 +272,13 @@ export class Launcher {
 
   /** @returns what of it the records keep */
   async #writeBundle(
-    { launch, place, directory }: Begun,
-    made: ProvisionedRootfs,
+    { launch, place, runtime, directory }: Begun,
+    root: LaunchRoot,
     options: LaunchOptions,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
     const { facts, syscalls, programs } = this.#machine;
-    const { runtime, directory: ofThisBoot } = programs();
+    const { directory: ofThisBoot } = programs();
     makeOwnDirectory(directory.bundle);
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
@@ -213,22 +288,22 @@ export class Launcher {
       directory: directory.bundle,
       launchId: launch.id,
       containerId: launch.containerId,
-      rootfs: made.rootfs,
-      isRootfsReadOnly: made.backend === 'bind',
-      image: made.runtime,
+      rootfs: root.path,
+      isRootfsReadOnly: root.isReadOnly,
+      image: root.runtime,
       spec: { ...options, mounts: [...(options.mounts ?? []), ...secrets] },
       cgroupsPath: place.cgroupsPath,
       seccomp: filter,
       facts,
       countsSwap,
-      initProgram: options.init === true ? (findSystemProgram('catatonit') ?? findSystemProgram('tini')) : undefined,
+      initProgram: options.init === true ? findInit() : undefined,
       calls: loadTreeCalls(syscalls),
     });
     return config.process.args;
   }
 
-  /** A launch that fails leaves nothing. What cannot be taken away now, the next recovery takes. */
-  async #undo({ launch, monitor, alive, watched }: Begun, error: unknown): Promise<void> {
+  /** A launch that fails leaves nothing, or the container as it was. What cannot be taken away now, the next recovery takes. */
+  async #undo({ launch, monitor, alive, watched }: Begun, { last }: Beginning, error: unknown): Promise<void> {
     const { provisioner, processes } = this.#machine;
     let holds = true;
     const letGo = () => {
@@ -244,6 +319,11 @@ export class Launcher {
         await monitor.ended;
       }
       await this.#endings.endAll(launch);
+      if (monitor === undefined) {
+        // Where nobody could tell whether there is one, its lock does.
+        letGo();
+        if (this.#endings.isAttended(launch.id)) await this.#endings.endStarting(launch);
+      }
       const exit: Exit = { reason: 'start-failed', oomKills: 0 };
       await provisioner.launches.change(launch.id, {
         from: ['starting'],
@@ -254,7 +334,8 @@ export class Launcher {
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.
       letGo();
-      await this.#endings.remove(launch.containerId, launch.id);
+      if (last === undefined) await this.#endings.remove(launch.containerId, launch.id);
+      else await this.#endings.takeAway(last.id);
     } catch {
       // The error that brought us here says more.
     } finally {
@@ -284,6 +365,14 @@ function stopSignalOf(named: string): string {
   } catch {
     return 'SIGTERM';
   }
+}
+
+function changedMeanwhile(containerId: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_CONTAINER_RUNNING',
+    `container ${containerId} has been started or destroyed by somebody else meanwhile`,
+    { hint: '`provisioner ps` shows what has become of it', details: { containerId } },
+  );
 }
 
 function containerExists(containerId: string): ProvisionerError {

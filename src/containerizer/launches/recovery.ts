@@ -8,13 +8,14 @@ import type { ContainerRecovery, RecoverContainersOptions } from '../containeriz
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
 import { launchDirectories, namesIn } from './launch-directories.js';
-import { isOwnLaunch } from './launch-notes.js';
+import { isOwnLaunch, readPlaceNote, readSpecNote } from './launch-notes.js';
 import { secretsPlace } from './secrets.js';
 
-type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
+/** A container whose first launch came to nothing, and that was not removed whole. Of one that was held at its gate it is known who that is. */
+const isUndone = ({ spec, place, startedAt }: LaunchRecord) =>
+  startedAt === undefined && readPlaceNote(place)?.pid === undefined && readSpecNote(spec).again !== true;
 
-/** Milliseconds that a monitor has to see the end of what it watches. */
-const ENDING = 10_000;
+type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
 /**
  * Puts right what a crash or a reboot left, by three questions to each launch that has not ended: is somebody at it (its lock), has it said how it ended (its exit file), was it
@@ -64,7 +65,7 @@ export class LaunchRecovery {
   async #one(launch: LaunchRecord, report: Report): Promise<void> {
     const { containerId, id, state } = launch;
     if (state === 'exited') {
-      const halfRemoved = launch.removal === 'remove' || launch.startedAt === undefined;
+      const halfRemoved = launch.removal === 'remove' || isUndone(launch);
       // Whoever watches it may still be reading what it has printed.
       if (!halfRemoved || this.#endings.isAttended(id) || this.#endings.isWatched(id)) return;
       await this.#endings.remove(containerId, id);
@@ -79,12 +80,12 @@ export class LaunchRecovery {
       }
       // Whoever started it died before anybody was told: it is ended, and its monitor with it.
       if (this.#endings.isWatched(id)) return;
-      await this.#endings.endAll(launch);
-      await this.#endings.ended(launch, AbortSignal.timeout(ENDING));
+      await this.#endings.endStarting(launch);
     }
     const exit = await this.#endings.finish(launch);
-    if (launch.startedAt === undefined) {
-      await this.#endings.remove(containerId, id);
+    if (state === 'starting') {
+      // A container that has run before stays.
+      if (readSpecNote(launch.spec).again !== true) await this.#endings.remove(containerId, id);
       report.undone.push(containerId);
       return;
     }

@@ -12,9 +12,9 @@ import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { monitorFile } from '../monitor/monitor-settings.js';
 import { readOrEmpty } from '../read-or-empty.js';
-import { runArguments, stateOf } from '../runtime/oci-runtime.js';
+import { createArguments, type OciRuntime, runArguments, stateOf } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
-import { deadlineIn } from './deadline.js';
+import { deadlineIn, heldDeadline } from './deadline.js';
 import type { LaunchDirectory } from './launch-directory.js';
 import type { LaunchPlaceNote } from './launch-notes.js';
 import { secretsOf } from './secrets.js';
@@ -28,6 +28,7 @@ const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 export interface MonitoredLaunch {
   readonly launch: LaunchRecord;
   readonly place: LaunchPlaceNote;
+  readonly runtime: OciRuntime;
   readonly directory: LaunchDirectory;
   /** The lock that the monitor is handed. */
   readonly alive: LockFile;
@@ -43,21 +44,23 @@ export interface RunningMonitor {
   readonly stdin: Writable | undefined;
 }
 
-/** Starts the monitor of a launch, which starts the runtime. @throws as `spawn` */
+/** Starts the monitor of a launch, which starts the runtime. @param isHeld the program waits at the gate, and its time does not pass @throws as `spawn` */
 export async function runMonitor(
   machine: Machine,
-  { launch, place, directory, alive }: MonitoredLaunch,
+  { launch, place, runtime, directory, alive }: MonitoredLaunch,
   options: LaunchOptions,
+  isHeld: boolean,
 ): Promise<RunningMonitor> {
   const { processes, hierarchies, surroundings, parent, removal, closing } = machine;
-  const { runtime, perl, monitor, sealedRuntime } = machine.programs();
+  const { starter, sealedCopyOf } = machine.programs();
+  const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
     program: sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
     runtime: runtime.name,
-    arguments: runArguments(runtime, launch.id, {
+    arguments: (isHeld ? createArguments : runArguments)(runtime, launch.id, {
       log: directory.runtimeLog,
       bundle: directory.bundle,
       pidFile: directory.pid,
@@ -72,19 +75,16 @@ export async function runMonitor(
     counters: cgroup.monitored(),
   });
   writeOwnFile(directory.monitor, settings);
-  if (options.timeout !== undefined) writeOwnFile(directory.deadline, deadlineIn(options.timeout));
+  if (options.timeout !== undefined) {
+    writeOwnFile(directory.deadline, (isHeld ? heldDeadline : deadlineIn)(options.timeout));
+  }
   const telling = processes.openPipe();
   const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
   try {
     const from = stdin?.readEnd ?? 'null';
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
-    const { pid } = await processes.spawn({
-      program: perl,
-      args: [monitor],
-      env: {},
-      directory: directory.path,
-      descriptors: [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed],
-    });
+    const descriptors = [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed] as const;
+    const { pid } = await starter.monitor(directory.path, descriptors);
     const ended = pipeEnd(telling.readEnd, closing);
     // Until it is waited for it stays a zombie, and its number is nobody else's.
     let over = false;
@@ -113,7 +113,7 @@ export async function runMonitor(
 
 /**
  * @param command for messages
- * @returns the pid of the program, which runs, or has run already
+ * @returns the pid of the program, which runs, or has run already, and since when, in milliseconds since the epoch: by the monitor's word, since this process may be told of it late
  * @throws ProvisionerError `ERR_START_TIMEOUT`, `ERR_START_FAILED`, `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_ABORTED`
  */
 export async function startOf(
@@ -121,7 +121,7 @@ export async function startOf(
   command: readonly string[],
   { told }: RunningMonitor,
   signal: AbortSignal | undefined,
-): Promise<number> {
+): Promise<{ readonly pid: number; readonly startedAt: number }> {
   const { containerId } = launch;
   const line = await toldWithin(told, START_PATIENCE, signal);
   throwIfAborted(signal);
@@ -132,8 +132,8 @@ export async function startOf(
       { hint: 'see what the machine waits for', details: { containerId } },
     );
   }
-  const [word, number] = line.split(' ');
-  if (word === 'started') return Number(number);
+  const [word, number, time] = line.split(' ');
+  if (word === 'started') return { pid: Number(number), startedAt: Math.floor(Number(time) * 1000) };
   const own = readOrEmpty(directory.monitorError);
   if (own !== '' || word !== 'failed') {
     const said = own || 'its monitor ended before it said anything';

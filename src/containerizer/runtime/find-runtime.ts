@@ -18,6 +18,9 @@ export function findRuntime(wanted: RuntimeName | undefined): Pick<OciRuntime, '
   });
 }
 
+/** What is small enough to be process 1 beside a program: absolute; undefined where there is none. */
+export const findInit = (): string | undefined => findSystemProgram('catatonit') ?? findSystemProgram('tini');
+
 /** Also where administrators' programs are, which is not in everybody's `PATH`. */
 export function findSystemProgram(name: string): string | undefined {
   const path = process.env['PATH'];

@@ -23,14 +23,24 @@ const common = ({ name, stateRoot }: OciRuntime, log: string): string[] => [
   ...(name === 'crun' ? ['--cgroup-manager', 'cgroupfs'] : []),
 ];
 
-/** Makes a container of a bundle and starts its program; the program's parent is then the nearest subreaper. @param pidFile where it notes whom it has started */
-export function runArguments(
-  runtime: OciRuntime,
-  launchId: string,
-  { log, bundle, pidFile }: { readonly log: string; readonly bundle: string; readonly pidFile: string },
-): string[] {
-  return [...common(runtime, log), 'run', '--detach', '--bundle', bundle, '--pid-file', pidFile, launchId];
+export interface RunFiles {
+  readonly log: string;
+  readonly bundle: string;
+  /** Where it notes whom it has started. */
+  readonly pidFile: string;
 }
+
+/** Makes a container of a bundle and starts its program; the program's parent is then the nearest subreaper. */
+export function runArguments(runtime: OciRuntime, launchId: string, files: RunFiles): string[] {
+  return [...common(runtime, files.log), 'run', '--detach', ...bundled(files), launchId];
+}
+
+/** The same up to the gate at which its program waits: see `openGate`. */
+export function createArguments(runtime: OciRuntime, launchId: string, files: RunFiles): string[] {
+  return [...common(runtime, files.log), 'create', ...bundled(files), launchId];
+}
+
+const bundled = ({ bundle, pidFile }: RunFiles): string[] => ['--bundle', bundle, '--pid-file', pidFile];
 
 /** @param processFile what to run, as `process` of a bundle @param pidFile where it notes whom it has started */
 export function execArguments(

@@ -6,6 +6,7 @@ import { ensureOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { Processes } from '../../system/processes/processes.js';
 import { MONITOR_PROGRAM } from '../monitor/monitor-program.js';
 import { monitorRunsHere } from '../monitor/monitor-settings.js';
+import { Starter } from '../monitor/starter.js';
 import { ENTER_PROGRAM } from './enter-program.js';
 import { findSystemProgram } from './find-runtime.js';
 import type { OciRuntime } from './oci-runtime.js';
@@ -16,12 +17,10 @@ export interface Programs {
   readonly runtime: OciRuntime;
   /** Where they lie, and other things of this boot; absolute. */
   readonly directory: string;
-  /** The interpreter of the two that follow; absolute. */
-  readonly perl: string;
-  readonly monitor: string;
-  readonly enter: string;
-  /** A copy of the runtime in memory, which need not copy itself each time it starts; undefined where there is no such thing. */
-  readonly sealedRuntime: number | undefined;
+  /** Starts what is ours. */
+  readonly starter: Starter;
+  /** A copy of a runtime in memory, which need not copy itself each time it starts: its descriptor; undefined where there is none of that one. */
+  sealedCopyOf(runtime: OciRuntime): number | undefined;
   close(): void;
 }
 
@@ -32,17 +31,21 @@ export interface Programs {
 export function makePrograms(directory: string, runtime: OciRuntime, processes: Processes): Programs {
   const perl = findPerl();
   ensureOwnDirectory(directory);
-  const monitor = place(directory, 'monitor', MONITOR_PROGRAM);
-  const enter = place(directory, 'enter', ENTER_PROGRAM);
-  const sealedRuntime = processes.sealedCopy(runtime.program);
+  const starter = new Starter(processes, {
+    perl,
+    monitor: place(directory, 'monitor', MONITOR_PROGRAM),
+    enter: place(directory, 'enter', ENTER_PROGRAM),
+  });
+  const sealed = processes.sealedCopy(runtime.program);
   return {
     runtime,
     directory,
-    perl,
-    monitor,
-    enter,
-    sealedRuntime,
-    close: () => sealedRuntime !== undefined && closeSync(sealedRuntime),
+    starter,
+    sealedCopyOf: ({ program }) => (program === runtime.program ? sealed : undefined),
+    close() {
+      starter.close();
+      if (sealed !== undefined) closeSync(sealed);
+    },
   };
 }
 

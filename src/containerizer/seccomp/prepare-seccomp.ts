@@ -28,10 +28,15 @@ export async function prepareSeccomp(
   capabilities: readonly string[],
   place: string,
 ): Promise<PreparedSeccomp | undefined> {
+  const oci = await plainSeccomp(seccomp, capabilities);
+  return oci && { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
+}
+
+/** The same for runtimes that make the program themselves. */
+export async function plainSeccomp(seccomp: string, capabilities: readonly string[]): Promise<OciSeccomp | undefined> {
   if (seccomp === 'unconfined') return undefined;
   const profile = seccomp === 'default' ? DEFAULT_PROFILE : await readSeccompProfile(seccomp);
-  const oci = ociSeccompOf(profile, seccompContext(capabilities));
-  return { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
+  return ociSeccompOf(profile, seccompContext(capabilities));
 }
 
 async function compiled(oci: OciSeccomp, seccomp: string): Promise<Buffer | undefined> {

@@ -3,6 +3,9 @@ import type { CommandGroup } from '../command-group.js';
 /** Programs that run in containers. In the order of the help. */
 export const RUNNING: CommandGroup = {
   run: ['run a program in a new container', () => import('./run.js')],
+  create: ['make a container whose program waits to be started', () => import('./create.js')],
+  start: ['start what was created, or has ended', () => import('./start.js')],
+  restart: ['stop containers and start them again', () => import('./restart.js')],
   exec: ['run a program more in a container', () => import('./exec.js')],
   logs: ['print what a container has printed', () => import('./logs.js')],
   wait: ['wait until containers have ended', () => import('./wait.js')],
@@ -11,5 +14,6 @@ export const RUNNING: CommandGroup = {
   pause: ['halt containers', () => import('./pause.js')],
   unpause: ['let halted containers go on', () => import('./unpause.js')],
   stats: ['show what containers take', () => import('./stats.js')],
+  spec: ['print the config.json of a container for another tool', () => import('./spec.js')],
   update: ['change limits of containers', () => import('./update.js')],
 };

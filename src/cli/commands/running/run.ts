@@ -1,23 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { type Command, Option } from 'commander';
-import type { RuntimeName } from '../../../containerizer/index.js';
-import type { ProvisionOptions } from '../../../index.js';
+import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
-import { endedDocument, launchedDocument } from '../../output/documents/launch-document.js';
-import type { OwnerFlags } from '../../owner-flags.js';
-import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../../pull-flags.js';
-import { feed, followOutput } from '../../running/follow-output.js';
-import { addLaunchFlags, type LaunchFlags, launchOptions } from '../../running/launch-flags.js';
-import { runStatusOf, withProgram } from '../../running/with-containerizer.js';
+import { launchedDocument } from '../../output/documents/launch-document.js';
+import { attend } from '../../running/attend.js';
+import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
+import { withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 
-interface RunFlags extends LaunchFlags, PullFlags, Pick<OwnerFlags, 'owner'> {
+interface RunFlags extends NewContainerFlags {
   readonly detach?: boolean;
-  readonly name?: string;
   readonly interactive?: boolean;
-  readonly runtime?: RuntimeName;
-  readonly backend?: Exclude<ProvisionOptions['backend'], undefined>;
-  readonly pull?: PullFlags['policy'];
 }
 
 export function define(command: Command, cli: Cli): void {
@@ -26,20 +17,8 @@ export function define(command: Command, cli: Cli): void {
     .argument('<image>', 'a stored image, or a source to pull')
     .argument('[command...]', 'the program and its arguments (default: as the image says)')
     .option('-d, --detach', 'print the id when it has been started, and let it run')
-    .option('--name <container-id>', 'what the container is called (default: a name is made)')
-    .option('-i, --interactive', 'the program reads what comes here as standard input')
-    .addOption(new Option('--runtime <name>', 'what runs it (default: crun, else runc)').choices(['crun', 'runc']))
-    .addOption(
-      new Option('--backend <name>', 'how its root filesystem is made (default: auto)').choices([
-        'auto',
-        'overlay',
-        'copy',
-        'bind',
-      ]),
-    );
-  addLaunchFlags(command);
-  command.option('--owner <name>', 'act as this agent, to which the container belongs (default: default)');
-  addPullFlags(command, 'missing', 'pull');
+    .option('-i, --interactive', 'the program reads what comes here as standard input');
+  addNewContainerFlags(command);
   command
     .addHelpText(
       'after',
@@ -59,18 +38,15 @@ Examples:
           'with this process gone nobody would feed the program',
         );
       }
-      const id = flags.name ?? `run-${randomBytes(5).toString('hex')}`;
-      const options = launchOptions(flags, words, host.environment);
-      const provision = pullOptions({ ...flags, ...(flags.pull === undefined ? {} : { policy: flags.pull }) });
+      const { id, options, storeFlags } = newContainer(flags, words, host.environment);
       await cli.withStore(
         (session) =>
           withProgram(
             session,
             async (containers) => {
-              const { output, signal, exitWith } = session;
+              const { output, signal } = session;
               const launched = await containers.launch(id, image, {
                 ...options,
-                provision: { ...provision, backend: flags.backend },
                 stdin: flags.interactive === true ? 'pipe' : 'none',
                 attach: flags.detach !== true,
                 signal,
@@ -80,14 +56,11 @@ Examples:
                 output.document(() => launchedDocument(launched));
                 return;
               }
-              const feeding = launched.stdin && feed(launched.stdin, host);
-              const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
-              output.document(() => endedDocument(id, exit));
-              exitWith(runStatusOf(exit));
+              await attend(session, containers, launched, host);
             },
             flags.runtime,
           ),
-        { owner: flags.owner, ...pullStoreFlags(flags) },
+        storeFlags,
       );
     });
 }

@@ -1,4 +1,4 @@
-import type { ContainerRecovery, ContainerStats, Exit, Launched, LogEntry } from '../../../containerizer/index.js';
+import type { ContainerRecovery, ContainerStats, Exit, Launch, LogEntry } from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
 
@@ -21,8 +21,8 @@ export function endedDocument(id: string, exit: Exit) {
   return { id, exit: exitDocument(exit) };
 }
 
-/** A container that `run -d` has started. */
-export function launchedDocument({ containerId, launchId, pid }: Launched) {
+/** A container that `run -d`, `create`, `start` or `restart` has started. */
+export function launchedDocument({ containerId, launchId, pid }: Launch) {
   return { id: containerId, launch: launchId, pid: pid ?? null };
 }
 

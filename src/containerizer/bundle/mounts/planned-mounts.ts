@@ -18,11 +18,11 @@ export interface PlannedMount {
   readonly isReadOnly: boolean;
 }
 
-/** Absolute paths of files on the host. */
+/** Absolute paths of files on the host; what is undefined is as the image has it. */
 export interface OwnFiles {
-  readonly hosts: string;
-  readonly hostname: string;
-  readonly resolvConf: string;
+  readonly hosts?: string | undefined;
+  readonly hostname?: string | undefined;
+  readonly resolvConf?: string | undefined;
   /** The program that is process 1, where the caller asks for one. */
   readonly init?: string | undefined;
 }
@@ -89,19 +89,19 @@ export function plannedMounts({ mounts, isReadOnly, files, recursiveAttributes }
       isReadOnly: mount.options.includes('ro'),
     }),
   );
-  const own = (destination: string, source: string, options: readonly string[]): PlannedMount => ({
-    mount: { destination, type: 'bind', source, options: ['bind', 'rprivate', 'nosuid', 'nodev', ...options] },
-    origin: 'own',
-    kind: 'file',
-    isReadOnly: options.includes('ro'),
-  });
+  const own = (destination: string, source: string | undefined, options: readonly string[]): PlannedMount[] => {
+    if (source === undefined) return [];
+    const all = ['bind', 'rprivate', 'nosuid', 'nodev', ...options];
+    const mount = { destination, type: 'bind', source, options: all };
+    return [{ mount, origin: 'own', kind: 'file', isReadOnly: options.includes('ro') }];
+  };
   const data = ['noexec', ...(isReadOnly ? ['ro'] : [])];
   return [
     ...standard,
-    own('/etc/hosts', files.hosts, data),
-    own('/etc/hostname', files.hostname, data),
-    own('/etc/resolv.conf', files.resolvConf, data),
-    ...(files.init === undefined ? [] : [own(INIT_PATH, files.init, ['ro'])]),
+    ...own('/etc/hosts', files.hosts, data),
+    ...own('/etc/hostname', files.hostname, data),
+    ...own('/etc/resolv.conf', files.resolvConf, data),
+    ...own(INIT_PATH, files.init, ['ro']),
     ...(isReadOnly ? SCRATCH : []).map(
       (spec): PlannedMount => ({
         mount: mountOf({ ...spec, kind: 'directory' }, recursiveAttributes),

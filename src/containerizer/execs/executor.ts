@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { arch } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,17 +8,16 @@ import { ProvisionerError } from '../../base/errors.js';
 import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
-import type { ProcessExit } from '../../system/processes/processes.js';
+import type { ProcessExit, SpawnedProcess } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
+import { notRunning, placeOf } from '../launches/controls.js';
+import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
-import { SYSTEM_CALLS } from '../monitor/system-calls.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
-import { notRunning, placeOf } from './controls.js';
-import type { Endings } from './endings.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
@@ -57,13 +55,11 @@ export class Executor {
       writeOwnFile(files.processFile, configText(process));
       // Runtimes give what the program has as its standard streams to the user who runs it: the null device of this machine must not be among them.
       const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-      const { program, args, sealed } = this.#command(runtime, execArguments(runtime, launch.id, files));
-      const { pid } = await processes.spawn({
-        program,
-        args,
-        env: {},
-        descriptors: [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, ...sealed],
-      });
+      const { pid } = await this.#startRuntime(runtime, execArguments(runtime, launch.id, files), [
+        stdin.readEnd,
+        stdout.writeEnd,
+        stderr.writeEnd,
+      ]);
       for (const end of [stdin.readEnd, stdout.writeEnd, stderr.writeEnd]) close(end);
       // The others are the streams' from now on.
       open.clear();
@@ -84,28 +80,16 @@ export class Executor {
     }
   }
 
-  /** The runtime, in a mount namespace of its own where something is to be hidden from it. */
-  #command(
-    runtime: OciRuntime,
-    runtimeArguments: readonly string[],
-  ): {
-    readonly program: string;
-    readonly args: readonly string[];
-    readonly sealed: readonly number[];
-  } {
-    const programs = this.#machine.programs();
-    // The copy in memory is of the runtime of this containerizer.
-    const sealedRuntime = runtime.program === programs.runtime.program ? programs.sealedRuntime : undefined;
-    const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];
-    const program = sealedRuntime === undefined ? runtime.program : '/proc/self/fd/3';
-    if (runtime.hide.length === 0) return { program, args: runtimeArguments, sealed };
-    const { unshare, mount } = SYSTEM_CALLS[arch()] ?? {};
-    const hiding = [unshare, mount, runtime.hide.length].map(String);
-    return {
-      program: programs.perl,
-      args: [programs.enter, ...hiding, ...runtime.hide, program, ...runtimeArguments],
-      sealed,
-    };
+  /** In a mount namespace of its own where something is to be hidden from it. */
+  #startRuntime(runtime: OciRuntime, args: readonly string[], streams: readonly number[]): Promise<SpawnedProcess> {
+    const { starter, sealedCopyOf } = this.#machine.programs();
+    const sealed = sealedCopyOf(runtime);
+    const descriptors = sealed === undefined ? streams : [...streams, sealed];
+    const program = sealed === undefined ? runtime.program : '/proc/self/fd/3';
+    const { hide } = runtime;
+    return hide.length === 0
+      ? this.#machine.processes.spawn({ program, args, env: {}, descriptors })
+      : starter.hidden({ hide, command: [program, ...args], descriptors });
   }
 
   async #end(

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import type { Cli } from '../../cli.js';
+import { launchedDocument } from '../../output/documents/launch-document.js';
+import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
+import { withProgram } from '../../running/with-containerizer.js';
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description(
+      'Makes a new container up to the moment before its program is executed, and prints its id. `start` lets it go, at once.',
+    )
+    .argument('<image>', 'a stored image, or a source to pull')
+    .argument('[command...]', 'the program and its arguments (default: as the image says)');
+  addNewContainerFlags(command);
+  command
+    .addHelpText(
+      'after',
+      `
+Exit status: 0; 125 it could not be made, 126 or 127 where the runtime sees already that its program cannot be executed or is not there.
+
+Example:
+  provisioner create --name job-1 app:v2 && provisioner start -a job-1`,
+    )
+    .action(async (image: string, words: string[], flags: NewContainerFlags) => {
+      const { id, options, storeFlags } = newContainer(flags, words, cli.host.environment);
+      await cli.withStore(
+        (session) =>
+          withProgram(
+            session,
+            async (containers) => {
+              const { output, signal } = session;
+              const created = await containers.create(id, image, { ...options, signal });
+              output.line(id);
+              output.document(() => launchedDocument(created));
+            },
+            flags.runtime,
+          ),
+        storeFlags,
+      );
+    });
+}

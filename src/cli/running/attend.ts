@@ -1,0 +1,19 @@
+import type { Containerizer, Launched } from '../../containerizer/index.js';
+import type { HostProcess } from '../host-process.js';
+import { endedDocument } from '../output/documents/launch-document.js';
+import type { Session } from '../session.js';
+import { feed, followOutput } from './follow-output.js';
+import { runStatusOf } from './with-containerizer.js';
+
+/** Feeds a program what comes here, prints what it prints until it has ended, and ends as it did. @throws OutputClosed */
+export async function attend(
+  { output, exitWith }: Session,
+  containers: Containerizer,
+  launched: Launched,
+  host: HostProcess,
+): Promise<void> {
+  const feeding = launched.stdin && feed(launched.stdin, host);
+  const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
+  output.document(() => endedDocument(launched.containerId, exit));
+  exitWith(runStatusOf(exit));
+}

@@ -1,0 +1,64 @@
+import { linkSync, readFileSync } from 'node:fs';
+import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { writeOwnFile } from '../../base/own-files.js';
+import type { ImageId, ProvisionedRootfs } from '../../index.js';
+import type { LaunchOptions } from '../containerizer.js';
+import type { LaunchDirectory } from './launch-directory.js';
+
+/** What a launch was told, as far as it is the same when it is launched again. */
+export type KeptOptions = Omit<LaunchOptions, 'provision' | 'stdin' | 'attach' | 'signal'>;
+
+/** The root filesystem that a program is started in. */
+export interface LaunchRoot {
+  /** Absolute. */
+  readonly path: string;
+  /** Nothing can be written to it, whatever the launch says. */
+  readonly isReadOnly: boolean;
+  readonly image: ImageId;
+  /** What the image says of its program. */
+  readonly runtime: ProvisionedRootfs['runtime'];
+}
+
+/** All that is needed to start the same program again in the same root filesystem, also when its image has gone. Values of variables are in it, and files of secrets by name. */
+export interface KeptSpec {
+  readonly options: KeptOptions;
+  readonly root: LaunchRoot;
+}
+
+export function rootOf(made: ProvisionedRootfs): LaunchRoot {
+  return {
+    path: made.rootfs,
+    isReadOnly: made.backend === 'bind',
+    image: made.image.id,
+    runtime: made.runtime,
+  };
+}
+
+export function keepSpec(directory: LaunchDirectory, { options, root }: KeptSpec): void {
+  const { provision: _, stdin: __, attach: ___, signal: ____, ...kept } = options as LaunchOptions;
+  writeOwnFile(directory.spec, JSON.stringify({ options: kept, root }));
+}
+
+/** @throws ProvisionerError `ERR_START_FAILED` where there is none, or none that can be read */
+export function readSpec(directory: LaunchDirectory, containerId: string): KeptSpec {
+  try {
+    return JSON.parse(readFileSync(directory.spec, 'utf8')) as KeptSpec;
+  } catch (cause) {
+    throw new ProvisionerError('ERR_START_FAILED', `what container ${containerId} is to run cannot be read any more`, {
+      cause,
+      hint: `launch it anew: \`provisioner destroy ${containerId}\`, then \`run\``,
+      details: { containerId },
+    });
+  }
+}
+
+/** What the next launch of a container goes on with: what it is to run, and what it has printed so far. The same files, so that they are there whichever of the two launches is given up. */
+export function keepFiles(from: LaunchDirectory, to: LaunchDirectory): void {
+  for (const name of ['spec', 'olderLog', 'log'] as const) {
+    try {
+      linkSync(from[name], to[name]);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+  }
+}

@@ -1,0 +1,192 @@
+import { closeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { arch } from 'node:os';
+import type { Writable } from 'node:stream';
+import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import type { Processes, SpawnedProcess } from '../../system/processes/processes.js';
+import { SYSTEM_CALLS } from './system-calls.js';
+
+/** Where our small programs lie, and what reads them; absolute. */
+export interface StarterPrograms {
+  readonly perl: string;
+  readonly monitor: string;
+  readonly enter: string;
+}
+
+/** Descriptors of this process, as `Processes.spawn` takes them. */
+type Descriptors = readonly (number | 'null')[];
+
+/** A program that is run where some mounts are hidden. */
+export interface HiddenRun {
+  readonly hide: readonly string[];
+  /** The program first. */
+  readonly command: readonly string[];
+  readonly descriptors: Descriptors;
+}
+
+/** After so many that were started each by itself there is one that starts the others. */
+const ALONE = 1;
+
+/**
+ * Starts programs of ours, which are in Perl. To load one takes longer than all else that it does until a container runs; so a copy is kept loaded, which copies itself for each start that comes. What
+ * it starts are children of this process, as what this process starts itself, and find open what they are given. It ends with this process, or when it is closed; what it has started lives on.
+ *
+ * The first one is started directly: most command lines start one. So is what the kept copy cannot start, where this process's descriptors are closed to it or the kernel is older than 5.6.
+ */
+export class Starter {
+  readonly #processes: Processes;
+  readonly #programs: StarterPrograms;
+  #started = 0;
+  /** Undefined when it is not there, or has ended. */
+  #copy: Promise<KeptCopy> | undefined;
+  /** It has been tried, and does not work here; or nothing more is to be started. */
+  #isUseless = false;
+
+  constructor(processes: Processes, programs: StarterPrograms) {
+    this.#processes = processes;
+    this.#programs = programs;
+  }
+
+  /** @param directory of the launch @throws as `Processes.spawn`; `EPIPE` when it is not known whether it has been started */
+  async monitor(directory: string, descriptors: Descriptors): Promise<SpawnedProcess> {
+    const { perl, monitor } = this.#programs;
+    const direct = { program: perl, args: [monitor], env: {}, directory, descriptors };
+    return (await this.#byCopy('monitor', descriptors, [directory])) ?? this.#processes.spawn(direct);
+  }
+
+  /** @throws as `monitor` */
+  async hidden({ hide, command, descriptors }: HiddenRun): Promise<SpawnedProcess> {
+    const { perl, enter } = this.#programs;
+    const { unshare, mount } = SYSTEM_CALLS[arch()] ?? {};
+    const words = [String(hide.length), ...hide, ...command];
+    const direct = { program: perl, args: [enter, String(unshare), String(mount), ...words], env: {}, descriptors };
+    return (await this.#byCopy('run', descriptors, words)) ?? this.#processes.spawn(direct);
+  }
+
+  /** What it has started goes on. */
+  close(): void {
+    this.#isUseless = true;
+    void this.#copy?.then((copy) => copy.close()).catch(() => undefined);
+  }
+
+  /** @returns undefined when it has not been started, and is to be started directly */
+  async #byCopy(kind: string, descriptors: Descriptors, words: readonly string[]): Promise<SpawnedProcess | undefined> {
+    if (this.#isUseless || ++this.#started <= ALONE) return undefined;
+    this.#copy ??= this.#load();
+    const copy = await this.#copy;
+    const answer = await copy.start(kind, descriptors, words);
+    if (typeof answer === 'number') return { pid: answer };
+    if (answer === 'failed') this.close();
+    return undefined;
+  }
+
+  async #load(): Promise<KeptCopy> {
+    const copy = await KeptCopy.load(this.#processes, this.#programs);
+    void copy.ended.then(() => {
+      this.#copy = undefined;
+    });
+    return copy;
+  }
+}
+
+/** The pid of what was started. `failed`: it cannot start it. `unread`: it has ended before it was asked. */
+type Answer = number | 'failed' | 'unread';
+
+/** Who waits for an answer. */
+interface Asker {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+  /** It may have been read. */
+  isAsked: boolean;
+}
+
+/** A loaded copy, which answers requests one after the other. */
+class KeptCopy {
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
+  readonly #requests: Writable;
+  readonly #answers: Socket;
+  readonly #askers: Asker[] = [];
+
+  private constructor(requests: Writable, answers: Socket) {
+    this.#requests = requests;
+    this.#answers = answers;
+    // Whoever asks is told by the end of the answers.
+    requests.on('error', () => requests.destroy());
+    answers.on('error', () => answers.destroy());
+    this.ended = new Promise((resolve) => answers.once('close', () => resolve()));
+    void this.ended.then(() => {
+      // The others are about to be told that their requests cannot be written.
+      for (const { isAsked, reject } of this.#askers) if (isAsked) reject(lost());
+    });
+    let text = '';
+    answers.setEncoding('latin1').on('data', (chunk: string) => {
+      text += chunk;
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        this.#askers.shift()?.resolve(/^\d+$/.test(line) ? Number(line) : 'failed');
+      }
+      // Where nobody asks, nothing has to live for it.
+      if (this.#askers.length === 0) answers.unref();
+    });
+    answers.unref();
+  }
+
+  static async load(processes: Processes, { perl, monitor }: StarterPrograms): Promise<KeptCopy> {
+    const requests = processes.openPipe();
+    const answers = processes.openPipe();
+    try {
+      const numbers = Object.entries(SYSTEM_CALLS[arch()] ?? {})
+        .flat()
+        .map(String);
+      const { pid } = await processes.spawn({
+        program: perl,
+        args: [monitor, 'starter', ...numbers],
+        env: {},
+        directory: '/',
+        descriptors: [requests.readEnd, answers.writeEnd],
+      });
+      const copy = new KeptCopy(writePipe(requests.writeEnd), readPipe(answers.readEnd));
+      // Only then, so that no look at it keeps this process alive.
+      void copy.ended.then(() => processes.exitOf(pid)).catch(() => undefined);
+      return copy;
+    } catch (error) {
+      closeSync(requests.writeEnd);
+      closeSync(answers.readEnd);
+      throw error;
+    } finally {
+      closeSync(requests.readEnd);
+      closeSync(answers.writeEnd);
+    }
+  }
+
+  /** @throws `EPIPE` when it is not known whether it has been started */
+  start(kind: string, descriptors: Descriptors, words: readonly string[]): Promise<Answer> {
+    const numbers = descriptors.map((one) => (one === 'null' ? '-' : one)).join(',');
+    return new Promise((resolve, reject) => {
+      const asker: Asker = { resolve, reject, isAsked: false };
+      this.#askers.push(asker);
+      this.#answers.ref();
+      this.#requests.write(`${[kind, numbers, ...words.map(escaped)].join(' ')}\n`, (error) => {
+        if (error) return resolve('unread');
+        asker.isAsked = true;
+        if (this.#answers.destroyed) reject(lost());
+      });
+    });
+  }
+
+  close(): void {
+    this.#requests.end();
+  }
+}
+
+/** A word stays one, and is one also when it is empty. */
+function escaped(word: string): string {
+  const inHex = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  return `=${word.replace(/[% \n\r]/g, inHex)}`;
+}
+
+function lost(): Error {
+  return Object.assign(new Error('EPIPE: what starts monitors has ended'), { code: 'EPIPE', syscall: 'write' });
+}

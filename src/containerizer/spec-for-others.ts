@@ -1,0 +1,105 @@
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { readStoredConfig, runtimeConfig } from '../image/image-config.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
+import { capabilitySets } from './bundle/capabilities.js';
+import { configText } from './bundle/config-text.js';
+import { planBundle } from './bundle/make-bundle.js';
+import { checkLimits } from './cgroups/limits/check-limits.js';
+import { readMachineFacts } from './cgroups/limits/machine-facts.js';
+import { containerForeign } from './container-foreign.js';
+import type { SpecOptions } from './containerizer.js';
+import { type LaunchRoot, rootOf } from './launches/kept-spec.js';
+import type { Machine } from './machine.js';
+import { findInit } from './runtime/find-runtime.js';
+import { plainSeccomp } from './seccomp/prepare-seccomp.js';
+
+/** The files of a host network that a container finds in place of its image's: they live as long as the machine. */
+const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+
+/**
+ * A container as somebody else may run it with another tool: provisions it where it is not, and tells what its `config.json` is to say. Nothing of it is recorded or watched: that is for
+ * whoever runs it.
+ * @returns the text of the file
+ * @throws ProvisionerError as `Containerizer.spec`
+ * @see OCI runtime-spec, bundle.md
+ */
+export async function specForOthers(
+  machine: Machine,
+  containerId: string,
+  image: string,
+  options: SpecOptions,
+): Promise<string> {
+  const { hierarchies, syscalls, facts } = machine;
+  const { provision: _, signal: __, ...spec } = options;
+  if (Object.keys(spec.secrets ?? {}).length > 0) {
+    throw new ProvisionerError('ERR_BAD_OPTION', 'secrets are kept nowhere, and so in no bundle', {
+      hint: 'mount a file of your own',
+    });
+  }
+  const machineFacts = readMachineFacts(hierarchies);
+  checkLimits(spec.limits, hierarchies, machineFacts);
+  const { root, isNew } = await rootFor(machine, containerId, image, options);
+  try {
+    const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = spec;
+    const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
+    const filter = await plainSeccomp(seccomp, bounding);
+    const config = await planBundle(
+      {
+        launchId: containerId,
+        containerId,
+        rootfs: root.path,
+        isRootfsReadOnly: root.isReadOnly,
+        image: root.runtime,
+        spec,
+        cgroupsPath: undefined,
+        seccomp: filter && { oci: filter },
+        facts,
+        countsSwap: machineFacts.countsSwap,
+        initProgram: spec.init === true ? findInit() : undefined,
+        calls: loadTreeCalls(syscalls),
+      },
+      spec.network === 'host' ? HOST_FILES : {},
+    );
+    return configText(config);
+  } catch (error) {
+    // A failed call leaves nothing. The error that brought us here says more than one of its removal.
+    if (isNew) await machine.provisioner.destroy(containerId).catch(() => false);
+    throw error;
+  }
+}
+
+/** The root filesystem of a container that is of this image, the newest; or a new one. */
+async function rootFor(
+  { provisioner }: Machine,
+  containerId: string,
+  image: string,
+  { provision, signal }: SpecOptions,
+): Promise<{ readonly root: LaunchRoot; readonly isNew: boolean }> {
+  const container = await provisioner.containers.get(containerId);
+  if (container === undefined) {
+    return { root: rootOf(await provisioner.provision(containerId, image, { ...provision, signal })), isNew: true };
+  }
+  // What is missing in it is made.
+  if (container.owner !== provisioner.owner) throw containerForeign(containerId, container.owner, provisioner.owner);
+  const stored = await provisioner.images.get(image).catch((error) => {
+    if (isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND')) return undefined;
+    throw error;
+  });
+  const rootfs = container.rootfses.findLast((one) => one.image === stored?.id && one.state === 'ready');
+  if (stored === undefined || rootfs === undefined) {
+    throw new ProvisionerError(
+      'ERR_CONTAINER_EXISTS',
+      `there is a container ${containerId} already, and none of its root filesystems that can be used is of ${image}`,
+      { hint: 'choose another id; `provisioner ps` shows what there is', details: { containerId, image } },
+    );
+  }
+  return {
+    root: {
+      path: rootfs.rootfs,
+      isReadOnly: rootfs.backend === 'bind',
+      image: stored.id,
+      runtime: runtimeConfig(readStoredConfig(stored.config)),
+    },
+    isNew: false,
+  };
+}

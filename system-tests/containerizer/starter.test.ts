@@ -1,0 +1,141 @@
+import { closeSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { MONITOR_PROGRAM } from '#src/containerizer/monitor/monitor-program.js';
+import { monitorFile } from '#src/containerizer/monitor/monitor-settings.js';
+import { Starter } from '#src/containerizer/monitor/starter.js';
+import { ENTER_PROGRAM } from '#src/containerizer/runtime/enter-program.js';
+import { loadProcesses } from '#src/system/processes/load-processes.js';
+import { readPipe } from '#src/system/processes/pipe-streams.js';
+import { describeWith } from '../helpers/requirements.js';
+
+const processes = loadProcesses();
+const SIGKILL = 9;
+
+let directory: string;
+let starter: Starter;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'starter-'));
+  writeFileSync(join(directory, 'monitor.pl'), MONITOR_PROGRAM);
+  writeFileSync(join(directory, 'enter.pl'), ENTER_PROGRAM);
+  const [monitor, enter] = [join(directory, 'monitor.pl'), join(directory, 'enter.pl')];
+  starter = new Starter(processes, { perl: '/usr/bin/perl', monitor, enter });
+});
+afterEach(() => {
+  starter.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Children of this process that start others. */
+function keptCopies(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [, parent] = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+        const isStarter = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('starter');
+        return isStarter && Number(parent) === process.pid;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** @returns what a script says of itself */
+async function say(script: string, hide: readonly string[] = []): Promise<string> {
+  const output = processes.openPipe();
+  const { pid } = await starter.hidden({
+    hide,
+    command: ['/bin/sh', '-c', script],
+    descriptors: ['null', output.writeEnd, 'null'],
+  });
+  closeSync(output.writeEnd);
+  const said = await text(readPipe(output.readEnd));
+  expect(await processes.exitOf(pid)).toEqual({ code: 3 });
+  return said.replaceAll(String(pid), 'PID');
+}
+
+describeWith(['root', 'mount'], 'what starts monitors and hidden programs', () => {
+  it('starts each of them the same, directly or by its copy: a child, with a session, and with what it was given alone', async () => {
+    const script =
+      'cut -d" " -f4-6 /proc/$$/stat; ls /proc/$$/fd; readlink /proc/$$/fd/0; grep Sig[BI] /proc/$$/status; env | grep -v PWD; exit 3';
+    const first = await say(script);
+    expect(keptCopies()).toEqual([]);
+    const second = await say(script);
+    expect(keptCopies()).toHaveLength(1);
+    expect(await say(script)).toBe(second);
+    expect(second).toBe(first);
+    expect(first.split('\n')).toEqual(expect.arrayContaining([`${process.pid} PID PID`, '0', '1', '2', '/dev/null']));
+    expect(first).not.toMatch(/^[3-9]$/m);
+  });
+
+  it('hides what is to be hidden from them, and from nobody else', async () => {
+    const place = join(directory, 'a place, 100%');
+    mkdirSync(place);
+    writeFileSync(join(place, 'there'), '');
+    for (let times = 0; times < 2; times++) {
+      expect(await say(`ls -A "${place}"; exit 3`, [place])).toBe('');
+      expect(await say(`ls -A "${place}"; exit 3`)).toBe('there\n');
+    }
+  });
+
+  it('starts monitors in the directories of their launches, many at once', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `launch ${index}\n%`);
+    const told = await Promise.all(
+      names.map(async (name, index) => {
+        const launch = join(directory, name);
+        mkdirSync(join(launch, 'output'), { recursive: true });
+        writeFileSync(join(launch, 'alive'), '');
+        const settings = {
+          container: name,
+          program: '/bin/sh',
+          runtime: 'sh',
+          hide: [],
+          join: [],
+          remove: [],
+          after: [],
+        };
+        const limits = { timeLimit: false, logLimit: 0, logEnds: false, counters: {} };
+        const script = `echo said ${index}; exit 9`;
+        writeFileSync(join(launch, 'monitor'), monitorFile({ ...settings, ...limits, arguments: ['-c', script] }));
+        const telling = processes.openPipe();
+        const given = ['null', 'null', 'null', telling.writeEnd, telling.readEnd] as const;
+        const { pid } = await starter.monitor(launch, given);
+        closeSync(telling.writeEnd);
+        const line = await text(readPipe(telling.readEnd));
+        expect(await processes.exitOf(pid)).toEqual({ code: 0 });
+        return [line, readFileSync(join(launch, 'output/log'), 'utf8').replace(/^\S+ /, '')];
+      }),
+    );
+    expect(told).toEqual(names.map((_, index) => ['failed 9\n', `stdout F said ${index}\n`]));
+  });
+
+  it('is loaded again when somebody has ended it, and is gone when it is closed', async () => {
+    for (let times = 0; times < 2; times++) await say('exit 3');
+    const [copy = 0] = keptCopies();
+    process.kill(copy, SIGKILL);
+    await vi.waitFor(() => expect(keptCopies()).toEqual([]), { timeout: 5000, interval: 10 });
+    // The next one may find out only when it asks, and is started directly.
+    for (let times = 0; times < 2; times++) await say('exit 3');
+    expect(keptCopies()).toHaveLength(1);
+    starter.close();
+    await vi.waitFor(() => expect(keptCopies()).toEqual([]), { timeout: 5000, interval: 10 });
+    // Then each is started directly.
+    await say('exit 3');
+    expect(keptCopies()).toEqual([]);
+  });
+
+  it('starts directly what it cannot give what it is to be given', async () => {
+    for (let times = 0; times < 2; times++) await say('exit 3');
+    const closed = processes.openPipe();
+    closeSync(closed.readEnd);
+    closeSync(closed.writeEnd);
+    const descriptors = ['null', closed.writeEnd, 'null'] as const;
+    const started = starter.hidden({ hide: [], command: ['/bin/true'], descriptors });
+    await expect(started).rejects.toMatchObject({ code: 'EBADF' });
+    await vi.waitFor(() => expect(keptCopies()).toEqual([]), { timeout: 5000, interval: 10 });
+    await say('exit 3');
+  });
+});
