@@ -615,6 +615,16 @@ export function describeContainerizer(
         await nothingLeft();
       });
 
+      it('ends what is being made just then, as soon as it is there', async () => {
+        for (const begin of [create, launch]) {
+          const begun = begin('job', p.isStubborn).catch(({ code }) => code);
+          while ((await containers.get('job')) === undefined) await sleep(1);
+          expect(await containers.destroy('job', { running: 'kill' })).toBe(true);
+          expect(await begun).toEqual(expect.toSatisfy((made) => made === 'ERR_START_FAILED' || made.launchId));
+          await nothingLeft();
+        }
+      });
+
       it('leaves an id that can be used again, with nothing of the one before', async () => {
         await launch('job', p.makesAFile(0));
         await containers.wait('job');

@@ -119,9 +119,13 @@ export class Controls {
     program?.send(SIGKILL);
     program?.close();
     const cgroup = this.#endings.cgroupOf(launch);
-    cgroup?.killAll('SIGKILL');
-    const exit = await settledWithin(ended, DYING);
-    if (exit !== undefined) return exit;
+    const late = performance.now() + DYING;
+    // What somebody is starting, or was when he died, may not have been in its cgroup yet.
+    do {
+      cgroup?.killAll('SIGKILL');
+      const exit = await settledWithin(ended, KILLED_AGAIN);
+      if (exit !== undefined) return exit;
+    } while (performance.now() < late);
     const { containerId, id } = launch;
     const states = printStates(processStates(cgroup?.processes() ?? []));
     await this.#machine.provisioner.launches.change(id, {
@@ -228,6 +232,8 @@ export class Controls {
 
 /** Milliseconds within which what is killed is dead, unless something holds it. */
 const DYING = 10_000;
+/** Milliseconds after which it is killed once more. */
+const KILLED_AGAIN = 200;
 
 const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
 
@@ -244,13 +250,11 @@ export function notRunning({ containerId, state }: LaunchRecord): ProvisionerErr
   });
 }
 
-/** What a promise comes to, if it does so soon; undefined when it does not, or fails. */
+/** What a promise comes to, if it does so soon; undefined when it does not. @throws as it fails */
 async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   const over = new AbortController();
   try {
     return await Promise.race([promise, sleep(milliseconds, undefined, { signal: over.signal })]);
-  } catch {
-    return undefined;
   } finally {
     over.abort();
   }
