@@ -158,7 +158,7 @@ class Scene {
     const kind = random.pick(kinds);
     const victim = random.pick(all.filter((one) => one.kind === kind));
     const id = this.#containerOf(victim.launchId);
-    if (id !== undefined) killVictim(victim, root, parent, () => this.ledger.kill(id, kind));
+    if (id !== undefined) killVictim(victim, root, parent, () => this.ledger.kill(id, victim.launchId, kind));
   }
 
   /** @param {string} launchId */
@@ -189,7 +189,7 @@ class Scene {
     await Promise.all(
       ['one', 'two'].map(async (owner) => {
         const agent = this.#random.pick(this.#agents.filter((one) => one.owner === owner));
-        const known = this.#standing.filter((id) => this.ledger.launches.get(id)?.owner === owner);
+        const known = this.#standing.filter((id) => this.ledger.containers.get(id)?.owner === owner);
         await agent.tell('recover', this.#random.chance(0.5) ? { known } : {});
       }),
     );
@@ -220,7 +220,7 @@ class Scene {
   async #compare(standing) {
     for (const agent of this.#agents) this.#hear(agent);
     this.ledger.judge(readLaunches(this.#place.root).ends);
-    const kept = standing.filter((id) => this.ledger.launches.get(id)?.removed === false);
+    const kept = standing.filter((id) => this.ledger.containers.get(id)?.removed === false);
     const pids = this.#agents.flatMap((agent) => agent.process.pid ?? []);
     const began = performance.now();
     let left = leftOver(this.#place, standing, kept, pids);

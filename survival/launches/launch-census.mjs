@@ -7,6 +7,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { directoryOf, hierarchiesOfThisProcess } from '#src/containerizer/cgroups/hierarchies.js';
+import { processStat } from '#src/system/processes/process-stat.js';
 import { fromBytePath } from '#src/system/syscalls/byte-path.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { read, workingDirectory } from './victims.mjs';
@@ -35,8 +36,8 @@ export function readLaunches(root) {
     return {
       launches: /** @type {LaunchRow[]} */ (rows('SELECT id, container, state FROM launch')),
       containers: new Set(rows('SELECT container FROM rootfs').map(({ container }) => String(container))),
-      ends: /** @type {{ sequence: number, container: string, details: string }[]} */ (
-        rows("SELECT sequence, container, details FROM launch_event WHERE kind = 'exit' ORDER BY sequence")
+      ends: /** @type {import('./launch-ledger.mjs').RecordedEnd[]} */ (
+        rows("SELECT sequence, container, launch, details FROM launch_event WHERE kind = 'exit' ORDER BY sequence")
       ),
     };
   } finally {
@@ -56,7 +57,7 @@ export function leftOver(place, standing, kept, agents) {
   const recorded = new Set(launches.map(({ id }) => id));
   const cgroups = cgroupsOf(parent);
   const missing = kept.filter((id) => !containers.has(id) || !launches.some(({ container }) => container === id));
-  const stated = launches.filter(({ state }) => !['running', 'exited'].includes(state));
+  const stated = launches.filter(({ state }) => !['created', 'running', 'exited'].includes(state));
   const directories = namesIn(join(root, 'launches'));
   return [
     ...missing.map((id) => `container ${id} has no record`),
@@ -92,13 +93,20 @@ function strangers({ parent, cgroup }, launches, agents) {
   const running = launches.filter(({ state }) => state !== 'exited').map(({ id }) => id);
   const pids = new Set([...processesBelow(cgroup), ...parents(parent).flatMap(processesBelow)]);
   return [...pids]
-    .filter((pid) => !agents.includes(pid))
+    .filter((pid) => !agents.includes(pid) && !isStarterOf(pid, agents))
     .filter((pid) => {
       const cgroups = read(`/proc/${pid}/cgroup`);
       const { 1: at = '' } = /\/launches\/([0-9a-f]{32})$/.exec(workingDirectory(pid)) ?? [];
       return cgroups !== '' && !running.some((id) => id === at || cgroups.includes(`${parent}/${id}`));
     })
     .map((pid) => `process ${pid}: ${read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ') || read(`/proc/${pid}/stat`)}`);
+}
+
+/** What starts the monitors of an agent lives as long as that, and no longer. @param {number} pid @param {readonly number[]} agents */
+function isStarterOf(pid, agents) {
+  return (
+    read(`/proc/${pid}/cmdline`).startsWith('provisioner-starter') && agents.includes(processStat(pid)?.parent ?? 0)
+  );
 }
 
 /** @param {string} parent @returns {string[]} its directory in each hierarchy */

@@ -10,8 +10,10 @@
  * @property {import('#src/containerizer/index.js').LaunchOptions} options
  * @property {readonly End[]} ends the one that it comes to by itself; none of what runs until it is ended
  * @property {string} [fails] the code with which its launch fails
+ * @property {string} [failsAgain] the code with which it cannot be started again
+ * @property {true} [counts] its code is one more with each launch
  * @property {number} [givenUpAfter] milliseconds
- * @property {string} [prints] what its log ends with
+ * @property {string} [prints] what its log ends with, once for each launch
  */
 
 const MIB = 2 ** 20;
@@ -38,6 +40,15 @@ const killedFor = (reason) => [{ signal: SIGKILL, reason }];
 export function programAtRandom(random) {
   const code = random.below(256);
   const chosen = random.below(100);
+  if (chosen < 6) {
+    const script = `n=0; [ -e /n ] && read n < /n; echo $((n + 1)) > /n; echo last; exit $((${code >> 1} + n))`;
+    const ends = exits(code >> 1);
+    return { title: 'counts its launches', command: sh(script), options: {}, ends, prints: 'last\n', counts: true };
+  }
+  if (chosen < 9) {
+    const [title, failsAgain] = ['takes its shell away', 'ERR_COMMAND_NOT_FOUND'];
+    return { title, command: sh(`rm /bin/sh; exit ${code}`), options: {}, ends: exits(code), failsAgain };
+  }
   if (chosen < 18) return { title: 'exits at once', command: sh(`exit ${code}`), options: {}, ends: exits(code) };
   if (chosen < 32) {
     const script = `sleep 0.${random.between(1, 4)}; echo last; exit ${code}`;
@@ -93,6 +104,12 @@ export const ACTS = {
   'pause and kill': [KILLED],
   'pause and destroy': [KILLED],
   'execute and stop': exits(ASKED),
+  restart: exits(ASKED),
 };
+/**
+ * What is done to what is held at its gate, instead of letting it go.
+ * @satisfies {Record<string, readonly End[]>}
+ */
+export const ACTS_AT_GATE = { 'stop at the gate': [KILLED], 'destroy at the gate': [KILLED] };
 /** @typedef {keyof typeof ACTS} Act */
 export const ACT_NAMES = /** @type {Act[]} */ (Object.keys(ACTS));
