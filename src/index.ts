@@ -50,6 +50,7 @@ export type {
   CloseOptions,
   ContainersOptions,
   DiskUsageOptions,
+  FollowLaunchEventsOptions,
   LaunchEventsOptions,
   LaunchesOptions,
   LayerTarOptions,

@@ -7,6 +7,7 @@ import { IMAGES } from '#src/cli/commands/images/group.js';
 import { REGISTRIES } from '#src/cli/commands/registries/group.js';
 import { RUNNING } from '#src/cli/commands/running/group.js';
 import { STORE } from '#src/cli/commands/store/group.js';
+import { WATCHING } from '#src/cli/commands/watching/group.js';
 import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import * as layout from '#src/paths.js';
 import { codeIn, deadLinks, deadPages, deadPaths, document, documents, rowsBelow } from './documents.js';
@@ -83,7 +84,7 @@ describe('documents', () => {
   });
 
   it('have a section of the manual for each command', () => {
-    const commands = Object.keys({ ...RUNNING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES });
+    const commands = Object.keys({ ...RUNNING, ...WATCHING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES });
     expect(commands.length).toBeGreaterThan(10);
     const sections = [...document('docs/cli.md').text.matchAll(/^## `([\w-]+)`/gm)].map(([, name]) => name);
     expect(commands.filter((name) => !sections.includes(name))).toEqual([]);

@@ -6,7 +6,7 @@ import { placeIn, type SourceFile, scan, sourceFiles, unitOf } from './source-fi
  * Imports point down. Each row is a room of `src`: a folder, a folder in `system` or `files`, or a file beside the folders; and what it may import, from the bottom
  * up: only rows above it, and of those only the ones of a lower rank. Types count as much as values do.
  */
-const SYSTEM = 'base image system/koffi system/native-loading system/syscalls system/compression';
+const SYSTEM = 'base image system/koffi system/native-loading system/syscalls system/compression system/tar';
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
 const LAYERS = `${MACHINE} files/tree files/contents files/tar-record registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'system/native-loading': 'base',
   'system/syscalls': 'base image system/koffi system/native-loading',
   'system/compression': 'base system/koffi system/native-loading system/syscalls',
+  'system/tar': 'base system/syscalls system/compression',
   'system/processes': 'base system/koffi system/native-loading system/syscalls',
   'system/seccomp': 'base system/koffi system/native-loading system/syscalls system/processes',
   //

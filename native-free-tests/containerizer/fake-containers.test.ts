@@ -61,7 +61,7 @@ describe('containers in memory', () => {
       await clock.step(1);
       expect(await containers.wait('job')).toMatchObject({ reason: 'time-limit', startedAt });
     }
-    expect(machine.events.map(({ kind }) => kind)).toEqual(['create', 'start', 'exit', 'start', 'exit']);
+    expect(machine.events.kinds).toEqual(['create', 'start', 'exit', 'start', 'exit']);
   });
 
   it('end by stop when the grace that they are handed is over', async () => {
@@ -110,7 +110,7 @@ describe('containers in memory', () => {
     await containers.update('job', { pids: 9 });
     await containers.resume('job');
     await clock.step(100);
-    expect(machine.events.map(({ kind }) => kind)).toEqual(['start', 'pause', 'update', 'resume', 'exit']);
+    expect(machine.events.kinds).toEqual(['create', 'start', 'pause', 'update', 'resume', 'exit']);
   });
 
   it('of a program that throws say that it has failed', async () => {

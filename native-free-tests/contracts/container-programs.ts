@@ -137,6 +137,19 @@ export const runs = program('trap "exit 0" TERM; echo ready; while :; do sleep 0
   return process.forEver();
 });
 
+/** A child of it runs too. */
+export const runsBesideAChild = program(`sleep 77 & ${runs.script}`, (process) => {
+  process.spawn(['sleep', '77'], (child) => child.forEver());
+  return runs.run(process);
+});
+
+export const isReadyAndReads = program('echo ready; read x', (process) => {
+  process.print('ready\n');
+  return process.forEver();
+});
+
+export const hasASecretAmongItsWords = program('exit 3 # hidden', () => 3);
+
 const STUBBORN = 'trap "" TERM INT HUP; echo ready; while :; do sleep 0.05; done';
 /** Nobody can ask it to end. */
 export const isStubborn = program(STUBBORN, (process) => {

@@ -2,7 +2,14 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Containerizer, CreateOptions, Launched, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
+import type {
+  ContainerEvent,
+  Containerizer,
+  CreateOptions,
+  Launched,
+  LaunchOptions,
+  LogSelection,
+} from '#src/containerizer/index.js';
 import * as p from './container-programs.js';
 import { type ContractProgram, shell } from './container-programs.js';
 
@@ -78,6 +85,10 @@ export function describeContainerizer(
       ]);
       return { stdout, stderr, ...end };
     }
+
+    const nothingOf = async (id: string) => {
+      await expect.poll(() => containers.get(id), { timeout: 10_000 }).toBeUndefined();
+    };
 
     async function nothingLeft(): Promise<void> {
       for (let looks = 0; looks < 100 && (await left()).length > 0; looks++) await sleep(50);
@@ -635,6 +646,85 @@ export function describeContainerizer(
       });
     });
 
+    describe('what happens', () => {
+      const kindsOf = async (events: AsyncIterable<ContainerEvent>) => {
+        const kinds: string[] = [];
+        for await (const { kind } of events) kinds.push(kind);
+        return kinds;
+      };
+
+      it('is told as it comes, to other owners too, until the container is gone', async () => {
+        const told: ContainerEvent[] = [];
+        const events = stranger.events({ follow: true });
+        await launchReady('job', p.isStubborn, { env: { TOKEN: 'hidden' }, labels: { job: '17' } });
+        await exec('job', p.hasASecretAmongItsWords);
+        await containers.pause('job');
+        await containers.resume('job');
+        await containers.update('job', { pids: 99 });
+        await containers.kill('job', 'SIGCHLD');
+        await containers.stop('job', { grace: 1 });
+        await containers.destroy('job');
+        for await (const event of events) if (told.push(event) && event.kind === 'destroy') break;
+        expect(told.map(({ kind }) => kind)).toEqual([
+          ...['create', 'start', 'exec-start', 'exec-end', 'pause', 'resume', 'update', 'kill', 'stop', 'kill', 'exit'],
+          'destroy',
+        ]);
+        const common = { containerId: 'job', imageName: image, labels: { job: '17' } };
+        for (const event of told) expect(event).toMatchObject(common);
+        expect(new Set(told.map(({ launchId }) => launchId)).size).toBe(1);
+        const details = (kind: string) => told.find((event) => event.kind === kind)?.details;
+        expect(details('exec-end')).toEqual({ exec: details('exec-start')?.['exec'], code: 3, reason: 'exited' });
+        expect(details('update')).toEqual({ pids: 99 });
+        expect(details('exit')).toMatchObject({ signal: SIGKILL, reason: 'killed' });
+        expect(JSON.stringify(told)).not.toContain('hidden');
+        expect(await kindsOf(containers.events())).toEqual(told.map(({ kind }) => kind));
+        expect(await kindsOf(containers.events({ until: new Date(0) }))).toEqual([]);
+        expect(await kindsOf(containers.events({ since: new Date(), follow: true, until: new Date() }))).toEqual([]);
+      });
+
+      it('includes what did not come to a start, what ended for want of memory, and what goes with its end', async () => {
+        await launch('none', p.exits(0), { entrypoint: ['/nowhere'] }).catch(() => undefined);
+        await launch('big', p.takesMuchMemory, { limits: { memoryBytes: 32 * 2 ** 20 } });
+        await containers.wait('big');
+        expect(await kindsOf(containers.events())).toEqual([
+          ...['create', 'start-failed', 'destroy', 'create', 'start', 'oom', 'exit'],
+        ]);
+        // Times of events are in milliseconds.
+        await sleep(2);
+        const since = new Date();
+        await launch('brief', p.exits(0), { remove: true });
+        await containers.wait('brief');
+        await nothingOf('brief');
+        expect(await kindsOf(containers.events({ since }))).toEqual(['create', 'start', 'exit', 'destroy']);
+      });
+
+      it('is followed until enough has been told', async () => {
+        const enough = new AbortController();
+        const kinds = kindsOf(containers.events({ follow: true, signal: enough.signal }));
+        enough.abort();
+        await expect(kinds).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+      });
+    });
+
+    it('tells which processes run, those of a program more too, and by which name and number the container has them', async () => {
+      await launchReady('job', p.runsBesideAChild, { user: 'alice' });
+      const more = await containers.exec('job', shell(p.isReadyAndReads), { stdin: 'pipe', user: '0' });
+      for await (const _ of more.stdout) break;
+      const processes = await containers.processes('job');
+      const { pid } = (await containers.get('job')) ?? {};
+      expect(processes[0]).toMatchObject({ pid, pidInside: 1, user: 'alice', uid: 1000 });
+      expect(processes[0]?.command[0]).toBe('sh');
+      const sleeping = processes.find(({ command }) => command.join(' ') === 'sleep 77');
+      expect(sleeping).toMatchObject({ user: 'alice', state: 'S', name: 'sleep' });
+      expect(processes.find(({ uid }) => uid === 0)).toMatchObject({
+        user: 'root',
+        command: shell(p.isReadyAndReads),
+      });
+      for (const { elapsed } of processes) expect(elapsed).toBeLessThan(60_000);
+      await containers.stop('job');
+      await expect(containers.processes('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+    });
+
     it('knows no container that has not been launched', async () => {
       const unknown = { code: 'ERR_CONTAINER_NOT_FOUND' };
       expect(await containers.get('nobody')).toBeUndefined();
@@ -643,6 +733,7 @@ export function describeContainerizer(
         () => containers.wait('nobody'),
         () => containers.exec('nobody', ['true']),
         () => containers.stats('nobody'),
+        () => containers.processes('nobody'),
         () => containers.kill('nobody'),
         () => containers.stop('nobody'),
         () => containers.pause('nobody'),

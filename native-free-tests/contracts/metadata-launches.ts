@@ -19,18 +19,19 @@ function launch(letter: string, containerId: string, changes: Partial<NewLaunch>
 }
 
 export function launchContract(context: MetadataContractContext): void {
+  const provision = async (...ids: string[]) => {
+    const { manager } = context;
+    await putLayers(manager, 'base');
+    await manager.putImage(image('app', ['base']), []);
+    for (const id of ids) await manager.putRootfs(rootfs(`of ${id}`, id));
+  };
+  const leadTo = async (letter: string, state: LaunchState) => {
+    const exit = state === 'exited' ? { exit: EXIT } : {};
+    const from = UNENDED_STATES;
+    expect(await context.manager.changeLaunch(idOf(letter), { from, to: state, ...exit })).toBe(true);
+  };
+
   describe('launches', () => {
-    const provision = async (...ids: string[]) => {
-      const { manager } = context;
-      await putLayers(manager, 'base');
-      await manager.putImage(image('app', ['base']), []);
-      for (const id of ids) await manager.putRootfs(rootfs(`of ${id}`, id));
-    };
-    const leadTo = async (letter: string, state: LaunchState) => {
-      const exit = state === 'exited' ? { exit: EXIT } : {};
-      const from = UNENDED_STATES;
-      expect(await context.manager.changeLaunch(idOf(letter), { from, to: state, ...exit })).toBe(true);
-    };
     const stateOf = async (containerId: string) => (await context.manager.getLaunch(containerId))?.state;
 
     it('are recorded before the container is there, and found by its id as they were given', async () => {
@@ -246,17 +247,54 @@ export function launchContract(context: MetadataContractContext): void {
       setClock(1000);
       await manager.putLaunch(launch('a', 'job', { event: { kind: 'create', details: '{"image":"app"}' } }));
       await manager.changeLaunch(idOf('a'), { from: ['starting'], to: 'running', event: { kind: 'start' } });
-      await manager.forgetLaunches('job');
-      await manager.noteLaunchEvent({ kind: 'destroy', containerId: 'job', launchId: idOf('a'), owner: 'me' });
+      await manager.noteLaunchEvent({ kind: 'kill', containerId: 'job', launchId: idOf('a'), owner: 'me' });
       const ofLaunch = { at: 1000, containerId: 'job', launchId: idOf('a'), owner: 'agent', details: undefined };
       const events = await manager.launchEvents({ limit: 9 });
       expect(events).toEqual([
         { ...ofLaunch, sequence: 1, kind: 'create', details: '{"image":"app"}' },
         { ...ofLaunch, sequence: 2, kind: 'start' },
-        { ...ofLaunch, sequence: 3, kind: 'destroy', owner: 'me' },
+        { ...ofLaunch, sequence: 3, kind: 'kill', owner: 'me' },
       ]);
       await note('tick', 'other');
       expect((await manager.launchEvents({ after: 3, limit: 9 }))[0]).toMatchObject({ launchId: undefined });
+    });
+
+    it('tell what led to a change before the change, and neither where there was none', async () => {
+      const { manager } = context;
+      await manager.putLaunch(launch('a', 'job'));
+      const end = { from: UNENDED_STATES, to: 'exited', exit: EXIT, cause: { kind: 'oom' } } as const;
+      expect(await manager.changeLaunch(idOf('a'), { ...end, event: { kind: 'exit' } })).toBe(true);
+      expect(await manager.changeLaunch(idOf('a'), { ...end, event: { kind: 'exit' } })).toBe(false);
+      expect(await kinds()).toEqual(['oom', 'exit']);
+    });
+
+    it('tell once of each launch that it was forgotten: by itself, or with its container, and not when another takes its place', async () => {
+      const { manager } = context;
+      await manager.putLaunch(launch('a', 'job'));
+      await leadTo('a', 'exited');
+      await manager.putLaunch(launch('b', 'job'));
+      expect(await manager.forgetLaunches('job', idOf('a'))).toBe(false);
+      expect(await kinds()).toEqual([]);
+      expect(await manager.forgetLaunches('job')).toBe(true);
+      expect(await manager.forgetLaunches('job')).toBe(false);
+      await provision('ended', 'running');
+      await manager.putLaunch(launch('c', 'ended', { owner: 'agent' }));
+      await manager.putLaunch(launch('d', 'running'));
+      await leadTo('c', 'exited');
+      await manager.forgetRootfses(['ended', 'running'].map((id) => ({ containerId: id, id: `of ${id}` })));
+      const told = (letter: string, containerId: string) => ({ launchId: idOf(letter), containerId, owner: 'agent' });
+      expect(await manager.launchEvents({ limit: 9 })).toMatchObject([
+        { kind: 'destroy', ...told('b', 'job') },
+        { kind: 'destroy', ...told('c', 'ended') },
+      ]);
+    });
+
+    it('have a newest one, by whose number what comes later is told', async () => {
+      const { manager } = context;
+      expect(await manager.newestLaunchEvent()).toBe(0);
+      await note('first');
+      await note('second');
+      expect(await manager.newestLaunchEvent()).toBe(2);
     });
 
     it('are told from a time on, the millisecond itself too, after one, and so many at most', async () => {

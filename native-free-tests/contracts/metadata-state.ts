@@ -98,6 +98,7 @@ export function stateContract(context: MetadataContractContext): void {
         forgetLaunches: () => manager.forgetLaunches('c1'),
         noteLaunchEvent: () => manager.noteLaunchEvent({ ...launch, kind: 'oom' }),
         launchEvents: () => manager.launchEvents({ limit: 1 }),
+        newestLaunchEvent: () => manager.newestLaunchEvent(),
         openLease: () => manager.openLease('pull', ours),
         leaseLayers: () => manager.leaseLayers('pull', [id]),
         closeLeases: () => manager.closeLeases(['pull']),

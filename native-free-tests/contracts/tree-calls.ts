@@ -1,4 +1,14 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { nodePath } from '#src/system/syscalls/byte-path.js';
@@ -204,6 +214,46 @@ export function describeTreeCalls(kind: string, { calls, precision }: TreeCallsU
       symlinkSync(outside, at('d'));
       expect(codeOf(() => directory.setDirectoryMode('d', 0o777))).not.toBeUndefined();
       expect(lstatSync(outside).mode & 0o777).toBe(0o755);
+    });
+
+    it('opens nothing but regular files where somebody else may have changed them for something else', () => {
+      writeFileSync(at('file'), 'content');
+      symlinkSync('file', at('link'));
+      mkdirSync(at('d'));
+      const file = directory.openRegularFile('file');
+      expect(readFileSync(file, 'utf8')).toBe('content');
+      calls.closeFile(file);
+      execFileSync('mkfifo', [at('pipe')]);
+      for (const name of ['link', 'd', 'pipe'])
+        expect(['EINVAL', 'ELOOP'], name).toContain(codeOf(() => directory.openRegularFile(name)));
+      expect(codeOf(() => directory.openRegularFile('missing'))).toBe('ENOENT');
+    });
+
+    it('gives modes to FIFOs, and to nothing that has taken the place of one', () => {
+      execFileSync('mkfifo', ['-m', '600', at('pipe')]);
+      const outside = join(root, '..', 'outside-file');
+      writeFileSync(outside, '', { mode: 0o600 });
+      symlinkSync(outside, at('link'));
+      directory.setNodeMode('pipe', 0o642);
+      expect(directory.status('pipe').mode).toBe(0o642);
+      expect(['EINVAL', 'ELOOP']).toContain(codeOf(() => directory.setNodeMode('link', 0o666)));
+      expect(lstatSync(outside).mode & 0o777).toBe(0o600);
+    });
+
+    it('renames entries, also from one directory to another, over what is there', () => {
+      mkdirSync(at('d'));
+      writeFileSync(at('one'), 'new');
+      writeFileSync(at('d/two'), 'old');
+      const inside = keep(directory.openDirectory('d'));
+      directory.rename('one', inside, 'two');
+      expect([namesIn(directory), readFileSync(at('d/two'), 'utf8')]).toEqual([['d'], 'new']);
+      inside.rename('two', inside, 'three');
+      expect(namesIn(inside)).toEqual(['three']);
+      expect(codeOf(() => inside.rename('two', directory, 'two'))).toBe('ENOENT');
+    });
+
+    it('tells which kind of file system a directory is on', () => {
+      expect(directory.fileSystemType()).toBe(statfsSync(root).type);
     });
 
     it('copies the content of files, with the times that they are given', () => {

@@ -20,9 +20,9 @@ import { removeTree } from '#src/files/tree/removal/remove-tree.js';
 import { loadTreeCalls } from '#src/system/syscalls/load-tree-calls.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
 import type { Syscalls } from '#src/system/syscalls/syscalls.js';
+import type { TarEntry } from '#src/system/tar/tar-entry.js';
+import { TarReader } from '#src/system/tar/tar-reader.js';
 import { readStacking, type Stacking } from '#src/unpack/stacking.js';
-import type { TarEntry } from '#src/unpack/tar/tar-entry.js';
-import { TarReader } from '#src/unpack/tar/tar-reader.js';
 import { type UnpackedLayer, type UnpackRequest, unpackLayer } from '#src/unpack/unpack-layer.js';
 import { sha256 } from './image-builder.js';
 

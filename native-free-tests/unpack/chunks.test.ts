@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULT_UNPACK_LIMITS } from '#src/base/config.js';
 import { SpaceWatch } from '#src/files/space/space-watch.js';
 import { NativeFreeSyscalls } from '#src/system/syscalls/native-free/native-free-syscalls.js';
+import { TarReader } from '#src/system/tar/tar-reader.js';
 import { LayerWriter } from '#src/unpack/layer-writer.js';
-import { TarReader } from '#src/unpack/tar/tar-reader.js';
 import { describeTree, readTar, useLayers } from '../helpers/layers.js';
 import { archive, entry, GNU, gnuLong, header, oldSparse, pax, sparseMapBlocks } from '../helpers/raw-tar.js';
 

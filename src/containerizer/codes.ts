@@ -22,12 +22,6 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Look at its state: it may not have been started yet, or have ended.',
     retryable: false,
   },
-  ERR_CONTAINER_UNMOUNTED: {
-    meaning:
-      'The root filesystem of a container that is to be started again is not there to be used: it is not mounted, as after a reboot, or mounted elsewhere.',
-    whatToDo: 'Recover, which mounts it again; or start it where it is mounted.',
-    retryable: false,
-  },
   ERR_CONTAINER_UNDEAD: {
     meaning: 'Processes of a container do not die though they were killed: they wait for a device or a file system.',
     whatToDo: 'Look at what the message names; a later recovery tries again.',
@@ -46,6 +40,39 @@ export const CONTAINERIZER_ERRORS = {
   ERR_COMMAND_NOT_EXECUTABLE: {
     meaning: 'The program that is to run is there, and cannot be executed.',
     whatToDo: 'Look at its mode, its format, and at the user who runs it.',
+    retryable: false,
+  },
+  ERR_ROOTFS_UNAVAILABLE: {
+    meaning:
+      'The root filesystem of a container cannot be used: it is not mounted, as after a reboot, it is not whole, or its program has another one.',
+    whatToDo: 'Do what the hint says; after a reboot, recover.',
+    retryable: false,
+  },
+  ERR_ROOTFS_READ_ONLY: {
+    meaning: 'What is to be changed in a container is read-only: its root filesystem, or what is mounted there.',
+    whatToDo: 'Give the container a volume, or a root filesystem, that can be written.',
+    retryable: false,
+  },
+  ERR_FILE_NOT_FOUND: {
+    meaning: 'There is no such file or directory, in the container or on this machine.',
+    whatToDo: 'Look at the path, which begins at the root of the container.',
+    retryable: false,
+  },
+  ERR_FILE_TYPE: {
+    meaning:
+      'What is at a path is of another kind than what is asked for needs: a directory, a device, a FIFO, a mount.',
+    whatToDo: 'Look at what the message says is there.',
+    retryable: false,
+  },
+  ERR_FILE_CHANGED: {
+    meaning: 'A file, or the way to it, was changed by somebody else while it was read or written.',
+    whatToDo: 'Try again, with the container paused where it goes on changing.',
+    retryable: true,
+  },
+  ERR_ARCHIVE_REFUSED: {
+    meaning:
+      'An archive that was to be unpacked in a container is damaged, or would have left the directory that it was meant for.',
+    whatToDo: 'Look at the entry that the message names; have the archive made again.',
     retryable: false,
   },
   ERR_START_FAILED: {

@@ -1,9 +1,13 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
+import type { ContainerEvent } from './events/container-event.js';
+import type { EventSelection } from './events/event-stream.js';
+import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
+import type { ContainerProcess } from './processes/container-processes.js';
 
 /**
  * Runs containers: each an id, a root filesystem of the store, and one program at a time.
@@ -26,7 +30,7 @@ export interface Containerizer {
   /**
    * Lets go what was created, or runs what has ended once more: the same program in the root filesystem as it was left, as a launch of its own, whose output is added to what is kept. One that
    * runs already is left alone. A start that fails leaves the container, exited.
-   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_NOT_RUNNING` when it is paused, `ERR_CONTAINER_UNMOUNTED`, `ERR_CONTAINER_RUNNING` when somebody
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_NOT_RUNNING` when it is paused, `ERR_ROOTFS_UNAVAILABLE`, `ERR_CONTAINER_ELSEWHERE`, `ERR_CONTAINER_RUNNING` when somebody
    *   else was at it, and as `launch`
    */
   start(containerId: string, options?: StartOptions): Promise<Launched>;
@@ -46,6 +50,8 @@ export interface Containerizer {
   /** What the program printed, as far as it was kept. */
   logs(containerId: string, selection?: LogSelection): AsyncIterable<LogEntry>;
   stats(containerId: string): Promise<ContainerStats>;
+  /** What runs in it just now, `exec`s too; the program first. @throws `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_NOT_RUNNING` */
+  processes(containerId: string): Promise<ContainerProcess[]>;
   /** Sends a signal to the program. @param signal a number, or a name such as `SIGTERM` or `term` */
   kill(containerId: string, signal?: string | number, options?: ControlOptions): Promise<void>;
   /** Asks the program to end, and ends all of the container when it has not after a while. Resolves when it has ended. */
@@ -57,6 +63,17 @@ export interface Containerizer {
   update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
   /** Removes a container, with what it has written and printed. @returns false when there is none */
   destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;
+  /**
+   * What happens to containers of all owners, whichever process does it, each event once and in its order: within some hundredths of a second. The ten thousand newest are kept. Ends that nobody
+   * has seen are looked for, before, and while it follows.
+   * @throws ProvisionerError `ERR_ABORTED`, `ERR_EVENTS_LOST` when whoever follows is so slow that what comes next is kept no more
+   */
+  events(selection?: EventSelection): AsyncIterable<ContainerEvent>;
+  /**
+   * Its files, to be looked at and changed from outside: whether it was provisioned only, runs, is paused or has ended. Nothing happens before a method of theirs is called.
+   * @param options whether those that change something may, where the container is another owner's
+   */
+  files(containerId: string, options?: ControlOptions): ContainerFiles;
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;

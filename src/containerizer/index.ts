@@ -21,6 +21,25 @@ export type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+export type { ContainerEvent, ContainerEventKind } from './events/container-event.js';
+export type { EventSelection } from './events/event-stream.js';
+export type {
+  ArchiveOptions,
+  ContainerFiles,
+  Copied,
+  CopyOptions,
+  ExportOptions,
+  ExtractOptions,
+  FileContent,
+  FileInfo,
+  FileKind,
+  LeftOut,
+  OwnerChoice,
+  ReadRange,
+  RemoveOptions,
+  StatOptions,
+  WriteOptions,
+} from './files/container-files.js';
 export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
 export { hasLaunches } from './launches/launch-directories.js';
@@ -28,4 +47,6 @@ export { launchOf } from './launches/launch-of.js';
 export type { LogEntry } from './logs/log-entry.js';
 export type { LogSelection } from './logs/read-log.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
+export type { ContainerProcess } from './processes/container-processes.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';
+export { type RuntimeHere, runtimesHere } from './runtime/runtimes-here.js';

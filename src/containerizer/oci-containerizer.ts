@@ -5,6 +5,7 @@ import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import { containerForeign } from './container-foreign.js';
 import type {
   Containerizer,
@@ -24,11 +25,17 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import type { ContainerEvent } from './events/container-event.js';
+import { type EventSelection, EventStream } from './events/event-stream.js';
 import { Executor } from './execs/executor.js';
+import type { ContainerFiles } from './files/container-files.js';
+import { ContainerRoots } from './files/container-roots.js';
+import { FilesOfContainer } from './files/files-of-container.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import type { Exit } from './launches/exit.js';
+import { HostResolvers } from './launches/host-resolvers.js';
 import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
@@ -37,6 +44,8 @@ import type { LogEntry } from './logs/log-entry.js';
 import { type LogSelection, readLog } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
+import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
+import { usersInside } from './processes/users-inside.js';
 import { isHeld } from './runtime/start-gate.js';
 
 /** Milliseconds from the wish to end until all is killed. */
@@ -58,6 +67,9 @@ export class OciContainerizer implements Containerizer {
   readonly #launcher: Launcher;
   readonly #controls: Controls;
   readonly #executor: Executor;
+  readonly #events: EventStream;
+  readonly #roots: ContainerRoots;
+  readonly #resolvers: HostResolvers;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
 
@@ -69,6 +81,16 @@ export class OciContainerizer implements Containerizer {
     this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
+    this.#resolvers = new HostResolvers(machine, this.#endings);
+    this.#events = new EventStream(machine, this.#endings);
+    this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
+      launch: async (containerId) => {
+        const launch = await this.#launch(containerId);
+        return launch === undefined ? undefined : this.#upToDate(launch);
+      },
+      directory: (launchId) => this.#endings.directory(launchId),
+      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
+    });
     this.#withdraw = machine.provisioner.containers.addHolder({
       running: async (containerId) => {
         const launch = await this.#launch(containerId);
@@ -151,6 +173,7 @@ export class OciContainerizer implements Containerizer {
     since: Date | undefined,
   ): Launched {
     void this.#endings.watch(launch, monitorEnded, watched);
+    this.#resolvers.follow(launch);
     const output = attach === true ? this.#output(launch, { follow: true, since }) : undefined;
     return {
       ...launchOf(launch),
@@ -186,7 +209,16 @@ export class OciContainerizer implements Containerizer {
   }
 
   async stats(containerId: string): Promise<ContainerStats> {
-    return this.#controls.stats(await this.#upToDate(await this.#find(containerId)));
+    const launch = await this.#find(containerId);
+    const stats = this.#controls.stats(launch);
+    // What has processes runs. To ask whether somebody is at it would take as long as all the rest.
+    return (stats.processes ?? 0) > 0 ? stats : this.#controls.stats(await this.#upToDate(launch));
+  }
+
+  async processes(containerId: string): Promise<ContainerProcess[]> {
+    const launch = await this.#upToDate(await this.#find(containerId));
+    const pids = this.#controls.pids(launch);
+    return readProcesses(pids, usersInside(this.#endings.directory(launch.id), this.#machine.syscalls));
   }
 
   async kill(containerId: string, signal: string | number = 'SIGKILL', options: ControlOptions = {}): Promise<void> {
@@ -232,6 +264,17 @@ export class OciContainerizer implements Containerizer {
     return true;
   }
 
+  events(selection: EventSelection = {}): AsyncGenerator<ContainerEvent, void, undefined> {
+    const own = takeOptions('events', o.EVENT_SELECTION, selection);
+    return this.#events.read(own, () => this.list());
+  }
+
+  files(containerId: string, options: ControlOptions = {}): ContainerFiles {
+    checkArgument('files', 'containerId', text, containerId);
+    const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
+    return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
     for await (const launch of unhurried(await this.#launches())) {
@@ -253,12 +296,16 @@ export class OciContainerizer implements Containerizer {
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
-    return new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
+    const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
+    this.#resolvers.follow(...(await this.#launches()));
+    await this.#resolvers.renew();
+    return recovered;
   }
 
   /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. */
   async close(): Promise<void> {
     this.#withdraw();
+    this.#resolvers.close();
     this.#closing.begin();
     await this.#endings.close();
     this.#closing.end();
@@ -298,8 +345,12 @@ export class OciContainerizer implements Containerizer {
 
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
     const launch = await this.#upToDate(await this.#find(containerId));
-    if (launch.owner === this.#owner || anyOwner === true) return launch;
-    throw containerForeign(containerId, launch.owner, this.#owner);
+    this.#requireOwn(containerId, launch.owner, anyOwner);
+    return launch;
+  }
+
+  #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
+    if (owner !== this.#owner && anyOwner !== true) throw containerForeign(containerId, owner, this.#owner);
   }
 }
 

@@ -24,6 +24,7 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
+import type { EventSelection } from './events/event-stream.js';
 import type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 
@@ -145,6 +146,13 @@ export const LOG_SELECTION: OptionTable<LogSelection> = {
   follow: flag,
   since: date,
   tail: whole(0, Number.MAX_SAFE_INTEGER),
+  signal: abortSignal,
+};
+
+export const EVENT_SELECTION: OptionTable<EventSelection> = {
+  since: date,
+  until: date,
+  follow: flag,
   signal: abortSignal,
 };
 

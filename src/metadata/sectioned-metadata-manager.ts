@@ -239,6 +239,10 @@ export abstract class SectionedMetadataManager implements MetadataManager {
     return this.#launches.launchEvents(wanted);
   }
 
+  newestLaunchEvent(): Promise<number> {
+    return this.#launches.newestLaunchEvent();
+  }
+
   openLease(pull: string, process: ProcessIdentity): Promise<void> {
     return this.#leases.openLease(pull, process);
   }

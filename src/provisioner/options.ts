@@ -172,6 +172,21 @@ export const LAUNCH_EVENTS_OPTIONS: OptionTable<LaunchEventsOptions> = {
   limit: whole(1, 100_000),
 };
 
+export interface FollowLaunchEventsOptions {
+  /** What came after the event with this sequence number, to begin with; 0: all that is kept. Default: only what comes from now on. */
+  readonly after?: number | undefined;
+  /** What was recorded until then, in milliseconds since the epoch; ends when that has been told. Default: no end. */
+  readonly until?: number | undefined;
+  /** Ends it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const FOLLOW_LAUNCH_EVENTS_OPTIONS: OptionTable<FollowLaunchEventsOptions> = {
+  after: natural,
+  until: natural,
+  signal: abortSignal,
+};
+
 export interface PutLaunchOptions {
   /** Gives up waiting for a destroy of the container that is under way: then nothing is recorded. */
   readonly signal?: AbortSignal | undefined;

@@ -6,7 +6,7 @@ import { openForeignFile } from '../base/foreign-file.js';
 import { type Digest, digestAlgorithm } from '../image/digest.js';
 import { checkDocumentValues } from '../image/document-limits.js';
 import { checkDocumentSize, type Descriptor } from '../image/manifest.js';
-import { SparseReader } from '../unpack/tar/sparse-reader.js';
+import { SparseReader } from '../system/tar/sparse-reader.js';
 import type { BlobLocation, FileLocation } from './puller.js';
 import { malformedSource, truncatedSource } from './source-errors.js';
 

@@ -2,7 +2,7 @@ import type { ProvisionerError } from '../base/errors.js';
 import type { DiffId, Digest, ImageId } from '../image/digest.js';
 import type { Platform } from '../image/platform.js';
 import type { RegistryBlob } from '../registry/blobs/registry-blob.js';
-import type { SparseMap } from '../unpack/tar/sparse.js';
+import type { SparseMap } from '../system/tar/sparse.js';
 
 /**
  * Finds out what a source offers. Manifests and configs are read, checked against their digests and sizes, and validated;

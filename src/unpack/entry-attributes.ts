@@ -6,10 +6,10 @@ import { isOverlayXattr, type OverlayFormat, opaqueXattr } from '../files/tree/w
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';
 import { isInUserNamespace } from '../system/syscalls/user-namespace.js';
+import type { TarEntry } from '../system/tar/tar-entry.js';
 import { parentOf } from './entry-path.js';
 import { attributeTooLarge } from './explain-failure.js';
 import type { DirectoryAttributes } from './layer-directories.js';
-import type { TarEntry } from './tar/tar-entry.js';
 
 /** What could not be applied, or must not be. */
 export interface Skipped {

@@ -3,8 +3,8 @@ import { FileChecksum } from '../files/contents/file-checksum.js';
 import type { InodeNumbers } from '../files/contents/inode-numbers.js';
 import type { BytePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';
+import type { TarEntry } from '../system/tar/tar-entry.js';
 import type { EntryAttributes } from './entry-attributes.js';
-import type { TarEntry } from './tar/tar-entry.js';
 
 /**
  * Writes the regular files of a layer, one after the other: begun with the entry, filled piece by piece, ended with the attributes. The content's checksum is

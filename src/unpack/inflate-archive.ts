@@ -6,7 +6,7 @@ import { makeOwnFile } from '../base/own-files.js';
 import { assertFreeSpace, SPACE_CHECK_INTERVAL } from '../files/space/free-space.js';
 import { type DecompressContext, decompress } from '../system/compression/decompress.js';
 import type { Chunks } from '../system/compression/inflate.js';
-import { BLOCK_SIZE, isTarHeader } from './tar/tar-header.js';
+import { BLOCK_SIZE, isTarHeader } from '../system/tar/tar-header.js';
 
 /** Where an archive is inflated to. */
 export interface InflateTarget {

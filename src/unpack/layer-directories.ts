@@ -3,8 +3,8 @@ import { WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js
 import { ownCopy } from '../system/compression/own-copy.js';
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';
+import type { TarEntry } from '../system/tar/tar-entry.js';
 import { checkName, join, nameOf, parentOf, unlikeMark } from './entry-path.js';
-import type { TarEntry } from './tar/tar-entry.js';
 import { type UnpackBudget, xattrBytes } from './unpack-budget.js';
 
 /** What is kept of a directory's entry until the end. */

@@ -8,6 +8,9 @@ import type { Inode } from '../files/tree/inode-set.js';
 import { isOverlayFormat, OPAQUE_MARKER, WHITEOUT_PREFIX, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { type BytePath, printablePath } from '../system/syscalls/byte-path.js';
 import type { FileTree } from '../system/syscalls/syscalls.js';
+import type { SparseMap } from '../system/tar/sparse.js';
+import type { TarEntry } from '../system/tar/tar-entry.js';
+import type { TarHandler } from '../system/tar/tar-reader.js';
 import { AufsLinks } from './aufs-links.js';
 import { EntryAttributes, type Skipped } from './entry-attributes.js';
 import { entryPath, join, unlikeMark, unsafe } from './entry-path.js';
@@ -16,9 +19,6 @@ import { LayerDirectories, type LayerDirectory } from './layer-directories.js';
 import { writeWhiteouts } from './layer-whiteouts.js';
 import { LowerLinks } from './lower-links.js';
 import type { Stacking } from './stacking.js';
-import type { SparseMap } from './tar/sparse.js';
-import type { TarEntry } from './tar/tar-entry.js';
-import type { TarHandler } from './tar/tar-reader.js';
 import { UnpackBudget } from './unpack-budget.js';
 
 export interface LayerWriterOptions {

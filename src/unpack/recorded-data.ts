@@ -11,9 +11,9 @@ import {
   REGULAR_FILE,
   type TreeCalls,
 } from '../system/syscalls/tree-calls.js';
+import type { SparseMap } from '../system/tar/sparse.js';
 import { nameOf, parentOf } from './entry-path.js';
 import type { KeptData } from './layer-writer.js';
-import type { SparseMap } from './tar/sparse.js';
 
 const OWNER_MAY_READ = 0o400;
 /** Nothing is there that could be removed. */

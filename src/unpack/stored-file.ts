@@ -2,8 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { abortedError, fileError, ProvisionerError } from '../base/errors.js';
 import { LeadsOutError, NotRegularError, openForeignFile } from '../base/foreign-file.js';
 import { truncated } from '../base/malformed.js';
-import type { SparseMap } from './tar/sparse.js';
-import { SparseReader } from './tar/sparse-reader.js';
+import type { SparseMap } from '../system/tar/sparse.js';
+import { SparseReader } from '../system/tar/sparse-reader.js';
 
 export interface FileBlob {
   readonly path: string;

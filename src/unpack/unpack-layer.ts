@@ -17,6 +17,7 @@ import type { BytePath } from '../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { FileTree, Syscalls } from '../system/syscalls/syscalls.js';
 import type { TreeCalls } from '../system/syscalls/tree-calls.js';
+import { TarReader, type TarWitness } from '../system/tar/tar-reader.js';
 import type { Skipped } from './entry-attributes.js';
 import { explainFailure } from './explain-failure.js';
 import { openLayerRoot } from './layer-root.js';
@@ -24,7 +25,6 @@ import { LayerWriter } from './layer-writer.js';
 import { RecordedData } from './recorded-data.js';
 import { writeStacking } from './stacking.js';
 import { type FileBlob, readStoredFile, type StoredBytes } from './stored-file.js';
-import { TarReader, type TarWitness } from './tar/tar-reader.js';
 
 export interface UnpackRequest extends LayerTarget {
   /** Where the stored bytes lie. */

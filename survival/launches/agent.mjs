@@ -22,7 +22,6 @@ import { ACT_NAMES, ACTS, ACTS_AT_GATE, EXECUTED, programAtRandom } from './prog
  * @property {string} id
  * @property {Program} program
  * @property {boolean} removed
- * @property {number} ends launches of it that were told to have exited
  * @property {Launch} [launch] the last one
  */
 
@@ -140,7 +139,7 @@ async function launch(random) {
   const id = `${name}-${last++}`;
   const program = programAtRandom(random);
   /** @type {Job} */
-  const job = { id, program, removed: random.chance(0.4), ends: 0 };
+  const job = { id, program, removed: random.chance(0.4) };
   const { command, givenUpAfter } = program;
   const isHeld = random.chance(0.3);
   tell({ what: 'begun', id, program, removed: job.removed, isHeld });
@@ -237,12 +236,11 @@ async function oneLaunch(job, random, mayRestart) {
   if (exit === undefined || found?.launchId !== job.launch?.launchId) return 'lost';
   tellEnd(job, exit);
   if (found?.state !== 'exited') fault(`${id} has ended, and is ${found?.state}`);
-  if (exit.reason === 'exited') job.ends++;
   if (exit.reason === 'exited' && program.prints !== undefined) {
     const printed = (await attempt(id, 'logs', () => read(id))) ?? '';
     const times = printed.split(program.prints).length - 1;
     const isWhole = printed.endsWith(program.prints);
-    tell({ what: 'printed', id, isWhole, times, ends: job.ends, end: printed.slice(-100) });
+    tell({ what: 'printed', id, isWhole, times, end: printed.slice(-100) });
   }
   return 'ended';
 }

@@ -36,7 +36,7 @@ const ENDED = ['ERR_CONTAINER_NOT_RUNNING', 'ERR_CONTAINER_NOT_FOUND'];
 /** The codes of what cannot be started since something of it was killed: it is not known what it would have been. */
 const NOT_STARTED = ['ERR_START_FAILED', 'ERR_COMMAND_NOT_FOUND'];
 /** The codes of a start of what is being removed. */
-const REMOVED = ['ERR_CONTAINER_RUNNING', 'ERR_CONTAINER_UNMOUNTED', 'ERR_START_FAILED'];
+const REMOVED = ['ERR_CONTAINER_RUNNING', 'ERR_ROOTFS_UNAVAILABLE', 'ERR_START_FAILED'];
 /** What can be known of a launch when its monitor was killed. @type {End} */
 const LOST = { reason: 'monitor-lost' };
 
@@ -141,9 +141,11 @@ export class LaunchLedger {
   }
 
   /** @param {KnownContainer} container @param {import('../crew.mjs').Event} event */
-  #printed(container, { isWhole, times, ends, end }) {
+  #printed(container, { isWhole, times, end }) {
     if (container.killed.has('inside')) return;
     if (!isWhole) this.#fault(container, `its log ends with ${JSON.stringify(end)}`);
+    const exits = [...container.launches.values()].map(({ exit, told }) => [exit, ...told.map(knownOf)]);
+    const ends = exits.filter((all) => all.some((exit) => exit?.includes('"exited"'))).length;
     // What was killed, or undone, may have come so far.
     const isAll = times >= ends && times <= container.asked;
     if (!isAll && container.program.options.log === undefined) {
@@ -208,12 +210,7 @@ export class LaunchLedger {
     return [...this.containers.values()]
       .filter((container) => container.agent === agent && container.state !== 'failed')
       .filter((container) => endsOf(container).length === 0 || standing.includes(container.id))
-      .map((container) => {
-        const { id, program, removed, launches } = container;
-        const all = [...launches.values()];
-        const told = all.flatMap((launch) => (launch.exit === undefined ? launch.told.map(knownOf) : launch.exit));
-        return { id, program, removed, ends: told.filter((exit) => exit.includes('"exited"')).length };
-      });
+      .map(({ id, program, removed }) => ({ id, program, removed }));
   }
 
   /** A successor has them now. @param {readonly { id: string }[]} jobs @param {string} agent */

@@ -305,7 +305,10 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
     expect(shown.map((line) => line.split(/: +/)[0])).toEqual(
       expect.arrayContaining(['format', 'provisioner', 'node']),
     );
-    const table = shown.slice(shown.indexOf('') + 1).map((line) => line.split(/ {2,}/));
+    const [, table = [], runtimes = []] = shown
+      .join('\n')
+      .split('\n\n')
+      .map((part) => part.split('\n').map((line) => line.split(/ {2,}/)));
     expect(table.map((row) => row.slice(0, 3))).toEqual([
       ['BACKEND', 'USABLE', 'CHOSEN'],
       ['overlay', 'yes', 'yes'],
@@ -313,6 +316,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
       ['bind', 'yes', 'no'],
     ]);
     expect(table.every(([, , , reason]) => reason !== undefined && reason !== '')).toBe(true);
+    expect(runtimes[0]?.join(' ')).toMatch(/^RUNTIME VERSION DEFAULT PROGRAM KNOWN HOLES$|^no runtime: /);
   });
 
   it('tells that gzip is left to zlib when ISA-L is turned off, and layers are the same', async () => {
@@ -355,6 +359,7 @@ describeWith(['root', 'overlay'], 'provisioner info', () => {
         chosen: name === 'overlay',
         reason: expect.any(String),
       })),
+      runtimes: expect.any(Array),
     });
   });
 });

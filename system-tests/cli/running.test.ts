@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { expectNothingLeft, IMAGE, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
 import { APP_V1, type CliOptions, newStore } from './run-cli.js';
@@ -115,6 +115,65 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container tha
     });
     expect((await run(['destroy', 'job'])).stdout).toBe('job\n');
     await expectNothingLeft(root);
+  });
+
+  it('is seen by events from its beginning to its end, which nobody else looks for, and with its processes by top', async () => {
+    const { run, json, start, root } = await commandLine();
+    const first = start(['--root', root, 'events', '--json', '--filter', 'container=job']);
+    let told = '';
+    const has = (kind: string) => vi.waitFor(() => expect(told).toContain(`"${kind}"`), { timeout: 15_000 });
+    first.process.stdout.on('data', (text) => {
+      told += text;
+    });
+    // What happened before it listens is no part of what it tells.
+    await vi.waitFor(
+      async () => {
+        await run(['run', '--rm', '--name', 'job', IMAGE, 'true']);
+        expect(told).toContain('"destroy"');
+      },
+      { timeout: 15_000 },
+    );
+    told = '';
+    await run(['run', '-d', '--name', 'job', '--label', 'a=b', IMAGE, 'sh', '-c', 'sleep 0.5; exit 6']);
+    await has('exit');
+    const kinds = told.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line).event]));
+    expect(kinds).toEqual(['create', 'start', 'exit']);
+    expect(JSON.parse(told.split('\n')[2] ?? '')).toMatchObject({
+      id: 'job',
+      image: IMAGE,
+      labels: { a: 'b' },
+      details: { code: 6, reason: 'exited' },
+    });
+    first.process.kill('SIGINT');
+    expect((await first.done).status).toBe(130);
+    const { stdout } = await run(['events', '--no-stream', '--filter', 'label=a', '--filter', 'event=exit']);
+    expect(stdout).toMatch(/^\S+Z exit job \(image=busybox:1, code=6, reason=exited\)\n$/);
+    expect(await run(['top', 'job'])).toMatchObject({ status: 1, stderr: expect.stringContaining('does not run') });
+    await run(['run', '-d', '--name', 'long', IMAGE, 'sleep', '60']);
+    expect((await run(['top', 'long'])).stdout).toMatch(/\n\d+ +1 +root +S .* sleep 60\n$/);
+    expect(await json('top', 'long')).toMatchObject([{ pidInside: 1, user: 'root', command: ['sleep', '60'] }]);
+    const reading = start(['--root', root, 'events', '--since', '1h']);
+    reading.process.stdout.destroy();
+    expect((await reading.done).status).toBe(141);
+  });
+
+  it('has its missing network told where a name was not resolved, and nowhere else', async () => {
+    const { run } = await commandLine();
+    const hint = 'hint: names are not resolved: the container has no network; try --network host\n';
+    const script = (code: number) => ['sh', '-c', `echo "wget: bad address 'example.com'" >&2; exit ${code}`];
+    const said = "wget: bad address 'example.com'\n";
+    expect(await run(['run', '--rm', IMAGE, ...script(1)])).toEqual({ status: 1, stdout: '', stderr: said + hint });
+    for (const words of [
+      ['run', '--rm', IMAGE, ...script(0)],
+      ['--quiet', 'run', '--rm', IMAGE, ...script(1)],
+      ['run', '--rm', '--network', 'host', IMAGE, ...script(1)],
+    ]) {
+      expect((await run(words)).stderr, words.join(' ')).toBe(said);
+    }
+    await run(['run', '-d', '--name', 'job', IMAGE, 'sleep', '60']);
+    await run(['run', '-d', '--name', 'open', '--network', 'host', IMAGE, 'sleep', '60']);
+    expect((await run(['exec', 'job', ...script(2)])).stderr).toBe(said + hint);
+    expect((await run(['exec', 'open', ...script(2)])).stderr).toBe(said);
   });
 
   it('is followed to its end by logs, which a reader that has seen enough ends alone', async () => {

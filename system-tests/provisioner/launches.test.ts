@@ -87,6 +87,40 @@ describeWith(['root', 'overlay'], 'a container in which another process has laun
     expect(said.sort()).toEqual([...lost, 'launched']);
   });
 
+  test('tells who follows what other processes record, soon, each once, while the records are written for other reasons too', async () => {
+    const p = await storeWithApp();
+    const count = 300;
+    const each = `for (let at = 0; at < ${count}; at++) { await p.launches.note({ kind: 'e' + at, containerId: 'job', owner: 'me', details: String(Date.now()) }); if (at % 10 === 0) await sleep(1); }`;
+    const noting = (name: string) => otherProcess(p.root, `${each.replaceAll("'job'", `'${name}'`)} await p.close();`);
+    const told: Record<string, string[]> = { one: [], other: [] };
+    const late: number[] = [];
+    const events = p.launches.follow();
+    const others = ['one', 'other'].map(noting);
+    for await (const { containerId, kind, details } of events) {
+      late.push(Date.now() - Number(details));
+      if (told[containerId]?.push(kind) === count && Object.values(told).every(({ length }) => length === count)) break;
+    }
+    const all = Array.from({ length: count }, (_, at) => `e${at}`);
+    expect(told).toEqual({ one: all, other: all });
+    expect(late.sort((a, b) => a - b)[Math.floor(late.length / 2)]).toBeLessThan(200);
+    await Promise.all(others.map(({ done }) => done));
+  });
+
+  test('tells who follows of one event after a long silence, without having looked all the time', async () => {
+    const p = await storeWithApp();
+    const looks = vi.spyOn(SectionedMetadataManager.prototype, 'launchEvents');
+    const next = p.launches.follow().next();
+    const note = `say('opened'); await sleep(2000); await p.launches.note({ kind: 'oom', containerId: 'job', owner: 'me', details: String(Date.now()) }); await p.close();`;
+    const other = otherProcess(p.root, note);
+    await other.says('opened');
+    await sleep(1200);
+    looks.mockClear();
+    await sleep(500);
+    expect(looks.mock.calls.length).toBeLessThan(3);
+    expect(Date.now() - Number((await next).value?.details)).toBeLessThan(200);
+    await other.done;
+  });
+
   test('tells every process what has happened', async () => {
     const p = await storeWithApp();
     const note = `await p.launches.note({ kind: 'oom', containerId: 'job', owner: 'me' }); await p.close();`;

@@ -7,12 +7,17 @@ import { takeOptions } from '#src/base/take-options.js';
 import type { Hierarchies } from '#src/containerizer/cgroups/hierarchies.js';
 import { checkLimits, DEFAULT_PIDS } from '#src/containerizer/cgroups/limits/check-limits.js';
 import type {
+  ContainerEvent,
+  ContainerEventKind,
+  ContainerFiles,
   Containerizer,
+  ContainerProcess,
   ContainerRecovery,
   ContainerStats,
   ControlOptions,
   CreateOptions,
   DestroyContainerOptions,
+  EventSelection,
   ExecOptions,
   Execution,
   ExecutionEnd,
@@ -35,11 +40,13 @@ import { signalNumber } from '#src/containerizer/signal-number.js';
 import type { ImageId, PruneReport } from '#src/index.js';
 import { orAborted } from '#src/system/locks/or-aborted.js';
 import { type FakeClock, MACHINE_CLOCK, PausableTime } from './fake-clock.js';
+import { FakeEvents } from './fake-events.js';
 import { FakeLog } from './fake-log.js';
 import { type FakeEnd, FakeProcess, type FakeProgram, type FakeSurroundings } from './fake-process.js';
 
 const { SIGKILL } = constants.signals;
 const WORD_SHOWN = 200;
+const IMAGE_ID = `sha256:${'0'.repeat(64)}` as ImageId;
 const DEFAULT_GRACE = 10_000;
 /** A machine with two processors, on which a container can have every limit. */
 const FACTS = { onlineCpus: [0, 1], usableCpus: [0, 1], swapBytes: 0, countsSwap: true };
@@ -77,13 +84,6 @@ export interface FakeMachineOptions {
   readonly programOf: (command: readonly string[]) => FakeProgram | undefined;
 }
 
-/** What happened to a launch, in the words of the records. */
-export interface FakeEvent {
-  readonly at: number;
-  readonly containerId: string;
-  readonly kind: 'create' | 'start' | 'start-failed' | 'pause' | 'resume' | 'update' | 'exit';
-}
-
 /** What stays from one launch to the next. */
 interface FakeContainer {
   readonly id: string;
@@ -103,6 +103,12 @@ interface FakeContainer {
   launch: FakeLaunch;
 }
 
+/** What is told of a container with each event. */
+type Noted = Pick<FakeContainer, 'id' | 'owner' | 'imageName' | 'options' | 'launch'>;
+
+/** Of a program, beside what it has in common with the others of its container. */
+type OwnSurroundings = Pick<FakeSurroundings, 'command' | 'env' | 'uid' | 'gid' | 'workingDir' | 'print' | 'isFirst'>;
+
 /** One execution of its program. */
 interface FakeLaunch {
   readonly id: string;
@@ -114,6 +120,8 @@ interface FakeLaunch {
   readonly time: PausableTime;
   readonly log: FakeLog;
   readonly pid: number;
+  lastPidInside: number;
+  /** The first one first. */
   readonly processes: Set<FakeProcess>;
   /** What it ends all for. */
   by: 'time-limit' | undefined;
@@ -130,12 +138,13 @@ export class FakeMachine {
   readonly images: FakeMachineOptions['images'];
   readonly programOf: FakeMachineOptions['programOf'];
   readonly containers = new Map<string, FakeContainer>();
-  readonly events: FakeEvent[] = [];
+  readonly events: FakeEvents;
   readonly #lost: string[] = [];
   #lastPid = 1000;
 
   constructor({ clock = MACHINE_CLOCK, images, programOf }: FakeMachineOptions) {
     this.clock = clock;
+    this.events = new FakeEvents(clock);
     this.images = images;
     this.programOf = programOf;
   }
@@ -148,8 +157,16 @@ export class FakeMachine {
     return ++this.#lastPid;
   }
 
-  note(containerId: string, kind: FakeEvent['kind']): void {
-    this.events.push({ at: this.clock.now(), containerId, kind });
+  note({ id, owner, imageName, options, launch }: Noted, kind: ContainerEventKind, details: object = {}): void {
+    const { labels = {} } = options;
+    this.events.add({ kind, containerId: id, launchId: launch.id, owner, imageName, labels, details: { ...details } });
+  }
+
+  /** @returns whether it was there */
+  forget(container: FakeContainer): boolean {
+    if (this.containers.get(container.id) !== container) return false;
+    this.note(container, 'destroy');
+    return this.containers.delete(container.id);
   }
 
   /** The monitor of a container dies: how its program ends nobody can say any more. */
@@ -176,7 +193,7 @@ export class FakeMachine {
 
   /** Ends what runs in a container, all of it. */
   over(container: FakeContainer, how: Omit<Exit, 'startedAt'>): void {
-    const { id, launch, options } = container;
+    const { launch, options } = container;
     if (launch.state === 'exited') return;
     const { startedAt } = launch;
     const finishedAt = how.reason === 'lost-by-reboot' ? undefined : this.clock.now();
@@ -184,7 +201,9 @@ export class FakeMachine {
     Object.assign(launch, { exit, state: 'exited' });
     for (const each of launch.processes) each.send(SIGKILL);
     launch.log.close();
-    this.note(id, how.reason === 'start-failed' ? 'start-failed' : 'exit');
+    if (how.oomKills > 0) this.note(container, 'oom', { oomKills: how.oomKills });
+    if (how.reason === 'start-failed') this.note(container, 'start-failed');
+    else this.note(container, 'exit', exit);
     if (options.remove === true) void this.#removeWhenRead(container);
     launch.end(exit);
   }
@@ -193,7 +212,7 @@ export class FakeMachine {
     // Whoever is told of the end may begin to read by then.
     await new Promise((resolve) => setImmediate(resolve));
     while (container.readers.size > 0) await Promise.all(container.readers);
-    if (this.containers.get(container.id) === container) this.containers.delete(container.id);
+    this.forget(container);
   }
 }
 
@@ -217,7 +236,6 @@ class FakeContainerizer implements Containerizer {
     const own = takeOptions('create', o.CREATE_OPTIONS, options);
     const container = this.#make(containerId, imageName, own);
     container.launch.state = 'created';
-    this.#machine.note(containerId, 'create');
     return launchOf(container);
   }
 
@@ -257,6 +275,15 @@ class FakeContainerizer implements Containerizer {
     throw error('ERR_BAD_OPTION', 'there is no store to provision from', {});
   }
 
+  /** There is no root filesystem that files could be in. */
+  files(): ContainerFiles {
+    throw error('ERR_BAD_OPTION', 'there is no store that files could be in', {});
+  }
+
+  events(selection: EventSelection = {}): AsyncIterable<ContainerEvent> {
+    return this.#machine.events.read(takeOptions('events', o.EVENT_SELECTION, selection));
+  }
+
   /** A container whose program has not been begun. */
   #make(containerId: string, imageName: string, options: LaunchOptions): FakeContainer {
     checkLimits(options.limits, HIERARCHIES, FACTS);
@@ -266,6 +293,23 @@ class FakeContainerizer implements Containerizer {
     if (containers.has(containerId)) {
       throw error('ERR_CONTAINER_EXISTS', `there is a container ${containerId} already`, { containerId });
     }
+    const launch = this.#newLaunch(options, undefined);
+    const noted = { id: containerId, owner: this.#owner, imageName, options, launch };
+    this.#machine.note(noted, 'create');
+    try {
+      const container = this.#containerOf(noted);
+      this.#putProgram(container, options.stdin);
+      containers.set(containerId, container);
+      return container;
+    } catch (failure) {
+      this.#machine.note(noted, 'start-failed');
+      this.#machine.note(noted, 'destroy');
+      throw failure;
+    }
+  }
+
+  #containerOf(noted: Noted): FakeContainer {
+    const { id: containerId, imageName, options } = noted;
     const image = this.#machine.images[imageName];
     if (image === undefined) throw error('ERR_IMAGE_NOT_FOUND', `there is no image ${imageName}`, { imageName });
     const command = [
@@ -279,26 +323,18 @@ class FakeContainerizer implements Containerizer {
     const { workingDir = '/', user = 'root' } = options;
     if (image.files.includes(workingDir))
       throw error('ERR_WORKING_DIR', `${workingDir} is no directory`, { workingDir });
-    const launch = this.#newLaunch(options, undefined);
-    const container: FakeContainer = {
-      id: containerId,
-      owner: this.#owner,
+    return {
+      ...noted,
       image,
-      imageName,
       command,
       env: { HOME: accountOf(image, user).home, ...image.env, ...options.env },
       user,
       workingDir,
       hostname: options.hostname ?? containerId.split('/').at(-1) ?? containerId,
-      options,
       files: new Set(),
       removedPrograms: new Set(),
       readers: new Set(),
-      launch,
     };
-    this.#putProgram(container, options.stdin);
-    containers.set(containerId, container);
-    return container;
   }
 
   #newLaunch(options: LaunchOptions, before: FakeLaunch | undefined): FakeLaunch {
@@ -317,6 +353,7 @@ class FakeContainerizer implements Containerizer {
       time: new PausableTime(clock),
       log: new FakeLog(() => clock.now(), before?.log),
       pid: this.#machine.nextPid(),
+      lastPidInside: 0,
       processes: new Set(),
       by: undefined,
       ended,
@@ -330,18 +367,44 @@ class FakeContainerizer implements Containerizer {
     const program = this.#program(container, command);
     const account = accountOf(image, user);
     const print = (stream: 'stdout' | 'stderr', text: string) => launch.log.add(stream, text);
-    const surroundings = surroundingsOf(container, { command, env, ...account, workingDir, print, isFirst: true });
-    const main = new FakeProcess(surroundings, program);
-    launch.processes.add(main);
+    const own = { command, env, ...account, workingDir, print, isFirst: true };
+    const main = this.#process(container, own, program);
     if (stdin !== 'pipe') main.input.end();
     void main.ended.then((end) => this.#machine.over(container, exitOf(end, launch.by)));
   }
 
+  /** One that has not been begun. */
+  #process(container: FakeContainer, own: OwnSurroundings, program: FakeProgram): FakeProcess {
+    const { hostname, files, removedPrograms, launch } = container;
+    const { processes, time } = launch;
+    const made: FakeProcess = new FakeProcess(
+      {
+        ...own,
+        pid: own.isFirst ? launch.pid : this.#machine.nextPid(),
+        pidInside: ++launch.lastPidInside,
+        startedAt: this.#machine.clock.now(),
+        hostname,
+        files,
+        removedPrograms,
+        time,
+        memoryLimit: () => launch.limits.memoryBytes,
+        running: () => [...processes].map((each) => each.command),
+        spawn: (command, run) => {
+          this.#process(container, { ...own, command, isFirst: false }, run).begin();
+        },
+      },
+      program,
+    );
+    processes.add(made);
+    if (!own.isFirst) void made.ended.then(() => processes.delete(made));
+    return made;
+  }
+
   /** From now on its time passes. */
   #letGo(container: FakeContainer): void {
-    const { id, launch, options } = container;
+    const { launch, options } = container;
     Object.assign(launch, { state: 'running', startedAt: this.#machine.clock.now() });
-    this.#machine.note(id, 'start');
+    this.#machine.note(container, 'start', { imageId: IMAGE_ID });
     mainOf(container).begin();
     if (options.timeout === undefined) return;
     const giveUp = launch.time.after(options.timeout, () => {
@@ -384,22 +447,21 @@ class FakeContainerizer implements Containerizer {
     const container = this.#findOwn(containerId, own.anyOwner);
     const { image, launch } = container;
     if (launch.state !== 'running') throw notRunning(container);
-    const { time, processes } = launch;
+    const { time } = launch;
     const program = this.#program(container, command);
     const account = accountOf(image, own.user ?? container.user);
     const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
-    const run = new FakeProcess(
-      surroundingsOf(container, {
-        command,
-        env: { ...container.env, ...(own.user === undefined ? {} : { HOME: account.home }), ...own.env },
-        ...account,
-        workingDir: own.workingDir ?? container.workingDir,
-        print: (stream, text) => streams[stream].write(text),
-        isFirst: false,
-      }),
-      program,
-    ).begin();
-    processes.add(run);
+    const surroundings = {
+      command,
+      env: { ...container.env, ...(own.user === undefined ? {} : { HOME: account.home }), ...own.env },
+      ...account,
+      workingDir: own.workingDir ?? container.workingDir,
+      print: (stream: 'stdout' | 'stderr', text: string) => streams[stream].write(text),
+      isFirst: false,
+    };
+    const run = this.#process(container, surroundings, program).begin();
+    const exec = randomBytes(8).toString('hex');
+    this.#machine.note(container, 'exec-start', { exec, program: command[0] });
     if (own.stdin !== 'pipe') run.input.end();
     let by: 'time-limit' | 'aborted' | undefined;
     const stop = (why: 'time-limit' | 'aborted') => {
@@ -413,9 +475,10 @@ class FakeContainerizer implements Containerizer {
     const ended = run.ended.then((end): ExecutionEnd => {
       giveUpTimer?.();
       own.signal?.removeEventListener('abort', giveUp);
-      processes.delete(run);
       for (const stream of Object.values(streams)) stream.end();
-      return by === undefined ? executionEndOf(end) : { signal: SIGKILL, reason: by };
+      const told = by === undefined ? executionEndOf(end) : { signal: SIGKILL, reason: by };
+      this.#machine.note(container, 'exec-end', { exec, ...told });
+      return told;
     });
     return { ...streams, ...(own.stdin === 'pipe' ? { stdin: run.input } : {}), ended };
   }
@@ -440,11 +503,29 @@ class FakeContainerizer implements Containerizer {
     };
   }
 
+  async processes(containerId: string): Promise<ContainerProcess[]> {
+    const container = this.#find(containerId);
+    if (!isUp(container)) throw notRunning(container);
+    const users = Object.entries(container.image.users);
+    return [...container.launch.processes].map(({ pid, pidInside, uid, command, startedAt }) => ({
+      pid,
+      pidInside,
+      uid,
+      user: users.find(([, account]) => account.uid === uid)?.[0],
+      state: 'S',
+      cpuTime: 0,
+      elapsed: this.#machine.clock.now() - startedAt,
+      name: command[0] ?? '',
+      command,
+    }));
+  }
+
   async kill(containerId: string, signal: string | number = 'SIGKILL', options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('kill', o.CONTROL_OPTIONS, options);
     const container = this.#findOwn(containerId, anyOwner);
     const number = signalNumber(signal);
     if (!hasProgram(container)) throw notRunning(container);
+    this.#machine.note(container, 'kill', { signal: number });
     mainOf(container).send(number);
     await settled();
   }
@@ -457,9 +538,14 @@ class FakeContainerizer implements Containerizer {
     const main = mainOf(container);
     const asking = signalNumber(signal ?? (container.options.stopSignal || 'SIGTERM'));
     // What is held at its gate heeds nothing.
-    main.send(launch.state === 'created' ? SIGKILL : asking);
+    if (launch.state === 'created') {
+      this.#killMain(container);
+      return launch.ended;
+    }
+    this.#machine.note(container, 'stop', { grace });
+    main.send(asking);
     this.#resume(container);
-    const giveUp = this.#machine.clock.after(grace, () => main.send(SIGKILL));
+    const giveUp = this.#machine.clock.after(grace, () => this.#killMain(container));
     try {
       return await launch.ended;
     } finally {
@@ -475,7 +561,7 @@ class FakeContainerizer implements Containerizer {
     if (launch.state !== 'running') throw notRunning(container);
     launch.time.pause();
     launch.state = 'paused';
-    this.#machine.note(containerId, 'pause');
+    this.#machine.note(container, 'pause');
   }
 
   async resume(containerId: string, options: ControlOptions = {}): Promise<void> {
@@ -485,10 +571,18 @@ class FakeContainerizer implements Containerizer {
     this.#resume(container);
   }
 
-  #resume({ id, launch }: FakeContainer): void {
+  /** Whatever state it is in. */
+  #killMain(container: FakeContainer): void {
+    if (container.launch.state === 'exited') return;
+    this.#machine.note(container, 'kill', { signal: SIGKILL });
+    mainOf(container).send(SIGKILL);
+  }
+
+  #resume(container: FakeContainer): void {
+    const { launch } = container;
     if (launch.state !== 'paused') return;
     launch.state = 'running';
-    this.#machine.note(id, 'resume');
+    this.#machine.note(container, 'resume');
     launch.time.resume();
     for (const each of launch.processes) each.heedHeld();
   }
@@ -499,7 +593,7 @@ class FakeContainerizer implements Containerizer {
     checkLimits(limits, HIERARCHIES, FACTS, { update: true });
     if (!isUp(container)) throw notRunning(container);
     container.launch.limits = { ...container.launch.limits, ...limits };
-    this.#machine.note(containerId, 'update');
+    this.#machine.note(container, 'update', limits);
   }
 
   async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
@@ -513,9 +607,9 @@ class FakeContainerizer implements Containerizer {
       if (hasProgram(container) && running === 'refuse') {
         throw error('ERR_CONTAINER_RUNNING', `container ${id} is ${state}`, { containerId: id });
       }
-      if (state !== 'exited') mainOf(container).send(SIGKILL);
+      this.#killMain(container);
       await ended;
-      containers.delete(id);
+      this.#machine.forget(container);
     }
     return all.length > 0;
   }
@@ -542,7 +636,7 @@ class FakeContainerizer implements Containerizer {
     const unknown = mine
       .map(({ id }) => id)
       .filter((id) => knownContainerIds?.includes(id) === false && !running.includes(id));
-    for (const id of unknown) this.#machine.containers.delete(id);
+    for (const id of unknown) this.#machine.forget(this.#find(id));
     return {
       running: running.sort(),
       ended: [],
@@ -605,7 +699,7 @@ function launchOf({ id, owner, imageName, command, options, launch }: FakeContai
     launchId: launch.id,
     owner,
     state,
-    image: `sha256:${'0'.repeat(64)}` as ImageId,
+    image: IMAGE_ID,
     imageName,
     command: command.map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word)),
     pid: state === 'exited' ? undefined : pid,
@@ -627,22 +721,6 @@ function launchedOf(
     ...launchOf(container),
     ...(stdin === 'pipe' ? { stdin: mainOf(container).input } : {}),
     ...(attach === true ? { output: readingAll(container, { follow: true }, printed) } : {}),
-  };
-}
-
-/** Of a program in a container, beside those of its own. */
-function surroundingsOf(
-  { hostname, files, removedPrograms, launch }: FakeContainer,
-  own: Pick<FakeSurroundings, 'command' | 'env' | 'uid' | 'gid' | 'workingDir' | 'print' | 'isFirst'>,
-): FakeSurroundings {
-  return {
-    ...own,
-    hostname,
-    files,
-    removedPrograms,
-    time: launch.time,
-    memoryLimit: () => launch.limits.memoryBytes,
-    running: () => [...launch.processes].map((each) => each.command),
   };
 }
 

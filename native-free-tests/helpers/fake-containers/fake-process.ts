@@ -14,6 +14,11 @@ export interface FakeEnd {
 }
 
 export interface FakeSurroundings {
+  /** As its machine numbers it, and as its container does. */
+  readonly pid: number;
+  readonly pidInside: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly uid: number;
@@ -29,6 +34,8 @@ export interface FakeSurroundings {
   readonly print: (stream: 'stdout' | 'stderr', text: string) => void;
   /** Commands of all that runs in the container. */
   readonly running: () => readonly (readonly string[])[];
+  /** A process more in the container, that of nobody who waits for it. */
+  readonly spawn: (command: readonly string[], program: FakeProgram) => void;
   /** The first process of a container is deaf to signals that it does not handle. */
   readonly isFirst: boolean;
 }
@@ -68,6 +75,15 @@ export class FakeProcess {
   get hasEnded(): boolean {
     return this.#end === undefined;
   }
+  get pid(): number {
+    return this.#surroundings.pid;
+  }
+  get pidInside(): number {
+    return this.#surroundings.pidInside;
+  }
+  get startedAt(): number {
+    return this.#surroundings.startedAt;
+  }
   get command(): readonly string[] {
     return this.#surroundings.command;
   }
@@ -98,6 +114,11 @@ export class FakeProcess {
   /** The other end of `stdin`. */
   get input(): Writable {
     return this.#input;
+  }
+
+  /** It goes on when this one has ended, unless this is the container's first. */
+  spawn(command: readonly string[], program: FakeProgram): void {
+    if (!this.hasEnded) this.#surroundings.spawn(command, program);
   }
 
   print(text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {

@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { LaunchState, NewOwnLaunch, Provisioner } from '#src/index.js';
-import { UNENDED_STATES } from '#src/metadata/launches/launch-records.js';
+import type { LaunchEvent, LaunchState, NewOwnLaunch, Provisioner } from '#src/index.js';
+import { EVENTS_KEPT, EVENTS_PRUNED_EVERY, UNENDED_STATES } from '#src/metadata/launches/launch-records.js';
 import { SectionedMetadataManager } from '#src/metadata/sectioned-metadata-manager.js';
 import { buildImage, buildLayer } from '../../helpers/image-builder.js';
 import { layoutOf, openMemoryStore } from '../../helpers/memory-store.js';
@@ -242,6 +242,74 @@ describe('the calls for launches', () => {
     expect(await p.launches.list()).toEqual([]);
     expect(await p.launches.events()).toEqual([]);
     expect(() => p.launches.directory('../../etc')).toThrow(expect.objectContaining({ code: 'ERR_BAD_OPTION' }));
+  });
+});
+
+describe('events that are followed', () => {
+  const note = (p: Provisioner, kind: string) => p.launches.note({ kind, containerId: 'job', owner: 'agent' });
+  const taken = async (events: AsyncIterable<LaunchEvent>, count = Number.POSITIVE_INFINITY) => {
+    const kinds: string[] = [];
+    for await (const { kind } of events) if (kinds.push(kind) === count) break;
+    return kinds;
+  };
+
+  it('are those from the call on, though the first is taken later, or all after one, each once', async () => {
+    const p = await storeWith();
+    await note(p, 'before');
+    const fromNow = p.launches.follow();
+    const fromBegin = p.launches.follow({ after: 0 });
+    const afterFirst = p.launches.follow({ after: 1 });
+    await note(p, 'second');
+    const all = [taken(fromNow, 3), taken(fromBegin, 4), taken(afterFirst, 3)];
+    await sleep(20);
+    await note(p, 'third');
+    await note(p, 'fourth');
+    const later = ['second', 'third', 'fourth'];
+    expect(await Promise.all(all)).toEqual([later, ['before', ...later], later]);
+  });
+
+  it('are many, and none is lost or comes twice', async () => {
+    const p = await storeWith();
+    const count = 2500;
+    const all = taken(p.launches.follow(), count);
+    for (let at = 0; at < count; at++) await note(p, `e${at}`);
+    expect(await all).toEqual(Array.from({ length: count }, (_, at) => `e${at}`));
+  });
+
+  it('end with the time that is given, at once when it is past, and tell nothing that is later', async () => {
+    const p = await storeWith();
+    await note(p, 'first');
+    const until = Date.now();
+    await sleep(2);
+    await note(p, 'late');
+    expect(await taken(p.launches.follow({ after: 0, until }))).toEqual(['first']);
+    const soon = taken(p.launches.follow({ until: Date.now() + 100 }));
+    await note(p, 'third');
+    expect(await soon).toEqual(['third']);
+  });
+
+  it('end with the signal, and with the provisioner', async () => {
+    const p = await storeWith();
+    const enough = new AbortController();
+    const given = taken(p.launches.follow({ signal: enough.signal }));
+    const others = taken(p.launches.follow());
+    others.catch(() => undefined);
+    enough.abort();
+    await expect(given).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    await p.close();
+    await expect(others).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  });
+
+  it('are an error for who is so slow that what comes next is kept no more', async () => {
+    const p = await storeWith();
+    await note(p, 'first');
+    const events = p.launches.follow({ after: 0 });
+    expect((await events.next()).value?.kind).toBe('first');
+    for (let at = 0; at < EVENTS_KEPT + 2 * EVENTS_PRUNED_EVERY; at++) await note(p, 'more');
+    await expect(events.next()).rejects.toMatchObject({
+      code: 'ERR_EVENTS_LOST',
+      details: { count: expect.any(Number) },
+    });
   });
 });
 

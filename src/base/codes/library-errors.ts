@@ -131,6 +131,11 @@ export const LIBRARY_ERRORS = {
       'Wait until the process that the message names is done, continue it when it is stopped, or allow a longer wait.',
     retryable: true,
   },
+  ERR_EVENTS_LOST: {
+    meaning: 'Whoever follows the events of launches was slower than they came, and the next ones are kept no more.',
+    whatToDo: 'Take events as they come, and look anew at what they told of.',
+    retryable: true,
+  },
   ERR_PLAN_OUTDATED: {
     meaning: 'What a plan of a prune says does not hold any more; nothing was removed.',
     whatToDo: 'Make a new plan.',

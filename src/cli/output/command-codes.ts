@@ -17,6 +17,15 @@ export const COMMAND_ERRORS = {
 
 /** Warnings that only the command line gives. */
 export const COMMAND_WARNINGS = {
+  RUNTIME_OUTDATED: {
+    meaning:
+      'The release of the runtime that runs containers here is known to let programs out of them, unless the distribution has mended it under the same number.',
+    whatToDo: 'Install a newer one, or look into what the distribution says of the faults that the message names.',
+  },
+  LEFT_OUT: {
+    meaning: 'Something was not copied with the rest: a socket, a device, what the kernel makes up, or an attribute.',
+    whatToDo: 'Nothing, or `cp -a` for devices.',
+  },
   NO_NAMES: {
     meaning: 'An image that was to lose its names has none; it stays until a prune.',
     whatToDo: 'Nothing, or prune.',

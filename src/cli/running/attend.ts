@@ -2,6 +2,7 @@ import type { Containerizer, Launched } from '../../containerizer/index.js';
 import type { HostProcess } from '../host-process.js';
 import { endedDocument } from '../output/documents/launch-document.js';
 import type { Session } from '../session.js';
+import { NO_NETWORK_HINT, PrintedEnds } from './failed-lookup.js';
 import { feed, followOutput } from './follow-output.js';
 import { runStatusOf } from './with-containerizer.js';
 
@@ -13,7 +14,10 @@ export async function attend(
   host: HostProcess,
 ): Promise<void> {
   const feeding = launched.stdin && feed(launched.stdin, host);
-  const exit = await followOutput(containers, launched, host).finally(() => feeding?.stop());
+  const ends = new PrintedEnds();
+  const exit = await followOutput(containers, launched, host, ends).finally(() => feeding?.stop());
   output.document(() => endedDocument(launched.containerId, exit));
+  const hasNetwork = launched.relaxed.includes('network=host');
+  if (exit.code !== 0 && !hasNetwork && ends.tellFailedLookup()) output.hint(NO_NETWORK_HINT);
   exitWith(runStatusOf(exit));
 }

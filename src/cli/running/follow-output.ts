@@ -3,16 +3,18 @@ import type { Containerizer, Exit, Launched, LogEntry } from '../../containerize
 import type { HostProcess } from '../host-process.js';
 import { Interruption } from '../interruption.js';
 import type { TextStream } from '../output/output.js';
+import type { PrintedEnds } from './failed-lookup.js';
 
 /**
  * Prints what a container prints until its program has ended. The first interruption of this process is handed on to the program, which may take its time, or not care; the second ends
  * this process and leaves the container running.
- * @throws OutputClosed when nobody reads any more; the container runs on
+ * @param ends hears what is printed @throws OutputClosed when nobody reads any more; the container runs on
  */
 export async function followOutput(
   containers: Containerizer,
   { containerId, output }: Launched,
   host: HostProcess,
+  ends?: PrintedEnds,
 ): Promise<Exit> {
   const { signal } = host;
   const handOn = () => {
@@ -26,7 +28,10 @@ export async function followOutput(
     const ended = containers.wait(containerId);
     // It is waited for once the output has been printed, or not at all.
     ended.catch(() => undefined);
-    for await (const entry of output ?? []) await printEntry(entry, host);
+    for await (const entry of output ?? []) {
+      ends?.add(entry.stream, entry.bytes);
+      await printEntry(entry, host);
+    }
     return await ended;
   } finally {
     signal.removeEventListener('abort', handOn);
@@ -38,10 +43,27 @@ export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: Host
   return write(stream === 'stdout' ? stdout : stderr, bytes);
 }
 
-/** Prints what comes, until nothing more does, or it is cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
-export async function printStream(from: Readable, to: TextStream): Promise<void> {
+/** One of many lines, for as long as somebody reads them. @throws OutputClosed */
+export function printLine(line: string, { stdout }: HostProcess): Promise<void> | undefined {
+  return write(stdout, Buffer.from(`${line}\n`));
+}
+
+/** Prints what comes, until nothing more does. @param tell hears what is printed @throws OutputClosed when nobody reads any more */
+export async function printBytes(
+  from: AsyncIterable<Uint8Array>,
+  to: TextStream,
+  tell: (bytes: Uint8Array) => void = () => {},
+): Promise<void> {
+  for await (const bytes of from) {
+    tell(bytes);
+    await write(to, bytes);
+  }
+}
+
+/** The same of a pipe, which may also be cut: a child of a program may hold its output open for ever. @throws OutputClosed when nobody reads any more */
+export async function printStream(from: Readable, to: TextStream, tell: (bytes: Uint8Array) => void): Promise<void> {
   try {
-    for await (const bytes of from) await write(to, bytes as Uint8Array);
+    await printBytes(from as AsyncIterable<Uint8Array>, to, tell);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }

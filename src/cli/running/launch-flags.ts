@@ -5,6 +5,7 @@ import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
 import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
+import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
 export interface SpecFlags extends LimitFlags {
@@ -78,12 +79,9 @@ export function addSpecFlags(command: Command): void {
   each(command, '--cap-add <capability>', 'beside the default ones, or ALL');
   each(command, '--cap-drop <capability>', 'of the default ones, or ALL');
   each(command, '--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
-  command.addOption(
-    new Option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own').choices([
-      'none',
-      'host',
-    ]),
-  );
+  command.option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own', networkOf);
+  command.addOption(new Option('--net <kind>').argParser(networkOf).hideHelp());
+  command.on('option:net', () => command.setOptionValue('network', command.getOptionValue('net')));
   each(command, '--add-host <name:address>', 'a line of /etc/hosts');
   each(command, '--dns <address>', 'a name server');
   command.option('--init', 'a small init as process 1, which takes away what has ended and hands signals on');
@@ -94,12 +92,13 @@ export function addLaunchFlags(command: Command): void {
   addSpecFlags(command);
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
   command.option('--timeout <age>', 'kill it after this time, such as 10m or 90s; bare numbers are seconds');
-  each(command, '--label <name=value>', 'a note for whoever looks at it');
+  each(command, '-l, --label <name=value>', 'a note for whoever looks at it');
   each(
     command,
     '--log-opt <name=value>',
     'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end',
   );
+  refuse(command, REFUSED_BY_RUN);
 }
 
 export function addLimitFlags(command: Command): void {

@@ -15,13 +15,18 @@ export async function containerizerOf({ provisioner }: Session, runtime?: Runtim
   return openContainerizer({ provisioner, runtime });
 }
 
-/** Does work with what runs containers on the session's store. */
+/** Does work with what runs containers on the session's store. It is over, as with every program, when nobody reads what it prints any more. */
 export async function withContainerizer(
   session: Session,
   work: (containers: Containerizer) => Promise<void>,
   runtime?: RuntimeName,
 ): Promise<void> {
-  await work(await containerizerOf(session, runtime));
+  try {
+    await work(await containerizerOf(session, runtime));
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) throw error;
+    session.exitWith(error.exitStatus);
+  }
 }
 
 /** The same for commands whose exit status is that of a program: what fails before there is one is told by 125, 126 or 127. */
@@ -33,7 +38,6 @@ export async function withProgram(
   try {
     await withContainerizer(session, work, runtime);
   } catch (error) {
-    if (error instanceof OutputClosed) return session.exitWith(error.exitStatus);
     session.exitWith(statusOfFailure(error));
     throw error;
   }

@@ -10,8 +10,9 @@ import { hostNameOf } from './host-name.js';
 import { mountSources } from './mounts/mount-sources.js';
 import { type OwnFiles, plannedMounts } from './mounts/planned-mounts.js';
 import { makeDirectoryInside, resolveTargets } from './mounts/resolve-targets.js';
-import { type HostFiles, networkFiles } from './network-files.js';
+import { HOST_RESOLV_CONF, type HostFiles, networkFiles } from './network-files.js';
 import { noWorkingDirectory, workingDirectoryOf } from './program.js';
+import { rememberResolvConf } from './renewed-resolv-conf.js';
 import { resolveUser } from './rootfs/resolve-user.js';
 import { isAtOrBelow, type Place, RootfsView } from './rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig } from './runtime-spec.js';
@@ -44,6 +45,7 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
   };
   const config = await planBundle(options, files);
   writeBundle(config, files, texts, directory);
+  if (spec.network === 'host') rememberResolvConf(directory, texts.resolvConf);
   return config;
 }
 
@@ -139,7 +141,7 @@ function writeBundle(
 }
 
 async function hostFiles(): Promise<HostFiles> {
-  const [hosts, resolvConf] = await Promise.all([hostFile('/etc/hosts'), hostFile('/etc/resolv.conf')]);
+  const [hosts, resolvConf] = await Promise.all([hostFile('/etc/hosts'), hostFile(HOST_RESOLV_CONF)]);
   return { hosts, resolvConf };
 }
 

@@ -57,8 +57,11 @@ function addressOf(name: string, address: string, network: 'none' | 'host'): str
   });
 }
 
+/** The machine's name servers, and how it looks for names: its resolver's own file, not those of a container. */
+export const HOST_RESOLV_CONF = '/etc/resolv.conf';
+
 /** Name servers of the caller's take the place of all others; how names are searched stays. @see resolv.conf(5) */
-function resolvConf(base: string, dns: readonly string[] | undefined): string {
+export function resolvConf(base: string, dns: readonly string[] | undefined): string {
   for (const address of dns ?? []) {
     if (isIP(address) === 0) {
       throw new ProvisionerError('ERR_BAD_OPTION', `${JSON.stringify(address)} is no address of a name server`, {

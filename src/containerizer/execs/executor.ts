@@ -12,6 +12,7 @@ import type { ProcessExit, SpawnedProcess } from '../../system/processes/process
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
+import { noteEvent } from '../events/container-event.js';
 import { notRunning, placeOf } from '../launches/controls.js';
 import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
@@ -40,7 +41,8 @@ export class Executor {
     const runtime = this.#machine.runtimeOf(placeOf(launch));
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
-    const place = join(directory.path, `exec-${randomBytes(8).toString('hex')}`);
+    const id = randomBytes(8).toString('hex');
+    const place = join(directory.path, `exec-${id}`);
     makeOwnDirectory(place);
     const files = { log: join(place, 'log'), processFile: join(place, 'process.json'), pidFile: join(place, 'pid') };
     const open = new Set<number>();
@@ -70,9 +72,11 @@ export class Executor {
         stdout: readPipe(stdout.readEnd),
         stderr: readPipe(stderr.readEnd),
       };
-      const ended = this.#end(pid, launch, command, files, place, streams, options);
-      ended.catch(() => undefined);
-      return { ...streams, ended };
+      const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
+      const ended = this.#end(pid, launch, command, files, place, streams, options).finally(() => started);
+      const told = this.#tellEnd(launch, id, ended);
+      told.catch(() => undefined);
+      return { ...streams, ended: told };
     } catch (error) {
       for (const descriptor of [...open]) close(descriptor);
       rmSync(place, { recursive: true, force: true });
@@ -90,6 +94,18 @@ export class Executor {
     return hide.length === 0
       ? this.#machine.processes.spawn({ program, args, env: {}, descriptors })
       : starter.hidden({ hide, command: [program, ...args], descriptors });
+  }
+
+  /** What it comes to, when that has been recorded. */
+  async #tellEnd(launch: LaunchRecord, exec: string, ended: Promise<ExecutionEnd>): Promise<ExecutionEnd> {
+    try {
+      const end = await ended;
+      await noteEvent(this.#machine, launch, 'exec-end', { exec, ...end });
+      return end;
+    } catch (error) {
+      await noteEvent(this.#machine, launch, 'exec-end', { exec, reason: 'start-failed' });
+      throw error;
+    }
   }
 
   async #end(

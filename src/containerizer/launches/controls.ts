@@ -10,6 +10,7 @@ import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import { printStates, processStates } from '../cgroups/process-states.js';
 import type { ContainerStats } from '../containerizer.js';
+import { eventNote, noteEvent } from '../events/container-event.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
@@ -58,12 +59,11 @@ export class Controls {
   /** Of a program that was held, and is not any more. */
   async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
     const startedAt = Date.now();
-    const image = readPlaceNote(launch.place)?.image;
     const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
       from: ['created'],
       to: 'running',
       startedAt,
-      event: { kind: 'start', details: JSON.stringify({ image }) },
+      event: eventNote('start', { imageId: readPlaceNote(launch.place)?.image }),
     });
     if (isFirst) return { ...launch, state: 'running', startedAt };
     const now = await this.#machine.provisioner.launches.get(launch.containerId);
@@ -76,6 +76,8 @@ export class Controls {
     // Before its program there is nobody who could be told anything.
     if (launch.state === 'created') throw notRunning(launch);
     const program = this.#program(launch);
+    // Recorded beside it: neither waits for the other.
+    const noted = noteEvent(this.#machine, launch, 'kill', { signal: number });
     try {
       if (!program.send(number)) throw notRunning(launch);
     } finally {
@@ -83,6 +85,7 @@ export class Controls {
     }
     // Nothing that is frozen sees its end.
     if (number === SIGKILL && launch.state === 'paused') await this.resume(launch);
+    await noted;
   }
 
   /** Asks once, and ends all of it after a while. */
@@ -93,6 +96,7 @@ export class Controls {
     const program = this.#programOf(place);
     try {
       program?.send(signalNumber(signal ?? place.stopSignal ?? 'SIGTERM'));
+      await noteEvent(this.#machine, launch, 'stop', { grace });
       // What is frozen must go on to end itself.
       if (launch.state === 'paused') await this.resume(launch);
       const over = new AbortController();
@@ -119,19 +123,21 @@ export class Controls {
     program?.send(SIGKILL);
     program?.close();
     const cgroup = this.#endings.cgroupOf(launch);
+    cgroup?.killAll('SIGKILL');
+    await noteEvent(this.#machine, launch, 'kill', { signal: SIGKILL });
     const late = performance.now() + DYING;
-    // What somebody is starting, or was when he died, may not have been in its cgroup yet.
     do {
-      cgroup?.killAll('SIGKILL');
       const exit = await settledWithin(ended, KILLED_AGAIN);
       if (exit !== undefined) return exit;
+      // What somebody is starting, or was when he died, may have come into its cgroup only after that.
+      cgroup?.killAll('SIGKILL');
     } while (performance.now() < late);
     const { containerId, id } = launch;
     const states = printStates(processStates(cgroup?.processes() ?? []));
     await this.#machine.provisioner.launches.change(id, {
       from: ['starting', 'created', 'running', 'paused'],
       to: 'undead',
-      event: { kind: 'undead', details: JSON.stringify({ processes: states }) },
+      event: eventNote('undead', { processes: states }),
     });
     throw new ProvisionerError(
       'ERR_CONTAINER_UNDEAD',
@@ -176,13 +182,7 @@ export class Controls {
     const { hierarchies } = this.#machine;
     checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
     if (!this.#runningCgroup(launch).update(limits)) throw notRunning(launch);
-    await this.#machine.provisioner.launches.note({
-      containerId: launch.containerId,
-      launchId: launch.id,
-      owner: launch.owner,
-      kind: 'update',
-      details: JSON.stringify(limits),
-    });
+    await noteEvent(this.#machine, launch, 'update', limits);
   }
 
   /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
@@ -198,6 +198,12 @@ export class Controls {
       processLimit: used.pidsLimit,
       oomKills: used.oomKills ?? 0,
     };
+  }
+
+  /** The processes in it, looked up each time. @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+  pids(launch: LaunchRecord): () => readonly number[] {
+    const cgroup = this.#runningCgroup(launch);
+    return () => cgroup.processes();
   }
 
   /** From now on what is left of its time passes, or does not. */
@@ -235,7 +241,8 @@ const DYING = 10_000;
 /** Milliseconds after which it is killed once more. */
 const KILLED_AGAIN = 200;
 
-const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
+/** Whether its program is there. */
+export const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
 
 /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
 export function placeOf(launch: LaunchRecord): LaunchPlaceNote {

@@ -7,6 +7,7 @@ import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
@@ -124,7 +125,8 @@ export class Endings {
       to: 'exited',
       ...(exit.finishedAt === undefined ? {} : { finishedAt: exit.finishedAt }),
       exit: JSON.stringify(exit),
-      event: { kind: 'exit', details: JSON.stringify(exit) },
+      ...(exit.oomKills > 0 ? { cause: eventNote('oom', { oomKills: exit.oomKills }) } : {}),
+      event: eventNote('exit', exit),
     });
     crashPoint('launch.endRecorded');
     return recorded ? exit : this.#recordedExit(launch, exit);

@@ -15,8 +15,10 @@ import { makeBundle } from '../bundle/make-bundle.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
+import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
+import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
@@ -100,7 +102,7 @@ export class Launcher {
     const kept = readSpec(this.#endings.directory(last.id), containerId);
     const { root } = kept;
     const findRoot = async () => {
-      await this.#requireMounted(containerId, root.path);
+      rootfsOf(containerId, await this.#machine.provisioner.containers.get(containerId), root.path);
       return root;
     };
     // Whatever is wrong with it, the last end stays recorded.
@@ -172,6 +174,8 @@ export class Launcher {
           spec: JSON.stringify(note),
           place: JSON.stringify(place),
           removal: options.remove === true ? 'remove' : 'keep',
+          // What is started again was created before.
+          ...(last === undefined ? { event: eventNote('create', { image: note.imageName, labels: note.labels }) } : {}),
         })
         .catch((error) => {
           if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
@@ -191,22 +195,6 @@ export class Launcher {
       rmSync(directory.path, { recursive: true, force: true });
       throw error;
     }
-  }
-
-  /** @throws ProvisionerError `ERR_CONTAINER_UNMOUNTED` */
-  async #requireMounted(containerId: string, path: string): Promise<void> {
-    const container = await this.#machine.provisioner.containers.get(containerId);
-    const rootfs = container?.rootfses.find((one) => one.rootfs === path);
-    if (rootfs?.state === 'ready') return;
-    const state = rootfs?.state ?? 'gone';
-    throw new ProvisionerError(
-      'ERR_CONTAINER_UNMOUNTED',
-      `the root filesystem of container ${containerId} cannot be used: it is ${state}`,
-      {
-        hint: state === 'unmounted' ? '`provisioner recover` mounts it again' : '`provisioner ps` tells more',
-        details: { containerId, state },
-      },
-    );
   }
 
   async #start(begun: Begun, { findRoot, options, isHeld, last }: Beginning, countsSwap: boolean): Promise<Started> {
@@ -244,7 +232,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...rest,
-      event: { kind: isHeld ? 'create' : 'start', details: JSON.stringify({ image: root.image }) },
+      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image }) }),
     });
     crashPoint('launch.running');
     return {
@@ -329,7 +317,7 @@ export class Launcher {
         from: ['starting'],
         to: 'exited',
         exit: JSON.stringify(exit),
-        event: { kind: 'start-failed', details: JSON.stringify({ message: firstLine(error) }) },
+        event: eventNote('start-failed', { message: firstLine(error) }),
       });
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.

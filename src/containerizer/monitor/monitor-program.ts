@@ -1,3 +1,5 @@
+import { STARTER_PROGRAM } from './starter-program.js';
+
 /**
  * The monitor of one container: a small process that outlives everybody else of ours. It starts the runtime, is the parent of the container's program (a child subreaper), writes
  * what the program prints into the log, holds to its limits of time and log, and says at the end, in a file, what became of it.
@@ -11,9 +13,8 @@
  *   4  the lock on the file `alive`, which says that it lives for as long as it is held. Neither the runtime nor the program gets it
  *   5  perhaps a copy of the runtime in memory, to be executed as `/proc/self/fd/5`
  *
- * Started with the argument `starter`, and numbers of system calls by name, it is none itself: see `Starter`. It is loaded once then, and each monitor is a copy of it, a child of its starter
- * like any other (CLONE_PARENT), which takes a tenth of the time that it takes to load it.
- * @see perldoc perlfunc, perlipc; PR_SET_CHILD_SUBREAPER in prctl(2); CLONE_PARENT in clone(2); pidfd_getfd(2)
+ * Started with the argument `starter`, and numbers of system calls by name, it is none itself, and makes copies that are: see `STARTER_PROGRAM`.
+ * @see perldoc perlfunc, perlipc; PR_SET_CHILD_SUBREAPER in prctl(2)
  */
 export const MONITOR_PROGRAM = String.raw`use strict;
 use warnings;
@@ -362,60 +363,4 @@ sub remove {
     unlink $path;
   }
 }
-
-# Copies itself for whoever started it, as long as that one lives. Each line that comes is a request: what kind it is, the other's descriptors that the copy finds as 0, 1, 2, …, and words.
-# Each answer is the copy's number, or the word failed and why: then there is none.
-sub serve {
-  %set = (%set, @_);
-  $0 = 'provisioner-starter';
-  my $asker = syscall($set{pidfd_open}, getppid(), 0);
-  exit 125 if $asker < 0;
-  # The lowest numbers are taken, so that what is fetched is nowhere where it is to be put.
-  my $filler = $asker;
-  $filler = syscall($set{dup3}, $asker, $filler + 1, 0) while $filler >= 0 && $filler < 16;
-  my $text = '';
-  while (1) {
-    while ($text !~ /\n/) { sysread(STDIN, $text, 65536, length $text) or exit 0 }
-    my $line;
-    ($line, $text) = split(/\n/, $text, 2);
-    my ($kind, $wanted, @words) = split(/ /, $line);
-    for (@words) { s/^=//; s/%([0-9A-F]{2})/chr(hex($1))/ge }
-    my $why;
-    my @fetched = map { fetched($asker, $_, \$why) } split(/,/, $wanted);
-    my $copy = defined $why ? -1 : syscall($set{clone}, 0x8000 | 17, 0, 0, 0, 0);
-    if ($copy == 0) { return become($kind, \@fetched, @words) }
-    $why //= "clone: $!" if $copy < 0;
-    for (@fetched) { syscall($set{close_range}, $_, $_, 0) if $_ >= 0 }
-    syswrite(STDOUT, defined $why ? "failed $why\n" : "$copy\n");
-  }
-}
-sub fetched {
-  my ($asker, $number, $why) = @_;
-  my $got = $number eq '-' ? -2 : syscall($set{pidfd_getfd}, $asker, $number + 0, 0);
-  $$why = "pidfd_getfd: $!" if $got == -1;
-  return $got;
-}
-# What stands in the way of it shows where it is read: nobody writes to the pipe that its starter listens to.
-sub become {
-  my ($kind, $fetched, @words) = @_;
-  syscall($set{setsid});
-  for my $target (0 .. $#$fetched) {
-    my $source = $fetched->[$target];
-    if ($source == -2) {
-      # Opened above, since it may have taken the number of what is to be put elsewhere.
-      open(my $null, '+<', '/dev/null') or exit 125;
-      syscall($set{dup3}, fileno($null), $target, 0);
-    } else { syscall($set{dup3}, $source, $target, 0) }
-  }
-  syscall($set{close_range}, scalar @$fetched, 4294967295, 0);
-  if ($kind eq 'monitor') {
-    chdir($words[0]) or exit 125;
-    return;
-  }
-  my ($count, @rest) = @words;
-  $set{hide} = [splice(@rest, 0, $count)];
-  enter();
-  exec { $rest[0] } @rest;
-  exit 127;
-}
-`;
+${STARTER_PROGRAM}`;

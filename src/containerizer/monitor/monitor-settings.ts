@@ -1,5 +1,5 @@
 import { arch } from 'node:os';
-import { SYSTEM_CALLS } from './system-calls.js';
+import { MONITOR_CALLS, SYSTEM_CALLS } from './system-calls.js';
 
 /** What a monitor is told. Paths are absolute, or relative to the directory of the launch. */
 export interface MonitorSettings {
@@ -52,7 +52,7 @@ export function monitorFile(settings: MonitorSettings, architecture: string = ar
     ['container', settings.container],
     ['program', settings.program],
     ['runtime', settings.runtime],
-    ...Object.entries(SYSTEM_CALLS[architecture] ?? {}),
+    ...MONITOR_CALLS.map((name) => [name, SYSTEM_CALLS[architecture]?.[name]] as const),
     ...named('argument', settings.arguments),
     ...named('hide', settings.hide),
     ...named('join', settings.join),

@@ -1,15 +1,8 @@
+/** Those that a monitor makes by number. */
+export const MONITOR_CALLS = ['prctl', 'unshare', 'mount', 'clock_gettime', 'pidfd_open'] as const;
+
 /** Those that our programs make by number. */
-type SystemCall =
-  | 'prctl'
-  | 'unshare'
-  | 'mount'
-  | 'clock_gettime'
-  | 'pidfd_open'
-  | 'pidfd_getfd'
-  | 'clone'
-  | 'setsid'
-  | 'dup3'
-  | 'close_range';
+type SystemCall = (typeof MONITOR_CALLS)[number] | 'pidfd_getfd' | 'clone' | 'setsid' | 'dup3' | 'close_range';
 
 const GENERIC = {
   prctl: 167,

@@ -17,6 +17,9 @@ export interface PreparedSeccomp {
   readonly annotation: string | undefined;
 }
 
+/** The default filter, by the capabilities that it is for, and where it is kept: most launches have the same. */
+const defaults = new Map<string, PreparedSeccomp>();
+
 /**
  * @param seccomp `default`, `unconfined`, or the absolute path of a profile as Docker and podman have them @param capabilities of the container, as `CAP_CHOWN`: its bounding set
  * @param place a directory of this boot, where programs that have been made are kept
@@ -28,8 +31,14 @@ export async function prepareSeccomp(
   capabilities: readonly string[],
   place: string,
 ): Promise<PreparedSeccomp | undefined> {
+  const key = JSON.stringify([place, capabilities]);
+  const known = seccomp === 'default' ? defaults.get(key) : undefined;
+  if (known !== undefined) return known;
   const oci = await plainSeccomp(seccomp, capabilities);
-  return oci && { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
+  if (oci === undefined) return undefined;
+  const prepared = { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
+  if (seccomp === 'default') defaults.set(key, prepared);
+  return prepared;
 }
 
 /** The same for runtimes that make the program themselves. */

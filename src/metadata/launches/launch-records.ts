@@ -34,11 +34,17 @@ export interface LaunchRecords {
   listLaunches(wanted?: LaunchesWanted): Promise<LaunchRecord[]>;
   /** What has not ended in a container and in all below it, children before parents. Cheap: every destroy asks. */
   unendedLaunches(containerId: string): Promise<UnendedLaunch[]>;
-  /** Forgets the launch of a container, whatever its state. @param id only if it is this one @returns false when there was none */
+  /**
+   * Forgets the launch of a container, whatever its state, which is an event too: `FORGOTTEN`. One that has ended and goes with the last rootfs of its container is told
+   * likewise, and one whose place another takes is not.
+   * @param id only if it is this one @returns false when there was none
+   */
   forgetLaunches(containerId: string, id?: string): Promise<boolean>;
   noteLaunchEvent(event: NewLaunchEvent): Promise<void>;
   /** In the order in which they were recorded. The newest `EVENTS_KEPT` are there, and perhaps some more. */
   launchEvents(wanted: LaunchEventsWanted): Promise<LaunchEvent[]>;
+  /** The sequence number of the newest event; 0 when there is none. */
+  newestLaunchEvent(): Promise<number>;
 }
 
 export const UNENDED_STATES = ['starting', 'created', 'running', 'paused', 'undead'] as const;
@@ -112,6 +118,8 @@ export interface LaunchChange {
   readonly place?: string | null | undefined;
   /** JSON. */
   readonly exit?: string | undefined;
+  /** What led to it, recorded before `event`. */
+  readonly cause?: LaunchNote | undefined;
   /** Recorded with the change. */
   readonly event?: LaunchNote | undefined;
 }
@@ -157,6 +165,9 @@ export interface LaunchEventsWanted {
   /** So many at most. */
   readonly limit: number;
 }
+
+/** The kind of the event that a launch has been forgotten, and with it its container. */
+export const FORGOTTEN = 'destroy';
 
 /** So many of the newest events are kept. */
 export const EVENTS_KEPT = 10_000;

@@ -5,6 +5,7 @@ import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import {
   EVENTS_KEPT,
   EVENTS_PRUNED_EVERY,
+  FORGOTTEN,
   type LaunchChange,
   type LaunchEvent,
   type LaunchEventsWanted,
@@ -43,7 +44,7 @@ export function putLaunch(db: SqliteConnection, launch: NewLaunch, now: number):
   if (last !== undefined && last.state !== 'exited') throw containerRunning(last);
   const taken = db.statement<[string], { found: 1 }>('SELECT 1 AS found FROM launch WHERE id = ?').get(id);
   if (taken !== undefined) throw launchIdTaken(id);
-  forgetLaunches(db, containerId);
+  db.statement<[string]>('DELETE FROM launch WHERE container = ?').run(containerId);
   db.statement<(string | number | null)[]>(
     `INSERT INTO launch (id, container, owner, state, boot, created_at, spec, place, removal)
      VALUES (?, ?, ?, 'starting', ?, ?, ?, ?, ?)`,
@@ -58,7 +59,7 @@ export function putLaunch(db: SqliteConnection, launch: NewLaunch, now: number):
 
 /** @param change as `checkedChange` has it */
 export function changeLaunch(db: SqliteConnection, id: string, change: LaunchChange, now: number): boolean {
-  const { from, to, startedAt, finishedAt, place, exit, event } = change;
+  const { from, to, startedAt, finishedAt, place, exit, cause, event } = change;
   const columns = { state: to, started_at: startedAt, finished_at: finishedAt, place, exit };
   const given = Object.entries(columns).filter(([, value]) => value !== undefined);
   const sets = given.map(([column]) => `${column} = ?`).join(', ');
@@ -69,13 +70,14 @@ export function changeLaunch(db: SqliteConnection, id: string, change: LaunchCha
     )
     .run(...values, id, JSON.stringify(from)).changes;
   if (changed === 0) return false;
-  if (event === undefined) return true;
+  const notes = [cause, event].filter((note) => note !== undefined);
+  if (notes.length === 0) return true;
   const row = db
     .statement<[string], Pick<LaunchRecord, 'containerId' | 'owner'>>(
       'SELECT container AS containerId, owner FROM launch WHERE id = ?',
     )
     .get(id);
-  if (row !== undefined) noteEvent(db, { ...event, ...row, launchId: id }, now);
+  if (row !== undefined) for (const note of notes) noteEvent(db, { ...note, ...row, launchId: id }, now);
   return true;
 }
 
@@ -106,20 +108,29 @@ export function unendedLaunches(db: SqliteConnection, containerId: string): Unen
   return db.statement<[string, string, string], UnendedLaunch>(UNENDED_IN_TREE).all(containerId, first, end);
 }
 
-export function forgetLaunches(db: SqliteConnection, containerId: string, id: string | null = null): boolean {
-  const forget = db.statement<[string, string | null, string | null]>(
-    'DELETE FROM launch WHERE container = ? AND (? IS NULL OR id = ?)',
+export function forgetLaunches(db: SqliteConnection, containerId: string, id: string | null, now: number): boolean {
+  const forget = db.statement<[string, string | null, string | null], ForgottenRow>(
+    `DELETE FROM launch WHERE container = ? AND (? IS NULL OR id = ?) ${RETURNING_FORGOTTEN}`,
   );
-  return forget.run(containerId, id, id).changes > 0;
+  return noteForgotten(db, forget.all(containerId, id, id), now) > 0;
 }
 
 /** Those of containers that have no rootfs any more, unless they have not ended: such a one is just being made. */
-export function forgetEndedLaunches(db: SqliteConnection, containerIds: Iterable<string>): void {
-  const forget = db.statement<[{ readonly container: string }]>(
+export function forgetEndedLaunches(db: SqliteConnection, containerIds: Iterable<string>, now: number): void {
+  const forget = db.statement<[{ readonly container: string }], ForgottenRow>(
     `DELETE FROM launch WHERE container = @container AND state = 'exited'
-       AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.container = @container)`,
+       AND NOT EXISTS (SELECT 1 FROM rootfs WHERE rootfs.container = @container) ${RETURNING_FORGOTTEN}`,
   );
-  for (const container of new Set(containerIds)) forget.run({ container });
+  for (const container of new Set(containerIds)) noteForgotten(db, forget.all({ container }), now);
+}
+
+type ForgottenRow = Pick<NewLaunchEvent, 'containerId' | 'owner'> & { readonly launchId: string };
+const RETURNING_FORGOTTEN = 'RETURNING id AS launchId, container AS containerId, owner';
+
+/** @returns how many they are */
+function noteForgotten(db: SqliteConnection, forgotten: readonly ForgottenRow[], now: number): number {
+  for (const launch of forgotten) noteEvent(db, { ...launch, kind: FORGOTTEN }, now);
+  return forgotten.length;
 }
 
 export function noteEvent(db: SqliteConnection, event: NewLaunchEvent, now: number): void {
@@ -147,6 +158,11 @@ export function launchEvents(db: SqliteConnection, { since, after = 0, limit }: 
       launchId: launchId ?? undefined,
       details: details ?? undefined,
     }));
+}
+
+export function newestEvent(db: SqliteConnection): number {
+  const row = db.statement<[], { readonly newest: number | null }>('SELECT max(sequence) AS newest FROM launch_event');
+  return row.get()?.newest ?? 0;
 }
 
 function launchRecord({ startedAt, finishedAt, place, exit, ...row }: LaunchRow): LaunchRecord {

@@ -5,6 +5,7 @@ import { checkedChange } from './launch-change.js';
 import {
   EVENTS_KEPT,
   EVENTS_PRUNED_EVERY,
+  FORGOTTEN,
   type LaunchChange,
   type LaunchEvent,
   type LaunchEventsWanted,
@@ -49,7 +50,7 @@ export class MemoryLaunches implements LaunchRecords {
 
   async changeLaunch(id: string, change: LaunchChange): Promise<boolean> {
     this.#life.requireOpen();
-    const { from, to, startedAt, finishedAt, place, exit, event } = checkedChange(id, change, Date.now());
+    const { from, to, startedAt, finishedAt, place, exit, cause, event } = checkedChange(id, change, Date.now());
     const launch = this.#find(id);
     if (launch === undefined || !from.includes(launch.state)) return false;
     const { containerId, owner } = launch;
@@ -61,7 +62,9 @@ export class MemoryLaunches implements LaunchRecords {
       place: place === undefined ? launch.place : (place ?? undefined),
       exit: exit ?? launch.exit,
     });
-    if (event !== undefined) this.#note({ ...event, containerId, launchId: id, owner });
+    for (const note of [cause, event]) {
+      if (note !== undefined) this.#note({ ...note, containerId, launchId: id, owner });
+    }
     return true;
   }
 
@@ -88,8 +91,10 @@ export class MemoryLaunches implements LaunchRecords {
 
   async forgetLaunches(containerId: string, id?: string): Promise<boolean> {
     this.#life.requireOpen();
-    if (id !== undefined && this.#launches.get(containerId)?.id !== id) return false;
-    return this.#launches.delete(containerId);
+    const launch = this.#launches.get(containerId);
+    if (launch === undefined || (id ?? launch.id) !== launch.id) return false;
+    this.#forget(launch);
+    return true;
   }
 
   async noteLaunchEvent(event: NewLaunchEvent): Promise<void> {
@@ -105,12 +110,18 @@ export class MemoryLaunches implements LaunchRecords {
       .map((event) => ({ ...event }));
   }
 
+  async newestLaunchEvent(): Promise<number> {
+    this.#life.requireOpen();
+    return this.#sequence;
+  }
+
   // For other sections, within their calls.
 
   /** Forgets what has ended in containers that have no rootfs any more. */
   forgetEnded(containerIds: Iterable<string>): void {
     for (const id of containerIds) {
-      if (this.#launches.get(id)?.state === 'exited' && this.#rootfsOwner(id) === undefined) this.#launches.delete(id);
+      const launch = this.#launches.get(id);
+      if (launch?.state === 'exited' && this.#rootfsOwner(id) === undefined) this.#forget(launch);
     }
   }
 
@@ -121,6 +132,11 @@ export class MemoryLaunches implements LaunchRecords {
   /** By container id, in byte order, which for ASCII is that of the language. */
   #sorted(): LaunchRecord[] {
     return [...this.#launches.values()].sort((one, other) => (one.containerId < other.containerId ? -1 : 1));
+  }
+
+  #forget({ containerId, id: launchId, owner }: LaunchRecord): void {
+    this.#launches.delete(containerId);
+    this.#note({ kind: FORGOTTEN, containerId, launchId, owner });
   }
 
   #note({ containerId, launchId, owner, kind, details }: NewLaunchEvent): void {

@@ -56,7 +56,8 @@ export class SqliteLaunches implements LaunchRecords {
   }
 
   async forgetLaunches(containerId: string, id?: string): Promise<boolean> {
-    return this.#records.freeing(() => this.#db.write(() => launches.forgetLaunches(this.#db, containerId, id)));
+    const forget = () => launches.forgetLaunches(this.#db, containerId, id ?? null, Date.now());
+    return this.#records.freeing(() => this.#db.write(forget));
   }
 
   async noteLaunchEvent(event: NewLaunchEvent): Promise<void> {
@@ -65,5 +66,9 @@ export class SqliteLaunches implements LaunchRecords {
 
   async launchEvents(wanted: LaunchEventsWanted): Promise<LaunchEvent[]> {
     return this.#db.read(() => launches.launchEvents(this.#db, wanted));
+  }
+
+  async newestLaunchEvent(): Promise<number> {
+    return this.#db.read(() => launches.newestEvent(this.#db));
   }
 }

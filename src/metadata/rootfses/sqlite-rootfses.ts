@@ -53,6 +53,7 @@ export class SqliteRootfses implements RootfsRecords {
       forgetEndedLaunches(
         this.#db,
         keys.map(({ containerId }) => containerId),
+        Date.now(),
       );
       return forgotten;
     };

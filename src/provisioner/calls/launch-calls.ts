@@ -1,6 +1,6 @@
 import type { Get } from '../../base/assembly.js';
 import { checkArgument, flag, oneOf, optionsOf, type Rule, text, textOf } from '../../base/check-options.js';
-import { throwIfAborted } from '../../base/errors.js';
+import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { takeOptions } from '../../base/take-options.js';
 import { checkContainerId } from '../../containers/container-id.js';
 import {
@@ -17,8 +17,9 @@ import {
 } from '../../metadata/launches/launch-records.js';
 import { isLaunchId } from '../../paths.js';
 import type { OpenStore } from '../open-store.js';
-import type { LaunchEventsOptions, LaunchesOptions, PutLaunchOptions } from '../options.js';
+import type { FollowLaunchEventsOptions, LaunchEventsOptions, LaunchesOptions, PutLaunchOptions } from '../options.js';
 import * as o from '../options.js';
+import { RecordsWatch } from '../records-watch.js';
 import { STORE_LOCK } from '../services.js';
 import type { Calls } from './calls.js';
 
@@ -86,6 +87,7 @@ const CHANGE = optionsOf<LaunchChange>(
     finishedAt: TIME,
     place: nullOr(json(PLACE_MAX)),
     exit: EXIT,
+    cause: EVENT,
     event: EVENT,
   },
   'from',
@@ -195,6 +197,49 @@ export class LaunchCalls {
     });
   }
 
+  /**
+   * What happens from this call on, or what has happened since an event and then what happens: of all processes, each event once, in the order in which they were recorded, mostly within
+   * some hundredths of a second. It does not end by itself; while nothing happens it costs next to nothing.
+   * @throws `ERR_ABORTED` when the signal says so, `ERR_CLOSED`, `ERR_EVENTS_LOST` when so much has happened since the last event that was taken that the next ones are kept no more
+   */
+  follow(options: FollowLaunchEventsOptions = {}): AsyncGenerator<LaunchEvent, void, undefined> {
+    const { after, until, signal } = takeOptions('launches.follow', o.FOLLOW_LAUNCH_EVENTS_OPTIONS, options);
+    const begin = after ?? this.#calls.looking(() => this.#store.metadata.newestLaunchEvent());
+    // Whoever takes the first event is told.
+    if (typeof begin !== 'number') begin.catch(() => undefined);
+    return this.#follow(begin, until ?? Infinity, signal);
+  }
+
+  async *#follow(
+    begin: number | Promise<number>,
+    until: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<LaunchEvent, void, undefined> {
+    let last = await begin;
+    const watch = new RecordsWatch(this.#store.paths);
+    try {
+      while (true) {
+        throwIfAborted(signal);
+        const isOver = Date.now() >= until;
+        const events = await this.events({ after: last });
+        const [first] = events;
+        if (first === undefined) {
+          if (isOver) return;
+          await watch.changed(until - Date.now(), signal);
+          continue;
+        }
+        if (last > 0 && first.sequence > last + 1) throw eventsLost(first.sequence - last - 1);
+        for (const event of events) {
+          throwIfAborted(signal);
+          last = event.sequence;
+          if (event.at <= until) yield event;
+        }
+      }
+    } finally {
+      watch.close();
+    }
+  }
+
   /** Where a launch has its files, absolute; nobody but the caller makes or removes it. `df` accounts for it, and `check` tells of one without a record. */
   directory(id: string): string {
     checkArgument('launches.directory', 'id', LAUNCH_ID, id);
@@ -211,6 +256,13 @@ export class LaunchCalls {
       throw error;
     }
   }
+}
+
+function eventsLost(count: number): ProvisionerError {
+  return new ProvisionerError('ERR_EVENTS_LOST', `${count} events were dropped before they were taken`, {
+    hint: 'take them sooner: the newest ten thousand are kept',
+    details: { count },
+  });
 }
 
 function isJson(value: string): boolean {

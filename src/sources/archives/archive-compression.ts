@@ -1,6 +1,6 @@
 import { ProvisionerError } from '../../base/errors.js';
 import { detectCompression } from '../../system/compression/detect.js';
-import { isTarHeader } from '../../unpack/tar/tar-header.js';
+import { isTarHeader } from '../../system/tar/tar-header.js';
 import { malformedSource } from '../source-errors.js';
 
 /** Of those that can be read. */

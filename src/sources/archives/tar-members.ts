@@ -1,9 +1,9 @@
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { fromBytePath } from '../../system/syscalls/byte-path.js';
-import type { SparseMap } from '../../unpack/tar/sparse.js';
-import type { TarEntry } from '../../unpack/tar/tar-entry.js';
-import { BLOCK_SIZE } from '../../unpack/tar/tar-header.js';
-import { TarReader } from '../../unpack/tar/tar-reader.js';
+import type { SparseMap } from '../../system/tar/sparse.js';
+import type { TarEntry } from '../../system/tar/tar-entry.js';
+import { BLOCK_SIZE } from '../../system/tar/tar-header.js';
+import { TarReader } from '../../system/tar/tar-reader.js';
 import { malformedSource, truncatedSource } from '../source-errors.js';
 
 /** One member of a tar file, without its bytes. */

@@ -50,6 +50,11 @@ export interface OpenDirectory {
   openParent(): OpenDirectory;
   /** A regular file, for reading; its access time stays as it is where we may ask for that. */
   openFile(name: BytePath): number;
+  /**
+   * As `openFile`, in a tree that somebody else may be changing: what is no regular file is not opened, not even for a moment, since a device may do something then.
+   * @throws `EINVAL` for what is none
+   */
+  openRegularFile(name: BytePath): number;
   /** A new regular file, for writing. @throws `EEXIST` */
   createFile(name: BytePath, mode: number): number;
   /** Mode 0700. @returns false when something of that name is there */
@@ -65,6 +70,8 @@ export interface OpenDirectory {
   setMode(name: BytePath, mode: number): void;
   /** Of a directory; unlike `setMode` also in a tree that somebody else may be changing. */
   setDirectoryMode(name: BytePath, mode: number): void;
+  /** Of a FIFO or a device; unlike `setMode` also in a tree that somebody else may be changing. @throws `EINVAL` for what is none */
+  setNodeMode(name: BytePath, mode: number): void;
   /** Lets the read-only subvolume be written of which this is the topmost directory. @returns false for what is none, or may not be */
   makeSubvolumeWritable(): boolean;
   /**
@@ -76,8 +83,12 @@ export interface OpenDirectory {
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param name empty for the directory itself */
   xattrs(name: BytePath): Xattrs;
+  /** Gives an entry another name, here or in another directory, in one step; what has that name is replaced. @throws `EXDEV` for a directory of another mount */
+  rename(name: BytePath, to: OpenDirectory, newName: BytePath): void;
   removeFile(name: BytePath): void;
   removeDirectory(name: BytePath): void;
+  /** Which kind of file system it is on. @see statfs(2), `f_type` */
+  fileSystemType(): number;
   close(): void;
 }
 

@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
+import type { Containerizer } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
 import { feed, printStream } from '../../running/follow-output.js';
 import { timeOf, variablesOf } from '../../running/launch-flags.js';
+import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
 
 interface ExecFlags extends OwnerFlags {
@@ -29,6 +32,7 @@ export function define(command: Command, cli: Cli): void {
     .option('-w, --workdir <dir>', 'where it begins')
     .option('--timeout <age>', 'kill it after this time');
   addOwnerFlags(command);
+  refuse(command, REFUSED_BY_EXEC);
   command
     .addHelpText(
       'after',
@@ -57,8 +61,12 @@ Examples:
             });
             const { stdin, stdout, stderr, ended } = execution;
             const feeding = stdin && feed(stdin, host);
+            const ends = new PrintedEnds();
             try {
-              await Promise.all([printStream(stdout, host.stdout), printStream(stderr, host.stderr)]);
+              await Promise.all([
+                printStream(stdout, host.stdout, (bytes) => ends.add('stdout', bytes)),
+                printStream(stderr, host.stderr, (bytes) => ends.add('stderr', bytes)),
+              ]);
             } finally {
               feeding?.stop();
               stdout.destroy();
@@ -66,8 +74,15 @@ Examples:
             }
             const { code, signal } = await ended;
             session.exitWith(code ?? 128 + (signal ?? 0));
+            if (code !== 0 && ends.tellFailedLookup() && !(await hasNetwork(containers, containerId)))
+              session.output.hint(NO_NETWORK_HINT);
           }),
         { owner: flags.owner },
       );
     });
+}
+
+/** Or is gone, where nobody can say. */
+async function hasNetwork(containers: Containerizer, containerId: string): Promise<boolean> {
+  return (await containers.get(containerId))?.relaxed.includes('network=host') ?? true;
 }

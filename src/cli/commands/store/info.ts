@@ -1,16 +1,22 @@
 import type { Command } from 'commander';
+import type { RuntimeHere } from '../../../containerizer/index.js';
 import type { StoreInfo } from '../../../index.js';
 import type { Cli } from '../../cli.js';
+import type { COMMAND_WARNINGS } from '../../output/command-codes.js';
 import { infoDocument } from '../../output/documents/info-document.js';
 import { formatAge } from '../../output/human-units.js';
+import type { Output } from '../../output/output.js';
 import { packageVersion } from '../../package-version.js';
 
 export function define(command: Command, cli: Cli): void {
   command
-    .description('Shows the store, the versions, and which backends work here, each tried for real.')
+    .description(
+      'Shows the store, the versions, which backends work here, each tried for real, and which runtimes there are.',
+    )
     .action(async () => {
       await cli.withStore(async ({ provisioner, output }) => {
-        const info = await provisioner.store.info();
+        const { runtimesHere } = await import('../../../containerizer/index.js');
+        const [info, runtimes] = await Promise.all([provisioner.store.info(), runtimesHere()]);
         for (const [label, value] of summary(info)) output.line(`${label}:`.padEnd(LABEL_WIDTH) + value);
         if (info.readOnly !== undefined) {
           output.line('');
@@ -27,9 +33,35 @@ export function define(command: Command, cli: Cli): void {
           ['BACKEND', 'USABLE', 'CHOSEN', 'REASON'],
           info.backends.map(({ name, usable, chosen, reason }) => [name, yesNo(usable), yesNo(chosen), reason]),
         );
-        output.document(() => infoDocument(info));
+        tellRuntimes(output, runtimes);
+        output.document(() => infoDocument(info, runtimes));
       });
     });
+}
+
+function tellRuntimes(output: Output, runtimes: readonly RuntimeHere[]): void {
+  output.line('');
+  if (runtimes.length === 0) output.line('no runtime: containers cannot be run (`apt-get install crun`)');
+  else {
+    output.table(
+      ['RUNTIME', 'VERSION', 'DEFAULT', 'PROGRAM', 'KNOWN HOLES'],
+      runtimes.map(({ name, program, version, problem, isDefault, knownHoles }) => [
+        name,
+        version ?? `unknown: ${problem}`,
+        yesNo(isDefault),
+        program,
+        knownHoles.join(' ') || '-',
+      ]),
+    );
+  }
+  const open = runtimes.find(({ isDefault, knownHoles }) => isDefault && knownHoles.length > 0);
+  if (open === undefined) return;
+  const { name, program, version = '', knownHoles } = open;
+  output.warning({
+    code: 'RUNTIME_OUTDATED' satisfies keyof typeof COMMAND_WARNINGS,
+    message: `${name} ${version} has known holes (${knownHoles.join(', ')}), unless the distribution has mended them under the same number`,
+    details: { runtime: name, program, version, holes: knownHoles.join(' ') },
+  });
 }
 
 const LABEL_WIDTH = 14;

@@ -1,8 +1,9 @@
+import type { RuntimeHere } from '../../../containerizer/index.js';
 import type { StoreInfo } from '../../../index.js';
 import { packageVersion } from '../../package-version.js';
 
 /** What `info` shows, in `--json`; `docs/cli.md` promises this shape. */
-export function infoDocument(info: StoreInfo) {
+export function infoDocument(info: StoreInfo, runtimes: readonly RuntimeHere[]) {
   const { root, format, degradation, readOnly, syscalls, sqlite, gzip, zstd, workers, backends } = info;
   const { images, layers, containers, lock, gc } = info;
   return {
@@ -22,5 +23,13 @@ export function infoDocument(info: StoreInfo) {
     lock: { holders: lock.holders, writer: lock.writer ?? null },
     gc,
     backends: backends.map(({ name, usable, chosen, reason }) => ({ name, usable, chosen, reason })),
+    runtimes: runtimes.map(({ name, program, version, problem, isDefault, knownHoles }) => ({
+      name,
+      program,
+      version: version ?? null,
+      problem: problem ?? null,
+      default: isDefault,
+      knownHoles,
+    })),
   };
 }

@@ -1,4 +1,13 @@
-import type { ContainerRecovery, ContainerStats, Exit, Launch, LogEntry } from '../../../containerizer/index.js';
+import type {
+  ContainerEvent,
+  ContainerProcess,
+  ContainerRecovery,
+  ContainerStats,
+  Copied,
+  Exit,
+  Launch,
+  LogEntry,
+} from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
 
@@ -31,6 +40,11 @@ export function logDocument({ timestamp: time, stream, bytes }: LogEntry) {
   return { time, stream, text: bytes.toString('utf8') };
 }
 
+/** What `cp` has copied. */
+export function copiedDocument(id: string, { entries, bytes, leftOut }: Copied) {
+  return { id, entries, bytes, leftOut: leftOut.map(({ path, what }) => ({ path, what })) };
+}
+
 /** A container of `stats`. */
 export function statsDocument({ id, stats }: { readonly id: string; readonly stats: ContainerStats }) {
   return {
@@ -43,6 +57,26 @@ export function statsDocument({ id, stats }: { readonly id: string; readonly sta
     processes: stats.processes ?? null,
     processLimit: stats.processLimit ?? null,
     oomKills: stats.oomKills,
+  };
+}
+
+/** A process of `top`. Times are nanoseconds and milliseconds. */
+export function processDocument(process: ContainerProcess) {
+  const { pid, pidInside, uid, user, state, cpuTime, elapsed, name, command } = process;
+  return { pid, pidInside: pidInside ?? null, uid, user: user ?? null, state, cpuTime, elapsed, name, command };
+}
+
+/** A line of `events`. */
+export function eventDocument({ at, kind, containerId, launchId, owner, imageName, labels, details }: ContainerEvent) {
+  return {
+    time: timestamp(at),
+    event: kind,
+    id: containerId,
+    launch: launchId ?? null,
+    owner,
+    image: imageName ?? null,
+    labels,
+    details: kind === 'exit' ? exitDocument(details as unknown as Exit) : details,
   };
 }
 

@@ -42,15 +42,27 @@ export function resolveUser(rootfs: RootfsView, wanted: string): ContainerUser {
   return { uid, gid, additionalGids: [...new Set([gid, ...others.map((other) => other.gid)])], home };
 }
 
+/** By their numbers, the first of several as programs have it; empty where the file cannot be read. */
+export function userNames(rootfs: RootfsView): ReadonlyMap<number, string> {
+  return new Map(
+    usersOf(rootfs)
+      .reverse()
+      .map(({ uid, name }) => [uid, name]),
+  );
+}
+
 function findUser(rootfs: RootfsView, user: string): UserEntry | undefined {
-  const file = rootfs.read(USERS, LARGEST_FILE);
-  const users = 'text' in file ? readUsers(file.text) : [];
   const isNumber = isDigits(user) || user === '';
-  return users.find(({ name, uid }) => (isNumber ? uid === Number(user) : name === user));
+  return usersOf(rootfs).find(({ name, uid }) => (isNumber ? uid === Number(user) : name === user));
 }
 
 function findGroup(rootfs: RootfsView, group: string): GroupEntry | undefined {
   return groupsOf(rootfs).find(({ name, gid }) => (isDigits(group) ? gid === Number(group) : name === group));
+}
+
+function usersOf(rootfs: RootfsView): UserEntry[] {
+  const file = rootfs.read(USERS, LARGEST_FILE);
+  return 'text' in file ? readUsers(file.text) : [];
 }
 
 function groupsOf(rootfs: RootfsView): GroupEntry[] {

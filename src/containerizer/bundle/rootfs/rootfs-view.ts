@@ -28,6 +28,18 @@ export interface Place {
   readonly below: BytePath | undefined;
 }
 
+/** What a path leads to inside a tree, held: whatever happens to the path, what is done in `directory` happens there. */
+export interface HeldPlace {
+  /** As of `Place`. */
+  readonly path: BytePath;
+  /** The directory that the path leads to; of what is none, and of what is not there, the one that it is in. To be closed. */
+  readonly directory: OpenDirectory;
+  /** In `directory`; empty for that itself. */
+  readonly name: BytePath;
+  /** Undefined where nothing is. */
+  readonly status: FileStatus | undefined;
+}
+
 export type Reading = { readonly text: string } | { readonly problem: string };
 
 /**
@@ -49,22 +61,75 @@ export class RootfsView {
     this.#root.close();
   }
 
+  /** Equal for two views of one tree and for nothing else. */
+  get identity(): string {
+    return this.#root.status('').identity;
+  }
+
+  /** Undefined where the system does not tell. */
+  get isMountPoint(): boolean | undefined {
+    return this.#root.usage('').mountPoint;
+  }
+
   /**
    * @param path from the top, whether it begins with a slash or not
    * @param mounts plain paths at which something will be mounted: at and below them the path is taken by the letter
    * @throws `ELOOP`, `ENOTDIR` for a way through what is no directory, `ENAMETOOLONG`; else system errors
    */
   resolve(path: BytePath, mounts: readonly BytePath[] = []): Place {
+    const { at, directory, holder, status } = this.#walk(path, mounts, true);
+    directory?.close();
+    holder?.close();
+    const plain = pathOf(at);
+    return {
+      path: plain,
+      type: directory === undefined ? status?.type : DIRECTORY,
+      below: coveringMount(plain, mounts),
+    };
+  }
+
+  /**
+   * As `resolve`, and holds what it has come to.
+   * @param follow whether a symlink that the path ends with is followed, as one with a slash behind it always is
+   * @throws as `resolve`; `ENOENT` when the directory is missing that it would be in
+   */
+  hold(path: BytePath, { follow = true }: { readonly follow?: boolean } = {}): HeldPlace {
+    const { at, directory, holder, status } = this.#walk(path, [], follow);
+    const held = { path: pathOf(at), status };
+    if (directory !== undefined) return { ...held, directory, name: '', status: directory.status('') };
+    if (holder === undefined) throw syscallError('ENOENT', 'open', path);
+    if (status === undefined || !path.endsWith('/')) return { ...held, directory: holder, name: at.at(-1) ?? '' };
+    holder.close();
+    throw syscallError('ENOTDIR', 'open', path);
+  }
+
+  /** Both that are open are the caller's: the directory that the path leads to, or that in which what is none is, or would be. */
+  #walk(
+    path: BytePath,
+    mounts: readonly BytePath[],
+    follow: boolean,
+  ): {
+    readonly at: readonly string[];
+    readonly directory: OpenDirectory | undefined;
+    readonly holder: OpenDirectory | undefined;
+    readonly status: FileStatus | undefined;
+  } {
     const pending = path.split('/');
     let at: string[] = [];
     let directory: OpenDirectory | undefined = this.#openPlain(at);
+    let holder: OpenDirectory | undefined;
     let status: FileStatus | undefined;
     let links = 0;
-    const back = (names: string[]) => {
+    const letGo = () => {
       directory?.close();
+      holder?.close();
       directory = undefined;
-      at = names;
+      holder = undefined;
       status = undefined;
+    };
+    const back = (names: string[]) => {
+      letGo();
+      at = names;
       if (coveringMount(pathOf(at), mounts) === undefined) directory = this.#openIfThere(at);
     };
     try {
@@ -79,14 +144,12 @@ export class RootfsView {
         }
         const next = [...at, name];
         if (directory === undefined || coveringMount(pathOf(next), mounts) !== undefined) {
-          directory?.close();
-          directory = undefined;
+          letGo();
           at = next;
-          status = undefined;
           continue;
         }
         status = statusOf(directory, name);
-        if (status?.type === SYMLINK) {
+        if (status?.type === SYMLINK && (follow || pending.length > 0)) {
           if (++links > LINKS_MAX) throw syscallError('ELOOP', 'open', path);
           const target = directory.readSymlink(name);
           pending.unshift(...target.split('/'));
@@ -98,18 +161,15 @@ export class RootfsView {
           throw syscallError('ENOTDIR', 'open', path);
         const inside: OpenDirectory | undefined =
           status?.type === DIRECTORY ? directory.openDirectory(name) : undefined;
-        directory.close();
+        if (inside === undefined) holder = directory;
+        else directory.close();
         directory = inside;
         at = next;
       }
-      const plain = pathOf(at);
-      return {
-        path: plain,
-        type: directory === undefined ? status?.type : DIRECTORY,
-        below: coveringMount(plain, mounts),
-      };
-    } finally {
-      directory?.close();
+      return { at, directory, holder, status };
+    } catch (error) {
+      letGo();
+      throw error;
     }
   }
 
@@ -213,7 +273,8 @@ export function isAtOrBelow(path: BytePath, directory: BytePath): boolean {
   return path === directory || directory === '/' || path.startsWith(`${directory}/`);
 }
 
-function statusOf(directory: OpenDirectory, name: BytePath): FileStatus | undefined {
+/** Undefined where nothing is. */
+export function statusOf(directory: OpenDirectory, name: BytePath): FileStatus | undefined {
   try {
     return directory.status(name);
   } catch (error) {

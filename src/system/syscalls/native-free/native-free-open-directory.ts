@@ -15,18 +15,26 @@ import {
   mkdirSync,
   openSync,
   readlinkSync,
+  renameSync,
   rmdirSync,
+  statfsSync,
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
 import { type BytePath, nodePath } from '../byte-path.js';
 import { type FileTime, syscallError } from '../syscalls.js';
 import {
+  BLOCK_DEVICE,
+  CHARACTER_DEVICE,
   type DirectoryCursor,
+  FIFO,
+  FILE_TYPE_MASK,
   type FileStatus,
+  type FileType,
   type FileUsage,
   NO_XATTRS,
   type OpenDirectory,
+  REGULAR_FILE,
   type Xattrs,
 } from '../tree-calls.js';
 import { NativeFreeDirectoryCursor } from './native-free-directory-cursor.js';
@@ -89,6 +97,9 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
   openFile(name: BytePath): number {
     return openSync(nodePath(this.#at(name)), OPEN_FILE);
   }
+  openRegularFile(name: BytePath): number {
+    return this.#onHeld(name, [REGULAR_FILE], (held) => openSync(held, OPEN_FILE & ~NOFOLLOW));
+  }
   createFile(name: BytePath, mode: number): number {
     return openSync(nodePath(this.#at(name)), CREATE, mode);
   }
@@ -133,6 +144,9 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
       closeSync(descriptor);
     }
   }
+  setNodeMode(name: BytePath, mode: number): void {
+    this.#onHeld(name, [FIFO, CHARACTER_DEVICE, BLOCK_DEVICE], (held) => chmodSync(held, mode));
+  }
   makeSubvolumeWritable(): boolean {
     return false;
   }
@@ -147,16 +161,34 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
   xattrs(): Xattrs {
     return NO_XATTRS;
   }
+  rename(name: BytePath, to: NativeFreeOpenDirectory, newName: BytePath): void {
+    renameSync(nodePath(this.#at(name)), nodePath(to.#at(newName)));
+  }
   removeFile(name: BytePath): void {
     unlinkSync(nodePath(this.#at(name)));
   }
   removeDirectory(name: BytePath): void {
     rmdirSync(nodePath(this.#at(name)));
   }
+  fileSystemType(): number {
+    return statfsSync(nodePath(this.#path)).type;
+  }
   close(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
   }
 
+  /** Holds an entry, without opening it, where descriptors have paths, and looks what it is. */
+  #onHeld<T>(name: BytePath, types: readonly FileType[], work: (held: string | Buffer) => T): T {
+    const path = nodePath(this.#at(name));
+    const descriptor = this.#descriptor === undefined ? undefined : openSync(path, O_PATH | NOFOLLOW);
+    try {
+      const stats = descriptor === undefined ? lstatSync(path) : fstatSync(descriptor);
+      if (!types.includes(stats.mode & FILE_TYPE_MASK)) throw syscallError('EINVAL', 'open', name);
+      return work(descriptor === undefined ? path : `${DESCRIPTORS}/${descriptor}`);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
+  }
   #at(path: BytePath): BytePath {
     return `${this.#path}/${path || '.'}`;
   }

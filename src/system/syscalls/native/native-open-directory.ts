@@ -1,8 +1,17 @@
-import { constants } from 'node:fs';
+import { constants, statfsSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { type BytePath, cPath } from '../byte-path.js';
 import { type DeviceNumber, type FileTime, makeDevice } from '../syscalls.js';
-import type { DirectoryCursor, FileStatus, FileUsage, OpenDirectory, Xattrs } from '../tree-calls.js';
+import {
+  BLOCK_DEVICE,
+  CHARACTER_DEVICE,
+  type DirectoryCursor,
+  FIFO,
+  type FileStatus,
+  type FileUsage,
+  type OpenDirectory,
+  type Xattrs,
+} from '../tree-calls.js';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -20,6 +29,7 @@ import {
   mkdirat,
   mknodat,
   openat,
+  renameat,
   symlinkat,
   unlinkat,
   utimensat,
@@ -29,6 +39,7 @@ import { timespecs } from './libc/timespecs.js';
 import { makeSubvolumeWritable } from './mounts/native-subvolume.js';
 import { NativeDirectoryCursor } from './native-directory-cursor.js';
 import { nativeDirectoryUsage, nativeStatus, nativeUsage } from './native-file-status.js';
+import { onHeld, openRegularFile } from './native-held-entry.js';
 import { makeMutable } from './native-inode-flags.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
@@ -63,6 +74,9 @@ export class NativeOpenDirectory implements OpenDirectory {
   }
   openFile(name: BytePath): number {
     return openFile(this.#descriptor, name);
+  }
+  openRegularFile(name: BytePath): number {
+    return openRegularFile(this.#descriptor, name);
   }
   createFile(name: BytePath, mode: number): number {
     return check(openat(this.#descriptor, cPath(name), CREATE, mode), 'open', name);
@@ -108,6 +122,11 @@ export class NativeOpenDirectory implements OpenDirectory {
       close(descriptor);
     }
   }
+  setNodeMode(name: BytePath, mode: number): void {
+    onHeld(this.#descriptor, name, [FIFO, CHARACTER_DEVICE, BLOCK_DEVICE], (held) => {
+      check(fchmodat(AT_FDCWD, held, mode, 0), 'chmod', name);
+    });
+  }
   makeSubvolumeWritable(): boolean {
     return makeSubvolumeWritable(this.#descriptor);
   }
@@ -126,11 +145,17 @@ export class NativeOpenDirectory implements OpenDirectory {
     if (name === '') return new DescriptorXattrs(this.#descriptor);
     return new PathXattrs(`/proc/self/fd/${this.#descriptor}/${name}`);
   }
+  rename(name: BytePath, to: NativeOpenDirectory, newName: BytePath): void {
+    check(renameat(this.#descriptor, cPath(name), to.#descriptor, cPath(newName)), 'rename', name);
+  }
   removeFile(name: BytePath): void {
     check(unlinkat(this.#descriptor, cPath(name), 0), 'unlink', name);
   }
   removeDirectory(name: BytePath): void {
     check(unlinkat(this.#descriptor, cPath(name), AT_REMOVEDIR), 'rmdir', name);
+  }
+  fileSystemType(): number {
+    return statfsSync(`/proc/self/fd/${this.#descriptor}`).type;
   }
   close(): void {
     check(close(this.#descriptor), 'close');

@@ -7,7 +7,7 @@ const O_NOATIME = constants.O_NOATIME;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const OPEN_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW | O_CLOEXEC;
-const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | O_CLOEXEC;
+export const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | O_CLOEXEC;
 const PASS_THROUGH = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW | O_CLOEXEC;
 /** The kernel takes paths of 4095 bytes; a longer one is walked in stretches. */
 const LONGEST_PATH = 4095;
@@ -38,7 +38,7 @@ export function openUnread(directory: number, name: BytePath): number {
 }
 
 /** Without a trace in the access time, which only the owner and root may ask for. */
-function openQuietly(directory: number, path: BytePath, flags: number): number {
+export function openQuietly(directory: number, path: BytePath, flags: number): number {
   const bytes = cPath(path);
   let descriptor = openat(directory, bytes, flags | O_NOATIME, 0);
   if (descriptor < 0 && lastErrno() === os.errno.EPERM) descriptor = openat(directory, bytes, flags, 0);

@@ -1,6 +1,6 @@
 import { limitExceeded, malformed } from '../../base/malformed.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
-import type { DeviceNumber, FileTime } from '../../system/syscalls/syscalls.js';
+import type { BytePath } from '../syscalls/byte-path.js';
+import type { DeviceNumber, FileTime } from '../syscalls/syscalls.js';
 import { LIBARCHIVE_XATTR, type PaxRecords, paxIdOf, paxNumberOf, paxTextOf, SCHILY_XATTR } from './pax.js';
 import type { SparseMap } from './sparse.js';
 import { nearestSeconds, type TarHeader } from './tar-header.js';

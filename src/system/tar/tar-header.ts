@@ -1,6 +1,6 @@
 import { isProvisionerError } from '../../base/errors.js';
 import { malformed } from '../../base/malformed.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
+import type { BytePath } from '../syscalls/byte-path.js';
 
 /** The unit of a tar archive: headers fill one, data is padded to it. */
 export const BLOCK_SIZE = 512;

@@ -1,7 +1,7 @@
 import type { ProvisionerError } from '../../base/errors.js';
 import { limitExceeded, malformed, truncated } from '../../base/malformed.js';
-import { ownCopy } from '../../system/compression/own-copy.js';
-import type { BytePath } from '../../system/syscalls/byte-path.js';
+import { ownCopy } from '../compression/own-copy.js';
+import type { BytePath } from '../syscalls/byte-path.js';
 import { isXattr, type PaxRecords, parsePax, paxNumberOf } from './pax.js';
 import {
   checkSparseMap,

@@ -1,0 +1,9 @@
+import type { CommandGroup } from '../command-group.js';
+
+/** What goes on in containers. In the order of the help. */
+export const WATCHING: CommandGroup = {
+  logs: ['print what a container has printed', () => import('./logs.js')],
+  stats: ['show what containers take', () => import('./stats.js')],
+  top: ['list the processes of a container', () => import('./top.js')],
+  events: ['show what happens to containers', () => import('./events.js')],
+};

@@ -1,0 +1,12 @@
+import type { LeftOut } from '../container-files.js';
+
+const MOST = 100;
+
+/** What of a tree was not copied, as far as anybody will read it. */
+export class LeftOutList {
+  readonly first: LeftOut[] = [];
+
+  note(path: string, what: LeftOut['what']): void {
+    if (this.first.length < MOST) this.first.push({ path, what });
+  }
+}

@@ -1,0 +1,95 @@
+import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
+import { type BytePath, printablePath } from '../../system/syscalls/byte-path.js';
+
+/** As deep as a tree may be that is copied: each level keeps a directory open. Paths that programs can use end far above. */
+export const LEVELS_MAX = 512;
+
+/** How messages call a path: as it is typed, with its container in front. @param containerId undefined for this machine */
+export function shownPath(containerId: string | undefined, path: BytePath): string {
+  const printable = printablePath(path);
+  return containerId === undefined ? printable : `${containerId}:${printable}`;
+}
+
+/**
+ * The failure of a file operation in a container, or on this machine beside it.
+ * @param action the middle of a sentence: `read` @param shown of `shownPath`
+ */
+export function filesError(error: unknown, action: string, shown: string): ProvisionerError {
+  if (isProvisionerError(error)) return error;
+  const code = systemCode(error) ?? '';
+  const details = { path: shown, ...(code === '' ? {} : { errno: code }) };
+  switch (code) {
+    case 'ENOENT':
+      return new ProvisionerError(
+        'ERR_FILE_NOT_FOUND',
+        `cannot ${action} ${shown}: there is no such file or directory`,
+        {
+          cause: error,
+          details,
+        },
+      );
+    case 'ENOTDIR':
+      return wrongKind(action, shown, 'the way there leads through what is no directory, or it is none itself', error);
+    case 'ELOOP':
+      return wrongKind(
+        action,
+        shown,
+        'the way there leads over too many symlinks, or over one that was no symlink before',
+        error,
+      );
+    case 'EISDIR':
+    case 'ENOTEMPTY':
+    case 'EEXIST':
+      return wrongKind(action, shown, 'a directory is there that is not empty', error);
+    case 'EINVAL':
+      return changed(action, shown, 'something else has taken its place meanwhile', error);
+    case 'EBUSY':
+      return new ProvisionerError('ERR_FILE_TYPE', `cannot ${action} ${shown}: something is mounted there`, {
+        cause: error,
+        hint: 'what is mounted by itself cannot be replaced; change what is mounted, or write it from inside with `provisioner exec`',
+        details,
+      });
+    case 'EROFS':
+      return readOnly(action, shown, error);
+    default:
+      return fileError(error, action, shown);
+  }
+}
+
+/** Something is at a path, and not what is needed. */
+export function wrongKind(action: string, shown: string, why: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_FILE_TYPE', `cannot ${action} ${shown}: ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: { path: shown },
+  });
+}
+
+export function changed(action: string, shown: string, why: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_FILE_CHANGED', `cannot ${action} ${shown}: ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: 'halt the container meanwhile (`provisioner pause`), and try again',
+    details: { path: shown },
+  });
+}
+
+export function readOnly(action: string, shown: string, cause?: unknown): ProvisionerError {
+  return new ProvisionerError('ERR_ROOTFS_READ_ONLY', `cannot ${action} ${shown}: nothing can be written there`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: 'the container was made read-only (`--read-only`, or `--backend bind`), or what is mounted there was; give it a volume to write to',
+    details: { path: shown },
+  });
+}
+
+export function tooDeep(action: string, shown: string): ProvisionerError {
+  return wrongKind(action, shown, `it is nested deeper than ${LEVELS_MAX} directories`);
+}
+
+/** An archive that is not unpacked. @param entry its path in the archive */
+export function archiveRefused(why: string, entry?: BytePath, cause?: unknown): ProvisionerError {
+  const shown = entry === undefined ? undefined : printablePath(entry);
+  const where = shown === undefined ? '' : `${JSON.stringify(shown)}: `;
+  return new ProvisionerError('ERR_ARCHIVE_REFUSED', `the archive is refused: ${where}${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: shown === undefined ? {} : { entry: shown },
+  });
+}
