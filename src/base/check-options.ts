@@ -16,6 +16,8 @@ export interface Rule {
   readonly table?: Readonly<Record<string, Rule>>;
   /** Those of them that may not be left out. Default: none. */
   readonly required?: readonly string[];
+  /** Of a list, or of an object whose names are anybody's: what each in it must be. The first that is not is named. */
+  readonly each?: Rule;
 }
 
 /** A rule for each option there is. Stands beside the options' type, which it cannot fall behind: a missing or unknown name does not compile. */
@@ -73,6 +75,7 @@ export const milliseconds = (most = 2 ** 31 - 1): Rule => ({
 export const listOf = (rule: Rule): Rule => ({
   meant: `a list, and each in it ${rule.meant}`,
   holds: (value) => Array.isArray(value) && value.every(rule.holds),
+  each: rule,
 });
 
 /** @param required names that may not be left out */
@@ -109,6 +112,7 @@ export function checkArgument(call: string, name: string, rule: Rule, value: unk
 
 /** @param prefix for the names of what is in it */
 function checkValue(call: string, name: string, rule: Rule, value: unknown, prefix: string): void {
+  if (rule.each !== undefined) checkEach(call, name, rule.each, value);
   if (!rule.holds(value)) {
     const found = value === undefined ? 'it is missing' : `not ${describe(value, rule.shown ?? false)}`;
     throw badOption(call, name, `${name} must be ${rule.meant}; ${found}`);
@@ -123,6 +127,14 @@ function checkValue(call: string, name: string, rule: Rule, value: unknown, pref
     const itsRule = Object.hasOwn(table, inside) ? table[inside] : undefined;
     if (itsRule === undefined) throw unknownOption(call, prefix, inside, Object.keys(table));
     if (given !== undefined) checkValue(call, `${prefix}${inside}`, itsRule, given, `${prefix}${inside}.`);
+  }
+}
+
+function checkEach(call: string, name: string, rule: Rule, value: unknown): void {
+  if (Array.isArray(value)) {
+    for (const [index, one] of value.entries()) checkValue(call, `${name}[${index}]`, rule, one, `${name}[${index}].`);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, one] of Object.entries(value)) checkValue(call, `${name}.${key}`, rule, one, `${name}.${key}.`);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { CommanderError } from 'commander';
+import { KNOWN_ELSEWHERE } from './known-elsewhere.js';
 
 /** The command was written wrongly: exit status 2. */
 export class UsageError extends Error {
@@ -15,6 +16,8 @@ export class UsageError extends Error {
 export function usageErrorFrom(error: CommanderError, command: string): UsageError {
   // The parser's message begins with "error: " and may have a suggestion on a second line.
   const [message = '', ...more] = error.message.replace(/^error: /, '').split('\n');
+  const [, unknown = ''] = /^unknown command '(.*)'$/.exec(message) ?? [];
+  if (Object.hasOwn(KNOWN_ELSEWHERE, unknown)) return new UsageError(message, KNOWN_ELSEWHERE[unknown]);
   const suggestion = more.join(' ').replace(/^\((.*)\)$/, '$1');
   const question = suggestion === '' ? '' : `${suggestion.charAt(0).toLowerCase()}${suggestion.slice(1)} `;
   return new UsageError(message, `${question}\`${command} --help\` shows how it is written`);

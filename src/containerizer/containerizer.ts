@@ -224,7 +224,7 @@ export interface ContainerStats {
 
 /** What a recovery found and did. */
 export interface ContainerRecovery {
-  /** Still running, and watched again. */
+  /** Still running, or waiting to be started, and watched again. */
   readonly running: readonly string[];
   /** Ended while nobody looked: how is known. */
   readonly ended: readonly string[];

@@ -124,6 +124,13 @@ export class OciContainerizer implements Containerizer {
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
     const { anyOwner, ...own } = takeOptions('start', o.START_OPTIONS, options);
     const launch = await this.#findOwn(containerId, anyOwner);
+    if (own.stdin === 'pipe' && launch.state !== 'exited') {
+      throw new ProvisionerError(
+        'ERR_BAD_OPTION',
+        `container ${containerId} is ${launch.state}, and what reads its standard input was settled when it was made`,
+        { hint: 'leave out `-i`; `run -i` feeds a new one, and what has ended can be fed', details: { containerId } },
+      );
+    }
     switch (launch.state) {
       case 'exited': {
         // What it has printed before stands before that in its log.
@@ -337,8 +344,14 @@ export class OciContainerizer implements Containerizer {
     checkArgument('containerizer', 'containerId', text, containerId);
     const launch = await this.#launch(containerId);
     if (launch !== undefined) return launch;
-    throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', `no container ${containerId} has been launched`, {
-      hint: '`provisioner ps` lists the containers',
+    const isProvisioned = (await this.#machine.provisioner.containers.get(containerId)) !== undefined;
+    const message = isProvisioned
+      ? `nothing has been launched in container ${containerId}: there is a root filesystem alone`
+      : `there is no container ${containerId}`;
+    throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', message, {
+      hint: isProvisioned
+        ? '`provisioner run` and `create` make a container of their own; destroy this one first to have its id'
+        : '`provisioner ps` lists the containers',
       details: { containerId },
     });
   }

@@ -100,7 +100,7 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     // Where a machine shows none, its monitors tell whether they live all the same.
     bootId: mountNamespaceHere().boot || 'unknown',
     closing: closing.signal,
-    removal: [process.execPath, commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
+    removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
   return new OciContainerizer(machine, provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),

@@ -36,6 +36,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const textsByName: Rule = {
   meant: 'an object whose values are texts',
   holds: (value) => isRecord(value) && Object.values(value).every((one) => typeof one === 'string'),
+  each: text,
 };
 const ulimits: Rule = {
   meant: 'an object whose values have a soft and a hard limit, whole numbers',

@@ -1,4 +1,4 @@
-import type { ContainerEvent } from '../../containerizer/index.js';
+import type { ContainerEvent, ContainerEventKind } from '../../containerizer/index.js';
 import { timestamp } from '../output/documents/image-document.js';
 import { UsageError } from '../usage-error.js';
 
@@ -15,6 +15,24 @@ function word([name, value]: [string, unknown]): string[] {
   if (LEFT_OUT.includes(name) || (name === 'oomKills' && value === 0)) return [];
   return [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`];
 }
+
+/** All that this release records. */
+const KINDS: readonly string[] = Object.keys({
+  create: true,
+  start: true,
+  'start-failed': true,
+  oom: true,
+  exit: true,
+  pause: true,
+  resume: true,
+  update: true,
+  kill: true,
+  stop: true,
+  undead: true,
+  'exec-start': true,
+  'exec-end': true,
+  destroy: true,
+} satisfies Record<ContainerEventKind, true>);
 
 const FITS: Readonly<Record<string, (event: ContainerEvent, value: string) => boolean>> = {
   container: ({ containerId, launchId }, value) => containerId === value || launchId === value,
@@ -36,6 +54,9 @@ export function eventFilter(texts: readonly string[]): (event: ContainerEvent) =
         `--filter: not a filter of events: ${JSON.stringify(text)}`,
         `write KEY=VALUE; keys are: ${Object.keys(FITS).join(', ')}`,
       );
+    }
+    if (key === 'event' && !KINDS.includes(value)) {
+      throw new UsageError(`--filter: there is no event ${JSON.stringify(value)}`, `there are: ${KINDS.join(', ')}`);
     }
     values.set(key, [...(values.get(key) ?? []), value]);
   }

@@ -55,11 +55,13 @@ function each(command: Command, flags: string, description: string): void {
 }
 
 export function addSpecFlags(command: Command): void {
+  // Hands know the short form of Docker, where it is the host's name.
+  command.helpOption('--help', 'print this help');
   each(command, '-e, --env <name=value>', 'a variable of its environment; without =value, as it is here');
   each(command, '--env-file <file>', 'lines of such variables');
   command.option('-w, --workdir <dir>', 'where it begins (default: as the image says)');
   command.option('-u, --user <user[:group]>', 'who runs it, names or numbers (default: as the image says)');
-  command.option('--hostname <name>', 'what the container is called inside (default: its id)');
+  command.option('-h, --hostname <name>', 'what the container is called inside (default: its id)');
   each(command, '-v, --volume <source:target[:ro]>', 'a directory or file of this machine in the container');
   each(
     command,
@@ -347,8 +349,9 @@ function securityOf(words: readonly string[]): Pick<LaunchOptions, 'noNewPrivile
   for (const word of words) {
     const [name = '', value = ''] = word.split(/[=:](.*)/s);
     if (name === 'no-new-privileges' && /^(?:true|false|)$/.test(value)) found.noNewPrivileges = value !== 'false';
-    else if (name === 'seccomp' && value !== '') found.seccomp = value;
-    else {
+    else if (name === 'seccomp' && value !== '') {
+      found.seccomp = value === 'unconfined' || value === 'default' ? value : resolve(value);
+    } else {
       throw new UsageError(
         `--security-opt: unknown word ${JSON.stringify(word)}`,
         'there are: no-new-privileges=false, seccomp=unconfined, seccomp=FILE',

@@ -205,6 +205,16 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
   ...alike({ why: NO_HEALTH, instead: 'leave it out', harmless: [''] }, '--no-healthcheck'),
 ];
 
+/** Those of a container that is started later, beside those of `run`. */
+export const REFUSED_BY_CREATE: readonly RefusedFlag[] = [
+  {
+    flags: '-i, --interactive',
+    why: 'nobody can hold a pipe to what is started by somebody else',
+    instead: 'write `run -i`; or `start -ai` once it has ended',
+  },
+  { flags: '-d, --detach', why: 'nothing is started yet', instead: 'leave it out, or write `run -d`' },
+];
+
 /** Those of a program more. */
 export const REFUSED_BY_EXEC: readonly RefusedFlag[] = [
   TERMINAL,

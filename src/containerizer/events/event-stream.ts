@@ -68,7 +68,7 @@ export class EventStream {
       for await (const event of following ?? recorded()) {
         const { launchId = '' } = event;
         const { image, labels, ...details } = detailsOf(event);
-        if (event.kind === 'create') told.set(launchId, toldByEvent(image, labels));
+        if (event.kind === 'create' || image !== undefined) told.set(launchId, toldByEvent(image, labels));
         if (event.kind === 'start') {
           const launch = await launches.get(event.containerId);
           if (launch?.id === launchId && isOwnLaunch(launch)) attend(launch);

@@ -19,7 +19,7 @@ import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
-import { readSpec } from './kept-spec.js';
+import { keepLimits, readSpec } from './kept-spec.js';
 import { type LaunchPlaceNote, readPlaceNote } from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 
@@ -182,6 +182,7 @@ export class Controls {
     const { hierarchies } = this.#machine;
     checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
     if (!this.#runningCgroup(launch).update(limits)) throw notRunning(launch);
+    keepLimits(this.#endings.directory(launch.id), launch.containerId, limits);
     await noteEvent(this.#machine, launch, 'update', limits);
   }
 
@@ -251,8 +252,16 @@ export function placeOf(launch: LaunchRecord): LaunchPlaceNote {
   return place;
 }
 
+/** What can be done about it. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  created: '`provisioner start` lets its program go, `destroy` takes it away',
+  paused: '`provisioner unpause` lets it go on',
+  exited: '`provisioner start` runs its program once more',
+};
+
 export function notRunning({ containerId, state }: LaunchRecord): ProvisionerError {
   return new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run: it is ${state}`, {
+    ...(Object.hasOwn(INSTEAD, state) ? { hint: INSTEAD[state] } : {}),
     details: { containerId, state },
   });
 }

@@ -87,8 +87,8 @@ function reasonOf(signal: number, oomKills: number): ExitReason {
 
 const SIGKILL = 9;
 
-/** As shells and Docker tell it: the code, 128 and the signal, or 255 where nobody knows. */
+/** As `provisioner run` and `wait` tell it, and Docker: the code, 128 and the signal, or 125 where nobody knows. */
 export function exitStatus(exit: Exit): number {
   if (exit.code !== undefined) return exit.code;
-  return exit.signal === undefined ? 255 : 128 + exit.signal;
+  return exit.signal === undefined ? 125 : 128 + exit.signal;
 }

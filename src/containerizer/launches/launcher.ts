@@ -8,10 +8,12 @@ import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import { processStat } from '../../system/processes/process-stat.js';
+import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { capabilitySets } from '../bundle/capabilities.js';
 import { makeBundle } from '../bundle/make-bundle.js';
+import { requireSettled, settledSources } from '../bundle/mounts/mount-sources.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
@@ -21,7 +23,7 @@ import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
-import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
+import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
@@ -52,6 +54,8 @@ interface Beginning {
   /** The container's launch before, which has ended; undefined for a container that is new. */
   readonly last: LaunchRecord | undefined;
   readonly findRoot: () => Promise<LaunchRoot>;
+  /** The filter of the launch before, where that was made of a profile of the caller's. */
+  readonly seccomp: OciSeccomp | undefined;
 }
 
 /** What a launch has made so far, and has to be undone when it fails. */
@@ -93,7 +97,7 @@ export class Launcher {
       const { provision, signal } = options;
       return rootOf(await provisioner.provision(containerId, image, { ...provision, signal }));
     };
-    return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined });
+    return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined, seccomp: undefined });
   }
 
   /** Starts what has ended once more, in the root filesystem that it has left. */
@@ -114,6 +118,7 @@ export class Launcher {
       isHeld: false,
       findRoot,
       last,
+      seccomp: kept.seccomp,
     });
     // What cannot be taken away now, the next recovery takes.
     await this.#endings.takeAway(last.id).catch(() => undefined);
@@ -197,13 +202,13 @@ export class Launcher {
     }
   }
 
-  async #start(begun: Begun, { findRoot, options, isHeld, last }: Beginning, countsSwap: boolean): Promise<Started> {
+  async #start(begun: Begun, beginning: Beginning, countsSwap: boolean): Promise<Started> {
+    const { note, findRoot, options, isHeld, last } = beginning;
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
     const root = await findRoot();
     crashPoint('launch.provisioned');
-    if (last === undefined) keepSpec(begun.directory, { options, root });
-    const command = await this.#writeBundle(begun, root, options, countsSwap);
+    const command = await this.#writeBundle(begun, beginning, root, countsSwap);
     crashPoint('launch.bundled');
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
@@ -222,6 +227,8 @@ export class Launcher {
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
     };
+    // Nothing else tells it of a launch without a `create`.
+    const again = last === undefined ? {} : { image: note.imageName, labels: note.labels };
     const now: Pick<LaunchRecord, 'state' | 'startedAt'> = isHeld
       ? { state: 'created', startedAt: undefined }
       : { state: 'running', startedAt };
@@ -232,7 +239,7 @@ export class Launcher {
       from: ['starting'],
       to: state,
       ...rest,
-      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image }) }),
+      ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image, ...again }) }),
     });
     crashPoint('launch.running');
     return {
@@ -261,16 +268,22 @@ export class Launcher {
   /** @returns what of it the records keep */
   async #writeBundle(
     { launch, place, runtime, directory }: Begun,
+    { options, last, seccomp: known }: Beginning,
     root: LaunchRoot,
-    options: LaunchOptions,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
     const { facts, syscalls, programs } = this.#machine;
     const { directory: ofThisBoot } = programs();
     makeOwnDirectory(directory.bundle);
-    const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
+    const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default', mounts = [] } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
-    const filter = await prepareSeccomp(seccomp, bounding, ofThisBoot);
+    const filter = known
+      ? await preparedOf(known, seccomp, ofThisBoot)
+      : await prepareSeccomp(seccomp, bounding, ofThisBoot);
+    if (last === undefined) {
+      const settled = { ...options, mounts: await settledSources(mounts) };
+      keepSpec(directory, { options: settled, root, seccomp: seccomp === 'default' ? undefined : filter?.oci });
+    } else await requireSettled(mounts);
     const secrets = placeSecrets(secretsOf(runtime, launch.id), options.secrets ?? {});
     const config = await makeBundle({
       directory: directory.bundle,
@@ -279,7 +292,7 @@ export class Launcher {
       rootfs: root.path,
       isRootfsReadOnly: root.isReadOnly,
       image: root.runtime,
-      spec: { ...options, mounts: [...(options.mounts ?? []), ...secrets] },
+      spec: { ...options, mounts: [...mounts, ...secrets] },
       cgroupsPath: place.cgroupsPath,
       seccomp: filter,
       facts,

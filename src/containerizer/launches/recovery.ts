@@ -29,6 +29,7 @@ type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 's
  * | any | free | there | ended | recorded, and removed if that is to be |
  * | `starting` | free | – | half started | undone |
  * | `running`, `paused` | free | – | its monitor was killed, or the machine went down | ended, and recorded as lost |
+ * | `created` | held | – | waiting at its gate, and not among those that are known | ended, and destroyed with the others |
  * | `exited`, to be removed | free | – | ended, and half removed | removed |
  *
  * Then goes what no record names: directories of launches that nobody is at, cgroups and notes of the runtime.
@@ -49,7 +50,7 @@ export class LaunchRecovery {
     const mine = (await provisioner.launches.list({ owner })).filter(isOwnLaunch);
     for (const launch of mine) {
       try {
-        await this.#one(launch, report);
+        await this.#one(launch, report, knownContainerIds);
       } catch (error) {
         failed.push({ containerId: launch.containerId, error });
       }
@@ -62,7 +63,7 @@ export class LaunchRecovery {
     return { ...report, store, failed };
   }
 
-  async #one(launch: LaunchRecord, report: Report): Promise<void> {
+  async #one(launch: LaunchRecord, report: Report, known: readonly string[] | undefined): Promise<void> {
     const { containerId, id, state } = launch;
     if (state === 'exited') {
       const halfRemoved = launch.removal === 'remove' || isUndone(launch);
@@ -73,13 +74,15 @@ export class LaunchRecovery {
       return;
     }
     if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(id)) {
-      if (state !== 'starting') {
+      // Nothing of it has run: it goes like what was provisioned only.
+      const isUnknown = state === 'created' && known !== undefined && !known.includes(containerId);
+      if (state !== 'starting' && !isUnknown) {
         void this.#endings.watch(launch);
         report.running.push(containerId);
         return;
       }
       // Whoever started it died before anybody was told: it is ended, and its monitor with it.
-      if (this.#endings.isWatched(id)) return;
+      if (!isUnknown && this.#endings.isWatched(id)) return;
       await this.#endings.endStarting(launch);
     }
     const exit = await this.#endings.finish(launch);

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { isProvisionerError } from '../../../base/errors.js';
 import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, Provisioner } from '../../../index.js';
@@ -17,6 +17,8 @@ export function define(command: Command, cli: Cli): void {
   command
     .description('Lists the containers of all owners with one row for each root filesystem.')
     .option('--running', 'those only whose program runs or is halted')
+    // Of Docker, where it is needed for what has ended.
+    .addOption(new Option('-a, --all').hideHelp())
     .action(async ({ running = false }: PsFlags) => {
       await cli.withStore(async (session) => {
         const { provisioner, output } = session;

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
+import { REFUSED_BY_CREATE, refuse } from '../../running/refused-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
 
 export function define(command: Command, cli: Cli): void {
@@ -12,6 +13,7 @@ export function define(command: Command, cli: Cli): void {
     .argument('<image>', 'a stored image, or a source to pull')
     .argument('[command...]', 'the program and its arguments (default: as the image says)');
   addNewContainerFlags(command);
+  refuse(command, REFUSED_BY_CREATE);
   command
     .addHelpText(
       'after',

@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { logDocument } from '../../output/documents/launch-document.js';
 import { parseSince } from '../../output/parse-since.js';
 import { printEntry } from '../../running/follow-output.js';
-import { withProgram } from '../../running/with-containerizer.js';
+import { withContainerizer } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 
 interface LogsFlags {
@@ -29,7 +29,7 @@ export function define(command: Command, cli: Cli): void {
         tail: tail === undefined || tail === 'all' ? undefined : lines(tail),
       };
       await cli.withStore((session) =>
-        withProgram(session, async (containers) => {
+        withContainerizer(session, async (containers) => {
           for await (const entry of containers.logs(containerId, { ...selection, signal: session.signal })) {
             const { timestamp } = entry;
             session.output.event(() => logDocument(entry));
