@@ -528,7 +528,7 @@ export function describeContainerizer(
 
       it('lives for a recovery, and can be started after it', async () => {
         await create('job', p.exits(6));
-        expect(await containers.recover({ knownContainerIds: [] })).toMatchObject({
+        expect(await containers.recover({ knownContainerIds: ['job'] })).toMatchObject({
           running: ['job'],
           lost: [],
           undone: [],
@@ -537,6 +537,16 @@ export function describeContainerizer(
         expect(await containers.get('job')).toMatchObject({ state: 'created' });
         await containers.start('job');
         expect(await containers.wait('job')).toMatchObject({ code: 6 });
+      });
+
+      it('goes in a recovery that does not know it', async () => {
+        await create('job', p.exits(6));
+        expect(await containers.recover({ knownContainerIds: [] })).toMatchObject({
+          running: [],
+          lost: [],
+          undone: [],
+        });
+        await nothingLeft();
       });
 
       it('and is to be removed goes with its end', async () => {

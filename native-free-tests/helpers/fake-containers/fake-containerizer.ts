@@ -632,14 +632,20 @@ class FakeContainerizer implements Containerizer {
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const { knownContainerIds } = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const mine = [...this.#machine.containers.values()].filter(({ owner }) => owner === this.#owner);
+    // What runs is known, whoever asks.
+    const isUnknown = (one: FakeContainer) => knownContainerIds?.includes(one.id) === false && !hasProgram(one);
+    const ended: string[] = [];
+    for (const one of mine.filter((each) => isUnknown(each) && isUp(each))) {
+      this.#killMain(one);
+      await one.launch.ended;
+      ended.push(one.id);
+    }
     const running = mine.filter(isUp).map(({ id }) => id);
-    const unknown = mine
-      .map(({ id }) => id)
-      .filter((id) => knownContainerIds?.includes(id) === false && !running.includes(id));
+    const unknown = mine.filter(isUnknown).map(({ id }) => id);
     for (const id of unknown) this.#machine.forget(this.#find(id));
     return {
       running: running.sort(),
-      ended: [],
+      ended,
       lost: this.#machine.takeLost(),
       undone: [],
       removed: [],
