@@ -258,7 +258,9 @@ export class FilesOfContainer implements ContainerFiles {
       if (held.status === undefined) throw syscallError('ENOENT', 'open', held.path);
       if (held.name !== '') throw syscallError('ENOTDIR', 'open', held.path);
       const { extractTree } = await import('./archives/extract-tree.js');
-      return extractTree(this.#calls, held.directory, given, {
+      const { inflatedArchive } = await import('./archives/inflated-archive.js');
+      const plain = inflatedArchive(untilAborted(given, signal), signal);
+      return extractTree(this.#calls, held.directory, plain, {
         owner: owner === 'user' ? await root.user() : undefined,
         leftOut: new LeftOutList(),
         shown: (entry) => root.shown(below(held.path, entry)),
