@@ -34,6 +34,7 @@ export type {
   FileInfo,
   FileKind,
   LeftOut,
+  MkdirOptions,
   OwnerChoice,
   ReadRange,
   RemoveOptions,

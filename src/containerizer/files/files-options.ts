@@ -1,9 +1,10 @@
-import { abortSignal, flag, type OptionTable, oneOf, type Rule, whole } from '../../base/check-options.js';
+import { abortSignal, callback, flag, type OptionTable, oneOf, type Rule, whole } from '../../base/check-options.js';
 import type {
   ArchiveOptions,
   CopyOptions,
   ExportOptions,
   ExtractOptions,
+  MkdirOptions,
   ReadRange,
   RemoveOptions,
   StatOptions,
@@ -34,8 +35,13 @@ export const WRITE_OPTIONS: OptionTable<WriteOptions> = {
   gid: id,
   signal: abortSignal,
 };
+export const MKDIR_OPTIONS: OptionTable<MkdirOptions> = { parents: flag, mode: whole(0, 0o7777), uid: id, gid: id };
 export const REMOVE_OPTIONS: OptionTable<RemoveOptions> = { recursive: flag };
 export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { signal: abortSignal };
-export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = { ...EXPORT_OPTIONS, followLink: flag };
+export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = {
+  ...EXPORT_OPTIONS,
+  followLink: flag,
+  leftOut: callback,
+};
 export const EXTRACT_OPTIONS: OptionTable<ExtractOptions> = { owner, signal: abortSignal };
 export const COPY_OPTIONS: OptionTable<CopyOptions> = { followLink: flag, owner, signal: abortSignal };

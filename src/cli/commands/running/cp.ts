@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ContainerFiles, Copied, CopyOptions } from '../../../containerizer/index.js';
+import type { ContainerFiles, Copied, CopyOptions, LeftOut } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
 import { copiedDocument } from '../../output/documents/launch-document.js';
 import { formatSize } from '../../output/human-units.js';
@@ -19,7 +19,12 @@ interface CpFlags extends OwnerFlags {
 /** Both ends of a copy: one in a container. */
 interface Ends {
   readonly containerId: string;
-  readonly work: (files: ContainerFiles, options: CopyOptions) => Promise<Copied | undefined>;
+  readonly work: (
+    files: ContainerFiles,
+    options: CopyOptions,
+    /** Where a copy cannot tell of it at its end. */
+    tellLeftOut: (leftOut: LeftOut) => void,
+  ) => Promise<Copied | undefined>;
 }
 
 const LEFT_OUT = {
@@ -27,6 +32,8 @@ const LEFT_OUT = {
   device: 'it is a device (-a copies those too)',
   kernel: 'what is in it is made up by the kernel',
   attribute: 'its attributes cannot be kept there',
+  tmpfs: 'what was in it (tmpfs) went with the end of the program',
+  volume: 'what was mounted there is not on this machine any more',
 } as const;
 
 export function define(command: Command, cli: Cli): void {
@@ -58,7 +65,8 @@ Examples:
             const { anyOwner, followLink, archive = false } = flags;
             const files = containers.files(containerId, { anyOwner });
             const owner = archive ? 'kept' : 'user';
-            const copied = await work(files, { followLink, owner, signal: session.signal });
+            const tellLeftOut = (leftOut: LeftOut) => flags.q !== true && warnOf(session, leftOut);
+            const copied = await work(files, { followLink, owner, signal: session.signal }, tellLeftOut);
             if (copied !== undefined) tell(session, containerId, copied, flags.q ?? false, cli);
           }),
         { owner: flags.owner },
@@ -84,8 +92,8 @@ function endsOf(from: CopyArgument, to: CopyArgument, { host }: Cli): Ends {
     const { stdout } = host;
     return {
       containerId,
-      work: async (files, { followLink, signal }) => {
-        await printBytes(files.archive(path, { followLink, signal }), stdout);
+      work: async (files, { followLink, signal }, leftOut) => {
+        await printBytes(files.archive(path, { followLink, leftOut, signal }), stdout);
         return undefined;
       },
     };
@@ -117,10 +125,14 @@ function requireNoTerminal(isTerminal: boolean | undefined, message: string, hin
   if (isTerminal === true) throw new UsageError(message, hint);
 }
 
-function tell({ output }: Session, containerId: string, copied: Copied, isQuiet: boolean, { host }: Cli): void {
+function tell(session: Session, containerId: string, copied: Copied, isQuiet: boolean, { host }: Cli): void {
+  const { output } = session;
   output.document(() => copiedDocument(containerId, copied));
   if (isQuiet) return;
-  for (const { path, what } of copied.leftOut)
-    output.warning({ code: 'LEFT_OUT', message: `not copied: ${path}: ${LEFT_OUT[what]}`, details: { path, what } });
+  for (const leftOut of copied.leftOut) warnOf(session, leftOut);
   if (host.stderr.isTTY === true) output.progress(`copied ${copied.entries} entries, ${formatSize(copied.bytes)}`);
+}
+
+function warnOf({ output }: Session, { path, what }: LeftOut): void {
+  output.warning({ code: 'LEFT_OUT', message: `not copied: ${path}: ${LEFT_OUT[what]}`, details: { path, what } });
 }

@@ -51,10 +51,10 @@ export class RootfsView {
   readonly #calls: TreeCalls;
   readonly #root: OpenDirectory;
 
-  /** @param directory absolute; its last component is no symlink @throws system errors */
-  constructor(calls: TreeCalls, directory: string) {
+  /** @param directory absolute, its last component no symlink; or one that is open, which is closed with this @throws system errors */
+  constructor(calls: TreeCalls, directory: string | OpenDirectory) {
     this.#calls = calls;
-    this.#root = calls.openDirectory(directory);
+    this.#root = typeof directory === 'string' ? calls.openDirectory(directory) : directory;
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import { read } from 'node:fs';
 import { promisify } from 'node:util';
 import { Header } from 'tar';
-import { systemCode, throwIfAborted } from '../../../base/errors.js';
+import { isProvisionerError, systemCode, throwIfAborted } from '../../../base/errors.js';
 import { Turns } from '../../../base/unhurried.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import {
@@ -23,7 +23,8 @@ import { isDraft } from '../drafts.js';
 import { sortedNames } from '../file-info.js';
 import { changed, filesError, LEVELS_MAX, tooDeep } from '../files-errors.js';
 import { isMadeUp } from '../kernel-file-systems.js';
-import type { LeftOutList } from './left-out-list.js';
+import { MountedDirectory } from '../mounts/mounted-directory.js';
+import type { LeftOutNotes } from './left-out-list.js';
 import {
   type ArchivedEntry,
   type ArchivedType,
@@ -60,7 +61,7 @@ export interface TreeArchiveOptions {
   /** Leave devices out. Default: false. */
   readonly withoutDevices?: boolean;
   /** Where is noted what is left out. */
-  readonly leftOut?: LeftOutList;
+  readonly leftOut?: LeftOutNotes | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -138,6 +139,10 @@ class TreeArchive {
         if (status.type === DIRECTORY) return this.#enter(directory, name, path);
         return this.#other(directory, name, path, status);
       } catch (error) {
+        if (isProvisionerError(error, 'ERR_MOUNT_SOURCE')) {
+          this.#options.leftOut?.note(this.#options.shown(path), 'volume');
+          return;
+        }
         const code = systemCode(error) ?? '';
         if (code === 'ENOENT') return;
         if (!CHANGES.has(code) || look === LOOKS) throw filesError(error, 'read', this.#options.shown(path));
@@ -158,9 +163,9 @@ class TreeArchive {
       const { fileSystem } = directory.usage('');
       this.#fileSystem ??= fileSystem;
       const isElsewhere = withoutMounts && fileSystem !== this.#fileSystem;
-      const madeUp = !isElsewhere && isMadeUp(directory);
-      if (madeUp) leftOut?.note(shown(path), 'kernel');
-      const names = madeUp || isElsewhere ? [] : sortedNames(directory);
+      const lost = isElsewhere ? undefined : lostIn(directory);
+      if (lost !== undefined) leftOut?.note(shown(path), lost);
+      const names = lost !== undefined || isElsewhere ? [] : sortedNames(directory);
       this.#levels.push({ directory, path, names, next: 0 });
     } catch (error) {
       directory.close();
@@ -227,6 +232,12 @@ class TreeArchive {
     this.#readyBytes = 0;
     return bytes;
   }
+}
+
+/** Why nothing can be had of what is in a directory. */
+function lostIn(directory: OpenDirectory): 'kernel' | 'tmpfs' | undefined {
+  if (directory instanceof MountedDirectory && directory.lost !== undefined) return directory.lost;
+  return isMadeUp(directory) ? 'kernel' : undefined;
 }
 
 /** Those that mean the same elsewhere: what users set, and capabilities. Labels and keys of this machine's security modules, and ACLs, for which archives have no common form, stay here. */
