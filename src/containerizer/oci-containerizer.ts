@@ -26,8 +26,8 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
-import type { ContainerEvent } from './events/container-event.js';
-import { type EventSelection, EventStream } from './events/event-stream.js';
+import type { ContainerEvent, EventSelection } from './events/container-event.js';
+import { EventStream } from './events/event-stream.js';
 import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
@@ -42,7 +42,7 @@ import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import type { LogEntry } from './logs/log-entry.js';
-import { type LogSelection, readLog } from './logs/read-log.js';
+import { type LogSelection, readLog, releasing } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
@@ -402,25 +402,4 @@ export class OciContainerizer implements Containerizer {
   #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
     if (owner !== this.#owner && anyOwner !== true) throw containerForeign(containerId, owner, this.#owner);
   }
-}
-
-/** Also when it is given up before it was begun, where a generator would never come to its `finally`. */
-function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
-  const after = async (step: Promise<IteratorResult<T, void>>) => {
-    try {
-      const result = await step;
-      if (result.done === true) release();
-      return result;
-    } catch (error) {
-      release();
-      throw error;
-    }
-  };
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next: () => after(generator.next()),
-      return: () => after(generator.return()),
-      throw: (error: unknown) => after(generator.throw(error)),
-    }),
-  };
 }

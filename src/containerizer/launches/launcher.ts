@@ -24,7 +24,7 @@ import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
-import { signalNumber } from '../signal-number.js';
+import { signalNumber, stopSignalOf } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf } from './kept-spec.js';
@@ -367,28 +367,6 @@ export class Launcher {
       letGo();
       watched?.close();
     }
-  }
-}
-
-/** Words and their lengths that the records keep of a command, which may be a whole script. */
-const WORDS_SHOWN = 32;
-const WORD_SHOWN = 200;
-
-/** What of a command is kept to be shown. */
-function shownCommand(command: readonly string[]): string[] {
-  const words = command
-    .slice(0, WORDS_SHOWN)
-    .map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word));
-  return command.length > WORDS_SHOWN ? [...words, '…'] : words;
-}
-
-/** An image may name what there is not. */
-function stopSignalOf(named: string): string {
-  try {
-    if (named !== '') signalNumber(named);
-    return named || 'SIGTERM';
-  } catch {
-    return 'SIGTERM';
   }
 }
 

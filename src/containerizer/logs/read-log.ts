@@ -48,6 +48,27 @@ export async function* readLog(
   }
 }
 
+/** Lets go when a log has been read, or is given up: also before it was begun, where a generator would never come to its `finally`. */
+export function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
+  const after = async (step: Promise<IteratorResult<T, void>>) => {
+    try {
+      const result = await step;
+      if (result.done === true) release();
+      return result;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => after(generator.next()),
+      return: () => after(generator.return()),
+      throw: (error: unknown) => after(generator.throw(error)),
+    }),
+  };
+}
+
 /** Keeps entries that make up the last lines: parts of a line count together. */
 function keepLast(last: LogEntry[], entry: LogEntry, lines: number): void {
   last.push(entry);
