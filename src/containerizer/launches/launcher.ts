@@ -34,6 +34,7 @@ import {
   readExitNote,
   readPlaceNote,
   readSpecNote,
+  shownCommand,
 } from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
