@@ -75,7 +75,7 @@ describe('a path in a root filesystem', () => {
     const deep = 'd/'.repeat(900);
     const { view } = rootfsOf({ [`${deep}z`]: {}, [`${deep}s`]: { link: `${'z/../'.repeat(810)}z` } });
     expect(() => view.resolve(`/${deep}s`)).toThrow(expect.objectContaining({ code: 'ENAMETOOLONG' }));
-    expect(view.resolve(`/${deep}${'z/../'.repeat(10)}z`).type).toBe(DIRECTORY);
+    expect(view.resolve(`/${deep}${'z/../'.repeat(8)}z`).type).toBe(DIRECTORY);
   });
 
   it('is taken by the letter below what will be mounted there', () => {
