@@ -341,6 +341,25 @@ export function describeContainerizer(
         expect(Date.now() - began).toBeLessThan(8000);
       });
 
+      endsAlone('that has ended by itself was not ended by a limit that comes later', async () => {
+        await launchReady('job');
+        const giveUp = new AbortController();
+        const options = { timeout: 900, signal: giveUp.signal };
+        const { stdout, ended } = await containers.exec(
+          'job',
+          ['sh', '-c', '(sleep 30) & sleep 0.3; echo done'],
+          options,
+        );
+        // What it has started holds its output open: it ends right after what it prints.
+        for await (const bytes of stdout as Readable) if (String(bytes).includes('done')) break;
+        expect(await ended).toEqual({ code: 0, reason: 'exited' });
+        giveUp.abort();
+        expect(await exec('job', '(sleep 30) & sleep 0.3; exit 3', { timeout: 900 })).toMatchObject({
+          code: 3,
+          reason: 'exited',
+        });
+      });
+
       it('ends at its time limit, and when it is given up', async () => {
         await launchReady('job');
         expect(await exec('job', p.isStubborn, { timeout: 300 })).toMatchObject({

@@ -14,7 +14,7 @@ import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';
 
 /** The files of a host network that a container finds in place of its image's: they live as long as the machine. */
-const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf', areShared: true };
 
 /**
  * A container as somebody else may run it with another tool: provisions it where it is not, and tells what its `config.json` is to say. Nothing of it is recorded or watched: that is for

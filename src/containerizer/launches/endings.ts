@@ -1,5 +1,4 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
@@ -10,6 +9,7 @@ import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
+import { removeFromOwnPlace } from '../runtime/own-place.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
 import type { KeptSpec } from './kept-spec.js';
 import { LaunchDirectory } from './launch-directory.js';
@@ -312,8 +312,8 @@ export class Endings {
 
   /** What is kept of a launch for the uptime of the machine, beside its cgroups. */
   #removeNotes(stateRoot: string, launchId: string): void {
-    rmSync(`${stateRoot}/${launchId}`, { recursive: true, force: true });
-    rmSync(join(secretsPlace({ stateRoot }), launchId), { recursive: true, force: true });
+    removeFromOwnPlace(stateRoot, launchId);
+    removeFromOwnPlace(secretsPlace({ stateRoot }), launchId);
   }
 
   /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */

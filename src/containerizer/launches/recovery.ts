@@ -6,6 +6,7 @@ import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
+import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
 import type { Endings } from './endings.js';
 import { launchDirectories, namesIn } from './launch-directories.js';
 import { isOwnLaunch, readPlaceNote, readSpecNote } from './launch-notes.js';
@@ -103,21 +104,20 @@ export class LaunchRecovery {
   /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */
   async #sweep(swept: string[]): Promise<void> {
     const { provisioner, hierarchies, parent, stateRoots, surroundings } = this.#machine;
-    const places = [
-      ...stateRoots.flatMap((stateRoot) => [
-        { directory: stateRoot, what: 'runtime' },
-        { directory: secretsPlace({ stateRoot }), what: 'secrets' },
-      ]),
-      { directory: launchDirectories(provisioner), what: 'launch' },
-    ];
+    const launches = launchDirectories(provisioner);
+    const places = stateRoots.flatMap((stateRoot) => [
+      { directory: stateRoot, what: 'runtime' },
+      { directory: secretsPlace({ stateRoot }), what: 'secrets' },
+    ]);
     const isLeft = (id: string) => /^[0-9a-f]{32}$/.test(id) && !this.#endings.isAttended(id);
     const left = {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       directories: places.flatMap(({ directory, what }) =>
-        namesIn(directory)
+        namesInOwnPlace(directory)
           .filter((id) => isLeft(id) && !this.#endings.isBeingMade(id))
           .map((id) => ({ directory, id, what })),
       ),
+      launches: namesIn(launches).filter(isLeft),
     };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
     const isNobodys = (id: string) => !recorded.has(id);
@@ -132,8 +132,12 @@ export class LaunchRecovery {
       }
     }
     for (const { directory, id, what } of left.directories.filter((one) => isNobodys(one.id))) {
-      rmSync(join(directory, id), { recursive: true, force: true });
+      removeFromOwnPlace(directory, id);
       swept.push(`${what} ${id}`);
+    }
+    for (const id of left.launches.filter(isNobodys)) {
+      rmSync(join(launches, id), { recursive: true, force: true });
+      swept.push(`launch ${id}`);
     }
     if (recorded.size === 0) removeParent(hierarchies, parent);
   }
