@@ -501,6 +501,7 @@ export function describeContainerizer(
         const code = 'ERR_CONTAINER_NOT_RUNNING';
         await expect(containers.kill('job', 'TERM')).rejects.toMatchObject({ code });
         await expect(containers.pause('job')).rejects.toMatchObject({ code });
+        await expect(containers.resume('job')).rejects.toMatchObject({ code });
         await expect(containers.exec('job', ['true'])).rejects.toMatchObject({ code });
         expect(await containers.stop('job')).toMatchObject({ signal: SIGKILL, reason: 'killed', startedAt: undefined });
         await containers.create('other', image, { command: ['sh', '-c', FOR_LONG] });

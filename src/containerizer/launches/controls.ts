@@ -159,7 +159,10 @@ export class Controls {
     });
   }
 
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
   async resume(launch: LaunchRecord): Promise<void> {
+    // Its time would begin to pass.
+    if (launch.state === 'created') throw notRunning(launch);
     this.#setTime(launch, deadlineIn);
     await this.#runningCgroup(launch).thaw();
     await this.#machine.provisioner.launches.change(launch.id, {
