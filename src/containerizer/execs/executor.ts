@@ -18,7 +18,7 @@ import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
-import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
+import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
@@ -180,7 +180,7 @@ function cut(stream: Socket): void {
 function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {
   const complaint = runtimeComplaint(log);
   if (complaint === '') return;
-  if (/does not exist|not running|cannot find|is stopped/i.test(complaint)) {
+  if (saysNotRunning(complaint)) {
     throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
       details: { containerId, runtime: complaint },
     });

@@ -125,8 +125,13 @@ export class Controls {
     const cgroup = this.#endings.cgroupOf(launch);
     cgroup?.killAll('SIGKILL');
     await noteEvent(this.#machine, launch, 'kill', { signal: SIGKILL });
-    const exit = await settledWithin(ended, DYING);
-    if (exit !== undefined) return exit;
+    const late = performance.now() + DYING;
+    do {
+      const exit = await settledWithin(ended, KILLED_AGAIN);
+      if (exit !== undefined) return exit;
+      // What somebody is starting, or was when he died, may have come into its cgroup only after that.
+      cgroup?.killAll('SIGKILL');
+    } while (performance.now() < late);
     const { containerId, id } = launch;
     const states = printStates(processStates(cgroup?.processes() ?? []));
     await this.#machine.provisioner.launches.change(id, {
@@ -234,6 +239,8 @@ export class Controls {
 
 /** Milliseconds within which what is killed is dead, unless something holds it. */
 const DYING = 10_000;
+/** Milliseconds after which it is killed once more. */
+const KILLED_AGAIN = 200;
 
 /** Whether its program is there. */
 export const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
@@ -259,13 +266,11 @@ export function notRunning({ containerId, state }: LaunchRecord): ProvisionerErr
   });
 }
 
-/** What a promise comes to, if it does so soon; undefined when it does not, or fails. */
+/** What a promise comes to, if it does so soon; undefined when it does not. @throws as it fails */
 async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   const over = new AbortController();
   try {
     return await Promise.race([promise, sleep(milliseconds, undefined, { signal: over.signal })]);
-  } catch {
-    return undefined;
   } finally {
     over.abort();
   }
