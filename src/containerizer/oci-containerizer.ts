@@ -46,7 +46,6 @@ import type { Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
-import { isHeld } from './runtime/start-gate.js';
 
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
@@ -98,7 +97,7 @@ export class OciContainerizer implements Containerizer {
       },
       end: async (containerId) => {
         const launch = await this.#launch(containerId);
-        if (launch !== undefined && launch.state !== 'exited') await this.#controls.end(launch);
+        if (launch !== undefined) await this.#controls.end(await this.#upToDate(launch));
       },
       held: async () => {
         const launches = await this.#launches();
@@ -304,7 +303,12 @@ export class OciContainerizer implements Containerizer {
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
-    this.#resolvers.follow(...(await this.#launches()));
+    const launches = await this.#launches();
+    for (const launch of launches.filter(({ owner }) => owner === this.#owner)) {
+      // Whoever halted it, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look.
+      await this.#controls.followFreezer(launch).catch(() => undefined);
+    }
+    this.#resolvers.follow(...launches);
     await this.#resolvers.renew();
     return recovered;
   }
@@ -321,10 +325,8 @@ export class OciContainerizer implements Containerizer {
   /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
-    if (this.#endings.isAttended(launch.id)) {
-      const place = launch.state === 'created' ? readPlaceNote(launch.place) : undefined;
-      // Whoever started it died before that was recorded.
-      return place === undefined || isHeld(place, launch.id) ? launch : this.#controls.recordStart(launch);
+    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(launch.id)) {
+      return this.#controls.upToDate(launch);
     }
     // Whether by us or by another process: it is watched, and being recorded just now.
     const exit = await this.#endings.finish(launch);

@@ -147,7 +147,7 @@ export class Executor {
     try {
       const exit = await processes.exitOf(pid, { ended: Promise.all(closed) });
       streams.stdin?.destroy();
-      if (stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
+      if (stopped === undefined) this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);
       return endOf(exit, stopped);
     } finally {
@@ -155,6 +155,24 @@ export class Executor {
       signal?.removeEventListener('abort', giveUp);
       rmSync(place, { recursive: true, force: true });
     }
+  }
+
+  /** Whatever a runtime says, or leaves unsaid, of a program that was not started in what has ended meanwhile, that is why. */
+  #throwComplaint(
+    { log, pidFile }: { readonly log: string; readonly pidFile: string },
+    command: readonly string[],
+    launch: LaunchRecord,
+    exit: ProcessExit,
+  ): void {
+    const complaint = runtimeComplaint(log);
+    const { containerId } = launch;
+    const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
+    if (saysNotRunning(complaint) || ((complaint !== '' || isUntold) && this.#endings.hasEnded(launch))) {
+      throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
+        details: { containerId, runtime: complaint },
+      });
+    }
+    if (complaint !== '') throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
   }
 }
 
@@ -175,17 +193,6 @@ function cut(stream: Socket): void {
   stream.push(null);
   // Where nobody reads it does not keep this process.
   stream.unref();
-}
-
-function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {
-  const complaint = runtimeComplaint(log);
-  if (complaint === '') return;
-  if (saysNotRunning(complaint)) {
-    throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
-      details: { containerId, runtime: complaint },
-    });
-  }
-  throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
 }
 
 /** The runtime tells a signal as shells do. */

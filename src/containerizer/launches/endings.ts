@@ -5,6 +5,7 @@ import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
+import type { ProcessHandle } from '../../system/processes/processes.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { eventNote } from '../events/container-event.js';
@@ -167,11 +168,35 @@ export class Endings {
     return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
   }
 
-  /** What waited at its gate may have been started since its record was read. */
+  /**
+   * Records that a program that was held has been let go, unless it is known already. One that was killed at its gate never was.
+   * @returns the launch as it is recorded now
+   */
+  async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
+    const { launches } = this.#machine.provisioner;
+    const startedAt = this.letGoAt(launch);
+    if (startedAt !== undefined) {
+      const isFirst = await launches.change(launch.id, {
+        from: ['created'],
+        to: 'running',
+        startedAt,
+        event: eventNote('start', { imageId: readPlaceNote(launch.place)?.image }),
+      });
+      if (isFirst) return { ...launch, state: 'running', startedAt };
+    }
+    const now = await launches.get(launch.containerId);
+    return now?.id === launch.id ? now : launch;
+  }
+
+  /** When a program that was held was to go, in milliseconds since the epoch; undefined when it was not. */
+  letGoAt({ id }: LaunchRecord): number | undefined {
+    const text = readOrEmpty(this.directory(id).letGo);
+    return /^\d+$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** What waited at its gate may have been let go since its record was read, and have ended before anybody recorded that. */
   async #startedAt(launch: LaunchRecord): Promise<number | undefined> {
-    if (launch.state !== 'created') return launch.startedAt;
-    const now = await this.#machine.provisioner.launches.get(launch.containerId);
-    return now?.id === launch.id ? now.startedAt : undefined;
+    return launch.state === 'created' ? (await this.recordStart(launch)).startedAt : launch.startedAt;
   }
 
   /** Somebody else may have seen the end, and removed the container, since we were told of it. */
@@ -236,6 +261,27 @@ export class Endings {
       } catch (error) {
         if (late.aborted) throw error;
       }
+    }
+  }
+
+  /**
+   * Takes hold of the program of a launch. Of one that has ended, or was there before the last boot, the number may be anybody's; so may that of a program whose start nobody saw any more.
+   * @returns undefined when it runs no more
+   */
+  programOf(launch: LaunchRecord): ProcessHandle | undefined {
+    const place = readPlaceNote(launch.place);
+    if (launch.state === 'exited' || launch.bootId !== this.#machine.bootId) return undefined;
+    if (place?.pid === undefined || place.startTicks === undefined) return undefined;
+    return this.#machine.processes.open(place.pid, BigInt(place.startTicks));
+  }
+
+  /** Whether a program that was started has ended, recorded or not. With it goes all that is in its container. */
+  hasEnded(launch: LaunchRecord): boolean {
+    const program = this.programOf(launch);
+    try {
+      return program?.hasEnded() ?? true;
+    } finally {
+      program?.close();
     }
   }
 
