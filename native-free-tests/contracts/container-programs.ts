@@ -195,6 +195,13 @@ export const leavesAChild = program('(sleep 30) & echo out; exit 5', (process) =
   return 5;
 });
 
+/** The same a while later. */
+export const saysDoneLeavingAChild = program('(sleep 30) & sleep 0.3; echo done', async (process) => {
+  await process.sleep(300);
+  process.print('done\n');
+  return 0;
+});
+
 export const counts = program('echo ready; i=0; while :; do echo $((i += 1)); sleep 0.05; done', async (process) => {
   process.print('ready\n');
   for (let number = 1; ; number++) {

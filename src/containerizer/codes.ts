@@ -23,7 +23,8 @@ export const CONTAINERIZER_ERRORS = {
     retryable: false,
   },
   ERR_CONTAINER_UNDEAD: {
-    meaning: 'Processes of a container do not die though they were killed: they wait for a device or a file system.',
+    meaning:
+      'Processes of a container do not die though they were killed: they wait for a device or a file system. Or its monitor does not tell that they have.',
     whatToDo: 'Look at what the message names; a later recovery tries again.',
     retryable: true,
   },

@@ -7,7 +7,7 @@ import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
-import { containerForeign } from './container-foreign.js';
+import { containerForeign, notLaunched } from './container-errors.js';
 import type {
   Containerizer,
   ContainerRecovery,
@@ -47,7 +47,6 @@ import type { Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
-import { isHeld } from './runtime/start-gate.js';
 
 /** Milliseconds between looks at a launch that somebody else begins. */
 const BEGINNING = 20;
@@ -101,7 +100,7 @@ export class OciContainerizer implements Containerizer {
       },
       end: async (containerId) => {
         const launch = await this.#launch(containerId);
-        if (launch !== undefined && launch.state !== 'exited') await this.#end(launch);
+        if (launch !== undefined) await this.#end(await this.#upToDate(launch));
       },
       held: async () => {
         const launches = await this.#launches();
@@ -341,7 +340,12 @@ export class OciContainerizer implements Containerizer {
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
-    this.#resolvers.follow(...(await this.#launches()));
+    const launches = await this.#launches();
+    for (const launch of launches.filter(({ owner }) => owner === this.#owner)) {
+      // Whoever halted it, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look.
+      await this.#controls.followFreezer(launch).catch(() => undefined);
+    }
+    this.#resolvers.follow(...launches);
     await this.#resolvers.renew();
     return recovered;
   }
@@ -358,10 +362,8 @@ export class OciContainerizer implements Containerizer {
   /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
-    if (this.#endings.isAttended(launch.id)) {
-      const place = launch.state === 'created' ? readPlaceNote(launch.place) : undefined;
-      // Whoever started it died before that was recorded.
-      return place === undefined || isHeld(place, launch.id) ? launch : this.#controls.recordStart(launch);
+    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(launch.id)) {
+      return this.#controls.upToDate(launch);
     }
     // Whether by us or by another process: it is watched, and being recorded just now.
     const exit = await this.#endings.finish(launch);
@@ -381,16 +383,7 @@ export class OciContainerizer implements Containerizer {
     checkArgument('containerizer', 'containerId', text, containerId);
     const launch = await this.#launch(containerId);
     if (launch !== undefined) return launch;
-    const isProvisioned = (await this.#machine.provisioner.containers.get(containerId)) !== undefined;
-    const message = isProvisioned
-      ? `nothing has been launched in container ${containerId}: there is a root filesystem alone`
-      : `there is no container ${containerId}`;
-    throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', message, {
-      hint: isProvisioned
-        ? '`provisioner run` and `create` make a container of their own; destroy this one first to have its id'
-        : '`provisioner ps` lists the containers',
-      details: { containerId },
-    });
+    throw notLaunched(containerId, (await this.#machine.provisioner.containers.get(containerId)) !== undefined);
   }
 
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {

@@ -6,7 +6,7 @@ import { configText } from './bundle/config-text.js';
 import { planBundle } from './bundle/make-bundle.js';
 import { checkLimits } from './cgroups/limits/check-limits.js';
 import { readMachineFacts } from './cgroups/limits/machine-facts.js';
-import { containerForeign } from './container-foreign.js';
+import { containerForeign } from './container-errors.js';
 import type { SpecOptions } from './containerizer.js';
 import { type LaunchRoot, rootOf } from './launches/kept-spec.js';
 import type { Machine } from './machine.js';

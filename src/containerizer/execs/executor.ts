@@ -16,6 +16,7 @@ import { noteEvent } from '../events/container-event.js';
 import { notRunning, placeOf } from '../launches/controls.js';
 import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
+import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
 import { ExecLimits, type Stopped } from './exec-limits.js';
@@ -136,13 +137,31 @@ export class Executor {
       const exit = await processes.exitOf(runtime.pid, { ended: runtime.ended });
       limits.end();
       streams.stdin?.destroy();
-      if (limits.stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
+      if (limits.stopped === undefined) this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);
       return endOf(exit, limits.stopped);
     } finally {
       limits.end();
       rmSync(place, { recursive: true, force: true });
     }
+  }
+
+  /** Whatever a runtime says, or leaves unsaid, of a program that was not started in what has ended meanwhile, that is why. */
+  #throwComplaint(
+    { log, pidFile }: { readonly log: string; readonly pidFile: string },
+    command: readonly string[],
+    launch: LaunchRecord,
+    exit: ProcessExit,
+  ): void {
+    const complaint = runtimeComplaint(log);
+    const { containerId } = launch;
+    const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
+    if (saysNotRunning(complaint) || ((complaint !== '' || isUntold) && this.#endings.hasEnded(launch))) {
+      throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
+        details: { containerId, runtime: complaint },
+      });
+    }
+    if (complaint !== '') throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
   }
 }
 
@@ -163,17 +182,6 @@ function cut(stream: Socket): void {
   stream.push(null);
   // Where nobody reads it does not keep this process.
   stream.unref();
-}
-
-function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {
-  const complaint = runtimeComplaint(log);
-  if (complaint === '') return;
-  if (saysNotRunning(complaint)) {
-    throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
-      details: { containerId, runtime: complaint },
-    });
-  }
-  throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
 }
 
 /** The runtime tells a signal as shells do. */

@@ -1,9 +1,10 @@
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
+import type { ProcessHandle } from '../../system/processes/processes.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { eventNote } from '../events/container-event.js';
@@ -11,7 +12,6 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { removeFromOwnPlace } from '../runtime/own-place.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
-import type { KeptSpec } from './kept-spec.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
 import { isAttended, launchEnded } from './launch-watch.js';
@@ -23,8 +23,6 @@ const MONITOR_PAUSE = 5;
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
 const END_AGAIN = 200;
-/** Milliseconds for which a directory may be there before it is held. */
-const BEING_MADE = 600_000;
 /** All that are kept, and more. */
 const EVENTS_LOOKED_AT = 20_000;
 
@@ -170,11 +168,35 @@ export class Endings {
     return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
   }
 
-  /** What waited at its gate may have been started since its record was read. */
+  /**
+   * Records that a program that was held has been let go, unless it is known already. One that was killed at its gate never was.
+   * @returns the launch as it is recorded now
+   */
+  async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
+    const { launches } = this.#machine.provisioner;
+    const startedAt = this.letGoAt(launch);
+    if (startedAt !== undefined) {
+      const isFirst = await launches.change(launch.id, {
+        from: ['created'],
+        to: 'running',
+        startedAt,
+        event: eventNote('start', { imageId: readPlaceNote(launch.place)?.image }),
+      });
+      if (isFirst) return { ...launch, state: 'running', startedAt };
+    }
+    const now = await launches.get(launch.containerId);
+    return now?.id === launch.id ? now : launch;
+  }
+
+  /** When a program that was held was to go, in milliseconds since the epoch; undefined when it was not. */
+  letGoAt({ id }: LaunchRecord): number | undefined {
+    const text = readOrEmpty(this.directory(id).letGo);
+    return /^\d+$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** What waited at its gate may have been let go since its record was read, and have ended before anybody recorded that. */
   async #startedAt(launch: LaunchRecord): Promise<number | undefined> {
-    if (launch.state !== 'created') return launch.startedAt;
-    const now = await this.#machine.provisioner.launches.get(launch.containerId);
-    return now?.id === launch.id ? now.startedAt : undefined;
+    return launch.state === 'created' ? (await this.recordStart(launch)).startedAt : launch.startedAt;
   }
 
   /** Somebody else may have seen the end, and removed the container, since we were told of it. */
@@ -242,6 +264,27 @@ export class Endings {
     }
   }
 
+  /**
+   * Takes hold of the program of a launch. Of one that has ended, or was there before the last boot, the number may be anybody's; so may that of a program whose start nobody saw any more.
+   * @returns undefined when it runs no more
+   */
+  programOf(launch: LaunchRecord): ProcessHandle | undefined {
+    const place = readPlaceNote(launch.place);
+    if (launch.state === 'exited' || launch.bootId !== this.#machine.bootId) return undefined;
+    if (place?.pid === undefined || place.startTicks === undefined) return undefined;
+    return this.#machine.processes.open(place.pid, BigInt(place.startTicks));
+  }
+
+  /** Whether a program that was started has ended, recorded or not. With it goes all that is in its container. */
+  hasEnded(launch: LaunchRecord): boolean {
+    const program = this.programOf(launch);
+    try {
+      return program?.hasEnded() ?? true;
+    } finally {
+      program?.close();
+    }
+  }
+
   cgroupOf(launch: LaunchRecord): ContainerCgroup | undefined {
     const place = readPlaceNote(launch.place);
     return place === undefined
@@ -287,15 +330,6 @@ export class Endings {
     return exit;
   }
 
-  /** The root filesystem that a launch has made of which nothing more is known: one of its owner's that is not older than it, where there is but one. */
-  async rootfsMadeBy({ id, containerId, owner, createdAt }: LaunchRecord): Promise<string | undefined> {
-    const rootfses = (await this.#machine.provisioner.containers.get(containerId))?.rootfses ?? [];
-    const kept = readOrEmpty(this.directory(id).spec);
-    const known = kept === '' ? undefined : (JSON.parse(kept) as KeptSpec).root.id;
-    const made = rootfses.filter((one) => one.owner === owner && one.createdAt >= createdAt);
-    return known ?? (made.length === 1 ? made[0]?.id : undefined);
-  }
-
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
     await this.#machine.provisioner.launches.forget(containerId, launchId);
@@ -335,14 +369,6 @@ export class Endings {
   /** Somebody starts it, or its monitor lives. */
   isAttended(launchId: string): boolean {
     return isAttended(this.directory(launchId), this.#machine.syscalls);
-  }
-
-  /** Its directory has just been made, as far as anybody can tell: nothing of it is held yet. */
-  isBeingMade(launchId: string): boolean {
-    const directory = this.directory(launchId);
-    if (existsSync(directory.alive)) return false;
-    const made = statSync(directory.path, { throwIfNoEntry: false });
-    return made !== undefined && Math.abs(Date.now() - made.mtimeMs) < BEING_MADE;
   }
 
   /** Some process starts it, or will do what is to be done at its end. True in doubt. */
