@@ -25,6 +25,9 @@ import { execProcess } from './exec-process.js';
 const SIGKILL = 9;
 /** Milliseconds for which what a program printed is still read after it has ended: a child of it may hold the pipe open for ever. */
 const GRACE = 1000;
+/** A second for the end of a container to be seen, in which a program was not started without a word. */
+const END_LOOKS = 50;
+const END_PAUSE = 20;
 
 /** Runs programs more in containers that run. */
 export class Executor {
@@ -137,7 +140,7 @@ export class Executor {
       const exit = await processes.exitOf(runtime.pid, { ended: runtime.ended });
       limits.end();
       streams.stdin?.destroy();
-      if (limits.stopped === undefined) this.#throwComplaint(files, command, launch, exit);
+      if (limits.stopped === undefined) await this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);
       return endOf(exit, limits.stopped);
     } finally {
@@ -147,15 +150,18 @@ export class Executor {
   }
 
   /** Whatever a runtime says, or leaves unsaid, of a program that was not started in what has ended meanwhile, that is why. */
-  #throwComplaint(
+  async #throwComplaint(
     { log, pidFile }: { readonly log: string; readonly pidFile: string },
     command: readonly string[],
     launch: LaunchRecord,
     exit: ProcessExit,
-  ): void {
+  ): Promise<void> {
     const complaint = runtimeComplaint(log);
     const { containerId } = launch;
     const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
+    // The runtime's end may be seen before that of what it was to enter.
+    for (let looks = 0; isUntold && looks < END_LOOKS && !this.#endings.hasEnded(launch); looks++)
+      await sleep(END_PAUSE);
     if (saysNotRunning(complaint) || ((complaint !== '' || isUntold) && this.#endings.hasEnded(launch))) {
       throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
         details: { containerId, runtime: complaint },

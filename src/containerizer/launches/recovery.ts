@@ -80,7 +80,13 @@ export class LaunchRecovery {
       report.removed.push(containerId);
       return;
     }
-    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(id)) {
+    const isAttended = launch.bootId === this.#machine.bootId && this.#endings.isAttended(id);
+    const isWatched = this.#endings.isWatched(id);
+    // Whoever was at it when the record was read may have gone on since: what counts is what it says after the look at who is at it.
+    const now = await this.#machine.provisioner.launches.get(containerId);
+    if (now?.id !== id) return;
+    if (now.state !== state) return this.#one(now, report, known);
+    if (isAttended) {
       // Nothing of it has run: it goes like what was provisioned only.
       const isUnknown = state === 'created' && known !== undefined && !known.includes(containerId);
       if (state !== 'starting' && !isUnknown) {
@@ -89,7 +95,7 @@ export class LaunchRecovery {
         return;
       }
       // Whoever started it died before anybody was told: it is ended, and its monitor with it.
-      if (!isUnknown && this.#endings.isWatched(id)) return;
+      if (!isUnknown && isWatched) return;
       await this.#endings.endStarting(launch);
     }
     const exit = await this.#endings.finish(launch);
@@ -136,7 +142,8 @@ export class LaunchRecovery {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       directories: places.flatMap(({ directory, what }) =>
         namesInOwnPlace(directory)
-          .filter((id) => isLeft(id) && !this.#isBeingMade(id))
+          // In this order: what is held in between is seen to be held.
+          .filter((id) => !this.#isBeingMade(id) && isLeft(id))
           .map((id) => ({ directory, id, what })),
       ),
       launches: namesIn(launches).filter(isLeft),
