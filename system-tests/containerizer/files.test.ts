@@ -343,6 +343,22 @@ describeWith(NEEDS, 'the files of a container', () => {
   });
 });
 
+describeWith([...NEEDS, 'setfattr', 'getfattr'], 'the files of a container', () => {
+  test('keep attributes of any name when they are copied', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    const { rootfs } = await provisioner.provision('bare', IMAGE);
+    mkdirSync(join(rootfs, 'd'));
+    writeFileSync(join(rootfs, 'd/f'), '');
+    for (const path of ['d', 'd/f']) execFileSync('setfattr', ['-n', 'user.k=e%y', '-v', 'val', join(rootfs, path)]);
+    const target = temporaryDirectory();
+    await containers.files('bare').copyOut('/d', target);
+    for (const path of ['d', 'd/f'])
+      expect(
+        execFileSync('getfattr', ['-n', 'user.k=e%y', '--only-values', path], { cwd: target, encoding: 'utf8' }),
+      ).toBe('val');
+  });
+});
+
 /** A directory with one file in it. */
 function makeTree(path: string): string {
   const directory = temporaryDirectory();

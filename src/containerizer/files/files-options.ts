@@ -1,4 +1,4 @@
-import { abortSignal, flag, type OptionTable, oneOf, type Rule, whole } from '../../base/check-options.js';
+import { abortSignal, callback, flag, type OptionTable, oneOf, type Rule, whole } from '../../base/check-options.js';
 import type {
   ArchiveOptions,
   CopyOptions,
@@ -35,7 +35,7 @@ export const WRITE_OPTIONS: OptionTable<WriteOptions> = {
   signal: abortSignal,
 };
 export const REMOVE_OPTIONS: OptionTable<RemoveOptions> = { recursive: flag };
-export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { signal: abortSignal };
+export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { onLeftOut: callback, signal: abortSignal };
 export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = { ...EXPORT_OPTIONS, followLink: flag };
 export const EXTRACT_OPTIONS: OptionTable<ExtractOptions> = { owner, signal: abortSignal };
 export const COPY_OPTIONS: OptionTable<CopyOptions> = { followLink: flag, owner, signal: abortSignal };

@@ -2,8 +2,13 @@ import type { LeftOut } from '../container-files.js';
 
 const MOST = 100;
 
+/** Who hears what of a tree is not copied. */
+export interface LeftOutNotes {
+  note(path: string, what: LeftOut['what']): void;
+}
+
 /** What of a tree was not copied, as far as anybody will read it. */
-export class LeftOutList {
+export class LeftOutList implements LeftOutNotes {
   readonly first: LeftOut[] = [];
 
   note(path: string, what: LeftOut['what']): void {
