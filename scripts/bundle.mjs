@@ -129,10 +129,7 @@ await bundleCommandLine();
 mkdirSync(`${repository}dist/cli`, { recursive: true });
 writeFileSync(`${repository}dist/cli/package.json`, '{ "type": "commonjs" }\n');
 // Node takes options of its own out of the words behind the script too (`--env-file`, in 20 and 22), unless `--` stands before it: a shell puts it there, and what it reads is a text and a comment to Node.
-writeFileSync(
-  `${repository}dist/cli/main.js`,
-  `#!/bin/sh\n':' //; exec node -- "$0" "$@"\nrequire('../cli.cjs');\n`,
-);
+writeFileSync(`${repository}dist/cli/main.js`, `#!/bin/sh\n':' //; exec node -- "$0" "$@"\nrequire('../cli.cjs');\n`);
 chmodSync(`${repository}dist/cli/main.js`, 0o755);
 // The threads of the tests run what is installed, too: nothing of the modules in build/ is shared with them, and each of thousands of them is there sooner.
 writeFileSync(join(repository, 'build/workers/worker.js'), "import '../../dist/worker.js';\n");

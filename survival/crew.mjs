@@ -149,15 +149,15 @@ export class Worker {
   #read = 0;
 
   /**
-   * @param {Omit<import('./worker.mjs').WorkerConfig, 'journal'>} config @param {string} directory for its journal
+   * @param {{ name: string, owner: string }} config what it is told @param {string} directory for its journal @param {string} program what it runs
    */
-  constructor(config, directory) {
+  constructor(config, directory, program) {
     this.name = config.name;
     this.owner = config.owner;
     this.journal = join(directory, `journal-${config.name}`);
     writeFileSync(this.journal, '');
     const argument = JSON.stringify({ ...config, journal: this.journal });
-    const child = spawn(process.execPath, [WORKER, argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = spawn(process.execPath, [program, argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.process = child;
     /** @type {Promise<void>} */
     this.ended = new Promise((resolve) => child.once('close', () => resolve()));
@@ -298,7 +298,9 @@ export class Crew {
   /** @param {Pick<import('./worker.mjs').WorkerConfig, 'root' | 'owner' | 'seed' | 'lanes'> & Partial<import('./worker.mjs').WorkerConfig>} config */
   start(config) {
     const { images, referenceFile, directory } = this;
-    const worker = new Worker({ ...config, images, reference: referenceFile, name: `w${this.#last++}` }, directory);
+    /** @type {Omit<import('./worker.mjs').WorkerConfig, 'journal'>} */
+    const whole = { ...config, images, reference: referenceFile, name: `w${this.#last++}` };
+    const worker = new Worker(whole, directory, WORKER);
     this.workers.add(worker);
     void worker.ended.then(() => this.workers.delete(worker));
     return worker;
@@ -313,7 +315,7 @@ export class Crew {
 }
 
 /** In memory, where there is room for the disks of `power-cut.mjs`; in a container there may be hardly any. */
-function roomyDirectory() {
+export function roomyDirectory() {
   const memory = '/dev/shm';
   if (!existsSync(memory)) return tmpdir();
   const { bavail, bsize } = statfsSync(memory);

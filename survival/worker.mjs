@@ -3,16 +3,16 @@
  * node worker.mjs CONFIG
  *
  * One of the processes that use a store at random, several things at a time, until it is told to stop or is killed. It tells its journal what it is about to do and
- * what it was told, each with one write, so that nothing is lost when it dies; and it looks itself at what it can see: its own containers, and what a
- * prune says it has done.
+ * what it was told; and it looks itself at what it can see: its own containers, and what a prune says it has done.
  */
-import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Provisioner } from '#src/index.js';
 import { Random } from '../fuzz/random.mjs';
 import { EXCLUDED, KEPT, LOOSE, PINNED } from './images.mjs';
 import { rootfsFaults } from './invariants.mjs';
+import { openJournal } from './journal.mjs';
 import { readReference } from './reference.mjs';
 
 /**
@@ -35,15 +35,7 @@ import { readReference } from './reference.mjs';
 const config = JSON.parse(process.argv[2] ?? '');
 const { root, owner, name, images, lanes } = config;
 const reference = readReference(config.reference).images;
-const journal = openSync(config.journal, 'a');
-/** @param {object} event */
-const tell = (event) => writeSync(journal, `${JSON.stringify(event)}\n`);
-/** @param {string} text */
-const fault = (text) => tell({ what: 'fault', text: `${name}: ${text}` });
-process.on('uncaughtException', (error) => {
-  fault(`died of ${error.stack}`);
-  process.exit(1);
-});
+const { tell, fault } = openJournal(config.journal, name);
 
 /** @typedef {{ image: string, rootfs: string | undefined, files: Map<string, string>, busy: boolean }} OwnContainer */
 /** @type {Map<string, OwnContainer>} */

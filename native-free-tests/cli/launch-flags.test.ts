@@ -20,13 +20,25 @@ function parsed(words: readonly string[], environment: Readonly<Record<string, s
   return launchOptions(command.opts<LaunchFlags>(), command.args, environment);
 }
 
-function fileOf(text: string): string {
+/** A path of the test's own, where nothing is. */
+function freePath(): string {
   const directory = mkdtempSync(join(tmpdir(), 'launch-flags-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const file = join(directory, 'env');
+  return join(directory, 'env');
+}
+
+function fileOf(text: string): string {
+  const file = freePath();
   writeFileSync(file, text);
   return file;
 }
+
+const refusal = (message: string, hint: string) =>
+  expect.objectContaining({
+    name: 'UsageError',
+    message: expect.stringContaining(message),
+    hint: expect.stringContaining(hint),
+  });
 
 describe('options of a launch', () => {
   it('say nothing where none is given', () => {
@@ -127,7 +139,6 @@ describe('options of a launch', () => {
 
   it.each<[string, string[], string, string]>([
     ['a variable without a name', ['-e', '=x'], '--env: there is no name in "=x"', '--env NAME=VALUE'],
-    ['a file that is not there', ['--env-file', '/nonexistent'], '/nonexistent cannot be read: ENOENT', 'NAME=VALUE'],
     ['a volume by name', ['-v', 'data:/t'], '--volume: not a source and a target: "data:/t"', 'by name are not known'],
     ['a volume without a target', ['-v', '/s'], '--volume: not a source and a target: "/s"', '/in/the/container'],
     ['a volume in four parts', ['-v', '/s:/t:ro:z'], '--volume: not a source', ':ro'],
@@ -165,12 +176,11 @@ describe('options of a launch', () => {
     ['a word of the log', ['--log-opt', 'max-file=3'], '--log-opt: unknown word "max-file=3"', 'max-size=SIZE'],
     ['a size of the log that is none', ['--log-opt', 'max-size=x'], '--log-opt max-size: not a size: "x"', '512m'],
   ])('refuse %s with a cause and a hint', (_, words, message, hint) => {
-    expect(() => parsed(words)).toThrow(
-      expect.objectContaining({
-        name: 'UsageError',
-        message: expect.stringContaining(message),
-        hint: expect.stringContaining(hint),
-      }),
-    );
+    expect(() => parsed(words)).toThrow(refusal(message, hint));
+  });
+
+  it('refuse a file that is not there with a cause and a hint', () => {
+    const file = freePath();
+    expect(() => parsed(['--env-file', file])).toThrow(refusal(`${file} cannot be read: ENOENT`, 'NAME=VALUE'));
   });
 });

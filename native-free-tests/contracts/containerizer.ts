@@ -2,7 +2,16 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { ContainerEvent, Containerizer, LaunchOptions, LogSelection } from '#src/containerizer/index.js';
+import type {
+  ContainerEvent,
+  Containerizer,
+  CreateOptions,
+  Launched,
+  LaunchOptions,
+  LogSelection,
+} from '#src/containerizer/index.js';
+import * as p from './container-programs.js';
+import { type ContractProgram, shell } from './container-programs.js';
 
 /** A test that is none for what the suite runs over. */
 const NOT_PROMISED = (_title: string, _test: () => unknown): void => {};
@@ -24,10 +33,6 @@ export interface ContainerizerUnderTest {
 
 const SIGTERM = 15;
 const SIGKILL = 9;
-/** A program that runs until it is told to end. */
-const FOR_LONG = 'trap "exit 0" TERM; echo ready; while :; do sleep 0.05; done';
-/** One that nobody can ask. */
-const STUBBORN = 'trap "" TERM INT HUP; echo ready; while :; do sleep 0.05; done';
 
 /** What every way to run containers promises. @param open is called before each test */
 export function describeContainerizer(
@@ -45,14 +50,24 @@ export function describeContainerizer(
       ({ containers, stranger, image, left } = await open());
     });
 
-    const launch = (id: string, script: string, options: LaunchOptions = {}) =>
-      containers.launch(id, image, { command: ['sh', '-c', script], ...options });
+    const launch = (id: string, program: ContractProgram, options: LaunchOptions = {}) =>
+      containers.launch(id, image, { command: shell(program), ...options });
+
+    const create = (id: string, program: ContractProgram, options: CreateOptions = {}) =>
+      containers.create(id, image, { command: shell(program), ...options });
 
     /** Resolves when its program has said that it is ready. */
-    async function launchReady(id: string, script = FOR_LONG, options: LaunchOptions = {}) {
-      const launched = await launch(id, script, options);
+    async function launchReady(id: string, program = p.runs, options: LaunchOptions = {}) {
+      const launched = await launch(id, program, options);
       for await (const { bytes } of containers.logs(id, { follow: true })) if (bytes.includes('ready')) break;
       return launched;
+    }
+
+    /** All that is read of what was attached to. */
+    async function toldBy({ output }: Launched): Promise<string> {
+      let told = '';
+      for await (const { bytes } of output ?? []) told += bytes;
+      return told;
     }
 
     async function printed(id: string, selection: LogSelection = {}): Promise<Record<'stdout' | 'stderr', string>> {
@@ -61,8 +76,8 @@ export function describeContainerizer(
       return { stdout: all.stdout, stderr: all.stderr };
     }
 
-    async function exec(id: string, script: string, options: Parameters<Containerizer['exec']>[2] = {}) {
-      const execution = await containers.exec(id, ['sh', '-c', script], options);
+    async function exec(id: string, program: ContractProgram, options: Parameters<Containerizer['exec']>[2] = {}) {
+      const execution = await containers.exec(id, shell(program), options);
       const [stdout, stderr, end] = await Promise.all([
         text(execution.stdout as Readable),
         text(execution.stderr as Readable),
@@ -83,7 +98,7 @@ export function describeContainerizer(
     describe('a launch', () => {
       it('runs the program, and its end is told to all who wait, also long after', async () => {
         const before = Date.now();
-        const launched = await launch('job', 'sleep 0.2; exit 7', { labels: { team: 'a' } });
+        const launched = await launch('job', p.exitsAfter(200, 7), { labels: { team: 'a' } });
         expect(launched).toMatchObject({
           containerId: 'job',
           state: 'running',
@@ -91,7 +106,7 @@ export function describeContainerizer(
           labels: { team: 'a' },
         });
         expect(launched.launchId).toMatch(/^[0-9a-f]{32}$/);
-        expect(launched.command).toEqual(['sh', '-c', 'sleep 0.2; exit 7']);
+        expect(launched.command).toEqual(shell(p.exitsAfter(200, 7)));
         expect(launched.pid).toBeGreaterThan(1);
         const waits = [containers.wait('job'), containers.wait('job'), stranger.wait('job')];
         const [exit, ...others] = await Promise.all(waits);
@@ -106,9 +121,9 @@ export function describeContainerizer(
       });
 
       it('tells a program that fails at once, one that succeeds at once, and one that a signal ends', async () => {
-        await launch('fails', 'exit 255');
+        await launch('fails', p.exits(255));
         await containers.launch('succeeds', image);
-        await launch('signalled', 'kill -9 $$');
+        await launch('signalled', p.killsItself);
         expect(await containers.wait('fails')).toMatchObject({ code: 255, reason: 'exited' });
         expect(await containers.wait('succeeds')).toMatchObject({ code: 0, reason: 'exited' });
         // The first process of a container is deaf to signals from inside.
@@ -121,14 +136,14 @@ export function describeContainerizer(
       });
 
       it('keeps what was printed, each stream by itself and in order, whatever it ends with', async () => {
-        await launch('job', 'for i in 1 2 3; do echo out $i; done; echo err >&2; printf "no end"; exit 1');
+        await launch('job', p.printsToBoth);
         await containers.wait('job');
         expect(await printed('job')).toEqual({ stdout: 'out 1\nout 2\nout 3\nno end', stderr: 'err\n' });
         expect(await printed('job', { since: new Date(Date.now() + 60_000) })).toEqual({ stdout: '', stderr: '' });
       });
 
       it('tells the last lines of what was printed', async () => {
-        await launch('job', 'seq 1 5000; printf "no end"');
+        await launch('job', p.printsNumbers(5000));
         await containers.wait('job');
         expect((await printed('job', { tail: 2 })).stdout).toBe('5000\nno end');
         expect((await printed('job', { tail: 0 })).stdout).toBe('');
@@ -136,7 +151,7 @@ export function describeContainerizer(
       });
 
       it('tells what is printed while it is, until the program ends', async () => {
-        await launch('job', 'for i in 1 2 3; do echo $i; sleep 0.2; done');
+        await launch('job', p.printsSlowly);
         const seen: [string, number][] = [];
         for await (const { bytes } of containers.logs('job', { follow: true })) seen.push([`${bytes}`, Date.now()]);
         expect(seen.map(([line]) => line)).toEqual(['1\n', '2\n', '3\n']);
@@ -146,16 +161,13 @@ export function describeContainerizer(
 
       it('gives the program what was asked for', async () => {
         const options = { env: { A: 'ä b' }, user: 'alice', workingDir: '/home/alice', hostname: 'there' };
-        await launch('job', 'id -u; id -g; pwd; echo "$A $HOME"; cat /etc/hostname; cat; exit 0', options);
+        await launch('job', p.tellsWhatItWasGiven, options);
         await containers.wait('job');
         expect((await printed('job')).stdout).toBe('1000\n1001\n/home/alice\nä b /home/alice\nthere\n');
       });
 
       it('runs a script of a hundred thousand characters, of which only the beginning is shown', async () => {
-        await launch(
-          'job',
-          `${': a comment as long as a line of a book'.padEnd(100, '.')}\n`.repeat(1000).concat('exit 5'),
-        );
+        await launch('job', p.isLong);
         expect(await containers.wait('job')).toMatchObject({ code: 5 });
         const { command = [] } = (await containers.get('job')) ?? {};
         expect(command.join(' ').length).toBeLessThan(1000);
@@ -163,7 +175,7 @@ export function describeContainerizer(
       });
 
       it('lets the program read what it is given', async () => {
-        const { stdin } = await launch('job', 'cat; echo over', { stdin: 'pipe' });
+        const { stdin } = await launch('job', p.readsToTheEnd, { stdin: 'pipe' });
         stdin?.write('one\n');
         stdin?.end('two\n');
         expect(await containers.wait('job')).toMatchObject({ code: 0 });
@@ -199,14 +211,14 @@ export function describeContainerizer(
         });
         await nothingLeft();
         // And its id is free.
-        await launch('job', 'exit 3');
+        await launch('job', p.exits(3));
         expect(await containers.wait('job')).toMatchObject({ code: 3 });
       });
 
       it('that is given up leaves nothing, whenever that is', async () => {
         for (const after of [0, 5, 20, 40, 80]) {
           const givenUp = AbortSignal.timeout(after);
-          const outcome = await launch('job', FOR_LONG, { signal: after === 0 ? AbortSignal.abort() : givenUp }).then(
+          const outcome = await launch('job', p.runs, { signal: after === 0 ? AbortSignal.abort() : givenUp }).then(
             () => 'launched',
             ({ code }) => code,
           );
@@ -219,18 +231,18 @@ export function describeContainerizer(
       it('refuses an id that is taken, whoever asks, and whether or not it runs', async () => {
         await launchReady('job');
         const taken = { code: 'ERR_CONTAINER_EXISTS' };
-        await expect(launch('job', 'true')).rejects.toMatchObject(taken);
+        await expect(launch('job', p.exits(0))).rejects.toMatchObject(taken);
         await expect(stranger.launch('job', image)).rejects.toMatchObject({
           code: expect.stringMatching(/^ERR_CONTAINER_(?:EXISTS|FOREIGN)$/),
         });
         await containers.kill('job');
         await containers.wait('job');
-        await expect(launch('job', 'true')).rejects.toMatchObject(taken);
+        await expect(launch('job', p.exits(0))).rejects.toMatchObject(taken);
         expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL });
       });
 
       it('of one id by two at once is done for one of them', async () => {
-        const both = await Promise.allSettled([launch('job', FOR_LONG), launch('job', FOR_LONG)]);
+        const both = await Promise.allSettled([launch('job', p.runs), launch('job', p.runs)]);
         expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
         expect((await containers.list()).map(({ containerId }) => containerId)).toEqual(['job']);
         await containers.destroy('job', { running: 'kill' });
@@ -239,14 +251,14 @@ export function describeContainerizer(
 
       it('with a time limit ends at it, and tells so', async () => {
         const began = Date.now();
-        await launch('job', STUBBORN, { timeout: 400 });
+        await launch('job', p.isStubborn, { timeout: 400 });
         expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL, reason: 'time-limit' });
         expect(Date.now() - began).toBeGreaterThanOrEqual(400);
         expect(Date.now() - began).toBeLessThan(5000);
       });
 
       it('that is to be removed goes with its end, and who waits is told of it', async () => {
-        await launch('job', 'sleep 0.1; exit 4', { remove: true });
+        await launch('job', p.exitsAfter(100, 4), { remove: true });
         expect(await containers.wait('job')).toMatchObject({ code: 4 });
         await nothingLeft();
         expect(await containers.list()).toEqual([]);
@@ -255,11 +267,9 @@ export function describeContainerizer(
 
     it('lets all that is printed be read, though the container goes with its end, when that is asked for', async () => {
       for (let times = 0; times < 5; times++) {
-        const { output } = await launch('job', 'echo all; exit 4', { remove: true, attach: true });
+        const launched = await launch('job', p.printsAndExits('all', 4), { remove: true, attach: true });
         const end = containers.wait('job');
-        let all = '';
-        for await (const { bytes } of output ?? []) all += bytes;
-        expect(all).toBe('all\n');
+        expect(await toldBy(launched)).toBe('all\n');
         expect(await end).toMatchObject({ code: 4 });
         await nothingLeft();
       }
@@ -268,7 +278,7 @@ export function describeContainerizer(
     describe('the end of a program', () => {
       it('comes by stop when it heeds the signal, and by force after the grace when not', async () => {
         await launchReady('polite');
-        await launchReady('stubborn', STUBBORN);
+        await launchReady('stubborn', p.isStubborn);
         expect(await containers.stop('polite', { grace: 8000 })).toMatchObject({ code: 0, reason: 'exited' });
         const began = Date.now();
         expect(await containers.stop('stubborn', { grace: 300 })).toMatchObject({ signal: SIGKILL, reason: 'killed' });
@@ -279,15 +289,14 @@ export function describeContainerizer(
       });
 
       it('comes by the signal that the launch names, or the stop does', async () => {
-        const script = 'trap "exit 3" INT; trap "exit 4" HUP; echo ready; while :; do sleep 0.05; done';
-        await launchReady('launch', script, { stopSignal: 'SIGINT' });
-        await launchReady('stop', script, { stopSignal: 'SIGINT' });
+        await launchReady('launch', p.heedsInterruptAndHangup, { stopSignal: 'SIGINT' });
+        await launchReady('stop', p.heedsInterruptAndHangup, { stopSignal: 'SIGINT' });
         expect(await containers.stop('launch')).toMatchObject({ code: 3 });
         expect(await containers.stop('stop', { signal: 'hup' })).toMatchObject({ code: 4 });
       });
 
       it('is told by other signals as they are', async () => {
-        await launchReady('job', 'trap "echo got" USR1; echo ready; while :; do sleep 0.05; done');
+        await launchReady('job', p.tellsOfSignals);
         await containers.kill('job', 'USR1');
         for await (const { bytes } of containers.logs('job', { follow: true })) if (bytes.includes('got')) break;
         await expect(containers.kill('job', 'SIGNOTHING')).rejects.toMatchObject({ code: 'ERR_SIGNAL_UNKNOWN' });
@@ -306,15 +315,15 @@ export function describeContainerizer(
 
     describe('a program more', () => {
       it('runs with its own code, streams, user, directory and variables', async () => {
-        await launchReady('job', FOR_LONG, { env: { A: 'a', B: 'b' } });
-        expect(await exec('job', 'echo out; echo err >&2; exit 9')).toMatchObject({
+        await launchReady('job', p.runs, { env: { A: 'a', B: 'b' } });
+        expect(await exec('job', p.printsToBothShortly)).toMatchObject({
           stdout: 'out\n',
           stderr: 'err\n',
           code: 9,
           reason: 'exited',
         });
         const options = { user: 'alice', workingDir: '/home/alice', env: { B: 'ß', C: 'c' } };
-        expect(await exec('job', 'id -u; pwd; echo $A $B $C $HOME', options)).toMatchObject({
+        expect(await exec('job', p.tellsWhatItWasGivenBeside, options)).toMatchObject({
           stdout: '1000\n/home/alice\na ß c /home/alice\n',
           code: 0,
         });
@@ -327,18 +336,34 @@ export function describeContainerizer(
       endsAlone('has ended when its process has, though a child of it keeps what it prints to', async () => {
         await launchReady('job');
         const began = Date.now();
-        const { stdout, code } = await exec('job', '(sleep 30) & echo out; exit 5');
+        const { stdout, code } = await exec('job', p.leavesAChild);
         expect({ stdout, code }).toEqual({ stdout: 'out\n', code: 5 });
         expect(Date.now() - began).toBeLessThan(8000);
       });
 
+      endsAlone('that has ended by itself was not ended by a limit that comes later', async () => {
+        await launchReady('job');
+        const giveUp = new AbortController();
+        const options = { timeout: 900, signal: giveUp.signal };
+        const { stdout, ended } = await containers.exec('job', shell(p.saysDoneLeavingAChild), options);
+        // What it has started holds its output open: it ends right after what it prints.
+        for await (const bytes of stdout as Readable) if (String(bytes).includes('done')) break;
+        expect(await ended).toEqual({ code: 0, reason: 'exited' });
+        giveUp.abort();
+        const again = await exec('job', p.saysDoneLeavingAChild, { timeout: 900 });
+        expect(again).toMatchObject({ code: 0, reason: 'exited' });
+      });
+
       it('ends at its time limit, and when it is given up', async () => {
         await launchReady('job');
-        expect(await exec('job', STUBBORN, { timeout: 300 })).toMatchObject({ reason: 'time-limit', signal: SIGKILL });
-        const givenUp = await exec('job', STUBBORN, { signal: AbortSignal.timeout(300) });
+        expect(await exec('job', p.isStubborn, { timeout: 300 })).toMatchObject({
+          reason: 'time-limit',
+          signal: SIGKILL,
+        });
+        const givenUp = await exec('job', p.isStubborn, { signal: AbortSignal.timeout(300) });
         expect(givenUp).toMatchObject({ reason: 'aborted', signal: SIGKILL });
         // Their shells have it among their words, and this one does not.
-        expect((await exec('job', 'cat /proc/[0-9]*/cmdline | grep -c "INT H[U]P"')).stdout).toBe('0\n');
+        expect((await exec('job', p.countsStubborn)).stdout).toBe('0\n');
         expect(await containers.get('job')).toMatchObject({ state: 'running' });
       });
 
@@ -363,7 +388,7 @@ export function describeContainerizer(
 
     describe('what runs', () => {
       it('halts and goes on, and its time does not pass meanwhile', async () => {
-        await launchReady('job', 'echo ready; i=0; while :; do echo $((i += 1)); sleep 0.05; done', { timeout: 1500 });
+        await launchReady('job', p.counts, { timeout: 1500 });
         await containers.pause('job');
         const length = async () => (await printed('job')).stdout.length;
         await sleep(100);
@@ -398,7 +423,7 @@ export function describeContainerizer(
       });
 
       it('is counted, and held to limits that may change', async () => {
-        await launchReady('job', FOR_LONG, { limits: { memoryBytes: 64 * 2 ** 20, pids: 50 } });
+        await launchReady('job', p.runs, { limits: { memoryBytes: 64 * 2 ** 20, pids: 50 } });
         expect(await containers.stats('job')).toMatchObject({
           memoryLimit: 64 * 2 ** 20,
           processLimit: 50,
@@ -421,15 +446,14 @@ export function describeContainerizer(
       });
 
       it('is ended by the kernel when it takes more memory than it may, and that is told', async () => {
-        const script = 'exec dd if=/dev/zero of=/dev/null bs=100M';
-        await launch('job', script, { limits: { memoryBytes: 32 * 2 ** 20 } });
+        await launch('job', p.takesMuchMemory, { limits: { memoryBytes: 32 * 2 ** 20 } });
         expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL, reason: 'oom', oomKills: 1 });
       });
 
       it('is listed for everybody, in the order of the ids, also within one another', async () => {
         await launchReady('b');
-        await launch('a/b', 'exit 1');
-        await launch('a', 'exit 1');
+        await launch('a/b', p.exits(1));
+        await launch('a', p.exits(1));
         await Promise.all([containers.wait('a'), containers.wait('a/b')]);
         for (const one of [containers, stranger]) {
           const listed = (await one.list()).map(({ containerId, state }) => [containerId, state]);
@@ -452,6 +476,8 @@ export function describeContainerizer(
           stranger.resume('job'),
           stranger.update('job', { pids: 9 }),
           stranger.exec('job', ['true']),
+          stranger.start('job'),
+          stranger.restart('job'),
           stranger.destroy('job', { running: 'kill' }),
         ]) {
           await expect(attempt).rejects.toMatchObject(foreign);
@@ -468,10 +494,7 @@ export function describeContainerizer(
 
     describe('what is created', () => {
       it('waits until it is started, with its time, and ends as what was launched', async () => {
-        const created = await containers.create('job', image, {
-          command: ['sh', '-c', 'echo ran; sleep 0.2; exit 7'],
-          timeout: 1500,
-        });
+        const created = await create('job', p.printsAndExitsAfter('ran', 200, 7), { timeout: 1500 });
         expect(created).toMatchObject({ containerId: 'job', state: 'created', startedAt: undefined });
         await sleep(300);
         expect(await containers.get('job')).toMatchObject({ state: 'created', launchId: created.launchId });
@@ -479,16 +502,14 @@ export function describeContainerizer(
         const wait = containers.wait('job');
         const started = await containers.start('job', { attach: true });
         expect(started).toMatchObject({ state: 'running', launchId: created.launchId });
-        let text = '';
-        for await (const { bytes } of started.output ?? []) text += bytes;
-        expect(text).toBe('ran\n');
+        expect(await toldBy(started)).toBe('ran\n');
         const exit = await wait;
         expect(exit).toMatchObject({ code: 7, reason: 'exited', startedAt: started.startedAt });
         expect(exit.startedAt).toBeGreaterThan(created.createdAt + 200);
       });
 
       it('is ended at its time limit when it has run for so long, and not while it waits', async () => {
-        await containers.create('job', image, { command: ['sh', '-c', STUBBORN], timeout: 400 });
+        await create('job', p.isStubborn, { timeout: 400 });
         await sleep(600);
         const { startedAt = 0 } = await containers.start('job');
         const exit = await containers.wait('job');
@@ -497,20 +518,52 @@ export function describeContainerizer(
       });
 
       it('runs nothing that could be told anything, and goes without force', async () => {
-        await containers.create('job', image, { command: ['sh', '-c', FOR_LONG] });
+        await create('job', p.runs);
         const code = 'ERR_CONTAINER_NOT_RUNNING';
         await expect(containers.kill('job', 'TERM')).rejects.toMatchObject({ code });
         await expect(containers.pause('job')).rejects.toMatchObject({ code });
+        await expect(containers.resume('job')).rejects.toMatchObject({ code });
         await expect(containers.exec('job', ['true'])).rejects.toMatchObject({ code });
         expect(await containers.stop('job')).toMatchObject({ signal: SIGKILL, reason: 'killed', startedAt: undefined });
-        await containers.create('other', image, { command: ['sh', '-c', FOR_LONG] });
+        await create('other', p.runs);
         expect(await containers.destroy('other')).toBe(true);
         expect(await containers.destroy('job')).toBe(true);
         await nothingLeft();
       });
 
+      it('is refused when it could not be launched, and leaves nothing', async () => {
+        const command = ['/nowhere'];
+        await expect(containers.create('job', image, { command })).rejects.toMatchObject({
+          code: 'ERR_COMMAND_NOT_FOUND',
+        });
+        await nothingLeft();
+      });
+
+      it('lives for a recovery, and can be started after it', async () => {
+        await create('job', p.exits(6));
+        expect(await containers.recover({ knownContainerIds: ['job'] })).toMatchObject({
+          running: ['job'],
+          lost: [],
+          undone: [],
+          swept: [],
+        });
+        expect(await containers.get('job')).toMatchObject({ state: 'created' });
+        await containers.start('job');
+        expect(await containers.wait('job')).toMatchObject({ code: 6 });
+      });
+
+      it('goes in a recovery that does not know it', async () => {
+        await create('job', p.exits(6));
+        expect(await containers.recover({ knownContainerIds: [] })).toMatchObject({
+          running: [],
+          lost: [],
+          undone: [],
+        });
+        await nothingLeft();
+      });
+
       it('and is to be removed goes with its end', async () => {
-        await containers.create('job', image, { command: ['sh', '-c', 'exit 4'], remove: true });
+        await create('job', p.exits(4), { remove: true });
         const wait = containers.wait('job');
         await containers.start('job');
         expect(await wait).toMatchObject({ code: 4 });
@@ -518,7 +571,7 @@ export function describeContainerizer(
       });
 
       it('is started once, however many start it', async () => {
-        const { launchId } = await containers.create('job', image, { command: ['sh', '-c', 'echo once; sleep 0.3'] });
+        const { launchId } = await create('job', p.printsAndExitsAfter('once', 300, 0));
         const starts = [containers.start('job'), containers.start('job'), stranger.start('job', { anyOwner: true })];
         for (const started of await Promise.all(starts)) expect(started.launchId).toBe(launchId);
         await containers.wait('job');
@@ -528,15 +581,13 @@ export function describeContainerizer(
 
     describe('a start', () => {
       it('runs what has ended once more, in the root filesystem as it was left, and adds to what it has printed', async () => {
-        const script = 'echo "run $(cat /n 2>/dev/null) $A"; echo again > /n; exit 3';
-        const first = await launch('job', script, { env: { A: 'b' }, labels: { team: 'a' }, user: 'root' });
+        const options = { env: { A: 'b' }, labels: { team: 'a' }, user: 'root' };
+        const first = await launch('job', p.tellsWhetherItRanBefore, options);
         await containers.wait('job');
         const second = await containers.start('job', { attach: true });
         expect(second).toMatchObject({ state: 'running', labels: { team: 'a' }, imageName: image, exit: undefined });
         expect(second.launchId).not.toBe(first.launchId);
-        let text = '';
-        for await (const { bytes } of second.output ?? []) text += bytes;
-        expect(text).toBe('run again b\n');
+        expect(await toldBy(second)).toBe('run again b\n');
         expect(await containers.wait('job')).toMatchObject({ code: 3, startedAt: second.startedAt });
         expect((await printed('job')).stdout).toBe('run  b\nrun again b\n');
         await containers.destroy('job');
@@ -551,7 +602,7 @@ export function describeContainerizer(
       });
 
       it('that fails says why, and leaves the container as it was', async () => {
-        await launch('job', 'echo first; rm /bin/sh; exit 3');
+        await launch('job', p.takesItsShellAway);
         await containers.wait('job');
         await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_COMMAND_NOT_FOUND' });
         expect(await containers.get('job')).toMatchObject({ state: 'exited', exit: { reason: 'start-failed' } });
@@ -563,14 +614,11 @@ export function describeContainerizer(
         await nothingLeft();
       });
 
-      it('is refused to strangers, and of what nobody has launched', async () => {
-        await launch('job', 'exit 0');
+      it('is refused to strangers, and leaves the owner who he was', async () => {
+        const { owner } = await launch('job', p.exits(0));
         await containers.wait('job');
         await expect(stranger.start('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_FOREIGN' });
-        expect(await stranger.start('job', { anyOwner: true })).toMatchObject({
-          owner: (await containers.get('job'))?.owner,
-        });
-        await expect(containers.start('nobody')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_FOUND' });
+        expect(await stranger.start('job', { anyOwner: true })).toMatchObject({ owner });
       });
 
       it('comes after a stop by restart, unless the container goes with its end', async () => {
@@ -580,7 +628,7 @@ export function describeContainerizer(
         expect((await containers.get('job'))?.state).toBe('running');
         await containers.stop('job');
         expect((await containers.restart('job')).state).toBe('running');
-        await launchReady('short', FOR_LONG, { remove: true });
+        await launchReady('short', p.runs, { remove: true });
         await expect(containers.restart('short')).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
         expect((await containers.get('short'))?.state).toBe('running');
       });
@@ -588,8 +636,8 @@ export function describeContainerizer(
 
     describe('a destroy', () => {
       it('takes away what has ended, refuses what runs, and ends that when it is told to', async () => {
-        await launchReady('runs', STUBBORN);
-        await launch('ended', 'touch /made; exit 1');
+        await launchReady('runs', p.isStubborn);
+        await launch('ended', p.makesAFile(1));
         await containers.wait('ended');
         expect(await containers.destroy('ended')).toBe(true);
         await expect(containers.destroy('runs')).rejects.toMatchObject({ code: 'ERR_CONTAINER_RUNNING' });
@@ -601,11 +649,21 @@ export function describeContainerizer(
         await nothingLeft();
       });
 
+      it('ends what is being made just then, as soon as it is there', async () => {
+        for (const begin of [create, launch]) {
+          const begun = begin('job', p.isStubborn).catch(({ code }) => code);
+          while ((await containers.get('job')) === undefined) await sleep(1);
+          expect(await containers.destroy('job', { running: 'kill' })).toBe(true);
+          expect(await begun).toEqual(expect.toSatisfy((made) => made === 'ERR_START_FAILED' || made.launchId));
+          await nothingLeft();
+        }
+      });
+
       it('leaves an id that can be used again, with nothing of the one before', async () => {
-        await launch('job', 'echo first; touch /made');
+        await launch('job', p.makesAFile(0));
         await containers.wait('job');
         await containers.destroy('job');
-        await launch('job', 'ls /made 2>/dev/null || echo second');
+        await launch('job', p.looksForTheFile);
         await containers.wait('job');
         expect((await printed('job')).stdout).toBe('second\n');
       });
@@ -621,8 +679,8 @@ export function describeContainerizer(
       it('is told as it comes, to other owners too, until the container is gone', async () => {
         const told: ContainerEvent[] = [];
         const events = stranger.events({ follow: true });
-        await launchReady('job', STUBBORN, { env: { TOKEN: 'hidden' }, labels: { job: '17' } });
-        await exec('job', 'exit 3 # hidden');
+        await launchReady('job', p.isStubborn, { env: { TOKEN: 'hidden' }, labels: { job: '17' } });
+        await exec('job', p.hasASecretAmongItsWords);
         await containers.pause('job');
         await containers.resume('job');
         await containers.update('job', { pids: 99 });
@@ -648,14 +706,16 @@ export function describeContainerizer(
       });
 
       it('includes what did not come to a start, what ended for want of memory, and what goes with its end', async () => {
-        await launch('none', 'true', { entrypoint: ['/nowhere'] }).catch(() => undefined);
-        await launch('big', 'exec dd if=/dev/zero of=/dev/null bs=100M', { limits: { memoryBytes: 32 * 2 ** 20 } });
+        await launch('none', p.exits(0), { entrypoint: ['/nowhere'] }).catch(() => undefined);
+        await launch('big', p.takesMuchMemory, { limits: { memoryBytes: 32 * 2 ** 20 } });
         await containers.wait('big');
         expect(await kindsOf(containers.events())).toEqual([
           ...['create', 'start-failed', 'destroy', 'create', 'start', 'oom', 'exit'],
         ]);
+        // Times of events are in milliseconds.
+        await sleep(2);
         const since = new Date();
-        await launch('brief', 'true', { remove: true });
+        await launch('brief', p.exits(0), { remove: true });
         await containers.wait('brief');
         await nothingOf('brief');
         expect(await kindsOf(containers.events({ since }))).toEqual(['create', 'start', 'exit', 'destroy']);
@@ -670,8 +730,8 @@ export function describeContainerizer(
     });
 
     it('tells which processes run, those of a program more too, and by which name and number the container has them', async () => {
-      await launchReady('job', `sleep 77 & ${FOR_LONG}`, { user: 'alice' });
-      const more = await containers.exec('job', ['sh', '-c', 'echo ready; read x'], { stdin: 'pipe', user: '0' });
+      await launchReady('job', p.runsBesideAChild, { user: 'alice' });
+      const more = await containers.exec('job', shell(p.isReadyAndReads), { stdin: 'pipe', user: '0' });
       for await (const _ of more.stdout) break;
       const processes = await containers.processes('job');
       const { pid } = (await containers.get('job')) ?? {};
@@ -681,7 +741,7 @@ export function describeContainerizer(
       expect(sleeping).toMatchObject({ user: 'alice', state: 'S', name: 'sleep' });
       expect(processes.find(({ uid }) => uid === 0)).toMatchObject({
         user: 'root',
-        command: ['sh', '-c', 'echo ready; read x'],
+        command: shell(p.isReadyAndReads),
       });
       for (const { elapsed } of processes) expect(elapsed).toBeLessThan(60_000);
       await containers.stop('job');
@@ -701,6 +761,8 @@ export function describeContainerizer(
         () => containers.stop('nobody'),
         () => containers.pause('nobody'),
         () => containers.resume('nobody'),
+        () => containers.start('nobody'),
+        () => containers.restart('nobody'),
         () => containers.update('nobody', { pids: 9 }),
         () => printed('nobody'),
       ]) {
@@ -710,7 +772,7 @@ export function describeContainerizer(
 
     it('finds nothing to do in a recovery where all is well, and what runs goes on', async () => {
       await launchReady('runs');
-      await launch('ended', 'exit 6');
+      await launch('ended', p.exits(6));
       await containers.wait('ended');
       const report = await containers.recover();
       expect(report).toMatchObject({ running: ['runs'], lost: [], undone: [], removed: [], swept: [] });

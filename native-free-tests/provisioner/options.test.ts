@@ -34,6 +34,11 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   RecoverOptions: ['recover', o.RECOVER_OPTIONS, (p, options) => p.recover(options)],
   ContainersOptions: ['containers.list', o.CONTAINERS_OPTIONS, (p, options) => p.containers.list(options)],
   LaunchesOptions: ['launches.list', o.LAUNCHES_OPTIONS, (p, options) => p.launches.list(options)],
+  FollowLaunchEventsOptions: [
+    'launches.follow',
+    o.FOLLOW_LAUNCH_EVENTS_OPTIONS,
+    async (p, options) => p.launches.follow(options).next(),
+  ],
   LaunchEventsOptions: ['launches.events', o.LAUNCH_EVENTS_OPTIONS, (p, options) => p.launches.events(options)],
   PutLaunchOptions: ['launches.put', o.PUT_LAUNCH_OPTIONS, (p, options) => p.launches.put(LAUNCH, options)],
   CheckOptions: ['store.check', o.CHECK_OPTIONS, (p, options) => p.store.check(options)],

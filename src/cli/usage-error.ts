@@ -1,5 +1,5 @@
 import type { CommanderError } from 'commander';
-import { KNOWN_ELSEWHERE } from './known-elsewhere.js';
+import { KNOWN_ELSEWHERE } from './commands/known-elsewhere.js';
 
 /** The command was written wrongly: exit status 2. */
 export class UsageError extends Error {

@@ -23,7 +23,8 @@ export const CONTAINERIZER_ERRORS = {
     retryable: false,
   },
   ERR_CONTAINER_UNDEAD: {
-    meaning: 'Processes of a container do not die though they were killed: they wait for a device or a file system.',
+    meaning:
+      'Processes of a container do not die though they were killed: they wait for a device or a file system. Or its monitor does not tell that they have.',
     whatToDo: 'Look at what the message names; a later recovery tries again.',
     retryable: true,
   },
@@ -60,7 +61,7 @@ export const CONTAINERIZER_ERRORS = {
   },
   ERR_FILE_TYPE: {
     meaning:
-      'What is at a path is of another kind than what is asked for needs: a directory, a device, a FIFO, a mount.',
+      'What is at a path is of another kind than what is asked for needs: a directory, a device, a FIFO, a mount, or what is there only while the program runs.',
     whatToDo: 'Look at what the message says is there.',
     retryable: false,
   },
@@ -71,7 +72,7 @@ export const CONTAINERIZER_ERRORS = {
   },
   ERR_ARCHIVE_REFUSED: {
     meaning:
-      'An archive that was to be unpacked in a container is damaged, or would have left the directory that it was meant for.',
+      'An archive that was to be unpacked in a container is damaged, is compressed in a way that cannot be undone here, or would have left the directory that it was meant for.',
     whatToDo: 'Look at the entry that the message names; have the archive made again.',
     retryable: false,
   },
@@ -96,7 +97,7 @@ export const CONTAINERIZER_ERRORS = {
     retryable: false,
   },
   ERR_MOUNT_SOURCE: {
-    meaning: 'What is to be mounted into a container is not there.',
+    meaning: 'What is to be mounted into a container, or was mounted in one whose files are wanted, is not there.',
     whatToDo: 'Make it first, or correct its path.',
     retryable: false,
   },

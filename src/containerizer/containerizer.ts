@@ -1,7 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
-import type { ContainerEvent } from './events/container-event.js';
-import type { EventSelection } from './events/event-stream.js';
+import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';

@@ -21,8 +21,7 @@ export type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
-export type { ContainerEvent, ContainerEventKind } from './events/container-event.js';
-export type { EventSelection } from './events/event-stream.js';
+export type { ContainerEvent, ContainerEventKind, EventSelection } from './events/container-event.js';
 export type {
   ArchiveOptions,
   ContainerFiles,
@@ -34,6 +33,7 @@ export type {
   FileInfo,
   FileKind,
   LeftOut,
+  MkdirOptions,
   OwnerChoice,
   ReadRange,
   RemoveOptions,

@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkArgument, listOf, text } from '../base/check-options.js';
-import { ProvisionerError } from '../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
-import { containerForeign } from './container-foreign.js';
+import { containerForeign, notLaunched } from './container-errors.js';
 import type {
   Containerizer,
   ContainerRecovery,
@@ -25,8 +26,8 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
-import type { ContainerEvent } from './events/container-event.js';
-import { type EventSelection, EventStream } from './events/event-stream.js';
+import type { ContainerEvent, EventSelection } from './events/container-event.js';
+import { EventStream } from './events/event-stream.js';
 import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
@@ -41,13 +42,14 @@ import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import type { LogEntry } from './logs/log-entry.js';
-import { type LogSelection, readLog } from './logs/read-log.js';
+import { type LogSelection, readLog, releasing } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
-import { isHeld } from './runtime/start-gate.js';
 
+/** Milliseconds between looks at a launch that somebody else begins. */
+const BEGINNING = 20;
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
@@ -98,7 +100,7 @@ export class OciContainerizer implements Containerizer {
       },
       end: async (containerId) => {
         const launch = await this.#launch(containerId);
-        if (launch !== undefined && launch.state !== 'exited') await this.#controls.end(launch);
+        if (launch !== undefined) await this.#end(await this.#upToDate(launch));
       },
       held: async () => {
         const launches = await this.#launches();
@@ -135,8 +137,18 @@ export class OciContainerizer implements Containerizer {
       case 'exited': {
         // What it has printed before stands before that in its log.
         const since = new Date();
-        return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
+        try {
+          return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
+        } catch (error) {
+          const now = await this.#launch(containerId);
+          const isStartedByOther = now !== undefined && now.id !== launch.id && now.state !== 'exited';
+          if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING') || !isStartedByOther) throw error;
+          return this.start(containerId, options);
+        }
       }
+      case 'starting':
+        await this.#begun(launch);
+        return this.start(containerId, options);
       case 'created': {
         const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
         return { ...launchOf(await this.#controls.start(launch)), ...(output === undefined ? {} : { output }) };
@@ -160,6 +172,8 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
+    // Somebody else is at it: two at once come to one.
+    if (launch.state === 'starting') return this.start(containerId, { anyOwner });
     if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
     return this.start(containerId, { anyOwner });
   }
@@ -236,7 +250,7 @@ export class OciContainerizer implements Containerizer {
   async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
     const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
     const launch = await this.#findOwn(containerId, anyOwner);
-    return readExitNote(launch.exit) ?? this.#controls.stop(launch, signal, grace);
+    return readExitNote(launch.exit) ?? (await this.#cancel(launch)) ?? this.#controls.stop(launch, signal, grace);
   }
 
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
@@ -262,7 +276,7 @@ export class OciContainerizer implements Containerizer {
     // What is held at its gate runs nothing yet.
     const mayEnd = running === 'kill' || (launch !== undefined && (await this.#upToDate(launch)).state === 'created');
     if (launch !== undefined && launch.state !== 'exited' && mayEnd) {
-      await this.#controls.end(await this.#findOwn(containerId, anyOwner));
+      await this.#end(await this.#findOwn(containerId, anyOwner));
       await this.#endings.settled();
     }
     const destroyed = await provisioner.destroy(containerId, { running, anyOwner });
@@ -280,6 +294,28 @@ export class OciContainerizer implements Containerizer {
     checkArgument('files', 'containerId', text, containerId);
     const { anyOwner = false } = takeOptions('files', o.CONTROL_OPTIONS, options);
     return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
+  }
+
+  /** Resolves when a launch is no longer just beginning, which may take as long as a pull. */
+  async #begun({ containerId, id }: LaunchRecord): Promise<void> {
+    const { closing } = this.#machine;
+    for (;;) {
+      const now = await this.#launch(containerId);
+      if (now?.id !== id || now.state !== 'starting') return;
+      // Whoever began it has died.
+      if (!this.#endings.isAttended(id)) return void (await this.#endings.finish(now));
+      await sleep(BEGINNING, undefined, { signal: closing });
+    }
+  }
+
+  /** Of what is just beginning. */
+  async #cancel(launch: LaunchRecord): Promise<Exit | undefined> {
+    return launch.state === 'starting' ? this.#endings.cancel(launch) : undefined;
+  }
+
+  /** Whatever state it is in. */
+  async #end(launch: LaunchRecord): Promise<void> {
+    if ((await this.#cancel(launch)) === undefined) await this.#controls.end(launch);
   }
 
   async list(): Promise<Launch[]> {
@@ -304,7 +340,12 @@ export class OciContainerizer implements Containerizer {
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
-    this.#resolvers.follow(...(await this.#launches()));
+    const launches = await this.#launches();
+    for (const launch of launches.filter(({ owner }) => owner === this.#owner)) {
+      // Whoever halted it, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look.
+      await this.#controls.followFreezer(launch).catch(() => undefined);
+    }
+    this.#resolvers.follow(...launches);
     await this.#resolvers.renew();
     return recovered;
   }
@@ -321,10 +362,8 @@ export class OciContainerizer implements Containerizer {
   /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
-    if (this.#endings.isAttended(launch.id)) {
-      const place = launch.state === 'created' ? readPlaceNote(launch.place) : undefined;
-      // Whoever started it died before that was recorded.
-      return place === undefined || isHeld(place, launch.id) ? launch : this.#controls.recordStart(launch);
+    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(launch.id)) {
+      return this.#controls.upToDate(launch);
     }
     // Whether by us or by another process: it is watched, and being recorded just now.
     const exit = await this.#endings.finish(launch);
@@ -344,16 +383,7 @@ export class OciContainerizer implements Containerizer {
     checkArgument('containerizer', 'containerId', text, containerId);
     const launch = await this.#launch(containerId);
     if (launch !== undefined) return launch;
-    const isProvisioned = (await this.#machine.provisioner.containers.get(containerId)) !== undefined;
-    const message = isProvisioned
-      ? `nothing has been launched in container ${containerId}: there is a root filesystem alone`
-      : `there is no container ${containerId}`;
-    throw new ProvisionerError('ERR_CONTAINER_NOT_FOUND', message, {
-      hint: isProvisioned
-        ? '`provisioner run` and `create` make a container of their own; destroy this one first to have its id'
-        : '`provisioner ps` lists the containers',
-      details: { containerId },
-    });
+    throw notLaunched(containerId, (await this.#machine.provisioner.containers.get(containerId)) !== undefined);
   }
 
   async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
@@ -365,25 +395,4 @@ export class OciContainerizer implements Containerizer {
   #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
     if (owner !== this.#owner && anyOwner !== true) throw containerForeign(containerId, owner, this.#owner);
   }
-}
-
-/** Also when it is given up before it was begun, where a generator would never come to its `finally`. */
-function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
-  const after = async (step: Promise<IteratorResult<T, void>>) => {
-    try {
-      const result = await step;
-      if (result.done === true) release();
-      return result;
-    } catch (error) {
-      release();
-      throw error;
-    }
-  };
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next: () => after(generator.next()),
-      return: () => after(generator.return()),
-      throw: (error: unknown) => after(generator.throw(error)),
-    }),
-  };
 }

@@ -24,7 +24,7 @@ import type {
   StopOptions,
   WaitOptions,
 } from './containerizer.js';
-import type { EventSelection } from './events/event-stream.js';
+import type { EventSelection } from './events/container-event.js';
 import type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 

@@ -24,3 +24,13 @@ function numberOf(name: string): number | undefined {
   }
   return (constants.signals as Readonly<Record<string, number>>)[`SIG${name}`];
 }
+
+/** What asks a program to end, as its image names it: that may be what there is not. */
+export function stopSignalOf(named: string): string {
+  try {
+    if (named !== '') signalNumber(named);
+    return named || 'SIGTERM';
+  } catch {
+    return 'SIGTERM';
+  }
+}

@@ -6,7 +6,7 @@ import { configText } from './bundle/config-text.js';
 import { planBundle } from './bundle/make-bundle.js';
 import { checkLimits } from './cgroups/limits/check-limits.js';
 import { readMachineFacts } from './cgroups/limits/machine-facts.js';
-import { containerForeign } from './container-foreign.js';
+import { containerForeign } from './container-errors.js';
 import type { SpecOptions } from './containerizer.js';
 import { type LaunchRoot, rootOf } from './launches/kept-spec.js';
 import type { Machine } from './machine.js';
@@ -14,7 +14,7 @@ import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';
 
 /** The files of a host network that a container finds in place of its image's: they live as long as the machine. */
-const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf' };
+const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf', areShared: true };
 
 /**
  * A container as somebody else may run it with another tool: provisions it where it is not, and tells what its `config.json` is to say. Nothing of it is recorded or watched: that is for
@@ -95,6 +95,7 @@ async function rootFor(
   }
   return {
     root: {
+      id: rootfs.id,
       path: rootfs.rootfs,
       isReadOnly: rootfs.backend === 'bind',
       image: stored.id,

@@ -13,9 +13,15 @@ export const CHANGE_OPTIONS: OptionTable<ChangeOptions> = { anyOwner: flag, sign
 export interface DestroyOptions extends ChangeOptions {
   /** What becomes of what runs in it. Default: `refuse`, with `ERR_CONTAINER_RUNNING`. */
   readonly running?: Running | undefined;
+  /** Only these of its root filesystems, by their ids: for who has made them, and knows nothing of others that somebody may have added. Default: all, and those nested in it. */
+  readonly rootfsIds?: readonly string[] | undefined;
 }
 
-export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = { ...CHANGE_OPTIONS, running: oneOf('refuse', 'kill') };
+export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = {
+  ...CHANGE_OPTIONS,
+  running: oneOf('refuse', 'kill'),
+  rootfsIds: listOf(text),
+};
 
 export interface RecoverOptions {
   /**

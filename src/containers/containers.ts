@@ -130,19 +130,20 @@ export class Containers {
   }
 
   /** @returns false when there is no such container @throws ProvisionerError `ERR_CONTAINER_FOREIGN`, `ERR_CONTAINER_RUNNING`, `ERR_CONTAINER_ELSEWHERE` */
-  async destroy(containerId: string, { signal, anyOwner, running }: DestroyOptions): Promise<boolean> {
+  async destroy(containerId: string, { signal, anyOwner, running, rootfsIds }: DestroyOptions): Promise<boolean> {
     return this.#withContainer(
       DESTROYED,
       containerId,
       async () => {
-        const rootfses = await this.#made(containerId, anyOwner ?? false, signal);
+        const all = await this.#made(containerId, anyOwner ?? false, signal);
+        const rootfses = rootfsIds === undefined ? all : all.filter(({ id }) => rootfsIds.includes(id));
         const ids = [...rootfses.map((rootfs) => rootfs.containerId), containerId];
         await this.#needs.holders.release(ids, running ?? 'refuse', signal);
         // When several destroy it at once, each does all of it, and one says so.
         const requireEnded = () => this.#requireEnded(containerId);
         const { forgotten, clearedLast } = await this.#removeShared(rootfses, requireEnded, signal);
         const isCleared = clearedLast && rootfses.at(-1)?.containerId === containerId;
-        if (isCleared) return forgotten > 0;
+        if (isCleared || rootfsIds !== undefined) return forgotten > 0;
         const takeApart = (rootfs: FoundRootfs) => this.takeApart(rootfs);
         const unrecorded = { containerId, running: running ?? 'refuse', takeApart, signal } as const;
         return (await destroyUnrecorded(this.#needs, unrecorded)) || forgotten > 0;

@@ -303,6 +303,25 @@ describeWith(['root', 'overlay', 'runc', 'busybox'], 'provisioner spec', () => {
     await expectNothingLeft(root);
   });
 
+  it('shows no terminal what moves its cursor, and says the same', async () => {
+    const { run } = await commandLine();
+    const value = 'A=\u009b2J\u202e\x7f\x1b[2J';
+    const { stdout } = await run(['spec', '-e', value, 'job', IMAGE]);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
+    expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    expect(JSON.parse(stdout).process.env).toContain(value);
+    await run(['destroy', 'job']);
+  });
+
+  it('with the network of the machine shows its files, which the container cannot write', async () => {
+    const { run } = await commandLine();
+    const { mounts } = JSON.parse((await run(['spec', '--network', 'host', 'job', IMAGE])).stdout);
+    for (const source of ['/etc/hosts', '/etc/resolv.conf']) {
+      expect(mounts).toContainEqual(expect.objectContaining({ source, options: expect.arrayContaining(['ro']) }));
+    }
+    await run(['destroy', 'job']);
+  });
+
   it('leaves nothing of what cannot be', async () => {
     const { run, root } = await commandLine();
     expect(await run(['spec', '-u', 'nobody-knows', 'job', IMAGE])).toMatchObject({ status: 1, stdout: '' });

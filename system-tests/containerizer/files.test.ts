@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chownSync,
+  createReadStream,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -11,10 +12,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect, test, vi } from 'vitest';
 import type { Containerizer, LaunchOptions } from '#src/containerizer/index.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
+import { zstd } from '../../fixtures/layer-builder.mjs';
 import { again, IMAGE, sh, storeWithBusybox } from '../helpers/containers.js';
 import { unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -87,7 +90,7 @@ describeWith(NEEDS, 'the files of a container', () => {
     expect(await part({ start: 50 })).toBe('');
   });
 
-  test('are those that a program sees: its volumes and its tmpfs, and after its end what is in its root filesystem', async () => {
+  test('are those that a program sees: its volumes and its tmpfs', async () => {
     const { containers } = await storeWithBusybox();
     const volume = temporaryDirectory();
     const mounts = [
@@ -111,9 +114,179 @@ describeWith(NEEDS, 'the files of a container', () => {
       code: 'ERR_FILE_TYPE',
       message: expect.stringContaining('mounted'),
     });
-    await containers.stop('job', { grace: 0 });
-    expect(await files.list('/data')).toEqual([]);
-    expect(readdirSync(volume).sort()).toEqual(['d', 'written']);
+  });
+
+  test('of volumes are read and written in these after the end of the program too, and the next start sees it', async () => {
+    const { containers } = await storeWithBusybox();
+    const [volume, fixed, host] = [temporaryDirectory(), temporaryDirectory(), makeTree('in/file')];
+    writeFileSync(join(fixed, 'conf'), 'fixed');
+    const mounts = [
+      { type: 'bind', source: volume, target: '/data' },
+      { type: 'bind', source: fixed, target: '/data/fixed', readOnly: true },
+      { type: 'bind', source: join(fixed, 'conf'), target: '/etc/conf' },
+    ] as const;
+    const script = 'ls /data; echo d >/data/d; ln -s /data/d /d; ln -s ../etc/conf /data/up';
+    await containers.launch('job', IMAGE, { ...sh(script), mounts });
+    await containers.wait('job');
+    const files = containers.files('job');
+    expect(await textOf(files.read('/data/d'))).toBe('d\n');
+    // Links lead where they lead for the program, in and out of the volume.
+    expect(await textOf(files.read('/d'))).toBe('d\n');
+    expect(await textOf(files.read('/data/up'))).toBe('fixed');
+    expect((await files.list('/data')).map(({ name }) => name)).toEqual(['d', 'fixed', 'up']);
+    await files.write('/data/written', 'w');
+    await files.mkdir('/data/a/b', { parents: true, ...ALICE });
+    await files.copyIn(join(host, 'in'), '/data/a');
+    expect(execFileSync('find', ['.', '-type', 'f'], { cwd: volume, encoding: 'utf8' }).split('\n').sort()).toEqual([
+      '',
+      './a/in/file',
+      './d',
+      './written',
+    ]);
+    expect(lstatSync(join(volume, 'a/b'))).toMatchObject(ALICE);
+    expect(await files.remove('/data/written')).toBe(true);
+    for (const work of [
+      () => files.write('/data/fixed/x', ''),
+      () => files.mkdir('/data/fixed/x'),
+      () => files.remove('/data/fixed/conf'),
+      () => files.copyIn(join(host, 'in'), '/data/fixed'),
+    ])
+      await expect(work()).rejects.toMatchObject({ code: 'ERR_ROOTFS_READ_ONLY' });
+    for (const work of [
+      () => files.write('/etc/conf', ''),
+      () => files.write('/etc/hosts', ''),
+      () => files.remove('/data', { recursive: true }),
+      () => files.remove('/data/fixed'),
+    ])
+      await expect(work()).rejects.toMatchObject({
+        code: 'ERR_FILE_TYPE',
+        message: expect.stringContaining('mounted'),
+      });
+    expect(readdirSync(fixed)).toEqual(['conf']);
+    const target = temporaryDirectory();
+    await files.copyOut('/.', join(target, 'all'));
+    expect(readFileSync(join(target, 'all/data/a/in/file'), 'utf8')).toBe('dropped');
+    expect(readFileSync(join(target, 'all/data/fixed/conf'), 'utf8')).toBe('fixed');
+    expect((await listed(files.export())).filter((line) => line.includes(' data/'))).toHaveLength(1);
+    await containers.start('job');
+    await containers.wait('job');
+    let output = '';
+    for await (const { bytes } of containers.logs('job')) output += Buffer.from(bytes).toString();
+    expect(output).toContain('a\n');
+  });
+
+  test('of a tmpfs are not to be had after the end of the program, and nothing is written below one', async () => {
+    const { containers } = await storeWithBusybox();
+    const volume = makeTree('file');
+    const mounts = [
+      { type: 'tmpfs', target: '/scratch' },
+      { type: 'bind', source: volume, target: '/scratch/volume' },
+      { type: 'bind', source: makeTree('gone'), target: '/gone' },
+    ] as const;
+    await containers.launch('job', IMAGE, { ...sh('echo s >/scratch/s'), readOnly: true, mounts });
+    await containers.wait('job');
+    execFileSync('rm', ['-r', mounts[2].source]);
+    const files = containers.files('job');
+    const target = temporaryDirectory();
+    for (const path of [
+      '/scratch',
+      '/scratch/s',
+      '/scratch/deep/er',
+      '/tmp/x',
+      '/run',
+      '/var/tmp/x',
+      '/dev/null',
+      '/proc/1',
+      '/sys',
+    ])
+      for (const work of [
+        () => textOf(files.read(path)),
+        () => files.write(path, ''),
+        () => files.mkdir(join(path, 'x/y'), { parents: true }),
+        () => files.copyOut(path, target),
+        () => files.extract(path, pieces(Buffer.alloc(1024))),
+      ])
+        await expect(work(), path).rejects.toMatchObject({
+          code: 'ERR_FILE_TYPE',
+          message: expect.stringContaining('only while the program runs'),
+          hint: expect.stringContaining('provisioner start job'),
+        });
+    await expect(files.list('/tmp')).rejects.toMatchObject({ code: 'ERR_FILE_TYPE' });
+    expect(await files.stat('/scratch')).toMatchObject({ kind: 'directory' });
+    expect(await textOf(files.read('/scratch/volume/file'))).toBe('dropped');
+    await files.write('/scratch/volume/new', 'n');
+    expect(readdirSync(volume)).toEqual(['file', 'new']);
+    await expect(files.list('/gone')).rejects.toMatchObject({
+      code: 'ERR_MOUNT_SOURCE',
+      message: expect.stringContaining(mounts[2].source),
+    });
+    expect((await files.list('/')).map(({ name }) => name)).toContain('gone');
+    const leftOut = ['dev', 'gone', 'proc', 'run', 'scratch', 'sys', 'tmp', 'var/tmp'].map((path) => `job:/${path}`);
+    const copied = await files.copyOut('/.', join(target, 'all'));
+    expect(copied.leftOut.map(({ path }) => path)).toEqual(leftOut);
+    const told: string[] = [];
+    await listed(files.archive('/', { onLeftOut: ({ path, what }) => told.push(`${path} ${what}`) }));
+    expect(told.map((one) => one.split(' ')[0])).toEqual(leftOut);
+    expect(told).toEqual(expect.arrayContaining(['job:/scratch tmpfs', 'job:/gone volume', 'job:/proc kernel']));
+  });
+
+  test('of a container that waits at its gate are those that its program will see', async () => {
+    const { containers } = await storeWithBusybox();
+    const volume = temporaryDirectory();
+    const mounts = [{ type: 'bind', source: volume, target: '/data' }] as const;
+    await containers.create('job', IMAGE, { ...sh('cat /data/x /tmp/x'), readOnly: true, mounts });
+    await containers.files('job').write('/data/x', 'volume ');
+    await containers.files('job').write('/tmp/x', 'scratch');
+    await containers.start('job');
+    await containers.wait('job');
+    let output = '';
+    for await (const { bytes } of containers.logs('job')) output += Buffer.from(bytes).toString();
+    expect(output).toBe('volume scratch');
+  });
+
+  test('are put into directories that are made for them', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    const { rootfs } = await provisioner.provision('bare', IMAGE);
+    const files = containers.files('bare');
+    await expect(files.write('/a/b/c', '')).rejects.toMatchObject({
+      code: 'ERR_FILE_NOT_FOUND',
+      hint: expect.stringContaining('mkdir'),
+    });
+    await expect(files.extract('/a', pieces(Buffer.alloc(1024)))).rejects.toMatchObject({
+      hint: expect.stringContaining('mkdir'),
+    });
+    await expect(files.mkdir('/a/b')).rejects.toMatchObject({ code: 'ERR_FILE_NOT_FOUND' });
+    await files.mkdir('/a/b', { parents: true, mode: 0o1770, ...ALICE });
+    expect(await files.stat('/a')).toMatchObject({ mode: 0o755, ...ALICE });
+    expect(await files.stat('/a/b')).toMatchObject({ kind: 'directory', mode: 0o1770, ...ALICE });
+    await expect(files.mkdir('/a/b')).rejects.toMatchObject({ code: 'ERR_FILE_TYPE' });
+    await files.mkdir('/a/b', { parents: true, mode: 0o700 });
+    expect(await files.stat('/a/b')).toMatchObject({ mode: 0o1770 });
+    symlinkSync('/a/b', join(rootfs, 'link'));
+    await files.mkdir('link/../b/c/d/', { parents: true });
+    await files.mkdir('/a/b/c/e');
+    expect((await files.list('/a/b/c')).map(({ name }) => name)).toEqual(['d', 'e']);
+    await expect(files.mkdir('/etc/passwd', { parents: true })).rejects.toMatchObject({ code: 'ERR_FILE_TYPE' });
+    await expect(files.mkdir('/etc/passwd/x', { parents: true })).rejects.toMatchObject({ code: 'ERR_FILE_TYPE' });
+    await Promise.all(Array.from({ length: 8 }, (_, n) => files.mkdir(`/many/of/them/${n}`, { parents: true })));
+    expect(await files.list('/many/of/them')).toHaveLength(8);
+    expect(await files.remove('/none/x')).toBe(false);
+  });
+
+  test('come from what the caller hands over, whose failures are told as what they are', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    await provisioner.provision('bare', IMAGE);
+    const files = containers.files('bare');
+    const missing = { code: 'ERR_FILE_NOT_FOUND', message: expect.stringContaining('/none/missing.tar') };
+    await expect(files.extract('/tmp', createReadStream('/none/missing.tar'))).rejects.toMatchObject(missing);
+    await expect(files.write('/tmp/x', createReadStream('/none/missing.tar'))).rejects.toMatchObject(missing);
+    await files.write('/tmp/x', Readable.from(['ä', Buffer.from('b'), '']));
+    expect(await textOf(files.read('/tmp/x'))).toBe('äb');
+    await expect(files.write('/tmp/x', Readable.from([{}]) as never)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await expect(files.extract('/tmp', Readable.from(['text']) as never)).rejects.toMatchObject({
+      code: 'ERR_BAD_OPTION',
+    });
+    expect((await files.list('/tmp')).map(({ name }) => name)).toEqual(['x']);
   });
 
   test('never lead out: neither by a symlink, nor by "..", nor by a link of the kernel', async () => {
@@ -326,12 +499,25 @@ describeWith(NEEDS, 'the files of a container', () => {
 
   test('leave no descriptor open, whatever goes wrong', async () => {
     const { containers } = await storeWithBusybox();
+    const mounts = [
+      { type: 'bind', source: temporaryDirectory(), target: '/data' },
+      { type: 'tmpfs', target: '/scratch' },
+    ] as const;
     await launchReady(containers, 'job', 'true');
+    await containers.launch('ended', IMAGE, { mounts });
+    await containers.wait('ended');
     const files = containers.files('job');
+    const ended = containers.files('ended');
     const open = () => readdirSync('/proc/self/fd').length;
     await files.list('/');
     const before = open();
     for (let round = 0; round < 20; round++) {
+      await ended.write('/data/x', '');
+      await ended.mkdir('/data/a/b', { parents: true });
+      await ended.write('/scratch/x', '').catch(() => undefined);
+      await ended.write('/data/none/x', '').catch(() => undefined);
+      await ended.remove('/data', { recursive: true }).catch(() => undefined);
+      for await (const _ of ended.archive('/')) break;
       await files.stat('/etc/nothing').catch(() => undefined);
       await files.write('/etc/passwd/x', '').catch(() => undefined);
       await files.extract('/tmp', pieces(Buffer.from('no archive'.repeat(100)))).catch(() => undefined);
@@ -356,6 +542,28 @@ describeWith([...NEEDS, 'setfattr', 'getfattr'], 'the files of a container', () 
       expect(
         execFileSync('getfattr', ['-n', 'user.k=e%y', '--only-values', path], { cwd: target, encoding: 'utf8' }),
       ).toBe('val');
+  });
+});
+
+describeWith([...NEEDS, 'xz', 'bzip2'], 'a compressed archive', () => {
+  test('is unpacked in a container as if it were not, or refused with what to do', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    await provisioner.provision('bare', IMAGE);
+    const files = containers.files('bare');
+    const tar = execFileSync('tar', ['-c', 'dropped'], { cwd: makeTree('dropped') });
+    const by = (program: string) => execFileSync(program, ['-c'], { input: tar });
+    const packed = { gzip: by('gzip'), xz: by('xz'), bzip2: by('bzip2'), zstd: zstd(tar) };
+    for (const [name, bytes] of Object.entries(packed)) {
+      await files.mkdir(`/${name}`);
+      // In pieces that do not tell by themselves what they are.
+      await files.extract(`/${name}`, Readable.from([bytes.subarray(0, 1), bytes.subarray(1, 3), bytes.subarray(3)]));
+      expect(await textOf(files.read(`/${name}/dropped`)), name).toBe('dropped');
+    }
+    await expect(files.extract('/tmp', pieces(packed.gzip.subarray(0, 100)))).rejects.toMatchObject({
+      code: 'ERR_ARCHIVE_REFUSED',
+      message: expect.stringContaining('gzip data ends too early'),
+    });
+    expect(await files.list('/tmp')).toEqual([]);
   });
 });
 

@@ -144,7 +144,8 @@ describeWith(
       const fail = () =>
         containers.launch('job', 'bb:1', { command: ['nothing-of-that-name'], signal }).catch(({ code }) => code);
       const descriptors = () => readdirSync('/proc/self/fd').length;
-      expect(await fail()).toBe('ERR_COMMAND_NOT_FOUND');
+      // The second one loads what starts the others, which stays.
+      for (let times = 0; times < 2; times++) expect(await fail()).toBe('ERR_COMMAND_NOT_FOUND');
       const before = descriptors();
       const since = performance.now();
       for (let times = 0; times < 6; times++) expect(await fail()).toBe('ERR_COMMAND_NOT_FOUND');

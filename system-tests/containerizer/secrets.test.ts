@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chownSync, existsSync, lchownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Containerizer } from '#src/containerizer/index.js';
 import { secretsPlace } from '#src/containerizer/launches/secrets.js';
@@ -8,6 +8,7 @@ import { again, expectNothingLeft, IMAGE, keyOf, processesOf, sh, storeWithBusyb
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
+const NOBODY = 65534;
 const SECRET = 'correct horse battery staple';
 const place = (root: string) => secretsPlace({ stateRoot: join('/run/provisioner', keyOf(root), 'crun') });
 
@@ -64,6 +65,45 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a secret', () =
     await expect.poll(() => later.recover().then(() => readdirSync(place(root)))).toEqual([]);
     expect(await later.wait('job')).toMatchObject({ reason: 'monitor-lost' });
   });
+
+  it.each<[string, (directory: string, treasure: string) => string]>([
+    [
+      'a symlink of his to a directory of root',
+      (directory, treasure) => {
+        symlinkSync(treasure, directory);
+        lchownSync(directory, NOBODY, NOBODY);
+        return treasure;
+      },
+    ],
+    [
+      'a directory of his, whose entries he may exchange for symlinks',
+      (directory) => {
+        mkdirSync(directory, { mode: 0o700 });
+        chownSync(directory, NOBODY, NOBODY);
+        return directory;
+      },
+    ],
+  ])(
+    'is not put into what another user has made in its place, such as %s, nor is anything removed there',
+    async (_, arrange) => {
+      const { containers, root } = await store();
+      mkdirSync(dirname(place(root)), { recursive: true, mode: 0o700 });
+      const treasure = arrange(place(root), temporaryDirectory());
+      onTestFinished(() => rmSync(treasure, { recursive: true, force: true }));
+      const kept = join(treasure, '0'.repeat(32), 'kept');
+      mkdirSync(kept, { recursive: true });
+      const secrets = { key: secretFile() };
+      const refused = containers.launch('other', IMAGE, { ...sh('true'), secrets });
+      await expect(refused).rejects.toMatchObject({ code: 'ERR_PERMISSION', details: { path: place(root) } });
+      await containers.launch('job', IMAGE, sh('sleep 60'));
+      const likeItsOwn = readdirSync(join(root, 'launches')).map((id) => join(treasure, id, 'kept'));
+      for (const path of likeItsOwn) mkdirSync(path, { recursive: true });
+      await containers.stop('job', { grace: 0 });
+      await containers.destroy('job');
+      expect((await containers.recover()).swept).toEqual([]);
+      expect([kept, ...likeItsOwn].map((path) => existsSync(path))).toEqual([true, true]);
+    },
+  );
 
   it.each([
     ['a missing file', { key: '/nowhere/at/all' }, 'ERR_MOUNT_SOURCE'],

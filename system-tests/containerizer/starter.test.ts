@@ -127,6 +127,18 @@ describeWith(['root', 'mount'], 'what starts monitors and hidden programs', () =
     expect(keptCopies()).toEqual([]);
   });
 
+  it('is ended when it does not answer, and then loaded again', async () => {
+    const [monitor, enter] = [join(directory, 'monitor.pl'), join(directory, 'enter.pl')];
+    starter = new Starter(processes, { perl: '/usr/bin/perl', monitor, enter }, 300);
+    for (let times = 0; times < 2; times++) await say('exit 3');
+    const [copy = 0] = keptCopies();
+    process.kill(copy, 'SIGSTOP');
+    const started = starter.hidden({ hide: [], command: ['/bin/true'], descriptors: ['null', 'null', 'null'] });
+    await expect(started).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    await say('exit 3');
+    expect(keptCopies()).toHaveLength(1);
+  });
+
   it('starts directly what it cannot give what it is to be given', async () => {
     for (let times = 0; times < 2; times++) await say('exit 3');
     const closed = processes.openPipe();

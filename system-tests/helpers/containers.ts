@@ -8,7 +8,7 @@ import { listLaunches, removeParent } from '#src/containerizer/cgroups/launches.
 import { type Containerizer, openContainerizer, type RuntimeName } from '#src/containerizer/index.js';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
-import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
+import { busyboxImage } from '../../fixtures/busybox-image.mjs';
 import { SURROUNDINGS } from './cgroups.js';
 import { otherProcess } from './other-process.js';
 import { openStore, pullImages } from './test-store.js';
@@ -29,28 +29,7 @@ export interface ContainerStore {
 /** Busybox with all it can do in `/bin`, root and alice; by itself it runs a shell that ends at once. */
 export const IMAGE = 'busybox:1';
 
-let image: ReturnType<typeof buildImage> | undefined;
-
-function busyboxImage(): ReturnType<typeof buildImage> {
-  if (image !== undefined) return image;
-  const applets =
-    'sh id cat echo ls pwd env grep mkdir sleep test true false head tail wc dd kill touch rm sed stat seq yes tr mount find';
-  image = buildImage(
-    [
-      buildLayer([
-        { path: 'bin/' },
-        { path: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
-        ...applets.split(' ').map((name) => ({ path: `bin/${name}`, type: 'symlink', target: 'busybox' }) as const),
-        { path: 'etc/passwd', content: 'root:x:0:0::/root:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n' },
-        { path: 'etc/group', content: 'root:x:0:\nalice:x:1001:\n' },
-        { path: 'tmp/', mode: 0o1777 },
-        { path: 'home/alice/', uid: 1000, gid: 1001 },
-      ]),
-    ],
-    { config: { Env: ['PATH=/bin'], Cmd: ['true'] } },
-  );
-  return image;
-}
+let image: ReturnType<typeof busyboxImage> | undefined;
 
 /** A store with the image `IMAGE`, and what runs containers on it. Whatever the test leaves running is ended. */
 export async function storeWithBusybox({
@@ -59,7 +38,8 @@ export async function storeWithBusybox({
 }: ProvisionerOptions & { readonly runtime?: RuntimeName } = {}): Promise<ContainerStore> {
   const provisioner = await openStore(options);
   roots.add(provisioner.root);
-  await pullImages(provisioner, { [IMAGE]: busyboxImage() });
+  image ??= busyboxImage();
+  await pullImages(provisioner, { [IMAGE]: image });
   return { provisioner, root: provisioner.root, containers: await openContainerizer({ provisioner, runtime }) };
 }
 

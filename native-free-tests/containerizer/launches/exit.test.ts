@@ -47,6 +47,6 @@ describe('the end of a program', () => {
   );
 
   it('has no code where nobody knows it', () => {
-    expect(exitStatus({ reason: 'monitor-lost', oomKills: 0 })).toBe(255);
+    expect(exitStatus({ reason: 'monitor-lost', oomKills: 0 })).toBe(125);
   });
 });

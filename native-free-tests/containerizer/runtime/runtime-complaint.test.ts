@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { startError } from '#src/containerizer/runtime/runtime-complaint.js';
+import { saysNotRunning, startError } from '#src/containerizer/runtime/runtime-complaint.js';
 
 const codeOf = (complaint: string) => startError(complaint, ['program'], 'job', 1).code;
 
@@ -16,5 +16,15 @@ describe('what a runtime complains of', () => {
     ['any, without a word', '', 'ERR_START_FAILED'],
   ])('is understood, in the words of %s: %s', (_, complaint, code) => {
     expect(codeOf(complaint)).toBe(code);
+  });
+
+  it.each([
+    ['crun 1.8', 'the container `x` is not running', true],
+    ['crun 1.8', 'error opening file `/run/provisioner/k/crun/x/status`: No such file or directory', true],
+    ['runc 1.1', 'container does not exist', true],
+    ['runc 1.1', 'exec: "/status": stat /status: no such file or directory', false],
+    ['crun 1.8', 'open executable: No such file or directory', false],
+  ])('of a program more tells whether its container has ended, in the words of %s: %s', (_, complaint, ended) => {
+    expect(saysNotRunning(complaint)).toBe(ended);
   });
 });

@@ -349,8 +349,9 @@ function securityOf(words: readonly string[]): Pick<LaunchOptions, 'noNewPrivile
   for (const word of words) {
     const [name = '', value = ''] = word.split(/[=:](.*)/s);
     if (name === 'no-new-privileges' && /^(?:true|false|)$/.test(value)) found.noNewPrivileges = value !== 'false';
-    else if (name === 'seccomp' && value !== '') found.seccomp = value;
-    else {
+    else if (name === 'seccomp' && value !== '') {
+      found.seccomp = value === 'unconfined' || value === 'default' ? value : resolve(value);
+    } else {
       throw new UsageError(
         `--security-opt: unknown word ${JSON.stringify(word)}`,
         'there are: no-new-privileges=false, seccomp=unconfined, seccomp=FILE',

@@ -6,6 +6,8 @@ const WHY = {
   device: 'it is a device (-a copies those too)',
   kernel: 'what is in it is made up by the kernel',
   attribute: 'its attributes cannot be kept there',
+  tmpfs: 'what was in it (tmpfs) went with the end of the program',
+  volume: 'what was mounted there is not on this machine any more',
 } as const;
 /** As many as a copy tells: a program in a container can make any number of them. */
 const MOST = 100;

@@ -53,7 +53,8 @@ export function processesIn(directories: readonly BytePath[]): number[] {
 /**
  * Signals every process of a cgroup and of those below it, and thaws it.
  *
- * A program that forks without end is ahead of anybody who reads a list and signals what is on it. So before `SIGKILL` nothing new may begin any more:
+ * A program that forks without end is ahead of anybody who reads a list and signals what is on it. So when those that are there have been sent `SIGKILL`, nothing new may begin any more,
+ * and what has begun meanwhile is sent it too:
  *
  *   version 2 alone    the kernel does it all: `cgroup.kill` (Linux 5.14), which no fork escapes and which kills what is frozen
  *   pids controller    `pids.max` becomes 0, and stays so: each fork fails from then on, whatever state a process is in, without waiting for anything
@@ -65,8 +66,12 @@ export function killAll(target: KillTarget, signal: NodeJS.Signals): KillReport 
     const signalled = processesIn(directories).length;
     if (tryWrite(`${onlyVersion2}/cgroup.kill`, '1')) return { signalled, settled: true };
   }
-  if (signal === 'SIGKILL' && !(pids !== undefined && tryWrite(`${pids}/pids.max`, '0'))) tryFreeze(target);
   const known = new Set<number>();
+  if (signal === 'SIGKILL') {
+    // Whoever is there now dies of the signal: a shell that cannot fork any more would end by itself, with a code that its program never gave.
+    signalFound(target, signal, known);
+    if (!(pids !== undefined && tryWrite(`${pids}/pids.max`, '0'))) tryFreeze(target);
+  }
   signalNew(target, signal, known);
   // What is frozen dies only when it may go on.
   freeze(false);
@@ -76,15 +81,18 @@ export function killAll(target: KillTarget, signal: NodeJS.Signals): KillReport 
 
 /** Rounds until there is none that was not there in the one before. */
 function signalNew(target: KillTarget, signal: NodeJS.Signals, known: Set<number>): boolean {
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const found = processesIn(target.directories).filter((pid) => !known.has(pid));
-    if (found.length === 0) return true;
-    for (const pid of found) {
-      known.add(pid);
-      target.sendSignal(pid, signal, () => isIn(pid, target));
-    }
-  }
+  for (let round = 0; round < MOST_ROUNDS; round++) if (signalFound(target, signal, known) === 0) return true;
   return false;
+}
+
+/** @returns how many were not known */
+function signalFound(target: KillTarget, signal: NodeJS.Signals, known: Set<number>): number {
+  const found = processesIn(target.directories).filter((pid) => !known.has(pid));
+  for (const pid of found) {
+    known.add(pid);
+    target.sendSignal(pid, signal, () => isIn(pid, target));
+  }
+  return found.length;
 }
 
 /** A process is in the same path in every hierarchy that has it, below what this process sees as the root. @see cgroups(7), /proc/pid/cgroup */

@@ -54,6 +54,16 @@ export interface ContainerEvent {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
+export interface EventSelection {
+  /** What was recorded from then on, first. Default: all that is kept where `follow` is false or `until` is given, else only what happens from the call on. */
+  readonly since?: Date | undefined;
+  /** What was recorded until then, and ends then. Default: no end. */
+  readonly until?: Date | undefined;
+  /** Goes on with what happens, until the signal says that it is enough. Default: false. */
+  readonly follow?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Longer texts, and lists, are cut: an event is no place for a whole script. */
 const TEXT_SHOWN = 500;
 const LIST_SHOWN = 32;

@@ -2,17 +2,7 @@ import type { LaunchEvent, LaunchRecord } from '../../index.js';
 import type { Endings } from '../launches/endings.js';
 import { isOwnLaunch, readSpecNote } from '../launches/launch-notes.js';
 import type { Machine } from '../machine.js';
-import type { ContainerEvent } from './container-event.js';
-
-export interface EventSelection {
-  /** What was recorded from then on, first. Default: all that is kept where `follow` is false or `until` is given, else only what happens from the call on. */
-  readonly since?: Date | undefined;
-  /** What was recorded until then, and ends then. Default: no end. */
-  readonly until?: Date | undefined;
-  /** Goes on with what happens, until the signal says that it is enough. Default: false. */
-  readonly follow?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+import type { ContainerEvent, EventSelection } from './container-event.js';
 
 /** What is known of a launch beside its events. */
 type Told = Pick<ContainerEvent, 'imageName' | 'labels'>;

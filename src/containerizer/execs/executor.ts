@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
 import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
-import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import { pipeClosed, readPipe, writePipe } from '../../system/processes/pipe-streams.js';
 import type { ProcessExit, SpawnedProcess } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
@@ -18,7 +18,8 @@ import type { Endings } from '../launches/endings.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
-import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
+import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
+import { ExecLimits, type Stopped } from './exec-limits.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
@@ -57,12 +58,11 @@ export class Executor {
       writeOwnFile(files.processFile, configText(process));
       // Runtimes give what the program has as its standard streams to the user who runs it: the null device of this machine must not be among them.
       const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-      const { pid } = await this.#startRuntime(runtime, execArguments(runtime, launch.id, files), [
-        stdin.readEnd,
-        stdout.writeEnd,
-        stderr.writeEnd,
-      ]);
-      for (const end of [stdin.readEnd, stdout.writeEnd, stderr.writeEnd]) close(end);
+      // The runtime alone holds this one, which it closes in the program: so its end shows at once, whoever holds the others.
+      const alive = pipe();
+      const handed = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, alive.writeEnd];
+      const { pid } = await this.#startRuntime(runtime, execArguments(runtime, launch.id, files), handed);
+      for (const end of handed) close(end);
       // The others are the streams' from now on.
       open.clear();
       const writer = writePipe(stdin.writeEnd);
@@ -73,7 +73,10 @@ export class Executor {
         stderr: readPipe(stderr.readEnd),
       };
       const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
-      const ended = this.#end(pid, launch, command, files, place, streams, options).finally(() => started);
+      const runtimeEnded = pipeClosed(alive.readEnd);
+      const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, options).finally(
+        () => started,
+      );
       const told = this.#tellEnd(launch, id, ended);
       told.catch(() => undefined);
       return { ...streams, ended: told };
@@ -89,7 +92,7 @@ export class Executor {
     const { starter, sealedCopyOf } = this.#machine.programs();
     const sealed = sealedCopyOf(runtime);
     const descriptors = sealed === undefined ? streams : [...streams, sealed];
-    const program = sealed === undefined ? runtime.program : '/proc/self/fd/3';
+    const program = sealed === undefined ? runtime.program : `/proc/self/fd/${streams.length}`;
     const { hide } = runtime;
     return hide.length === 0
       ? this.#machine.processes.spawn({ program, args, env: {}, descriptors })
@@ -109,7 +112,7 @@ export class Executor {
   }
 
   async #end(
-    pid: number,
+    runtime: { readonly pid: number; readonly ended: Promise<void> },
     launch: LaunchRecord,
     command: readonly string[],
     files: { readonly log: string; readonly pidFile: string },
@@ -122,22 +125,8 @@ export class Executor {
     { timeout, signal }: ExecOptions,
   ): Promise<ExecutionEnd> {
     const { processes } = this.#machine;
-    let stopped: 'time-limit' | 'aborted' | undefined;
-    const stop = (why: 'time-limit' | 'aborted') => {
-      stopped ??= why;
-      // The program first: the runtime then tells how it ended.
-      for (const victim of [Number(readOrEmpty(files.pidFile)), pid]) {
-        const handle = victim > 1 ? processes.open(victim) : undefined;
-        handle?.send(SIGKILL);
-        handle?.close();
-      }
-    };
-    const giveUp = () => stop('aborted');
-    const timer = timeout === undefined ? undefined : setTimeout(stop, timeout, 'time-limit');
-    signal?.addEventListener('abort', giveUp, { once: true });
-    if (signal?.aborted) giveUp();
+    const limits = new ExecLimits(processes, runtime.pid, files.pidFile, { timeout, signal });
     const outputs = [streams.stdout, streams.stderr];
-    const closed = outputs.map((stream) => new Promise<void>((resolve) => stream.once('close', resolve)));
     // Listened to from the beginning: it may be long past when the program is seen to have ended.
     const read = outputs.map(
       (stream) => new Promise<void>((resolve) => stream.once('end', resolve).once('close', resolve)),
@@ -145,16 +134,34 @@ export class Executor {
     for (const stream of outputs) stream.on('error', () => stream.destroy());
     streams.stdin?.on('error', () => streams.stdin?.destroy());
     try {
-      const exit = await processes.exitOf(pid, { ended: Promise.all(closed) });
+      const exit = await processes.exitOf(runtime.pid, { ended: runtime.ended });
+      limits.end();
       streams.stdin?.destroy();
-      if (stopped === undefined) throwComplaint(files.log, command, launch.containerId, exit);
+      if (limits.stopped === undefined) this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);
-      return endOf(exit, stopped);
+      return endOf(exit, limits.stopped);
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', giveUp);
+      limits.end();
       rmSync(place, { recursive: true, force: true });
     }
+  }
+
+  /** Whatever a runtime says, or leaves unsaid, of a program that was not started in what has ended meanwhile, that is why. */
+  #throwComplaint(
+    { log, pidFile }: { readonly log: string; readonly pidFile: string },
+    command: readonly string[],
+    launch: LaunchRecord,
+    exit: ProcessExit,
+  ): void {
+    const complaint = runtimeComplaint(log);
+    const { containerId } = launch;
+    const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
+    if (saysNotRunning(complaint) || ((complaint !== '' || isUntold) && this.#endings.hasEnded(launch))) {
+      throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
+        details: { containerId, runtime: complaint },
+      });
+    }
+    if (complaint !== '') throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
   }
 }
 
@@ -177,19 +184,8 @@ function cut(stream: Socket): void {
   stream.unref();
 }
 
-function throwComplaint(log: string, command: readonly string[], containerId: string, exit: ProcessExit): void {
-  const complaint = runtimeComplaint(log);
-  if (complaint === '') return;
-  if (/does not exist|not running|cannot find|is stopped/i.test(complaint)) {
-    throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
-      details: { containerId, runtime: complaint },
-    });
-  }
-  throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
-}
-
 /** The runtime tells a signal as shells do. */
-function endOf(exit: ProcessExit, stopped: 'time-limit' | 'aborted' | undefined): ExecutionEnd {
+function endOf(exit: ProcessExit, stopped: Stopped | undefined): ExecutionEnd {
   if (stopped !== undefined) return { signal: SIGKILL, reason: stopped };
   if (exit.signal !== undefined) return { signal: exit.signal, reason: 'killed' };
   return { code: exit.code, reason: 'exited' };

@@ -15,7 +15,9 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { rootfsOf, unavailable, unmounted } from '../rootfs-of.js';
 import type { Owner } from './archives/extract-tree.js';
-import { planted, readOnly, shownPath } from './files-errors.js';
+import { planted, shownPath } from './files-errors.js';
+import { MountedDirectory } from './mounts/mounted-directory.js';
+import { recordedMounts } from './mounts/recorded-mounts.js';
 
 /** A tree that files are copied from or to, held open: of a container, or this machine's. */
 export interface OpenRoot {
@@ -24,9 +26,12 @@ export interface OpenRoot {
   shown(path: BytePath): string;
   /** Whose what is made there is, where nothing else is said. @throws ProvisionerError `ERR_USER_UNKNOWN` */
   user(): Promise<Owner>;
-  /** @throws ProvisionerError `ERR_ROOTFS_READ_ONLY` for one that was made so, and would let itself be written */
-  requireWritable(path: BytePath): void;
   close(): void;
+}
+
+interface OpenView {
+  readonly view: RootfsView;
+  readonly close: () => void;
 }
 
 export interface OpenRootOptions {
@@ -55,7 +60,6 @@ export function machineRoot(calls: TreeCalls): OpenRoot {
     view,
     shown: (path) => shownPath(undefined, path),
     user: async () => ({ uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }),
-    requireWritable: () => undefined,
     close: () => view.close(),
   };
 }
@@ -91,16 +95,11 @@ export class ContainerRoots {
     const stored = this.#openStored(containerId, rootfs);
     const running = launch === undefined || withoutMounts ? undefined : this.#openOfProgram(launch, stored);
     if (running !== undefined) stored.close();
-    const { view, close } = running ?? { view: stored, close: () => stored.close() };
-    const isReadOnly = running === undefined && config?.root.readonly === true;
-    const shown = (path: BytePath) => shownPath(containerId, path);
+    const { view, close } = running ?? this.#openAtRest(containerId, stored, withoutMounts ? undefined : config);
     return {
       view,
-      shown,
+      shown: (path) => shownPath(containerId, path),
       user: () => this.#userOf(rootfs, config, view),
-      requireWritable: (path) => {
-        if (isReadOnly) throw readOnly('write', shown(path));
-      },
       close,
     };
   }
@@ -119,11 +118,18 @@ export class ContainerRoots {
     throw unmounted(containerId);
   }
 
+  /** While no program runs: with what was mounted for the last one, since that is what the next one sees. */
+  #openAtRest(containerId: string, stored: RootfsView, config: RuntimeSpecConfig | undefined): OpenView {
+    if (config === undefined) return { view: stored, close: () => stored.close() };
+    const tree = { calls: this.#calls, containerId, mounts: recordedMounts(config) };
+    const root = MountedDirectory.root(stored.hold('/').directory, tree, config.root.readonly);
+    stored.close();
+    const view = new RootfsView(this.#calls, root);
+    return { view, close: () => view.close() };
+  }
+
   /** @returns undefined when the program does not run */
-  #openOfProgram(
-    launch: LaunchRecord,
-    stored: RootfsView,
-  ): { readonly view: RootfsView; readonly close: () => void } | undefined {
+  #openOfProgram(launch: LaunchRecord, stored: RootfsView): OpenView | undefined {
     const { pid, startTicks } = readPlaceNote(launch.place) ?? {};
     if (!isUp(launch) || pid === undefined || startTicks === undefined) return undefined;
     const program = this.#machine.processes.open(pid, BigInt(startTicks));

@@ -47,7 +47,6 @@ export async function copyTree(
   try {
     const target = hold(to.root, 'write', to.path, { follow: to.followLink });
     try {
-      to.root.requireWritable(target.path);
       const { directory, path, as } = placeOf(from, source, to, target);
       const leftOut = new LeftOutList();
       const copy = sharedCopy();

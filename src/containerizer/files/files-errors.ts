@@ -1,8 +1,11 @@
-import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
+import { fileError, firstLine, isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { type BytePath, printablePath } from '../../system/syscalls/byte-path.js';
 
 /** As deep as a tree may be that is copied: each level keeps a directory open. Paths that programs can use end far above. */
 export const LEVELS_MAX = 512;
+
+const MAKE_IT_FIRST =
+  'make the directory first (`mkdir -p`; in a container by `files.mkdir` of the library, or `provisioner exec` while it runs), or copy one that has all of it';
 
 /** How messages call a path: as it is typed, with its container in front. @param containerId undefined for this machine */
 export function shownPath(containerId: string | undefined, path: BytePath): string {
@@ -25,6 +28,7 @@ export function filesError(error: unknown, action: string, shown: string): Provi
         `cannot ${action} ${shown}: there is no such file or directory`,
         {
           cause: error,
+          ...(action === 'write' || action === 'make' ? { hint: MAKE_IT_FIRST } : {}),
           details,
         },
       );
@@ -90,16 +94,55 @@ export function planted(name: BytePath, owner: number): ProvisionerError {
   );
 }
 
+/** Something was mounted there that is only to be had while the program runs. @param path in the container */
+export function lostMount(containerId: string, path: BytePath, is: 'tmpfs' | 'kernel'): ProvisionerError {
+  const shown = shownPath(containerId, path);
+  const why =
+    is === 'tmpfs'
+      ? 'is memory (tmpfs) that there is only while the program runs: what was in it went with its end'
+      : 'is made up by the kernel, and only while the program runs';
+  return new ProvisionerError('ERR_FILE_TYPE', `${shown} ${why}`, {
+    hint: `start it first (\`provisioner start ${containerId}\`); what is to outlive the program belongs into a volume (-v)`,
+    details: { path: shown },
+  });
+}
+
+/** The source of a mount is not there any more, or not without symlinks on the way. @param shown where it was mounted */
+export function missingSource(source: BytePath, shown: string, cause: unknown): ProvisionerError {
+  const machine = printablePath(source);
+  return new ProvisionerError(
+    'ERR_MOUNT_SOURCE',
+    `there is no ${machine} on this machine any more, which was mounted at ${shown}`,
+    {
+      cause,
+      hint: 'put it back where it was, with no symlink on the way',
+      details: { source: machine, target: shown },
+    },
+  );
+}
+
+/** What a caller handed over failed while it was read. @param what that is: `the archive` */
+export function givenError(error: unknown, what: string): ProvisionerError {
+  if (isProvisionerError(error)) return error;
+  const errno = systemCode(error);
+  const code = errno === 'ENOENT' ? 'ERR_FILE_NOT_FOUND' : errno === 'EACCES' ? 'ERR_PERMISSION' : 'ERR_IO';
+  return new ProvisionerError(code, `${what} that was given cannot be read: ${firstLine(error)}`, {
+    cause: error,
+    details: errno === undefined ? {} : { errno },
+  });
+}
+
 export function tooDeep(action: string, shown: string): ProvisionerError {
   return wrongKind(action, shown, `it is nested deeper than ${LEVELS_MAX} directories`);
 }
 
 /** An archive that is not unpacked. @param entry its path in the archive */
-export function archiveRefused(why: string, entry?: BytePath, cause?: unknown): ProvisionerError {
+export function archiveRefused(why: string, entry?: BytePath, cause?: unknown, hint?: string): ProvisionerError {
   const shown = entry === undefined ? undefined : printablePath(entry);
   const where = shown === undefined ? '' : `${JSON.stringify(shown)}: `;
   return new ProvisionerError('ERR_ARCHIVE_REFUSED', `the archive is refused: ${where}${why}`, {
     ...(cause === undefined ? {} : { cause }),
+    ...(hint === undefined ? {} : { hint }),
     details: shown === undefined ? {} : { entry: shown },
   });
 }

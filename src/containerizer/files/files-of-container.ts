@@ -1,13 +1,15 @@
 import { read, write } from 'node:fs';
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { checkArgument, path as pathRule } from '../../base/check-options.js';
-import { throwIfAborted } from '../../base/errors.js';
+import { isProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { takeOptions } from '../../base/take-options.js';
 import { mapUnhurried, Turns } from '../../base/unhurried.js';
 import { type BytePath, toBytePath } from '../../system/syscalls/byte-path.js';
 import { syscallError } from '../../system/syscalls/syscalls.js';
 import { DIRECTORY, type FileStatus, REGULAR_FILE, type TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { type HeldPlace, statusOf } from '../bundle/rootfs/rootfs-view.js';
+import type { Owner } from './archives/extract-tree.js';
 import { LeftOutList, type LeftOutNotes } from './archives/left-out-list.js';
 import type {
   ArchiveOptions,
@@ -18,6 +20,7 @@ import type {
   ExtractOptions,
   FileContent,
   FileInfo,
+  MkdirOptions,
   ReadRange,
   RemoveOptions,
   StatOptions,
@@ -30,7 +33,9 @@ import { draftName, putDraft, requireNoMount } from './drafts.js';
 import { fileInfo, kindOf, sortedNames } from './file-info.js';
 import { filesError, wrongKind } from './files-errors.js';
 import * as o from './files-options.js';
+import { givenPieces } from './given-pieces.js';
 import { hold } from './hold-place.js';
+import { makeDirectories, makeDirectory } from './make-directories.js';
 import { removeEntry } from './remove-entry.js';
 import { untilAborted } from './until-aborted.js';
 
@@ -40,6 +45,7 @@ const writeAt = promisify(write);
 /** Bytes that are read at once. */
 const PIECE = 256 * 1024;
 const MODE = 0o644;
+const DIRECTORY_MODE = 0o755;
 
 /** The files of one container, whatever it does. */
 export class FilesOfContainer implements ContainerFiles {
@@ -109,36 +115,36 @@ export class FilesOfContainer implements ContainerFiles {
   async write(path: string, content: FileContent, options: WriteOptions = {}): Promise<void> {
     const place = bytesOf('files.write', path);
     checkArgument('files.write', 'content', o.CONTENT, content);
+    const pieces = piecesOf(content);
     const own = takeOptions('files.write', o.WRITE_OPTIONS, options);
     await this.#at('write', place, { write: true }, {}, async (held, root) => {
       const { status } = held;
-      root.requireWritable(held.path);
       if (status !== undefined) requireRegular('write', root.shown(held.path), status);
       else if (place.endsWith('/')) throw syscallError('ENOENT', 'open', held.path);
-      await this.#writeFile(held, content, own, root);
+      await this.#writeFile(held, pieces, own, root);
     });
   }
 
   async #writeFile(
     { directory, name }: HeldPlace,
-    content: FileContent,
+    pieces: AsyncIterable<Uint8Array>,
     { mode = MODE, uid, gid, signal }: WriteOptions,
     root: OpenRoot,
   ): Promise<void> {
-    const user = uid === undefined || gid === undefined ? await root.user() : { uid, gid };
+    const owner = await ownerOf(root, uid, gid);
     const draft = draftName();
     const file = directory.createFile(draft, 0o600);
     try {
       try {
         let position = 0;
-        for await (const piece of untilAborted(piecesOf(content), signal)) {
+        for await (const piece of untilAborted(pieces, signal)) {
           for (let at = 0; at < piece.length; ) {
             const { bytesWritten } = await writeAt(file, piece, at, piece.length - at, position);
             at += bytesWritten;
             position += bytesWritten;
           }
         }
-        this.#calls.setFileOwner(file, uid ?? user.uid, gid ?? user.gid);
+        this.#calls.setFileOwner(file, owner.uid, owner.gid);
         this.#calls.setFileMode(file, mode);
       } finally {
         this.#calls.closeFile(file);
@@ -150,11 +156,32 @@ export class FilesOfContainer implements ContainerFiles {
     }
   }
 
+  async mkdir(path: string, options: MkdirOptions = {}): Promise<void> {
+    const place = bytesOf('files.mkdir', path);
+    const { parents = false, mode = DIRECTORY_MODE, uid, gid } = takeOptions('files.mkdir', o.MKDIR_OPTIONS, options);
+    const root = await this.#open({ write: true });
+    try {
+      const make = parents ? makeDirectories : makeDirectory;
+      make(root, place, { mode, ...(await ownerOf(root, uid, gid)) });
+    } finally {
+      root.close();
+    }
+  }
+
   async remove(path: string, options: RemoveOptions = {}): Promise<boolean> {
     const { recursive = false } = takeOptions('files.remove', o.REMOVE_OPTIONS, options);
     const place = bytesOf('files.remove', path);
-    return this.#at('remove', place, { write: true }, { follow: false }, async (held, root) => {
-      root.requireWritable(held.path);
+    try {
+      return await this.#remove(place, recursive);
+    } catch (error) {
+      // Nor is a directory that it could be in.
+      if (isProvisionerError(error, 'ERR_FILE_NOT_FOUND')) return false;
+      throw error;
+    }
+  }
+
+  #remove(path: BytePath, recursive: boolean): Promise<boolean> {
+    return this.#at('remove', path, { write: true }, { follow: false }, async (held, root) => {
       if (held.status === undefined) return false;
       const name = writtenName(held.path);
       if (name === undefined) throw wrongKind('remove', root.shown(held.path), 'it is the root of the container');
@@ -224,13 +251,15 @@ export class FilesOfContainer implements ContainerFiles {
   async extract(path: string, archive: AsyncIterable<Uint8Array>, options: ExtractOptions = {}): Promise<Copied> {
     const place = bytesOf('files.extract', path);
     checkArgument('files.extract', 'archive', o.ARCHIVE, archive);
+    const given = givenPieces(archive, 'the archive', { texts: false });
     const { owner, signal } = takeOptions('files.extract', o.EXTRACT_OPTIONS, options);
     return this.#at('write', place, { write: true }, {}, async (held, root) => {
-      root.requireWritable(held.path);
       if (held.status === undefined) throw syscallError('ENOENT', 'open', held.path);
       if (held.name !== '') throw syscallError('ENOTDIR', 'open', held.path);
       const { extractTree } = await import('./archives/extract-tree.js');
-      return extractTree(this.#calls, held.directory, archive, {
+      const { inflatedArchive } = await import('./archives/inflated-archive.js');
+      const plain = inflatedArchive(untilAborted(given, signal), signal);
+      return extractTree(this.#calls, held.directory, plain, {
         owner: owner === 'user' ? await root.user() : undefined,
         leftOut: new LeftOutList(),
         shown: (entry) => root.shown(below(held.path, entry)),
@@ -319,10 +348,15 @@ function stretchOf({ start = 0, length, last }: ReadRange, { size }: FileStatus)
   return { start, end: length === undefined ? size : Math.min(size, start + length) };
 }
 
-async function* piecesOf(content: FileContent): AsyncGenerator<Uint8Array, void, undefined> {
-  if (typeof content === 'string') yield Buffer.from(content);
-  else if (content instanceof Uint8Array) yield content;
-  else yield* content;
+function piecesOf(content: FileContent): AsyncIterable<Uint8Array> {
+  const isWhole = typeof content === 'string' || content instanceof Uint8Array;
+  return givenPieces(isWhole ? Readable.from([content]) : content, 'the content', { texts: true });
+}
+
+async function ownerOf(root: OpenRoot, uid: number | undefined, gid: number | undefined): Promise<Owner> {
+  if (uid !== undefined && gid !== undefined) return { uid, gid };
+  const user = await root.user();
+  return { uid: uid ?? user.uid, gid: gid ?? user.gid };
 }
 
 function bytesOf(call: string, path: string): BytePath {

@@ -4,6 +4,7 @@ import type {
   CopyOptions,
   ExportOptions,
   ExtractOptions,
+  MkdirOptions,
   ReadRange,
   RemoveOptions,
   StatOptions,
@@ -34,6 +35,7 @@ export const WRITE_OPTIONS: OptionTable<WriteOptions> = {
   gid: id,
   signal: abortSignal,
 };
+export const MKDIR_OPTIONS: OptionTable<MkdirOptions> = { parents: flag, mode: whole(0, 0o7777), uid: id, gid: id };
 export const REMOVE_OPTIONS: OptionTable<RemoveOptions> = { recursive: flag };
 export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { onLeftOut: callback, signal: abortSignal };
 export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = { ...EXPORT_OPTIONS, followLink: flag };

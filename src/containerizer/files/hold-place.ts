@@ -3,6 +3,7 @@ import type { HeldPlace } from '../bundle/rootfs/rootfs-view.js';
 import type { OpenRoot } from './container-roots.js';
 import { filesError, wrongKind } from './files-errors.js';
 import { isMadeUp } from './kernel-file-systems.js';
+import { MountedDirectory } from './mounts/mounted-directory.js';
 
 /** What may be done with what the kernel makes up. */
 const LOOKING = new Set(['look at', 'list']);
@@ -20,7 +21,13 @@ export function hold(
   } catch (error) {
     throw filesError(error, action, root.shown(path));
   }
-  if (LOOKING.has(action) || !isMadeUp(place.directory)) return place;
-  place.directory.close();
-  throw wrongKind(action, root.shown(place.path), 'the kernel makes it up, it is no stored file');
+  if (LOOKING.has(action)) return place;
+  try {
+    if (place.directory instanceof MountedDirectory) place.directory.requireContent();
+    if (!isMadeUp(place.directory)) return place;
+    throw wrongKind(action, root.shown(place.path), 'the kernel makes it up, it is no stored file');
+  } catch (error) {
+    place.directory.close();
+    throw error;
+  }
 }

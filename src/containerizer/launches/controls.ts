@@ -1,10 +1,12 @@
-import { renameSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { ProvisionerError } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import type { ProcessHandle } from '../../system/processes/processes.js';
+import { isStopped } from '../../system/syscalls/process-state.js';
 import type { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
@@ -13,14 +15,15 @@ import type { ContainerStats } from '../containerizer.js';
 import { eventNote, noteEvent } from '../events/container-event.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
+import { attendantsOf, isMonitorOf } from '../processes/attendants.js';
 import { readOrEmpty } from '../read-or-empty.js';
-import { openGate } from '../runtime/start-gate.js';
+import { isHeld, openGate } from '../runtime/start-gate.js';
 import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import { keepLimits, readSpec } from './kept-spec.js';
-import { type LaunchPlaceNote, readPlaceNote } from './launch-notes.js';
+import { type LaunchPlaceNote, readExitNote, readPlaceNote } from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 
 const SIGKILL = 9;
@@ -42,9 +45,12 @@ export class Controls {
   async start(launch: LaunchRecord): Promise<LaunchRecord> {
     const place = placeOf(launch);
     const { containerId, id } = launch;
-    const { options } = readSpec(this.#endings.directory(id), containerId);
+    const directory = this.#endings.directory(id);
+    const { options } = readSpec(directory, containerId);
     // From now on: whoever dies in between leaves nothing that runs without its limit.
     this.#setTime(launch, deadlineIn);
+    // Its end may be recorded before its start is: whoever does so learns of it here.
+    writeOwnFile(directory.letGo, `${Date.now()}`);
     await openGate(place, id);
     crashPoint('launch.gateOpened');
     try {
@@ -53,39 +59,36 @@ export class Controls {
       await this.end(launch);
       throw error;
     }
-    return this.recordStart(launch);
+    return this.#endings.recordStart(launch);
   }
 
-  /** Of a program that was held, and is not any more. */
-  async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
-    const startedAt = Date.now();
-    const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
-      from: ['created'],
-      to: 'running',
-      startedAt,
-      event: eventNote('start', { imageId: readPlaceNote(launch.place)?.image }),
-    });
-    if (isFirst) return { ...launch, state: 'running', startedAt };
-    const now = await this.#machine.provisioner.launches.get(launch.containerId);
-    return now?.id === launch.id ? now : launch;
-  }
-
-  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_SIGNAL_UNKNOWN` */
+  /** Resolves after `SIGKILL` when the program has ended, or after ten seconds. @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_SIGNAL_UNKNOWN` */
   async kill(launch: LaunchRecord, signal: string | number): Promise<void> {
     const number = signalNumber(signal);
     // Before its program there is nobody who could be told anything.
-    if (launch.state === 'created') throw notRunning(launch);
-    const program = this.#program(launch);
-    // Recorded beside it: neither waits for the other.
-    const noted = noteEvent(this.#machine, launch, 'kill', { signal: number });
+    if (!isUp(launch) || launch.state === 'created') throw notRunning(launch);
+    const program = this.#endings.programOf(launch);
     try {
-      if (!program.send(number)) throw notRunning(launch);
+      // Recorded beside it: neither waits for the other.
+      const noted = noteEvent(this.#machine, launch, 'kill', { signal: number });
+      if (!program?.send(number)) throw await this.#ended(launch);
+      if (number === SIGKILL) await this.#letDie(launch, program);
+      await noted;
     } finally {
-      program.close();
+      program?.close();
     }
-    // Nothing that is frozen sees its end.
-    if (number === SIGKILL && launch.state === 'paused') await this.resume(launch);
-    await noted;
+  }
+
+  /** Nothing that is frozen sees its end; and somebody may freeze it only now. */
+  async #letDie(launch: LaunchRecord, program: ProcessHandle): Promise<void> {
+    const cgroup = this.#endings.cgroupOf(launch);
+    const late = performance.now() + DYING;
+    for (let pause = 1; !program.hasEnded() && performance.now() < late; pause = Math.min(2 * pause, LOOK_AGAIN)) {
+      await cgroup?.thaw();
+      if (!program.hasEnded()) await sleep(pause);
+    }
+    // What does not die was made to go on all the same.
+    if (!program.hasEnded()) await this.followFreezer(launch);
   }
 
   /** Asks once, and ends all of it after a while. */
@@ -93,87 +96,164 @@ export class Controls {
     if (launch.state === 'created') return this.end(launch);
     const ended = this.#endings.watch(launch);
     const place = placeOf(launch);
-    const program = this.#programOf(place);
+    const program = this.#endings.programOf(launch);
     try {
       program?.send(signalNumber(signal ?? place.stopSignal ?? 'SIGTERM'));
       await noteEvent(this.#machine, launch, 'stop', { grace });
-      // What is frozen must go on to end itself.
-      if (launch.state === 'paused') await this.resume(launch);
-      const over = new AbortController();
-      const late = await Promise.race([
-        ended.then(() => false),
-        sleep(grace, true, { signal: over.signal }).catch(() => false),
-      ]);
-      over.abort();
-      if (!late) return await ended;
     } finally {
       program?.close();
     }
-    return this.end(launch);
+    // What is frozen must go on to end itself, whoever freezes it and whenever.
+    const thaw = async () => {
+      const cgroup = this.#endings.cgroupOf(launch);
+      if (cgroup?.isFrozen() && (await cgroup.thaw())) await this.followFreezer(launch);
+    };
+    await thaw();
+    const exit = await this.#settled(ended, grace, async () => {
+      await thaw();
+      this.#wakeMonitor(launch);
+    });
+    return exit ?? this.end(launch);
   }
 
   /**
    * Kills all of it. Resolves when it has ended.
-   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when something of it does not die within ten seconds; a recovery tries again
+   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when something of it does not die within ten seconds, or its monitor does not tell its end; a recovery tries again
    */
   async end(launch: LaunchRecord): Promise<Exit> {
+    const recorded = readExitNote(launch.exit);
+    if (launch.state === 'exited' && recorded !== undefined) return recorded;
     const ended = this.#endings.watch(launch);
     const place = readPlaceNote(launch.place);
-    const program = this.#programOf(place);
+    const directory = this.#endings.directory(launch.id);
+    // What is killed at its gate has never gone, although somebody may have died as he was letting it.
+    if (launch.state === 'created' && place !== undefined && isHeld(place, launch.id))
+      rmSync(directory.letGo, { force: true });
+    const program = this.#endings.programOf(launch);
     program?.send(SIGKILL);
     program?.close();
     const cgroup = this.#endings.cgroupOf(launch);
     cgroup?.killAll('SIGKILL');
     await noteEvent(this.#machine, launch, 'kill', { signal: SIGKILL });
-    const exit = await settledWithin(ended, DYING);
+    const exit = await this.#settled(ended, DYING, () => {
+      // What somebody is starting, or was when he died, may have come into its cgroup only after that; and what was frozen meanwhile does not see its end.
+      cgroup?.killAll('SIGKILL');
+      this.#wakeMonitor(launch);
+    });
     if (exit !== undefined) return exit;
     const { containerId, id } = launch;
-    const states = printStates(processStates(cgroup?.processes() ?? []));
+    const living = processStates(cgroup?.processes() ?? []);
+    const states = printStates(living.length > 0 ? living : processStates(attendantsOf(id)));
     await this.#machine.provisioner.launches.change(id, {
       from: ['starting', 'created', 'running', 'paused'],
       to: 'undead',
       event: eventNote('undead', { processes: states }),
     });
-    throw new ProvisionerError(
-      'ERR_CONTAINER_UNDEAD',
-      `container ${containerId} was killed, and something of it does not die: ${states}`,
-      {
-        hint: 'in state `D` a process waits for a device or a file system; when it has gone on, recover',
-        details: { containerId, processes: states },
-      },
-    );
+    const message =
+      living.length > 0
+        ? `container ${containerId} was killed, and something of it does not die: ${states}`
+        : `container ${containerId} was killed, and nothing of it lives; but whoever holds it does not tell its end: ${states}`;
+    throw new ProvisionerError('ERR_CONTAINER_UNDEAD', message, {
+      hint:
+        living.length > 0
+          ? 'in state `D` a process waits for a device or a file system; when it has gone on, recover'
+          : 'in state `T` or `t` a process has been stopped: let it go on, or kill it; then recover',
+      details: { containerId, processes: states },
+    });
   }
 
-  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` */
+  /**
+   * What a launch's end comes to, if it does so in time; undefined when it does not.
+   * @param meanwhile is done each fifth of a second @throws as the watch fails
+   */
+  async #settled(ended: Promise<Exit>, milliseconds: number, meanwhile: () => unknown): Promise<Exit | undefined> {
+    const late = performance.now() + milliseconds;
+    for (;;) {
+      const left = Math.max(0, late - performance.now());
+      const exit = await settledWithin(ended, Math.min(left, LOOK_AGAIN));
+      if (exit !== undefined || left === 0) return exit;
+      await meanwhile();
+    }
+  }
+
+  /** A monitor that somebody has stopped would never tell the end of its program. */
+  #wakeMonitor(launch: LaunchRecord): void {
+    if (launch.state === 'starting' || !this.#endings.hasEnded(launch)) return;
+    for (const pid of attendantsOf(launch.id)) {
+      // Held first, and looked at then: no other process has its number by now.
+      const attendant = this.#machine.processes.open(pid);
+      if (isMonitorOf(pid, launch.id) && isStopped(pid)) attendant?.send(constants.signals.SIGCONT);
+      attendant?.close();
+    }
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_FREEZE_TIMEOUT` */
   async pause(launch: LaunchRecord): Promise<void> {
-    if (launch.state === 'paused') return;
+    if (launch.state === 'created') throw notRunning(launch);
+    const isThere = await this.#runningCgroup(launch).freeze();
+    // Only now: whoever dies in between leaves nothing that runs without its limit.
+    const now = await this.followFreezer(launch);
+    // A cgroup outlives the last process in it for a moment.
+    if (!isThere || this.#endings.hasEnded(now)) throw await this.#ended(launch);
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_FREEZE_TIMEOUT` */
+  async resume(launch: LaunchRecord): Promise<void> {
+    // Its time would begin to pass.
     if (launch.state === 'created') throw notRunning(launch);
     const cgroup = this.#runningCgroup(launch);
-    if (!(await cgroup.freeze())) throw notRunning(launch);
-    // Only now: whoever dies in between leaves nothing that runs without its limit.
-    this.#setTime(launch, heldDeadline);
-    await this.#machine.provisioner.launches.change(launch.id, {
-      from: ['running'],
-      to: 'paused',
-      event: { kind: 'pause' },
-    });
+    this.#setTime(launch, deadlineIn);
+    if (!(await cgroup.thaw())) throw await this.#ended(launch);
+    await this.followFreezer(launch);
   }
 
-  async resume(launch: LaunchRecord): Promise<void> {
-    this.#setTime(launch, deadlineIn);
-    await this.#runningCgroup(launch).thaw();
-    await this.#machine.provisioner.launches.change(launch.id, {
-      from: ['paused'],
-      to: 'running',
-      event: { kind: 'resume' },
-    });
+  /**
+   * Has the record of what runs, and its time, say what its freezer does, which others may ask at the same time, or have asked before they died. What is recorded late is looked at
+   * again: whoever was last to ask it then has its way.
+   * @returns the launch as it is now
+   */
+  async followFreezer(launch: LaunchRecord): Promise<LaunchRecord> {
+    const cgroup = this.#endings.cgroupOf(launch);
+    if (launch.state !== 'running' && launch.state !== 'paused') return launch;
+    let now = launch;
+    while (!this.#endings.hasEnded(launch) && cgroup?.exists()) {
+      const isFrozen = cgroup.isFrozen();
+      this.#setTime(launch, isFrozen ? heldDeadline : deadlineIn);
+      await this.#machine.provisioner.launches.change(
+        launch.id,
+        isFrozen
+          ? { from: ['running'], to: 'paused', event: eventNote('pause') }
+          : { from: ['paused'], to: 'running', event: eventNote('resume') },
+      );
+      now = { ...launch, state: isFrozen ? 'paused' : 'running' };
+      if (cgroup.isFrozen() === isFrozen) break;
+    }
+    return now;
+  }
+
+  /** What a launch is whose record says that it runs, as far as the look at it tells otherwise. */
+  async upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
+    switch (launch.state) {
+      case 'created': {
+        const place = readPlaceNote(launch.place);
+        // Whoever started it died before that was recorded.
+        return place === undefined || isHeld(place, launch.id) ? launch : this.#endings.recordStart(launch);
+      }
+      case 'running':
+      case 'paused': {
+        const isFrozen = this.#endings.cgroupOf(launch)?.isFrozen() ?? false;
+        return isFrozen === (launch.state === 'paused') ? launch : this.followFreezer(launch);
+      }
+      default:
+        return launch;
+    }
   }
 
   /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED` */
   async update(launch: LaunchRecord, limits: LaunchLimits): Promise<void> {
     const { hierarchies } = this.#machine;
     checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
-    if (!this.#runningCgroup(launch).update(limits)) throw notRunning(launch);
+    if (!this.#runningCgroup(launch).update(limits)) throw await this.#ended(launch);
     keepLimits(this.#endings.directory(launch.id), launch.containerId, limits);
     await noteEvent(this.#machine, launch, 'update', limits);
   }
@@ -215,22 +295,19 @@ export class Controls {
     return cgroup;
   }
 
-  #program(launch: LaunchRecord): ProcessHandle {
-    const place = readPlaceNote(launch.place);
-    const program = isUp(launch) ? this.#programOf(place) : undefined;
-    if (program === undefined) throw notRunning(launch);
-    return program;
-  }
-
-  /** A program whose start nobody saw any more had ended by then, and its number may be anybody's. */
-  #programOf(place: LaunchPlaceNote | undefined): ProcessHandle | undefined {
-    if (place?.pid === undefined || place.startTicks === undefined) return undefined;
-    return this.#machine.processes.open(place.pid, BigInt(place.startTicks));
+  /** That what was up when its record was read is not any more. */
+  async #ended({ id, containerId }: LaunchRecord): Promise<ProvisionerError> {
+    const now = await this.#machine.provisioner.launches.get(containerId);
+    if (now === undefined) return notRunning({ containerId, state: 'destroyed' });
+    // Its end may not have been recorded yet.
+    return notRunning({ containerId, state: now.id === id && !isUp(now) ? now.state : 'exited' });
   }
 }
 
 /** Milliseconds within which what is killed is dead, unless something holds it. */
 const DYING = 10_000;
+/** Milliseconds after which what is to end is looked at once more. */
+const LOOK_AGAIN = 200;
 
 /** Whether its program is there. */
 export const isUp = ({ state }: LaunchRecord) => state === 'running' || state === 'paused' || state === 'created';
@@ -249,20 +326,24 @@ const INSTEAD: Readonly<Record<string, string>> = {
   exited: '`provisioner start` runs its program once more',
 };
 
-export function notRunning({ containerId, state }: LaunchRecord): ProvisionerError {
+export function notRunning({
+  containerId,
+  state,
+}: {
+  readonly containerId: string;
+  readonly state: string;
+}): ProvisionerError {
   return new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run: it is ${state}`, {
     ...(Object.hasOwn(INSTEAD, state) ? { hint: INSTEAD[state] } : {}),
     details: { containerId, state },
   });
 }
 
-/** What a promise comes to, if it does so soon; undefined when it does not, or fails. */
+/** What a promise comes to, if it does so soon; undefined when it does not. @throws as it fails */
 async function settledWithin<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   const over = new AbortController();
   try {
     return await Promise.race([promise, sleep(milliseconds, undefined, { signal: over.signal })]);
-  } catch {
-    return undefined;
   } finally {
     over.abort();
   }

@@ -1,15 +1,16 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
+import type { ProcessHandle } from '../../system/processes/processes.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
+import { removeFromOwnPlace } from '../runtime/own-place.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
@@ -167,11 +168,35 @@ export class Endings {
     return (recorded?.id === launch.id ? readExitNote(recorded.exit) : undefined) ?? otherwise;
   }
 
-  /** What waited at its gate may have been started since its record was read. */
+  /**
+   * Records that a program that was held has been let go, unless it is known already. One that was killed at its gate never was.
+   * @returns the launch as it is recorded now
+   */
+  async recordStart(launch: LaunchRecord): Promise<LaunchRecord> {
+    const { launches } = this.#machine.provisioner;
+    const startedAt = this.letGoAt(launch);
+    if (startedAt !== undefined) {
+      const isFirst = await launches.change(launch.id, {
+        from: ['created'],
+        to: 'running',
+        startedAt,
+        event: eventNote('start', { imageId: readPlaceNote(launch.place)?.image }),
+      });
+      if (isFirst) return { ...launch, state: 'running', startedAt };
+    }
+    const now = await launches.get(launch.containerId);
+    return now?.id === launch.id ? now : launch;
+  }
+
+  /** When a program that was held was to go, in milliseconds since the epoch; undefined when it was not. */
+  letGoAt({ id }: LaunchRecord): number | undefined {
+    const text = readOrEmpty(this.directory(id).letGo);
+    return /^\d+$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** What waited at its gate may have been let go since its record was read, and have ended before anybody recorded that. */
   async #startedAt(launch: LaunchRecord): Promise<number | undefined> {
-    if (launch.state !== 'created') return launch.startedAt;
-    const now = await this.#machine.provisioner.launches.get(launch.containerId);
-    return now?.id === launch.id ? now.startedAt : undefined;
+    return launch.state === 'created' ? (await this.recordStart(launch)).startedAt : launch.startedAt;
   }
 
   /** Somebody else may have seen the end, and removed the container, since we were told of it. */
@@ -239,6 +264,27 @@ export class Endings {
     }
   }
 
+  /**
+   * Takes hold of the program of a launch. Of one that has ended, or was there before the last boot, the number may be anybody's; so may that of a program whose start nobody saw any more.
+   * @returns undefined when it runs no more
+   */
+  programOf(launch: LaunchRecord): ProcessHandle | undefined {
+    const place = readPlaceNote(launch.place);
+    if (launch.state === 'exited' || launch.bootId !== this.#machine.bootId) return undefined;
+    if (place?.pid === undefined || place.startTicks === undefined) return undefined;
+    return this.#machine.processes.open(place.pid, BigInt(place.startTicks));
+  }
+
+  /** Whether a program that was started has ended, recorded or not. With it goes all that is in its container. */
+  hasEnded(launch: LaunchRecord): boolean {
+    const program = this.programOf(launch);
+    try {
+      return program?.hasEnded() ?? true;
+    } finally {
+      program?.close();
+    }
+  }
+
   cgroupOf(launch: LaunchRecord): ContainerCgroup | undefined {
     const place = readPlaceNote(launch.place);
     return place === undefined
@@ -254,6 +300,34 @@ export class Endings {
     await this.#machine.provisioner.destroy(containerId, { anyOwner: true });
     crashPoint('launch.containerDestroyed');
     await this.forget(containerId, launchId);
+  }
+
+  /**
+   * Takes away what a first launch has made that came to nothing, and nothing that somebody else has made under the same id meanwhile. Safe to repeat.
+   * @param rootfsId of the root filesystem that it has made; undefined where it has made none
+   */
+  async undo({ containerId, id }: LaunchRecord, rootfsId: string | undefined): Promise<void> {
+    const { provisioner } = this.#machine;
+    if (rootfsId !== undefined) await provisioner.destroy(containerId, { anyOwner: true, rootfsIds: [rootfsId] });
+    crashPoint('launch.containerDestroyed');
+    await this.forget(containerId, id);
+  }
+
+  /**
+   * Has a launch come to nothing that somebody is just beginning, perhaps with a pull of minutes: whoever does so finds that out.
+   * @returns its exit; undefined when it had begun, or ended, by then
+   */
+  async cancel(launch: LaunchRecord): Promise<Exit | undefined> {
+    const exit: Exit = { reason: 'start-failed', oomKills: 0 };
+    const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
+      from: ['starting'],
+      to: 'exited',
+      exit: JSON.stringify(exit),
+      event: eventNote('start-failed', { message: 'it was ended before its program ran' }),
+    });
+    if (!isFirst) return undefined;
+    await this.endAll(launch);
+    return exit;
   }
 
   /** Of a container that is gone. */
@@ -272,8 +346,8 @@ export class Endings {
 
   /** What is kept of a launch for the uptime of the machine, beside its cgroups. */
   #removeNotes(stateRoot: string, launchId: string): void {
-    rmSync(`${stateRoot}/${launchId}`, { recursive: true, force: true });
-    rmSync(join(secretsPlace({ stateRoot }), launchId), { recursive: true, force: true });
+    removeFromOwnPlace(stateRoot, launchId);
+    removeFromOwnPlace(secretsPlace({ stateRoot }), launchId);
   }
 
   /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */

@@ -2,6 +2,7 @@ import { linkSync, readFileSync, renameSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { ImageId, ProvisionedRootfs } from '../../index.js';
+import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
 import type { LaunchOptions } from '../containerizer.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
@@ -11,6 +12,8 @@ export type KeptOptions = Omit<LaunchOptions, 'provision' | 'stdin' | 'attach' |
 
 /** The root filesystem that a program is started in. */
 export interface LaunchRoot {
+  /** As the store names it. */
+  readonly id: string;
   /** Absolute. */
   readonly path: string;
   /** Nothing can be written to it, whatever the launch says. */
@@ -22,12 +25,16 @@ export interface LaunchRoot {
 
 /** All that is needed to start the same program again in the same root filesystem, also when its image has gone. Values of variables are in it, and files of secrets by name. */
 export interface KeptSpec {
+  /** The sources of its mounts as they were found then. */
   readonly options: KeptOptions;
   readonly root: LaunchRoot;
+  /** What was made of a profile of the caller's, which may be another one since. */
+  readonly seccomp?: OciSeccomp | undefined;
 }
 
 export function rootOf(made: ProvisionedRootfs): LaunchRoot {
   return {
+    id: made.rootfsId,
     path: made.rootfs,
     isReadOnly: made.backend === 'bind',
     image: made.image.id,
@@ -35,9 +42,9 @@ export function rootOf(made: ProvisionedRootfs): LaunchRoot {
   };
 }
 
-export function keepSpec(directory: LaunchDirectory, { options, root }: KeptSpec): void {
+export function keepSpec(directory: LaunchDirectory, { options, root, seccomp }: KeptSpec): void {
   const { provision: _, stdin: __, attach: ___, signal: ____, ...kept } = options as LaunchOptions;
-  writeOwnFile(directory.spec, JSON.stringify({ options: kept, root }));
+  writeOwnFile(directory.spec, JSON.stringify({ options: kept, root, seccomp }));
 }
 
 /** @throws ProvisionerError `ERR_START_FAILED` where there is none, or none that can be read */
@@ -55,13 +62,13 @@ export function readSpec(directory: LaunchDirectory, containerId: string): KeptS
 
 /** So that it has them when it is started again. @throws like Node's `fs` */
 export function keepLimits(directory: LaunchDirectory, containerId: string, limits: LaunchLimits): void {
-  const { options, root } = readSpec(directory, containerId);
+  const { options, ...rest } = readSpec(directory, containerId);
   const given = Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
   // Memory alone takes swap along.
-  const { memorySwapBytes: _, ...rest } = options.limits ?? {};
-  const before = limits.memoryBytes === undefined ? options.limits : rest;
+  const { memorySwapBytes: _, ...withoutSwap } = options.limits ?? {};
+  const before = limits.memoryBytes === undefined ? options.limits : withoutSwap;
   const draft = `${directory.spec}.${process.pid}`;
-  writeOwnFile(draft, JSON.stringify({ options: { ...options, limits: { ...before, ...given } }, root }));
+  writeOwnFile(draft, JSON.stringify({ ...rest, options: { ...options, limits: { ...before, ...given } } }));
   renameSync(draft, directory.spec);
 }
 

@@ -10,6 +10,7 @@ import { join } from 'node:path';
  *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf
  *   ├── monitor        what the monitor is told
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
+ *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
  *   ├── output/log     what the program printed; log.1 is the part before
@@ -45,6 +46,9 @@ export class LaunchDirectory {
   }
   get deadline(): string {
     return join(this.path, 'deadline');
+  }
+  get letGo(): string {
+    return join(this.path, 'let-go');
   }
   get pid(): string {
     return join(this.path, 'pid');

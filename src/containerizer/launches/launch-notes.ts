@@ -46,3 +46,15 @@ export const readPlaceNote = (text: string | undefined): LaunchPlaceNote | undef
 /** @throws SyntaxError for what this release did not write */
 export const readExitNote = (text: string | undefined): Exit | undefined =>
   text === undefined ? undefined : (JSON.parse(text) as Exit);
+
+/** Words and their lengths that the records keep of a command, which may be a whole script. */
+const WORDS_SHOWN = 32;
+const WORD_SHOWN = 200;
+
+/** What of a command is kept to be shown. */
+export function shownCommand(command: readonly string[]): string[] {
+  const words = command
+    .slice(0, WORDS_SHOWN)
+    .map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word));
+  return command.length > WORDS_SHOWN ? [...words, '…'] : words;
+}

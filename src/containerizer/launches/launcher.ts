@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
@@ -8,10 +8,12 @@ import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import { processStat } from '../../system/processes/process-stat.js';
+import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { capabilitySets } from '../bundle/capabilities.js';
 import { makeBundle } from '../bundle/make-bundle.js';
+import { requireSettled, settledSources } from '../bundle/mounts/mount-sources.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
@@ -21,12 +23,19 @@ import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
-import { prepareSeccomp } from '../seccomp/prepare-seccomp.js';
-import { signalNumber } from '../signal-number.js';
+import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
+import { signalNumber, stopSignalOf } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
 import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf } from './kept-spec.js';
-import { type LaunchPlaceNote, type LaunchSpecNote, readPlaceNote, readSpecNote } from './launch-notes.js';
+import {
+  type LaunchPlaceNote,
+  type LaunchSpecNote,
+  readExitNote,
+  readPlaceNote,
+  readSpecNote,
+  shownCommand,
+} from './launch-notes.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
@@ -52,12 +61,15 @@ interface Beginning {
   /** The container's launch before, which has ended; undefined for a container that is new. */
   readonly last: LaunchRecord | undefined;
   readonly findRoot: () => Promise<LaunchRoot>;
+  /** The filter of the launch before, where that was made of a profile of the caller's. */
+  readonly seccomp: OciSeccomp | undefined;
 }
 
 /** What a launch has made so far, and has to be undone when it fails. */
 interface Begun extends MonitoredLaunch {
   /** Held until it runs: whoever finds it half started sees that somebody is at it. */
   readonly watched: LockFile | undefined;
+  root?: LaunchRoot;
   monitor?: RunningMonitor;
 }
 
@@ -93,7 +105,7 @@ export class Launcher {
       const { provision, signal } = options;
       return rootOf(await provisioner.provision(containerId, image, { ...provision, signal }));
     };
-    return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined });
+    return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined, seccomp: undefined });
   }
 
   /** Starts what has ended once more, in the root filesystem that it has left. */
@@ -114,6 +126,7 @@ export class Launcher {
       isHeld: false,
       findRoot,
       last,
+      seccomp: kept.seccomp,
     });
     // What cannot be taken away now, the next recovery takes.
     await this.#endings.takeAway(last.id).catch(() => undefined);
@@ -132,8 +145,13 @@ export class Launcher {
     throwIfAborted(options.signal);
     const begun = await this.#begin(beginning, runtime);
     const started = await this.#start(begun, beginning, facts.countsSwap).catch(async (error) => {
-      await this.#undo(begun, beginning, error);
-      throw error;
+      // Whoever destroys it takes away what is needed here: what that led to says nothing.
+      const cause = await this.#requireStarting(begun).then(
+        () => error,
+        (ended) => ended,
+      );
+      await this.#undo(begun, beginning, cause);
+      throw cause;
     });
     // The monitor holds it from now on.
     begun.alive.close();
@@ -152,9 +170,11 @@ export class Launcher {
     let watched: LockFile | undefined;
     let isRecorded = false;
     try {
-      alive = syscalls.openLockFile(directory.alive);
-      watched = this.#endings.holdWatch(directory);
+      // It is not there before it is held: without it a recovery leaves a young directory alone.
+      alive = syscalls.openLockFile(`${directory.alive}.draft`);
       alive.tryAnnounceWriter();
+      renameSync(`${directory.alive}.draft`, directory.alive);
+      watched = this.#endings.holdWatch(directory);
       if (last !== undefined) keepFiles(this.#endings.directory(last.id), directory);
       crashPoint('launch.directoryMade');
       const newest = await launches.get(containerId);
@@ -197,17 +217,15 @@ export class Launcher {
     }
   }
 
-  async #start(
-    begun: Begun,
-    { note, findRoot, options, isHeld, last }: Beginning,
-    countsSwap: boolean,
-  ): Promise<Started> {
+  async #start(begun: Begun, beginning: Beginning, countsSwap: boolean): Promise<Started> {
+    const { note, findRoot, options, isHeld, last } = beginning;
     const { provisioner } = this.#machine;
     const { containerId } = begun.launch;
     const root = await findRoot();
+    begun.root = root;
     crashPoint('launch.provisioned');
-    if (last === undefined) keepSpec(begun.directory, { options, root });
-    const command = await this.#writeBundle(begun, root, options, countsSwap);
+    await this.#requireStarting(begun);
+    const command = await this.#writeBundle(begun, beginning, root, countsSwap);
     crashPoint('launch.bundled');
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
@@ -233,20 +251,28 @@ export class Launcher {
       : { state: 'running', startedAt };
     const change = { ...now, place: JSON.stringify(place) };
     const { state, ...rest } = change;
-    // Another process may have seen its end, and recorded that.
-    await provisioner.launches.change(begun.launch.id, {
+    const isFirst = await provisioner.launches.change(begun.launch.id, {
       from: ['starting'],
       to: state,
       ...rest,
       ...(isHeld ? {} : { event: eventNote('start', { imageId: root.image, ...again }) }),
     });
     crashPoint('launch.running');
+    // Another process may have seen its end, and recorded that; or have ended it before it began.
+    if (!isFirst) await this.#requireStarting(begun);
     return {
       launch: { ...begun.launch, ...change },
       monitorEnded: monitor.ended,
       stdin: monitor.stdin,
       watched: begun.watched,
     };
+  }
+
+  /** @throws ProvisionerError `ERR_START_FAILED` when somebody has ended or destroyed it meanwhile */
+  async #requireStarting({ launch: { containerId, id } }: Begun): Promise<void> {
+    const now = await this.#machine.provisioner.launches.get(containerId);
+    if (now?.id === id && readExitNote(now.exit)?.reason !== 'start-failed') return;
+    throw endedMeanwhile(containerId);
   }
 
   /** Only the runtime's work is taken in turns: a pull may take minutes. @throws ProvisionerError `ERR_ABORTED`, also while it waits */
@@ -267,16 +293,22 @@ export class Launcher {
   /** @returns what of it the records keep */
   async #writeBundle(
     { launch, place, runtime, directory }: Begun,
+    { options, last, seccomp: known }: Beginning,
     root: LaunchRoot,
-    options: LaunchOptions,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
     const { facts, syscalls, programs } = this.#machine;
     const { directory: ofThisBoot } = programs();
     makeOwnDirectory(directory.bundle);
-    const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = options;
+    const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default', mounts = [] } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
-    const filter = await prepareSeccomp(seccomp, bounding, ofThisBoot);
+    const filter = known
+      ? await preparedOf(known, seccomp, ofThisBoot)
+      : await prepareSeccomp(seccomp, bounding, ofThisBoot);
+    if (last === undefined) {
+      const settled = { ...options, mounts: await settledSources(mounts) };
+      keepSpec(directory, { options: settled, root, seccomp: seccomp === 'default' ? undefined : filter?.oci });
+    } else await requireSettled(mounts);
     const secrets = placeSecrets(secretsOf(runtime, launch.id), options.secrets ?? {});
     const config = await makeBundle({
       directory: directory.bundle,
@@ -285,7 +317,7 @@ export class Launcher {
       rootfs: root.path,
       isRootfsReadOnly: root.isReadOnly,
       image: root.runtime,
-      spec: { ...options, mounts: [...(options.mounts ?? []), ...secrets] },
+      spec: { ...options, mounts: [...mounts, ...secrets] },
       cgroupsPath: place.cgroupsPath,
       seccomp: filter,
       facts,
@@ -297,7 +329,7 @@ export class Launcher {
   }
 
   /** A launch that fails leaves nothing, or the container as it was. What cannot be taken away now, the next recovery takes. */
-  async #undo({ launch, monitor, alive, watched }: Begun, { last }: Beginning, error: unknown): Promise<void> {
+  async #undo({ launch, root, monitor, alive, watched }: Begun, { last }: Beginning, error: unknown): Promise<void> {
     const { provisioner, processes } = this.#machine;
     let holds = true;
     const letGo = () => {
@@ -328,7 +360,7 @@ export class Launcher {
       crashPoint('launch.undone');
       // Whoever removes a launch waits until nobody holds it any more.
       letGo();
-      if (last === undefined) await this.#endings.remove(launch.containerId, launch.id);
+      if (last === undefined) await this.#endings.undo(launch, root?.id);
       else await this.#endings.takeAway(last.id);
     } catch {
       // The error that brought us here says more.
@@ -339,26 +371,11 @@ export class Launcher {
   }
 }
 
-/** Words and their lengths that the records keep of a command, which may be a whole script. */
-const WORDS_SHOWN = 32;
-const WORD_SHOWN = 200;
-
-/** What of a command is kept to be shown. */
-function shownCommand(command: readonly string[]): string[] {
-  const words = command
-    .slice(0, WORDS_SHOWN)
-    .map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word));
-  return command.length > WORDS_SHOWN ? [...words, '…'] : words;
-}
-
-/** An image may name what there is not. */
-function stopSignalOf(named: string): string {
-  try {
-    if (named !== '') signalNumber(named);
-    return named || 'SIGTERM';
-  } catch {
-    return 'SIGTERM';
-  }
+function endedMeanwhile(containerId: string): ProvisionerError {
+  return new ProvisionerError('ERR_START_FAILED', `container ${containerId} was ended before its program ran`, {
+    hint: 'somebody has stopped or destroyed it meanwhile',
+    details: { containerId },
+  });
 }
 
 function changedMeanwhile(containerId: string): ProvisionerError {

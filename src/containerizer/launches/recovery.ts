@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../../base/crash-points.js';
 import type { LaunchRecord } from '../../index.js';
@@ -6,10 +6,16 @@ import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
+import { readOrEmpty } from '../read-or-empty.js';
+import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
 import type { Endings } from './endings.js';
+import type { KeptSpec } from './kept-spec.js';
 import { launchDirectories, namesIn } from './launch-directories.js';
 import { isOwnLaunch, readPlaceNote, readSpecNote } from './launch-notes.js';
 import { secretsPlace } from './secrets.js';
+
+/** Milliseconds for which a directory may be there before it is held. */
+const BEING_MADE = 600_000;
 
 /** A container whose first launch came to nothing, and that was not removed whole. Of one that was held at its gate it is known who that is. */
 const isUndone = ({ spec, place, startedAt }: LaunchRecord) =>
@@ -69,7 +75,8 @@ export class LaunchRecovery {
       const halfRemoved = launch.removal === 'remove' || isUndone(launch);
       // Whoever watches it may still be reading what it has printed.
       if (!halfRemoved || this.#endings.isAttended(id) || this.#endings.isWatched(id)) return;
-      await this.#endings.remove(containerId, id);
+      if (isUndone(launch)) await this.#endings.undo(launch, await this.#rootfsMadeBy(launch));
+      else await this.#endings.remove(containerId, id);
       report.removed.push(containerId);
       return;
     }
@@ -88,7 +95,9 @@ export class LaunchRecovery {
     const exit = await this.#endings.finish(launch);
     if (state === 'starting') {
       // A container that has run before stays.
-      if (readSpecNote(launch.spec).again !== true) await this.#endings.remove(containerId, id);
+      if (readSpecNote(launch.spec).again !== true) {
+        await this.#endings.undo(launch, await this.#rootfsMadeBy(launch));
+      }
       report.undone.push(containerId);
       return;
     }
@@ -97,24 +106,40 @@ export class LaunchRecovery {
     if (launch.removal === 'remove') report.removed.push(containerId);
   }
 
+  /** The root filesystem that a launch has made of which nothing more is known: one of its owner's that is not older than it, where there is but one. */
+  async #rootfsMadeBy({ id, containerId, owner, createdAt }: LaunchRecord): Promise<string | undefined> {
+    const rootfses = (await this.#machine.provisioner.containers.get(containerId))?.rootfses ?? [];
+    const kept = readOrEmpty(this.#endings.directory(id).spec);
+    const known = kept === '' ? undefined : (JSON.parse(kept) as KeptSpec).root.id;
+    const made = rootfses.filter((one) => one.owner === owner && one.createdAt >= createdAt);
+    return known ?? (made.length === 1 ? made[0]?.id : undefined);
+  }
+
+  /** Its directory has just been made, as far as anybody can tell: nothing of it is held yet. */
+  #isBeingMade(launchId: string): boolean {
+    const directory = this.#endings.directory(launchId);
+    if (existsSync(directory.alive)) return false;
+    const made = statSync(directory.path, { throwIfNoEntry: false });
+    return made !== undefined && Math.abs(Date.now() - made.mtimeMs) < BEING_MADE;
+  }
+
   /** Only what is this store's own. Another process may start launches meanwhile, and see their ends: whoever is looked for in the records was there before, and nobody was at it then. */
   async #sweep(swept: string[]): Promise<void> {
     const { provisioner, hierarchies, parent, stateRoots, surroundings } = this.#machine;
-    const places = [
-      ...stateRoots.flatMap((stateRoot) => [
-        { directory: stateRoot, what: 'runtime' },
-        { directory: secretsPlace({ stateRoot }), what: 'secrets' },
-      ]),
-      { directory: launchDirectories(provisioner), what: 'launch' },
-    ];
+    const launches = launchDirectories(provisioner);
+    const places = stateRoots.flatMap((stateRoot) => [
+      { directory: stateRoot, what: 'runtime' },
+      { directory: secretsPlace({ stateRoot }), what: 'secrets' },
+    ]);
     const isLeft = (id: string) => /^[0-9a-f]{32}$/.test(id) && !this.#endings.isAttended(id);
     const left = {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       directories: places.flatMap(({ directory, what }) =>
-        namesIn(directory)
-          .filter(isLeft)
+        namesInOwnPlace(directory)
+          .filter((id) => isLeft(id) && !this.#isBeingMade(id))
           .map((id) => ({ directory, id, what })),
       ),
+      launches: namesIn(launches).filter(isLeft),
     };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
     const isNobodys = (id: string) => !recorded.has(id);
@@ -129,8 +154,12 @@ export class LaunchRecovery {
       }
     }
     for (const { directory, id, what } of left.directories.filter((one) => isNobodys(one.id))) {
-      rmSync(join(directory, id), { recursive: true, force: true });
+      removeFromOwnPlace(directory, id);
       swept.push(`${what} ${id}`);
+    }
+    for (const id of left.launches.filter(isNobodys)) {
+      rmSync(join(launches, id), { recursive: true, force: true });
+      swept.push(`launch ${id}`);
     }
     if (recorded.size === 0) removeParent(hierarchies, parent);
   }

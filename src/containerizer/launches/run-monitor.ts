@@ -67,7 +67,7 @@ export async function runMonitor(
     }),
     hide: runtime.hide,
     join: monitorCgroups(hierarchies, toBytePath(parent)).map((directory) => `${directory}/cgroup.procs`),
-    remove: [stateOf(runtime, launch.id), secretsOf(runtime, launch.id), ...cgroup.directories()],
+    remove: [stateOf(runtime, launch.id), ...secretsPlaced(runtime, launch.id, options), ...cgroup.directories()],
     after: options.remove === true ? [...removal, launch.containerId] : [],
     timeLimit: options.timeout !== undefined,
     logLimit: maxBytes,
@@ -109,6 +109,11 @@ export async function runMonitor(
     closeSync(telling.writeEnd);
     if (stdin !== undefined) closeSync(stdin.readEnd);
   }
+}
+
+/** Only where there are some has anybody looked whose the directory is that they lie in. */
+function secretsPlaced(runtime: OciRuntime, launchId: string, { secrets = {} }: LaunchOptions): string[] {
+  return Object.keys(secrets).length === 0 ? [] : [secretsOf(runtime, launchId)];
 }
 
 /**

@@ -4,6 +4,7 @@ import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
 import type { MountSpec } from '../launch-spec.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
+import { holdOwnPlace } from '../runtime/own-place.js';
 
 /** Where a program finds its secrets, as with Docker and podman. */
 const TARGET = '/run/secrets';
@@ -35,8 +36,7 @@ export function placeSecrets(directory: string, secrets: Readonly<Record<string,
   const names = Object.keys(secrets);
   if (names.length === 0) return [];
   const contents = new Map(Object.entries(secrets).map(([name, file]) => [name, contentOf(name, file)]));
-  ensureOwnDirectory(dirname(directory));
-  requireOwnMemory(dirname(directory));
+  ensureOwnMemory(dirname(directory));
   makeOwnDirectory(directory);
   return names.map((name) => {
     const source = join(directory, name);
@@ -95,14 +95,17 @@ function isInMemory(directory: string): boolean {
   }
 }
 
-/** In shared memory anybody may have made a directory of that name before. */
-function requireOwnMemory(directory: string): void {
-  const status = lstatSync(directory);
-  const isOwn = status.isDirectory() && status.uid === process.geteuid?.() && (status.mode & 0o077) === 0;
-  if (isOwn && isInMemory(directory)) return;
-  const why = isOwn ? 'it is not in memory' : 'it is not ours alone';
-  throw new ProvisionerError('ERR_BAD_OPTION', `secrets cannot be kept in ${directory}: ${why}`, {
-    hint: isOwn ? 'mount a tmpfs at /run, or mount the file (`--volume`)' : 'see who made it, and remove it',
+/** In shared memory anybody may have made a directory of that name before, or a symlink. @throws ProvisionerError `ERR_PERMISSION` for that */
+function ensureOwnMemory(directory: string): void {
+  if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) ensureOwnDirectory(directory);
+  const place = holdOwnPlace(directory);
+  try {
+    if (isInMemory(place.path)) return;
+  } finally {
+    place.close();
+  }
+  throw new ProvisionerError('ERR_BAD_OPTION', `secrets cannot be kept in ${directory}: it is not in memory`, {
+    hint: 'mount a tmpfs at /run, or mount the file (`--volume`)',
     details: { directory },
   });
 }

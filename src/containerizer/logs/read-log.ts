@@ -48,6 +48,27 @@ export async function* readLog(
   }
 }
 
+/** Lets go when a log has been read, or is given up: also before it was begun, where a generator would never come to its `finally`. */
+export function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
+  const after = async (step: Promise<IteratorResult<T, void>>) => {
+    try {
+      const result = await step;
+      if (result.done === true) release();
+      return result;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => after(generator.next()),
+      return: () => after(generator.return()),
+      throw: (error: unknown) => after(generator.throw(error)),
+    }),
+  };
+}
+
 /** Keeps entries that make up the last lines: parts of a line count together. */
 function keepLast(last: LogEntry[], entry: LogEntry, lines: number): void {
   last.push(entry);
@@ -76,6 +97,8 @@ class GrowingLog {
   readonly #directory: LaunchDirectory;
   readonly #lines = new LogLines();
   #file: FileHandle | undefined;
+  /** What comes after it. */
+  #newer: FileHandle | undefined;
   #position = 0;
 
   constructor(directory: LaunchDirectory) {
@@ -84,11 +107,16 @@ class GrowingLog {
 
   /** All that is there now. */
   async *toItsEnd(): AsyncGenerator<LogEntry> {
-    if (this.#file === undefined) {
-      this.#file = (await openLog(this.#directory.olderLog)) ?? (await openLog(this.#directory.log));
-    }
+    if (this.#file === undefined) await this.#open();
     while (this.#file !== undefined) {
       yield* this.#rest();
+      if (this.#newer !== undefined) {
+        await this.#file.close();
+        this.#file = this.#newer;
+        this.#newer = undefined;
+        this.#position = 0;
+        continue;
+      }
       const next = await openLog(this.#directory.log);
       if (next === undefined) return;
       if (await isSame(this.#file, next)) return await next.close();
@@ -97,6 +125,24 @@ class GrowingLog {
       await this.#file.close();
       this.#file = next;
       this.#position = 0;
+    }
+  }
+
+  /** Both at once: the directory may go when the container is started again, whose log goes on in the same files elsewhere. */
+  async #open(): Promise<void> {
+    for (;;) {
+      const older = await openLog(this.#directory.olderLog);
+      const log = await openLog(this.#directory.log);
+      const olderNow = await openLog(this.#directory.olderLog);
+      const isOneMore = olderNow !== undefined && (older === undefined || !(await isSame(older, olderNow)));
+      await olderNow?.close();
+      if (!isOneMore) {
+        this.#file = older ?? log;
+        this.#newer = older === undefined ? undefined : log;
+        return;
+      }
+      await older?.close();
+      await log?.close();
     }
   }
 
@@ -136,7 +182,9 @@ class GrowingLog {
 
   async close(): Promise<void> {
     await this.#file?.close();
+    await this.#newer?.close();
     this.#file = undefined;
+    this.#newer = undefined;
   }
 }
 

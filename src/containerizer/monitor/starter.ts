@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { arch } from 'node:os';
 import type { Writable } from 'node:stream';
+import { ProvisionerError } from '../../base/errors.js';
 import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
 import type { Processes, SpawnedProcess } from '../../system/processes/processes.js';
 import { SYSTEM_CALLS } from './system-calls.js';
@@ -36,15 +37,18 @@ const ALONE = 1;
 export class Starter {
   readonly #processes: Processes;
   readonly #programs: StarterPrograms;
+  readonly #patience: number;
   #started = 0;
   /** Undefined when it is not there, or has ended. */
   #copy: Promise<KeptCopy> | undefined;
   /** It has been tried, and does not work here; or nothing more is to be started. */
   #isUseless = false;
 
-  constructor(processes: Processes, programs: StarterPrograms) {
+  /** @param patience milliseconds for an answer, which takes less than one */
+  constructor(processes: Processes, programs: StarterPrograms, patience = 10_000) {
     this.#processes = processes;
     this.#programs = programs;
+    this.#patience = patience;
   }
 
   /** @param directory of the launch @throws as `Processes.spawn`; `EPIPE` when it is not known whether it has been started */
@@ -74,10 +78,26 @@ export class Starter {
     if (this.#isUseless || ++this.#started <= ALONE) return undefined;
     this.#copy ??= this.#load();
     const copy = await this.#copy;
-    const answer = await copy.start(kind, descriptors, words);
+    const answer = await this.#ask(copy, kind, descriptors, words);
     if (typeof answer === 'number') return { pid: answer };
     if (answer === 'failed') this.close();
     return undefined;
+  }
+
+  /** @throws ProvisionerError `ERR_START_FAILED` */
+  async #ask(copy: KeptCopy, kind: string, descriptors: Descriptors, words: readonly string[]): Promise<Answer> {
+    // Somebody may have stopped it: then it is ended, and what was asked of it with it.
+    const late = setTimeout(() => copy.end(), this.#patience);
+    try {
+      return await copy.start(kind, descriptors, words);
+    } catch (cause) {
+      throw new ProvisionerError('ERR_START_FAILED', 'what starts monitors was ended in the middle of a start', {
+        cause,
+        hint: 'try again',
+      });
+    } finally {
+      clearTimeout(late);
+    }
   }
 
   async #load(): Promise<KeptCopy> {
@@ -88,6 +108,8 @@ export class Starter {
     return copy;
   }
 }
+
+const SIGKILL = 9;
 
 /** The pid of what was started. `failed`: it cannot start it. `unread`: it has ended before it was asked. */
 type Answer = number | 'failed' | 'unread';
@@ -107,6 +129,7 @@ class KeptCopy {
   readonly #requests: Writable;
   readonly #answers: Socket;
   readonly #askers: Asker[] = [];
+  #kill = (): void => {};
 
   private constructor(requests: Writable, answers: Socket) {
     this.#requests = requests;
@@ -148,6 +171,11 @@ class KeptCopy {
         descriptors: [requests.readEnd, answers.writeEnd],
       });
       const copy = new KeptCopy(writePipe(requests.writeEnd), readPipe(answers.readEnd));
+      copy.#kill = () => {
+        const held = processes.open(pid);
+        held?.send(SIGKILL);
+        held?.close();
+      };
       // Only then, so that no look at it keeps this process alive.
       void copy.ended.then(() => processes.exitOf(pid)).catch(() => undefined);
       return copy;
@@ -178,6 +206,11 @@ class KeptCopy {
 
   close(): void {
     this.#requests.end();
+  }
+
+  /** By force. Until it is seen to have ended its number is nobody else's. */
+  end(): void {
+    if (!this.#answers.destroyed) this.#kill();
   }
 }
 

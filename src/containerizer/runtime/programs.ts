@@ -10,6 +10,7 @@ import { Starter } from '../monitor/starter.js';
 import { ENTER_PROGRAM } from './enter-program.js';
 import { findSystemProgram } from './find-runtime.js';
 import type { OciRuntime } from './oci-runtime.js';
+import { holdOwnPlace } from './own-place.js';
 
 /** What is started, as it lies on this machine. */
 export interface Programs {
@@ -26,11 +27,13 @@ export interface Programs {
 
 /**
  * Writes the small programs of ours to where programs of this boot lie, under names that tell their content: other processes may be running those of another release.
- * @param directory not on the store's disk @throws ProvisionerError `ERR_RUNTIME_MISSING`; like Node's `fs`
+ * @param directory not on the store's disk @throws ProvisionerError `ERR_RUNTIME_MISSING`, `ERR_PERMISSION`; like Node's `fs`
  */
 export function makePrograms(directory: string, runtime: OciRuntime, processes: Processes): Programs {
   const perl = findPerl();
   ensureOwnDirectory(directory);
+  // What lies there is run by root, and filters are read from it.
+  holdOwnPlace(directory).close();
   const starter = new Starter(processes, {
     perl,
     monitor: place(directory, 'monitor', MONITOR_PROGRAM),

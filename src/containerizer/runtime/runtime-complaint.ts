@@ -17,10 +17,16 @@ export function runtimeComplaint(log: string): string {
 }
 
 const NOT_FOUND =
-  /executable file (?:.* )?not found|exec: .*no such file or directory|(?:stat|open executable).*no such file or directory/i;
+  /executable file (?:.* )?not found|exec: .*no such file or directory|(?:\bstat |open executable).*no such file or directory/i;
 const NOT_EXECUTABLE =
-  /(?:exec|open executable|stat|execute).*(?:permission denied|operation not permitted|exec format error|is a directory|not executable)/i;
+  /(?:exec|open executable|\bstat |execute).*(?:permission denied|operation not permitted|exec format error|is a directory|not executable)/i;
+/** A program more cannot be run in what has ended: perhaps its notes are gone by then. */
+const NOT_RUNNING =
+  /does not exist|not running|cannot find|is stopped|opening file .*\/status\b.*no such file or directory/i;
 const OUT_OF_MEMORY = /OOM|out of memory|memory limit/i;
+
+/** Whether a runtime says that the container in which it was to run something runs no more. */
+export const saysNotRunning = (complaint: string): boolean => NOT_RUNNING.test(complaint);
 
 /**
  * Runtimes have one exit code for all that goes wrong, and the reason in words.

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import { firstLine, isShortage, ProvisionerError, systemCode } from '../../base/errors.js';
 import { compileSeccomp } from '../../system/seccomp/compile-seccomp.js';
 import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
@@ -36,14 +37,25 @@ export async function prepareSeccomp(
   if (known !== undefined) return known;
   const oci = await plainSeccomp(seccomp, capabilities);
   if (oci === undefined) return undefined;
-  const prepared = { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
+  const prepared = await preparedOf(oci, seccomp, place);
   if (seccomp === 'default') defaults.set(key, prepared);
   return prepared;
+}
+
+/** Of a filter that is known already. @param seccomp for messages @throws as `prepareSeccomp` */
+export async function preparedOf(oci: OciSeccomp, seccomp: string, place: string): Promise<PreparedSeccomp> {
+  return { oci, annotation: await keptFilter(place, oci, () => compiled(oci, seccomp)) };
 }
 
 /** The same for runtimes that make the program themselves. */
 export async function plainSeccomp(seccomp: string, capabilities: readonly string[]): Promise<OciSeccomp | undefined> {
   if (seccomp === 'unconfined') return undefined;
+  if (seccomp !== 'default' && !isAbsolute(seccomp)) {
+    throw new ProvisionerError('ERR_BAD_OPTION', `the seccomp profile ${JSON.stringify(seccomp)} is no absolute path`, {
+      hint: 'name a file by its absolute path, or write `default` or `unconfined`',
+      details: { seccomp },
+    });
+  }
   const profile = seccomp === 'default' ? DEFAULT_PROFILE : await readSeccompProfile(seccomp);
   return ociSeccompOf(profile, seccompContext(capabilities));
 }

@@ -84,5 +84,6 @@ async function* prepend(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerat
 function unsupported(compression: Compression): ProvisionerError {
   return new ProvisionerError('ERR_UNSUPPORTED_MEDIA_TYPE', `the layer is compressed with ${compression}`, {
     hint: 'layers are plain, gzip or zstd (OCI image-spec, layer.md), and xz or bzip2 in old images: have the image rebuilt with one of these',
+    details: { compression },
   });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveUser } from '#src/containerizer/bundle/rootfs/resolve-user.js';
+import { resolveUser, userNames } from '#src/containerizer/bundle/rootfs/resolve-user.js';
 import { rootfsOf, type Tree } from './rootfs-tree.js';
 
 const PASSWD = [
@@ -73,6 +73,24 @@ describe('the user of a program', () => {
   ])('is never found in a file that %s', (_, tree) => {
     expect(() => userOf('spy', tree)).toThrow(UNKNOWN);
     expect(userOf('7', tree)).toMatchObject({ uid: 7, gid: 0, home: '/' });
+  });
+
+  it('is not looked for in a file of more than a megabyte, which would hold up this process', () => {
+    const tree = { 'etc/passwd': `${PASSWD}\n`.padEnd(2 ** 20 + 1, '\n'), 'etc/group': ''.padEnd(2 ** 20 + 1, '\n') };
+    expect(() => userOf('alice', tree)).toThrow(/more than the 1048576 that are read/);
+    expect(() => userOf('0:staff', tree)).toThrow(/more than the 1048576 that are read/);
+    expect(userOf('1000', tree)).toMatchObject({ uid: 1000, gid: 0 });
+    expect(userNames(rootfsOf(tree).view).size).toBe(0);
+  });
+
+  it('is found behind many lines with nothing in them', () => {
+    const lines = ''.padEnd(2 ** 20 - PASSWD.length, '\n');
+    expect(userOf('alice', { 'etc/passwd': lines + PASSWD })).toMatchObject({ uid: 1000 });
+  });
+
+  it('has the first of several names', () => {
+    const names = userNames(rootfsOf({ 'etc/passwd': 'one:x:5:5::/:\ntwo:x:5:5::/:\n' }).view);
+    expect([...names]).toEqual([[5, 'one']]);
   });
 
   it('is found by a link inside the root filesystem', () => {

@@ -71,6 +71,13 @@ describe('a path in a root filesystem', () => {
     expect(() => view.resolve('/l0')).toThrow(expect.objectContaining({ code: 'ENAMETOOLONG' }));
   });
 
+  it('that comes back from far below again and again ends', () => {
+    const deep = 'd/'.repeat(900);
+    const { view } = rootfsOf({ [`${deep}z`]: {}, [`${deep}s`]: { link: `${'z/../'.repeat(810)}z` } });
+    expect(() => view.resolve(`/${deep}s`)).toThrow(expect.objectContaining({ code: 'ENAMETOOLONG' }));
+    expect(view.resolve(`/${deep}${'z/../'.repeat(8)}z`).type).toBe(DIRECTORY);
+  });
+
   it('is taken by the letter below what will be mounted there', () => {
     const { view } = rootfsOf({ 'run/l': { link: '/etc' }, 'var/run': { link: '/run' }, etc: {} });
     expect(view.resolve('/var/run/l/x', ['/run'])).toEqual({ path: '/run/l/x', type: undefined, below: '/run' });

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
+import { terminalJson } from '../../output/terminal-text.js';
 import { addSpecFlags, specOptions } from '../../running/launch-flags.js';
 import { addRootFlags, type ForeignContainerFlags, rootOptions } from '../../running/new-container.js';
 import { withContainerizer } from '../../running/with-containerizer.js';
@@ -28,7 +29,8 @@ Example:
         (session) =>
           withContainerizer(session, async (containers) => {
             const { output, signal } = session;
-            output.exactText(`${await containers.spec(id, image, { ...spec, provision, signal })}\n`);
+            const text = await containers.spec(id, image, { ...spec, provision, signal });
+            output.exactText(`${terminalJson(text)}\n`);
           }),
         storeFlags,
       );

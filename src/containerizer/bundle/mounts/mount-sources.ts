@@ -13,6 +13,30 @@ export function mountSources(mounts: readonly MountSpec[]): Promise<(MountSpec &
   return Promise.all(mounts.map(sourceOf));
 }
 
+/** The same mounts with their sources as they are found now: what is started again finds these and no others, whatever has become of the symlinks. @throws as `mountSources` */
+export async function settledSources(mounts: readonly MountSpec[]): Promise<MountSpec[]> {
+  return (await mountSources(mounts)).map(({ kind: _, ...mount }) => mount);
+}
+
+/**
+ * Of mounts that were settled: a source may have been in reach of the container, by another mount, which may have put a symlink in its way.
+ * @throws ProvisionerError `ERR_MOUNT_SOURCE` for one that leads elsewhere now, and as `mountSources`
+ */
+export async function requireSettled(mounts: readonly MountSpec[]): Promise<void> {
+  for (const [index, { source, target }] of (await mountSources(mounts)).entries()) {
+    const before = mounts[index]?.source ?? '';
+    if ((source ?? '') === before) continue;
+    throw new ProvisionerError(
+      'ERR_MOUNT_SOURCE',
+      `${before} is not what was mounted at ${target} before: there is a symlink in its way now, to ${source}`,
+      {
+        hint: 'see who has put it there; to mount what it leads to, launch another container',
+        details: { source: before, target, leadsTo: source ?? '' },
+      },
+    );
+  }
+}
+
 async function sourceOf(mount: MountSpec): Promise<MountSpec & { readonly kind: SourceKind }> {
   const { source, target } = mount;
   if (mount.type !== 'bind' || source === undefined) return { ...mount, kind: 'directory' };

@@ -23,6 +23,8 @@ export interface OwnFiles {
   readonly hosts?: string | undefined;
   readonly hostname?: string | undefined;
   readonly resolvConf?: string | undefined;
+  /** They are this machine's own and no copies: the container reads them. */
+  readonly areShared?: boolean;
   /** The program that is process 1, where the caller asks for one. */
   readonly init?: string | undefined;
 }
@@ -95,7 +97,7 @@ export function plannedMounts({ mounts, isReadOnly, files, recursiveAttributes }
     const mount = { destination, type: 'bind', source, options: all };
     return [{ mount, origin: 'own', kind: 'file', isReadOnly: options.includes('ro') }];
   };
-  const data = ['noexec', ...(isReadOnly ? ['ro'] : [])];
+  const data = ['noexec', ...(isReadOnly || files.areShared === true ? ['ro'] : [])];
   return [
     ...standard,
     ...own('/etc/hosts', files.hosts, data),

@@ -1,6 +1,6 @@
 import { ProvisionerError } from '../../../base/errors.js';
 import type { RootfsView } from './rootfs-view.js';
-import { type GroupEntry, idOf, readGroups, readUsers, type UserEntry } from './user-files.js';
+import { type GroupEntry, groupsIn, idOf, type UserEntry, usersIn } from './user-files.js';
 
 /** As whom a program runs. */
 export interface ContainerUser {
@@ -14,8 +14,8 @@ export interface ContainerUser {
 
 const USERS = '/etc/passwd';
 const GROUPS = '/etc/group';
-/** The files of a directory service with a hundred thousand users are smaller. */
-const LARGEST_FILE = 16 * 1024 * 1024;
+/** Fifteen thousand users and more, where images have dozens. What runs in the container may write them, so that each look at a larger one would hold up this process. */
+const LARGEST_FILE = 1024 * 1024;
 
 /**
  * Looks a user up in the files of the root filesystem, as Docker does: a number counts as such, and needs no line there; a group that is named replaces the user's own and those which
@@ -38,36 +38,42 @@ export function resolveUser(rootfs: RootfsView, wanted: string): ContainerUser {
     return { uid, gid, additionalGids: [gid], home };
   }
   const gid = entry?.gid ?? 0;
-  const others = entry === undefined ? [] : groupsOf(rootfs).filter(({ members }) => members.includes(entry.name));
-  return { uid, gid, additionalGids: [...new Set([gid, ...others.map((other) => other.gid)])], home };
+  return { uid, gid, additionalGids: [...new Set([gid, ...groupsOf(rootfs, entry)])], home };
 }
 
 /** By their numbers, the first of several as programs have it; empty where the file cannot be read. */
 export function userNames(rootfs: RootfsView): ReadonlyMap<number, string> {
-  return new Map(
-    usersOf(rootfs)
-      .reverse()
-      .map(({ uid, name }) => [uid, name]),
-  );
+  const names = new Map<number, string>();
+  for (const { uid, name } of users(rootfs)) if (!names.has(uid)) names.set(uid, name);
+  return names;
 }
 
 function findUser(rootfs: RootfsView, user: string): UserEntry | undefined {
   const isNumber = isDigits(user) || user === '';
-  return usersOf(rootfs).find(({ name, uid }) => (isNumber ? uid === Number(user) : name === user));
+  for (const entry of users(rootfs)) if (isNumber ? entry.uid === Number(user) : entry.name === user) return entry;
+  return undefined;
 }
 
 function findGroup(rootfs: RootfsView, group: string): GroupEntry | undefined {
-  return groupsOf(rootfs).find(({ name, gid }) => (isDigits(group) ? gid === Number(group) : name === group));
+  const isNumber = isDigits(group);
+  for (const entry of groups(rootfs)) if (isNumber ? entry.gid === Number(group) : entry.name === group) return entry;
+  return undefined;
 }
 
-function usersOf(rootfs: RootfsView): UserEntry[] {
+/** Which he is a member of. */
+function* groupsOf(rootfs: RootfsView, user: UserEntry | undefined): Generator<number> {
+  if (user === undefined) return;
+  for (const { gid, members } of groups(rootfs)) if (members.includes(user.name)) yield gid;
+}
+
+function users(rootfs: RootfsView): Iterable<UserEntry> {
   const file = rootfs.read(USERS, LARGEST_FILE);
-  return 'text' in file ? readUsers(file.text) : [];
+  return 'text' in file ? usersIn(file.text) : [];
 }
 
-function groupsOf(rootfs: RootfsView): GroupEntry[] {
+function groups(rootfs: RootfsView): Iterable<GroupEntry> {
   const file = rootfs.read(GROUPS, LARGEST_FILE);
-  return 'text' in file ? readGroups(file.text) : [];
+  return 'text' in file ? groupsIn(file.text) : [];
 }
 
 function numberOf(text: string, what: 'user' | 'group'): number | undefined {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { systemCode } from '../../../base/errors.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import { syscallError } from '../../../system/syscalls/syscalls.js';
@@ -17,6 +17,8 @@ const LINKS_MAX = 40;
 const NAME_MAX = 255;
 /** Of links put together too, so that a few of them cannot make a path that never ends. */
 const COMPONENTS_MAX = 4096;
+/** Directories opened once more from the top for `..` on one path, since nobody may be kept waiting by a path. Two hundred times `..` from a depth of forty are fewer. */
+const REOPENED_MAX = 8192;
 
 /** What a path means inside a tree. */
 export interface Place {
@@ -55,11 +57,11 @@ export class RootfsView {
   readonly #root: OpenDirectory;
   readonly #guard: LinkGuard | undefined;
 
-  /** @param directory absolute; its last component is no symlink @throws system errors */
-  constructor(calls: TreeCalls, directory: string, guard?: LinkGuard) {
+  /** @param directory absolute, its last component no symlink; or one that is open, which is closed with this @throws system errors */
+  constructor(calls: TreeCalls, directory: string | OpenDirectory, guard?: LinkGuard) {
     this.#calls = calls;
     this.#guard = guard;
-    this.#root = calls.openDirectory(directory);
+    this.#root = typeof directory === 'string' ? calls.openDirectory(directory) : directory;
   }
 
   close(): void {
@@ -125,6 +127,10 @@ export class RootfsView {
     let holder: OpenDirectory | undefined;
     let status: FileStatus | undefined;
     let links = 0;
+    let reopened = 0;
+    // Asked at each step: the path is not put together for nothing.
+    const isCovered = (names: readonly string[]) =>
+      mounts.length > 0 && coveringMount(pathOf(names), mounts) !== undefined;
     const letGo = () => {
       directory?.close();
       holder?.close();
@@ -135,7 +141,9 @@ export class RootfsView {
     const back = (names: string[]) => {
       letGo();
       at = names;
-      if (coveringMount(pathOf(at), mounts) === undefined) directory = this.#openIfThere(at);
+      reopened += names.length;
+      if (reopened > REOPENED_MAX) throw syscallError('ENAMETOOLONG', 'open', path);
+      if (!isCovered(at)) directory = this.#openIfThere(at);
     };
     try {
       for (let steps = 0; ; steps++) {
@@ -148,7 +156,7 @@ export class RootfsView {
           continue;
         }
         const next = [...at, name];
-        if (directory === undefined || coveringMount(pathOf(next), mounts) !== undefined) {
+        if (directory === undefined || isCovered(next)) {
           letGo();
           at = next;
           continue;
@@ -209,7 +217,7 @@ export class RootfsView {
   }
 
   /**
-   * A regular file as text. Of another kind it is not opened, since a device may do something when it is.
+   * A regular file as text. Of another kind it is not opened, since a device may do something when it is, also where a program is changing the tree meanwhile.
    * @param limit in bytes; what is larger is not read
    */
   read(path: BytePath, limit: number): Reading {
@@ -222,14 +230,14 @@ export class RootfsView {
       const name = names.pop() ?? '';
       const directory = this.#openPlain(names);
       try {
-        descriptor = directory.openFile(name);
+        descriptor = directory.openRegularFile(name);
       } finally {
         directory.close();
       }
       const { type, size } = this.#calls.fileStatus(descriptor);
       if (type !== REGULAR_FILE) return { problem: 'is no regular file' };
       if (size > limit) return { problem: `has ${size} bytes, more than the ${limit} that are read` };
-      return { text: readFileSync(descriptor, 'utf8') };
+      return { text: readAtMost(descriptor, size) };
     } catch (error) {
       const problem = PROBLEMS[systemCode(error) ?? ''];
       if (problem === undefined) throw error;
@@ -264,7 +272,18 @@ export class RootfsView {
   }
 }
 
+/** It may be growing. */
+function readAtMost(descriptor: number, size: number): string {
+  const bytes = Buffer.alloc(size);
+  let length = 0;
+  for (let read = -1; length < size && read !== 0; length += read)
+    read = readSync(descriptor, bytes, length, size - length, null);
+  return bytes.toString('utf8', 0, length);
+}
+
 const PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'is missing',
+  EINVAL: 'is no regular file',
   ELOOP: 'is a symlink that leads nowhere',
   ENOTDIR: 'leads through what is no directory',
   ENAMETOOLONG: 'leads to a path that is too long',

@@ -16,22 +16,22 @@ export interface GroupEntry {
   readonly members: readonly string[];
 }
 
-/** Lines that are odd are left out. @see passwd(5) */
-export function readUsers(text: string): UserEntry[] {
-  return linesOf(text).flatMap(([name = '', , uid, gid, , home = '']) => {
+/** One after the other, so that whoever has found what he looks for reads no further. Lines that are odd are left out. @see passwd(5) */
+export function* usersIn(text: string): Generator<UserEntry> {
+  for (const [name = '', , uid, gid, , home = ''] of linesOf(text)) {
     const numbers = [idOf(uid), idOf(gid)] as const;
-    if (name === '' || numbers[0] === undefined || numbers[1] === undefined) return [];
-    return [{ name, uid: numbers[0], gid: numbers[1], home }];
-  });
+    if (name === '' || numbers[0] === undefined || numbers[1] === undefined) continue;
+    yield { name, uid: numbers[0], gid: numbers[1], home };
+  }
 }
 
-/** Lines that are odd are left out. @see group(5) */
-export function readGroups(text: string): GroupEntry[] {
-  return linesOf(text).flatMap(([name = '', , number, members = '']) => {
+/** As `usersIn`. @see group(5) */
+export function* groupsIn(text: string): Generator<GroupEntry> {
+  for (const [name = '', , number, members = ''] of linesOf(text)) {
     const gid = idOf(number);
-    if (name === '' || gid === undefined) return [];
-    return [{ name, gid, members: members.split(',').filter((member) => member !== '') }];
-  });
+    if (name === '' || gid === undefined) continue;
+    yield { name, gid, members: members.split(',').filter((member) => member !== '') };
+  }
 }
 
 /** @returns undefined for what is no number, or one that no user or group can have */
@@ -41,9 +41,12 @@ export function idOf(text: string | undefined): number | undefined {
   return number <= LARGEST_ID ? number : undefined;
 }
 
-function linesOf(text: string): string[][] {
-  return text
-    .split('\n')
-    .filter((line) => line.length <= LONGEST_LINE && !line.startsWith('#') && !line.includes('\0'))
-    .map((line) => line.replace(/\r$/, '').split(':'));
+function* linesOf(text: string): Generator<string[]> {
+  for (let start = 0, end = 0; start < text.length; start = end + 1) {
+    const next = text.indexOf('\n', start);
+    end = next < 0 ? text.length : next;
+    if (end === start || end - start > LONGEST_LINE || text.startsWith('#', start)) continue;
+    const line = text.slice(start, end);
+    if (!line.includes('\0')) yield line.replace(/\r$/, '').split(':');
+  }
 }

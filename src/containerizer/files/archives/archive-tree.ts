@@ -1,7 +1,7 @@
 import { read } from 'node:fs';
 import { promisify } from 'node:util';
 import { Header } from 'tar';
-import { systemCode, throwIfAborted } from '../../../base/errors.js';
+import { isProvisionerError, systemCode, throwIfAborted } from '../../../base/errors.js';
 import { Turns } from '../../../base/unhurried.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import {
@@ -22,6 +22,7 @@ import { SEGMENTS_MAX } from '../../../system/tar/sparse.js';
 import type { HeldPlace } from '../../bundle/rootfs/rootfs-view.js';
 import { changed, filesError, LEVELS_MAX, tooDeep, wrongKind } from '../files-errors.js';
 import { isMadeUp } from '../kernel-file-systems.js';
+import { MountedDirectory } from '../mounts/mounted-directory.js';
 import { KeptNames, type Place, placeIn } from './kept-names.js';
 import type { LeftOutNotes } from './left-out-list.js';
 import type { SharedCopy } from './shared-copy.js';
@@ -164,6 +165,10 @@ class TreeArchive {
         if (status.type === DIRECTORY) return this.#enter(directory, name, path, place);
         return this.#other(directory, name, path, status);
       } catch (error) {
+        if (isProvisionerError(error, 'ERR_MOUNT_SOURCE')) {
+          this.#options.leftOut?.note(this.#options.shown(path), 'volume');
+          return;
+        }
         const code = systemCode(error) ?? '';
         if (code === 'ENOENT') return;
         if (!CHANGES.has(code) || look === LOOKS) throw filesError(error, 'read', this.#options.shown(path));
@@ -190,9 +195,9 @@ class TreeArchive {
       const { fileSystem } = directory.usage('');
       this.#fileSystem ??= fileSystem;
       const isElsewhere = withoutMounts && fileSystem !== this.#fileSystem;
-      const madeUp = !isElsewhere && isMadeUp(directory);
-      if (madeUp) leftOut?.note(shown(path), 'kernel');
-      const names = madeUp || isElsewhere ? [] : this.#sortedNames(directory);
+      const lost = isElsewhere ? undefined : lostIn(directory);
+      if (lost !== undefined) leftOut?.note(shown(path), lost);
+      const names = lost !== undefined || isElsewhere ? [] : this.#sortedNames(directory);
       this.#levels.push({ directory, path, place, names, next: 0 });
     } catch (error) {
       directory.close();
@@ -322,6 +327,12 @@ class TreeArchive {
     this.#readyBytes = 0;
     return bytes;
   }
+}
+
+/** Why nothing can be had of what is in a directory. */
+function lostIn(directory: OpenDirectory): 'kernel' | 'tmpfs' | undefined {
+  if (directory instanceof MountedDirectory && directory.lost !== undefined) return directory.lost;
+  return isMadeUp(directory) ? 'kernel' : undefined;
 }
 
 /** Those that mean the same elsewhere: what users set, and capabilities. Labels and keys of this machine's security modules, and ACLs, for which archives have no common form, stay here. */

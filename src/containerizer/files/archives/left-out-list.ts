@@ -2,7 +2,7 @@ import type { LeftOut } from '../container-files.js';
 
 const MOST = 100;
 
-/** Who hears what of a tree is not copied. */
+/** Takes what of a tree is not copied, as it comes. */
 export interface LeftOutNotes {
   note(path: string, what: LeftOut['what']): void;
 }

@@ -1,0 +1,85 @@
+import { processStat } from '../../system/processes/process-stat.js';
+import type { Processes, ProcessHandle } from '../../system/processes/processes.js';
+import type { ExecOptions } from '../containerizer.js';
+import { readOrEmpty } from '../read-or-empty.js';
+
+/** Why a program was ended before its time. */
+export type Stopped = 'time-limit' | 'aborted';
+
+const SIGKILL = 9;
+/** Milliseconds that a runtime has to tell how its program ended, when that has ended first and the limit comes in between. */
+const TELLING = 1000;
+
+/**
+ * Ends what an `exec` runs when its time is over, or its caller gives up. What ends first counts: a program that has ended by itself was not ended by us. Who is signalled is held before: the runtime as long as nobody
+ * has waited for it, and the program as a child of that runtime, since the number in the file may be anybody's when it has ended.
+ */
+export class ExecLimits {
+  readonly #processes: Processes;
+  readonly #runtime: ProcessHandle | undefined;
+  readonly #pidFile: string;
+  readonly #signal: AbortSignal | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #telling: NodeJS.Timeout | undefined;
+  #stopped: Stopped | undefined;
+
+  /** @param runtimePid a child of this process that nobody has waited for @param pidFile where it notes whom it has started */
+  constructor(
+    processes: Processes,
+    runtimePid: number,
+    pidFile: string,
+    { timeout, signal }: Pick<ExecOptions, 'timeout' | 'signal'>,
+  ) {
+    this.#processes = processes;
+    this.#runtime = processes.open(runtimePid);
+    this.#pidFile = pidFile;
+    this.#signal = signal;
+    if (timeout !== undefined) this.#timer = setTimeout(() => this.#stop('time-limit'), timeout);
+    signal?.addEventListener('abort', this.#giveUp, { once: true });
+    if (signal?.aborted) this.#giveUp();
+  }
+
+  /** Undefined for what ended by itself. */
+  get stopped(): Stopped | undefined {
+    return this.#stopped;
+  }
+
+  /** The runtime has ended: nobody is ended any more. Safe to repeat. */
+  end(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#telling);
+    this.#signal?.removeEventListener('abort', this.#giveUp);
+    this.#runtime?.close();
+  }
+
+  readonly #giveUp = (): void => this.#stop('aborted');
+
+  #stop(why: Stopped): void {
+    if (this.#stopped !== undefined || this.#telling !== undefined) return;
+    const runtime = this.#runtime;
+    if (runtime === undefined || runtime.hasEnded()) return;
+    const pid = Number(readOrEmpty(this.#pidFile));
+    const program = pid > 1 ? this.#programOf(runtime, pid) : undefined;
+    try {
+      if (pid > 1 && (program === undefined || program.hasEnded())) {
+        this.#telling = setTimeout(() => runtime.hasEnded() || this.#kill(why, [runtime]), TELLING);
+        return;
+      }
+      // The program first: the runtime then tells how it ended.
+      this.#kill(why, [program, runtime]);
+    } finally {
+      program?.close();
+    }
+  }
+
+  #kill(why: Stopped, processes: readonly (ProcessHandle | undefined)[]): void {
+    this.#stopped = why;
+    for (const process of processes) process?.send(SIGKILL);
+  }
+
+  /** Undefined when it has ended, and the runtime knows. */
+  #programOf({ pid: parent }: ProcessHandle, pid: number): ProcessHandle | undefined {
+    const found = processStat(pid);
+    return found?.parent === parent ? this.#processes.open(pid, found.startTicks) : undefined;
+  }
+}
