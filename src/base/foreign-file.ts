@@ -2,14 +2,16 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lstatSync,
   openSync,
   open as openWithCallback,
   readlinkSync,
   type Stats,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
-import { sep } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -54,6 +56,19 @@ export class TooLargeError extends Error {
   }
 }
 
+/** Somebody else has put a file or a link where this user is to write. */
+export class PlantedError extends Error {
+  readonly path: string;
+  readonly owner: number;
+
+  constructor(path: string, owner: number) {
+    super(`${path} is in a directory that others may write to, and belongs to user ${owner}`);
+    this.name = 'PlantedError';
+    this.path = path;
+    this.owner = owner;
+  }
+}
+
 export interface ForeignPlace {
   /** Links may lead anywhere below this directory, whose own path has none. Default: they may lead anywhere. */
   readonly inside?: string | undefined;
@@ -72,6 +87,8 @@ const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 const READER_POLL = 50;
 /** Major 1, minor 3. @see null(4) */
 const NULL_DEVICE = 0x103;
+/** Symbolic links that lead to a file, one after the other. @see path_resolution(7) */
+const MOST_LINKS = 40;
 /** What people write by hand: settings, certificates, plans. */
 const TEXT_LIMIT = 16 * 1024 * 1024;
 
@@ -240,4 +257,40 @@ async function openToWrite(path: string, signal: AbortSignal): Promise<number> {
       await sleep(READER_POLL, undefined, { signal });
     }
   }
+}
+
+/**
+ * Whether a user other than the owner may write. A group with the owner's own number is taken for the private one that many systems give each user; but root's,
+ * which programs of all sorts are started with, is none. An ACL that lets anybody write shows in the bits of the group too. @see acl(5), "Correspondence between ACL entries and file permission bits"
+ */
+export function isWritableByOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
+  return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && (gid !== uid || uid === 0));
+}
+
+/**
+ * Whether a file or a link is one that somebody else may have put there to get what this user writes, or to have it written elsewhere: it is his, in a directory that others may write to, such as /tmp.
+ * @param owner of the file or link @param directory the one it is in
+ * @see proc_sys_fs(5), "protected_regular", "protected_symlinks"
+ */
+export function isPlanted(owner: number, directory: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
+  return owner !== process.geteuid?.() && owner !== directory.uid && isWritableByOthers(directory);
+}
+
+/**
+ * Where a file that is to be written is itself, or would be: also where a symlink leads to nothing yet.
+ * @param path absolute
+ * @returns a path that ends with no symlink and with nothing that somebody else has planted, and what is there. The way to it is the kernel's to go
+ * @throws `PlantedError`; `ELOOP` for links that lead in circles; system errors
+ */
+export function behindOwnLinks(path: string): { readonly path: string; readonly stats: Stats | undefined } {
+  let at = path;
+  for (let links = 0; links < MOST_LINKS; links++) {
+    const stats = lstatSync(at, { throwIfNoEntry: false });
+    if (stats === undefined) return { path: at, stats };
+    const directory = statSync(dirname(at), { throwIfNoEntry: false });
+    if (directory !== undefined && isPlanted(stats.uid, directory)) throw new PlantedError(at, stats.uid);
+    if (!stats.isSymbolicLink()) return { path: at, stats };
+    at = resolve(dirname(at), readlinkSync(at));
+  }
+  throw Object.assign(new Error(`${path} is a symbolic link that leads in circles`), { code: 'ELOOP' });
 }

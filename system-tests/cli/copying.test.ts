@@ -1,6 +1,19 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import { IMAGE, sh, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
@@ -18,6 +31,14 @@ async function withContainer() {
   mkdirSync(join(host, 'dir'));
   writeFileSync(join(host, 'dir/file'), 'content');
   return { root, containers, rootfs, run, waiting, host };
+}
+
+/** As /tmp. */
+function sharedDirectory(): string {
+  const directory = join(temporaryDirectory(), 'shared');
+  mkdirSync(directory);
+  chmodSync(directory, 0o1777);
+  return directory;
 }
 
 const NEEDS = ['root', 'overlay', 'cgroups', 'crun', 'busybox'] as const;
@@ -84,6 +105,54 @@ describeWith(NEEDS, 'provisioner cp', () => {
     });
   });
 
+  it('never writes to where a symlink leads that it has copied before', async () => {
+    const { run, host, rootfs } = await withContainer();
+    const [victim, there] = [join(host, 'victim'), join(host, 'there')];
+    mkdirSync(victim);
+    writeFileSync(join(victim, 'file'), 'mine');
+    mkdirSync(there);
+    const inside = (path: string) => join(rootfs, path);
+    const copyOut = (from: string, to: string) => run(['cp', `job:${from}`, to]);
+    for (const target of [join(victim, 'file'), join(victim, 'new')]) {
+      symlinkSync(target, inside('result'));
+      expect(await copyOut('/result', join(there, 'result'))).toEqual(DONE);
+      rmSync(inside('result'));
+      writeFileSync(inside('result'), 'from the container');
+      expect(await copyOut('/result', join(there, 'result'))).toEqual(DONE);
+      expect(readFileSync(join(there, 'result'), 'utf8')).toBe('from the container');
+      rmSync(inside('result'));
+      rmSync(join(there, 'result'));
+    }
+    symlinkSync(victim, inside('results'));
+    expect(await copyOut('/results', join(there, 'results'))).toEqual(DONE);
+    rmSync(inside('results'));
+    mkdirSync(inside('results'));
+    writeFileSync(inside('results/file'), 'from the container');
+    for (const [from, to] of [
+      ['/results', 'results'],
+      ['/results/.', 'results'],
+      ['/results/file', 'results'],
+      ['/results', '.'],
+    ] as const)
+      expect(await copyOut(from, join(there, to)), from).toMatchObject({ status: 1 });
+    expect([readdirSync(victim), readFileSync(join(victim, 'file'), 'utf8')]).toEqual([['file'], 'mine']);
+    // With a slash behind it what it leads to is meant.
+    expect(await copyOut('/results/.', `${there}/results/`)).toEqual(DONE);
+    expect(readFileSync(join(victim, 'file'), 'utf8')).toBe('from the container');
+  });
+
+  it('follows no symlink that somebody else has put into a directory that all may write to', async () => {
+    const { run, host, shared } = { ...(await withContainer()), shared: sharedDirectory() };
+    symlinkSync(host, join(shared, 'link'));
+    lchownSync(join(shared, 'link'), 4321, 4321);
+    expect(await run(['cp', 'job:/etc/passwd', join(shared, 'link/')])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('user 4321'),
+    });
+    expect(await run(['cp', join(shared, 'link/dir'), 'job:/tmp'])).toMatchObject({ status: 1 });
+    expect(readdirSync(host)).toEqual(['dir']);
+  });
+
   it('leaves nothing under its name when it is interrupted', async () => {
     const { waiting, host, rootfs } = await withContainer();
     writeFileSync(join(host, 'dir/big'), Buffer.alloc(2 ** 20));
@@ -114,6 +183,42 @@ describeWith(NEEDS, 'provisioner export', () => {
     expect(tree(join(host, 'again'))).toBe(tree(rootfs));
   });
 
+  it('makes a file that nobody else may read, and leaves mode and owner of one that was there', async () => {
+    const { run, host } = await withContainer();
+    const looks = (name: string) => {
+      const { mode, uid, gid } = statSync(join(host, name));
+      return [(mode & 0o7777).toString(8), uid, gid];
+    };
+    expect(await run(['export', '-o', join(host, 'new.tar'), 'job'])).toEqual(DONE);
+    writeFileSync(join(host, 'old.tar'), 'before');
+    chmodSync(join(host, 'old.tar'), 0o640);
+    chownSync(join(host, 'old.tar'), 4321, 4322);
+    symlinkSync('old.tar', join(host, 'link.tar'));
+    expect(await run(['export', '-o', join(host, 'link.tar'), 'job'])).toEqual(DONE);
+    expect([looks('new.tar'), looks('old.tar')]).toEqual([
+      ['600', 0, 0],
+      ['640', 4321, 4322],
+    ]);
+    expect([lstatSync(join(host, 'link.tar')).isSymbolicLink(), statSync(join(host, 'old.tar')).size]).toEqual([
+      true,
+      statSync(join(host, 'new.tar')).size,
+    ]);
+  });
+
+  it('writes neither to a file nor by a symlink that somebody else has planted', async () => {
+    const { run, host, shared } = { ...(await withContainer()), shared: sharedDirectory() };
+    writeFileSync(join(shared, 'file.tar'), '');
+    chownSync(join(shared, 'file.tar'), 4321, 4321);
+    symlinkSync(join(host, 'root.tar'), join(shared, 'link.tar'));
+    lchownSync(join(shared, 'link.tar'), 4321, 4321);
+    for (const name of ['file.tar', 'link.tar'])
+      expect(await run(['export', '-o', join(shared, name), 'job']), name).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('user 4321'),
+      });
+    expect([readdirSync(host), readdirSync(shared).sort()]).toEqual([['dir'], ['file.tar', 'link.tar']]);
+  });
+
   it('leaves the file as it was when it fails', async () => {
     const { run, host } = await withContainer();
     writeFileSync(join(host, 'root.tar'), 'before');
@@ -130,5 +235,20 @@ describeWith(NEEDS, 'provisioner export', () => {
     const names = execFileSync('tar', ['-tf', join(host, 'root.tar')], { encoding: 'utf8' });
     expect(names).toContain('data/\n');
     expect(names).not.toContain('data/file');
+  });
+});
+
+describeWith([...NEEDS, 'setfattr'], 'provisioner export', () => {
+  it('writes to a pipe that is named, and tells what is not in the archive', async () => {
+    const { root, run, rootfs } = await withContainer();
+    execFileSync('setfattr', ['-n', 'user.k=ey', '-v', 'val', join(rootfs, 'etc/passwd')]);
+    const command = `"$0" "$1" --root "$2" export -o /dev/stdout job | tar -t`;
+    const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+    const piped = spawnSync('sh', ['-c', command, process.execPath, main, root], { encoding: 'utf8' });
+    expect(piped.stdout).toContain('etc/passwd\n');
+    expect(piped.stderr).toContain('not copied: job:/etc/passwd: its attributes');
+    expect(lstatSync('/dev/stdout').isSymbolicLink()).toBe(true);
+    const { stdout } = await run(['export', 'job']);
+    expect(stdout).not.toContain('user.k');
   });
 });

@@ -225,7 +225,7 @@ describeWith(NEEDS, 'the files of a container', () => {
     const copied = await files.copyOut('/.', join(target, 'all'));
     expect(copied.leftOut.map(({ path }) => path)).toEqual(leftOut);
     const told: string[] = [];
-    await listed(files.archive('/', { leftOut: ({ path, what }) => told.push(`${path} ${what}`) }));
+    await listed(files.archive('/', { onLeftOut: ({ path, what }) => told.push(`${path} ${what}`) }));
     expect(told.map((one) => one.split(' ')[0])).toEqual(leftOut);
     expect(told).toEqual(expect.arrayContaining(['job:/scratch tmpfs', 'job:/gone volume', 'job:/proc kernel']));
   });
@@ -526,6 +526,22 @@ describeWith(NEEDS, 'the files of a container', () => {
       for await (const _ of files.read('/bin/busybox')) break;
     }
     expect(open()).toBeLessThanOrEqual(before);
+  });
+});
+
+describeWith([...NEEDS, 'setfattr', 'getfattr'], 'the files of a container', () => {
+  test('keep attributes of any name when they are copied', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    const { rootfs } = await provisioner.provision('bare', IMAGE);
+    mkdirSync(join(rootfs, 'd'));
+    writeFileSync(join(rootfs, 'd/f'), '');
+    for (const path of ['d', 'd/f']) execFileSync('setfattr', ['-n', 'user.k=e%y', '-v', 'val', join(rootfs, path)]);
+    const target = temporaryDirectory();
+    await containers.files('bare').copyOut('/d', target);
+    for (const path of ['d', 'd/f'])
+      expect(
+        execFileSync('getfattr', ['-n', 'user.k=e%y', '--only-values', path], { cwd: target, encoding: 'utf8' }),
+      ).toBe('val');
   });
 });
 

@@ -11,6 +11,7 @@ describe('a copy, as docker cp has it,', () => {
     ['of a file to what is not there becomes that', file, target('missing'), { inside: false, as: 't' }],
     ['of a file to a file replaces it', file, target('file'), { inside: false, as: 't' }],
     ['of a file to a directory goes into it', file, target('directory'), { inside: true, as: 'f' }],
+    ['of a file to a symlink takes its place', file, target('link'), { inside: false, as: 't' }],
     ['of a directory to what is not there becomes that', directory, target('missing'), { inside: false, as: 't' }],
     [
       'of a directory to a missing one with a slash too',
@@ -28,6 +29,9 @@ describe('a copy, as docker cp has it,', () => {
   it.each([
     ['a file to a directory that is missing', file, target('missing', true), 'no such directory'],
     ['a directory to a file', directory, target('file'), 'a directory cannot become one'],
+    ['a directory to a symlink', content, target('link'), 'it is a symlink'],
+    ['a file to a symlink to a directory', file, target('link-to-directory'), 'with a slash behind it'],
+    ['a directory to one', directory, target('link-to-directory'), 'with a slash behind it'],
     ['anything to a device, a FIFO or a socket', file, target('other'), 'is not replaced'],
   ])('of %s is refused', (_, source, to, problem) => {
     expect(copyPlace(source, to)).toEqual({ problem: expect.stringContaining(problem) });

@@ -15,10 +15,12 @@ import {
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RootfsView } from '#src/containerizer/bundle/rootfs/rootfs-view.js';
-import { archiveTree } from '#src/containerizer/files/archives/archive-tree.js';
+import { archiveTree, type TreeArchiveOptions } from '#src/containerizer/files/archives/archive-tree.js';
 import { extractTree } from '#src/containerizer/files/archives/extract-tree.js';
 import { LeftOutList } from '#src/containerizer/files/archives/left-out-list.js';
+import { sharedCopy } from '#src/containerizer/files/archives/shared-copy.js';
 import { NativeFreeTreeCalls } from '#src/system/syscalls/native-free/native-free-tree-calls.js';
+import type { Xattrs } from '#src/system/syscalls/tree-calls.js';
 import type { TarEntry } from '#src/system/tar/tar-entry.js';
 import { TarReader } from '#src/system/tar/tar-reader.js';
 import { temporaryDirectory } from '../../helpers/memory-store.js';
@@ -45,11 +47,17 @@ async function collected(pieces: AsyncIterable<Buffer>): Promise<Buffer[]> {
   return all;
 }
 
-async function archive(path: string, as: string): Promise<Buffer> {
+async function archive(
+  path: string,
+  as: string,
+  options: Partial<TreeArchiveOptions> = {},
+  system: NativeFreeTreeCalls = calls,
+): Promise<Buffer> {
   const view = new RootfsView(calls, root);
   const held = view.hold(path, { follow: false });
   try {
-    return Buffer.concat(await collected(archiveTree(calls, held, { as, shown: (entry) => entry })));
+    const shown = (entry: string) => entry;
+    return Buffer.concat(await collected(archiveTree(system, held, { as, shown, ...options })));
   } finally {
     held.directory.close();
     view.close();
@@ -83,6 +91,50 @@ async function extract(tar: Iterable<Buffer> | Buffer, path = '/'): Promise<unkn
   } finally {
     held.directory.close();
     view.close();
+  }
+}
+
+/** As `cp` does: the archive is unpacked while it is made. */
+async function copy(from: string, to: string, options: Partial<TreeArchiveOptions>, system: NativeFreeTreeCalls) {
+  const view = new RootfsView(system, root);
+  const [source, target] = [view.hold(from), view.hold(to)];
+  const both = { shown: (entry: string) => entry, leftOut: new LeftOutList(), copy: sharedCopy() };
+  try {
+    const pieces = archiveTree(system, source, { as: 'copied', ...both, ...options });
+    return await extractTree(system, target.directory, pieces, { owner: OWN, ...both });
+  } finally {
+    for (const { directory } of [source, target]) directory.close();
+    view.close();
+  }
+}
+
+/** Has holes at every other byte, as far as anybody is told. */
+class HoledCalls extends NativeFreeTreeCalls {
+  override fileStatus(descriptor: number) {
+    return Object.create(super.fileStatus(descriptor), { disk: { value: 0 } });
+  }
+  override nextData(_descriptor: number, position: number, size: number) {
+    const start = position + (position % 2);
+    return start < size ? { start, end: start + 1 } : undefined;
+  }
+}
+
+/** Each file has these attributes, and what is set is noted. */
+class AttributedCalls extends NativeFreeTreeCalls {
+  readonly set = new Map<string, string>();
+
+  override fileXattrs(): Xattrs {
+    const values = new Map([
+      ['user.k=ey', 'val'],
+      ['user.line\nbreak', 'b'],
+      ['user.100%', 'c'],
+    ]);
+    return {
+      list: () => [...values.keys()],
+      get: (name) => Buffer.from(values.get(name) ?? ''),
+      set: (name, value) => void this.set.set(name, Buffer.from(value).toString()),
+      remove: () => undefined,
+    };
   }
 }
 
@@ -130,6 +182,68 @@ describe('an archive of a tree', () => {
     expect(Buffer.from(entries[0]?.linkPath ?? '', 'latin1').toString()).toBe('ü'.repeat(90));
   });
 
+  it('leaves nothing out for its name, and not what was left of a copy that was killed either', async () => {
+    const name = '.provisioner-0123456789abcdef';
+    mkdirSync(at(name));
+    writeFileSync(at(`${name}/x`), '');
+    expect(entriesOf(await archive('/', '')).map(({ path }) => path)).toEqual([`${name}/`, `${name}/x`]);
+  });
+
+  it('remembers a file of several names by its directory, however deep that is, and no longer than until the last name', async () => {
+    const deep = Array.from({ length: 12 }, () => 'd'.repeat(250)).join('/');
+    mkdirSync(at(deep), { recursive: true });
+    const [files, namesMax] = [300, 2 ** 17];
+    for (let file = 0; file < files; file++) {
+      writeFileSync(at(`${deep}/${file}`), '');
+      linkSync(at(`${deep}/${file}`), at(`${deep}/${file}-again`));
+    }
+    expect(files * deep.length).toBeGreaterThan(4 * namesMax);
+    const links = entriesOf(await archive('/', '', { namesMax })).filter(({ type }) => type === 'hardlink');
+    expect(links.length).toBe(files);
+    expect(links[0]).toMatchObject({ path: `${deep}/0-again`, linkPath: `${deep}/0` });
+  });
+
+  it.each([
+    ['names in its directories', (file: number) => writeFileSync(at(`d/${file}`), '')],
+    [
+      'files of several names',
+      (file: number) => {
+        mkdirSync(at(`d/${file % 10}/${file}`), { recursive: true });
+        writeFileSync(at(`d/${file % 10}/${file}/x`), '');
+        linkSync(at(`d/${file % 10}/${file}/x`), join(place, `outside/${file}`));
+      },
+    ],
+  ])('is refused for more %s than there is memory for', async (_, make) => {
+    mkdirSync(at('d'));
+    for (let file = 0; file < 200; file++) make(file);
+    await expect(archive('/', '', { namesMax: 20_000 })).rejects.toMatchObject({
+      code: 'ERR_FILE_TYPE',
+      message: expect.stringContaining('20000 bytes'),
+    });
+    expect(entriesOf(await archive('/', '', { namesMax: 100_000 })).length).toBeGreaterThan(200);
+  });
+
+  it('is refused for a file with more holes than it has room for, rather than that it fills them', async () => {
+    writeFileSync(at('file'), 'a.b.c.d');
+    await expect(archive('/file', 'file', { stretchesMax: 3 }, new HoledCalls())).rejects.toMatchObject({
+      code: 'ERR_FILE_TYPE',
+      message: expect.stringContaining('more than 3 stretches'),
+    });
+    expect((await archive('/file', 'file', { stretchesMax: 4 }, new HoledCalls())).includes('abcd')).toBe(true);
+  });
+
+  it('leaves out attributes that it would give another name, and tells of it', async () => {
+    writeFileSync(at('file'), '');
+    const leftOut = new LeftOutList();
+    const tar = (await archive('/', '', { leftOut }, new AttributedCalls())).toString();
+    expect([tar.includes('user.100%=c'), tar.includes('user.k'), tar.includes('user.line')]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(leftOut.first).toEqual([{ path: 'file', what: 'attribute' }]);
+  });
+
   it('is refused when a file becomes shorter while it is read', async () => {
     writeFileSync(at('file'), Buffer.alloc(2 ** 20, 'x'));
     const view = new RootfsView(calls, root);
@@ -163,6 +277,46 @@ describe('an archive of a tree', () => {
       ['file', 'a/file'],
       ['symlink', 'b'],
     ]);
+  });
+});
+
+describe('a copy of a tree', () => {
+  it('keeps all holes of a file, however many there are, and what comes before and behind it', async () => {
+    mkdirSync(at('from'));
+    for (const [name, content] of [
+      ['a', '1'],
+      ['file', '1.2.3.4.5.6.7.8.9.'],
+      ['z', '1.2'],
+    ] as const)
+      writeFileSync(at(`from/${name}`), content);
+    mkdirSync(at('to'));
+    expect(await copy('/from', '/to', { stretchesMax: 2 }, new HoledCalls())).toMatchObject({ entries: 4, bytes: 12 });
+    const copied = (name: string) => readFileSync(at(`to/copied/${name}`), 'latin1');
+    expect([copied('a'), copied('file'), copied('z')]).toEqual([
+      '1',
+      '1\x002\x003\x004\x005\x006\x007\x008\x009\x00',
+      '1\x002',
+    ]);
+    expect(names(at('to'))).toEqual(['copied', 'copied/a', 'copied/file', 'copied/z']);
+  });
+
+  it('keeps attributes of any name', async () => {
+    writeFileSync(at('file'), '');
+    mkdirSync(at('to'));
+    const system = new AttributedCalls();
+    expect(await copy('/file', '/to', {}, system)).toMatchObject({ entries: 1, leftOut: [] });
+    expect([...system.set]).toEqual([
+      ['user.100%', 'c'],
+      ['user.k=ey', 'val'],
+      ['user.line\nbreak', 'b'],
+    ]);
+  });
+
+  it('ends when it goes into itself, and has what is called like its own drafts', async () => {
+    mkdirSync(at('d/.provisioner-0123456789abcdef'), { recursive: true });
+    writeFileSync(at('d/file'), 'x');
+    expect(await copy('/d', '/d', {}, calls)).toMatchObject({ entries: 3 });
+    expect(names(at('d/copied'))).toEqual(['.provisioner-0123456789abcdef', 'file']);
   });
 });
 

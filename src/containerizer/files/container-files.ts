@@ -23,7 +23,8 @@ export interface ContainerFiles {
   remove(path: string, options?: RemoveOptions): Promise<boolean>;
   /**
    * A tar archive (ustar with pax headers) of a file or a directory with all that is in it, under its last name; of `DIR/.` the content alone. Sorted by name. Sockets are left out, and of what the kernel makes up, or was in a tmpfs, all but the directory.
-   * @throws ProvisionerError `ERR_FILE_CHANGED` when a file becomes shorter while it is read
+   * Attributes with a `=` or a line break in their name are left out too: an archive would give them another one.
+   * @throws ProvisionerError `ERR_FILE_CHANGED` when a file becomes shorter while it is read; `ERR_FILE_TYPE` for one with more than 100 000 holes, and for a tree with more names than 128 MiB have room for
    */
   archive(path: string, options?: ArchiveOptions): AsyncIterable<Uint8Array>;
   /** As `archive`, of the root filesystem itself: of what is mounted in it, volumes too, there are the empty directories alone. */
@@ -35,7 +36,11 @@ export interface ContainerFiles {
   extract(path: string, archive: AsyncIterable<Uint8Array>, options?: ExtractOptions): Promise<Copied>;
   /** Copies from this machine, as `docker cp` does: see docs/cli.md. @param from of this machine @param to in the container */
   copyIn(from: string, to: string, options?: CopyOptions): Promise<Copied>;
-  /** Copies to this machine, as `docker cp` does. Devices are left out unless owners are kept. @param from in the container @param to of this machine */
+  /**
+   * Copies to this machine, as `docker cp` does. Devices are left out unless owners are kept. A symlink that `to` ends with is not followed unless a slash stands behind it: it may be one that was copied before. A file
+   * takes its place. @param from in the container @param to of this machine
+   * @throws ProvisionerError `ERR_PERMISSION` also for a way over a symlink that somebody else has put into a directory that others may write to
+   */
   copyOut(from: string, to: string, options?: CopyOptions): Promise<Copied>;
 }
 
@@ -104,14 +109,14 @@ export interface RemoveOptions {
 }
 
 export interface ExportOptions {
+  /** Is told of each thing that is not in the archive, as it is come to. */
+  readonly onLeftOut?: ((left: LeftOut) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface ArchiveOptions extends ExportOptions {
   /** Follow a symlink that the path ends with. Default: false. */
   readonly followLink?: boolean | undefined;
-  /** Called for each thing that is not in the archive. */
-  readonly leftOut?: ((leftOut: LeftOut) => void) | undefined;
 }
 
 export interface ExtractOptions {

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
+import { isPlanted } from '../../base/foreign-file.js';
 import { readStoredConfig, runtimeConfig } from '../../image/image-config.js';
 import type { LaunchRecord, RootfsInfo } from '../../index.js';
 import type { BytePath } from '../../system/syscalls/byte-path.js';
@@ -14,7 +15,7 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { rootfsOf, unavailable, unmounted } from '../rootfs-of.js';
 import type { Owner } from './archives/extract-tree.js';
-import { shownPath } from './files-errors.js';
+import { planted, shownPath } from './files-errors.js';
 import { MountedDirectory } from './mounts/mounted-directory.js';
 import { recordedMounts } from './mounts/recorded-mounts.js';
 
@@ -50,9 +51,11 @@ export interface KnownContainers {
   requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void;
 }
 
-/** This machine's own tree. */
+/** This machine's own tree. We follow symlinks ourselves, so the kernel does not see which ones it would not have followed. @see proc_sys_fs(5), "protected_symlinks" */
 export function machineRoot(calls: TreeCalls): OpenRoot {
-  const view = new RootfsView(calls, '/');
+  const view = new RootfsView(calls, '/', (directory, name, { uid }) => {
+    if (isPlanted(uid, directory)) throw planted(name, uid);
+  });
   return {
     view,
     shown: (path) => shownPath(undefined, path),

@@ -11,7 +11,7 @@ export interface CopySource {
 
 export interface CopyTarget {
   /** What is there. */
-  readonly is: 'directory' | 'file' | 'other' | 'missing';
+  readonly is: 'directory' | 'file' | 'link' | 'link-to-directory' | 'other' | 'missing';
   /** What it is called where it is. */
   readonly name: BytePath;
   /** It was written with a slash behind it. */
@@ -29,6 +29,13 @@ export function copyPlace(source: CopySource, target: CopyTarget): CopyPlace {
     case 'missing':
       if (!source.isDirectory && target.endsWithSlash) return { problem: 'there is no such directory' };
       return { inside: false, as: target.name };
+    case 'link':
+      if (source.isDirectory) return { problem: 'it is a symlink, and a directory cannot become one' };
+      return { inside: false, as: target.name };
+    case 'link-to-directory':
+      return {
+        problem: 'it is a symlink to a directory, and not followed: with a slash behind it, what it leads to is meant',
+      };
     case 'file':
       if (source.isDirectory) return { problem: 'it is a file, and a directory cannot become one' };
       return { inside: false, as: target.name };

@@ -5,16 +5,10 @@ import { syscallError } from '../../system/syscalls/syscalls.js';
 import type { OpenDirectory } from '../../system/syscalls/tree-calls.js';
 
 const PREFIX = '.provisioner-';
-const DRAFT = /^\.provisioner-[0-9a-f]{16}$/;
 
 /** What something is called until it is whole, in the directory where it is to be: a rename then puts it in its place. Who is killed in between leaves it. */
 export function draftName(): BytePath {
   return PREFIX + randomBytes(8).toString('hex');
-}
-
-/** Drafts are copied by nobody: a directory that is copied into itself would never end. */
-export function isDraft(name: BytePath): boolean {
-  return DRAFT.test(name);
 }
 
 /** Gives a draft its name, and with it the place of what had that. @throws `EBUSY` when something is mounted there */

@@ -84,6 +84,16 @@ export function readOnly(action: string, shown: string, cause?: unknown): Provis
   });
 }
 
+/** A symlink on this machine that is not followed. @param name in its directory @param owner whose it is */
+export function planted(name: BytePath, owner: number): ProvisionerError {
+  const link = printablePath(name);
+  return new ProvisionerError(
+    'ERR_PERMISSION',
+    `the symlink ${JSON.stringify(link)} is not followed: it is in a directory that others may write to, and belongs to user ${owner}`,
+    { hint: 'name the place itself to which it leads, if that is meant', details: { link, owner } },
+  );
+}
+
 /** Something was mounted there that is only to be had while the program runs. @param path in the container */
 export function lostMount(containerId: string, path: BytePath, is: 'tmpfs' | 'kernel'): ProvisionerError {
   const shown = shownPath(containerId, path);

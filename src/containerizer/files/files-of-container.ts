@@ -10,7 +10,7 @@ import { syscallError } from '../../system/syscalls/syscalls.js';
 import { DIRECTORY, type FileStatus, REGULAR_FILE, type TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { type HeldPlace, statusOf } from '../bundle/rootfs/rootfs-view.js';
 import type { Owner } from './archives/extract-tree.js';
-import { LeftOutList } from './archives/left-out-list.js';
+import { LeftOutList, type LeftOutNotes } from './archives/left-out-list.js';
 import type {
   ArchiveOptions,
   ContainerFiles,
@@ -20,7 +20,6 @@ import type {
   ExtractOptions,
   FileContent,
   FileInfo,
-  LeftOut,
   MkdirOptions,
   ReadRange,
   RemoveOptions,
@@ -208,7 +207,7 @@ export class FilesOfContainer implements ContainerFiles {
 
   async *#archive(
     path: BytePath,
-    { followLink = false, leftOut, signal }: ArchiveOptions,
+    { followLink = false, onLeftOut, signal }: ArchiveOptions,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const root = await this.#open({});
     try {
@@ -219,8 +218,7 @@ export class FilesOfContainer implements ContainerFiles {
         const as = isContent(path) ? '' : (writtenName(path) ?? writtenName(place.path) ?? '');
         const { archiveTree } = await import('./archives/archive-tree.js');
         const shown = (entry: BytePath) => root.shown(inSource(place.path, as, entry));
-        const notes = leftOut && { note: (path: string, what: LeftOut['what']) => leftOut({ path, what }) };
-        yield* archiveTree(this.#calls, place, { as, shown, leftOut: notes, signal });
+        yield* archiveTree(this.#calls, place, { as, shown, leftOut: notesOf(onLeftOut), signal });
       } finally {
         place.directory.close();
       }
@@ -233,14 +231,15 @@ export class FilesOfContainer implements ContainerFiles {
     return this.#export(takeOptions('files.export', o.EXPORT_OPTIONS, options));
   }
 
-  async *#export({ signal }: ExportOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#export({ onLeftOut, signal }: ExportOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const root = await this.#open({ withoutMounts: true });
     try {
       const place = root.view.hold('/');
       try {
         const { archiveTree } = await import('./archives/archive-tree.js');
         const shown = (entry: BytePath) => root.shown(`/${entry}`);
-        yield* archiveTree(this.#calls, place, { as: '', shown, withoutMounts: true, signal });
+        const leftOut = notesOf(onLeftOut);
+        yield* archiveTree(this.#calls, place, { as: '', shown, withoutMounts: true, leftOut, signal });
       } finally {
         place.directory.close();
       }
@@ -270,25 +269,26 @@ export class FilesOfContainer implements ContainerFiles {
   }
 
   async copyIn(from: string, to: string, options: CopyOptions = {}): Promise<Copied> {
-    const source = bytesOf('files.copyIn', from);
+    const source = machinePath(bytesOf('files.copyIn', from));
     const target = bytesOf('files.copyIn', to);
-    const own = takeOptions('files.copyIn', o.COPY_OPTIONS, options);
+    const { followLink = false, ...own } = takeOptions('files.copyIn', o.COPY_OPTIONS, options);
     return this.#between({ write: true }, (inside, outside) =>
-      this.#copy({ root: outside, path: machinePath(source) }, { root: inside, path: target }, own),
+      this.#copy({ root: outside, path: source, followLink }, { root: inside, path: target, followLink: true }, own),
     );
   }
 
   async copyOut(from: string, to: string, options: CopyOptions = {}): Promise<Copied> {
     const source = bytesOf('files.copyOut', from);
-    const target = bytesOf('files.copyOut', to);
-    const own = takeOptions('files.copyOut', o.COPY_OPTIONS, options);
+    const target = machinePath(bytesOf('files.copyOut', to));
+    const { followLink = false, ...own } = takeOptions('files.copyOut', o.COPY_OPTIONS, options);
+    // A symlink there may be one that the container made, and that was copied out before.
     return this.#between({}, (inside, outside) =>
-      this.#copy({ root: inside, path: source }, { root: outside, path: machinePath(target) }, own),
+      this.#copy({ root: inside, path: source, followLink }, { root: outside, path: target, followLink: false }, own),
     );
   }
 
   /** Loaded here: most who look at containers copy nothing. */
-  async #copy(from: CopyEnd, to: CopyEnd, options: CopyOptions): Promise<Copied> {
+  async #copy(from: CopyEnd, to: CopyEnd, options: Omit<CopyOptions, 'followLink'>): Promise<Copied> {
     const { copyTree } = await import('./copy-tree.js');
     return copyTree(this.#calls, from, to, options);
   }
@@ -333,6 +333,10 @@ export class FilesOfContainer implements ContainerFiles {
       root.close();
     }
   }
+}
+
+function notesOf(listener: ExportOptions['onLeftOut']): LeftOutNotes | undefined {
+  return listener === undefined ? undefined : { note: (path, what) => listener({ path, what }) };
 }
 
 function requireRegular(action: string, shown: string, { type }: FileStatus): void {

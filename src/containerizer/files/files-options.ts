@@ -37,11 +37,7 @@ export const WRITE_OPTIONS: OptionTable<WriteOptions> = {
 };
 export const MKDIR_OPTIONS: OptionTable<MkdirOptions> = { parents: flag, mode: whole(0, 0o7777), uid: id, gid: id };
 export const REMOVE_OPTIONS: OptionTable<RemoveOptions> = { recursive: flag };
-export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { signal: abortSignal };
-export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = {
-  ...EXPORT_OPTIONS,
-  followLink: flag,
-  leftOut: callback,
-};
+export const EXPORT_OPTIONS: OptionTable<ExportOptions> = { onLeftOut: callback, signal: abortSignal };
+export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = { ...EXPORT_OPTIONS, followLink: flag };
 export const EXTRACT_OPTIONS: OptionTable<ExtractOptions> = { owner, signal: abortSignal };
 export const COPY_OPTIONS: OptionTable<CopyOptions> = { followLink: flag, owner, signal: abortSignal };

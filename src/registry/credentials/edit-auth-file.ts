@@ -5,26 +5,22 @@ import {
   fchownSync,
   fsyncSync,
   lstatSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { foldKeys } from '../../base/fold-keys.js';
-import { NotRegularError, readForeignText } from '../../base/foreign-file.js';
+import { behindOwnLinks, NotRegularError, PlantedError, readForeignText } from '../../base/foreign-file.js';
 import { ensureOwnDirectory, makeOwnFile } from '../../base/own-files.js';
 import { absolutePath } from '../../base/working-directory.js';
-import { isWritableByOthers } from '../../system/syscalls/trusted-way.js';
 import { badSetting } from '../registry-errors.js';
 import type { AuthDocument } from './auth-entries.js';
 import { AUTH_FILE_KEYS, parseAuthFile } from './auth-file.js';
 import { withAuthFileLock } from './auth-file-lock.js';
 
-/** Symbolic links that lead to the file, one after the other. @see path_resolution(7) */
-const MOST_LINKS = 40;
 /** So often it is begun anew when somebody who knows no lock has written the file meanwhile. */
 const ATTEMPTS = 10;
 
@@ -81,32 +77,20 @@ async function readDocument(path: string): Promise<AuthDocument> {
   return foldKeys(JSON.parse(text) as AuthDocument, AUTH_FILE_KEYS);
 }
 
-/** Where the file itself is, or would be: as Docker does it, also where a link leads to nothing yet. */
+/** What is planted is no place for what nobody else is to read: whoever put it there would get it. */
 function followLinks(path: string): string {
-  let at = path;
-  for (let links = 0; links < MOST_LINKS; links++) {
-    const stats = lstatSync(at, { throwIfNoEntry: false });
-    if (stats !== undefined) requireOurs(at, stats.uid);
-    if (stats?.isSymbolicLink() !== true) return at;
-    at = resolve(dirname(at), readlinkSync(at));
+  try {
+    return behindOwnLinks(path).path;
+  } catch (error) {
+    if (error instanceof PlantedError)
+      throw badSetting(
+        `${error.message}, who would get the credentials`,
+        'name a file in a directory of your own, with --authfile or REGISTRY_AUTH_FILE',
+        { path: error.path, owner: error.owner },
+      );
+    if (systemCode(error) !== 'ELOOP') throw error;
+    throw badSetting(`${path} is a symbolic link that leads in circles`, 'remove it', { path });
   }
-  throw badSetting(`${path} is a symbolic link that leads in circles`, 'remove it', { path });
-}
-
-/**
- * In a directory that others may write to, such as /tmp, a file or a link of somebody else's is no place for what nobody else is to read: he has put it there, and would get it.
- * @see proc_sys_fs(5), "protected_regular", "protected_symlinks"
- */
-function requireOurs(path: string, owner: number): void {
-  const user = process.geteuid?.();
-  const directory = statSync(dirname(path), { throwIfNoEntry: false });
-  if (directory === undefined || !isWritableByOthers(directory)) return;
-  if (owner === user || owner === directory.uid) return;
-  throw badSetting(
-    `${path} is in a directory that others may write to, and belongs to user ${owner}, who would get the credentials`,
-    'name a file in a directory of your own, with --authfile or REGISTRY_AUTH_FILE',
-    { path, owner },
-  );
 }
 
 /** A device or a pipe would be replaced. @returns undefined where nothing is */

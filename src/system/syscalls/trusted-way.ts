@@ -1,5 +1,6 @@
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import { isWritableByOthers } from '../../base/foreign-file.js';
 import { syscallError } from './syscalls.js';
 import { overflowUser } from './user-namespace.js';
 
@@ -70,14 +71,6 @@ function checkDirectory(directory: string, faults: WayFaults): void {
   if (!status.isDirectory()) throw syscallError('ENOTDIR', 'open', directory);
   if (!isTrusted(status.uid)) throw faults.foreign(`in ${directory}`, status.uid);
   if (isWritableByOthers(status) && (status.mode & STICKY) === 0) throw faults.writable(directory, status);
-}
-
-/**
- * Whether a user other than the owner may write. A group with the owner's own number is taken for the private one that many systems give each user; but root's,
- * which programs of all sorts are started with, is none. An ACL that lets anybody write shows in the bits of the group too. @see acl(5), "Correspondence between ACL entries and file permission bits"
- */
-export function isWritableByOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
-  return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && (gid !== uid || uid === 0));
 }
 
 /**

@@ -6,6 +6,7 @@ import { formatSize } from '../../output/human-units.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { type CopyArgument, copyArgument } from '../../running/copy-argument.js';
 import { printBytes } from '../../running/follow-output.js';
+import { leftOutWarnings } from '../../running/warn-left-out.js';
 import { withContainerizer } from '../../running/with-containerizer.js';
 import type { Session } from '../../session.js';
 import { UsageError } from '../../usage-error.js';
@@ -16,25 +17,16 @@ interface CpFlags extends OwnerFlags {
   readonly q?: boolean;
 }
 
+interface WorkOptions extends CopyOptions {
+  /** Hears what is not in an archive, unless nothing is to be said of it. */
+  readonly onLeftOut: ((left: LeftOut) => void) | undefined;
+}
+
 /** Both ends of a copy: one in a container. */
 interface Ends {
   readonly containerId: string;
-  readonly work: (
-    files: ContainerFiles,
-    options: CopyOptions,
-    /** Where a copy cannot tell of it at its end. */
-    tellLeftOut: (leftOut: LeftOut) => void,
-  ) => Promise<Copied | undefined>;
+  readonly work: (files: ContainerFiles, options: WorkOptions) => Promise<Copied | undefined>;
 }
-
-const LEFT_OUT = {
-  socket: 'it is a socket',
-  device: 'it is a device (-a copies those too)',
-  kernel: 'what is in it is made up by the kernel',
-  attribute: 'its attributes cannot be kept there',
-  tmpfs: 'what was in it (tmpfs) went with the end of the program',
-  volume: 'what was mounted there is not on this machine any more',
-} as const;
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -65,8 +57,8 @@ Examples:
             const { anyOwner, followLink, archive = false } = flags;
             const files = containers.files(containerId, { anyOwner });
             const owner = archive ? 'kept' : 'user';
-            const tellLeftOut = (leftOut: LeftOut) => flags.q !== true && warnOf(session, leftOut);
-            const copied = await work(files, { followLink, owner, signal: session.signal }, tellLeftOut);
+            const onLeftOut = flags.q === true ? undefined : leftOutWarnings(session);
+            const copied = await work(files, { followLink, owner, onLeftOut, signal: session.signal });
             if (copied !== undefined) tell(session, containerId, copied, flags.q ?? false, cli);
           }),
         { owner: flags.owner },
@@ -83,7 +75,8 @@ function endsOf(from: CopyArgument, to: CopyArgument, { host }: Cli): Ends {
     );
   if (from.is === 'container') {
     const { containerId, path } = from;
-    if (to.is === 'machine') return { containerId, work: (files, options) => files.copyOut(path, to.path, options) };
+    if (to.is === 'machine')
+      return { containerId, work: (files, { onLeftOut, ...options }) => files.copyOut(path, to.path, options) };
     requireNoTerminal(
       host.stdout.isTTY,
       'an archive is not written to a terminal',
@@ -92,8 +85,8 @@ function endsOf(from: CopyArgument, to: CopyArgument, { host }: Cli): Ends {
     const { stdout } = host;
     return {
       containerId,
-      work: async (files, { followLink, signal }, leftOut) => {
-        await printBytes(files.archive(path, { followLink, leftOut, signal }), stdout);
+      work: async (files, { followLink, onLeftOut, signal }) => {
+        await printBytes(files.archive(path, { followLink, onLeftOut, signal }), stdout);
         return undefined;
       },
     };
@@ -101,7 +94,8 @@ function endsOf(from: CopyArgument, to: CopyArgument, { host }: Cli): Ends {
   if (to.is !== 'container')
     throw new UsageError('none of the paths is in a container', 'write CONTAINER:PATH for the one that is');
   const { containerId, path } = to;
-  if (from.is === 'machine') return { containerId, work: (files, options) => files.copyIn(from.path, path, options) };
+  if (from.is === 'machine')
+    return { containerId, work: (files, { onLeftOut, ...options }) => files.copyIn(from.path, path, options) };
   const stdin = host.stdin();
   requireNoTerminal(
     stdin.isTTY,
@@ -129,10 +123,6 @@ function tell(session: Session, containerId: string, copied: Copied, isQuiet: bo
   const { output } = session;
   output.document(() => copiedDocument(containerId, copied));
   if (isQuiet) return;
-  for (const leftOut of copied.leftOut) warnOf(session, leftOut);
+  copied.leftOut.forEach(leftOutWarnings(session));
   if (host.stderr.isTTY === true) output.progress(`copied ${copied.entries} entries, ${formatSize(copied.bytes)}`);
-}
-
-function warnOf({ output }: Session, { path, what }: LeftOut): void {
-  output.warning({ code: 'LEFT_OUT', message: `not copied: ${path}: ${LEFT_OUT[what]}`, details: { path, what } });
 }

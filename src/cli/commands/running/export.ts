@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { printBytes } from '../../running/follow-output.js';
+import { leftOutWarnings } from '../../running/warn-left-out.js';
 import { withContainerizer } from '../../running/with-containerizer.js';
 import { writeWholeFile } from '../../running/write-whole-file.js';
 import { UsageError } from '../../usage-error.js';
@@ -18,7 +19,9 @@ export function define(command: Command, cli: Cli): void {
         throw new UsageError('an archive is not written to a terminal', 'write it to a file: -o FILE');
       await cli.withStore((session) =>
         withContainerizer(session, async (containers) => {
-          const archive = containers.files(containerId).export({ signal: session.signal });
+          const archive = containers
+            .files(containerId)
+            .export({ signal: session.signal, onLeftOut: leftOutWarnings(session) });
           if (output === undefined) await printBytes(archive, stdout);
           else await writeWholeFile(output, archive);
         }),

@@ -42,6 +42,9 @@ export interface HeldPlace {
   readonly status: FileStatus | undefined;
 }
 
+/** Is asked of each symlink before it is followed, and throws for one that is not to be. @param directory the one that it is in @param name in that */
+export type LinkGuard = (directory: FileStatus, name: BytePath, link: FileStatus) => void;
+
 export type Reading = { readonly text: string } | { readonly problem: string };
 
 /**
@@ -52,10 +55,12 @@ export type Reading = { readonly text: string } | { readonly problem: string };
 export class RootfsView {
   readonly #calls: TreeCalls;
   readonly #root: OpenDirectory;
+  readonly #guard: LinkGuard | undefined;
 
   /** @param directory absolute, its last component no symlink; or one that is open, which is closed with this @throws system errors */
-  constructor(calls: TreeCalls, directory: string | OpenDirectory) {
+  constructor(calls: TreeCalls, directory: string | OpenDirectory, guard?: LinkGuard) {
     this.#calls = calls;
+    this.#guard = guard;
     this.#root = typeof directory === 'string' ? calls.openDirectory(directory) : directory;
   }
 
@@ -93,7 +98,7 @@ export class RootfsView {
   /**
    * As `resolve`, and holds what it has come to.
    * @param follow whether a symlink that the path ends with is followed, as one with a slash behind it always is
-   * @throws as `resolve`; `ENOENT` when the directory is missing that it would be in
+   * @throws as `resolve`, and what the guard does; `ENOENT` when the directory is missing that it would be in
    */
   hold(path: BytePath, { follow = true }: { readonly follow?: boolean } = {}): HeldPlace {
     const { at, directory, holder, status } = this.#walk(path, [], follow);
@@ -159,6 +164,7 @@ export class RootfsView {
         status = statusOf(directory, name);
         if (status?.type === SYMLINK && (follow || pending.length > 0)) {
           if (++links > LINKS_MAX) throw syscallError('ELOOP', 'open', path);
+          this.#guard?.(directory.status(''), name, status);
           const target = directory.readSymlink(name);
           pending.unshift(...target.split('/'));
           if (target.startsWith('/')) back([]);

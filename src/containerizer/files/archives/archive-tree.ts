@@ -18,17 +18,18 @@ import {
   type TreeCalls,
   type Xattrs,
 } from '../../../system/syscalls/tree-calls.js';
+import { SEGMENTS_MAX } from '../../../system/tar/sparse.js';
 import type { HeldPlace } from '../../bundle/rootfs/rootfs-view.js';
-import { isDraft } from '../drafts.js';
-import { sortedNames } from '../file-info.js';
-import { changed, filesError, LEVELS_MAX, tooDeep } from '../files-errors.js';
+import { changed, filesError, LEVELS_MAX, tooDeep, wrongKind } from '../files-errors.js';
 import { isMadeUp } from '../kernel-file-systems.js';
 import { MountedDirectory } from '../mounts/mounted-directory.js';
+import { KeptNames, type Place, placeIn } from './kept-names.js';
 import type { LeftOutNotes } from './left-out-list.js';
+import type { SharedCopy } from './shared-copy.js';
 import {
-  type ArchivedEntry,
   type ArchivedType,
   END_OF_ARCHIVE,
+  isPlainXattr,
   lengthOf,
   paddingAfter,
   type Stretch,
@@ -43,8 +44,10 @@ const PIECE = 256 * 1024;
 const LOOKS = 5;
 /** What has become of an entry that is not what it was a moment ago. */
 const CHANGES = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EINVAL']);
-/** Of one file, which keeps the map of it small; what follows is then one stretch to the end. */
-const STRETCHES_MAX = 50_000;
+/** Of one entry: as many as are read again. A program in a container makes files of any number. */
+const STRETCHES_MAX = SEGMENTS_MAX;
+/** Of names that are remembered, in bytes. */
+const NAMES_MAX = 128 * 1024 * 1024;
 const NODES: ReadonlyMap<FileType, ArchivedType> = new Map([
   [FIFO, 'FIFO'],
   [CHARACTER_DEVICE, 'CharacterDevice'],
@@ -62,21 +65,35 @@ export interface TreeArchiveOptions {
   readonly withoutDevices?: boolean;
   /** Where is noted what is left out. */
   readonly leftOut?: LeftOutNotes | undefined;
+  /** Of an archive that is unpacked while it is made, by one that reads what others do not: files of more stretches than an entry has room for, attributes of any name. */
+  readonly copy?: SharedCopy;
+  /** Of one entry. Default: 100 000. */
+  readonly stretchesMax?: number;
+  /** Bytes of names that are remembered, about. Default: 128 MiB. */
+  readonly namesMax?: number;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Where the data of a file is, from some position on. */
+interface SparsePart {
+  readonly stretches: readonly Stretch[];
+  /** Where what is not among them begins. */
+  readonly rest: number | undefined;
 }
 
 /** A directory on the way down. */
 interface Level {
   readonly directory: OpenDirectory;
   readonly path: BytePath;
+  readonly place: Place;
   readonly names: readonly BytePath[];
   next: number;
 }
 
 /**
- * A tar archive of what is held, made while it is read, in memory that does not grow with files. The tree may be changed meanwhile by somebody who means harm: all goes by way of open
+ * A tar archive of what is held, made while it is read, in memory that does not grow with files and has a limit for their names. The tree may be changed meanwhile by somebody who means harm: all goes by way of open
  * directories and names in them, no symlink is followed, and nothing but regular files is opened.
- * @throws ProvisionerError `ERR_FILE_CHANGED` for a file that has become shorter, `ERR_FILE_TYPE` for a tree that is too deep, `ERR_ABORTED`
+ * @throws ProvisionerError `ERR_FILE_CHANGED` for a file that has become shorter, `ERR_FILE_TYPE` for a tree that is too deep or has too many names at once, and for a file of too many holes, `ERR_ABORTED`
  */
 export async function* archiveTree(
   calls: TreeCalls,
@@ -99,8 +116,7 @@ class TreeArchive {
   readonly #headers = new TarHeaders(Header);
   readonly #turns = new Turns();
   readonly #levels: Level[] = [];
-  /** Files of several names: where each was first. */
-  readonly #linked = new Map<string, BytePath>();
+  readonly #kept: KeptNames;
   #ready: Buffer[] = [];
   #readyBytes = 0;
   #fileSystem: string | undefined;
@@ -108,6 +124,9 @@ class TreeArchive {
   constructor(calls: TreeCalls, options: TreeArchiveOptions) {
     this.#calls = calls;
     this.#options = options;
+    const { namesMax = NAMES_MAX } = options;
+    const why = `its directories, or its files of several names, have more names than ${namesMax} bytes have room for`;
+    this.#kept = new KeptNames(namesMax, () => wrongKind('read', options.shown(options.as), why));
   }
 
   close(): void {
@@ -115,15 +134,17 @@ class TreeArchive {
   }
 
   async *pieces({ directory, name }: HeldPlace): AsyncGenerator<Buffer, void, undefined> {
-    const { as, signal } = this.#options;
-    if (name === '') this.#enter(directory, '', as);
-    else yield* this.#entry(directory, name, as);
+    const { as, copy, signal } = this.#options;
+    const top = placeIn(undefined, as);
+    if (name === '') this.#enter(directory, '', as, top);
+    else yield* this.#entry(directory, name, as, top);
     for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
       throwIfAborted(signal);
       await this.#turns.take();
       const next = level.names[level.next++];
-      if (next === undefined) this.#levels.pop()?.directory.close();
-      else if (!isDraft(next)) yield* this.#entry(level.directory, next, join(level.path, next));
+      if (next === undefined) this.#leave(level);
+      else if (copy?.drafts.has(next) !== true)
+        yield* this.#entry(level.directory, next, join(level.path, next), placeIn(level.place, next));
       if (this.#readyBytes >= PIECE) yield this.#taken();
     }
     this.#put(END_OF_ARCHIVE);
@@ -131,12 +152,17 @@ class TreeArchive {
   }
 
   /** What is gone before it could be looked at was never there. */
-  async *#entry(directory: OpenDirectory, name: BytePath, path: BytePath): AsyncGenerator<Buffer, void, undefined> {
+  async *#entry(
+    directory: OpenDirectory,
+    name: BytePath,
+    path: BytePath,
+    place: Place,
+  ): AsyncGenerator<Buffer, void, undefined> {
     for (let look = 1; ; look++) {
       try {
         const status = directory.status(name);
-        if (status.type === REGULAR_FILE) return yield* this.#file(directory, name, path);
-        if (status.type === DIRECTORY) return this.#enter(directory, name, path);
+        if (status.type === REGULAR_FILE) return yield* this.#file(directory, name, path, place);
+        if (status.type === DIRECTORY) return this.#enter(directory, name, path, place);
         return this.#other(directory, name, path, status);
       } catch (error) {
         if (isProvisionerError(error, 'ERR_MOUNT_SOURCE')) {
@@ -150,14 +176,20 @@ class TreeArchive {
     }
   }
 
-  #enter(parent: OpenDirectory, name: BytePath, path: BytePath): void {
+  #leave({ directory, names }: Level): void {
+    this.#levels.pop();
+    this.#kept.release(names);
+    directory.close();
+  }
+
+  #enter(parent: OpenDirectory, name: BytePath, path: BytePath, place: Place): void {
     const { shown, withoutMounts = false, leftOut } = this.#options;
     if (this.#levels.length === LEVELS_MAX) throw tooDeep('read', shown(path));
     const directory = parent.openDirectory(name);
     try {
       const status = directory.status('');
       if (path !== '') {
-        const xattrs = xattrsOf(directory.xattrs(''));
+        const xattrs = this.#xattrsOf(directory.xattrs(''), path);
         this.#put(this.#headers.of({ type: 'Directory', path: `${path}/`, status, xattrs }));
       }
       const { fileSystem } = directory.usage('');
@@ -165,37 +197,88 @@ class TreeArchive {
       const isElsewhere = withoutMounts && fileSystem !== this.#fileSystem;
       const lost = isElsewhere ? undefined : lostIn(directory);
       if (lost !== undefined) leftOut?.note(shown(path), lost);
-      const names = lost !== undefined || isElsewhere ? [] : sortedNames(directory);
-      this.#levels.push({ directory, path, names, next: 0 });
+      const names = lost !== undefined || isElsewhere ? [] : this.#sortedNames(directory);
+      this.#levels.push({ directory, path, place, names, next: 0 });
     } catch (error) {
       directory.close();
       throw error;
     }
   }
 
-  async *#file(directory: OpenDirectory, name: BytePath, path: BytePath): AsyncGenerator<Buffer, void, undefined> {
+  /** They are counted as they come: there may be more than fit in memory. */
+  #sortedNames(directory: OpenDirectory): BytePath[] {
+    const cursor = directory.cursor(0n);
+    try {
+      const names: BytePath[] = [];
+      while (cursor.next()) {
+        const { name } = cursor;
+        this.#kept.keep(name);
+        names.push(name);
+      }
+      return names.sort();
+    } finally {
+      cursor.close();
+    }
+  }
+
+  async *#file(
+    directory: OpenDirectory,
+    name: BytePath,
+    path: BytePath,
+    place: Place,
+  ): AsyncGenerator<Buffer, void, undefined> {
     const file = directory.openRegularFile(name);
     try {
       const status = this.#calls.fileStatus(file);
-      if (status.links > 1) {
-        const first = this.#linked.get(status.identity);
-        if (first !== undefined) {
-          this.#put(this.#headers.of({ type: 'Link', path, status, linkPath: first }));
-          return;
-        }
-        this.#linked.set(status.identity, path);
+      const linkPath = status.links > 1 ? this.#kept.firstOf(status, place) : undefined;
+      if (linkPath !== undefined) {
+        this.#put(this.#headers.of({ type: 'Link', path, status, linkPath }));
+        return;
       }
       const { size } = status;
-      const xattrs = xattrsOf(this.#calls.fileXattrs(file));
-      const stretches = stretchesOf(this.#calls, file, status);
-      const entry: ArchivedEntry = { type: 'File', path, status, size, xattrs, stretches };
-      this.#put(this.#headers.of(entry));
-      const data = stretches ?? [{ start: 0, end: size }];
-      for (const stretch of data) yield* this.#content(file, stretch, path);
-      this.#put(paddingAfter(lengthOf(data)));
+      const xattrs = this.#xattrsOf(this.#calls.fileXattrs(file), path);
+      for (let rest: number | undefined = 0; rest !== undefined; ) {
+        const part: SparsePart | undefined = this.#sparsePart(file, status, rest);
+        rest = part?.rest;
+        yield* this.#continuedIf(rest !== undefined, path);
+        this.#put(this.#headers.of({ type: 'File', path, status, size, xattrs, stretches: part?.stretches }));
+        const data = part?.stretches ?? [{ start: 0, end: size }];
+        for (const stretch of data) yield* this.#content(file, stretch, path);
+        this.#put(paddingAfter(lengthOf(data)));
+      }
     } finally {
       this.#calls.closeFile(file);
     }
+  }
+
+  /** An archive of others has no room for the rest of a file with holes, and to fill these would take more than anybody has. */
+  async *#continuedIf(isContinued: boolean, path: BytePath): AsyncGenerator<Buffer, void, undefined> {
+    const { copy, shown, stretchesMax = STRETCHES_MAX } = this.#options;
+    if (isContinued && copy === undefined)
+      throw wrongKind(
+        'read',
+        shown(path),
+        `it has more than ${stretchesMax} stretches of data with holes between them, for which an archive has no room`,
+      );
+    if (copy === undefined || copy.isContinued === isContinued) return;
+    yield this.#taken();
+    copy.isContinued = isContinued;
+  }
+
+  /** @returns what there is of a file with holes from a position on; undefined for one without */
+  #sparsePart(file: number, { size, disk }: FileStatus, from: number): SparsePart | undefined {
+    if (disk >= size) return undefined;
+    const { stretchesMax = STRETCHES_MAX } = this.#options;
+    const stretches: Stretch[] = [];
+    for (let position = from; position < size; ) {
+      const found = this.#calls.nextData(file, position, size);
+      if (found === undefined) break;
+      if (stretches.length === stretchesMax) return { stretches, rest: found.start };
+      stretches.push(found);
+      position = found.end;
+    }
+    const [first] = stretches;
+    return first?.start === 0 && first.end === size ? undefined : { stretches, rest: undefined };
   }
 
   async *#content(file: number, { start, end }: Stretch, path: BytePath): AsyncGenerator<Buffer, void, undefined> {
@@ -219,6 +302,18 @@ class TreeArchive {
     else if (type !== undefined) this.#put(this.#headers.of({ type, path, status }));
     else if (status.type === SYMLINK)
       this.#put(this.#headers.of({ type: 'SymbolicLink', path, status, linkPath: directory.readSymlink(name) }));
+  }
+
+  /** An archive would have another name, with a part of this one in the value. */
+  #xattrsOf(xattrs: Xattrs, path: BytePath): (readonly [string, Uint8Array])[] {
+    const { copy, leftOut, shown } = this.#options;
+    const copied = xattrs.list().filter(isCopiedXattr).sort();
+    const archived = copy === undefined ? copied.filter(isPlainXattr) : copied;
+    if (archived.length < copied.length) leftOut?.note(shown(path), 'attribute');
+    return archived.flatMap((name) => {
+      const value = xattrs.get(name);
+      return value === undefined ? [] : [[name, value] as const];
+    });
   }
 
   #put(bytes: Buffer): void {
@@ -247,32 +342,6 @@ export function isCopiedXattr(name: string): boolean {
 
 /** Gives a program privileges, as setuid does. */
 export const CAPABILITY = 'security.capability';
-
-function xattrsOf(xattrs: Xattrs): (readonly [string, Uint8Array])[] {
-  return xattrs
-    .list()
-    .filter(isCopiedXattr)
-    .sort()
-    .flatMap((name) => {
-      const value = xattrs.get(name);
-      return value === undefined ? [] : [[name, value] as const];
-    });
-}
-
-/** @returns undefined for a file without holes */
-function stretchesOf(calls: TreeCalls, file: number, { size, disk }: FileStatus): Stretch[] | undefined {
-  if (disk >= size) return undefined;
-  const stretches: Stretch[] = [];
-  for (let position = 0; position < size && stretches.length < STRETCHES_MAX; ) {
-    const found = calls.nextData(file, position, size);
-    if (found === undefined) break;
-    const end = stretches.length + 1 === STRETCHES_MAX ? size : found.end;
-    stretches.push({ start: found.start, end });
-    position = end;
-  }
-  const [first] = stretches;
-  return first?.start === 0 && first.end === size ? undefined : stretches;
-}
 
 function join(directory: BytePath, name: BytePath): BytePath {
   return directory === '' ? name : `${directory}/${name}`;

@@ -23,6 +23,8 @@ import { removeEntry } from '../remove-entry.js';
 import { untilAborted } from '../until-aborted.js';
 import { CAPABILITY, isCopiedXattr } from './archive-tree.js';
 import type { LeftOutList } from './left-out-list.js';
+import { type LateAttributes, MadeDirectories } from './made-directories.js';
+import type { SharedCopy } from './shared-copy.js';
 
 /** Bytes after which others get a turn: of the smallest entries some hundred. */
 const SLICE = 64 * 1024;
@@ -46,6 +48,8 @@ export interface ExtractTreeOptions {
   readonly shown: (path: BytePath) => string;
   /** What is left out is noted here; who makes the archive may do so too. */
   readonly leftOut: LeftOutList;
+  /** Of an archive that is made while it is unpacked. */
+  readonly copy?: SharedCopy;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -112,8 +116,8 @@ class TreeExtraction implements TarHandler {
   #levels: Level[] = [];
   /** Names at the top that were not there, and what they are called until all has been read. */
   readonly #staged = new Map<BytePath, BytePath>();
-  /** Directories that were made, by the names on the way there, and what the archive says of them: they get it last. */
-  readonly #made = new Map<BytePath, { readonly names: readonly BytePath[]; entry?: TarEntry }>();
+  /** Directories that were made, and what the archive says of them. */
+  readonly #made = new MadeDirectories();
   #draft: Draft | undefined;
   #entries = 0;
   #bytes = 0;
@@ -125,6 +129,11 @@ class TreeExtraction implements TarHandler {
   }
 
   entry(entry: TarEntry): void {
+    if (this.#draft !== undefined) {
+      // The rest of a file with holes.
+      this.#draft = { ...this.#draft, entry, position: 0, stretch: 0 };
+      return;
+    }
     const names = namesOf(entry.path);
     const name = names.pop();
     // The target itself, which stays as it is.
@@ -163,7 +172,7 @@ class TreeExtraction implements TarHandler {
 
   endEntry(): void {
     const draft = this.#draft;
-    if (draft === undefined) return;
+    if (draft === undefined || this.#options.copy?.isContinued === true) return;
     const { parent, draft: called, name, file, entry } = draft;
     this.#about(entry.path, () => {
       if (entry.sparse !== undefined) ftruncateSync(file, entry.sparse.size);
@@ -172,7 +181,7 @@ class TreeExtraction implements TarHandler {
       this.#calls.setFileMode(file, this.#modeOf(entry));
       this.#setXattrs(this.#calls.fileXattrs(file), entry);
       this.#calls.setFileTimes(file, entry.accessed, entry.modified);
-      putDraft(parent, called, name);
+      this.#put(parent, called, name);
       this.#draft = undefined;
       this.#calls.closeFile(file);
     });
@@ -180,16 +189,15 @@ class TreeExtraction implements TarHandler {
 
   /** The archive has been read: gives directories what the archive says of them, and what is new its name. */
   async finish(turns: Turns): Promise<Copied> {
-    for (const { names, entry } of this.#made.values()) {
+    for (const [names, { attributes }] of this.#made.all()) {
       await turns.take();
-      this.#about(entry?.path ?? names.join('/'), () =>
-        this.#finishDirectory(this.#enter(names, names.join('/')), entry),
-      );
+      const path = names.join('/');
+      this.#about(path, () => this.#finishDirectory(this.#enter(names, path), attributes));
     }
     for (const [name, draft] of this.#staged) {
       this.#about(name, () => {
         // One whose only entry was left out is not there.
-        if (statusOf(this.#target, draft) !== undefined) putDraft(this.#target, draft, name);
+        if (statusOf(this.#target, draft) !== undefined) this.#put(this.#target, draft, name);
       });
       this.#staged.delete(name);
     }
@@ -239,28 +247,45 @@ class TreeExtraction implements TarHandler {
     const staged = this.#staged.get(name);
     if (staged !== undefined) return staged;
     if (statusOf(this.#target, name) !== undefined) return name;
-    const draft = draftName();
+    const draft = this.#newDraft();
     this.#staged.set(name, draft);
     return draft;
   }
 
+  #newDraft(): BytePath {
+    const draft = draftName();
+    this.#options.copy?.drafts.add(draft);
+    return draft;
+  }
+
+  #put(directory: OpenDirectory, draft: BytePath, name: BytePath): void {
+    putDraft(directory, draft, name);
+    this.#options.copy?.drafts.delete(draft);
+  }
+
   #makeDirectory(parent: OpenDirectory, name: BytePath, names: readonly BytePath[], entry: TarEntry | undefined): void {
-    const key = names.join('/');
-    if (parent.makeDirectory(name)) {
-      this.#made.set(key, { names, ...(entry === undefined ? {} : { entry }) });
-      return;
+    const isNew = parent.makeDirectory(name);
+    if (!isNew && parent.status(name).type !== DIRECTORY)
+      throw archiveRefused('it is a directory, and something else is there', entry?.path ?? names.join('/'));
+    const made = this.#made.at(names, isNew);
+    if (made === undefined || entry === undefined) return;
+    const { accessed, modified, xattrs } = entry;
+    const { uid, gid } = this.#ownerOf(entry);
+    made.attributes = { uid, gid, mode: this.#modeOf(entry), accessed, modified };
+    if (xattrs === undefined) return;
+    const directory = parent.openDirectory(name);
+    try {
+      this.#setXattrs(directory.xattrs(''), entry);
+    } finally {
+      directory.close();
     }
-    const made = this.#made.get(key);
-    if (made !== undefined && entry !== undefined) made.entry = entry;
-    if (parent.status(name).type !== DIRECTORY)
-      throw archiveRefused('it is a directory, and something else is there', entry?.path ?? key);
   }
 
   /** Under another name first: what is there is replaced in one step. */
   #make(parent: OpenDirectory, name: BytePath, entry: TarEntry): void {
     if (statusOf(parent, name)?.type === DIRECTORY)
       throw archiveRefused('it is no directory, and one is there', entry.path);
-    const draft = draftName();
+    const draft = this.#newDraft();
     if (entry.type === 'file') {
       const file = parent.createFile(draft, 0o600);
       this.#draft = { parent, draft, name, file, entry, position: 0, stretch: 0 };
@@ -269,7 +294,7 @@ class TreeExtraction implements TarHandler {
     try {
       if (entry.type === 'hardlink') this.#link(parent, draft, entry);
       else this.#makeNode(parent, draft, entry);
-      putDraft(parent, draft, name);
+      this.#put(parent, draft, name);
     } finally {
       // Also where all went well: a rename on another name of the same file does nothing.
       if (statusOf(parent, draft) !== undefined) parent.removeFile(draft);
@@ -313,18 +338,16 @@ class TreeExtraction implements TarHandler {
     parent.setTimes(draft, entry.accessed, entry.modified);
   }
 
-  #finishDirectory(directory: OpenDirectory, entry: TarEntry | undefined): void {
-    if (entry === undefined) {
+  #finishDirectory(directory: OpenDirectory, attributes: LateAttributes | undefined): void {
+    if (attributes === undefined) {
       const { owner } = this.#options;
       if (owner !== undefined) directory.setOwner('', owner.uid, owner.gid);
       directory.setMode('', IMPLIED_MODE);
       return;
     }
-    const { uid, gid } = this.#ownerOf(entry);
-    directory.setOwner('', uid, gid);
-    directory.setMode('', this.#modeOf(entry));
-    this.#setXattrs(directory.xattrs(''), entry);
-    directory.setTimes('', entry.accessed, entry.modified);
+    directory.setOwner('', attributes.uid, attributes.gid);
+    directory.setMode('', attributes.mode);
+    directory.setTimes('', attributes.accessed, attributes.modified);
   }
 
   #ownerOf(entry: TarEntry): Owner {

@@ -113,8 +113,20 @@ function recordsOf(
   if (stored > SIZE_MAX) records.push(['size', String(stored)]);
   if (modified.nanoseconds > 0 || modified.seconds < 0 || modified.seconds > SIZE_MAX)
     records.push(['mtime', timeText(modified)]);
-  for (const [name, value] of xattrs) records.push([`SCHILY.xattr.${name}`, value]);
+  for (const [name, value] of xattrs) records.push(xattrRecord(name, value));
   return records;
+}
+
+/** Whether the usual keyword can name an attribute: it ends at the first `=`. @see star(5), "SCHILY.xattr" */
+export function isPlainXattr(name: string): boolean {
+  return !/[=\n]/.test(name);
+}
+
+/** Other names are encoded as libarchive has them, with the value in base64. @see libarchive's tar(5), "LIBARCHIVE.xattr" */
+function xattrRecord(name: string, value: Uint8Array): Records[number] {
+  if (isPlainXattr(name)) return [`SCHILY.xattr.${name}`, value];
+  const encoded = name.replace(/[%=\n]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return [`LIBARCHIVE.xattr.${encoded}`, Buffer.from(value).toString('base64')];
 }
 
 /** GNU's format 1.0: the number of stretches, and then of each where it begins and how long it is. @see GNU tar manual, "Storing Sparse Files" */
