@@ -65,8 +65,16 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   'store.info': ({ p }) => p.store.info(),
 };
 
-/** What answers at once, or is what these tests are about. */
-const AT_ONCE = ['close', 'counters', 'use', 'containers.addHolder', 'store.addKeeper', 'launches.directory'];
+/** What answers at once, or as it goes, or is what these tests are about. */
+const AT_ONCE = [
+  'close',
+  'counters',
+  'use',
+  'containers.addHolder',
+  'store.addKeeper',
+  'launches.directory',
+  'launches.follow',
+];
 
 async function prepare(): Promise<Prepared> {
   const p = await openMemoryStore();
