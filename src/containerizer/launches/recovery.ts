@@ -142,11 +142,11 @@ export class LaunchRecovery {
       cgroups: listLaunches(hierarchies, parent).filter(isLeft),
       directories: places.flatMap(({ directory, what }) =>
         namesInOwnPlace(directory)
-          // In this order: what is held in between is seen to be held.
-          .filter((id) => !this.#isBeingMade(id) && isLeft(id))
+          .filter(isLeft)
           .map((id) => ({ directory, id, what })),
       ),
-      launches: namesIn(launches).filter(isLeft),
+      // In this order: what is held in between is seen to be held.
+      launches: namesIn(launches).filter((id) => !this.#isBeingMade(id) && isLeft(id)),
     };
     const recorded = new Set((await provisioner.launches.list()).map(({ id }) => id));
     const isNobodys = (id: string) => !recorded.has(id);
