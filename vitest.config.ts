@@ -17,7 +17,8 @@ const SYSTEM_TESTS = {
 const SIDE_BY_SIDE = [
   'system-tests/backends/overlay-backend.test.ts',
   'system-tests/check/check-store.test.ts',
-  'system-tests/cli/{check,clock,containers,deleted-directory,images,prune,pull-progress}.test.ts',
+  'system-tests/cli/{check,clock,containers,copying,deleted-directory,images,prune,pull-progress}.test.ts',
+  'system-tests/containerizer/{as-configured,bundle,files,seccomp}.test.ts',
   'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,rows-of-others,sqlite-metadata-manager,two-installations}.test.ts',
   'system-tests/provisioner/{concurrency,counters,degraded-store,hardships,immutable-files,layer-tar,lost-records,no-layers}.test.ts',
   'system-tests/provisioner/{older-records,owners,prune,real-images,sha512,unrecorded-layers,vast-containers}.test.ts',

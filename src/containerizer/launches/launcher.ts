@@ -146,10 +146,8 @@ export class Launcher {
     const begun = await this.#begin(beginning, runtime);
     const started = await this.#start(begun, beginning, facts.countsSwap).catch(async (error) => {
       // Whoever destroys it takes away what is needed here: what that led to says nothing.
-      const cause = await this.#requireStarting(begun).then(
-        () => error,
-        (ended) => ended,
-      );
+      const isStill = await this.#isStarting(begun).catch(() => true);
+      const cause = isStill ? error : endedMeanwhile(beginning.containerId);
       await this.#undo(begun, beginning, cause);
       throw cause;
     });
@@ -269,10 +267,14 @@ export class Launcher {
   }
 
   /** @throws ProvisionerError `ERR_START_FAILED` when somebody has ended or destroyed it meanwhile */
-  async #requireStarting({ launch: { containerId, id } }: Begun): Promise<void> {
+  async #requireStarting(begun: Begun): Promise<void> {
+    if (!(await this.#isStarting(begun))) throw endedMeanwhile(begun.launch.containerId);
+  }
+
+  /** Or has started, and perhaps ended since. */
+  async #isStarting({ launch: { containerId, id } }: Begun): Promise<boolean> {
     const now = await this.#machine.provisioner.launches.get(containerId);
-    if (now?.id === id && readExitNote(now.exit)?.reason !== 'start-failed') return;
-    throw endedMeanwhile(containerId);
+    return now?.id === id && readExitNote(now.exit)?.reason !== 'start-failed';
   }
 
   /** Only the runtime's work is taken in turns: a pull may take minutes. @throws ProvisionerError `ERR_ABORTED`, also while it waits */

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { trustedWay, type WayFaults } from '../../system/syscalls/trusted-way.js';
@@ -57,6 +57,8 @@ export function namesInOwnPlace(path: string): string[] {
 
 /** Removes an entry of a place of ours; what is somebody else's is left alone. @throws like Node's `fs` */
 export function removeFromOwnPlace(path: string, name: string): void {
+  // Mostly it has gone with the end of its program. To look at the way there takes as long as to remove it.
+  if (lstatSync(join(path, name), { throwIfNoEntry: false }) === undefined) return;
   inOwnPlace(path, (place) => place.remove(name));
 }
 

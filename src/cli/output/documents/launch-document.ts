@@ -12,7 +12,16 @@ import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
 
 /** How a program ended, in `--json`; `docs/cli.md` promises this shape, and those below. What nobody knows is null. */
-export function exitDocument({ code, signal, reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt }: Exit) {
+export function exitDocument({
+  code,
+  signal,
+  reason,
+  oomKills,
+  peakMemory,
+  cpuTime,
+  startedAt,
+  finishedAt,
+}: Partial<Exit>) {
   return {
     code: code ?? null,
     signal: signal ?? null,
@@ -76,7 +85,7 @@ export function eventDocument({ at, kind, containerId, launchId, owner, imageNam
     owner,
     image: imageName ?? null,
     labels,
-    details: kind === 'exit' ? exitDocument(details as unknown as Exit) : details,
+    details: kind === 'exit' ? exitDocument(details as Partial<Exit>) : details,
   };
 }
 
