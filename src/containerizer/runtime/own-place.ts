@@ -58,8 +58,7 @@ export function namesInOwnPlace(path: string): string[] {
 /** Removes an entry of a place of ours; what is somebody else's is left alone. @throws like Node's `fs` */
 export function removeFromOwnPlace(path: string, name: string): void {
   // Mostly it has gone with the end of its program. To look at the way there takes as long as to remove it.
-  if (lstatSync(join(path, name), { throwIfNoEntry: false }) === undefined) return;
-  inOwnPlace(path, (place) => place.remove(name));
+  if (isThere(join(path, name))) inOwnPlace(path, (place) => place.remove(name));
 }
 
 function inOwnPlace<T>(path: string, use: (place: OwnPlace) => T): T | undefined {
@@ -74,6 +73,15 @@ function inOwnPlace<T>(path: string, use: (place: OwnPlace) => T): T | undefined
     return use(place);
   } finally {
     place.close();
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '');
   }
 }
 
