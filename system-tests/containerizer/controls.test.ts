@@ -192,6 +192,31 @@ describeWith(NEEDS, 'a program that ends just when something is done to it', () 
     expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL });
   });
 
+  test('is told to have ended while it waits for a program more that nobody waits for', async () => {
+    const { containers, root } = await storeWithBusybox();
+    const { pid = 0, launchId } = await containers.launch('job', IMAGE, FOR_LONG);
+    const { ended } = await containers.exec('job', ['sleep', '60']);
+    const inside = () =>
+      cgroupOf(root, launchId)
+        .processes()
+        .filter((other) => other !== pid);
+    await vi.waitFor(() => expect(inside().map((other) => processStat(other)?.name)).toEqual(['sleep']), {
+      timeout: SOON,
+    });
+    const [program = 0] = inside();
+    const runtime = processStat(program)?.parent ?? 0;
+    process.kill(runtime, 'SIGSTOP');
+    process.kill(pid, 'SIGKILL');
+    await vi.waitFor(() => expect(processStat(pid)?.isExiting).toBe(true), { timeout: SOON, interval: 5 });
+    await expect(containers.exec('job', ['true']).then((exec) => exec.ended)).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_NOT_RUNNING',
+    });
+    expect(processStat(pid)?.isExiting).toBe(true);
+    process.kill(runtime, 'SIGCONT');
+    expect(await ended).toMatchObject({ code: 137 });
+    expect(await containers.wait('job')).toMatchObject({ signal: SIGKILL });
+  });
+
   test('is never told to be missing by a program more', async () => {
     const { containers } = await storeWithBusybox();
     for (let delay = 0; delay < 40; delay += 5) {

@@ -62,19 +62,20 @@ export class ExecLimits {
     const program = pid > 1 ? this.#programOf(runtime, pid) : undefined;
     try {
       if (pid > 1 && (program === undefined || program.hasEnded())) {
-        this.#telling = setTimeout(() => runtime.hasEnded() || this.#kill(why, [runtime]), TELLING);
+        this.#telling = setTimeout(() => runtime.hasEnded() || this.#kill(why, runtime), TELLING);
         return;
       }
-      // The program first: the runtime then tells how it ended.
-      this.#kill(why, [program, runtime]);
+      this.#kill(why, program ?? runtime);
+      // The runtime waits for it, and ends. What it had not waited for would be left to whoever takes such children in, and keep the container from ending until he does.
+      if (program !== undefined) this.#telling = setTimeout(() => runtime.send(SIGKILL), TELLING);
     } finally {
       program?.close();
     }
   }
 
-  #kill(why: Stopped, processes: readonly (ProcessHandle | undefined)[]): void {
+  #kill(why: Stopped, process: ProcessHandle): void {
     this.#stopped = why;
-    for (const process of processes) process?.send(SIGKILL);
+    process.send(SIGKILL);
   }
 
   /** Undefined when it has ended, and the runtime knows. */

@@ -8,6 +8,7 @@ import { ProvisionerError } from '../../base/errors.js';
 import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { pipeClosed, readPipe, writePipe } from '../../system/processes/pipe-streams.js';
+import { processStat } from '../../system/processes/process-stat.js';
 import type { ProcessExit, SpawnedProcess } from '../../system/processes/processes.js';
 import { loadTreeCalls } from '../../system/syscalls/load-tree-calls.js';
 import { configText } from '../bundle/config-text.js';
@@ -25,7 +26,7 @@ import { execProcess } from './exec-process.js';
 const SIGKILL = 9;
 /** Milliseconds for which what a program printed is still read after it has ended: a child of it may hold the pipe open for ever. */
 const GRACE = 1000;
-/** A second for the end of a container to be seen, in which a program was not started without a word. */
+/** A second for the end of a container to be seen, in which a program was not started, for no reason of its own. */
 const END_LOOKS = 50;
 const END_PAUSE = 20;
 
@@ -159,15 +160,27 @@ export class Executor {
     const complaint = runtimeComplaint(log);
     const { containerId } = launch;
     const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
-    // The runtime's end may be seen before that of what it was to enter.
-    for (let looks = 0; isUntold && looks < END_LOOKS && !this.#endings.hasEnded(launch); looks++)
-      await sleep(END_PAUSE);
-    if (saysNotRunning(complaint) || ((complaint !== '' || isUntold) && this.#endings.hasEnded(launch))) {
+    if (complaint === '' && !isUntold) return;
+    const failure = startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
+    // Whoever gives no reason, or one that has nothing to do with the program, may have met an end that is not to be seen yet.
+    const isUnclear = failure.code === 'ERR_START_FAILED';
+    for (let looks = 0; isUnclear && looks < END_LOOKS && !this.#isEnding(launch); looks++) await sleep(END_PAUSE);
+    if (saysNotRunning(complaint) || this.#isEnding(launch)) {
       throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
         details: { containerId, runtime: complaint },
       });
     }
-    if (complaint !== '') throw startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
+    throw failure;
+  }
+
+  /** Whether the first program of a container has ended, or waits only for others in it to be waited for. */
+  #isEnding(launch: LaunchRecord): boolean {
+    const program = this.#endings.programOf(launch);
+    try {
+      return program === undefined || program.hasEnded() || processStat(program.pid)?.isExiting === true;
+    } finally {
+      program?.close();
+    }
   }
 }
 

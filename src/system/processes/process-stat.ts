@@ -13,6 +13,11 @@ export interface ProcessStat {
   readonly startTicks: bigint;
   /** It is a copy of its parent still, and has executed nothing. */
   readonly isBeforeExecution: boolean;
+  /**
+   * It runs nothing any more, and is on its way out. The first process of a PID namespace stays so until all others in it have been waited for, by
+   * whoever started them: that may take as long as it likes.
+   */
+  readonly isExiting: boolean;
 }
 
 /**
@@ -28,7 +33,7 @@ export function processStat(pid: number, root = ''): ProcessStat | undefined {
     const [state = '', parent = '', , session = ''] = fields;
     const startTicks = fields[START_TIME];
     if (startTicks === undefined) return undefined;
-    const isBeforeExecution = (Number(fields[FLAGS]) & PF_FORKNOEXEC) !== 0;
+    const flags = Number(fields[FLAGS]);
     return {
       name: stat.toString('utf8', stat.indexOf('(') + 1, end),
       state,
@@ -36,7 +41,9 @@ export function processStat(pid: number, root = ''): ProcessStat | undefined {
       session: Number(session),
       cpuTicks: BigInt(fields[USER_TIME] ?? 0) + BigInt(fields[SYSTEM_TIME] ?? 0),
       startTicks: BigInt(startTicks),
-      isBeforeExecution,
+      isBeforeExecution: (flags & PF_FORKNOEXEC) !== 0,
+      // The first thread of a program may end before the others: it is dead at once.
+      isExiting: (flags & PF_EXITING) !== 0 && state !== 'Z',
     };
   } catch {
     return undefined;
@@ -46,8 +53,9 @@ export function processStat(pid: number, root = ''): ProcessStat | undefined {
 /** As programs see them, on all machines. @see the kernel's include/asm-generic/param.h, USER_HZ */
 export const TICKS_PER_SECOND = 100;
 
-/** The ninth field, and one of its bits. @see the kernel's include/linux/sched.h */
+/** The ninth field, and two of its bits. @see the kernel's include/linux/sched.h */
 const FLAGS = 9 - 3;
+const PF_EXITING = 0x4;
 const PF_FORKNOEXEC = 0x40;
 /** The 14th and the 15th. */
 const USER_TIME = 14 - 3;
