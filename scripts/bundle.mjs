@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { IMPORT } from '../build/cli/compiled-code.js';
 import { doorsOf } from './doors.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -37,7 +38,7 @@ const toBundle = (input, external, plugins = []) =>
   });
 
 /** All in one directory: what finds a file by its own place finds it from whichever of them it has come to. @param {string} name of the first bundle @param {string} extension */
-const files = (name, extension) => ({
+const filesOf = (name, extension) => ({
   dir: 'dist',
   entryFileNames: `[name].${extension}`,
   chunkFileNames: `${name}-[name]-[hash].${extension}`,
@@ -46,20 +47,29 @@ const files = (name, extension) => ({
 /** @param {Record<string, string>} input as of `toBundle` */
 async function bundle(input) {
   const bundled = await toBundle(input, NOT_OURS);
-  const { output } = await bundled.write({ ...files(Object.keys(input)[0], 'js'), format: 'esm' });
+  const { output } = await bundled.write({ ...filesOf(Object.keys(input)[0], 'js'), format: 'esm' });
   for (const file of output) {
     if (file.type === 'chunk' && /require\(["']\./.test(file.code))
       throw new Error(`${file.fileName} requires a module of ours that is not in it`);
   }
 }
 
-/** What opens a store, the records of most, and the commands that are called most. */
-const EACH_STORE = [
-  'cli/session.js',
-  'metadata/sqlite/sqlite-metadata-manager.js',
-  'cli/commands/images/images.js',
-  'cli/commands/containers/ps.js',
-];
+/**
+ * Modules that begin a file of the command line, by its name, each with all that it is loaded with; what two of them need is in the first. To find and open a file takes as long as to read some thousand lines, and
+ * lines that are not needed take their time too: so what is needed together is together.
+ */
+const FILES = {
+  start: ['cli/main.js'],
+  // What opens a store, the records of most, and the commands that are called most.
+  store: [
+    'cli/session.js',
+    'metadata/sqlite/sqlite-metadata-manager.js',
+    'cli/commands/images/images.js',
+    'cli/commands/containers/ps.js',
+  ],
+  provisioning: ['containers/containers.js', 'backends/make-backends.js', 'pulls/image-requests.js'],
+  running: ['cli/commands/running/run.js', 'containerizer/index.js'],
+};
 
 /** The parser of command lines loads what starts programs, for commands that are programs of their own. We have none, and to load it takes a tenth of the time of `--help`. */
 const noPrograms = {
@@ -69,6 +79,13 @@ const noPrograms = {
     id === 'node:child_process' && /node_modules\/commander\//.test(importer ?? '') ? '\0no-programs' : undefined,
   /** @param {string} id */
   load: (id) => (id === '\0no-programs' ? 'export const spawn = undefined;' : undefined),
+};
+
+/** Compiled code that was kept cannot import anything: whoever loads it does so. */
+const importsByLoader = {
+  name: 'imports-by-loader',
+  /** @param {string} code */
+  renderChunk: (code) => ({ code: code.replace(/(?<![.\w])import\(/g, `${IMPORT}(`) }),
 };
 
 /**
@@ -86,23 +103,37 @@ function modulesWith(output, module) {
 }
 
 /**
- * The command line: what each command needs in few files, since to find and open one takes as long as to read some thousand lines. `--help` needs the first alone, a command that looks at a store the
- * second, and what else several commands share is the third. Small packages become part of it; those with native code, and those that few commands need, are found where they are installed.
+ * The command line. What none of its files has, and several commands share, is in one more. Small packages become part of it; those with native code, and those that few commands need, are found where they
+ * are installed.
  */
 async function bundleCommandLine() {
   const input = { cli: 'cli/main.js' };
   const external = /^(?:node:(?!child_process)|better-sqlite3|koffi|undici|tar|fs-extra|fzstd|provisioner)/;
-  const bundled = await toBundle(input, external, [noPrograms]);
+  const bundled = await toBundle(input, external, [noPrograms, importsByLoader]);
   const { output } = await bundled.generate({ format: 'cjs' });
-  const atOnce = modulesWith(output, 'cli/main.js');
-  const eachStore = new Set(EACH_STORE.flatMap((module) => [...modulesWith(output, module)]));
-  const groups = [
-    { name: 'start', priority: 3, test: (/** @type {string} */ id) => atOnce.has(id) },
-    { name: 'store', priority: 2, test: (/** @type {string} */ id) => eachStore.has(id) },
-    { name: 'shared', priority: 1, minShareCount: 2 },
-  ];
+  const files = Object.entries(FILES).map(([name, modules], at) => {
+    const needed = new Set(modules.flatMap((module) => [...modulesWith(output, module)]));
+    return { name, priority: 10 - at, test: (/** @type {string} */ id) => needed.has(id) };
+  });
+  const groups = [...files, { name: 'shared', priority: 1, minShareCount: 2 }];
   const comments = { jsdoc: false };
-  await bundled.write({ ...files('cli', 'cjs'), format: 'cjs', comments, codeSplitting: { groups } });
+  await bundled.write({ ...filesOf('cli', 'cjs'), format: 'cjs', comments, codeSplitting: { groups } });
+}
+
+/**
+ * What is called by its name. Node takes options of its own out of the words behind the script too (`--env-file`, in 20 and 22), unless `--` stands before it: a shell puts it there, and what it reads is a text
+ * and a comment to Node.
+ */
+async function writeStart() {
+  const bundled = await toBundle({ start: 'cli/start.js' }, NOT_OURS);
+  const { output } = await bundled.generate({ format: 'cjs', comments: { jsdoc: false } });
+  const directory = join(repository, 'dist/cli');
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'package.json'), '{ "type": "commonjs" }\n');
+  const main = join(directory, 'main.js');
+  const call = "exports.start(require('node:path').dirname(__dirname), 'cli.cjs');";
+  writeFileSync(main, `#!/bin/sh\n':' //; exec node -- "$0" "$@"\n${output[0].code}\n${call}\n`);
+  chmodSync(main, 0o755);
 }
 
 /** Leaves of the declarations, which the compiler has written for all modules, those that what can be imported leads to. */
@@ -126,11 +157,7 @@ await bundle({ worker: 'workers/worker.js' });
 const modules = Object.fromEntries(doors.map(({ bundle, module }) => [bundle, module]));
 await bundle(modules);
 await bundleCommandLine();
-mkdirSync(`${repository}dist/cli`, { recursive: true });
-writeFileSync(`${repository}dist/cli/package.json`, '{ "type": "commonjs" }\n');
-// Node takes options of its own out of the words behind the script too (`--env-file`, in 20 and 22), unless `--` stands before it: a shell puts it there, and what it reads is a text and a comment to Node.
-writeFileSync(`${repository}dist/cli/main.js`, `#!/bin/sh\n':' //; exec node -- "$0" "$@"\nrequire('../cli.cjs');\n`);
-chmodSync(`${repository}dist/cli/main.js`, 0o755);
+await writeStart();
 // The threads of the tests run what is installed, too: nothing of the modules in build/ is shared with them, and each of thousands of them is there sooner.
 writeFileSync(join(repository, 'build/workers/worker.js'), "import '../../dist/worker.js';\n");
 rmSync(join(repository, 'build/workers/worker.js.map'), { force: true });

@@ -85,11 +85,12 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
     };
   }
 
-  /** What it has open. */
-  function descriptorsOf(pid: number): string[] {
+  /** What it has open that is expected to have so much, as soon as that is all: while it is loaded it has the files open that it is loaded from. */
+  async function descriptorsOf(pid: number, count: number): Promise<string[]> {
     const tolerated = kind === 'native' ? [] : withoutCloseOnExec();
-    const found = readdirSync(`/proc/${pid}/fd`).filter((number) => !tolerated.includes(number));
-    return found.toSorted((one, other) => Number(one) - Number(other));
+    const look = () => readdirSync(`/proc/${pid}/fd`).filter((number) => !tolerated.includes(number));
+    await until(() => look().length <= count).catch(() => undefined);
+    return look().toSorted((one, other) => Number(one) - Number(other));
   }
 
   const failureOf = (request: Partial<SpawnRequest>): Promise<NodeJS.ErrnoException> =>
@@ -153,14 +154,14 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
         await until(() => processStat(pid)?.state === 'T');
         const links = [0, 1, 2, 4].map((number) => readlinkSync(`/proc/${pid}/fd/${number}`));
         expect(links).toEqual(Array(4).fill('/dev/null'));
-        expect(descriptorsOf(pid)).toEqual(['0', '1', '2', '3', '4']);
+        expect(await descriptorsOf(pid, 5)).toEqual(['0', '1', '2', '3', '4']);
       } finally {
         for (const end of [pipe.readEnd, pipe.writeEnd]) closeSync(end);
         signal(pid, SIGKILL);
         await processes.exitOf(pid);
       }
       const bare = await living([]);
-      expect(descriptorsOf(bare.pid)).toEqual(['0', '1', '2']);
+      expect(await descriptorsOf(bare.pid, 3)).toEqual(['0', '1', '2']);
       await bare.end();
     });
 
@@ -168,7 +169,7 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
       const files = Array.from({ length: 1000 }, () => openSync('/dev/zero', 'r'));
       try {
         const child = await living(['null', 'null', files[500] as number]);
-        expect(descriptorsOf(child.pid)).toEqual(['0', '1', '2', '3']);
+        expect(await descriptorsOf(child.pid, 4)).toEqual(['0', '1', '2', '3']);
         expect(readlinkSync(`/proc/${child.pid}/fd/3`)).toBe('/dev/zero');
         expect(await child.end()).toEqual({ code: 0 });
       } finally {
@@ -187,7 +188,7 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
           const child = await living(wanted);
           const links = wanted.map((_, index) => readlinkSync(`/proc/${child.pid}/fd/${index + 1}`));
           expect(links).toEqual(wanted.map((file) => paths[files.indexOf(file)]));
-          expect(descriptorsOf(child.pid)).toHaveLength(count);
+          expect(await descriptorsOf(child.pid, count)).toHaveLength(count);
           expect(await child.end()).toEqual({ code: 0 });
         }
       } finally {

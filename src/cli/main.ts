@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { fileError } from '../base/errors.js';
 import { abortOnSignals } from './interruption.js';
 import { Output } from './output/output.js';

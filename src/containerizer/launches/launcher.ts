@@ -143,6 +143,7 @@ export class Launcher {
     // Whoever stops it finds one that there is.
     if (options.stopSignal) signalNumber(options.stopSignal);
     throwIfAborted(options.signal);
+    programs().starter.prepare();
     const begun = await this.#begin(beginning, runtime);
     const started = await this.#start(begun, beginning, facts.countsSwap).catch(async (error) => {
       // Whoever destroys it takes away what is needed here: what that led to says nothing.

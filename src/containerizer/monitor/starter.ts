@@ -25,20 +25,16 @@ export interface HiddenRun {
   readonly descriptors: Descriptors;
 }
 
-/** After so many that were started each by itself there is one that starts the others. */
-const ALONE = 1;
-
 /**
  * Starts programs of ours, which are in Perl. To load one takes longer than all else that it does until a container runs; so a copy is kept loaded, which copies itself for each start that comes. What
  * it starts are children of this process, as what this process starts itself, and find open what they are given. It ends with this process, or when it is closed; what it has started lives on.
  *
- * The first one is started directly: most command lines start one. So is what the kept copy cannot start, where this process's descriptors are closed to it or the kernel is older than 5.6.
+ * Where it cannot start what it is told to, since this process's descriptors are closed to it or the kernel is older than 5.6, that is started directly.
  */
 export class Starter {
   readonly #processes: Processes;
   readonly #programs: StarterPrograms;
   readonly #patience: number;
-  #started = 0;
   /** Undefined when it is not there, or has ended. */
   #copy: Promise<KeptCopy> | undefined;
   /** It has been tried, and does not work here; or nothing more is to be started. */
@@ -49,6 +45,11 @@ export class Starter {
     this.#processes = processes;
     this.#programs = programs;
     this.#patience = patience;
+  }
+
+  /** Has a copy be loaded meanwhile: something is to be started soon. */
+  prepare(): void {
+    if (!this.#isUseless) void this.#loaded().catch(() => undefined);
   }
 
   /** @param directory of the launch @throws as `Processes.spawn`; `EPIPE` when it is not known whether it has been started */
@@ -75,9 +76,8 @@ export class Starter {
 
   /** @returns undefined when it has not been started, and is to be started directly */
   async #byCopy(kind: string, descriptors: Descriptors, words: readonly string[]): Promise<SpawnedProcess | undefined> {
-    if (this.#isUseless || ++this.#started <= ALONE) return undefined;
-    this.#copy ??= this.#load();
-    const copy = await this.#copy;
+    if (this.#isUseless) return undefined;
+    const copy = await this.#loaded();
     const answer = await this.#ask(copy, kind, descriptors, words);
     if (typeof answer === 'number') return { pid: answer };
     if (answer === 'failed') this.close();
@@ -100,11 +100,14 @@ export class Starter {
     }
   }
 
-  async #load(): Promise<KeptCopy> {
-    const copy = await KeptCopy.load(this.#processes, this.#programs);
-    void copy.ended.then(() => {
-      this.#copy = undefined;
-    });
+  /** What could not be loaded is tried again. */
+  #loaded(): Promise<KeptCopy> {
+    this.#copy ??= KeptCopy.load(this.#processes, this.#programs);
+    const copy = this.#copy;
+    const forget = () => {
+      if (this.#copy === copy) this.#copy = undefined;
+    };
+    void copy.then(({ ended }) => ended).then(forget, forget);
     return copy;
   }
 }
