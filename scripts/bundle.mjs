@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
-import { IMPORT } from '../build/cli/compiled-code.js';
+import { IMPORT } from '../build/cli/start/compiled-code.js';
 import { doorsOf } from './doors.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -68,8 +68,19 @@ const FILES = {
     'cli/commands/containers/ps.js',
   ],
   provisioning: ['containers/containers.js', 'backends/make-backends.js', 'pulls/image-requests.js'],
-  running: ['cli/commands/running/run.js', 'containerizer/index.js'],
+  commands: [
+    ...['run', 'exec', 'create', 'start', 'restart', 'stop', 'kill', 'wait'].map(
+      (name) => `cli/commands/running/${name}.js`,
+    ),
+    ...['logs', 'stats', 'events', 'top'].map((name) => `cli/commands/watching/${name}.js`),
+    ...['provision', 'destroy', 'recover'].map((name) => `cli/commands/containers/${name}.js`),
+    'cli/commands/images/pull.js',
+  ],
+  // What runs containers needs as others do. What it alone needs is where the bundler leaves it: in a file that is named here it would begin with native code, which need not be there for what says so.
+  common: ['containerizer/index.js'],
 };
+/** Of these a file has what is loaded with its modules, and not themselves. */
+const WITHOUT_THEMSELVES = ['common'];
 
 /** The parser of command lines loads what starts programs, for commands that are programs of their own. We have none, and to load it takes a tenth of the time of `--help`. */
 const noPrograms = {
@@ -89,17 +100,17 @@ const importsByLoader = {
 };
 
 /**
- * @param {import('rolldown').RolldownOutput['output']} output of a bundle @param {string} module in build/, at which a chunk begins
+ * @param {import('rolldown').RolldownOutput['output']} output of a bundle @param {string} module in build/, at which a chunk begins @param {boolean} isWhole with the modules of that chunk
  * @returns all modules that are loaded with it
  */
-function modulesWith(output, module) {
+function modulesWith(output, module, isWhole) {
   const chunks = output.filter((file) => file.type === 'chunk');
   const found = chunks.filter(({ moduleIds }) => moduleIds.some((id) => id.endsWith(`/build/${module}`)));
   if (found.length === 0) throw new Error(`there is no module ${module} in the bundle`);
   for (const { imports } of found) {
     for (const chunk of chunks) if (imports.includes(chunk.fileName) && !found.includes(chunk)) found.push(chunk);
   }
-  return new Set(found.flatMap(({ moduleIds }) => moduleIds));
+  return new Set(found.slice(isWhole ? 0 : 1).flatMap(({ moduleIds }) => moduleIds));
 }
 
 /**
@@ -112,10 +123,13 @@ async function bundleCommandLine() {
   const bundled = await toBundle(input, external, [noPrograms, importsByLoader]);
   const { output } = await bundled.generate({ format: 'cjs' });
   const files = Object.entries(FILES).map(([name, modules], at) => {
-    const needed = new Set(modules.flatMap((module) => [...modulesWith(output, module)]));
+    const isWhole = !WITHOUT_THEMSELVES.includes(name);
+    const needed = new Set(modules.flatMap((module) => [...modulesWith(output, module, isWhole)]));
     return { name, priority: 10 - at, test: (/** @type {string} */ id) => needed.has(id) };
   });
-  const groups = [...files, { name: 'shared', priority: 1, minShareCount: 2 }];
+  // What runs containers is in no file that others need, since it begins with native code.
+  const isForOthers = (/** @type {string} */ id) => !id.includes('/build/containerizer/');
+  const groups = [...files, { name: 'shared', priority: 1, minShareCount: 2, test: isForOthers }];
   const comments = { jsdoc: false };
   await bundled.write({ ...filesOf('cli', 'cjs'), format: 'cjs', comments, codeSplitting: { groups } });
 }
@@ -125,7 +139,7 @@ async function bundleCommandLine() {
  * and a comment to Node.
  */
 async function writeStart() {
-  const bundled = await toBundle({ start: 'cli/start.js' }, NOT_OURS);
+  const bundled = await toBundle({ start: 'cli/start/start.js' }, NOT_OURS);
   const { output } = await bundled.generate({ format: 'cjs', comments: { jsdoc: false } });
   const directory = join(repository, 'dist/cli');
   mkdirSync(directory, { recursive: true });

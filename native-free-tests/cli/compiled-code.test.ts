@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CompiledCode, codeCacheDirectory } from '#src/cli/compiled-code.js';
+import { CompiledCode, codeCacheDirectory } from '#src/cli/start/compiled-code.js';
 
 let place: string;
 let files: string;
