@@ -16,6 +16,7 @@ import { fromBytePath } from '../system/syscalls/byte-path.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import { readKernelFacts } from './bundle/kernel-facts.js';
 import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
+import { ownProcsFile } from './cgroups/own-procs-file.js';
 import type { Containerizer } from './containerizer.js';
 import type { Machine } from './machine.js';
 import { OciContainerizer } from './oci-containerizer.js';
@@ -85,7 +86,7 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     processes,
     syscalls,
     programs: () => {
-      programs ??= makePrograms(join(RUN, key), runtimeNamed(wanted), processes);
+      programs ??= makePrograms(join(RUN, key), runtimeNamed(wanted), processes, ownProcsFile(hierarchies));
       return programs;
     },
     runtimeOf: ({ runtime: name, stateRoot }) => ({ ...runtimeNamed(name), stateRoot }),

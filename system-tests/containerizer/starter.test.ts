@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -153,5 +154,32 @@ describeWith(['root', 'mount'], 'what starts monitors and hidden programs', () =
     await expect(started).rejects.toMatchObject({ code: 'EBADF' });
     await vi.waitFor(() => expect(keptCopies()).toEqual([]), { timeout: 5000, interval: 10 });
     await say('exit 3');
+  });
+
+  it('has a process moved to where it is as soon as a runtime is going to be started, once in a while, and waits for nothing', async () => {
+    const [monitor, enter] = [join(directory, 'monitor.pl'), join(directory, 'enter.pl')];
+    const procs = join(directory, 'procs');
+    starter = new Starter(processes, { perl: '/usr/bin/perl', monitor, enter, procs });
+    const moved = () =>
+      vi.waitFor(() => expect(readFileSync(procs, 'utf8')).toBe('0\n'), { timeout: 5000, interval: 1 });
+    writeFileSync(procs, '');
+    starter.prepare();
+    await moved();
+    writeFileSync(procs, '');
+    await vi.waitFor(
+      () => {
+        starter.prepare();
+        expect(readFileSync(procs, 'utf8')).toBe('0\n');
+      },
+      { timeout: 5000, interval: 15 },
+    );
+    // As when the kernel lets it wait.
+    rmSync(procs);
+    expect(spawnSync('mkfifo', [procs]).status).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+    starter.prepare();
+    await say('exit 3');
+    expect(keptCopies()).toHaveLength(1);
+    expect(readFileSync(procs, 'utf8')).toBe('0\n');
   });
 });

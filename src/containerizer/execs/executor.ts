@@ -44,7 +44,7 @@ export class Executor {
     if (launch.state !== 'running') throw notRunning(launch);
     const { processes, syscalls } = this.#machine;
     const runtime = this.#machine.runtimeOf(placeOf(launch));
-    if (runtime.hide.length > 0) this.#machine.programs().starter.prepare();
+    this.#machine.programs().starter.prepare();
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
     const id = randomBytes(8).toString('hex');

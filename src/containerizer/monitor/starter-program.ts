@@ -1,13 +1,19 @@
 /**
  * The part of the monitor's program by which it is loaded once, and copies itself: a copy takes a tenth of the time that it takes to load it. Each is a child of whoever started the loaded one
  * (CLONE_PARENT), as if he had started it himself. `Starter` asks, and has the protocol from here.
- * @see CLONE_PARENT in clone(2); pidfd_getfd(2)
+ *
+ * Beside that it spares runtimes a wait. Whoever moves a process to another cgroup waits for all processors to have passed a point of rest (a grace period of RCU, some 6 ms), unless somebody has done so in the last
+ * 20 ms. A runtime does it after half of its work: so a process is moved to where it is already, as soon as it is known that a runtime will be started.
+ * @see CLONE_PARENT in clone(2); pidfd_getfd(2); the kernel's `cgroup_threadgroup_rwsem`, `rcu_sync_enter`
  */
 export const STARTER_PROGRAM = String.raw`# Copies itself for whoever started it, as long as that one lives. Each line that comes is a request: what kind it is, the other's descriptors that the copy finds as 0, 1, 2, …, and words.
-# Each answer is the copy's number, or the word failed and why: then there is none.
+# Each answer is the copy's number, or the word failed and why: then there is none. The request prime has no answer.
 sub serve {
   %set = (%set, @_);
   $0 = 'provisioner-starter';
+  # What primes is waited for by nobody.
+  $SIG{CHLD} = 'IGNORE';
+  prime();
   my $asker = syscall($set{pidfd_open}, getppid(), 0);
   exit 125 if $asker < 0;
   # The lowest numbers are taken, so that what is fetched is nowhere where it is to be put.
@@ -19,6 +25,7 @@ sub serve {
     my $line;
     ($line, $text) = split(/\n/, $text, 2);
     my ($kind, $wanted, @words) = split(/ /, $line);
+    if ($kind eq 'prime') { prime(); next }
     for (@words) { s/^=//; s/%([0-9A-F]{2})/chr(hex($1))/ge }
     my $why;
     my @fetched = map { fetched($asker, $_, \$why) } split(/,/, $wanted);
@@ -29,6 +36,14 @@ sub serve {
     syswrite(STDOUT, defined $why ? "failed $why\n" : "$copy\n");
   }
 }
+# It waits for the kernel in a process of its own, since more may be asked meanwhile.
+sub prime {
+  return unless defined $set{procs};
+  my $child = fork();
+  return if !defined $child || $child != 0;
+  if (sysopen(my $file, $set{procs}, 1)) { syswrite($file, "0\n") }
+  exit 0;
+}
 sub fetched {
   my ($asker, $number, $why) = @_;
   my $got = $number eq '-' ? -2 : syscall($set{pidfd_getfd}, $asker, $number + 0, 0);
@@ -38,6 +53,7 @@ sub fetched {
 # What stands in the way of it shows where it is read: nobody writes to the pipe that its starter listens to.
 sub become {
   my ($kind, $fetched, @words) = @_;
+  $SIG{CHLD} = 'DEFAULT';
   syscall($set{setsid});
   for my $target (0 .. $#$fetched) {
     my $source = $fetched->[$target];

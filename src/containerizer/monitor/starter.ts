@@ -12,7 +12,12 @@ export interface StarterPrograms {
   readonly perl: string;
   readonly monitor: string;
   readonly enter: string;
+  /** Of the cgroup in which this process is, as of `ownProcsFile`. */
+  readonly procs?: string | undefined;
 }
+
+/** Milliseconds for which the kernel moves processes to other cgroups without a wait when one has been moved; it is a multiple of that. */
+const PRIMED = 10;
 
 /** Descriptors of this process, as `Processes.spawn` takes them. */
 type Descriptors = readonly (number | 'null')[];
@@ -39,6 +44,8 @@ export class Starter {
   #copy: Promise<KeptCopy> | undefined;
   /** It has been tried, and does not work here; or nothing more is to be started. */
   #isUseless = false;
+  /** When it was last told to do something that ends in a move to another cgroup. */
+  #usedAt = Number.NEGATIVE_INFINITY;
 
   /** @param patience milliseconds for an answer, which takes less than one */
   constructor(processes: Processes, programs: StarterPrograms, patience = 10_000) {
@@ -47,9 +54,16 @@ export class Starter {
     this.#patience = patience;
   }
 
-  /** Has a copy be loaded meanwhile: something is to be started soon. */
+  /** A runtime is to be started soon: a copy is loaded meanwhile, and the kernel prepared to move processes to other cgroups. */
   prepare(): void {
-    if (!this.#isUseless) void this.#loaded().catch(() => undefined);
+    if (this.#isUseless) return;
+    const isLoaded = this.#copy !== undefined;
+    const copy = this.#loaded();
+    const isPrimed = performance.now() - this.#usedAt < PRIMED;
+    this.#usedAt = performance.now();
+    // It begins with that.
+    if (isLoaded && !isPrimed) void copy.then((loaded) => loaded.prime()).catch(() => undefined);
+    else void copy.catch(() => undefined);
   }
 
   /** @param directory of the launch @throws as `Processes.spawn`; `EPIPE` when it is not known whether it has been started */
@@ -78,6 +92,7 @@ export class Starter {
   async #byCopy(kind: string, descriptors: Descriptors, words: readonly string[]): Promise<SpawnedProcess | undefined> {
     if (this.#isUseless) return undefined;
     const copy = await this.#loaded();
+    this.#usedAt = performance.now();
     const answer = await this.#ask(copy, kind, descriptors, words);
     if (typeof answer === 'number') return { pid: answer };
     if (answer === 'failed') this.close();
@@ -159,7 +174,7 @@ class KeptCopy {
     answers.unref();
   }
 
-  static async load(processes: Processes, { perl, monitor }: StarterPrograms): Promise<KeptCopy> {
+  static async load(processes: Processes, { perl, monitor, procs }: StarterPrograms): Promise<KeptCopy> {
     const requests = processes.openPipe();
     const answers = processes.openPipe();
     try {
@@ -168,7 +183,7 @@ class KeptCopy {
         .map(String);
       const { pid } = await processes.spawn({
         program: perl,
-        args: [monitor, 'starter', ...numbers],
+        args: [monitor, 'starter', ...numbers, ...(procs === undefined ? [] : ['procs', procs])],
         env: {},
         directory: '/',
         descriptors: [requests.readEnd, answers.writeEnd],
@@ -205,6 +220,10 @@ class KeptCopy {
         if (this.#answers.destroyed) reject(lost());
       });
     });
+  }
+
+  prime(): void {
+    if (!this.#requests.destroyed) this.#requests.write('prime\n');
   }
 
   close(): void {

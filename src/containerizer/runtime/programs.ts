@@ -22,14 +22,20 @@ export interface Programs {
   readonly starter: Starter;
   /** A copy of a runtime in memory, which need not copy itself each time it starts: its descriptor; undefined where there is none of that one. */
   sealedCopyOf(runtime: OciRuntime): number | undefined;
+  /** Safe to repeat. */
   close(): void;
 }
 
 /**
  * Writes the small programs of ours to where programs of this boot lie, under names that tell their content: other processes may be running those of another release.
- * @param directory not on the store's disk @throws ProvisionerError `ERR_RUNTIME_MISSING`, `ERR_PERMISSION`; like Node's `fs`
+ * @param directory not on the store's disk @param procs as of `ownProcsFile` @throws ProvisionerError `ERR_RUNTIME_MISSING`, `ERR_PERMISSION`; like Node's `fs`
  */
-export function makePrograms(directory: string, runtime: OciRuntime, processes: Processes): Programs {
+export function makePrograms(
+  directory: string,
+  runtime: OciRuntime,
+  processes: Processes,
+  procs: string | undefined,
+): Programs {
   const perl = findPerl();
   ensureOwnDirectory(directory);
   // What lies there is run by root, and filters are read from it.
@@ -38,8 +44,9 @@ export function makePrograms(directory: string, runtime: OciRuntime, processes: 
     perl,
     monitor: place(directory, 'monitor', MONITOR_PROGRAM),
     enter: place(directory, 'enter', ENTER_PROGRAM),
+    procs,
   });
-  const sealed = processes.sealedCopy(runtime.program);
+  let sealed = processes.sealedCopy(runtime.program);
   return {
     runtime,
     directory,
@@ -47,7 +54,9 @@ export function makePrograms(directory: string, runtime: OciRuntime, processes: 
     sealedCopyOf: ({ program }) => (program === runtime.program ? sealed : undefined),
     close() {
       starter.close();
+      // Once: another file may have got the number since.
       if (sealed !== undefined) closeSync(sealed);
+      sealed = undefined;
     },
   };
 }
