@@ -366,8 +366,7 @@ export class OciContainerizer implements Containerizer {
       return this.#controls.upToDate(launch);
     }
     // Whether by us or by another process: it is watched, and being recorded just now.
-    const exit = await this.#endings.finish(launch);
-    return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
+    return this.#endings.finished(launch);
   }
 
   async #launches(): Promise<LaunchRecord[]> {

@@ -10,7 +10,7 @@ import { isStopped } from '../../system/syscalls/process-state.js';
 import type { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
-import { printStates, processStates } from '../cgroups/process-states.js';
+import { processStates } from '../cgroups/process-states.js';
 import type { ContainerStats } from '../containerizer.js';
 import { eventNote, noteEvent } from '../events/container-event.js';
 import type { LaunchLimits } from '../launch-spec.js';
@@ -21,6 +21,7 @@ import { isHeld, openGate } from '../runtime/start-gate.js';
 import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
+import { recordUndead } from './ends/undead.js';
 import type { Exit } from './exit.js';
 import { keepLimits, readSpec } from './kept-spec.js';
 import { type LaunchPlaceNote, readExitNote, readPlaceNote } from './launch-notes.js';
@@ -141,25 +142,7 @@ export class Controls {
       this.#wakeMonitor(launch);
     });
     if (exit !== undefined) return exit;
-    const { containerId, id } = launch;
-    const living = processStates(cgroup?.processes() ?? []);
-    const states = printStates(living.length > 0 ? living : processStates(attendantsOf(id)));
-    await this.#machine.provisioner.launches.change(id, {
-      from: ['starting', 'created', 'running', 'paused'],
-      to: 'undead',
-      event: eventNote('undead', { processes: states }),
-    });
-    const message =
-      living.length > 0
-        ? `container ${containerId} was killed, and something of it does not die: ${states}`
-        : `container ${containerId} was killed, and nothing of it lives; but whoever holds it does not tell its end: ${states}`;
-    throw new ProvisionerError('ERR_CONTAINER_UNDEAD', message, {
-      hint:
-        living.length > 0
-          ? 'in state `D` a process waits for a device or a file system; when it has gone on, recover'
-          : 'in state `T` or `t` a process has been stopped: let it go on, or kill it; then recover',
-      details: { containerId, processes: states },
-    });
+    throw await recordUndead(this.#machine, launch, processStates(cgroup?.processes() ?? []));
   }
 
   /**

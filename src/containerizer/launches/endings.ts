@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
@@ -7,22 +6,22 @@ import { orAborted } from '../../system/locks/or-aborted.js';
 import type { ProcessHandle } from '../../system/processes/processes.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
+import { processStates } from '../cgroups/process-states.js';
 import { eventNote } from '../events/container-event.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
-import { removeFromOwnPlace } from '../runtime/own-place.js';
+import { isAttended, launchEnded } from './ends/launch-watch.js';
+import { endAll, takeAway } from './ends/remains.js';
+import { recordUndead } from './ends/undead.js';
 import { type Exit, exitOf, parseExitFile } from './exit.js';
 import { LaunchDirectory } from './launch-directory.js';
 import { readExitNote, readPlaceNote } from './launch-notes.js';
-import { isAttended, launchEnded } from './launch-watch.js';
-import { secretsPlace } from './secrets.js';
 
-/** Two seconds for a monitor to take away what it has to. */
-const MONITOR_LOOKS = 400;
-const MONITOR_PAUSE = 5;
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
 const END_AGAIN = 200;
+/** Milliseconds until what does not die is ended once more. */
+const DIES_LATER = 500;
 /** All that are kept, and more. */
 const EVENTS_LOOKED_AT = 20_000;
 
@@ -64,8 +63,9 @@ export class Endings {
     // While this is held, the monitor leaves it to us to remove a container that is to be removed.
     const lock = held ?? this.holdWatch(directory);
     try {
-      await launchEnded(directory, this.#machine.syscalls, { told, signal: this.#machine.closing });
-      const exit = await this.#record(launch);
+      const { syscalls, closing } = this.#machine;
+      await launchEnded(directory, syscalls, { told, signal: closing });
+      const exit = await this.#recordWhenDead(launch, closing);
       // Where another process watches, it is that one who does what is to be done, when all that it reads has been read.
       if (lock !== undefined) this.#removeLater(launch, lock);
       return exit;
@@ -104,7 +104,7 @@ export class Endings {
 
   /**
    * Records an end that has come, and sees to it that the container goes when that is to be and nobody else does: see `settled`.
-   * @returns how it ended, as whoever was first recorded it
+   * @returns how it ended, as whoever was first recorded it @throws ProvisionerError `ERR_CONTAINER_UNDEAD`
    */
   async finish(launch: LaunchRecord): Promise<Exit> {
     const lock = this.holdWatch(this.directory(launch.id));
@@ -115,6 +115,17 @@ export class Endings {
     } catch (error) {
       lock?.close();
       throw error;
+    }
+  }
+
+  /** As `finish`. @returns the launch as it is then: what does not die is undead */
+  async finished(launch: LaunchRecord): Promise<LaunchRecord> {
+    try {
+      const exit = await this.finish(launch);
+      return { ...launch, state: 'exited', exit: JSON.stringify(exit), finishedAt: exit.finishedAt };
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_CONTAINER_UNDEAD')) throw error;
+      return { ...launch, state: 'undead' };
     }
   }
 
@@ -131,6 +142,18 @@ export class Endings {
     });
     crashPoint('launch.endRecorded');
     return recorded ? exit : this.#recordedExit(launch, exit);
+  }
+
+  /** With nobody there who would tell its end, it has ended when nothing of it lives. */
+  async #recordWhenDead(launch: LaunchRecord, signal: AbortSignal): Promise<Exit> {
+    for (;;) {
+      try {
+        return await this.#record(launch);
+      } catch (error) {
+        if (!isProvisionerError(error, 'ERR_CONTAINER_UNDEAD')) throw error;
+      }
+      await sleep(DIES_LATER, undefined, { signal });
+    }
   }
 
   /** @param lock of the watch, which is held until it is done */
@@ -223,29 +246,15 @@ export class Endings {
     const oomKills = cgroup?.oomKills() ?? 0;
     const peakMemory = cgroup?.peakMemory();
     const cpuTime = cgroup?.cpuTime();
-    await this.endAll(launch);
+    const living = processStates(await this.endAll(launch));
+    if (living.length > 0) throw await recordUndead(this.#machine, launch, living);
     const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
   }
 
-  /**
-   * Kills whatever runs in a launch's cgroups, and takes these and the runtime's notes away.
-   * @returns the processes that do not die; then their cgroups stay
-   */
-  async endAll(launch: LaunchRecord): Promise<number[]> {
-    const place = readPlaceNote(launch.place);
-    if (place === undefined || launch.bootId !== this.#machine.bootId) return [];
-    const cgroup = this.cgroupOf(launch);
-    this.#removeNotes(place.stateRoot, launch.id);
-    if (cgroup === undefined) return [];
-    cgroup.killAll('SIGKILL');
-    try {
-      await cgroup.remove();
-      return [];
-    } catch (error) {
-      if (!isProvisionerError(error, 'ERR_CGROUP_BUSY')) throw error;
-      return cgroup.processes();
-    }
+  /** As `endAll` of what a launch leaves. */
+  endAll(launch: LaunchRecord): Promise<number[]> {
+    return endAll(this.#machine, launch);
   }
 
   /**
@@ -337,33 +346,9 @@ export class Endings {
     await this.takeAway(launchId);
   }
 
-  /** Of a launch that no record names any more: what it has left, its directory last. */
-  async takeAway(launchId: string): Promise<void> {
-    await this.#monitorGone(launchId);
-    await this.#clean(launchId);
-    rmSync(this.directory(launchId).path, { recursive: true, force: true });
-  }
-
-  /** What is kept of a launch for the uptime of the machine, beside its cgroups. */
-  #removeNotes(stateRoot: string, launchId: string): void {
-    removeFromOwnPlace(stateRoot, launchId);
-    removeFromOwnPlace(secretsPlace({ stateRoot }), launchId);
-  }
-
-  /** What a monitor that was killed did not take away any more. What stays even now, the next recovery takes. */
-  async #clean(launchId: string): Promise<void> {
-    const { hierarchies, parent, surroundings, stateRoots } = this.#machine;
-    const cgroup = new ContainerCgroup(hierarchies, `${parent}/${launchId}`, surroundings);
-    if (this.isAttended(launchId)) return;
-    for (const stateRoot of stateRoots) this.#removeNotes(stateRoot, launchId);
-    if (!cgroup.exists()) return;
-    cgroup.killAll('SIGKILL');
-    await cgroup.remove().catch(() => undefined);
-  }
-
-  /** It writes into the directory until its last moment. */
-  async #monitorGone(launchId: string): Promise<void> {
-    for (let looks = 0; looks < MONITOR_LOOKS && this.isAttended(launchId); looks++) await sleep(MONITOR_PAUSE);
+  /** As `takeAway` of what a launch leaves. */
+  takeAway(launchId: string): Promise<void> {
+    return takeAway(this.#machine, this.directory(launchId), launchId);
   }
 
   /** Somebody starts it, or its monitor lives. */

@@ -11,7 +11,7 @@ import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
 import type { Endings } from './endings.js';
 import type { KeptSpec } from './kept-spec.js';
 import { launchDirectories, namesIn } from './launch-directories.js';
-import { isOwnLaunch, readPlaceNote, readSpecNote } from './launch-notes.js';
+import { isOwnLaunch, readExitNote, readPlaceNote, readSpecNote } from './launch-notes.js';
 import { secretsPlace } from './secrets.js';
 
 /** Milliseconds for which a directory may be there before it is held. */
@@ -98,7 +98,13 @@ export class LaunchRecovery {
       if (!isUnknown && isWatched) return;
       await this.#endings.endStarting(launch);
     }
-    const exit = await this.#endings.finish(launch);
+    const ended = await this.#endings.finished(launch);
+    if (ended.state === 'undead') {
+      // It is ended again until it dies.
+      void this.#endings.watch(launch);
+      report.running.push(containerId);
+      return;
+    }
     if (state === 'starting') {
       // A container that has run before stays.
       if (readSpecNote(launch.spec).again !== true) {
@@ -107,7 +113,8 @@ export class LaunchRecovery {
       report.undone.push(containerId);
       return;
     }
-    const isLost = exit.reason === 'monitor-lost' || exit.reason === 'lost-by-reboot';
+    const reason = readExitNote(ended.exit)?.reason;
+    const isLost = reason === 'monitor-lost' || reason === 'lost-by-reboot';
     (isLost ? report.lost : report.ended).push(containerId);
     if (launch.removal === 'remove') report.removed.push(containerId);
   }
