@@ -1,10 +1,13 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -50,6 +53,22 @@ function run(first: string): unknown {
 function kept(): string {
   const [own = ''] = readdirSync(cache);
   return join(cache, own);
+}
+
+/** The cache moved there, and a link in its place. */
+function makeLink(elsewhere: string): string {
+  renameSync(cache, elsewhere);
+  symlinkSync(elsewhere, cache);
+  return cache;
+}
+
+/** The directory in which the cache lies becomes such a one. */
+function moveInto(elsewhere: string, mode: number, owner: number): void {
+  mkdirSync(elsewhere);
+  renameSync(cache, join(elsewhere, 'cache'));
+  cache = join(elsewhere, 'cache');
+  chmodSync(elsewhere, mode);
+  chownSync(elsewhere, owner, owner);
 }
 
 const inodeOf = (name: string) => statSync(join(kept(), name)).ino;
@@ -136,6 +155,58 @@ describe('what V8 has compiled of the command line', () => {
     putModule('first.cjs', 'exports.value = (() => 43)();');
     expect(run('first.cjs')).toEqual({ value: 43 });
     expect(inodeOf('first.cjs')).toBe(before);
+  });
+
+  it.each<[string, (elsewhere: string) => void]>([
+    ['a link of somebody else leads to it', (elsewhere) => lchownSync(makeLink(elsewhere), 4002, 4002)],
+    ['it lies in somebody else’s directory', (elsewhere) => moveInto(elsewhere, 0o755, 4002)],
+    ['it lies where others may write', (elsewhere) => moveInto(elsewhere, 0o777, 0)],
+  ])('is not read, nor is anything made or removed there, where %s', (_, arrange) => {
+    if (process.geteuid?.() !== 0) return;
+    putModule('first.cjs', 'exports.value = (() => 42)();');
+    run('first.cjs');
+    writeFileSync(join(kept(), 'other'), '');
+    const own = readdirSync(cache)[0] ?? '';
+    const elsewhere = join(place, 'elsewhere');
+    arrange(elsewhere);
+    const before = readdirSync(join(cache, own), { withFileTypes: true }).map(({ name }) => name);
+    putModule('first.cjs', 'exports.value = (() => 43)();');
+    expect(run('first.cjs')).toEqual({ value: 43 });
+    expect(readdirSync(join(cache, own))).toEqual(before);
+  });
+
+  it('is kept where a link of root’s or the user’s own leads to, and above in a sticky directory', () => {
+    putModule('first.cjs', 'exports.value = (() => 42)();');
+    mkdirSync(join(place, 'elsewhere'), { mode: 0o700 });
+    symlinkSync(join(place, 'elsewhere'), cache);
+    run('first.cjs');
+    expect(readdirSync(kept())).toEqual(['first.cjs']);
+    expect(realpathSync(kept()).startsWith(realpathSync(join(place, 'elsewhere')))).toBe(true);
+  });
+
+  it('makes no directory above those of its own, and none where it cannot', () => {
+    putModule('first.cjs', 'exports.value = (() => 42)();');
+    for (const path of ['/proc/self', '/proc/none', join(place, 'a/b/c/d'), join(place, 'dist/first.cjs')]) {
+      const code = new CompiledCode(files, path);
+      expect(code.load('first.cjs')).toEqual({ value: 42 });
+      code.keep();
+    }
+    expect(readdirSync(place)).toEqual(['dist']);
+  });
+
+  it('is let be when it cannot be written, and leaves no draft', () => {
+    putModule('first.cjs', 'exports.value = (() => 42)();');
+    run('first.cjs');
+    rmSync(join(kept(), 'first.cjs'));
+    mkdirSync(join(kept(), 'first.cjs'));
+    for (let times = 0; times < 3; times++) run('first.cjs');
+    expect(readdirSync(kept())).toEqual(['first.cjs']);
+  });
+
+  it('forgets a module that threw', () => {
+    putModule('first.cjs', "exports.half = 1; throw new Error('no');");
+    const code = new CompiledCode(files, cache);
+    for (let times = 0; times < 2; times++) expect(() => code.load('first.cjs')).toThrow('no');
   });
 
   it('takes the place of what was there of another release, and of what a killed process has left', () => {
