@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { MONITOR_PROGRAM } from '#src/containerizer/monitor/monitor-program.js';
 import { monitorFile } from '#src/containerizer/monitor/monitor-settings.js';
 import { Starter } from '#src/containerizer/monitor/starter.js';
+import { SYSTEM_CALLS } from '#src/containerizer/monitor/system-calls.js';
 import { ENTER_PROGRAM } from '#src/containerizer/runtime/enter-program.js';
 import { loadProcesses } from '#src/system/processes/load-processes.js';
 import { readPipe } from '#src/system/processes/pipe-streams.js';
@@ -56,6 +57,15 @@ async function say(script: string, hide: readonly string[] = []): Promise<string
   const said = await text(readPipe(output.readEnd));
   expect(await processes.exitOf(pid)).toEqual({ code: 3 });
   return said.replaceAll(String(pid), 'PID');
+}
+
+/** The loaded copy by itself, which asks this process, with other numbers of system calls. */
+function serve(numbers: Readonly<Record<string, number>>, requests: string) {
+  const calls = Object.entries({ ...SYSTEM_CALLS[arch()], ...numbers })
+    .flat()
+    .map(String);
+  const args = [join(directory, 'monitor.pl'), 'starter', ...calls];
+  return spawnSync('/usr/bin/perl', args, { input: requests, encoding: 'utf8' });
 }
 
 describeWith(['root', 'mount'], 'what starts monitors and hidden programs', () => {
@@ -181,5 +191,26 @@ describeWith(['root', 'mount'], 'what starts monitors and hidden programs', () =
     await say('exit 3');
     expect(keptCopies()).toHaveLength(1);
     expect(readFileSync(procs, 'utf8')).toBe('0\n');
+  });
+
+  it('says to each who asks that it can start nothing on a kernel without descriptors of processes', () => {
+    const request = 'run - =0 =/bin/true\n';
+    const { stdout, status } = serve({ pidfd_open: 9999 }, `${request}prime\n${request}${request}`);
+    expect(stdout.split('\n').filter((line) => line.startsWith('failed pidfd_open: '))).toHaveLength(3);
+    expect(status).toBe(0);
+  });
+
+  it('gives what it starts nothing more on a kernel that closes no ranges of descriptors', async () => {
+    const output = openSync(join(directory, 'output'), 'w+');
+    try {
+      const command = ['/bin/sh', '-c', 'ls /proc/$$/fd'].map((word) => `=${word.replaceAll(' ', '%20')}`).join(' ');
+      const request = `run -,${output},- =0 ${command}\n`;
+      expect(serve({ close_range: 9999 }, `${request}${request}${request}`).stdout).toMatch(/^\d+\n\d+\n\d+\n$/);
+      await vi.waitFor(() => expect(readFileSync(join(directory, 'output'), 'utf8')).toBe('0\n1\n2\n'.repeat(3)), {
+        timeout: 5000,
+      });
+    } finally {
+      closeSync(output);
+    }
   });
 });

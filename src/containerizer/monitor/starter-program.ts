@@ -15,7 +15,15 @@ sub serve {
   $SIG{CHLD} = 'IGNORE';
   prime();
   my $asker = syscall($set{pidfd_open}, getppid(), 0);
-  exit 125 if $asker < 0;
+  # Who asks is told so, and starts by itself what is to be started.
+  if ($asker < 0) {
+    my $why = "failed pidfd_open: $!\n";
+    my $requests = '';
+    while (sysread(STDIN, $requests, 65536, length $requests)) {
+      while ($requests =~ s/^(.*)\n//) { syswrite(STDOUT, $why) unless $1 eq 'prime' }
+    }
+    exit 0;
+  }
   # The lowest numbers are taken, so that what is fetched is nowhere where it is to be put.
   my $filler = $asker;
   $filler = syscall($set{dup3}, $asker, $filler + 1, 0) while $filler >= 0 && $filler < 16;
@@ -32,7 +40,7 @@ sub serve {
     my $copy = defined $why ? -1 : syscall($set{clone}, 0x8000 | 17, 0, 0, 0, 0);
     if ($copy == 0) { return become($kind, \@fetched, @words) }
     $why //= "clone: $!" if $copy < 0;
-    for (@fetched) { syscall($set{close_range}, $_, $_, 0) if $_ >= 0 }
+    for (@fetched) { syscall($set{close}, $_) if $_ >= 0 }
     syswrite(STDOUT, defined $why ? "failed $why\n" : "$copy\n");
   }
 }
@@ -63,7 +71,11 @@ sub become {
       syscall($set{dup3}, fileno($null), $target, 0);
     } else { syscall($set{dup3}, $source, $target, 0) }
   }
-  syscall($set{close_range}, scalar @$fetched, 4294967295, 0);
+  if (syscall($set{close_range}, scalar @$fetched, 4294967295, 0) != 0) {
+    opendir(my $open, '/proc/self/fd') or exit 125;
+    my @numbers = grep { /^\d+$/ && $_ >= @$fetched } readdir $open;
+    for (@numbers) { syscall($set{close}, $_ + 0) }
+  }
   if ($kind eq 'monitor') {
     chdir($words[0]) or exit 125;
     return;

@@ -2,7 +2,14 @@
 export const MONITOR_CALLS = ['prctl', 'unshare', 'mount', 'clock_gettime', 'pidfd_open'] as const;
 
 /** Those that our programs make by number. */
-type SystemCall = (typeof MONITOR_CALLS)[number] | 'pidfd_getfd' | 'clone' | 'setsid' | 'dup3' | 'close_range';
+type SystemCall =
+  | (typeof MONITOR_CALLS)[number]
+  | 'pidfd_getfd'
+  | 'clone'
+  | 'setsid'
+  | 'dup3'
+  | 'close'
+  | 'close_range';
 
 const GENERIC = {
   prctl: 167,
@@ -14,6 +21,7 @@ const GENERIC = {
   clone: 220,
   setsid: 157,
   dup3: 24,
+  close: 57,
   close_range: 436,
 };
 
@@ -29,6 +37,7 @@ export const SYSTEM_CALLS: Readonly<Record<string, Readonly<Record<SystemCall, n
     clone: 56,
     setsid: 112,
     dup3: 292,
+    close: 3,
     close_range: 436,
   },
   arm64: GENERIC,
