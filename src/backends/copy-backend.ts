@@ -1,3 +1,4 @@
+import { anySignal } from '../base/any-signal.js';
 import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-attributes.js';
 import { createCopyShares } from '../files/tree/copying/copy-share.js';
 import { type Marks, marksNeedNativeCalls } from '../files/tree/marks.js';
@@ -50,7 +51,7 @@ export class CopyBackend implements Backend {
     marks.require(DEED);
     const { layers } = this.describe(request.layers);
     const failed = new AbortController();
-    const signal = request.signal === undefined ? failed.signal : AbortSignal.any([failed.signal, request.signal]);
+    const signal = request.signal === undefined ? failed.signal : anySignal([failed.signal, request.signal]);
     const copies = createCopyShares(pool.size).map(async (share) => {
       try {
         await pool.run('copy-layers', { layers, target: request.rootfs, whiteouts, privileged, share }, { signal });

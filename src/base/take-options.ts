@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { anySignal } from './any-signal.js';
 import { checkOptions, type OptionTable } from './check-options.js';
 
 /** Signals of our own, by those of callers. */
@@ -25,7 +26,7 @@ export function takeOptions<Options extends object>(
 function ownSignal(signal: AbortSignal): AbortSignal {
   const known = own.get(signal);
   if (known !== undefined) return known;
-  const made = AbortSignal.any([signal]);
+  const made = anySignal([signal]);
   setMaxListeners(0, made);
   own.set(signal, made);
   return made;

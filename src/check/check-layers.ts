@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { anySignal } from '../base/any-signal.js';
 import { systemCode, throwIfAborted } from '../base/errors.js';
 import { type CheckedLayer, directoryIdentity } from '../files/contents/check-layer.js';
 import type { LayerId } from '../image/digest.js';
@@ -23,7 +24,7 @@ export async function checkLayers(needs: CheckNeeds, run: CheckRun): Promise<{ f
   let done = 0;
   const batches = inBatches(records);
   const stop = new AbortController();
-  const signal = AbortSignal.any(run.signal === undefined ? [stop.signal] : [run.signal, stop.signal]);
+  const signal = anySignal(run.signal === undefined ? [stop.signal] : [run.signal, stop.signal]);
   // Each thread has a listener.
   setMaxListeners(0, signal);
   const ours = { ...run, signal };

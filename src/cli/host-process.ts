@@ -10,4 +10,6 @@ export interface HostProcess {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborts with an `Interruption`. */
   readonly signal: AbortSignal;
+  /** Listens to other signals that this process gets. @returns ends that */
+  readonly onSignals?: (names: readonly NodeJS.Signals[], heard: (name: NodeJS.Signals) => void) => () => void;
 }

@@ -18,6 +18,16 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
+// Node would open its debugger, to whoever is on this machine.
+process.on('SIGUSR1', () => {});
+
+function onSignals(names: readonly NodeJS.Signals[], heard: (name: NodeJS.Signals) => void): () => void {
+  for (const name of names) process.on(name, heard);
+  return () => {
+    for (const name of names) process.off(name, heard);
+  };
+}
+
 async function main(): Promise<void> {
   const status = await runCommandLine(process.argv.slice(2), {
     stdin: () => process.stdin,
@@ -25,6 +35,7 @@ async function main(): Promise<void> {
     stderr: process.stderr,
     environment: process.env,
     signal: abortOnSignals(),
+    onSignals,
   });
   // The process ends by itself, once its output is written.
   if (status !== 0) process.exitCode = status;

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { statfs } from 'node:fs/promises';
+import { anySignal } from '../base/any-signal.js';
 import type { PullLimits } from '../base/config.js';
 import { crashPoint } from '../base/crash-points.js';
 import { firstLine, isProvisionerError } from '../base/errors.js';
@@ -301,7 +302,7 @@ interface Ending {
 /** A signal of the pull's own, which may have a listener for each layer; Node would warn the embedder about the eleventh. */
 function pullSignal(caller: AbortSignal | undefined): Pick<PullContext, 'signal' | 'giveUp'> {
   const own = new AbortController();
-  const signal = AbortSignal.any(caller === undefined ? [own.signal] : [caller, own.signal]);
+  const signal = anySignal(caller === undefined ? [own.signal] : [caller, own.signal]);
   setMaxListeners(0, signal);
   return { signal, giveUp: (reason) => own.abort(reason) };
 }

@@ -1,5 +1,6 @@
 import { availableParallelism, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { anySignal } from '../base/any-signal.js';
 import { abortedError, systemCode } from '../base/errors.js';
 import type { TakeMemory } from '../system/compression/window-memory.js';
 import { tellNativeLoading } from '../system/native-loading.js';
@@ -162,7 +163,7 @@ async function run(kind: JobKind, request: Jobs[JobKind]['request'], cancelled: 
   let reported = 0;
   const context: JobContext = {
     signal,
-    takeMemory: (bytes, wanted) => memory.take(bytes, AbortSignal.any([signal, wanted])),
+    takeMemory: (bytes, wanted) => memory.take(bytes, anySignal([signal, wanted])),
     isCancelled: () => Atomics.load(cancelled, 0) === 1,
     progress: (bytes) => {
       const now = performance.now();

@@ -67,6 +67,41 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner run
     await expectNothingLeft(root);
   });
 
+  it('prints all of it, however fast and how much that is', async () => {
+    const { run } = await commandLine();
+    // More than is kept of what nobody reads along: with its times, each line of the log has some 50 bytes.
+    const { status, stdout } = await run(['run', '--rm', IMAGE, 'seq', '1', '1600000']);
+    expect(status).toBe(0);
+    expect(stdout.length).toBe(11_688_896);
+    expect(stdout.endsWith('1599999\n1600000\n')).toBe(true);
+  });
+
+  it.each(['SIGUSR1', 'SIGUSR2', 'SIGQUIT'] as const)(
+    'hands %s on to the program, which may live on',
+    async (signal) => {
+      const { start, root } = await commandLine();
+      const script = `trap "echo got" ${signal.slice(3)}; trap "echo bye; exit 3" INT; echo ready >&2; while :; do sleep 0.05; done`;
+      const running = start(['--root', root, 'run', '--rm', IMAGE, 'sh', '-c', script]);
+      let printed = '';
+      running.process.stdout.on('data', (text) => {
+        printed += text;
+      });
+      await running.says('ready');
+      running.process.kill(signal);
+      await vi.waitFor(() => expect(printed).toBe('got\n'), { timeout: 5000 });
+      running.process.kill('SIGINT');
+      expect(await running.done).toMatchObject({ status: 3, stdout: 'got\nbye\n' });
+      expect((await running.done).stderr).not.toContain('Debugger');
+    },
+  );
+
+  it('has no limit of time where that is 0', async () => {
+    const { run } = await commandLine();
+    expect(await run(['run', '--rm', '--timeout', '0', IMAGE, 'sh', '-c', 'sleep 0.3; exit 4'])).toMatchObject({
+      status: 4,
+    });
+  });
+
   it('gives the first interruption to the program', async () => {
     const { start, root } = await commandLine();
     const running = start([

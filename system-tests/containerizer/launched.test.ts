@@ -278,6 +278,19 @@ describeWith(NEEDS, 'a program that goes wild', () => {
     await expectNothingLeft(root);
   });
 
+  test('and ends with the disk full that it has filled itself has ended, and says how', async () => {
+    const { path } = mountFileSystem('tmpfs');
+    const { containers, root } = await storeWithBusybox({ root: join(path, 'store') });
+    const script = sh(
+      'dd if=/dev/zero of=/fill bs=4k 2>/dev/null; dd if=/dev/zero of=/more bs=512 2>/dev/null; seq 20000; exit 3',
+    );
+    await containers.launch('job', IMAGE, script);
+    const exit = await containers.wait('job', { signal: AbortSignal.timeout(20_000) });
+    expect(exit).toMatchObject({ code: 3, reason: 'exited' });
+    expect(await containers.destroy('job')).toBe(true);
+    await expectNothingLeft(root);
+  });
+
   test('and multiplies stays within its limit, and is destroyed with all that it has become', async () => {
     const { containers, root } = await storeWithBusybox();
     await containers.launch('job', IMAGE, {

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ExecLimits } from '#src/containerizer/execs/exec-limits.js';
 import { NativeFreeProcesses } from '#src/system/processes/native-free/native-free-processes.js';
+import { processStat } from '#src/system/processes/process-stat.js';
 
 const SIGKILL = 9;
 const processes = new NativeFreeProcesses();
@@ -32,6 +33,21 @@ describe('the limit of what an exec runs', () => {
     expect(await processes.exitOf(runtime.pid)).toEqual({ signal: SIGKILL });
     limits.end();
     expect(limits.stopped).toBe('time-limit');
+  });
+
+  it('ends with the runtime all that it has started so far, where it is not told yet who the program is', async () => {
+    const file = pidFile();
+    const places = `${file}.pids`;
+    const script = `(sleep 61 & echo $! >> ${places}; sh -c 'echo $$ >> ${places}; sleep 62 & echo $! >> ${places}; wait') & wait`;
+    const runtime = await shell(script);
+    const started = () => readFileSync(places, 'utf8').split('\n').filter(Boolean).map(Number);
+    await expect.poll(() => existsSync(places) && started().length === 3, { interval: 5 }).toBe(true);
+    const limits = new ExecLimits(processes, runtime.pid, file, { timeout: 1 });
+    expect(await processes.exitOf(runtime.pid)).toEqual({ signal: SIGKILL });
+    limits.end();
+    for (const pid of started()) {
+      await expect.poll(() => ['Z', undefined].includes(processStat(pid)?.state), { interval: 5 }).toBe(true);
+    }
   });
 
   it('never ends whoever has the number of a program that has ended', async () => {

@@ -22,6 +22,9 @@ export async function followOutput(
     const name = reason instanceof Interruption ? reason.signal : 'SIGTERM';
     containers.kill(containerId, name, { anyOwner: true }).catch(() => undefined);
   };
+  const passed = host.onSignals?.(PASSED, (name) => {
+    containers.kill(containerId, name, { anyOwner: true }).catch(() => undefined);
+  });
   if (signal.aborted) handOn();
   else signal.addEventListener('abort', handOn, { once: true });
   try {
@@ -35,8 +38,12 @@ export async function followOutput(
     return await ended;
   } finally {
     signal.removeEventListener('abort', handOn);
+    passed?.();
   }
 }
+
+/** Those that say nothing to this process, and something to many programs. */
+const PASSED = ['SIGUSR1', 'SIGUSR2', 'SIGQUIT'] as const;
 
 /** What the monitor says itself is no part of what the program printed. */
 export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: HostProcess): Promise<void> | undefined {

@@ -93,7 +93,10 @@ export function addLaunchFlags(command: Command): void {
   command.option('--rm', 'remove the container when its program has ended');
   addSpecFlags(command);
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
-  command.option('--timeout <age>', 'kill it after this time, such as 10m or 90s; bare numbers are seconds');
+  command.option(
+    '--timeout <age>',
+    'kill it after this time, such as 10m or 90s; bare numbers are seconds, 0 is no limit',
+  );
   each(command, '-l, --label <name=value>', 'a note for whoever looks at it');
   each(
     command,
@@ -121,7 +124,7 @@ export function launchOptions(
   return {
     ...specOptions(flags, command, environment),
     stopSignal: flags.stopSignal,
-    timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
+    timeout: limitOf(flags.timeout),
     labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
     log: logOf(flags.logOpt),
     remove: flags.rm,
@@ -176,6 +179,11 @@ export function limitsOf({ memory, memorySwap, cpus, cpusetCpus, pidsLimit }: Li
 /** Seconds, or an age: milliseconds. @throws UsageError */
 export function timeOf(text: string, option: string): number {
   return /^[0-9]+(?:\.[0-9]+)?$/.test(text) ? Number(text) * 1000 : parseAge(text, option);
+}
+
+/** Of `--timeout`, in milliseconds: 0 is none, as podman has it. @throws UsageError */
+export function limitOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : timeOf(text, '--timeout') || undefined;
 }
 
 function numberOf(text: string, option: string, example: string): number {

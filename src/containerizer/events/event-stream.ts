@@ -1,3 +1,4 @@
+import { anySignal } from '../../base/any-signal.js';
 import type { LaunchEvent, LaunchRecord } from '../../index.js';
 import type { Endings } from '../launches/endings.js';
 import { isOwnLaunch, readSpecNote } from '../launches/launch-notes.js';
@@ -25,7 +26,7 @@ export class EventStream {
     const { launches } = this.#machine.provisioner;
     const { since, until, follow = false } = selection;
     const { closing } = this.#machine;
-    const signal = selection.signal === undefined ? closing : AbortSignal.any([selection.signal, closing]);
+    const signal = selection.signal === undefined ? closing : anySignal([selection.signal, closing]);
     const after = follow && since === undefined && until === undefined ? undefined : 0;
     // What happens from now on counts, whenever the first event is asked for.
     const following = follow ? launches.follow({ after, until: until?.getTime(), signal }) : undefined;

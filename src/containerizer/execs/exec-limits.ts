@@ -1,6 +1,7 @@
 import { processStat } from '../../system/processes/process-stat.js';
 import type { Processes, ProcessHandle } from '../../system/processes/processes.js';
 import type { ExecOptions } from '../containerizer.js';
+import { endFamily } from '../processes/end-family.js';
 import { readOrEmpty } from '../read-or-empty.js';
 
 /** Why a program was ended before its time. */
@@ -62,20 +63,33 @@ export class ExecLimits {
     const program = pid > 1 ? this.#programOf(runtime, pid) : undefined;
     try {
       if (pid > 1 && (program === undefined || program.hasEnded())) {
-        this.#telling = setTimeout(() => runtime.hasEnded() || this.#kill(why, runtime), TELLING);
+        this.#telling = setTimeout(() => {
+          if (runtime.hasEnded()) return;
+          this.#stopped = why;
+          void this.#endWhole(runtime);
+        }, TELLING);
         return;
       }
-      this.#kill(why, program ?? runtime);
+      this.#stopped = why;
+      // Where it is not told yet which one the program is, it may run all the same.
+      if (program === undefined) return void this.#endWhole(runtime);
+      program.send(SIGKILL);
       // The runtime waits for it, and ends. What it had not waited for would be left to whoever takes such children in, and keep the container from ending until he does.
-      if (program !== undefined) this.#telling = setTimeout(() => runtime.send(SIGKILL), TELLING);
+      this.#telling = setTimeout(() => void this.#endWhole(runtime), TELLING);
     } finally {
       program?.close();
     }
   }
 
-  #kill(why: Stopped, process: ProcessHandle): void {
-    this.#stopped = why;
-    process.send(SIGKILL);
+  /** By a hold of its own: that of the runtime is let go with its end. */
+  async #endWhole({ pid }: ProcessHandle): Promise<void> {
+    const runtime = this.#processes.open(pid);
+    if (runtime === undefined) return;
+    try {
+      await endFamily(this.#processes, runtime);
+    } finally {
+      runtime.close();
+    }
   }
 
   /** Undefined when it has ended, and the runtime knows. */

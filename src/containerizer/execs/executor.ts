@@ -142,6 +142,7 @@ export class Executor {
       const exit = await processes.exitOf(runtime.pid, { ended: runtime.ended });
       limits.end();
       streams.stdin?.destroy();
+      if (exit.signal !== undefined) this.#endLeft(launch, files.pidFile);
       if (limits.stopped === undefined) await this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);
       return endOf(exit, limits.stopped);
@@ -172,6 +173,15 @@ export class Executor {
       });
     }
     throw failure;
+  }
+
+  /** A runtime that was killed does not end its program. */
+  #endLeft(launch: LaunchRecord, pidFile: string): void {
+    const pid = Number(readOrEmpty(pidFile));
+    const program = pid > 1 ? this.#machine.processes.open(pid) : undefined;
+    // Held first: if it is in the container now, it is the one that is meant.
+    if (program && this.#endings.cgroupOf(launch)?.processes().includes(pid)) program.send(SIGKILL);
+    program?.close();
   }
 
   /** Whether the first program of a container has ended, or waits only for others in it to be waited for. */

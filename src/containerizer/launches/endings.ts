@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { anySignal } from '../../base/any-signal.js';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
@@ -266,7 +267,7 @@ export class Endings {
     for (;;) {
       await this.endAll(launch);
       try {
-        return await this.ended(launch, AbortSignal.any([late, AbortSignal.timeout(END_AGAIN)]));
+        return await this.ended(launch, anySignal([late, AbortSignal.timeout(END_AGAIN)]));
       } catch (error) {
         if (late.aborted) throw error;
       }

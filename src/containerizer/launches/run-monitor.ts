@@ -55,7 +55,8 @@ export async function runMonitor(
   const { starter, sealedCopyOf } = machine.programs();
   const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
-  const { maxBytes = DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
+  // Who reads along loses nothing: it is from the log that he reads.
+  const { maxBytes = options.attach === true ? 0 : DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
     program: sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',

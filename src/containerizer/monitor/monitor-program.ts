@@ -53,6 +53,9 @@ open_log('>>');
 pipe(my $out, my $out_end) or failed(125, "pipe: $!");
 pipe(my $err, my $err_end) or failed(125, "pipe: $!");
 
+# Room for what is to be said at the end, when there may be none on the disk.
+if (open(my $room, '>', 'exit.draft')) { syswrite($room, ' ' x 1024); close $room }
+
 my $runtime = fork();
 defined $runtime or failed(125, "fork: $!");
 if ($runtime == 0) {
@@ -331,9 +334,12 @@ sub finish {
 sub write_whole {
   my ($path, $text) = @_;
   $! = 0;
-  open(my $file, '>', "$path.draft") or return 0;
+  # Over what is there, whose room is ours already.
+  my $file;
+  open($file, '+<', "$path.draft") or open($file, '>', "$path.draft") or return 0;
   my $wrote = syswrite($file, $text);
-  return close($file) && defined $wrote && $wrote == length($text) && rename("$path.draft", $path);
+  return 0 unless defined $wrote && $wrote == length($text) && truncate($file, length $text);
+  return close($file) && rename("$path.draft", $path);
 }
 # What the runtime has left: its notes, and the cgroups, which were kept for the numbers in them.
 sub clean {

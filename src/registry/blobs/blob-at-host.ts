@@ -1,3 +1,4 @@
+import { anySignal } from '../../base/any-signal.js';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { codingsOf, undoingCodings } from '../connection/content-coding.js';
 import { Pace } from '../connection/pace.js';
@@ -91,7 +92,7 @@ export class BlobAtHost {
 
   /** @returns what it answers to a request for a part, whatever that is @throws as `open` */
   askForPart({ first, last }: PartRange, signal: AbortSignal): Promise<Answer> {
-    return this.#ask({ range: `bytes=${first}-${last}` }, AbortSignal.any([this.#needs.signal, signal]));
+    return this.#ask({ range: `bytes=${first}-${last}` }, anySignal([this.#needs.signal, signal]));
   }
 
   /** For messages. */

@@ -1,3 +1,4 @@
+import { anySignal } from '../../base/any-signal.js';
 import { fileError, systemCode, throwIfAborted } from '../../base/errors.js';
 import { readForeignText } from '../../base/foreign-file.js';
 import type { Credentials } from '../endpoint.js';
@@ -70,7 +71,7 @@ export class CredentialLookup {
 /** Nobody writes to a pipe that takes longer. */
 function waitForWriter(signal: AbortSignal | undefined): AbortSignal {
   const patience = AbortSignal.timeout(PIPE_PATIENCE);
-  return signal === undefined ? patience : AbortSignal.any([signal, patience]);
+  return signal === undefined ? patience : anySignal([signal, patience]);
 }
 
 async function readAuthFile(

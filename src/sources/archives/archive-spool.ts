@@ -5,6 +5,7 @@ import { type FileHandle, rm, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { anySignal } from '../../base/any-signal.js';
 import { DEFAULT_UNPACK_LIMITS } from '../../base/config.js';
 import {
   abortedError,
@@ -146,7 +147,7 @@ function putBack(stream: Readable, start: Buffer): Readable {
 
 async function nextChunk(stream: Readable, signal: AbortSignal | undefined): Promise<void> {
   const settled = new AbortController();
-  const either = AbortSignal.any(signal === undefined ? [settled.signal] : [settled.signal, signal]);
+  const either = anySignal(signal === undefined ? [settled.signal] : [settled.signal, signal]);
   try {
     await Promise.race(['readable', 'end', 'close'].map((event) => once(stream, event, { signal: either })));
   } finally {

@@ -1,3 +1,4 @@
+import { anySignal } from '../../base/any-signal.js';
 import { isProvisionerError } from '../../base/errors.js';
 import { lockTimeoutError } from './lock-blockers.js';
 import type { StoreLockState } from './store-lock-state.js';
@@ -36,7 +37,7 @@ export class LockWait {
     if (room.timeout === undefined) this.signal = signal;
     else {
       this.#enough = new AbortController();
-      this.signal = signal === undefined ? this.#enough.signal : AbortSignal.any([signal, this.#enough.signal]);
+      this.signal = signal === undefined ? this.#enough.signal : anySignal([signal, this.#enough.signal]);
     }
   }
 

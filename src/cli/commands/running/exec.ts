@@ -4,7 +4,7 @@ import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
 import { feed, printStream } from '../../running/follow-output.js';
-import { timeOf, variablesOf } from '../../running/launch-flags.js';
+import { limitOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { withProgram } from '../../running/with-containerizer.js';
 
@@ -30,7 +30,7 @@ export function define(command: Command, cli: Cli): void {
     )
     .option('-u, --user <user[:group]>', 'who runs it (default: as the program of the container)')
     .option('-w, --workdir <dir>', 'where it begins')
-    .option('--timeout <age>', 'kill it after this time');
+    .option('--timeout <age>', 'kill it after this time; 0 is no limit');
   addOwnerFlags(command);
   refuse(command, REFUSED_BY_EXEC);
   command
@@ -55,7 +55,7 @@ Examples:
               user: flags.user,
               workingDir: flags.workdir,
               stdin: flags.interactive === true ? 'pipe' : 'none',
-              timeout: flags.timeout === undefined ? undefined : timeOf(flags.timeout, '--timeout'),
+              timeout: limitOf(flags.timeout),
               anyOwner: flags.anyOwner,
               signal: session.signal,
             });
