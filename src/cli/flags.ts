@@ -24,6 +24,8 @@ export interface StoreFlags {
   readonly maxDownloads?: number | undefined;
   /** Keep what is needed to make archives of layers again. Default: the library's. */
   readonly tarRecords?: boolean | undefined;
+  /** The exit status when the store cannot be opened. Default: 1. */
+  readonly unopened?: number | undefined;
   /** Whom new containers belong to. Default: the library's. */
   readonly owner?: string | undefined;
 }

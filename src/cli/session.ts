@@ -78,6 +78,7 @@ export async function withSession(
   const lockTimeout = flags.lockTimeout === undefined ? undefined : parseAge(flags.lockTimeout, '--lock-timeout');
   const output = new Output({ stdout, stderr, json, quiet, debug });
   const failures = new Failures(output, signal);
+  let isOpened = false;
   try {
     const making = { create, allowDegraded, allowOtherFiles };
     const provisioner = await Provisioner.open({
@@ -89,6 +90,7 @@ export async function withSession(
       tarRecords,
       ...making,
     });
+    isOpened = true;
     showEvents(provisioner, { output, stderr, show, signal, reportsSweep });
     try {
       const unsuccessful = () => failures.note();
@@ -106,6 +108,7 @@ export async function withSession(
     }
   } catch (error) {
     failures.report(error);
+    if (!isOpened && !signal.aborted && flags.unopened !== undefined) failures.exitWith(flags.unopened);
   }
   return failures.exitStatus;
 }

@@ -8,7 +8,7 @@ import { Provisioner } from '#src/index.js';
 import { putFilledStore } from '../helpers/filled-stores.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Committed layouts of one image in two versions; see `fixtures/make-fixtures.mjs`. */
 export const APP_V1 = `oci:${fileURLToPath(new URL('../../fixtures/app-v1', import.meta.url))}`;

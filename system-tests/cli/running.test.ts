@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { expectNothingLeft, IMAGE, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
-import { APP_V1, type CliOptions, newStore } from './run-cli.js';
+import { APP_V1, type CliOptions, MAIN, newStore } from './run-cli.js';
 
 /** Nobody's; not root's. */
 const USER = 65534;
@@ -94,6 +94,24 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner run
       expect((await running.done).stderr).not.toContain('Debugger');
     },
   );
+
+  it.each([
+    ['run', IMAGE],
+    ['create', IMAGE],
+    ['exec', 'job', 'true'],
+    ['start', '-a', 'job'],
+  ])('is told from a status of its program by 125 where the store cannot be opened: %s', async (...words) => {
+    const { start } = await commandLine();
+    expect(await start(['--root', '/proc/self', ...words]).done).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  it('that cannot be printed ends with 1, and with 141 where nobody reads', async () => {
+    const { root } = await commandLine();
+    const command = `${process.execPath} ${MAIN} --root ${root} run --rm ${IMAGE} seq 1 200000`;
+    const status = (to: string) => spawnSync('bash', ['-c', `${command} ${to}; exit \${PIPESTATUS[0]}`]);
+    expect(status('> /dev/full')).toMatchObject({ status: 1 });
+    expect(status('| head -n 1')).toMatchObject({ status: 141 });
+  });
 
   it('has no limit of time where that is 0', async () => {
     const { run } = await commandLine();

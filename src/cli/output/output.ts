@@ -9,8 +9,8 @@ export interface TextStream {
   write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
   /** Of a stream of Node: `drain` when it may go on, `close` and `error` when nobody reads any more. */
-  on?(event: string, listener: () => void): unknown;
-  off?(event: string, listener: () => void): unknown;
+  on?(event: string, listener: (error?: NodeJS.ErrnoException) => void): unknown;
+  off?(event: string, listener: (error?: NodeJS.ErrnoException) => void): unknown;
 }
 
 export interface OutputOptions {

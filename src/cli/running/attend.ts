@@ -19,5 +19,7 @@ export async function attend(
   output.document(() => endedDocument(launched.containerId, exit));
   const hasNetwork = launched.relaxed.includes('network=host');
   if (exit.code !== 0 && !hasNetwork && ends.tellFailedLookup()) output.hint(NO_NETWORK_HINT);
+  if (exit.code === undefined && exit.signal === undefined)
+    output.hint(`how its program ended is not known: ${exit.reason}`);
   exitWith(runStatusOf(exit));
 }

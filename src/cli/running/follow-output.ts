@@ -97,21 +97,32 @@ export function feed(program: Writable, { stdin }: HostProcess): { stop(): void 
 
 /** Nobody reads any more what this process prints. */
 export class OutputClosed extends Error {
-  /** What shells report for a process that writes where nobody reads: 128 and SIGPIPE. */
-  readonly exitStatus = 141;
+  readonly exitStatus: number;
+
+  constructor(exitStatus: number) {
+    super('nobody reads the output any more');
+    this.exitStatus = exitStatus;
+  }
 }
 
-/** Those that nobody reads any more: standard streams of Node take bytes all the same from then on. */
-const closed = new WeakSet<object>();
+/** What shells report for a process that writes where nobody reads: 128 and SIGPIPE. */
+const NOBODY_READS = 141;
+
+/** Those that nobody reads any more, or that take nothing, and the exit status for that: standard streams of Node take bytes all the same from then on. */
+const closed = new WeakMap<object, number>();
 const listened = new WeakSet<object>();
 
 /** Waits where whoever reads does not keep up, so that a long output is not all in memory. @throws OutputClosed */
 function write(to: TextStream, bytes: Uint8Array): Promise<void> | undefined {
   if (!listened.has(to)) {
     listened.add(to);
-    for (const name of ['close', 'error']) to.on?.(name, () => closed.add(to));
+    to.on?.('error', (error) => void closed.set(to, error?.code === 'EPIPE' ? NOBODY_READS : 1));
+    to.on?.('close', () => {
+      if (!closed.has(to)) closed.set(to, NOBODY_READS);
+    });
   }
-  if (closed.has(to)) throw new OutputClosed('nobody reads the output any more');
+  const status = closed.get(to);
+  if (status !== undefined) throw new OutputClosed(status);
   if (to.write(bytes) !== false) return undefined;
   return new Promise((resolve) => {
     const go = () => {

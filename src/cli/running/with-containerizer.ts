@@ -4,7 +4,7 @@ import type { Session } from '../session.js';
 import { OutputClosed } from './follow-output.js';
 
 /** What stands for a failure of ours where others are codes of a program. */
-const OURS = 125;
+export const OURS = 125;
 const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
 

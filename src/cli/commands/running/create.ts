@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
 import { REFUSED_BY_CREATE, refuse } from '../../running/refused-flags.js';
-import { withProgram } from '../../running/with-containerizer.js';
+import { OURS, withProgram } from '../../running/with-containerizer.js';
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -37,7 +37,7 @@ Example:
             },
             flags.runtime,
           ),
-        storeFlags,
+        { ...storeFlags, unopened: OURS },
       );
     });
 }

@@ -6,7 +6,7 @@ import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
 import { feed, printStream } from '../../running/follow-output.js';
 import { limitOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
-import { withProgram } from '../../running/with-containerizer.js';
+import { OURS, withProgram } from '../../running/with-containerizer.js';
 
 interface ExecFlags extends OwnerFlags {
   readonly interactive?: boolean;
@@ -77,7 +77,7 @@ Examples:
             if (code !== 0 && ends.tellFailedLookup() && !(await hasNetwork(containers, containerId)))
               session.output.hint(NO_NETWORK_HINT);
           }),
-        { owner: flags.owner },
+        { owner: flags.owner, unopened: OURS },
       );
     });
 }

@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
 import { attend } from '../../running/attend.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
-import { withProgram } from '../../running/with-containerizer.js';
+import { OURS, withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 
 interface RunFlags extends NewContainerFlags {
@@ -60,7 +60,7 @@ Examples:
             },
             flags.runtime,
           ),
-        storeFlags,
+        { ...storeFlags, unopened: OURS },
       );
     });
 }

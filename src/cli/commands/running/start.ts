@@ -4,7 +4,7 @@ import { launchedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { attend } from '../../running/attend.js';
 import { toEachContainer } from '../../running/to-each-container.js';
-import { withProgram } from '../../running/with-containerizer.js';
+import { OURS, withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 
 interface StartFlags extends OwnerFlags {
@@ -48,7 +48,7 @@ With --attach the exit status is that of the program, as with \`run\`.`,
             const launched = await containers.start(id, { anyOwner, attach: true, stdin, signal: session.signal });
             await attend(session, containers, launched, cli.host);
           }),
-        { owner: flags.owner },
+        { owner: flags.owner, unopened: OURS },
       );
     });
 }
