@@ -22,8 +22,8 @@ it('a signal that follows others aborts with them, though nobody else knows them
 });
 
 it('a call keeps to the time that it is given by a signal of which nobody else knows', () => {
-  const script = `const { takeOptions } = await import(${moduleOf('take-options.js')});
-    const { abortSignal } = await import(${moduleOf('check-options.js')});
+  const script = `const { takeOptions } = await import(${moduleOf('options/take-options.js')});
+    const { abortSignal } = await import(${moduleOf('options/check-options.js')});
     const { signal } = takeOptions('call', { signal: abortSignal }, { signal: AbortSignal.timeout(100) });${UNTIL_ABORTED}`;
   expect(collecting(script)).toBe('TimeoutError\n');
 });

@@ -1,5 +1,5 @@
-import type { Rule } from './check-options.js';
 import { ProvisionerError } from './errors.js';
+import type { Rule } from './options/check-options.js';
 
 /**
  * Something that is opened once, when it is first asked for, and let go when nothing that was opened with it is needed any more.

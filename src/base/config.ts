@@ -1,6 +1,6 @@
 import { availableParallelism, homedir } from 'node:os';
 import { isAbsolute } from 'node:path';
-import { limit, type OptionTable } from './check-options.js';
+import { limit, type OptionTable } from './options/check-options.js';
 
 /** What one layer may ask for before its pull is refused with `ERR_LIMIT_EXCEEDED`. */
 export interface UnpackLimits {

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkArgument, listOf, text } from '../base/check-options.js';
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
-import { takeOptions } from '../base/take-options.js';
+import { checkArgument, listOf, text } from '../base/options/check-options.js';
+import { takeOptions } from '../base/options/take-options.js';
 import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';

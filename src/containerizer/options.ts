@@ -10,7 +10,7 @@ import {
   text,
   textOf,
   whole,
-} from '../base/check-options.js';
+} from '../base/options/check-options.js';
 import type {
   ControlOptions,
   CreateOptions,

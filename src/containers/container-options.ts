@@ -1,4 +1,4 @@
-import { abortSignal, flag, listOf, type OptionTable, oneOf, text } from '../base/check-options.js';
+import { abortSignal, flag, listOf, type OptionTable, oneOf, text } from '../base/options/check-options.js';
 import type { Running } from './holders.js';
 
 /** Of a call that changes a container. */

@@ -1,5 +1,6 @@
 import { BACKEND_NAMES } from '../backends/backend.js';
 import type { BackendChoice } from '../backends/backends.js';
+import { PULL_LIMITS, type PullLimits } from '../base/config.js';
 import {
   abortSignal,
   flag,
@@ -11,8 +12,7 @@ import {
   path,
   textOf,
   whole,
-} from '../base/check-options.js';
-import { PULL_LIMITS, type PullLimits } from '../base/config.js';
+} from '../base/options/check-options.js';
 import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-options.js';
 import { LAUNCH_STATES, type LaunchState } from '../metadata/launches/launch-records.js';
 import {

@@ -1,8 +1,8 @@
 import { Assembly, SERVICE, type Service, takeAll } from '../base/assembly.js';
-import { checkArgument, checkOptions, listOf, text } from '../base/check-options.js';
 import type { Counters } from '../base/codes/counter-tables.js';
 import { machineError, ProvisionerError } from '../base/errors.js';
-import { takeOptions } from '../base/take-options.js';
+import { checkArgument, checkOptions, listOf, text } from '../base/options/check-options.js';
+import { takeOptions } from '../base/options/take-options.js';
 import { checkContainerId } from '../containers/container-id.js';
 import type { DestroyOptions, RecoverOptions } from '../containers/container-options.js';
 import type { RecoveryReport } from '../containers/recovery.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import { watchDirectory } from '../base/watch-directory.js';
 import type { StorePaths } from '../paths.js';
-import { watchDirectory } from '../system/watch-directory.js';
 
 /** Milliseconds. SQLite writes into its log, waits for the disk, and only then lets others see what it wrote, by memory that they share: the log has changed before there is anything to see. */
 const SETTLING = 1000;

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backends } from '../backends/backends.js';
 import type { Get, Service } from '../base/assembly.js';
-import { overridden } from '../base/check-options.js';
 import {
   DEFAULT_MAX_DOWNLOADS,
   DEFAULT_PULL_COOL_DOWN,
@@ -12,6 +11,7 @@ import {
   type PullLimits,
 } from '../base/config.js';
 import { fileError, systemCode } from '../base/errors.js';
+import { overridden } from '../base/options/check-options.js';
 import type { CheckNeeds } from '../check/check-needs.js';
 import { ParkedLayers } from '../check/parked-layers.js';
 import type { Containers } from '../containers/containers.js';

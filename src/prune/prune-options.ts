@@ -1,4 +1,4 @@
-import { abortSignal, flag, limit, milliseconds, type OptionTable } from '../base/check-options.js';
+import { abortSignal, flag, limit, milliseconds, type OptionTable } from '../base/options/check-options.js';
 import type { PrunePolicy } from './decide.js';
 
 export interface PruneOptions extends PrunePolicy {

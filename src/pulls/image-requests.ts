@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { overridden } from '../base/check-options.js';
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
+import { overridden } from '../base/options/check-options.js';
 import { absolutePath } from '../base/working-directory.js';
 import type { Digest, ImageId } from '../image/digest.js';
 import { formatPlatform, type Platform, parsePlatform, platformFit } from '../image/platform.js';

@@ -9,7 +9,7 @@ import {
   path,
   type Rule,
   text,
-} from '../base/check-options.js';
+} from '../base/options/check-options.js';
 import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-options.js';
 
 /** `missing`: pull what is not stored; `always`: ask the source in any case; `never`: only what is stored. */

@@ -1,4 +1,4 @@
-import { flag, type OptionTable, optionsOf, path, text, whole } from '../base/check-options.js';
+import { flag, type OptionTable, optionsOf, path, text, whole } from '../base/options/check-options.js';
 
 /** How registries are reached. The files and directories that a call names itself must exist, though it may come to ask no registry. */
 export interface RegistryOptions {

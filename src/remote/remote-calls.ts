@@ -1,6 +1,6 @@
-import { checkArgument, text } from '../base/check-options.js';
 import { machineError } from '../base/errors.js';
-import { takeOptions } from '../base/take-options.js';
+import { checkArgument, text } from '../base/options/check-options.js';
+import { takeOptions } from '../base/options/take-options.js';
 import type { UserCredentials } from '../registry/registry-options.js';
 import type { LoggedIn } from './log-in.js';
 import type { LoggedOut } from './log-out.js';

@@ -1,4 +1,12 @@
-import { abortSignal, callback, limit, type OptionTable, optionsOf, path, text } from '../base/check-options.js';
+import {
+  abortSignal,
+  callback,
+  limit,
+  type OptionTable,
+  optionsOf,
+  path,
+  text,
+} from '../base/options/check-options.js';
 import type { ProvisionerEvents } from '../events.js';
 import { REGISTRY_OPTIONS, type RegistryOptions, type UserCredentials } from '../registry/registry-options.js';
 

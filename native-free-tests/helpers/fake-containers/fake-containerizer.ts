@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { PassThrough } from 'node:stream';
 import { ProvisionerError, throwIfAborted } from '#src/base/errors.js';
-import { takeOptions } from '#src/base/take-options.js';
+import { takeOptions } from '#src/base/options/take-options.js';
 import type { Hierarchies } from '#src/containerizer/cgroups/hierarchies.js';
 import { checkLimits, DEFAULT_PIDS } from '#src/containerizer/cgroups/limits/check-limits.js';
 import type {

@@ -1,9 +1,9 @@
 import { read, write } from 'node:fs';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { checkArgument, path as pathRule } from '../../base/check-options.js';
 import { isProvisionerError, throwIfAborted } from '../../base/errors.js';
-import { takeOptions } from '../../base/take-options.js';
+import { checkArgument, path as pathRule } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import { mapUnhurried, Turns } from '../../base/unhurried.js';
 import { type BytePath, toBytePath } from '../../system/syscalls/byte-path.js';
 import { syscallError } from '../../system/syscalls/syscalls.js';

@@ -1,4 +1,12 @@
-import { abortSignal, callback, flag, type OptionTable, oneOf, type Rule, whole } from '../../base/check-options.js';
+import {
+  abortSignal,
+  callback,
+  flag,
+  type OptionTable,
+  oneOf,
+  type Rule,
+  whole,
+} from '../../base/options/check-options.js';
 import type {
   ArchiveOptions,
   CopyOptions,

@@ -1,7 +1,7 @@
 import { constants, type FSWatcher } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted } from '../../base/errors.js';
-import { watchDirectory } from '../../system/watch-directory.js';
+import { watchDirectory } from '../../base/watch-directory.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
 import { type LogEntry, LogLines } from './log-entry.js';
 

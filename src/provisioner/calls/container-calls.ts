@@ -1,6 +1,6 @@
 import type { Get } from '../../base/assembly.js';
-import { callback, checkArgument, methods, text } from '../../base/check-options.js';
-import { takeOptions } from '../../base/take-options.js';
+import { callback, checkArgument, methods, text } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import { unhurried } from '../../base/unhurried.js';
 import { checkContainerId } from '../../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../../containers/container-info.js';

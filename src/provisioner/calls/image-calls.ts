@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import type { Get } from '../../base/assembly.js';
-import { checkArgument, overridden, text } from '../../base/check-options.js';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError } from '../../base/errors.js';
-import { takeOptions } from '../../base/take-options.js';
+import { checkArgument, overridden, text } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import type { RenewedLayers } from '../../check/renew-layers.js';
 import type { ImageId, LayerId } from '../../image/digest.js';
 import { imageNotes } from '../../image/image-notes.js';

@@ -1,7 +1,7 @@
 import type { Get } from '../../base/assembly.js';
-import { checkArgument, flag, oneOf, optionsOf, type Rule, text, textOf } from '../../base/check-options.js';
 import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
-import { takeOptions } from '../../base/take-options.js';
+import { checkArgument, flag, oneOf, optionsOf, type Rule, text, textOf } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import { checkContainerId } from '../../containers/container-id.js';
 import {
   LAUNCH_REMOVALS,

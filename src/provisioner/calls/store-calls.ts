@@ -1,7 +1,7 @@
 import type { Get } from '../../base/assembly.js';
-import { checkArgument, methods, overridden, text } from '../../base/check-options.js';
 import type { FailedEntry } from '../../base/failed-entry.js';
-import { takeOptions } from '../../base/take-options.js';
+import { checkArgument, methods, overridden, text } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import type { DiskUsage } from '../../check/disk-usage.js';
 import type { CheckReport } from '../../check/findings.js';
 import type { ProvisionerEvents } from '../../events.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { systemCode } from '../../../base/errors.js';
+import { watchDirectory } from '../../../base/watch-directory.js';
 import type { Syscalls } from '../../../system/syscalls/syscalls.js';
-import { watchDirectory } from '../../../system/watch-directory.js';
 import type { LaunchDirectory } from '../launch-directory.js';
 
 /** A watch may miss what happens as it begins, and a monitor that is killed writes nothing; milliseconds. */

@@ -1,4 +1,4 @@
-import { ProvisionerError } from './errors.js';
+import { ProvisionerError } from '../errors.js';
 
 /*
  * Options from outside are looked at when they come: in JavaScript nobody else does, and an option that is misspelt is one that does nothing. By hand and not

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { anySignal } from './any-signal.js';
+import { anySignal } from '../any-signal.js';
 import { checkOptions, type OptionTable } from './check-options.js';
 
 /** Signals of our own, by those of callers. */
