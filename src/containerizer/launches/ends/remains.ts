@@ -13,6 +13,9 @@ import { isAttended } from './launch-watch.js';
 /** Two seconds for a monitor to take away what it has to. */
 const MONITOR_LOOKS = 400;
 const MONITOR_PAUSE = 5;
+/** Half a second in which a runtime that was killed in the middle of its work has done with it. */
+const NOTES_LOOKS = 25;
+const NOTES_PAUSE = 20;
 
 /**
  * Kills whatever runs in a launch's cgroups, and takes these and the runtime's notes away.
@@ -22,7 +25,17 @@ export async function endAll(machine: Machine, launch: LaunchRecord): Promise<nu
   const place = readPlaceNote(launch.place);
   if (place === undefined || launch.bootId !== machine.bootId) return [];
   const cgroup = new ContainerCgroup(machine.hierarchies, place.cgroupsPath, machine.surroundings);
-  removeNotes(place.stateRoot, launch.id);
+  for (let looks = 0; ; looks++) {
+    try {
+      removeNotes(place.stateRoot, launch.id);
+      break;
+    } catch (error) {
+      // It is being written just now: what writes it may be in the cgroup already.
+      if (looks === NOTES_LOOKS) throw error;
+      cgroup.killAll('SIGKILL');
+      await sleep(NOTES_PAUSE);
+    }
+  }
   cgroup.killAll('SIGKILL');
   try {
     await cgroup.remove();
