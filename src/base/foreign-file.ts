@@ -18,6 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { systemCode } from './errors.js';
 import { isSameFile } from './file-identity.js';
+import { isWritableByOthers } from './walk-way.js';
 
 /**
  * Files that others may have made, and may exchange at any moment: blobs of a layout, archives, auth files, certificates.
@@ -257,14 +258,6 @@ async function openToWrite(path: string, signal: AbortSignal): Promise<number> {
       await sleep(READER_POLL, undefined, { signal });
     }
   }
-}
-
-/**
- * Whether a user other than the owner may write. A group with the owner's own number is taken for the private one that many systems give each user; but root's,
- * which programs of all sorts are started with, is none. An ACL that lets anybody write shows in the bits of the group too. @see acl(5), "Correspondence between ACL entries and file permission bits"
- */
-export function isWritableByOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
-  return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && (gid !== uid || uid === 0));
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { ProvisionerError } from '../base/errors.js';
-import { isWritableByOthers } from '../base/foreign-file.js';
-import { trustedWay, type WayFaults } from '../system/syscalls/trusted-way.js';
+import { isWritableByOthers, type WayFaults } from '../base/walk-way.js';
+import { trustedWay } from '../system/syscalls/trusted-way.js';
 import { overflowUser } from '../system/syscalls/user-namespace.js';
 
 export { isWritableByOthers };

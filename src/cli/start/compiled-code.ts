@@ -9,7 +9,6 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   type Stats,
@@ -17,15 +16,14 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { Script } from 'node:vm';
+import { isWritableByOthers, walkWay } from '../../base/walk-way.js';
 
 /** Bytes; to find and read what was compiled of less takes as long as to compile it. */
 const SMALL = 32 * 1024;
 /** Bytes; none of ours comes near it. */
 const HUGE = 64 * 1024 * 1024;
-/** As the kernel has it. */
-const MOST_LINKS = 40;
 
 /** What stands for `import()` in the files: compiled before, V8 does not know any more whom to ask. */
 export const IMPORT = 'importModule';
@@ -95,7 +93,7 @@ export class CompiledCode {
     // Each that is installed has its own, and nothing of what was there before it.
     const own = createHash('sha256').update(directory).digest('hex').slice(0, 16);
     this.#cache = cache === undefined ? undefined : join(cache, own);
-    this.#place = this.#cache === undefined ? undefined : trusted(this.#cache);
+    this.#place = this.#cache === undefined ? undefined : found(this.#cache);
   }
 
   /** @param name of a CommonJS module in the directory @returns what it exports */
@@ -141,7 +139,9 @@ export class CompiledCode {
       const place = this.#place ?? made(this.#cache);
       if (place === undefined) return;
       const here = new Set(readdirSync(this.#directory));
-      for (const name of readdirSync(place)) if (!here.has(name)) rmSync(join(place, name));
+      for (const name of readdirSync(place)) {
+        if (!here.has(name)) rmSync(join(place, name), { recursive: true, force: true });
+      }
       for (const { name, of, script, with: before = [] } of wanted) {
         const code = script.createCachedData();
         const head: Head = { of, with: [...new Set([...before, ...loaded])].sort(), sha256: sha256(code) };
@@ -166,54 +166,38 @@ function putWhole(path: string, bytes: Buffer): void {
 }
 
 /**
- * The way to a directory, without links, on which nobody but the user who runs us and root can change anything: all of it is theirs, the links that were followed too, and to be written by nobody else, or sticky.
- * @param isGood decides about the directory itself @returns undefined where it is not like that, or not there
+ * Where a directory is, or would be, provided that nobody but the user who runs us and root can make its path lead elsewhere. Nobody is trusted whom a user namespace shows as somebody without an id.
+ * @returns undefined where it is not like that
  */
-function trusted(directory: string, isGood = isOurs): string | undefined {
+function trusted(directory: string): string | undefined {
+  const refused = () => new Error('others can make it lead elsewhere');
   try {
-    let way = '/';
-    let last = lstatSync(way);
-    let links = 0;
-    for (let names = partsOf(directory); names.length > 0; ) {
-      const [name = '', ...rest] = names;
-      if (!isTheirs(last) || !last.isDirectory()) return undefined;
-      const next = join(way, name);
-      const stats = lstatSync(next);
-      names = rest;
-      if (stats.isSymbolicLink()) {
-        if (!isOfTheirs(stats) || ++links > MOST_LINKS) return undefined;
-        const target = readlinkSync(next);
-        names = [...partsOf(isAbsolute(target) ? target : join(way, target)), ...rest];
-        way = '/';
-        last = lstatSync(way);
-      } else {
-        way = next;
-        last = stats;
-      }
-    }
-    return last.isDirectory() && isGood(last) ? way : undefined;
+    return walkWay(directory, isRootOrUs, { foreign: refused, writable: refused, dangling: refused });
   } catch {
     return undefined;
   }
 }
 
-const partsOf = (path: string) => path.split('/').filter((part) => part !== '' && part !== '.');
-
-/** Makes what is missing of the last three directories, each in one that is trusted. @returns as `trusted` */
-function made(directory: string, levels = 3): string | undefined {
-  try {
-    const above = dirname(directory);
-    if (levels > 1 && lstatSync(above, { throwIfNoEntry: false }) === undefined) made(above, levels - 1);
-    const place = trusted(above, isTheirs);
-    if (place === undefined) return undefined;
-    const path = join(place, basename(directory));
+/** Makes what is missing of the last three directories. @returns the way to it; undefined where more is missing, or it is not ours */
+function made(directory: string): string | undefined {
+  const place = trusted(directory);
+  if (place === undefined) return undefined;
+  const missing: string[] = [];
+  for (let at = place; lstatSync(at, { throwIfNoEntry: false }) === undefined; at = dirname(at)) missing.unshift(at);
+  if (missing.length > 3) return undefined;
+  for (const path of missing) {
     mkdirSync(path, { mode: 0o700 });
     // Whatever the umask.
     chmodSync(path, 0o700);
-    return path;
-  } catch {
-    return undefined;
   }
+  return isOurs(lstatSync(place)) ? place : undefined;
+}
+
+/** As it is now; undefined where it is not there, or not ours. */
+function found(directory: string): string | undefined {
+  const place = trusted(directory);
+  const stats = place === undefined ? undefined : lstatSync(place, { throwIfNoEntry: false });
+  return stats?.isDirectory() && isOurs(stats) ? place : undefined;
 }
 
 function readKept(place: string, name: string, of: string): Kept | undefined {
@@ -234,12 +218,8 @@ function readKept(place: string, name: string, of: string): Kept | undefined {
   }
 }
 
-const isOurs = ({ uid, mode }: Stats) => uid === process.geteuid?.() && (mode & 0o022) === 0;
+const isOurs = (stats: Stats) => stats.uid === process.geteuid?.() && !isWritableByOthers(stats);
 
-/** The user's, or root's. */
-const isOfTheirs = ({ uid }: Stats) => uid === 0 || uid === process.geteuid?.();
-
-/** In a sticky directory nobody else can take the place of what is theirs. */
-const isTheirs = (stats: Stats) => isOfTheirs(stats) && ((stats.mode & 0o022) === 0 || (stats.mode & 0o1000) !== 0);
+const isRootOrUs = (owner: number) => owner === 0 || owner === process.geteuid?.();
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');

@@ -1,7 +1,8 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isProvisionerError, ProvisionerError, systemCode } from '../../base/errors.js';
-import { trustedWay, type WayFaults } from '../../system/syscalls/trusted-way.js';
+import type { WayFaults } from '../../base/walk-way.js';
+import { trustedWay } from '../../system/syscalls/trusted-way.js';
 
 /**
  * A directory outside of the store that is ours alone, held: whatever becomes of its path, what is listed and removed is in it. Some lie where anybody may make a directory (`/dev/shm`), and whoever could put

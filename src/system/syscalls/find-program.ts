@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { isAbsolute, join, normalize } from 'node:path';
-import { isWritableByOthers } from '../../base/foreign-file.js';
-import { isTrusted, trustedWay, type WayFaults } from './trusted-way.js';
+import { isWritableByOthers, type WayFaults } from '../../base/walk-way.js';
+import { isTrusted, trustedWay } from './trusted-way.js';
 
 /** Where programs are when the environment does not say. @see execvp(3) */
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
