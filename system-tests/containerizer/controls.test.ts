@@ -67,7 +67,7 @@ describeWith(NEEDS, 'a container from before a reboot', () => {
       await containers.launch('job', IMAGE, FOR_LONG);
       await provisioner.close();
       await takeAllAway(root);
-      unmountAll(root);
+      await unmountAll(root);
       const bystander = spawn('sleep', ['60']);
       onTestFinished(() => void bystander.kill('SIGKILL'));
       const { pid = 0 } = bystander;
@@ -278,5 +278,22 @@ describeWith(NEEDS, 'a monitor that somebody has stopped', () => {
     expect(performance.now() - begun).toBeLessThan(SOON);
     await containers.destroy('job', { running: 'kill' });
     await expectNothingLeft(root);
+  });
+});
+
+describeWith([...NEEDS, 'runc'], 'a program more that is given up while it is being started', () => {
+  test.each(['crun', 'runc'] as const)('is not left running by %s, whenever that is', async (runtime) => {
+    const { containers, root } = await storeWithBusybox({ runtime });
+    const { pid = 0, launchId } = await containers.launch('job', IMAGE, FOR_LONG);
+    const inside = () => cgroupOf(root, launchId).processes();
+    await vi.waitFor(() => expect(inside()).toEqual([pid]), { timeout: SOON });
+    for (let delay = 2; delay <= 50; delay += 3) {
+      for (const limit of [{ timeout: delay }, { signal: AbortSignal.timeout(delay) }]) {
+        const { stdout, stderr, ended } = await containers.exec('job', ['sleep', '60'], limit);
+        for (const stream of [stdout, stderr]) stream.resume();
+        expect(['time-limit', 'aborted']).toContain((await ended).reason);
+        await vi.waitFor(() => expect(inside()).toEqual([pid]), { timeout: SOON, interval: 5 });
+      }
+    }
   });
 });

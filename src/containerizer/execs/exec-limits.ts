@@ -23,6 +23,7 @@ export class ExecLimits {
   #timer: NodeJS.Timeout | undefined;
   #telling: NodeJS.Timeout | undefined;
   #stopped: Stopped | undefined;
+  #isOver = false;
 
   /** @param runtimePid a child of this process that nobody has waited for @param pidFile where it notes whom it has started */
   constructor(
@@ -47,6 +48,7 @@ export class ExecLimits {
 
   /** The runtime has ended: nobody is ended any more. Safe to repeat. */
   end(): void {
+    this.#isOver = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#telling);
     this.#signal?.removeEventListener('abort', this.#giveUp);
@@ -81,14 +83,17 @@ export class ExecLimits {
     }
   }
 
-  /** By a hold of its own: that of the runtime is let go with its end. */
-  async #endWhole({ pid }: ProcessHandle): Promise<void> {
-    const runtime = this.#processes.open(pid);
-    if (runtime === undefined) return;
+  /** With nothing left to hold its family by, such as descriptors, the runtime alone is ended. */
+  async #endWhole(runtime: ProcessHandle): Promise<void> {
+    let held: ProcessHandle | undefined;
     try {
-      await endFamily(this.#processes, runtime);
+      // Our own hold is let go with its end.
+      held = this.#processes.open(runtime.pid);
+      if (held !== undefined) await endFamily(this.#processes, held);
+    } catch {
+      if (!this.#isOver) runtime.send(SIGKILL);
     } finally {
-      runtime.close();
+      held?.close();
     }
   }
 

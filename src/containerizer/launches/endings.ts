@@ -247,7 +247,10 @@ export class Endings {
     const oomKills = cgroup?.oomKills() ?? 0;
     const peakMemory = cgroup?.peakMemory();
     const cpuTime = cgroup?.cpuTime();
-    const living = processStates(await this.endAll(launch));
+    // What has not died before is not waited for by each who looks.
+    if (launch.state === 'undead') cgroup?.killAll('SIGKILL');
+    const still = launch.state === 'undead' ? (cgroup?.processes() ?? []) : [];
+    const living = processStates(still.length > 0 ? still : await this.endAll(launch));
     if (living.length > 0) throw await recordUndead(this.#machine, launch, living);
     const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };

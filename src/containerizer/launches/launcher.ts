@@ -122,7 +122,7 @@ export class Launcher {
     const started = await this.#bring({
       containerId,
       note: { ...readSpecNote(last.spec), again: true },
-      options: { ...kept.options, stdin: options.stdin, signal: options.signal },
+      options: { ...kept.options, stdin: options.stdin, attach: options.attach, signal: options.signal },
       isHeld: false,
       findRoot,
       last,

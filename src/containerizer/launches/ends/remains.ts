@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isProvisionerError } from '../../../base/errors.js';
+import { isProvisionerError, systemCode } from '../../../base/errors.js';
 import type { LaunchRecord } from '../../../index.js';
 import { ContainerCgroup } from '../../cgroups/container-cgroup.js';
 import type { Machine } from '../../machine.js';
@@ -30,8 +30,8 @@ export async function endAll(machine: Machine, launch: LaunchRecord): Promise<nu
       removeNotes(place.stateRoot, launch.id);
       break;
     } catch (error) {
-      // It is being written just now: what writes it may be in the cgroup already.
-      if (looks === NOTES_LOOKS) throw error;
+      // A runtime is writing there just now, which may be in the cgroup already.
+      if (systemCode(error) !== 'ENOTEMPTY' || looks === NOTES_LOOKS) throw error;
       cgroup.killAll('SIGKILL');
       await sleep(NOTES_PAUSE);
     }
