@@ -91,11 +91,14 @@ export class Starter {
   /** @returns undefined when it has not been started, and is to be started directly */
   async #byCopy(kind: string, descriptors: Descriptors, words: readonly string[]): Promise<SpawnedProcess | undefined> {
     if (this.#isUseless) return undefined;
-    const copy = await this.#loaded();
+    const loaded = this.#loaded();
+    const copy = await loaded;
     this.#usedAt = performance.now();
     const answer = await this.#ask(copy, kind, descriptors, words);
     if (typeof answer === 'number') return { pid: answer };
     if (answer === 'failed') this.close();
+    // Its end may not show yet otherwise.
+    else if (this.#copy === loaded) this.#copy = undefined;
     return undefined;
   }
 
