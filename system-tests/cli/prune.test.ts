@@ -251,7 +251,7 @@ describeWith(['root', 'overlay'], 'provisioner recover', () => {
     const [other = ''] = await lines('provision', 'other', 'app:v1', '--owner', 'ci');
     await lines('provision', 'unknown', 'app:v1');
     writeFileSync(join(known, 'mine'), 'mine');
-    unmountAll(root);
+    await unmountAll(root);
     expect(await lines('recover', '--known', 'known')).toEqual([
       `mounted ${known} again`,
       'destroyed container unknown',

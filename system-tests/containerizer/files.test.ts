@@ -487,7 +487,7 @@ describeWith(NEEDS, 'the files of a container', () => {
     const { containers, provisioner, root } = await storeWithBusybox();
     await provisioner.provision('bare', IMAGE);
     await containers.files('bare').write('/x', 'x');
-    unmountAll(root);
+    await unmountAll(root);
     expect(mountsBelow(root)).toEqual([]);
     await expect(containers.files('bare').list('/')).rejects.toMatchObject({
       code: 'ERR_ROOTFS_UNAVAILABLE',

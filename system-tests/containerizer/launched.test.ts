@@ -214,7 +214,7 @@ describeWith(NEEDS, 'a launch', () => {
     await vi.waitFor(async () => expect(await printed(containers, 'job')).toBe('said\n'), { timeout: 5000 });
     await provisioner.close();
     await takeAllAway(root);
-    unmountAll(root);
+    await unmountAll(root);
     const database = new Driver(join(root, 'metadata.sqlite'));
     database.exec("UPDATE launch SET boot = 'the one before'");
     database.close();

@@ -2,17 +2,20 @@ import { realpathSync } from 'node:fs';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
 import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
+import { mountsGone } from './mounts-elsewhere.js';
 import { openStore } from './test-store.js';
 
-/** Takes away every mount of a store, as a reboot does. */
-export function unmountAll(root: string): void {
-  for (const mount of mountsBelow(realpathSync(root))) loadSyscalls().detachMount(mount);
+/** Takes away every mount of a store, as a reboot does: none is left in another namespace either. */
+export async function unmountAll(root: string): Promise<void> {
+  const place = realpathSync(root);
+  for (const mount of mountsBelow(place)) loadSyscalls().detachMount(mount);
+  await mountsGone(`${place}/`);
 }
 
 /** Closes the store, takes its mounts away, and opens it again. */
 export async function reboot(provisioner: Provisioner, options: ProvisionerOptions = {}): Promise<Provisioner> {
   await provisioner.close();
-  unmountAll(provisioner.root);
+  await unmountAll(provisioner.root);
   return openStore({ root: provisioner.root, ...options });
 }
 

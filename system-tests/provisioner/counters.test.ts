@@ -11,7 +11,7 @@ describeWith(['root', 'overlay'], 'a recovery', () => {
     const p = await openStore();
     await pullImages(p, { app });
     for (const id of ['one', 'two', 'three']) await p.provision(id, 'app', { backend: 'overlay' });
-    unmountAll(p.root);
+    await unmountAll(p.root);
     await p.recover({ knownContainerIds: ['one', 'two'] });
     expect(p.counters()).toMatchObject({ recoveries: 1, remounts: 2, destroys: 1, removeContainerErrors: 0 });
     await p.recover({ knownContainerIds: ['one', 'two'] });

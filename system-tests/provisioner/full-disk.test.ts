@@ -44,7 +44,7 @@ const opened: Provisioner[] = [];
 afterEach(async () => {
   for (const p of opened.splice(0)) await p.close();
   for (const mount of mounts.splice(0)) {
-    unmountAll(mount);
+    await unmountAll(mount);
     execFileSync('umount', [mount]);
   }
 });

@@ -133,7 +133,7 @@ describeWith(['root', 'overlay'], 'records that were lost while containers are m
 
   test('after a reboot nothing is mounted: one recovery clears everything', async () => {
     const { root } = await closedStore('job');
-    unmountAll(root);
+    await unmountAll(root);
     lose(root);
     const p = await openStore({ root });
     await expect(p.pruneImages()).rejects.toMatchObject({

@@ -154,7 +154,7 @@ describeWith(['root', 'overlay'], 'recovery after a reboot', () => {
   test('works in a store that is reached through a symlink', async () => {
     const p = await storeWith('job');
     await p.close();
-    unmountAll(p.root);
+    await unmountAll(p.root);
     const link = join(temporaryDirectory(), 'link');
     symlinkSync(p.root, link);
     const linked = await openStore({ root: link });

@@ -3,14 +3,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { Provisioner } from '#src/index.js';
-import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
-import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { WHOLE_RANGE } from '../../native-free-tests/helpers/whole-range.js';
 import { callMethod } from '../../survival/call-method.mjs';
 import { KEPT, PINNED } from '../../survival/images.mjs';
 import { brokenPromises, readRecords } from '../../survival/invariants.mjs';
 import { putFilledStore } from '../helpers/filled-stores.js';
 import { makeOlder } from '../helpers/older-store.js';
+import { unmountAll } from '../helpers/reboot.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 import { Driver } from '../metadata/sqlite-files.js';
@@ -283,7 +282,7 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
           expect(brokenPromises(root, reference, { ...told, containers: new Map() })).toEqual([]);
           expect(readdirIfThere(join(root, 'parked'))).toEqual([]);
         } finally {
-          removeStore(root);
+          await removeStore(root);
         }
       });
     }
@@ -309,7 +308,7 @@ async function putStore(root: string, { afterReboot = false }: Case, images: Sur
   const told = await putFilledStore(root, afterReboot ? 'after a reboot' : 'filled', async (first) => {
     const filled = await fillStore(first, images);
     if (afterReboot) await leaveHalfDone(first, images);
-    unmountAll(first);
+    await unmountAll(first);
     return filled;
   });
   if (!afterReboot) await callHere(root, [['recover', { knownContainerIds: [...told.containers.keys()] }]]);
@@ -443,12 +442,8 @@ async function leaveUnswept(root: string): Promise<void> {
   expect(readdirSync(join(root, 'gc'))).not.toEqual([]);
 }
 
-function unmountAll(root: string): void {
-  for (const mount of mountsBelow(root)) loadSyscalls().detachMount(mount);
-}
-
 /** Also what is mounted in it. */
-function removeStore(root: string): void {
-  unmountAll(root);
+async function removeStore(root: string): Promise<void> {
+  await unmountAll(root);
   rmSync(root, { recursive: true, force: true });
 }
