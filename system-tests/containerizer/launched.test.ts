@@ -16,6 +16,7 @@ import {
   again,
   expectNothingLeft,
   IMAGE,
+  killMonitors,
   launchPath,
   otherContainerizer,
   processesOf,
@@ -143,8 +144,7 @@ describeWith(NEEDS, 'a program whose starter has died, with nobody of ours alive
 describeWith(NEEDS, 'a launch', () => {
   test('whose monitor is killed is lost, and its program does not outlive the next recovery', async () => {
     const root = await launchedByTheDead(STUBBORN);
-    const [monitor = 0] = processesOf(root).monitors;
-    process.kill(monitor, 'SIGKILL');
+    await killMonitors(root);
     const { containers } = await again(root);
     expect(await containers.recover()).toMatchObject({ lost: ['job'], running: [], ended: [], undone: [] });
     expect(processesOf(root)).toEqual({ inContainers: [], monitors: [] });

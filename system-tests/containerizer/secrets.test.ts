@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Containerizer } from '#src/containerizer/index.js';
 import { secretsPlace } from '#src/containerizer/launches/secrets.js';
-import { again, expectNothingLeft, IMAGE, keyOf, processesOf, sh, storeWithBusybox } from '../helpers/containers.js';
+import { again, expectNothingLeft, IMAGE, keyOf, killMonitors, sh, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
@@ -59,7 +59,7 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a secret', () =
   it('is taken away by a recovery when whoever should have is dead', async () => {
     const { containers, root } = await store();
     await containers.launch('job', IMAGE, { ...sh('sleep 60'), secrets: { key: secretFile() } });
-    for (const pid of processesOf(root).monitors) process.kill(pid, 'SIGKILL');
+    await killMonitors(root);
     mkdirSync(join(place(root), '0'.repeat(32)));
     const { containers: later } = await again(root);
     await expect.poll(() => later.recover().then(() => readdirSync(place(root)))).toEqual([]);

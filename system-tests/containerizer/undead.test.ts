@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { processStat } from '#src/system/processes/process-stat.js';
-import { again, expectNothingLeft, IMAGE, processesOf, sh, storeWithBusybox } from '../helpers/containers.js';
+import { again, expectNothingLeft, IMAGE, killMonitors, sh, storeWithBusybox } from '../helpers/containers.js';
 import { mountFileSystem } from '../helpers/file-systems.js';
 import { describeWith } from '../helpers/requirements.js';
 
@@ -60,9 +60,7 @@ describeWith(
     test('is not told to have ended because nobody is there any more who would tell its end', async () => {
       const { provisioner, root, pid, letGo } = await undying();
       await provisioner.close();
-      const [monitor = 0] = processesOf(root).monitors;
-      process.kill(monitor, 'SIGKILL');
-      await vi.waitFor(() => expect(processesOf(root).monitors).toEqual([]), { timeout: SOON });
+      await killMonitors(root);
       const other = await again(root);
       await other.containers.recover();
       expect(processStat(pid)?.state).toBe('D');

@@ -82,6 +82,25 @@ export function processesOf(root: string): { readonly inContainers: number[]; re
   return { inContainers, monitors };
 }
 
+/** Kills the monitors of a store. Resolves when they are gone: whoever is killed while the machine is busy may hold what he had for a while. */
+export async function killMonitors(root: string): Promise<void> {
+  const { monitors } = processesOf(root);
+  expect(monitors).not.toEqual([]);
+  for (const pid of monitors) process.kill(pid, 'SIGKILL');
+  await vi.waitFor(() => expect(monitors.filter((pid) => !hasEnded(pid))).toEqual([]), {
+    timeout: 10_000,
+    interval: 2,
+  });
+}
+
+function hasEnded(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return true;
+  }
+}
+
 /** Or what a monitor has become to remove a container, which would make a store anew that has gone meanwhile. */
 function isMonitor(process: string, root: string): boolean {
   return (
