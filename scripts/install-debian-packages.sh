@@ -11,9 +11,9 @@ BUILD=(python3 make g++)
 # extended attributes, zstd, xz-utils and bzip2 compress layers, mount mounts, e2fsprogs makes the disks that lose their power, xfsprogs, btrfs-progs and fuse-overlayfs
 # other file systems that a store may lie on, uidmap user namespaces of many users, ca-certificates lets skopeo start,
 # docker-registry is the registry that is pulled from, strace counts what waits for the disk and lets calls fail, libisal2 and libzstd1 the libraries that inflate faster, openssl makes its certificates, iproute2 gives a network
-# of its own addresses, bsdutils has script, which gives a command a terminal, faketime gives it another clock,
+# of its own addresses, bsdutils has script, which gives a command a terminal, tmux one that is looked at, faketime gives it another clock,
 # and busybox-static is the program that containers of tests run; crun and runc run them. Both are named: podman is content with either.
-TESTS=(mmdebstrap umoci skopeo podman attr zstd xz-utils bzip2 mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils strace faketime busybox-static crun runc)
+TESTS=(mmdebstrap umoci skopeo podman attr zstd xz-utils bzip2 mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils tmux strace faketime busybox-static crun runc)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

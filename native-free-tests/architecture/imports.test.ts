@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'system/tar': 'base system/syscalls system/compression',
   'system/processes': 'base system/koffi system/native-loading system/syscalls',
   'system/seccomp': 'base system/koffi system/native-loading system/syscalls system/processes',
+  'system/terminals': 'system/koffi system/syscalls',
   //
   events: 'base image',
   paths: 'base image',
@@ -77,7 +78,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   agent: `${FRONT} ${WINGS.join(' ')}`,
   //
   // The library, and what its failures are called: `--help` should not have to load the rest.
-  cli: `index base ${WINGS.join(' ')} agent`,
+  // Its own terminal is nothing of the library's.
+  cli: `index base system/terminals ${WINGS.join(' ')} agent`,
 };
 
 /** Packages that only these rooms may know. */

@@ -8,6 +8,7 @@ const COMMANDS = [
   'start',
   'restart',
   'exec',
+  'attach',
   'wait',
   'stop',
   'kill',

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { TerminalSize } from '../containerizer/index.js';
 import type { TextStream } from './output/output.js';
 
 /** The process around the command line, so that tests can be another one. */
@@ -12,4 +13,15 @@ export interface HostProcess {
   readonly signal: AbortSignal;
   /** Listens to other signals that this process gets. @returns ends that */
   readonly onSignals?: (names: readonly NodeJS.Signals[], heard: (name: NodeJS.Signals) => void) => () => void;
+  /** The one that somebody sits at. */
+  readonly terminal?: HostTerminal;
+}
+
+export interface HostTerminal {
+  /** Undefined where nothing that is printed goes to a terminal. */
+  size(): TerminalSize | undefined;
+  /** @returns ends that */
+  onResize(heard: () => void): () => void;
+  /** Each key comes as it is, and each byte is printed as it is. @returns has it be as it was; nothing happens where what is read is no terminal */
+  makeRaw(): Promise<() => void>;
 }

@@ -2,6 +2,7 @@ import { fileError } from '../base/errors.js';
 import { abortOnSignals } from './interruption.js';
 import { Output } from './output/output.js';
 import { runCommandLine } from './run-command-line.js';
+import { hostTerminal } from './terminal/host-terminal.js';
 
 let outputLost = false;
 
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
     environment: process.env,
     signal: abortOnSignals(),
     onSignals,
+    terminal: hostTerminal(process),
   });
   // The process ends by itself, once its output is written.
   if (status !== 0) process.exitCode = status;

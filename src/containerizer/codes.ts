@@ -22,6 +22,11 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Look at its state: it may not have been started yet, or have ended.',
     retryable: false,
   },
+  ERR_NO_TERMINAL: {
+    meaning: 'The program of a container was started without a terminal, so nobody can sit down at it.',
+    whatToDo: 'Follow its log, run a program more that has one, or launch it with a terminal.',
+    retryable: false,
+  },
   ERR_CONTAINER_UNDEAD: {
     meaning:
       'Processes of a container do not die though they were killed: they wait for a device or a file system. Or its monitor does not tell that they have.',

@@ -2,11 +2,12 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
-import type { LaunchLimits, LaunchSpec } from './launch-spec.js';
+import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
 import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
 import type { ContainerProcess } from './processes/container-processes.js';
+import type { OpenTerminal } from './terminals/open-terminal.js';
 
 /**
  * Runs containers: each an id, a root filesystem of the store, and one program at a time.
@@ -46,6 +47,12 @@ export interface Containerizer {
   wait(containerId: string, options?: WaitOptions): Promise<Exit>;
   /** Runs a program more in a container that runs. */
   exec(containerId: string, command: readonly string[], options?: ExecOptions): Promise<Execution>;
+  /**
+   * Sits down at the terminal of a program that was launched with one: any number at a time, whoever launched it. What it prints from now on is the output; a program that draws the whole screen is made to
+   * draw it again, where a size is given. Whoever gives up the output closes the terminal too.
+   * @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING`, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`
+   */
+  attach(containerId: string, options?: AttachOptions): Promise<Attachment>;
   /** What the program printed, as far as it was kept. */
   logs(containerId: string, selection?: LogSelection): AsyncIterable<LogEntry>;
   stats(containerId: string): Promise<ContainerStats>;
@@ -113,6 +120,19 @@ export interface StartOptions extends ControlOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface AttachOptions extends ControlOptions {
+  /** That of whoever sits there. Default: as it is. */
+  readonly size?: TerminalSize | undefined;
+  /** Ends the output. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Attachment {
+  readonly terminal: OpenTerminal;
+  /** To be read until the program has ended, or given up. */
+  readonly output: AsyncIterable<LogEntry>;
+}
+
 export interface LogLimit {
   /** Bytes on disk. Default: 64 MiB, and no limit for a launch or start with `attach`, where it was not created before; 0 is no limit. */
   readonly maxBytes?: number | undefined;
@@ -123,8 +143,10 @@ export interface LogLimit {
 export interface Launched extends Launch {
   /** When `attach` is true: to be read to its end, or given up. */
   readonly output?: AsyncIterable<LogEntry> | undefined;
-  /** When `stdin` is `pipe`. */
+  /** When `stdin` is `pipe`, and there is no terminal. */
   readonly stdin?: Writable | undefined;
+  /** When `attach` is true, and its program has one. */
+  readonly terminal?: OpenTerminal | undefined;
 }
 
 export type LaunchState = 'starting' | 'created' | 'running' | 'paused' | 'exited' | 'undead';
@@ -149,6 +171,8 @@ export interface Launch {
   readonly labels: Readonly<Record<string, string>>;
   /** What is less than secure, in the words that asked for it; empty for most. */
   readonly relaxed: readonly string[];
+  /** Its program has a terminal. */
+  readonly hasTerminal: boolean;
   readonly exit?: Exit | undefined;
 }
 
@@ -185,6 +209,8 @@ export interface ExecOptions extends ControlOptions {
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
   readonly stdin?: 'none' | 'pipe' | undefined;
+  /** It has a terminal of this size as all its standard streams. Default: none. */
+  readonly terminal?: TerminalSize | undefined;
   /** Milliseconds until it is killed. Default: never. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -193,8 +219,11 @@ export interface ExecOptions extends ControlOptions {
 /** A program that was started by `exec`. */
 export interface Execution {
   readonly stdin?: Writable | undefined;
+  /** When it was asked for; there is no `stdin` then. Closed, it is one that is hung up. */
+  readonly terminal?: OpenTerminal | undefined;
   /** What it prints; to be read, or it waits. */
   readonly stdout: Readable;
+  /** Empty where it has a terminal. */
   readonly stderr: Readable;
   /** Resolves when its process has ended, whatever it has started itself. */
   readonly ended: Promise<ExecutionEnd>;

@@ -1,6 +1,8 @@
 // Runs containers: launches programs in root filesystems of the store, and watches, limits, stops and recovers them. What is not exported here may change at any time.
 
 export type {
+  Attachment,
+  AttachOptions,
   Containerizer,
   ContainerRecovery,
   ContainerStats,
@@ -40,7 +42,7 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
-export type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
+export type { LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
 export { hasLaunches } from './launches/launch-directories.js';
 export { launchOf } from './launches/launch-of.js';
@@ -50,3 +52,4 @@ export { type ContainerizerOptions, openContainerizer } from './open-containeriz
 export type { ContainerProcess } from './processes/container-processes.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';
 export { type RuntimeHere, runtimesHere } from './runtime/runtimes-here.js';
+export type { OpenTerminal } from './terminals/open-terminal.js';

@@ -35,7 +35,15 @@ export interface LaunchSpec {
   readonly init?: boolean | undefined;
   /** Asked to stop with this one; default: the image's, else SIGTERM. */
   readonly stopSignal?: string | undefined;
+  /** The program has a terminal of this size as all its standard streams, and `TERM` says `xterm` unless something else says otherwise. Default: none. */
+  readonly terminal?: TerminalSize | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** In characters, 1 to 65535 each. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 export interface MountSpec {
   readonly type: 'bind' | 'tmpfs';

@@ -9,6 +9,8 @@ import { orAborted } from '../system/locks/or-aborted.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import { containerForeign, notLaunched } from './container-errors.js';
 import type {
+  Attachment,
+  AttachOptions,
   Containerizer,
   ContainerRecovery,
   ContainerStats,
@@ -42,11 +44,12 @@ import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import type { LogEntry } from './logs/log-entry.js';
-import { type LogSelection, readLog, releasing } from './logs/read-log.js';
+import type { LogSelection } from './logs/read-log.js';
 import type { Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
+import { Attachments } from './terminals/attachments.js';
 
 /** Milliseconds between looks at a launch that somebody else begins. */
 const BEGINNING = 20;
@@ -69,6 +72,7 @@ export class OciContainerizer implements Containerizer {
   readonly #launcher: Launcher;
   readonly #controls: Controls;
   readonly #executor: Executor;
+  readonly #attachments: Attachments;
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
@@ -83,6 +87,7 @@ export class OciContainerizer implements Containerizer {
     this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
+    this.#attachments = new Attachments(this.#endings);
     this.#resolvers = new HostResolvers(machine, this.#endings);
     this.#events = new EventStream(machine, this.#endings);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
@@ -126,7 +131,7 @@ export class OciContainerizer implements Containerizer {
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
     const { anyOwner, ...own } = takeOptions('start', o.START_OPTIONS, options);
     const launch = await this.#findOwn(containerId, anyOwner);
-    if (own.stdin === 'pipe' && launch.state !== 'exited') {
+    if (own.stdin === 'pipe' && launch.state !== 'exited' && !launchOf(launch).hasTerminal) {
       throw new ProvisionerError(
         'ERR_BAD_OPTION',
         `container ${containerId} is ${launch.state}, and what reads its standard input was settled when it was made`,
@@ -150,13 +155,15 @@ export class OciContainerizer implements Containerizer {
         await this.#begun(launch);
         return this.start(containerId, options);
       case 'created': {
-        const output = own.attach === true ? this.#output(launch, { follow: true }) : undefined;
-        return { ...launchOf(await this.#controls.start(launch)), ...(output === undefined ? {} : { output }) };
+        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, undefined);
+        return {
+          ...launchOf(await this.#controls.start(launch)),
+          ...(output && { output }),
+          ...(terminal && { terminal }),
+        };
       }
-      case 'running': {
-        const output = own.attach === true ? this.#output(launch, { follow: true, since: new Date() }) : undefined;
-        return { ...launchOf(launch), ...(output === undefined ? {} : { output }) };
-      }
+      case 'running':
+        return this.#attachments.launched({ launch }, own.attach, new Date());
       default:
         throw notRunning(launch);
     }
@@ -188,19 +195,11 @@ export class OciContainerizer implements Containerizer {
   }
 
   /** @param since what of the output is new; undefined for all */
-  #watching(
-    { launch, monitorEnded, stdin, watched }: Started,
-    attach: boolean | undefined,
-    since: Date | undefined,
-  ): Launched {
+  #watching(started: Started, attach: boolean | undefined, since: Date | undefined): Launched {
+    const { launch, monitorEnded, watched } = started;
     void this.#endings.watch(launch, monitorEnded, watched);
     this.#resolvers.follow(launch);
-    const output = attach === true ? this.#output(launch, { follow: true, since }) : undefined;
-    return {
-      ...launchOf(launch),
-      ...(stdin === undefined ? {} : { stdin }),
-      ...(output === undefined ? {} : { output }),
-    };
+    return this.#attachments.launched(started, attach, since);
   }
 
   async wait(containerId: string, options: WaitOptions = {}): Promise<Exit> {
@@ -219,14 +218,12 @@ export class OciContainerizer implements Containerizer {
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
     const own = takeOptions('logs', o.LOG_SELECTION, selection);
-    yield* this.#output(await this.#find(containerId), own);
+    yield* this.#attachments.output(await this.#find(containerId), own);
   }
 
-  /** From now on what was printed stays until it has been read, or whoever reads has seen enough. */
-  #output(launch: LaunchRecord, selection: LogSelection): AsyncIterable<LogEntry> {
-    const release = this.#endings.holdOutput(launch.id);
-    const ended = launch.state === 'exited' ? Promise.resolve() : this.#endings.watch(launch);
-    return releasing(readLog(this.#endings.directory(launch.id), selection, ended), release);
+  async attach(containerId: string, options: AttachOptions = {}): Promise<Attachment> {
+    const own = takeOptions('attach', o.ATTACH_OPTIONS, options);
+    return this.#attachments.attach(await this.#findOwn(containerId, own.anyOwner), own);
   }
 
   async stats(containerId: string): Promise<ContainerStats> {

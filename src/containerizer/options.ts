@@ -12,6 +12,7 @@ import {
   whole,
 } from '../base/options/check-options.js';
 import type {
+  AttachOptions,
   ControlOptions,
   CreateOptions,
   DestroyContainerOptions,
@@ -25,7 +26,7 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
-import type { LaunchLimits, LaunchSpec, MountSpec } from './launch-spec.js';
+import type { LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 
 /* Each table says what of its options can be at all; what goes together is looked at where it is used. */
@@ -84,6 +85,9 @@ const mounts: Rule = {
   holds: (value) => Array.isArray(value) && value.every(isMount),
 };
 
+const characters = whole(1, 65_535);
+export const TERMINAL_SIZE = optionsOf<TerminalSize>({ rows: characters, columns: characters }, 'rows', 'columns');
+
 const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   command: listOf(text),
   entrypoint: listOf(text),
@@ -105,6 +109,7 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   dns: listOf(text),
   init: flag,
   stopSignal: text,
+  terminal: TERMINAL_SIZE,
   labels: textsByName,
 };
 
@@ -140,7 +145,13 @@ export const EXEC_OPTIONS: OptionTable<ExecOptions> = {
   user: textOf(1, 255),
   workingDir: text,
   stdin: standardInput,
+  terminal: TERMINAL_SIZE,
   timeout: milliseconds(),
+  signal: abortSignal,
+};
+export const ATTACH_OPTIONS: OptionTable<AttachOptions> = {
+  ...CONTROL_OPTIONS,
+  size: TERMINAL_SIZE,
   signal: abortSignal,
 };
 export const LOG_SELECTION: OptionTable<LogSelection> = {

@@ -26,6 +26,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'openssl',
     'docker-registry',
     'script',
+    'tmux',
     'strace',
     'faketime',
     'crun',

@@ -38,6 +38,8 @@ export const REQUIREMENTS = [
   'runc',
   /** Runs a command with another clock. */
   'faketime',
+  /** A terminal that is looked at. */
+  'tmux',
   /** Runs a command on a terminal. */
   'script',
   /** May make cgroups, with every controller that a container can have a limit of. */

@@ -19,7 +19,7 @@ const SETTINGS: MonitorSettings = {
 describe('what a monitor is told', () => {
   it('is a name and a value on each line, and nothing of what is not so', () => {
     expect(monitorFile(SETTINGS, 'x64')).toBe(
-      'container job-1\nprogram /usr/bin/crun\nruntime crun\nprctl 157\nunshare 272\nmount 165\nclock_gettime 228\npidfd_open 434\n' +
+      'container job-1\nprogram /usr/bin/crun\nruntime crun\nprctl 157\nunshare 272\nmount 165\nclock_gettime 228\npidfd_open 434\nmknodat 259\nrecvmsg 47\n' +
         'argument --root\nargument /run/x\nargument run\nremove /run/x/a\n',
     );
   });

@@ -7,6 +7,8 @@ import { takeOptions } from '#src/base/options/take-options.js';
 import type { Hierarchies } from '#src/containerizer/cgroups/hierarchies.js';
 import { checkLimits, DEFAULT_PIDS } from '#src/containerizer/cgroups/limits/check-limits.js';
 import type {
+  Attachment,
+  AttachOptions,
   ContainerEvent,
   ContainerEventKind,
   ContainerFiles,
@@ -268,6 +270,12 @@ class FakeContainerizer implements Containerizer {
     }
     await this.stop(containerId, options);
     return this.start(containerId, { anyOwner });
+  }
+
+  async attach(containerId: string, options: AttachOptions = {}): Promise<Attachment> {
+    const { anyOwner } = takeOptions('attach', o.ATTACH_OPTIONS, options);
+    const { launch } = this.#findOwn(containerId, anyOwner);
+    throw error('ERR_NO_TERMINAL', `the program of container ${containerId} has no terminal`, { state: launch.state });
   }
 
   /** There is no root filesystem that another tool could run something in. */
@@ -713,6 +721,7 @@ function launchOf({ id, owner, imageName, command, options, launch }: FakeContai
     startedAt,
     labels: options.labels ?? {},
     relaxed: relaxationsOf(options),
+    hasTerminal: options.terminal !== undefined,
     exit,
   };
 }

@@ -47,12 +47,12 @@ const PASSED = ['SIGUSR1', 'SIGUSR2', 'SIGQUIT'] as const;
 
 /** What the monitor says itself is no part of what the program printed. */
 export function printEntry({ stream, bytes }: LogEntry, { stdout, stderr }: HostProcess): Promise<void> | undefined {
-  return write(stream === 'stdout' ? stdout : stderr, bytes);
+  return writeBytes(stream === 'stdout' ? stdout : stderr, bytes);
 }
 
 /** One of many lines, for as long as somebody reads them. @throws OutputClosed */
 export function printLine(line: string, { stdout }: HostProcess): Promise<void> | undefined {
-  return write(stdout, Buffer.from(`${line}\n`));
+  return writeBytes(stdout, Buffer.from(`${line}\n`));
 }
 
 /** Prints what comes, until nothing more does. @param tell hears what is printed @throws OutputClosed when nobody reads any more */
@@ -63,7 +63,7 @@ export async function printBytes(
 ): Promise<void> {
   for await (const bytes of from) {
     tell(bytes);
-    await write(to, bytes);
+    await writeBytes(to, bytes);
   }
 }
 
@@ -113,7 +113,7 @@ const closed = new WeakMap<object, number>();
 const listened = new WeakSet<object>();
 
 /** Waits where whoever reads does not keep up, so that a long output is not all in memory. @throws OutputClosed */
-function write(to: TextStream, bytes: Uint8Array): Promise<void> | undefined {
+export function writeBytes(to: TextStream, bytes: Uint8Array): Promise<void> | undefined {
   if (!listened.has(to)) {
     listened.add(to);
     to.on?.('error', (error) => void closed.set(to, error?.code === 'EPIPE' ? NOBODY_READS : 1));

@@ -3,8 +3,10 @@ import { type Command, Option } from 'commander';
 import type { CreateOptions, RuntimeName } from '../../containerizer/index.js';
 import type { ProvisionOptions } from '../../index.js';
 import type { StoreFlags } from '../flags.js';
+import type { HostProcess } from '../host-process.js';
 import type { OwnerFlags } from '../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../pull-flags.js';
+import { addTerminalFlag, type TerminalFlags, terminalSize } from '../terminal/terminal-flags.js';
 import { addLaunchFlags, type LaunchFlags, launchOptions, type SpecFlags } from './launch-flags.js';
 
 /** Where the root filesystem of a new container comes from, and whose it is. */
@@ -14,7 +16,7 @@ export interface RootFlags extends PullFlags, Pick<OwnerFlags, 'owner'> {
 }
 
 /** What `run` and `create` are told of the container that they make. */
-export interface NewContainerFlags extends LaunchFlags, RootFlags {
+export interface NewContainerFlags extends LaunchFlags, RootFlags, TerminalFlags {
   readonly name?: string;
   readonly runtime?: RuntimeName;
 }
@@ -26,6 +28,7 @@ export function addNewContainerFlags(command: Command): void {
   command
     .option('--name <container-id>', 'what the container is called (default: a name is made)')
     .addOption(new Option('--runtime <name>', 'what runs it (default: crun, else runc)').choices(['crun', 'runc']));
+  addTerminalFlag(command);
   addLaunchFlags(command);
   addRootFlags(command);
 }
@@ -60,15 +63,11 @@ export interface NewContainer {
 }
 
 /** @param words of the command line: the program and its arguments; empty for the image's @throws UsageError */
-export function newContainer(
-  flags: NewContainerFlags,
-  words: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
-): NewContainer {
+export function newContainer(flags: NewContainerFlags, words: readonly string[], host: HostProcess): NewContainer {
   const { provision, storeFlags } = rootOptions(flags);
   return {
     id: flags.name ?? `run-${randomBytes(5).toString('hex')}`,
-    options: { ...launchOptions(flags, words, environment), provision },
+    options: { ...launchOptions(flags, words, host.environment), terminal: terminalSize(flags, host), provision },
     storeFlags,
   };
 }

@@ -13,11 +13,6 @@ export interface RefusedFlag {
   readonly harmless?: readonly string[];
 }
 
-const TERMINAL: RefusedFlag = {
-  flags: '-t, --tty',
-  why: 'programs have no terminal yet',
-  instead: 'leave it out; -i alone hands on what comes here as standard input',
-};
 const PRIVILEGED: RefusedFlag = {
   flags: '--privileged',
   why: 'there is no such thing',
@@ -26,8 +21,8 @@ const PRIVILEGED: RefusedFlag = {
 };
 const DETACH_KEYS: RefusedFlag = {
   flags: '--detach-keys <keys>',
-  why: 'programs have no terminal yet',
-  instead: 'leave it out; what `run -d` has started goes on by itself',
+  why: 'a program more ends with its terminal',
+  instead: 'leave it out: every key is the program’s; `run -it` and `attach` can be left',
 };
 
 /** Options of the same meaning in a row that says so for all of them. */
@@ -42,9 +37,7 @@ const IMAGE_SAYS = 'say it in the image, or in the command';
 
 /** Those of a new container. */
 export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
-  TERMINAL,
   PRIVILEGED,
-  DETACH_KEYS,
   {
     flags: '--restart <policy>',
     why: 'nothing here starts a program again, since nothing here runs all the time',
@@ -207,17 +200,11 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
 
 /** Those of a container that is started later, beside those of `run`. */
 export const REFUSED_BY_CREATE: readonly RefusedFlag[] = [
-  {
-    flags: '-i, --interactive',
-    why: 'nobody can hold a pipe to what is started by somebody else',
-    instead: 'write `run -i`; or `start -ai` once it has ended',
-  },
   { flags: '-d, --detach', why: 'nothing is started yet', instead: 'leave it out, or write `run -d`' },
 ];
 
 /** Those of a program more. */
 export const REFUSED_BY_EXEC: readonly RefusedFlag[] = [
-  TERMINAL,
   PRIVILEGED,
   DETACH_KEYS,
   {

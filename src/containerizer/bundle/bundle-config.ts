@@ -7,7 +7,7 @@ import type { KernelFacts } from './kernel-facts.js';
 import { resourcesOf } from './limits/resources.js';
 import { rlimitsOf } from './limits/ulimits.js';
 import { INIT_PATH } from './mounts/planned-mounts.js';
-import { environmentOf, programOf, workingDirectoryOf } from './program.js';
+import { environmentOf, programOf, terminalOf, workingDirectoryOf } from './program.js';
 import type { ContainerUser } from './rootfs/resolve-user.js';
 import type { RuntimeSpecConfig, RuntimeSpecMount } from './runtime-spec.js';
 
@@ -62,7 +62,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
   return {
     ociVersion: '1.0.2',
     process: {
-      terminal: false,
+      ...terminalOf(spec.terminal),
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: UMASK },
       args: spec.init === true ? [INIT_PATH, '--', ...program] : program,
       env: environmentOf(image, spec, { hostname, home: user.home }),

@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
 import { ProvisionerError } from '../../base/errors.js';
 import type { RuntimeConfig } from '../../image/image-config.js';
-import type { LaunchSpec } from '../launch-spec.js';
+import type { LaunchSpec, TerminalSize } from '../launch-spec.js';
+import type { RuntimeSpecProcess } from './runtime-spec.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -44,6 +45,7 @@ export function environmentOf(
     ['PATH', DEFAULT_PATH],
     ['HOSTNAME', hostname],
     ['HOME', home],
+    ...(spec.terminal === undefined ? [] : [TERM]),
   ]);
   for (const text of image.env) {
     const [, name, value] = /^([^=\0]+)=([^\0]*)$/.exec(text) ?? [];
@@ -53,6 +55,14 @@ export function environmentOf(
   for (const [name, value] of Object.entries(spec.env ?? {})) variables.set(name, value);
   return [...variables].map(([name, value]) => `${name}=${value}`);
 }
+
+/** What most terminals understand, and images know; as Docker and podman have it. */
+export const TERM = ['TERM', 'xterm'] as const;
+
+export const terminalOf = (size: TerminalSize | undefined): Pick<RuntimeSpecProcess, 'terminal' | 'consoleSize'> =>
+  size === undefined
+    ? { terminal: false }
+    : { terminal: true, consoleSize: { height: size.rows, width: size.columns } };
 
 /** @throws ProvisionerError `ERR_BAD_OPTION` for a name that can be none, and for a NUL */
 export function checkVariables(variables: Readonly<Record<string, string>>): void {

@@ -15,6 +15,8 @@ export interface RuntimeSpecConfig {
 
 export interface RuntimeSpecProcess {
   readonly terminal: boolean;
+  /** Of the terminal, in characters. */
+  readonly consoleSize?: { readonly height: number; readonly width: number };
   readonly user: {
     readonly uid: number;
     readonly gid: number;

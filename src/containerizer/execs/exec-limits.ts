@@ -97,9 +97,10 @@ export class ExecLimits {
     }
   }
 
-  /** Undefined when it has ended, and the runtime knows. */
-  #programOf({ pid: parent }: ProcessHandle, pid: number): ProcessHandle | undefined {
+  /** Undefined when it has ended, and the runtime knows. Between a terminal's program and what we have started is the runtime. */
+  #programOf({ pid: starter }: ProcessHandle, pid: number): ProcessHandle | undefined {
     const found = processStat(pid);
-    return found?.parent === parent ? this.#processes.open(pid, found.startTicks) : undefined;
+    const isOurs = found?.parent === starter || (found && processStat(found.parent)?.parent === starter);
+    return isOurs ? this.#processes.open(pid, found.startTicks) : undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ProvisionerError } from '../../base/errors.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
-import { checkArguments, checkVariables, workingDirectoryOf } from '../bundle/program.js';
+import { checkArguments, checkVariables, TERM, terminalOf, workingDirectoryOf } from '../bundle/program.js';
 import { resolveUser } from '../bundle/rootfs/resolve-user.js';
 import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig, RuntimeSpecProcess, RuntimeSpecRlimit } from '../bundle/runtime-spec.js';
@@ -20,20 +20,22 @@ export function execProcess(
   directory: LaunchDirectory,
   calls: TreeCalls,
   command: readonly string[],
-  { env = {}, workingDir, user }: ExecOptions,
+  { env = {}, workingDir, user, terminal }: ExecOptions,
 ): RuntimeSpecProcess {
   if (command.length === 0 || command[0] === '') {
     throw new ProvisionerError('ERR_BAD_OPTION', 'there is no program to run', { hint: 'give a command' });
   }
   checkArguments(command);
   checkVariables(env);
-  const { process, root } = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
+  const { process: own, root } = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
+  const { consoleSize: _, ...process } = own;
   const other = user === undefined ? undefined : otherUser(new RootfsView(calls, root.path), user, process);
   return {
     ...process,
     ...other?.process,
+    ...terminalOf(terminal),
     args: command,
-    env: withVariables(process.env, { ...other?.env, ...env }),
+    env: withVariables(process.env, { ...(terminal && withTerm(process.env)), ...other?.env, ...env }),
     cwd: workingDirectoryOf({ workingDir: process.cwd }, { workingDir }),
     ...(process.rlimits && { rlimits: process.rlimits.map(exactRlimit) }),
   };
@@ -60,6 +62,12 @@ function otherUser(view: RootfsView, text: string, { user, capabilities }: Runti
   } finally {
     view.close();
   }
+}
+
+/** Unless the container says already what kind of terminal there is. */
+function withTerm(env: readonly string[]): Readonly<Record<string, string>> {
+  const [name, value] = TERM;
+  return env.some((text) => text.startsWith(`${name}=`)) ? {} : { [name]: value };
 }
 
 function withVariables(list: readonly string[], more: Readonly<Record<string, string>>): string[] {

@@ -20,6 +20,7 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
+import { type OpenTerminal, openTerminal } from '../terminals/open-terminal.js';
 import { ExecLimits, type Stopped } from './exec-limits.js';
 import { execProcess } from './exec-process.js';
 
@@ -50,7 +51,12 @@ export class Executor {
     const id = randomBytes(8).toString('hex');
     const place = join(directory.path, `exec-${id}`);
     makeOwnDirectory(place);
-    const files = { log: join(place, 'log'), processFile: join(place, 'process.json'), pidFile: join(place, 'pid') };
+    const files = {
+      log: join(place, 'log'),
+      processFile: join(place, 'process.json'),
+      pidFile: join(place, 'pid'),
+      consoleSocket: options.terminal === undefined ? undefined : 'console',
+    };
     const open = new Set<number>();
     const pipe = () => {
       const made = processes.openPipe();
@@ -66,14 +72,17 @@ export class Executor {
       // The runtime alone holds this one, which it closes in the program: so its end shows at once, whoever holds the others.
       const alive = pipe();
       const handed = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, alive.writeEnd];
-      const { pid } = await this.#startRuntime(runtime, execArguments(runtime, launch.id, files), handed);
+      const args = execArguments(runtime, launch.id, files);
+      const { pid } = await this.#startRuntime(runtime, args, handed, options.terminal && place);
       for (const end of handed) close(end);
       // The others are the streams' from now on.
       open.clear();
       const writer = writePipe(stdin.writeEnd);
-      if (options.stdin !== 'pipe') writer.end();
+      const terminal = options.terminal && openTerminal(writer);
+      const isRead = options.stdin === 'pipe';
+      if (terminal === undefined && !isRead) writer.end();
       const streams = {
-        stdin: options.stdin === 'pipe' ? writer : undefined,
+        ...(terminal === undefined ? { stdin: isRead ? writer : undefined } : { terminal }),
         stdout: readPipe(stdout.readEnd),
         stderr: readPipe(stderr.readEnd),
       };
@@ -92,16 +101,23 @@ export class Executor {
     }
   }
 
-  /** In a mount namespace of its own where something is to be hidden from it. */
-  #startRuntime(runtime: OciRuntime, args: readonly string[], streams: readonly number[]): Promise<SpawnedProcess> {
+  /** In a mount namespace of its own where something is to be hidden from it. @param terminalAt where a terminal is brought to; undefined for a program without one */
+  #startRuntime(
+    runtime: OciRuntime,
+    args: readonly string[],
+    streams: readonly number[],
+    terminalAt: string | undefined,
+  ): Promise<SpawnedProcess> {
     const { starter, sealedCopyOf } = this.#machine.programs();
     const sealed = sealedCopyOf(runtime);
     const descriptors = sealed === undefined ? streams : [...streams, sealed];
     const program = sealed === undefined ? runtime.program : `/proc/self/fd/${streams.length}`;
     const { hide } = runtime;
+    const command = [program, ...args];
+    if (terminalAt !== undefined) return starter.withTerminal({ hide, command, descriptors, directory: terminalAt });
     return hide.length === 0
       ? this.#machine.processes.spawn({ program, args, env: {}, descriptors })
-      : starter.hidden({ hide, command: [program, ...args], descriptors });
+      : starter.hidden({ hide, command, descriptors });
   }
 
   /** What it comes to, when that has been recorded. */
@@ -124,6 +140,7 @@ export class Executor {
     place: string,
     streams: {
       readonly stdin?: Writable | undefined;
+      readonly terminal?: OpenTerminal | undefined;
       readonly stdout: Socket;
       readonly stderr: Socket;
     },
@@ -142,6 +159,7 @@ export class Executor {
       const exit = await processes.exitOf(runtime.pid, { ended: runtime.ended });
       limits.end();
       streams.stdin?.destroy();
+      streams.terminal?.close();
       if (exit.signal !== undefined) this.#endLeft(launch, files.pidFile);
       if (limits.stopped === undefined) await this.#throwComplaint(files, command, launch, exit);
       await lettingRead(outputs, read);

@@ -9,6 +9,8 @@ export interface LaunchSpecNote {
   readonly relaxed: readonly string[];
   /** Milliseconds; undefined for no limit. */
   readonly timeout?: number | undefined;
+  /** Default: false. */
+  readonly terminal?: boolean | undefined;
   /** In a container that has run before, which stays whatever becomes of this launch. */
   readonly again?: boolean | undefined;
 }

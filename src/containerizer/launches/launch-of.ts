@@ -4,7 +4,7 @@ import { readExitNote, readPlaceNote, readSpecNote } from './launch-notes.js';
 
 /** What a record says of a launch. One that has ended since is told as it was: `Containerizer.list` looks. @throws SyntaxError for a record that this release did not write */
 export function launchOf(launch: LaunchRecord): Launch {
-  const { imageName, labels, relaxed } = readSpecNote(launch.spec);
+  const { imageName, labels, relaxed, terminal = false } = readSpecNote(launch.spec);
   const place = readPlaceNote(launch.place);
   const exit = readExitNote(launch.exit);
   return {
@@ -20,6 +20,7 @@ export function launchOf(launch: LaunchRecord): Launch {
     startedAt: launch.startedAt,
     labels,
     relaxed,
+    hasTerminal: terminal,
     exit,
   };
 }

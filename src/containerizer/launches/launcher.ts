@@ -100,6 +100,7 @@ export class Launcher {
       labels: options.labels ?? {},
       relaxed: relaxationsOf(options),
       timeout: options.timeout,
+      ...(options.terminal !== undefined && { terminal: true }),
     };
     const findRoot = async () => {
       const { provision, signal } = options;

@@ -55,8 +55,9 @@ export async function runMonitor(
   const { starter, sealedCopyOf } = machine.programs();
   const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
-  // Who reads along loses nothing: it is from the log that he reads.
-  const { maxBytes = options.attach === true ? 0 : DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
+  // Who reads along loses nothing: it is from the log that he reads. But what a terminal shows goes on for as long as somebody sits there.
+  const isWhole = options.attach === true && options.terminal === undefined;
+  const { maxBytes = isWhole ? 0 : DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
     program: sealedRuntime === undefined ? runtime.program : '/proc/self/fd/5',
@@ -65,11 +66,13 @@ export async function runMonitor(
       log: directory.runtimeLog,
       bundle: directory.bundle,
       pidFile: directory.pid,
+      consoleSocket: options.terminal === undefined ? undefined : '../console',
     }),
     hide: runtime.hide,
     join: monitorCgroups(hierarchies, toBytePath(parent)).map((directory) => `${directory}/cgroup.procs`),
     remove: [stateOf(runtime, launch.id), ...secretsPlaced(runtime, launch.id, options), ...cgroup.directories()],
     after: options.remove === true ? [...removal, launch.containerId] : [],
+    terminal: options.terminal !== undefined,
     timeLimit: options.timeout !== undefined,
     logLimit: maxBytes,
     logEnds: whenFull === 'end',
@@ -80,7 +83,7 @@ export async function runMonitor(
     writeOwnFile(directory.deadline, (isHeld ? heldDeadline : deadlineIn)(options.timeout));
   }
   const telling = processes.openPipe();
-  const stdin = options.stdin === 'pipe' ? processes.openPipe() : undefined;
+  const stdin = options.stdin === 'pipe' && options.terminal === undefined ? processes.openPipe() : undefined;
   try {
     const from = stdin?.readEnd ?? 'null';
     const sealed = sealedRuntime === undefined ? [] : [sealedRuntime];

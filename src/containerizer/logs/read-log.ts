@@ -48,8 +48,29 @@ export async function* readLog(
   }
 }
 
-/** Lets go when a log has been read, or is given up: also before it was begun, where a generator would never come to its `finally`. */
-export function releasing<T>(generator: AsyncGenerator<T, void, undefined>, release: () => void): AsyncIterable<T> {
+/**
+ * What is printed from this call on, however much was printed before, until nothing more is going to be written.
+ * @returns it, and what lets go of it: also where nobody begins to read
+ */
+export async function readLogFromNowOn(
+  directory: LaunchDirectory,
+  ended: Promise<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly entries: AsyncGenerator<LogEntry, void, undefined>; readonly close: () => void }> {
+  const log = new GrowingLog(directory);
+  await log.skip();
+  return { entries: log.growing(ended, signal), close: () => void log.close().catch(() => undefined) };
+}
+
+/**
+ * Lets go when a log has been read, or is given up: also before it was begun, where a generator would never come to its `finally`.
+ * @param giveUp ends the wait for what comes next, so that whoever has asked for it can give up all the same
+ */
+export function releasing<T>(
+  generator: AsyncGenerator<T, void, undefined>,
+  giveUp: () => void,
+  release: () => void,
+): AsyncIterable<T> {
   const after = async (step: Promise<IteratorResult<T, void>>) => {
     try {
       const result = await step;
@@ -63,7 +84,10 @@ export function releasing<T>(generator: AsyncGenerator<T, void, undefined>, rele
   return {
     [Symbol.asyncIterator]: () => ({
       next: () => after(generator.next()),
-      return: () => after(generator.return()),
+      return: () => {
+        giveUp();
+        return after(generator.return());
+      },
       throw: (error: unknown) => after(generator.throw(error)),
     }),
   };
@@ -128,6 +152,12 @@ class GrowingLog {
     }
   }
 
+  /** All that is there now; of a line that is just being written, too. */
+  async skip(): Promise<void> {
+    this.#file = await openLog(this.#directory.log);
+    this.#position = (await this.#file?.stat())?.size ?? 0;
+  }
+
   /** Both at once: the directory may go when the container is started again, whose log goes on in the same files elsewhere. */
   async #open(): Promise<void> {
     for (;;) {
@@ -146,7 +176,7 @@ class GrowingLog {
     }
   }
 
-  async *growing(ended: Promise<unknown>, signal: AbortSignal | undefined): AsyncGenerator<LogEntry> {
+  async *growing(ended: Promise<unknown>, signal: AbortSignal | undefined): AsyncGenerator<LogEntry, void, undefined> {
     const bell = new Bell(this.#directory.output, signal);
     try {
       let over = false;

@@ -1,4 +1,6 @@
+import { LOG_PROGRAM } from './log-program.js';
 import { STARTER_PROGRAM } from './starter-program.js';
+import { TERMINAL_PROGRAM } from './terminal-program.js';
 
 /**
  * The monitor of one container: a small process that outlives everybody else of ours. It starts the runtime, is the parent of the container's program (a child subreaper), writes
@@ -13,14 +15,22 @@ import { STARTER_PROGRAM } from './starter-program.js';
  *   4  the lock on the file `alive`, which says that it lives for as long as it is held. Neither the runtime nor the program gets it
  *   5  perhaps a copy of the runtime in memory, to be executed as `/proc/self/fd/5`
  *
- * Started with the argument `starter`, and numbers of system calls by name, it is none itself, and makes copies that are: see `STARTER_PROGRAM`.
+ * For a program that has a terminal it makes a FIFO there, `typed`, and hands on what comes in it: see `TERMINAL_PROGRAM`.
+ *
+ * Started with the argument `starter`, and numbers of system calls by name, it is none itself, and makes copies that are: see `STARTER_PROGRAM`; with `terminal`, it runs what an `exec` with a terminal is to run.
  * @see perldoc perlfunc, perlipc; PR_SET_CHILD_SUBREAPER in prctl(2)
  */
 export const MONITOR_PROGRAM = String.raw`use strict;
 use warnings;
 no warnings 'exec';
 my %set = (argument => [], hide => [], join => [], remove => [], after => []);
+my ($frames, $typed) = ('', '');
 serve(@ARGV[1 .. $#ARGV]) if @ARGV && $ARGV[0] eq 'starter';
+if (@ARGV && $ARGV[0] eq 'terminal') {
+  my ($kind, $count, @rest) = @ARGV;
+  %set = (%set, splice(@rest, 0, $count));
+  run_with_terminal(@rest);
+}
 # Everything that is opened from here on is closed by exec. The two that were given are told so.
 $^F = 2;
 open(my $starter, '>&=', 3) or exit 125;
@@ -47,11 +57,17 @@ for my $file (@{$set{join}}) {
   close $join;
 }
 
-# The log. Its lines are those of Kubernetes' CRI: time, stream, F for a line or P for a part of one, and the text.
 my ($log, $size, %lost);
 open_log('>>');
 pipe(my $out, my $out_end) or failed(125, "pipe: $!");
 pipe(my $err, my $err_end) or failed(125, "pipe: $!");
+my ($console, $terminal, $input);
+if ($set{terminal}) {
+  $console = await_terminal() or failed(125, "console: $!");
+  # Open for both, so that it never ends.
+  my $name = "typed\0";
+  syscall($set{mknodat}, -100, $name, 0x1180, 0) == 0 && open($input, '+<', 'typed') or failed(125, "typed: $!");
+}
 
 # Room for what is to be said at the end, when there may be none on the disk.
 if (open(my $room, '>', 'exit.draft')) { syswrite($room, ' ' x 1024); close $room }
@@ -84,24 +100,40 @@ sub watch {
 }
 
 my %streams = (fileno($out) => [$out, 'stdout'], fileno($err) => [$err, 'stderr']);
-my ($program, $by, $deadline, $looked, $status, $closing, %early) = (0, '', '-', 0);
+my ($program, $by, $deadline, $looked, $status, $closing, $unheld, %early) = (0, '', '-', 0);
 while (1) {
   my $set = '';
   vec($set, fileno($child), 1) = 1 if defined $child;
-  vec($set, $_, 1) = 1 for keys %streams;
+  vec($set, $_, 1) = 1 for grep { !defined $unheld || $_ != fileno($terminal) } keys %streams;
+  my $typing = '';
+  if (defined $terminal) { vec(length $typed ? $typing : $set, fileno(length $typed ? $terminal : $input), 1) = 1 }
+  elsif (defined $console) { vec($set, fileno($console), 1) = 1 }
   my $ready = $set;
-  my $found = select($ready, undef, undef, patience());
+  my $found = select($ready, $typing, undef, patience());
   if ($found > 0) {
     for my $number (keys %streams) {
       next unless vec($ready, $number, 1);
       my $got = sysread($streams{$number}[0], my $bytes, 65536);
       if ($got) { keep($streams{$number}[1], $bytes) }
-      elsif (defined $got || !$!{EINTR}) { delete $streams{$number} }
+      elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) {
+        # Nobody has the terminal open just now: a program may close it and open it again.
+        if (defined $terminal && $number == fileno($terminal) && !defined $status) { $unheld = now(1) }
+        else { delete $streams{$number} }
+      }
+    }
+    if (defined $terminal) {
+      take_frames($input, $terminal) if vec($ready, fileno($input), 1);
+      type_on($terminal) if length $typed;
+    } elsif (defined $console && vec($ready, fileno($console), 1)) {
+      $terminal = brought_terminal($console);
+      undef $console;
+      if (defined $terminal) { $streams{fileno($terminal)} = [$terminal, 'stdout'] }
     }
   }
+  undef $unheld if defined $unheld && (defined $status || now(1) - $unheld > 0.05);
   reap();
   hold_limits() if $program && !defined $status;
-  last if defined $status && (!keys %streams || now(1) > $closing);
+  last if defined $status && (!(keys %streams || defined $console) || now(1) > $closing);
 }
 tell_lost();
 finish();
@@ -174,78 +206,10 @@ sub now {
   my ($seconds, $nanoseconds) = unpack('q q', $time);
   return $clock == 1 ? $seconds + $nanoseconds / 1e9 : ($seconds, $nanoseconds);
 }
-my ($stamped, $stamp);
-sub stamp {
-  my ($seconds, $nanoseconds) = now(0);
-  if (!defined $stamped || $seconds != $stamped) {
-    my @time = gmtime($seconds);
-    $stamp = sprintf('%04d-%02d-%02dT%02d:%02d:%02d', $time[5] + 1900, $time[4] + 1, @time[3, 2, 1, 0]);
-    $stamped = $seconds;
-  }
-  return sprintf('%s.%09dZ', $stamp, $nanoseconds);
-}
-
-sub open_log {
-  my ($mode) = @_;
-  open($log, $mode, 'output/log') or return;
-  $size = -s $log;
-}
-# Nothing that goes wrong here holds up the program: what the disk does not take is counted, and told when it takes something again.
-sub keep {
-  my ($stream, $bytes) = @_;
-  my $lead = stamp() . " $stream ";
-  my $whole = rindex($bytes, "\n");
-  my $text = '';
-  if ($whole >= 0) {
-    $text = $lead . 'F ' . substr($bytes, 0, $whole);
-    my $next = "\n" . $lead . 'F ';
-    $text =~ s/\n/$next/g;
-    $text .= "\n";
-  }
-  $text .= $lead . 'P ' . substr($bytes, $whole + 1) . "\n" if $whole + 1 < length $bytes;
-  $by ||= 'log-limit' if $set{'log-end'} && $size + length($text) > $set{'log-limit'};
-  return lose($stream, length $bytes) if $by eq 'log-limit';
-  rotate() if $set{'log-limit'} && $size > 0 && $size + length($text) > $set{'log-limit'} / 2;
-  tell_lost();
-  lose($stream, length $bytes) if %lost || !put($text);
-}
-sub lose {
-  my ($stream, $count) = @_;
-  $lost{$stream} += $count;
-}
-sub tell_lost {
-  for my $stream (sort keys %lost) {
-    delete $lost{$stream} if put(stamp() . " monitor F $lost{$stream} bytes of $stream could not be kept\n");
-  }
-}
-sub put {
-  my ($text) = @_;
-  open_log('>>') unless $log;
-  return 0 unless $log;
-  my $done = 0;
-  while ($done < length $text) {
-    my $wrote = syswrite($log, $text, length($text) - $done, $done);
-    if (!defined $wrote) {
-      next if $!{EINTR};
-      truncate($log, $size);
-      return 0;
-    }
-    $done += $wrote;
-  }
-  $size += $done;
-  return 1;
-}
-sub rotate {
-  rename('output/log', 'output/log.1') or return;
-  close $log if $log;
-  undef $log;
-  open_log('>');
-}
-
 # How long to wait at most: what is to be looked at again, in seconds; for ever when nothing is.
 sub patience {
   # Kernels before 5.3 have no such descriptors.
-  return 0.05 if defined $status || !defined $child;
+  return 0.05 if defined $status || defined $unheld || !defined $child;
   return undef unless $program;
   return 1 if $by;
   return undef unless $set{'time-limit'};
@@ -369,4 +333,4 @@ sub remove {
     unlink $path;
   }
 }
-${STARTER_PROGRAM}`;
+${LOG_PROGRAM}${STARTER_PROGRAM}${TERMINAL_PROGRAM}`;

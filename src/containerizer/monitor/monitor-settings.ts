@@ -18,6 +18,8 @@ export interface MonitorSettings {
   readonly remove: readonly string[];
   /** A command and its arguments, executed at the end unless somebody watches. */
   readonly after: readonly string[];
+  /** The runtime brings a terminal. Default: false. */
+  readonly terminal?: boolean;
   /** There is a file `deadline`. */
   readonly timeLimit: boolean;
   /** Bytes of log that are kept at most; 0 for no limit. */
@@ -58,6 +60,7 @@ export function monitorFile(settings: MonitorSettings, architecture: string = ar
     ...named('join', settings.join),
     ...named('remove', settings.remove),
     ...named('after', settings.after),
+    ['terminal', settings.terminal ? 1 : undefined],
     ['time-limit', settings.timeLimit ? 1 : undefined],
     ['log-limit', settings.logLimit || undefined],
     ['log-end', settings.logEnds ? 1 : undefined],

@@ -83,6 +83,11 @@ sub become {
     chdir($words[0]) or exit 125;
     return;
   }
+  if ($kind eq 'terminal') {
+    my $directory = shift @words;
+    chdir($directory) or exit 125;
+    run_with_terminal(@words);
+  }
   my ($count, @rest) = @words;
   $set{hide} = [splice(@rest, 0, $count)];
   enter();

@@ -30,6 +30,12 @@ export interface HiddenRun {
   readonly descriptors: Descriptors;
 }
 
+/** One whose terminal is brought to the directory. What the descriptors are has `TERMINAL_PROGRAM`. */
+export interface TerminalRun extends HiddenRun {
+  /** Absolute. */
+  readonly directory: string;
+}
+
 /**
  * Starts programs of ours, which are in Perl. To load one takes longer than all else that it does until a container runs; so a copy is kept loaded, which copies itself for each start that comes. What
  * it starts are children of this process, as what this process starts itself, and find open what they are given. It ends with this process, or when it is closed; what it has started lives on.
@@ -80,6 +86,16 @@ export class Starter {
     const words = [String(hide.length), ...hide, ...command];
     const direct = { program: perl, args: [enter, String(unshare), String(mount), ...words], env: {}, descriptors };
     return (await this.#byCopy('run', descriptors, words)) ?? this.#processes.spawn(direct);
+  }
+
+  /** What it starts ends with the runtime, as that does. @throws as `monitor` */
+  async withTerminal({ hide, command, descriptors, directory }: TerminalRun): Promise<SpawnedProcess> {
+    const { perl, monitor } = this.#programs;
+    const words = [String(hide.length), ...hide, ...command];
+    const numbers = systemCalls();
+    const args = [monitor, 'terminal', String(numbers.length), ...numbers, ...words];
+    const direct = { program: perl, args, env: {}, directory, descriptors };
+    return (await this.#byCopy('terminal', descriptors, [directory, ...words])) ?? this.#processes.spawn(direct);
   }
 
   /** What it has started goes on. */
@@ -181,12 +197,9 @@ class KeptCopy {
     const requests = processes.openPipe();
     const answers = processes.openPipe();
     try {
-      const numbers = Object.entries(SYSTEM_CALLS[arch()] ?? {})
-        .flat()
-        .map(String);
       const { pid } = await processes.spawn({
         program: perl,
-        args: [monitor, 'starter', ...numbers, ...(procs === undefined ? [] : ['procs', procs])],
+        args: [monitor, 'starter', ...systemCalls(), ...(procs === undefined ? [] : ['procs', procs])],
         env: {},
         directory: '/',
         descriptors: [requests.readEnd, answers.writeEnd],
@@ -238,6 +251,12 @@ class KeptCopy {
     if (!this.#answers.destroyed) this.#kill();
   }
 }
+
+/** As our programs are told them: each name, and its number. */
+const systemCalls = (): string[] =>
+  Object.entries(SYSTEM_CALLS[arch()] ?? {})
+    .flat()
+    .map(String);
 
 /** A word stays one, and is one also when it is empty. */
 function escaped(word: string): string {

@@ -1,5 +1,13 @@
 /** Those that a monitor makes by number. */
-export const MONITOR_CALLS = ['prctl', 'unshare', 'mount', 'clock_gettime', 'pidfd_open'] as const;
+export const MONITOR_CALLS = [
+  'prctl',
+  'unshare',
+  'mount',
+  'clock_gettime',
+  'pidfd_open',
+  'mknodat',
+  'recvmsg',
+] as const;
 
 /** Those that our programs make by number. */
 type SystemCall =
@@ -17,6 +25,8 @@ const GENERIC = {
   mount: 40,
   clock_gettime: 113,
   pidfd_open: 434,
+  mknodat: 33,
+  recvmsg: 212,
   pidfd_getfd: 438,
   clone: 220,
   setsid: 157,
@@ -33,6 +43,8 @@ export const SYSTEM_CALLS: Readonly<Record<string, Readonly<Record<SystemCall, n
     mount: 165,
     clock_gettime: 228,
     pidfd_open: 434,
+    mknodat: 259,
+    recvmsg: 47,
     pidfd_getfd: 438,
     clone: 56,
     setsid: 112,

@@ -10,7 +10,7 @@ interface Hole {
 
 /**
  * Those that are open to what is run here. Others are not: crun's handler for virtual machines is never asked for (CVE-2025-24965, CVE-2026-84042), nor its `exec --user` (CVE-2026-30892), every container
- * has a `/dev` of its own and no terminal (CVE-2026-88264, CVE-2026-88265), and no link of an image leads a runtime to this machine's `/dev` (CVE-2026-41579).
+ * has a `/dev` of its own (CVE-2026-88264, CVE-2026-88265), and no link of an image leads a runtime to this machine's `/dev` (CVE-2026-41579).
  * @see https://github.com/opencontainers/runc/security/advisories, https://github.com/containers/crun/security/advisories
  */
 const HOLES: readonly Hole[] = [

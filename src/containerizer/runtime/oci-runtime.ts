@@ -28,6 +28,8 @@ export interface RunFiles {
   readonly bundle: string;
   /** Where it notes whom it has started. */
   readonly pidFile: string;
+  /** The socket to which it brings the program's terminal, seen from the bundle; undefined for a program without one. */
+  readonly consoleSocket?: string | undefined;
 }
 
 /** Makes a container of a bundle and starts its program; the program's parent is then the nearest subreaper. */
@@ -40,15 +42,35 @@ export function createArguments(runtime: OciRuntime, launchId: string, files: Ru
   return [...common(runtime, files.log), 'create', ...bundled(files), launchId];
 }
 
-const bundled = ({ bundle, pidFile }: RunFiles): string[] => ['--bundle', bundle, '--pid-file', pidFile];
+const bundled = ({ bundle, pidFile, consoleSocket }: RunFiles): string[] => [
+  '--bundle',
+  bundle,
+  '--pid-file',
+  pidFile,
+  ...consoleAt(consoleSocket),
+];
 
-/** @param processFile what to run, as `process` of a bundle @param pidFile where it notes whom it has started */
+const consoleAt = (socket: string | undefined) => (socket === undefined ? [] : ['--console-socket', socket]);
+
+export interface ExecFiles {
+  readonly log: string;
+  /** What to run, as `process` of a bundle. */
+  readonly processFile: string;
+  /** Where it notes whom it has started. */
+  readonly pidFile: string;
+  /** As of `RunFiles`, seen from where it is started. */
+  readonly consoleSocket?: string | undefined;
+}
+
 export function execArguments(
   runtime: OciRuntime,
   launchId: string,
-  { log, processFile, pidFile }: { readonly log: string; readonly processFile: string; readonly pidFile: string },
+  { log, processFile, pidFile, consoleSocket }: ExecFiles,
 ): string[] {
-  return [...common(runtime, log), 'exec', '--process', processFile, '--pid-file', pidFile, launchId];
+  // One that has a terminal is left to whoever holds that: runc has it so.
+  const held = consoleSocket === undefined ? [] : ['--detach', ...consoleAt(consoleSocket)];
+  const where = ['--process', processFile, '--pid-file', pidFile, ...held];
+  return [...common(runtime, log), 'exec', ...where, launchId];
 }
 
 /** Where it notes one container. */

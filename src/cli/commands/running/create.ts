@@ -4,6 +4,11 @@ import { launchedDocument } from '../../output/documents/launch-document.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
 import { REFUSED_BY_CREATE, refuse } from '../../running/refused-flags.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
+import { UsageError } from '../../usage-error.js';
+
+interface CreateFlags extends NewContainerFlags {
+  readonly interactive?: boolean;
+}
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -12,6 +17,7 @@ export function define(command: Command, cli: Cli): void {
     )
     .argument('<image>', 'a stored image, or a source to pull')
     .argument('[command...]', 'the program and its arguments (default: as the image says)');
+  command.option('-i, --interactive', 'taken with --tty: `start -ai` and `attach` sit down at its terminal');
   addNewContainerFlags(command);
   refuse(command, REFUSED_BY_CREATE);
   command
@@ -23,8 +29,14 @@ Exit status: 0; 125 it could not be made, 126 or 127 where the runtime sees alre
 Example:
   provisioner create --name job-1 app:v2 && provisioner start -a job-1`,
     )
-    .action(async (image: string, words: string[], flags: NewContainerFlags) => {
-      const { id, options, storeFlags } = newContainer(flags, words, cli.host.environment);
+    .action(async (image: string, words: string[], flags: CreateFlags) => {
+      if (flags.interactive === true && flags.tty !== true) {
+        throw new UsageError(
+          '--interactive: nobody can hold a pipe to what is started by somebody else',
+          'write --tty too, or `run -i`; or `start -ai` once it has ended',
+        );
+      }
+      const { id, options, storeFlags } = newContainer(flags, words, cli.host);
       await cli.withStore(
         (session) =>
           withProgram(

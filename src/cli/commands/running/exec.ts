@@ -7,8 +7,10 @@ import { feed, printStream } from '../../running/follow-output.js';
 import { limitOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
+import { sitDown } from '../../terminal/sit-down.js';
+import { type TerminalFlags, terminalSize } from '../../terminal/terminal-flags.js';
 
-interface ExecFlags extends OwnerFlags {
+interface ExecFlags extends OwnerFlags, TerminalFlags {
   readonly interactive?: boolean;
   readonly env: readonly string[];
   readonly user?: string;
@@ -22,6 +24,7 @@ export function define(command: Command, cli: Cli): void {
     .argument('<container-id>')
     .argument('<command...>', 'the program and its arguments')
     .option('-i, --interactive', 'it reads what comes here as standard input')
+    .option('-t, --tty', 'it has a terminal; with -i it is this one')
     .option(
       '-e, --env <name=value>',
       'a variable beside those of the container; may be repeated',
@@ -41,6 +44,7 @@ Exit status: that of the program; 128 and the signal that ended it; 127 there is
 
 Examples:
   provisioner exec job-1 ls /app
+  provisioner exec -it job-1 sh
   tar -c . | provisioner exec -i job-1 tar -x -C /data`,
     )
     .action(async (containerId: string, words: string[], flags: ExecFlags) => {
@@ -55,11 +59,20 @@ Examples:
               user: flags.user,
               workingDir: flags.workdir,
               stdin: flags.interactive === true ? 'pipe' : 'none',
+              terminal: terminalSize(flags, host),
               timeout: limitOf(flags.timeout),
               anyOwner: flags.anyOwner,
               signal: session.signal,
             });
-            const { stdin, stdout, stderr, ended } = execution;
+            const { stdin, stdout, stderr, terminal, ended } = execution;
+            if (terminal !== undefined) {
+              stderr.destroy();
+              const isTyping = flags.interactive === true;
+              await sitDown({ terminal, output: stdout, isTyping, detachKeys: '', signal: session.signal }, host);
+              const { code, signal } = await ended;
+              session.exitWith(code ?? 128 + (signal ?? 0));
+              return;
+            }
             const feeding = stdin && feed(stdin, host);
             const ends = new PrintedEnds();
             try {

@@ -7,6 +7,7 @@ export const RUNNING: CommandGroup = {
   start: ['start what was created, or has ended', () => import('./start.js')],
   restart: ['stop containers and start them again', () => import('./restart.js')],
   exec: ['run a program more in a container', () => import('./exec.js')],
+  attach: ["sit down at a program's terminal", () => import('./attach.js')],
   wait: ['wait until containers have ended', () => import('./wait.js')],
   stop: ['ask containers to end, then end them', () => import('./stop.js')],
   kill: ['send a signal to containers', () => import('./kill.js')],

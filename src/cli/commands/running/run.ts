@@ -4,9 +4,11 @@ import { launchedDocument } from '../../output/documents/launch-document.js';
 import { attend } from '../../running/attend.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
+import { parseDetachKeys } from '../../terminal/detach-keys.js';
+import { addSittingFlags, type SittingFlags } from '../../terminal/terminal-flags.js';
 import { UsageError } from '../../usage-error.js';
 
-interface RunFlags extends NewContainerFlags {
+interface RunFlags extends NewContainerFlags, SittingFlags {
   readonly detach?: boolean;
   readonly interactive?: boolean;
 }
@@ -19,6 +21,7 @@ export function define(command: Command, cli: Cli): void {
     .option('-d, --detach', 'print the id when it has been started, and let it run')
     .option('-i, --interactive', 'the program reads what comes here as standard input');
   addNewContainerFlags(command);
+  addSittingFlags(command);
   command
     .addHelpText(
       'after',
@@ -26,19 +29,25 @@ export function define(command: Command, cli: Cli): void {
 Exit status: that of the program; 128 and the signal that ended it; 127 there is no such program, 126 it cannot be executed, 125 it could not be started.
 A program that is killed with the client's own end goes on: \`logs -f\` and \`wait\` find it again.
 
+With -it somebody sits at the terminal of the program. Ctrl-P and Ctrl-Q leave it: the program goes on, and \`attach\` comes back to it.
+
 Examples:
   provisioner run --rm alpine:3 echo hi
+  provisioner run --rm -it alpine:3 sh
   provisioner run -d --name job-1 --memory 512m --cpus 1.5 --timeout 10m -v /data:/data:ro app:v2 python3 main.py`,
     )
     .action(async (image: string, words: string[], flags: RunFlags) => {
       const { host } = cli;
-      if (flags.detach === true && flags.interactive === true) {
+      const { detachKeys } = flags;
+      if (detachKeys !== undefined) parseDetachKeys(detachKeys);
+      const isTyping = flags.interactive === true;
+      if (flags.detach === true && isTyping && flags.tty !== true) {
         throw new UsageError(
           '--detach does not go with --interactive',
-          'with this process gone nobody would feed the program',
+          'with this process gone nobody would feed the program; with --tty `attach` does',
         );
       }
-      const { id, options, storeFlags } = newContainer(flags, words, host.environment);
+      const { id, options, storeFlags } = newContainer(flags, words, host);
       await cli.withStore(
         (session) =>
           withProgram(
@@ -47,7 +56,7 @@ Examples:
               const { output, signal } = session;
               const launched = await containers.launch(id, image, {
                 ...options,
-                stdin: flags.interactive === true ? 'pipe' : 'none',
+                stdin: isTyping ? 'pipe' : 'none',
                 attach: flags.detach !== true,
                 signal,
               });
@@ -56,7 +65,7 @@ Examples:
                 output.document(() => launchedDocument(launched));
                 return;
               }
-              await attend(session, containers, launched, host);
+              await attend(session, containers, launched, host, { isTyping, detachKeys });
             },
             flags.runtime,
           ),

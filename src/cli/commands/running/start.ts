@@ -5,9 +5,11 @@ import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { attend } from '../../running/attend.js';
 import { toEachContainer } from '../../running/to-each-container.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
+import { parseDetachKeys } from '../../terminal/detach-keys.js';
+import { addSittingFlags, type SittingFlags } from '../../terminal/terminal-flags.js';
 import { UsageError } from '../../usage-error.js';
 
-interface StartFlags extends OwnerFlags {
+interface StartFlags extends OwnerFlags, SittingFlags {
   readonly attach?: boolean;
   readonly interactive?: boolean;
 }
@@ -19,7 +21,8 @@ export function define(command: Command, cli: Cli): void {
     )
     .argument('<container-id...>')
     .option('-a, --attach', 'print what it prints, and end as it does; of one container')
-    .option('-i, --interactive', 'the program reads what comes here as standard input; with --attach');
+    .option('-i, --interactive', 'the program reads what comes here; with --attach');
+  addSittingFlags(command);
   addOwnerFlags(command);
   command
     .addHelpText(
@@ -28,7 +31,8 @@ export function define(command: Command, cli: Cli): void {
 With --attach the exit status is that of the program, as with \`run\`.`,
     )
     .action(async (containerIds: string[], flags: StartFlags) => {
-      const { anyOwner } = flags;
+      const { anyOwner, detachKeys } = flags;
+      if (detachKeys !== undefined) parseDetachKeys(detachKeys);
       if (flags.attach !== true) {
         if (flags.interactive === true) {
           throw new UsageError('--interactive needs --attach', 'with this process gone nobody would feed the program');
@@ -44,9 +48,10 @@ With --attach the exit status is that of the program, as with \`run\`.`,
       await cli.withStore(
         (session) =>
           withProgram(session, async (containers) => {
-            const stdin = flags.interactive === true ? 'pipe' : 'none';
+            const isTyping = flags.interactive === true;
+            const stdin = isTyping ? 'pipe' : 'none';
             const launched = await containers.start(id, { anyOwner, attach: true, stdin, signal: session.signal });
-            await attend(session, containers, launched, cli.host);
+            await attend(session, containers, launched, cli.host, { isTyping, detachKeys });
           }),
         { owner: flags.owner, unopened: OURS },
       );

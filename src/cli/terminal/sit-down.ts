@@ -1,0 +1,98 @@
+import type { OpenTerminal } from '../../containerizer/index.js';
+import type { HostProcess } from '../host-process.js';
+import { writeBytes } from '../running/follow-output.js';
+import { DetachKeys, parseDetachKeys } from './detach-keys.js';
+
+/** What a terminal sends for "no more to read". @see termios(3), VEOF */
+const END_OF_INPUT = Buffer.of(4);
+
+export interface Sitting {
+  readonly terminal: OpenTerminal;
+  /** What the program prints. */
+  readonly output: AsyncIterable<Uint8Array>;
+  /** What comes here is typed there. */
+  readonly isTyping: boolean;
+  /** As `parseDetachKeys` has them. */
+  readonly detachKeys: string;
+  /** Aborts when this process is to end; the program goes on. */
+  readonly signal: AbortSignal;
+}
+
+/** How it came to an end: the program has ended, or closed its terminal; the keys for it were typed; this process is to end. */
+export type Left = 'over' | 'detached' | 'interrupted';
+
+/**
+ * Has the terminal of this process be that of a program: each key goes there, each byte comes from there, and it has the same size. However it ends, the terminal of this process is as it was.
+ * @throws OutputClosed when nobody reads what is printed any more
+ */
+export async function sitDown(sitting: Sitting, host: HostProcess): Promise<Left> {
+  const { terminal, output, isTyping, detachKeys, signal } = sitting;
+  const keys = new DetachKeys(parseDetachKeys(detachKeys));
+  const undo: (() => void)[] = [];
+  const left = new Promise<Left>((resolve) => {
+    const leave = () => resolve('interrupted');
+    signal.addEventListener('abort', leave, { once: true });
+    undo.push(() => signal.removeEventListener('abort', leave));
+    if (signal.aborted) leave();
+    if (isTyping) undo.push(type(terminal, host, keys, () => resolve('detached')));
+  });
+  const entries = output[Symbol.asyncIterator]();
+  try {
+    undo.push(...(await takeOver(terminal, host, isTyping)));
+    const printed = print(entries, host);
+    // Whoever has left hears of nothing any more.
+    printed.catch(() => undefined);
+    return await Promise.race([printed, left]);
+  } finally {
+    for (const step of undo.reverse()) step();
+    terminal.close();
+    void Promise.resolve(entries.return?.()).catch(() => undefined);
+  }
+}
+
+/** @returns what gives it back */
+async function takeOver(terminal: OpenTerminal, host: HostProcess, isTyping: boolean): Promise<(() => void)[]> {
+  const own = host.terminal;
+  if (own === undefined) return [];
+  const resize = () => {
+    const size = own.size();
+    if (size !== undefined) terminal.resize(size);
+  };
+  const undo = [own.onResize(resize)];
+  // It may have changed since the program was told.
+  resize();
+  if (isTyping) undo.push(await own.makeRaw());
+  return undo;
+}
+
+async function print(entries: AsyncIterator<Uint8Array>, host: HostProcess): Promise<'over'> {
+  for (let next = await entries.next(); next.done !== true; next = await entries.next()) {
+    await writeBytes(host.stdout, next.value);
+  }
+  return 'over';
+}
+
+/** @returns ends it */
+function type(terminal: OpenTerminal, { stdin }: HostProcess, keys: DetachKeys, leave: () => void): () => void {
+  const from = stdin();
+  const { input } = terminal;
+  const take = (chunk: Buffer) => {
+    const { bytes, isLeft } = keys.take(Buffer.from(chunk));
+    if (bytes.length > 0 && !input.write(bytes)) {
+      from.pause();
+      input.once('drain', () => from.resume());
+    }
+    if (isLeft) leave();
+  };
+  const end = () => void input.write(END_OF_INPUT);
+  // The program may have ended, or this terminal be gone: that shows elsewhere.
+  input.on('error', () => from.pause());
+  from.on('error', () => undefined);
+  from.on('data', take).once('end', end);
+  return () => {
+    from.off('data', take).off('end', end);
+    // Nothing of what is typed from now on is for us.
+    from.pause();
+    from.destroy();
+  };
+}

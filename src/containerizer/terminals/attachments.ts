@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { anySignal } from '../../base/any-signal.js';
+import type { LaunchRecord } from '../../index.js';
+import type { Attachment, AttachOptions, Launched } from '../containerizer.js';
+import type { Endings } from '../launches/endings.js';
+import { launchOf } from '../launches/launch-of.js';
+import type { Started } from '../launches/launcher.js';
+import type { LogEntry } from '../logs/log-entry.js';
+import { type LogSelection, readLog, readLogFromNowOn, releasing } from '../logs/read-log.js';
+import { joinTerminal } from './join-terminal.js';
+import type { OpenTerminal } from './open-terminal.js';
+
+/** Milliseconds in which a program takes notice of a size before it gets another one. */
+const NOTICE = 20;
+
+/** A signal for whoever reads, which its caller's aborts, too. */
+function untilGivenUp(signal: AbortSignal | undefined): { readonly signal: AbortSignal; readonly giveUp: () => void } {
+  const given = new AbortController();
+  return {
+    signal: signal === undefined ? given.signal : anySignal([signal, given.signal]),
+    giveUp: () => given.abort(),
+  };
+}
+
+/** Who reads what containers print, and sits at their terminals. What a terminal shows comes from the log, too: so a program waits for nobody who reads it. */
+export class Attachments {
+  readonly #endings: Endings;
+
+  constructor(endings: Endings) {
+    this.#endings = endings;
+  }
+
+  /** From now on what was printed stays until it has been read, or whoever reads has seen enough. @param over is told that */
+  output(launch: LaunchRecord, selection: LogSelection, over: () => void = () => {}): AsyncIterable<LogEntry> {
+    const release = this.#endings.holdOutput(launch.id);
+    const { signal, giveUp } = untilGivenUp(selection.signal);
+    const entries = readLog(this.#endings.directory(launch.id), { ...selection, signal }, this.#ended(launch));
+    return releasing(entries, giveUp, () => {
+      release();
+      over();
+    });
+  }
+
+  /** What somebody gets who has started it, or found it started. @param attach whether he reads along @param since what of the output is new; undefined for all */
+  launched(
+    { launch, stdin }: Pick<Started, 'launch'> & Partial<Pick<Started, 'stdin'>>,
+    attach: boolean | undefined,
+    since: Date | undefined,
+  ): Launched {
+    const told = launchOf(launch);
+    const terminal = attach === true && told.hasTerminal ? this.#terminalOf(launch) : undefined;
+    const output = attach === true ? this.output(launch, { follow: true, since }, () => terminal?.close()) : undefined;
+    return {
+      ...told,
+      ...(stdin === undefined ? {} : { stdin }),
+      ...(terminal === undefined ? {} : { terminal }),
+      ...(output === undefined ? {} : { output }),
+    };
+  }
+
+  /** @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING` */
+  async attach(launch: LaunchRecord, { size, signal }: AttachOptions): Promise<Attachment> {
+    const directory = this.#endings.directory(launch.id);
+    const terminal = joinTerminal(launch, directory);
+    const release = this.#endings.holdOutput(launch.id);
+    const until = untilGivenUp(signal);
+    const log = await readLogFromNowOn(directory, this.#ended(launch), until.signal);
+    const output = releasing(log.entries, until.giveUp, () => {
+      log.close();
+      release();
+      terminal.close();
+    });
+    if (size !== undefined) {
+      // Programs draw the screen anew when it changes, and not when they are told the size that it has.
+      terminal.resize({ ...size, rows: size.rows === 1 ? 2 : size.rows - 1 });
+      await sleep(NOTICE);
+      terminal.resize(size);
+    }
+    return { terminal, output };
+  }
+
+  #ended(launch: LaunchRecord): Promise<unknown> {
+    return launch.state === 'exited' ? Promise.resolve() : this.#endings.watch(launch);
+  }
+
+  /** Undefined for one that has ended already. */
+  #terminalOf(launch: LaunchRecord): OpenTerminal | undefined {
+    try {
+      return joinTerminal(launch, this.#endings.directory(launch.id));
+    } catch {
+      return undefined;
+    }
+  }
+}

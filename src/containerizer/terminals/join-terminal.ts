@@ -1,0 +1,31 @@
+import { constants, openSync } from 'node:fs';
+import { ProvisionerError, systemCode } from '../../base/errors.js';
+import type { LaunchRecord } from '../../index.js';
+import { writePipe } from '../../system/processes/pipe-streams.js';
+import { notRunning } from '../launches/controls.js';
+import type { LaunchDirectory } from '../launches/launch-directory.js';
+import { readSpecNote } from '../launches/launch-notes.js';
+import { type OpenTerminal, openTerminal } from './open-terminal.js';
+
+/**
+ * Sits down at the terminal of a container's program, beside whoever sits there.
+ * @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING`
+ */
+export function joinTerminal(launch: LaunchRecord, { typed }: LaunchDirectory): OpenTerminal {
+  const { containerId } = launch;
+  if (readSpecNote(launch.spec).terminal !== true) {
+    throw new ProvisionerError('ERR_NO_TERMINAL', `the program of container ${containerId} has no terminal`, {
+      hint: `\`provisioner logs -f ${containerId}\` follows what it prints, \`provisioner exec -it ${containerId} sh\` has a terminal of its own; a new container has one by \`run -t\``,
+      details: { containerId },
+    });
+  }
+  // Its monitor may be there for a moment more.
+  if (launch.state === 'exited') throw notRunning(launch);
+  try {
+    // It waits for nobody: the monitor has it open for as long as the program runs.
+    return openTerminal(writePipe(openSync(typed, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)));
+  } catch (error) {
+    if (systemCode(error) === 'ENXIO' || systemCode(error) === 'ENOENT') throw notRunning(launch);
+    throw error;
+  }
+}
