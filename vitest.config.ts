@@ -17,8 +17,8 @@ const SYSTEM_TESTS = {
 const SIDE_BY_SIDE = [
   'system-tests/backends/overlay-backend.test.ts',
   'system-tests/check/check-store.test.ts',
-  'system-tests/cli/{check,clock,containers,copying,deleted-directory,foreign-files,images,killed-pulls,prune,pull-progress}.test.ts',
-  'system-tests/containerizer/{as-configured,bundle,containerizers,controls,files,host-network,launched,meanwhile,monitor,prune,seccomp,secrets,starter}.test.ts',
+  'system-tests/cli/{check,clock,containers,copying,deleted-directory,foreign-files,images,killed-pulls,prune,pull-progress,terminals}.test.ts',
+  'system-tests/containerizer/{as-configured,bundle,containerizers,controls,files,host-network,launched,meanwhile,monitor,prune,seccomp,secrets,starter,terminals}.test.ts',
   'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,rows-of-others,sqlite-metadata-manager,sqlite-processes,two-installations}.test.ts',
   'system-tests/provisioner/{concurrency,counters,degraded-store,hardships,immutable-files,launches,layer-tar,lost-records,many-containers,mount-namespaces,no-layers}.test.ts',
   'system-tests/provisioner/{older-records,owners,prune,real-images,recovery,sha512,stopped-pulls,unrecorded-layers,upgrade,vast-containers}.test.ts',

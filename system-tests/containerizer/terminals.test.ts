@@ -259,7 +259,7 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
       next.catch(() => undefined);
       const before = performance.now();
       await entries.return?.();
-      expect(performance.now() - before).toBeLessThan(400);
+      expect(performance.now() - before).toBeLessThan(5000);
       const given = new AbortController();
       const other = await containers.attach('job', { signal: given.signal });
       const over = new Seen(other.output).over;

@@ -5,12 +5,24 @@ import { temporaryDirectory } from './test-store.js';
 
 const SOON = { timeout: 15_000, interval: 25 };
 
+type Opening = [
+  size: { readonly rows: number; readonly columns: number },
+  env: Readonly<Record<string, string>>,
+  commands?: Readonly<Record<string, string>>,
+];
+
 /** A real terminal with a shell at its prompt, `host#`, at which somebody sits. */
 export class Screen {
   readonly #socket = join(temporaryDirectory(), 'tmux');
 
-  /** @param env beside PATH; @param commands short names of what is typed often */
-  constructor(
+  /** @param env beside PATH @param commands short names of what is typed often */
+  static async open(...[size, env, commands]: Opening): Promise<Screen> {
+    const screen = new Screen(size, env, commands);
+    await screen.prompts();
+    return screen;
+  }
+
+  private constructor(
     size: { readonly rows: number; readonly columns: number },
     env: Readonly<Record<string, string>>,
     commands: Readonly<Record<string, string>> = {},
@@ -63,6 +75,11 @@ export class Screen {
       () => (typeof what === 'string' ? expect(this.text).toContain(what) : expect(this.text).toMatch(what)),
       SOON,
     );
+  }
+
+  /** Resolves when the shell waits for a command, and nobody else reads what is typed. */
+  async prompts(): Promise<void> {
+    await this.shows(/(?:^|\n)host#$/);
   }
 
   resize({ rows, columns }: { readonly rows: number; readonly columns: number }): void {

@@ -84,7 +84,8 @@ function type(terminal: OpenTerminal, { stdin }: HostProcess, keys: DetachKeys, 
     }
     if (isLeft) leave();
   };
-  const end = () => void input.write(END_OF_INPUT);
+  // A terminal that is read key by key ends when it is gone: that is no end of what is typed.
+  const end = () => void (from.isTTY === true || input.write(END_OF_INPUT));
   // The program may have ended, or this terminal be gone: that shows elsewhere.
   input.on('error', () => from.pause());
   from.on('error', () => undefined);
