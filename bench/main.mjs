@@ -13,6 +13,7 @@ const NAMES = [
   'crowd',
   'durability',
   'run',
+  'terminals',
   'compare',
 ];
 

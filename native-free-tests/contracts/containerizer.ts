@@ -748,6 +748,15 @@ export function describeContainerizer(
       await expect(containers.processes('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
     });
 
+    it('lets nobody sit down where there is no terminal', async () => {
+      await launchReady('job');
+      expect(await containers.get('job')).toMatchObject({ hasTerminal: false });
+      await expect(containers.attach('job')).rejects.toMatchObject({
+        code: 'ERR_NO_TERMINAL',
+        details: { containerId: 'job' },
+      });
+    });
+
     it('knows no container that has not been launched', async () => {
       const unknown = { code: 'ERR_CONTAINER_NOT_FOUND' };
       expect(await containers.get('nobody')).toBeUndefined();
@@ -755,6 +764,7 @@ export function describeContainerizer(
       for (const attempt of [
         () => containers.wait('nobody'),
         () => containers.exec('nobody', ['true']),
+        () => containers.attach('nobody'),
         () => containers.stats('nobody'),
         () => containers.processes('nobody'),
         () => containers.kill('nobody'),

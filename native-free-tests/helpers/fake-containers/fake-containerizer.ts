@@ -274,8 +274,8 @@ class FakeContainerizer implements Containerizer {
 
   async attach(containerId: string, options: AttachOptions = {}): Promise<Attachment> {
     const { anyOwner } = takeOptions('attach', o.ATTACH_OPTIONS, options);
-    const { launch } = this.#findOwn(containerId, anyOwner);
-    throw error('ERR_NO_TERMINAL', `the program of container ${containerId} has no terminal`, { state: launch.state });
+    this.#findOwn(containerId, anyOwner);
+    throw error('ERR_NO_TERMINAL', `the program of container ${containerId} has no terminal`, { containerId });
   }
 
   /** There is no root filesystem that another tool could run something in. */
