@@ -50,6 +50,8 @@ describe('options of a launch', () => {
       limits: {},
       addCapabilities: [],
       dropCapabilities: [],
+      devices: [],
+      cdiDevices: [],
       ulimits: {},
       addHosts: {},
       dns: [],

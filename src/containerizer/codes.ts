@@ -112,6 +112,22 @@ export const CONTAINERIZER_ERRORS = {
       'Choose another target; where it is the image that stands in the way, do not use it unless you know why it is like that.',
     retryable: false,
   },
+  ERR_DEVICE_NOT_FOUND: {
+    meaning: 'A device that a container is to have is not there, is none, or is described in no CDI file.',
+    whatToDo: 'Look at what the message names: a module may have to be loaded, or a CDI file made again.',
+    retryable: false,
+  },
+  ERR_DEVICE_UNSUPPORTED: {
+    meaning: 'The CDI file of a device asks for something that containers here cannot have.',
+    whatToDo: 'Leave the device out.',
+    retryable: false,
+  },
+  ERR_CDI_FILE: {
+    meaning:
+      'A CDI file that describes a device is malformed, contradicts another one, or could have been changed by anybody.',
+    whatToDo: 'Correct the file that the message names, or have it made again.',
+    retryable: false,
+  },
   ERR_SIGNAL_UNKNOWN: {
     meaning: 'There is no signal of that name or number.',
     whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',

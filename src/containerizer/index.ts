@@ -42,7 +42,7 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
-export type { LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+export type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
 export { hasLaunches } from './launches/launch-directories.js';
 export { launchOf } from './launches/launch-of.js';

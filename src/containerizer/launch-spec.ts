@@ -38,6 +38,19 @@ export interface LaunchSpec {
   /** The program has a terminal of this size as all its standard streams, and `TERM` says `xterm` unless something else says otherwise. Default: none. */
   readonly terminal?: TerminalSize | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Devices of this machine, beside those that every container has. They are looked up at each start. */
+  readonly devices?: readonly DeviceSpec[] | undefined;
+  /** Devices that CDI files describe (`/etc/cdi`, `/var/run/cdi`), by their names: `nvidia.com/gpu=0`. */
+  readonly cdiDevices?: readonly string[] | undefined;
+}
+
+export interface DeviceSpec {
+  /** Absolute on this machine; a directory stands for all devices in it. */
+  readonly source: string;
+  /** Absolute in the container, below `/dev`. Default: as the source. */
+  readonly target?: string | undefined;
+  /** Of `rwm`: may be read, may be written, nodes of it may be made. Default: all. */
+  readonly access?: string | undefined;
 }
 
 /** In characters, 1 to 65535 each. */

@@ -26,7 +26,7 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
-import type { LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+import type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 
 /* Each table says what of its options can be at all; what goes together is looked at where it is used. */
@@ -82,7 +82,14 @@ const MOUNT = optionsOf<MountSpec>(
 const mounts: Rule = {
   ...listOf(MOUNT),
   meant: 'a list of mounts, each with a type (`bind` or `tmpfs`) and a target',
-  holds: (value) => Array.isArray(value) && value.every(isMount),
+  holds: (value) => Array.isArray(value) && value.every((one) => isOf(MOUNT, one)),
+};
+
+const DEVICE = optionsOf<DeviceSpec>({ source: text, target: text, access: text }, 'source');
+const devices: Rule = {
+  ...listOf(DEVICE),
+  meant: 'a list of devices, each with a source',
+  holds: (value) => Array.isArray(value) && value.every((one) => isOf(DEVICE, one)),
 };
 
 const characters = whole(1, 65_535);
@@ -111,6 +118,8 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   stopSignal: text,
   terminal: TERMINAL_SIZE,
   labels: textsByName,
+  devices,
+  cdiDevices: listOf(text),
 };
 
 export const SPEC_OPTIONS: OptionTable<SpecOptions> = {
@@ -168,11 +177,11 @@ export const EVENT_SELECTION: OptionTable<EventSelection> = {
   signal: abortSignal,
 };
 
-/** @see `MOUNT`: a list says of its parts only whether they hold */
-function isMount(value: unknown): boolean {
+/** Of a part of a list, which says of its parts only whether they hold. */
+function isOf({ table, required = [] }: typeof MOUNT, value: unknown): boolean {
   return (
     isRecord(value) &&
-    Object.entries(value).every(([name, part]) => part === undefined || MOUNT.table?.[name]?.holds(part) === true) &&
-    (MOUNT.required ?? []).every((name) => value[name] !== undefined)
+    Object.entries(value).every(([name, part]) => part === undefined || table?.[name]?.holds(part) === true) &&
+    required.every((name) => value[name] !== undefined)
   );
 }

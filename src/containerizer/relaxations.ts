@@ -7,6 +7,8 @@ export function relaxationsOf(spec: LaunchSpec): string[] {
     ...(spec.seccomp === undefined || spec.seccomp === 'default' ? [] : [`seccomp=${spec.seccomp}`]),
     ...(spec.addCapabilities ?? []).map((name) => `cap-add=${name}`),
     ...(spec.network === 'host' ? ['network=host'] : []),
+    ...(spec.devices ?? []).map(({ source }) => `device=${source}`),
+    ...(spec.cdiDevices ?? []).map((name) => `device=${name}`),
     ...(spec.limits?.pids === -1 ? ['pids-limit=-1'] : []),
   ];
 }

@@ -5,10 +5,11 @@ import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
 import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
+import { type DeviceFlags, devicesOf } from './device-flags.js';
 import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
-export interface SpecFlags extends LimitFlags {
+export interface SpecFlags extends LimitFlags, DeviceFlags {
   readonly env: readonly string[];
   readonly envFile: readonly string[];
   readonly workdir?: string;
@@ -77,6 +78,12 @@ export function addSpecFlags(command: Command): void {
   command.option('--read-only', 'the program may write to mounts alone; /tmp, /var/tmp and /run are in memory');
   command.option('--entrypoint <program>', "in place of the image's entrypoint and command; an empty one is none");
   addLimitFlags(command);
+  each(
+    command,
+    '--device <source[:target][:rwm]>',
+    'a device of this machine, or one that a CDI file describes: vendor.com/class=name',
+  );
+  command.option('--gpus <which>', 'GPUs that a CDI file describes: all, a number of them, or device=0,1');
   each(command, '--ulimit <name=soft[:hard]>', 'a limit of a process, such as nofile=1024');
   each(command, '--cap-add <capability>', 'beside the default ones, or ALL');
   each(command, '--cap-drop <capability>', 'of the default ones, or ALL');
@@ -160,6 +167,7 @@ export function specOptions(
     addHosts: Object.fromEntries(flags.addHost.map(hostOf)),
     dns: flags.dns,
     init: flags.init,
+    ...devicesOf(flags),
   };
 }
 

@@ -30,7 +30,6 @@ const alike = (rest: Omit<RefusedFlag, 'flags'>, ...flags: readonly string[]): R
   flags.map((one) => ({ flags: one, ...rest }));
 
 const NO_BRIDGE = 'there are no networks but none and host yet';
-const NO_DEVICES = 'devices of this machine cannot be handed over yet';
 const NO_HEALTH = 'there are no health checks yet';
 const NAMESPACE = 'a container always has a namespace of its own';
 const IMAGE_SAYS = 'say it in the image, or in the command';
@@ -99,12 +98,11 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     '--dns-opt <option>',
   ),
   { flags: '--domainname <name>', why: 'it cannot be set', instead: 'write --hostname NAME.DOMAIN' },
-  ...alike(
-    { why: NO_DEVICES, instead: 'there are null, zero, full, random, urandom and tty; nothing replaces others so far' },
-    '--device <device>',
-    '--device-cgroup-rule <rule>',
-    '--gpus <which>',
-  ),
+  {
+    flags: '--device-cgroup-rule <rule>',
+    why: 'devices are not let through by rules of their own',
+    instead: 'write --device SOURCE, for each device that it is to have',
+  },
   ...alike(
     { why: 'disks are not shared out', instead: 'leave it out' },
     '--device-read-bps <limit>',

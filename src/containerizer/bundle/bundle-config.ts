@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../../image/image-config.js';
+import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../devices/device-edits.js';
 import type { LaunchSpec } from '../launch-spec.js';
 import { SECCOMP_ANNOTATION } from '../seccomp/prepare-seccomp.js';
 import { capabilitySets } from './capabilities.js';
@@ -9,7 +10,7 @@ import { rlimitsOf } from './limits/ulimits.js';
 import { INIT_PATH } from './mounts/planned-mounts.js';
 import { environmentOf, programOf, terminalOf, workingDirectoryOf } from './program.js';
 import type { ContainerUser } from './rootfs/resolve-user.js';
-import type { RuntimeSpecConfig, RuntimeSpecMount } from './runtime-spec.js';
+import type { RuntimeSpecConfig, RuntimeSpecDevice, RuntimeSpecHook, RuntimeSpecMount } from './runtime-spec.js';
 
 /** What filters a program's system calls, in the words of the runtime-spec, and for crun, which takes that first, as a program. */
 export interface Seccomp {
@@ -35,6 +36,8 @@ export interface BundleInput {
   /** Undefined: system calls are not filtered. */
   readonly seccomp?: Seccomp | undefined;
   readonly facts: KernelFacts;
+  /** What the devices that it asks for take. Default: nothing. */
+  readonly devices?: DeviceEdits;
   /** Whether the machine counts swap, so that a container can be kept from it. */
   readonly countsSwap: boolean;
 }
@@ -55,7 +58,7 @@ const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /pr
  * @see OCI runtime-spec, config.md; OCI image-spec, conversion.md
  */
 export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
-  const { image, spec, user, facts, seccomp } = input;
+  const { image, spec, user, facts, seccomp, devices = NO_DEVICES } = input;
   const hostname = hostNameOf(spec.hostname, input.containerId, input.launchId);
   const program = programOf(image, spec);
   const rlimits = rlimitsOf(spec.ulimits ?? {}, facts.hardLimits);
@@ -63,9 +66,14 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     ociVersion: '1.0.2',
     process: {
       ...terminalOf(spec.terminal),
-      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: UMASK },
+      user: {
+        uid: user.uid,
+        gid: user.gid,
+        additionalGids: [...new Set([...user.additionalGids, ...devices.additionalGids])],
+        umask: UMASK,
+      },
       args: spec.init === true ? [INIT_PATH, '--', ...program] : program,
-      env: environmentOf(image, spec, { hostname, home: user.home }),
+      env: environmentOf(image, { ...spec, env: { ...spec.env, ...devices.env } }, { hostname, home: user.home }),
       cwd: workingDirectoryOf(image, spec),
       capabilities: capabilitySets({
         add: spec.addCapabilities ?? [],
@@ -82,11 +90,25 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     linux: {
       ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
       namespaces: [...NAMESPACES, ...(spec.network === 'host' ? [] : ['network'])].map((type) => ({ type })),
-      resources: resourcesOf(spec.limits ?? {}, input.countsSwap),
+      resources: resourcesOf(spec.limits ?? {}, input.countsSwap, devices.nodes),
+      ...(devices.nodes.length > 0 && { devices: devices.nodes.map((node) => deviceOf(node, user)) }),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
       ...(seccomp && { seccomp: seccomp.oci }),
     },
+    ...(devices.hooks.length > 0 && { hooks: hooksOf(devices.hooks) }),
     ...(seccomp?.annotation !== undefined && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
   };
+}
+
+function deviceOf({ path, type, major, minor, mode, uid, gid }: DeviceNode, user: ContainerUser): RuntimeSpecDevice {
+  const numbers = type === 'p' ? {} : { major, minor };
+  return { path, type, ...numbers, fileMode: mode, uid: uid ?? user.uid, gid: gid ?? user.gid };
+}
+
+/** In the order in which they were asked for. */
+function hooksOf(hooks: readonly DeviceHook[]): Readonly<Record<string, readonly RuntimeSpecHook[]>> {
+  const byName: Record<string, RuntimeSpecHook[]> = {};
+  for (const { name, ...hook } of hooks) byName[name] = [...(byName[name] ?? []), hook];
+  return byName;
 }

@@ -10,7 +10,15 @@ export interface RuntimeSpecConfig {
   /** In the order in which they are mounted. */
   readonly mounts: readonly RuntimeSpecMount[];
   readonly linux: RuntimeSpecLinux;
+  readonly hooks?: Readonly<Record<string, readonly RuntimeSpecHook[]>>;
   readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface RuntimeSpecHook {
+  readonly path: string;
+  readonly args?: readonly string[] | undefined;
+  readonly env?: readonly string[] | undefined;
+  readonly timeout?: number | undefined;
 }
 
 export interface RuntimeSpecProcess {
@@ -60,6 +68,7 @@ export interface RuntimeSpecLinux {
   readonly cgroupsPath?: string;
   readonly namespaces: readonly { readonly type: string }[];
   readonly resources: RuntimeSpecResources;
+  readonly devices?: readonly RuntimeSpecDevice[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly seccomp?: object;
@@ -73,6 +82,16 @@ export interface RuntimeSpecResources {
   readonly memory?: { readonly limit: number; readonly swap?: number };
   /** Quota and period in microseconds; `cpus` as `0-2,7`. */
   readonly cpu?: { readonly quota?: number; readonly period?: number; readonly cpus?: string };
+}
+
+export interface RuntimeSpecDevice {
+  readonly path: string;
+  readonly type: 'b' | 'c' | 'p';
+  readonly major?: number;
+  readonly minor?: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface RuntimeSpecDeviceRule {

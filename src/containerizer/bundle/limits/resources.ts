@@ -1,4 +1,5 @@
 import { DEFAULT_PIDS } from '../../cgroups/limits/check-limits.js';
+import type { DeviceNode } from '../../devices/device-edits.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import type { RuntimeSpecDeviceRule, RuntimeSpecResources } from '../runtime-spec.js';
 
@@ -29,18 +30,27 @@ const DEVICES: readonly RuntimeSpecDeviceRule[] = [
   })),
 ];
 
+/** A FIFO has no number that could be let through. */
+function ruleOf({ type, major, minor, access }: DeviceNode): RuntimeSpecDeviceRule[] {
+  return type === 'p' || access === '' ? [] : [{ allow: true, type, major, minor, access }];
+}
+
 /**
  * What the runtime writes into the cgroups of a container.
- * @param limits that `checkLimits` has let pass @param countsSwap whether the machine counts swap: where it does not, nothing about it can be written, and nothing has to be
+ * @param limits that `checkLimits` has let pass @param countsSwap whether the machine counts swap: where it does not, nothing about it can be written, and nothing has to be @param nodes that it has beside those of every container
  */
-export function resourcesOf(limits: LaunchLimits, countsSwap: boolean): RuntimeSpecResources {
+export function resourcesOf(
+  limits: LaunchLimits,
+  countsSwap: boolean,
+  nodes: readonly DeviceNode[] = [],
+): RuntimeSpecResources {
   const { memoryBytes, memorySwapBytes = memoryBytes, cpus, cpuset, pids = DEFAULT_PIDS } = limits;
   const cpu = {
     ...(cpus === undefined ? {} : { quota: Math.round(cpus * PERIOD), period: PERIOD }),
     ...(cpuset === undefined ? {} : { cpus: cpuset }),
   };
   return {
-    devices: DEVICES,
+    devices: [...DEVICES, ...nodes.flatMap(ruleOf)],
     pids: { limit: pids },
     ...(memoryBytes !== undefined && {
       memory: { limit: memoryBytes, ...(countsSwap && memorySwapBytes !== undefined && { swap: memorySwapBytes }) },

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { devicesOf } from '#src/cli/running/device-flags.js';
+
+const of = (...device: string[]) => devicesOf({ device });
+
+describe('devices on the command line', () => {
+  it('are written as Docker and podman have them', () => {
+    expect(of('/dev/fuse', '/dev/sda:/dev/xvda', '/dev/sdb:r', '/dev/sdc:/dev/xvdc:rwm').devices).toEqual([
+      { source: '/dev/fuse' },
+      { source: '/dev/sda', target: '/dev/xvda' },
+      { source: '/dev/sdb', access: 'r' },
+      { source: '/dev/sdc', target: '/dev/xvdc', access: 'rwm' },
+    ]);
+    expect(of('nvidia.com/gpu=0', '/dev/fuse')).toEqual({
+      devices: [{ source: '/dev/fuse' }],
+      cdiDevices: ['nvidia.com/gpu=0'],
+    });
+  });
+
+  it.each([
+    '',
+    'dev/fuse',
+    '/dev/fuse:',
+    '/dev/fuse:x',
+    '/dev/fuse:/dev/y:x',
+    '/dev/fuse:r:/dev/y',
+    '/dev/a:/dev/b:r:w',
+    ':/dev/a',
+  ])('that are none are wrong usage: %j', (text) => {
+    expect(() => of(text)).toThrow(/is no device/);
+  });
+
+  it.each([
+    ['all', ['all']],
+    ['-1', ['all']],
+    ['2', ['0', '1']],
+    ['0', []],
+    ['device=0,2', ['0', '2']],
+    ['"device=GPU-3a,1:0"', ['GPU-3a', '1:0']],
+  ])('may be GPUs: %s', (gpus, names) => {
+    expect(devicesOf({ device: [], gpus }).cdiDevices).toEqual(names.map((name) => `nvidia.com/gpu=${name}`));
+  });
+
+  it.each(['some', 'device=', 'count=2', '1.5', 'device=a b'])(
+    'that say nothing of GPUs are wrong usage: %s',
+    (gpus) => {
+      expect(() => devicesOf({ device: [], gpus })).toThrow(/says nothing of GPUs/);
+    },
+  );
+});
