@@ -30,6 +30,18 @@ const CASES: readonly Case[] = [
   { operation: 'a launch', points: [...NOT_YET, 'launch.started'], body: launch(SOON), after: 'gone' },
   { operation: 'a launch', points: ['launch.running'], body: launch(SOON), after: 7 },
   {
+    operation: 'a launch with a terminal',
+    points: [...NOT_YET, 'launch.started'],
+    body: launch(SOON, { terminal: { rows: 24, columns: 80 } }),
+    after: 'gone',
+  },
+  {
+    operation: 'a launch with a terminal',
+    points: ['launch.running'],
+    body: launch('stty -onlcr; sleep 0.5; echo whole; exit 7', { terminal: { rows: 24, columns: 80 } }),
+    after: 7,
+  },
+  {
     operation: 'a launch of what ends at once',
     points: ['launch.monitored', 'launch.started'],
     body: launch(AT_ONCE),
