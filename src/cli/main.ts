@@ -4,6 +4,9 @@ import { Output } from './output/output.js';
 import { runCommandLine } from './run-command-line.js';
 import { hostTerminal } from './terminal/host-terminal.js';
 
+/** 128 and SIGHUP. */
+const HUNG_UP = 129;
+
 let outputLost = false;
 
 // Whoever reads has seen enough: the work is finished all the same, and nothing more is said. A full disk is another matter.
@@ -39,6 +42,11 @@ async function main(): Promise<void> {
     onSignals,
     terminal: hostTerminal(process),
   });
+  if (status === HUNG_UP && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
+    // Node aborts where it finds a terminal gone that it wants to leave as it was.
+    process.removeAllListeners('SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+  }
   // The process ends by itself, once its output is written.
   if (status !== 0) process.exitCode = status;
 }

@@ -49,8 +49,8 @@ export interface Containerizer {
   exec(containerId: string, command: readonly string[], options?: ExecOptions): Promise<Execution>;
   /**
    * Sits down at the terminal of a program that was launched with one: any number at a time, whoever launched it. What it prints from now on is the output; a program that draws the whole screen is made to
-   * draw it again, where a size is given. Whoever gives up the output closes the terminal too.
-   * @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING`, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`
+   * draw it again, where a size is given. Whoever gives up the output closes the terminal too, and whoever closes the terminal gives up the output, which ends.
+   * @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING`, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`, `ERR_ABORTED`
    */
   attach(containerId: string, options?: AttachOptions): Promise<Attachment>;
   /** What the program printed, as far as it was kept. */

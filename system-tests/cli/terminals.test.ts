@@ -169,6 +169,43 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
     expect(await containers.get('box')).toMatchObject({ state: 'running' });
   });
 
+  it('leaves a program that reads nothing of what he pasted', async () => {
+    const { screen, containers } = await sitting();
+    await containers.launch('deaf', IMAGE, { command: ['sleep', '600'], terminal: SIZE });
+    screen.type('p attach deaf\n');
+    await vi.waitFor(() => expect(processesNamed('attach', 'deaf')).toHaveLength(1), SOON);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    screen.paste('x'.repeat(300_000));
+    screen.press('C-p', 'C-q');
+    await screen.shows('goes on');
+    await screen.prompts();
+    await vi.waitFor(() => expect(processesNamed('attach', 'deaf')).toEqual([]), SOON);
+  });
+
+  it('has a program hung up that exec runs for him when its client is ended, and his terminal as it was', async () => {
+    const { screen, containers } = await sitting();
+    await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
+    const script = 'trap "echo hung up >/told; exit 0" HUP; echo ready; while :; do sleep 0.05; done';
+    for (const [signal, status] of [
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+      ['SIGQUIT', 131],
+    ] as const) {
+      await containers
+        .files('job')
+        .remove('/told')
+        .catch(() => undefined);
+      screen.type(`clear; p exec -it job sh -c '${script}' ${signal}; echo rc $?\n`);
+      await screen.shows(/^ready$/m);
+      const [pid = 0] = processesNamed(signal);
+      process.kill(pid, signal);
+      await screen.shows(/^.*rc \d+$/m);
+      expect(screen.text).toContain(`rc ${status}`);
+      await vi.waitFor(async () => expect((await containers.files('job').stat('/told')).size).toBe(8), SOON);
+      await expectOrdinary(screen);
+    }
+  });
+
   it('is told in a line or two what cannot be done', async () => {
     const { screen, containers } = await sitting();
     await containers.launch('plain', IMAGE, { command: ['sleep', '600'] });
@@ -199,6 +236,30 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a program whose
     expect(ended.stdout.match(/two/g)).toHaveLength(2);
     expect(ended.stdout).toContain('24 80\r\n');
     await expectNothingLeft(root);
+  });
+
+  it('reads a last line that has no end', async () => {
+    const { root, containers } = await storeWithBusybox();
+    const { start } = newStore();
+    await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
+    const ended = await start(['--root', root, 'exec', '-it', 'job', 'cat'], { input: 'abc' }).done;
+    expect(ended).toMatchObject({ status: 0, stdout: 'abcabc' });
+  });
+
+  it('is not ended by whoever only looked on, or typed something and left', async () => {
+    const { root, containers } = await storeWithBusybox();
+    const { start } = newStore();
+    await containers.launch('job', IMAGE, { command: ['sh'], terminal: SIZE });
+    for (const input of ['', 'echo from $((6 * 7))\n']) {
+      const client = start(['--root', root, 'attach', 'job'], { input });
+      await new Promise((resolve) => setTimeout(resolve, 800));
+      client.process.kill('SIGTERM');
+      expect(await client.done).toMatchObject({ status: 143 });
+    }
+    let log = '';
+    for await (const { bytes } of containers.logs('job')) log += bytes.toString();
+    expect(log).toContain('from 42');
+    expect(await containers.get('job')).toMatchObject({ state: 'running' });
   });
 
   it('is taken for one by it, whoever runs it, and however long nobody looks', async () => {

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { expect, test, vi } from 'vitest';
 import type { Attachment, Execution } from '#src/containerizer/index.js';
@@ -267,6 +267,53 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
       await expect(over).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     });
 
+    test('is told its size, and left, also while what is typed is not read', async () => {
+      const { containers } = await storeWithBusybox();
+      const script = 'trap "stty size" WINCH; while :; do sleep 0.05; done';
+      await containers.launch('job', IMAGE, { ...sh(script), terminal: SIZE });
+      const full = await containers.attach('job');
+      const seen = new Seen(full.output);
+      full.terminal.input.on('error', () => undefined);
+      full.terminal.input.write(Buffer.alloc(400_000, 'xxxxxxxxxx\r'));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      full.terminal.resize({ rows: 20, columns: 30 });
+      await seen.shows('20 30\r\n');
+      const other = await containers.attach('job', { size: { rows: 21, columns: 31 } });
+      await seen.shows('21 31\r\n');
+      other.terminal.close();
+      full.terminal.close();
+      await seen.over;
+      expect(descriptorsTo('/typed')).toEqual([]);
+    });
+
+    test('leaves nothing open with whoever got up or gave up before he read anything, and keeps no container', async () => {
+      const { containers, root } = await storeWithBusybox();
+      await containers.launch('job', IMAGE, { command: ['cat'], terminal: SIZE, remove: true });
+      const given = new AbortController();
+      for (let times = 0; times < 3; times++) {
+        (await containers.attach('job')).terminal.close();
+        await containers.attach('job', { signal: given.signal });
+        const { output } = await containers.attach('job');
+        await output[Symbol.asyncIterator]().return?.();
+      }
+      given.abort();
+      await expect(containers.attach('job', { signal: given.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+      await vi.waitFor(() => expect(descriptorsTo('/typed', '/sizes', '/output/log')).toEqual([]), SOON);
+      await containers.kill('job');
+      await expectNothingLeft(root);
+    });
+
+    test('is one of those that the container may have, which are not all that the machine has', async () => {
+      const { containers } = await storeWithBusybox();
+      // Each that is open holds one; the shell ends with the first that it does not get.
+      const script = 'n=10; while [ $n -lt 400 ]; do eval "exec $n<>/dev/ptmx"; n=$((n + 1)); echo $n; done';
+      const ulimits = { nofile: { soft: 1024, hard: 1024 } };
+      const { output = NOTHING } = await containers.launch('job', IMAGE, { ...sh(script), ulimits, attach: true });
+      const seen = new Seen(output);
+      await seen.over;
+      expect(seen.text.match(/^\d+$/gm)).toHaveLength(256);
+    });
+
     test('is refused to be sat at where it has none, or runs no more', async () => {
       const { containers, root } = await storeWithBusybox();
       await containers.launch('plain', IMAGE, { command: ['sleep', '60'] });
@@ -358,6 +405,40 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
       await alone();
     });
 
+    test.each(['crun', 'runc'] as const)('by %s: it is that of whoever runs the program', async (runtime) => {
+      const { containers } = await storeWithBusybox({ runtime });
+      await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
+      const script = 'sleep 0.2; echo one >/dev/stderr; echo two >"$(tty)"; stat -c %u "$(tty)"';
+      const run = await containers.exec('job', ['sh', '-c', script], { terminal: SIZE, user: 'alice' });
+      const seen = seenOf(run);
+      expect(await run.ended).toMatchObject({ code: 0 });
+      await seen.over;
+      expect(seen.text).toBe('one\r\ntwo\r\n1000\r\n');
+    });
+
+    test('is hung up also while what is typed is not read', async () => {
+      const { containers, root } = await storeWithBusybox();
+      await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
+      const script = 'trap "exit 3" HUP; echo ready; while :; do sleep 0.05; done';
+      const run = await containers.exec('job', ['sh', '-c', script], { terminal: SIZE });
+      const seen = seenOf(run);
+      await seen.shows('ready');
+      run.terminal?.input.on('error', () => undefined);
+      run.terminal?.input.write(Buffer.alloc(400_000, 'xxxxxxxxxx\r'));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      run.terminal?.close();
+      expect(await run.ended).toEqual({ code: 3, reason: 'exited' });
+      const typing = `run.terminal.input.write(Buffer.alloc(400000, 'xxxxxxxxxx\\r')); run.stdout.on('data', () => {});`;
+      const agent = otherContainerizer(
+        root,
+        `const run = await c.exec('job', ['sh', '-c', ${JSON.stringify(script)}], { terminal: { rows: 24, columns: 80 } });
+         ${typing} await sleep(500); say('typed'); await new Promise(() => {});`,
+      );
+      await agent.says('typed');
+      await agent.kill();
+      await vi.waitFor(() => expect(processesOf(root).inContainers).toHaveLength(1), SOON);
+    });
+
     test('says that it cannot be started as any other does', async () => {
       const { containers } = await storeWithBusybox();
       await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
@@ -373,4 +454,17 @@ async function piecesOf(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array[]>
   const pieces: Uint8Array[] = [];
   for await (const piece of bytes) pieces.push(piece);
   return pieces;
+}
+
+/** What this process has open that ends so. */
+function descriptorsTo(...ends: string[]): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((name) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${name}`);
+      } catch {
+        return '';
+      }
+    })
+    .filter((path) => ends.some((end) => path.endsWith(end)));
 }

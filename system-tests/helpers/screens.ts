@@ -69,6 +69,12 @@ export class Screen {
     this.#tmux('send-keys', ...keys);
   }
 
+  /** As it comes from a clipboard. */
+  paste(text: string): void {
+    execFileSync('tmux', ['-S', this.#socket, 'load-buffer', '-'], { input: text });
+    this.#tmux('paste-buffer');
+  }
+
   /** Resolves when it shows this. */
   async shows(what: string | RegExp): Promise<void> {
     await vi.waitFor(

@@ -36,6 +36,8 @@ export async function attend(
 export interface AttendOptions {
   /** What comes here is typed at its terminal. Default: false. */
   readonly isTyping?: boolean;
+  /** It reads nothing more when nothing more comes here. Default: true. */
+  readonly endsInput?: boolean;
   /** Default: the usual ones. */
   readonly detachKeys?: string | undefined;
 }
@@ -46,9 +48,9 @@ export async function attendTerminal(
   containers: Containerizer,
   { containerId, ...attached }: Attachment & { readonly containerId: string },
   host: HostProcess,
-  { isTyping = false, detachKeys = DETACH_KEYS }: AttendOptions,
+  { isTyping = false, endsInput = true, detachKeys = DETACH_KEYS }: AttendOptions,
 ): Promise<void> {
-  const sitting = { ...attached, output: bytesOf(attached.output), isTyping, detachKeys, signal };
+  const sitting = { ...attached, output: bytesOf(attached.output), isTyping, endsInput, detachKeys, signal };
   // It is waited for once the output has been printed, or not at all.
   const ended = containers.wait(containerId);
   ended.catch(() => undefined);

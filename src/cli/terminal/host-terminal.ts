@@ -1,5 +1,7 @@
 import type { HostTerminal } from '../host-process.js';
 
+const ENDING = ['SIGQUIT', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU'] as const;
+
 /** That of this process. */
 export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTerminal {
   const shown = [stdout, stderr].find(({ isTTY }) => isTTY);
@@ -29,10 +31,18 @@ export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTer
           restore = other ?? restore;
         });
       process.on('SIGCONT', again);
-      return () => {
+      // Those that end this process at once; what it had printed to stays raw otherwise.
+      const end = (name: NodeJS.Signals) => {
+        undo();
+        process.kill(process.pid, name);
+      };
+      const undo = () => {
         process.off('SIGCONT', again);
+        for (const name of ENDING) process.off(name, end);
         restore?.();
       };
+      for (const name of ENDING) process.on(name, end);
+      return undo;
     },
   };
 }

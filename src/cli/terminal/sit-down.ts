@@ -4,7 +4,9 @@ import { writeBytes } from '../running/follow-output.js';
 import { DetachKeys, parseDetachKeys } from './detach-keys.js';
 
 /** What a terminal sends for "no more to read". @see termios(3), VEOF */
-const END_OF_INPUT = Buffer.of(4);
+const END_OF_INPUT = 4;
+/** Bytes that a program has not taken, with which no more is read: until then the keys that leave it are seen. */
+const TYPED_AHEAD = 16 * 2 ** 20;
 
 export interface Sitting {
   readonly terminal: OpenTerminal;
@@ -12,6 +14,8 @@ export interface Sitting {
   readonly output: AsyncIterable<Uint8Array>;
   /** What comes here is typed there. */
   readonly isTyping: boolean;
+  /** The end of what is piped in is the end of what the program reads. */
+  readonly endsInput: boolean;
   /** As `parseDetachKeys` has them. */
   readonly detachKeys: string;
   /** Aborts when this process is to end; the program goes on. */
@@ -26,7 +30,7 @@ export type Left = 'over' | 'detached' | 'interrupted';
  * @throws OutputClosed when nobody reads what is printed any more
  */
 export async function sitDown(sitting: Sitting, host: HostProcess): Promise<Left> {
-  const { terminal, output, isTyping, detachKeys, signal } = sitting;
+  const { terminal, output, isTyping, endsInput, detachKeys, signal } = sitting;
   const keys = new DetachKeys(parseDetachKeys(detachKeys));
   const undo: (() => void)[] = [];
   const left = new Promise<Left>((resolve) => {
@@ -34,7 +38,7 @@ export async function sitDown(sitting: Sitting, host: HostProcess): Promise<Left
     signal.addEventListener('abort', leave, { once: true });
     undo.push(() => signal.removeEventListener('abort', leave));
     if (signal.aborted) leave();
-    if (isTyping) undo.push(type(terminal, host, keys, () => resolve('detached')));
+    if (isTyping) undo.push(type(terminal, host, keys, endsInput, () => resolve('detached')));
   });
   const entries = output[Symbol.asyncIterator]();
   try {
@@ -73,19 +77,32 @@ async function print(entries: AsyncIterator<Uint8Array>, host: HostProcess): Pro
 }
 
 /** @returns ends it */
-function type(terminal: OpenTerminal, { stdin }: HostProcess, keys: DetachKeys, leave: () => void): () => void {
+function type(
+  { input }: OpenTerminal,
+  { stdin }: HostProcess,
+  keys: DetachKeys,
+  endsInput: boolean,
+  leave: () => void,
+): () => void {
   const from = stdin();
-  const { input } = terminal;
+  let last: number | undefined;
   const take = (chunk: Buffer) => {
     const { bytes, isLeft } = keys.take(Buffer.from(chunk));
-    if (bytes.length > 0 && !input.write(bytes)) {
+    last = bytes.at(-1) ?? last;
+    if (bytes.length > 0) input.write(bytes);
+    if (input.writableLength > TYPED_AHEAD) {
       from.pause();
       input.once('drain', () => from.resume());
     }
     if (isLeft) leave();
   };
-  // A terminal that is read key by key ends when it is gone: that is no end of what is typed.
-  const end = () => void (from.isTTY === true || input.write(END_OF_INPUT));
+  const end = () => {
+    // A terminal that is read key by key ends when it is gone: that is no end of what is typed.
+    if (from.isTTY === true || !endsInput) return;
+    // In the middle of a line the first one says that the line is to be read as it is.
+    const isLine = last === undefined || last === 0x0a || last === 0x0d;
+    input.write(Buffer.alloc(isLine ? 1 : 2, END_OF_INPUT));
+  };
   // The program may have ended, or this terminal be gone: that shows elsewhere.
   input.on('error', () => from.pause());
   from.on('error', () => undefined);

@@ -71,14 +71,17 @@ export class Executor {
       const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
       // The runtime alone holds this one, which it closes in the program: so its end shows at once, whoever holds the others.
       const alive = pipe();
+      const sizes = options.terminal === undefined ? undefined : pipe();
       const handed = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, alive.writeEnd];
+      if (sizes !== undefined) handed.push(sizes.readEnd);
       const args = execArguments(runtime, launch.id, files);
-      const { pid } = await this.#startRuntime(runtime, args, handed, options.terminal && place);
+      const terminalFor = sizes && { place, user: process.user.uid };
+      const { pid } = await this.#startRuntime(runtime, args, handed, terminalFor);
       for (const end of handed) close(end);
       // The others are the streams' from now on.
       open.clear();
       const writer = writePipe(stdin.writeEnd);
-      const terminal = options.terminal && openTerminal(writer);
+      const terminal = sizes && openTerminal(writer, writePipe(sizes.writeEnd));
       const isRead = options.stdin === 'pipe';
       if (terminal === undefined && !isRead) writer.end();
       const streams = {
@@ -101,12 +104,12 @@ export class Executor {
     }
   }
 
-  /** In a mount namespace of its own where something is to be hidden from it. @param terminalAt where a terminal is brought to; undefined for a program without one */
+  /** In a mount namespace of its own where something is to be hidden from it. @param terminal where it is brought to, and whose it is; undefined for a program without one */
   #startRuntime(
     runtime: OciRuntime,
     args: readonly string[],
     streams: readonly number[],
-    terminalAt: string | undefined,
+    terminal: { readonly place: string; readonly user: number } | undefined,
   ): Promise<SpawnedProcess> {
     const { starter, sealedCopyOf } = this.#machine.programs();
     const sealed = sealedCopyOf(runtime);
@@ -114,7 +117,9 @@ export class Executor {
     const program = sealed === undefined ? runtime.program : `/proc/self/fd/${streams.length}`;
     const { hide } = runtime;
     const command = [program, ...args];
-    if (terminalAt !== undefined) return starter.withTerminal({ hide, command, descriptors, directory: terminalAt });
+    if (terminal !== undefined) {
+      return starter.withTerminal({ hide, command, descriptors, directory: terminal.place, user: terminal.user });
+    }
     return hide.length === 0
       ? this.#machine.processes.spawn({ program, args, env: {}, descriptors })
       : starter.hidden({ hide, command, descriptors });

@@ -11,7 +11,7 @@ import { join } from 'node:path';
  *   ├── monitor        what the monitor is told
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
  *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
- *   ├── typed          a FIFO, for a program that has a terminal: what is typed there, in frames (`TERMINAL_PROGRAM` has their form)
+ *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
  *   ├── console        a socket to which the runtime brings that terminal, during the start
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
@@ -54,6 +54,9 @@ export class LaunchDirectory {
   }
   get typed(): string {
     return join(this.path, 'typed');
+  }
+  get sizes(): string {
+    return join(this.path, 'sizes');
   }
   get pid(): string {
     return join(this.path, 'pid');

@@ -50,7 +50,7 @@ export async function* readLog(
 
 /**
  * What is printed from this call on, however much was printed before, until nothing more is going to be written.
- * @returns it, and what lets go of it: also where nobody begins to read
+ * @returns it, and what lets go of it where nobody has begun to read
  */
 export async function readLogFromNowOn(
   directory: LaunchDirectory,
@@ -59,16 +59,25 @@ export async function readLogFromNowOn(
 ): Promise<{ readonly entries: AsyncGenerator<LogEntry, void, undefined>; readonly close: () => void }> {
   const log = new GrowingLog(directory);
   await log.skip();
-  return { entries: log.growing(ended, signal), close: () => void log.close().catch(() => undefined) };
+  let isBegun = false;
+  async function* entries(): AsyncGenerator<LogEntry, void, undefined> {
+    isBegun = true;
+    try {
+      yield* log.growing(ended, signal);
+    } finally {
+      await log.close();
+    }
+  }
+  return { entries: entries(), close: () => void (isBegun || log.close().catch(() => undefined)) };
 }
 
 /**
  * Lets go when a log has been read, or is given up: also before it was begun, where a generator would never come to its `finally`.
- * @param giveUp ends the wait for what comes next, so that whoever has asked for it can give up all the same
+ * @param given ends the wait for what comes next, so that whoever has asked for it can give up all the same: then there is nothing more
  */
 export function releasing<T>(
   generator: AsyncGenerator<T, void, undefined>,
-  giveUp: () => void,
+  given: AbortController,
   release: () => void,
 ): AsyncIterable<T> {
   const after = async (step: Promise<IteratorResult<T, void>>) => {
@@ -78,6 +87,7 @@ export function releasing<T>(
       return result;
     } catch (error) {
       release();
+      if (given.signal.aborted) return { done: true as const, value: undefined };
       throw error;
     }
   };
@@ -85,7 +95,7 @@ export function releasing<T>(
     [Symbol.asyncIterator]: () => ({
       next: () => after(generator.next()),
       return: () => {
-        giveUp();
+        given.abort();
         return after(generator.return());
       },
       throw: (error: unknown) => after(generator.throw(error)),

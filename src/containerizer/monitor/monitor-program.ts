@@ -15,7 +15,7 @@ import { TERMINAL_PROGRAM } from './terminal-program.js';
  *   4  the lock on the file `alive`, which says that it lives for as long as it is held. Neither the runtime nor the program gets it
  *   5  perhaps a copy of the runtime in memory, to be executed as `/proc/self/fd/5`
  *
- * For a program that has a terminal it makes a FIFO there, `typed`, and hands on what comes in it: see `TERMINAL_PROGRAM`.
+ * For a program that has a terminal it makes FIFOs there, `typed` and `sizes`, and hands on what comes in them: see `TERMINAL_PROGRAM`.
  *
  * Started with the argument `starter`, and numbers of system calls by name, it is none itself, and makes copies that are: see `STARTER_PROGRAM`; with `terminal`, it runs what an `exec` with a terminal is to run.
  * @see perldoc perlfunc, perlipc; PR_SET_CHILD_SUBREAPER in prctl(2)
@@ -24,7 +24,7 @@ export const MONITOR_PROGRAM = String.raw`use strict;
 use warnings;
 no warnings 'exec';
 my %set = (argument => [], hide => [], join => [], remove => [], after => []);
-my ($frames, $typed) = ('', '');
+my ($typed, $sizes, $rest, $rest_until) = ('', '', 0.02, 0);
 serve(@ARGV[1 .. $#ARGV]) if @ARGV && $ARGV[0] eq 'starter';
 if (@ARGV && $ARGV[0] eq 'terminal') {
   my ($kind, $count, @rest) = @ARGV;
@@ -61,12 +61,18 @@ my ($log, $size, %lost);
 open_log('>>');
 pipe(my $out, my $out_end) or failed(125, "pipe: $!");
 pipe(my $err, my $err_end) or failed(125, "pipe: $!");
-my ($console, $terminal, $input);
+my ($console, $terminal, $input, $resized);
 if ($set{terminal}) {
   $console = await_terminal() or failed(125, "console: $!");
-  # Open for both, so that it never ends.
-  my $name = "typed\0";
-  syscall($set{mknodat}, -100, $name, 0x1180, 0) == 0 && open($input, '+<', 'typed') or failed(125, "typed: $!");
+  $input = fifo('typed');
+  $resized = fifo('sizes');
+}
+# Open for both, so that it never ends.
+sub fifo {
+  my ($path) = @_;
+  my $name = "$path\0";
+  syscall($set{mknodat}, -100, $name, 0x1180, 0) == 0 && open(my $fifo, '+<', $path) or failed(125, "$path: $!");
+  return $fifo;
 }
 
 # Room for what is to be said at the end, when there may be none on the disk.
@@ -100,14 +106,17 @@ sub watch {
 }
 
 my %streams = (fileno($out) => [$out, 'stdout'], fileno($err) => [$err, 'stderr']);
-my ($program, $by, $deadline, $looked, $status, $closing, $unheld, %early) = (0, '', '-', 0);
+my ($program, $by, $deadline, $looked, $status, $closing, %early) = (0, '', '-', 0);
 while (1) {
   my $set = '';
   vec($set, fileno($child), 1) = 1 if defined $child;
-  vec($set, $_, 1) = 1 for grep { !defined $unheld || $_ != fileno($terminal) } keys %streams;
+  my $is_resting = defined $terminal && !defined $status && resting();
+  vec($set, $_, 1) = 1 for grep { !$is_resting || $_ != fileno($terminal) } keys %streams;
   my $typing = '';
-  if (defined $terminal) { vec(length $typed ? $typing : $set, fileno(length $typed ? $terminal : $input), 1) = 1 }
-  elsif (defined $console) { vec($set, fileno($console), 1) = 1 }
+  if (defined $terminal) {
+    vec($set, fileno($resized), 1) = 1;
+    vec(length $typed ? $typing : $set, fileno(length $typed ? $terminal : $input), 1) = 1;
+  } elsif (defined $console) { vec($set, fileno($console), 1) = 1 }
   my $ready = $set;
   my $found = select($ready, $typing, undef, patience());
   if ($found > 0) {
@@ -116,13 +125,13 @@ while (1) {
       my $got = sysread($streams{$number}[0], my $bytes, 65536);
       if ($got) { keep($streams{$number}[1], $bytes) }
       elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) {
-        # Nobody has the terminal open just now: a program may close it and open it again.
-        if (defined $terminal && $number == fileno($terminal) && !defined $status) { $unheld = now(1) }
+        if (defined $terminal && $number == fileno($terminal) && !defined $status) { rest() }
         else { delete $streams{$number} }
       }
     }
     if (defined $terminal) {
-      take_frames($input, $terminal) if vec($ready, fileno($input), 1);
+      take_sizes($resized, $terminal) if vec($ready, fileno($resized), 1);
+      take_typed($input) if vec($ready, fileno($input), 1);
       type_on($terminal) if length $typed;
     } elsif (defined $console && vec($ready, fileno($console), 1)) {
       $terminal = brought_terminal($console);
@@ -130,7 +139,6 @@ while (1) {
       if (defined $terminal) { $streams{fileno($terminal)} = [$terminal, 'stdout'] }
     }
   }
-  undef $unheld if defined $unheld && (defined $status || now(1) - $unheld > 0.05);
   reap();
   hold_limits() if $program && !defined $status;
   last if defined $status && (!(keys %streams || defined $console) || now(1) > $closing);
@@ -209,8 +217,10 @@ sub now {
 # How long to wait at most: what is to be looked at again, in seconds; for ever when nothing is.
 sub patience {
   # Kernels before 5.3 have no such descriptors.
-  return 0.05 if defined $status || defined $unheld || !defined $child;
+  return 0.05 if defined $status || !defined $child;
   return undef unless $program;
+  my $rest_left = defined $terminal ? resting() : 0;
+  return $rest_left if $rest_left;
   return 1 if $by;
   return undef unless $set{'time-limit'};
   my $left = left();

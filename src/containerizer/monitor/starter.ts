@@ -34,6 +34,8 @@ export interface HiddenRun {
 export interface TerminalRun extends HiddenRun {
   /** Absolute. */
   readonly directory: string;
+  /** To whom the terminal belongs. */
+  readonly user: number;
 }
 
 /**
@@ -89,9 +91,9 @@ export class Starter {
   }
 
   /** What it starts ends with the runtime, as that does. @throws as `monitor` */
-  async withTerminal({ hide, command, descriptors, directory }: TerminalRun): Promise<SpawnedProcess> {
+  async withTerminal({ hide, command, descriptors, directory, user }: TerminalRun): Promise<SpawnedProcess> {
     const { perl, monitor } = this.#programs;
-    const words = [String(hide.length), ...hide, ...command];
+    const words = [String(user), String(hide.length), ...hide, ...command];
     const numbers = systemCalls();
     const args = [monitor, 'terminal', String(numbers.length), ...numbers, ...words];
     const direct = { program: perl, args, env: {}, directory, descriptors };

@@ -2,10 +2,8 @@
  * The part of the monitor's program that has to do with terminals. The runtime makes one inside of the container, so that it has a name there, and hands its other side over by a socket, `console`,
  * in the directory where it is started; whoever has that side reads what the program prints and writes what somebody types.
  *
- * What is typed comes in frames, through a FIFO for a container's program, into which several may write at once, and through a pipe for one that `exec` runs. Each is written in one piece of at most
- * 4096 bytes, which the kernel does not mix with others: a letter, the length of what follows as a 16-bit number, the high byte first, and that.
- *   i  what is typed
- *   s  the size: rows and columns, 16-bit numbers, the high bytes first
+ * What is typed comes through a FIFO for a container's program, into which several may write at once, and through a pipe for one that `exec` runs. Sizes come through one of their own, so that they do not wait behind
+ * what a program does not read: each is rows and columns, 16-bit numbers, the high bytes first. What is written in one piece of at most 4096 bytes the kernel does not mix with others.
  * @see crun(1), runc-create(8), `--console-socket`; SCM_RIGHTS in unix(7); PIPE_BUF in pipe(7); TIOCSWINSZ in tty_ioctl(4); pty(7)
  */
 export const TERMINAL_PROGRAM = String.raw`# Where the runtime brings a terminal.
@@ -31,20 +29,30 @@ sub brought_terminal {
   unlink 'console';
   return $terminal;
 }
-# False at the end of them.
-sub take_frames {
+# A program may close its terminal and open it again: while nobody has it open it is looked at now and then.
+sub rest {
+  $rest_until = now(1) + $rest;
+  $rest *= 2 if $rest < 0.5;
+}
+sub resting {
+  my $left = $rest_until - now(1);
+  return $left > 0 ? $left : 0;
+}
+# Both are false at the end of it.
+sub take_typed {
+  my ($from) = @_;
+  my $got = sysread($from, $typed, 65536, length $typed);
+  return $got || (!defined $got && ($!{EINTR} || $!{EAGAIN}));
+}
+# The last one counts.
+sub take_sizes {
   my ($from, $terminal) = @_;
-  my $got = sysread($from, $frames, 65536, length $frames);
-  return 1 if !defined $got && ($!{EINTR} || $!{EAGAIN});
-  return 0 unless $got;
-  while (length $frames >= 3) {
-    my ($kind, $length) = unpack('a n', $frames);
-    last if length $frames < 3 + $length;
-    my $content = substr($frames, 3, $length);
-    substr($frames, 0, 3 + $length) = '';
-    if ($kind eq 'i') { $typed .= $content }
-    elsif ($kind eq 's' && $length == 4) { ioctl($terminal, 0x5414, pack('S4', unpack('n n', $content), 0, 0)) }
-  }
+  my $got = sysread($from, $sizes, 4096, length $sizes);
+  return !defined $got && ($!{EINTR} || $!{EAGAIN}) unless $got;
+  my $whole = length($sizes) - length($sizes) % 4;
+  return 1 unless $whole;
+  ioctl($terminal, 0x5414, pack('S4', unpack('n n', substr($sizes, $whole - 4, 4)), 0, 0));
+  $sizes = substr($sizes, $whole);
   return 1;
 }
 # What the program has no room for is tried again when it has some: until then nothing more is taken.
@@ -62,12 +70,14 @@ sub type_on {
 
 # What an exec with a terminal runs: it is between the terminal and whoever asked for it, and ends as the program does, which the runtime leaves to it, or as the runtime where there is none. It is started in
 # the directory of the exec, where that notes the program in the file pid, with
-#   0  frames; their end is that of a terminal that is closed
+#   0  what is typed
 #   1  what is printed
 #   2  what the runtime complains of
 #   3  what shows by its end that this process has ended
+#   4  sizes; their end is that of a terminal that is closed
+# The first word is the user to whom the terminal is to belong: crun gives it to none.
 sub run_with_terminal {
-  my ($count, @rest) = @_;
+  my ($user, $count, @rest) = @_;
   $set{hide} = [splice(@rest, 0, $count)];
   $0 = 'provisioner-terminal';
   $SIG{$_} = 'IGNORE' for qw(HUP INT QUIT TERM PIPE USR1 USR2);
@@ -79,41 +89,40 @@ sub run_with_terminal {
     enter();
     open(STDIN, '<', '/dev/null');
     open(STDOUT, '>', '/dev/null');
-    # Nobody else has what shows our end.
-    open(my $alive, '<&=', 3);
-    close $alive;
+    # Nobody else has what shows our end, nor what shows to us another's.
+    for my $number (3, 4) { open(my $ours, '<&=', $number); close $ours }
     exec { $rest[0] } @rest;
     exit 127;
   }
   my $child = watch($runtime);
   my ($program, $terminal, $status, $closing, %early) = (0);
   my $input = *STDIN;
+  open(my $resized, '<&=', 4) or exit 125;
   while (1) {
+    my $resting = defined $status ? 0 : resting();
     my ($read, $write) = ('', '');
     vec($read, fileno($child), 1) = 1 if defined $child && !defined $status;
     vec($read, fileno($console), 1) = 1 if defined $console;
-    vec($read, fileno($terminal), 1) = 1 if defined $terminal;
+    vec($read, fileno($terminal), 1) = 1 if defined $terminal && !$resting;
+    vec($read, fileno($resized), 1) = 1 if defined $terminal;
     vec($read, fileno($input), 1) = 1 if defined $input && defined $terminal && !length $typed;
     vec($write, fileno($terminal), 1) = 1 if defined $terminal && length $typed;
-    my $found = select($read, $write, undef, defined $status || !defined $child ? 0.05 : undef);
+    my $found = select($read, $write, undef, defined $status || !defined $child ? 0.05 : $resting || undef);
     if ($found > 0) {
       if (defined $console && vec($read, fileno($console), 1)) {
         $terminal = brought_terminal($console);
+        own($terminal, $user) if defined $terminal && $user;
         undef $console;
         next;
       }
       if (defined $terminal && vec($read, fileno($terminal), 1)) {
         my $got = sysread($terminal, my $bytes, 65536);
         if ($got) { print_all($bytes) or undef $terminal }
-        elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) {
-          # Nobody has it open: perhaps somebody opens it again.
-          if (defined $status) { undef $terminal } else { select(undef, undef, undef, 0.02) }
-        }
+        elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) { defined $status ? undef $terminal : rest() }
       }
-      if (defined $terminal && defined $input && vec($read, fileno($input), 1)) {
-        # Whoever typed has gone.
-        if (!take_frames($input, $terminal)) { undef $input; undef $terminal }
-      }
+      if (defined $terminal && defined $input && vec($read, fileno($input), 1)) { undef $input unless take_typed($input) }
+      # Whoever asked for it has gone.
+      if (defined $terminal && vec($read, fileno($resized), 1)) { undef $terminal unless take_sizes($resized, $terminal) }
       type_on($terminal) if defined $terminal && length $typed;
     }
     while (!defined $status && (my $pid = waitpid(-1, 1)) > 0) {
@@ -131,6 +140,13 @@ sub run_with_terminal {
     last if defined $status && (!defined $terminal || now(1) > $closing);
   }
   exit($status & 127 ? 128 + ($status & 127) : $status >> 8);
+}
+# The side of the program, opened by ours. @see TIOCGPTPEER in ioctl_tty(2)
+sub own {
+  my ($terminal, $user) = @_;
+  my $number = ioctl($terminal, 0x5441, 0x102);
+  open(my $peer, '+<&=', $number) or return;
+  chown($user, -1, $peer);
 }
 sub print_all {
   my ($bytes) = @_;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { anySignal } from '../../base/any-signal.js';
+import { throwIfAborted } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import type { Attachment, AttachOptions, Launched } from '../containerizer.js';
 import type { Endings } from '../launches/endings.js';
@@ -13,14 +14,8 @@ import type { OpenTerminal } from './open-terminal.js';
 /** Milliseconds in which a program takes notice of a size before it gets another one. */
 const NOTICE = 20;
 
-/** A signal for whoever reads, which its caller's aborts, too. */
-function untilGivenUp(signal: AbortSignal | undefined): { readonly signal: AbortSignal; readonly giveUp: () => void } {
-  const given = new AbortController();
-  return {
-    signal: signal === undefined ? given.signal : anySignal([signal, given.signal]),
-    giveUp: () => given.abort(),
-  };
-}
+const eitherOf = (signal: AbortSignal | undefined, other: AbortSignal): AbortSignal =>
+  signal === undefined ? other : anySignal([signal, other]);
 
 /** Who reads what containers print, and sits at their terminals. What a terminal shows comes from the log, too: so a program waits for nobody who reads it. */
 export class Attachments {
@@ -33,9 +28,10 @@ export class Attachments {
   /** From now on what was printed stays until it has been read, or whoever reads has seen enough. @param over is told that */
   output(launch: LaunchRecord, selection: LogSelection, over: () => void = () => {}): AsyncIterable<LogEntry> {
     const release = this.#endings.holdOutput(launch.id);
-    const { signal, giveUp } = untilGivenUp(selection.signal);
+    const given = new AbortController();
+    const signal = eitherOf(selection.signal, given.signal);
     const entries = readLog(this.#endings.directory(launch.id), { ...selection, signal }, this.#ended(launch));
-    return releasing(entries, giveUp, () => {
+    return releasing(entries, given, () => {
       release();
       over();
     });
@@ -60,17 +56,29 @@ export class Attachments {
 
   /** @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING` */
   async attach(launch: LaunchRecord, { size, signal }: AttachOptions): Promise<Attachment> {
+    throwIfAborted(signal);
     const directory = this.#endings.directory(launch.id);
-    const terminal = joinTerminal(launch, directory);
+    const joined = joinTerminal(launch, directory);
     const release = this.#endings.holdOutput(launch.id);
-    const until = untilGivenUp(signal);
-    const log = await readLogFromNowOn(directory, this.#ended(launch), until.signal);
-    const output = releasing(log.entries, until.giveUp, () => {
+    const given = new AbortController();
+    const enough = eitherOf(signal, given.signal);
+    const log = await readLogFromNowOn(directory, this.#ended(launch), enough).catch((error) => {
+      joined.close();
+      release();
+      throw error;
+    });
+    // Whichever comes first: it has been read, its reader or its caller has seen enough, or has got up. Somebody may never have begun to read.
+    const over = () => {
+      enough.removeEventListener('abort', over);
       log.close();
       release();
-      terminal.close();
-    });
-    if (size !== undefined) {
+      joined.close();
+    };
+    enough.addEventListener('abort', over);
+    const output = releasing(log.entries, given, over);
+    const terminal = { ...joined, close: () => given.abort() };
+    if (enough.aborted) over();
+    else if (size !== undefined) {
       // Programs draw the screen anew when it changes, and not when they are told the size that it has.
       terminal.resize({ ...size, rows: size.rows === 1 ? 2 : size.rows - 1 });
       await sleep(NOTICE);

@@ -1,4 +1,4 @@
-import { constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { writePipe } from '../../system/processes/pipe-streams.js';
@@ -7,11 +7,14 @@ import type { LaunchDirectory } from '../launches/launch-directory.js';
 import { readSpecNote } from '../launches/launch-notes.js';
 import { type OpenTerminal, openTerminal } from './open-terminal.js';
 
+/** It waits for nobody: the monitor has them open for as long as the program runs. */
+const TO_WRITE = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
 /**
  * Sits down at the terminal of a container's program, beside whoever sits there.
  * @throws ProvisionerError `ERR_NO_TERMINAL`, `ERR_CONTAINER_NOT_RUNNING`
  */
-export function joinTerminal(launch: LaunchRecord, { typed }: LaunchDirectory): OpenTerminal {
+export function joinTerminal(launch: LaunchRecord, { typed, sizes }: LaunchDirectory): OpenTerminal {
   const { containerId } = launch;
   if (readSpecNote(launch.spec).terminal !== true) {
     throw new ProvisionerError('ERR_NO_TERMINAL', `the program of container ${containerId} has no terminal`, {
@@ -21,10 +24,12 @@ export function joinTerminal(launch: LaunchRecord, { typed }: LaunchDirectory): 
   }
   // Its monitor may be there for a moment more.
   if (launch.state === 'exited') throw notRunning(launch);
+  let first: number | undefined;
   try {
-    // It waits for nobody: the monitor has it open for as long as the program runs.
-    return openTerminal(writePipe(openSync(typed, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)));
+    first = openSync(typed, TO_WRITE);
+    return openTerminal(writePipe(first), writePipe(openSync(sizes, TO_WRITE)));
   } catch (error) {
+    if (first !== undefined) closeSync(first);
     if (systemCode(error) === 'ENXIO' || systemCode(error) === 'ENOENT') throw notRunning(launch);
     throw error;
   }

@@ -37,7 +37,8 @@ Example:
               size: host.terminal?.size(),
               signal: session.signal,
             });
-            const sitting = { isTyping, detachKeys };
+            // Others may go on to type there.
+            const sitting = { isTyping, endsInput: false, detachKeys };
             await attendTerminal(session, containers, { ...attached, containerId }, host, sitting);
           }),
         { owner, unopened: OURS },

@@ -7,7 +7,7 @@ import { feed, printStream } from '../../running/follow-output.js';
 import { limitOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
-import { sitDown } from '../../terminal/sit-down.js';
+import { execOnTerminal } from '../../terminal/exec-on-terminal.js';
 import { type TerminalFlags, terminalSize } from '../../terminal/terminal-flags.js';
 
 interface ExecFlags extends OwnerFlags, TerminalFlags {
@@ -54,25 +54,26 @@ Examples:
       await cli.withStore(
         (session) =>
           withProgram(session, async (containers) => {
+            const terminal = terminalSize(flags, host);
+            if (terminal !== undefined) {
+              const asked = { env, user: flags.user, workingDir: flags.workdir, timeout: limitOf(flags.timeout) };
+              const isTyping = flags.interactive === true;
+              return execOnTerminal(session, containers, { containerId, words, isTyping }, host, {
+                ...asked,
+                terminal,
+                anyOwner: flags.anyOwner,
+              });
+            }
             const execution = await containers.exec(containerId, words, {
               env,
               user: flags.user,
               workingDir: flags.workdir,
               stdin: flags.interactive === true ? 'pipe' : 'none',
-              terminal: terminalSize(flags, host),
               timeout: limitOf(flags.timeout),
               anyOwner: flags.anyOwner,
               signal: session.signal,
             });
-            const { stdin, stdout, stderr, terminal, ended } = execution;
-            if (terminal !== undefined) {
-              stderr.destroy();
-              const isTyping = flags.interactive === true;
-              await sitDown({ terminal, output: stdout, isTyping, detachKeys: '', signal: session.signal }, host);
-              const { code, signal } = await ended;
-              session.exitWith(code ?? 128 + (signal ?? 0));
-              return;
-            }
+            const { stdin, stdout, stderr, ended } = execution;
             const feeding = stdin && feed(stdin, host);
             const ends = new PrintedEnds();
             try {
