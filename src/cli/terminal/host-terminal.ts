@@ -26,9 +26,11 @@ export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTer
         return () => void stdin.setRawMode(false);
       }
       // Whoever has put this process aside has had the terminal for himself meanwhile.
+      let isOver = false;
       const again = () =>
         void makeTerminalRaw(stdin.fd).then((other) => {
-          restore = other ?? restore;
+          if (isOver) other?.();
+          else restore = other ?? restore;
         });
       process.on('SIGCONT', again);
       // Those that end this process at once; what it had printed to stays raw otherwise.
@@ -37,6 +39,7 @@ export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTer
         process.kill(process.pid, name);
       };
       const undo = () => {
+        isOver = true;
         process.off('SIGCONT', again);
         for (const name of ENDING) process.off(name, end);
         restore?.();

@@ -123,7 +123,7 @@ while (1) {
     for my $number (keys %streams) {
       next unless vec($ready, $number, 1);
       my $got = sysread($streams{$number}[0], my $bytes, 65536);
-      if ($got) { keep($streams{$number}[1], $bytes) }
+      if ($got) { $rest = 0.02; keep($streams{$number}[1], $bytes) }
       elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) {
         if (defined $terminal && $number == fileno($terminal) && !defined $status) { rest() }
         else { delete $streams{$number} }

@@ -117,7 +117,7 @@ sub run_with_terminal {
       }
       if (defined $terminal && vec($read, fileno($terminal), 1)) {
         my $got = sysread($terminal, my $bytes, 65536);
-        if ($got) { print_all($bytes) or undef $terminal }
+        if ($got) { $rest = 0.02; print_all($bytes) or undef $terminal }
         elsif (defined $got || !($!{EINTR} || $!{EAGAIN})) { defined $status ? undef $terminal : rest() }
       }
       if (defined $terminal && defined $input && vec($read, fileno($input), 1)) { undef $input unless take_typed($input) }
