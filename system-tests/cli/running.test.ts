@@ -306,6 +306,49 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner rec
   });
 });
 
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'several containers', () => {
+  const STUBBORN = { command: ['sh', '-c', 'trap "" TERM; while :; do sleep 0.05; done'] };
+
+  it('are stopped at once, each with a time of its own, and told in their order', async () => {
+    const { run, containers, root } = await commandLine();
+    for (const id of ['a', 'b', 'c', 'd']) await containers.launch(id, IMAGE, STUBBORN);
+    await containers.launch('quick', IMAGE, { command: ['sleep', '60'] });
+    const begun = performance.now();
+    const { status, stdout, stderr } = await run(['stop', '-t', '2', 'd', 'nobody', 'c', 'b', 'quick', 'a']);
+    expect(performance.now() - begun).toBeLessThan(6000);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'd\nc\nb\nquick\na\n' });
+    expect(stderr).toContain('nobody');
+    expect(await containers.list()).toMatchObject(Array(5).fill({ state: 'exited' }));
+    for (const { containerId } of await containers.list()) await containers.destroy(containerId);
+    await expectNothingLeft(root);
+  });
+
+  it('are waited for at once, so that the end of one that goes with it is told however late its turn comes', async () => {
+    const { start, root, containers } = await commandLine();
+    await containers.launch('late', IMAGE, { command: ['sh', '-c', 'sleep 2; exit 3'] });
+    await containers.launch('early', IMAGE, { command: ['sh', '-c', 'sleep 1; exit 4'], remove: true });
+    expect(await start(['--root', root, 'wait', 'late', 'early']).done).toEqual({
+      status: 0,
+      stdout: '3\n4\n',
+      stderr: '',
+    });
+    await containers.destroy('late');
+    await expectNothingLeft(root);
+  });
+
+  it('of which one is within another are ended in the order in which they are named', async () => {
+    const { run, containers, root } = await commandLine();
+    await containers.launch('pod', IMAGE, { command: ['sleep', '60'], remove: true });
+    await containers.launch('pod/job', IMAGE, { ...STUBBORN, remove: true });
+    expect(await run(['stop', '-t', '1', 'pod/job', 'pod'])).toEqual({
+      status: 0,
+      stdout: 'pod/job\npod\n',
+      stderr: '',
+    });
+    await expectNothingLeft(root);
+  });
+});
+
 describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner create, start and restart', () => {
   it('make a container that waits, let it go and end as it does, and start it again', async () => {
     const { run, json, root } = await commandLine();
