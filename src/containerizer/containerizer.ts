@@ -134,7 +134,7 @@ export interface Attachment {
 }
 
 export interface LogLimit {
-  /** Bytes on disk. Default: 64 MiB, and no limit for a launch or start with `attach`, where it was not created before; 0 is no limit. */
+  /** Bytes on disk. Default: 64 MiB; no limit for a launch or start with `attach`, where it was not created before and `whenFull` is not `end`; 0 is no limit. */
   readonly maxBytes?: number | undefined;
   /** What happens when it is full: the older half goes, or the program is ended with `log-limit`. Default: `rotate`. */
   readonly whenFull?: 'rotate' | 'end' | undefined;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MONITOR_PROGRAM } from '#src/containerizer/monitor/monitor-program.js';
-import { monitorFile } from '#src/containerizer/monitor/monitor-settings.js';
+import { type MonitorSettings, monitorFile } from '#src/containerizer/monitor/monitor-settings.js';
 import { describeWith } from '../helpers/requirements.js';
 
 let directory: string;
@@ -28,6 +28,7 @@ async function monitored(
   script: string,
   hide: readonly string[] = [],
   before: readonly string[] = [],
+  limits: Partial<Pick<MonitorSettings, 'logLimit' | 'logEnds' | 'timeLimit'>> = {},
 ): Promise<string> {
   const settings = monitorFile({
     container: 'job',
@@ -42,6 +43,7 @@ async function monitored(
     logLimit: 0,
     logEnds: false,
     counters: {},
+    ...limits,
   });
   writeFileSync(join(directory, 'monitor'), settings);
   const perl = execFileSync('sh', ['-c', 'command -v perl'], { encoding: 'utf8' }).trim();
@@ -59,6 +61,7 @@ async function monitored(
   return told;
 }
 
+const log = () => readFileSync(join(directory, 'output/log'), 'utf8');
 const exitFile = () => readFileSync(join(directory, 'exit'), 'utf8');
 
 describeWith(['root'], 'the monitor of a container', () => {
@@ -92,5 +95,31 @@ describeWith(['root'], 'the monitor of a container', () => {
     expect(exitFile()).toContain('status 0\n');
     expect(readFileSync(join(directory, 'seen'), 'utf8')).toBe('');
     expect(readdirSync(hidden)).toEqual(['controllers']);
+  });
+
+  it('tells of a program that has ended by itself that its log was full, where output was cut', async () => {
+    const script = `(sh -c 'sleep 0.2; seq 1 3000; exit 5' & echo -n $! > pid)`;
+    await monitored(script, [], [], { logLimit: 4096, logEnds: true });
+    expect(exitFile()).toContain('by log-limit\n');
+    expect(log()).toMatch(/ monitor F \d+ bytes of stdout could not be kept\n$/);
+  });
+
+  it('cuts nothing of a log that has no limit', async () => {
+    const script = `(sh -c 'sleep 0.2; seq 1 3000; exit 5' & echo -n $! > pid)`;
+    await monitored(script, [], [], { logLimit: 0, logEnds: true });
+    expect(exitFile()).toContain('by -\n');
+    expect(exitFile()).toContain(`status ${5 << 8}\n`);
+    expect(log()).toMatch(/ stdout F 3000\n$/);
+  });
+
+  it('keeps what stands in a log that may not lose any, though the program was ended for another limit before it was full', async () => {
+    writeFileSync(join(directory, 'deadline'), '0');
+    const late = 'sleep 0.3; seq 1001 1050; sleep 0.1; seq 2000 4000';
+    const script = `(sh -c '(${late}) & sleep 60' & echo -n $! > pid)`;
+    await monitored(script, [], [], { logLimit: 4096, logEnds: true, timeLimit: true });
+    expect(exitFile()).toContain('by time-limit\n');
+    expect(readdirSync(join(directory, 'output'))).toEqual(['log']);
+    expect(log()).toMatch(/^\S+ stdout F 1001\n/);
+    expect(log()).toMatch(/ monitor F \d+ bytes of stdout could not be kept\n$/);
   });
 });

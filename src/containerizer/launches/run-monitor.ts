@@ -56,7 +56,7 @@ export async function runMonitor(
   const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   // Who reads along loses nothing: it is from the log that he reads. But what a terminal shows goes on for as long as somebody sits there.
-  const isWhole = options.attach === true && options.terminal === undefined;
+  const isWhole = options.attach === true && options.terminal === undefined && options.log?.whenFull !== 'end';
   const { maxBytes = isWhole ? 0 : DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,

@@ -2,7 +2,7 @@
  * The part of the monitor's program that writes the log. Its lines are those of Kubernetes' CRI: time, stream, F for a line or P for a part of one, and the text.
  * @see Kubernetes' design proposal "kubelet-cri-logging.md"
  */
-export const LOG_PROGRAM = String.raw`my ($stamped, $stamp);
+export const LOG_PROGRAM = String.raw`my ($stamped, $stamp, $full);
 sub stamp {
   my ($seconds, $nanoseconds) = now(0);
   if (!defined $stamped || $seconds != $stamped) {
@@ -30,8 +30,11 @@ sub keep {
     $text .= "\n";
   }
   $text .= $lead . 'P ' . substr($bytes, $whole + 1) . "\n" if $whole + 1 < length $bytes;
-  $by ||= 'log-limit' if $set{'log-end'} && $size + length($text) > $set{'log-limit'};
-  return lose($stream, length $bytes) if $by eq 'log-limit';
+  if ($full ||= $set{'log-limit'} && $set{'log-end'} && $size + length($text) > $set{'log-limit'}) {
+    # Also of what has ended by itself just before it would have been ended for this: whoever asks for the end is told that output is missing.
+    $by ||= 'log-limit';
+    return lose($stream, length $bytes);
+  }
   rotate() if $set{'log-limit'} && $size > 0 && $size + length($text) > $set{'log-limit'} / 2;
   tell_lost();
   lose($stream, length $bytes) if %lost || !put($text);
