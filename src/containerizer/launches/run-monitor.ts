@@ -90,10 +90,10 @@ export async function runMonitor(
     const descriptors = [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed] as const;
     const { pid } = await starter.monitor(directory.path, descriptors);
     const ended = pipeEnd(telling.readEnd, closing);
-    // Until it is waited for it stays a zombie, and its number is nobody else's.
+    // Until it is waited for it stays a zombie, and its number is nobody else's; so it is waited for, too, where it outlives all that is open here and this process outlives it.
     let over = false;
     void processes
-      .exitOf(pid, { ended: ended.closed, signal: closing })
+      .exitOf(pid, { ended: ended.closed, idle: closing })
       .then(() => {
         over = true;
       })
