@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { processStat } from '#src/system/processes/process-stat.js';
 import {
@@ -56,6 +57,92 @@ describeWith(NEEDS, 'a containerizer that is closed while its containers run', (
     const { containers } = await again(root);
     expect(await containers.get('job')).toMatchObject({ state: 'running' });
     await containers.destroy('job', { running: 'kill' });
+    await expectNothingLeft(root);
+  });
+});
+
+describeWith(NEEDS, 'a containerizer that is closed while something is being started', () => {
+  test('is closed when that is done, and tells it', async () => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    const script = { ...sh('exit 3') };
+    await containers.launch('ended', IMAGE, script);
+    await containers.wait('ended');
+    await containers.create('held', IMAGE, script);
+    await containers.launch('running', IMAGE, sh('trap "exit 0" TERM; while :; do sleep 0.02; done'));
+    const begun = [
+      containers.launch('new', IMAGE, sh('exec sleep 60')),
+      containers.create('created', IMAGE, script),
+      containers.start('ended'),
+      containers.start('held'),
+      containers.restart('running', { grace: 5000 }),
+    ];
+    await provisioner.close();
+    expect((await Promise.all(begun)).map(({ containerId, state }) => [containerId, state])).toEqual([
+      ['new', 'running'],
+      ['created', 'created'],
+      ['ended', 'running'],
+      ['held', expect.stringMatching(/^(?:running|exited)$/)],
+      ['running', 'running'],
+    ]);
+    const next = await again(root);
+    expect(await next.containers.get('new')).toMatchObject({ state: 'running' });
+    expect(await next.containers.get('running')).toMatchObject({ state: 'running' });
+    expect(await next.containers.wait('ended')).toMatchObject({ code: 3 });
+    for (const { containerId } of await next.containers.list())
+      await next.containers.destroy(containerId, { running: 'kill' });
+    await expectNothingLeft(root);
+  });
+
+  test('is closed when it is, however far that had come', async () => {
+    const { provisioner, root } = await storeWithBusybox();
+    await provisioner.close();
+    for (const after of [0, 1, 2, 4, 8, 12, 16, 20, 30, 40]) {
+      const next = await again(root);
+      const launch = next.containers.launch('job', IMAGE, sh('exec sleep 60'));
+      // Whoever gives up now is told in the end.
+      launch.catch(() => undefined);
+      await sleep(after);
+      await next.provisioner.close();
+      expect(await launch).toMatchObject({ state: 'running' });
+      const { provisioner: other, containers } = await again(root);
+      expect(await containers.get('job')).toMatchObject({ state: 'running' });
+      await containers.destroy('job', { running: 'kill' });
+      await other.close();
+    }
+    await expectNothingLeft(root);
+  });
+
+  test('lets nothing begin that comes later', async () => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    const launch = containers.launch('early', IMAGE, sh('exec sleep 60'));
+    const closed = provisioner.close();
+    await vi.waitFor(async () => {
+      await expect(containers.launch('late', IMAGE)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    });
+    await Promise.all([launch, closed]);
+    await expect(containers.start('early')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    const next = await again(root);
+    expect((await next.containers.list()).filter(({ containerId }) => containerId === 'early')).toHaveLength(1);
+    for (const { containerId } of await next.containers.list())
+      await next.containers.destroy(containerId, { running: 'kill' });
+    await expectNothingLeft(root);
+  });
+
+  test('does not wait for what another process starts', async () => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    const begin = `p.provision = () => new Promise(() => {}); c.launch('job', '${IMAGE}', {}); say('begun'); await sleep(60_000);`;
+    const other = otherContainerizer(root, begin);
+    await other.says('begun');
+    await vi.waitFor(async () => expect(await containers.get('job')).toMatchObject({ state: 'starting' }), {
+      timeout: 5000,
+    });
+    const start = containers.start('job').catch((error) => error);
+    await sleep(100);
+    await provisioner.close();
+    expect(await start).toMatchObject({ code: 'ERR_CLOSED' });
+    await other.kill();
+    const next = await again(root);
+    await next.containers.recover();
     await expectNothingLeft(root);
   });
 });
