@@ -227,6 +227,11 @@ export interface Execution {
   readonly stderr: Readable;
   /** Resolves when its process has ended, whatever it has started itself. */
   readonly ended: Promise<ExecutionEnd>;
+  /**
+   * Sends a signal to it, and never to whoever has its number after it. One that is just being started gets it as soon as it is there.
+   * @param signal as of `Containerizer.kill` @returns false when it has ended @throws ProvisionerError `ERR_SIGNAL_UNKNOWN`
+   */
+  kill(signal: string | number): Promise<boolean>;
 }
 
 export interface ExecutionEnd {

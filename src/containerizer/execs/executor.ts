@@ -20,6 +20,7 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
+import { signalNumber } from '../signal-number.js';
 import { type OpenTerminal, openTerminal } from '../terminals/open-terminal.js';
 import { ExecLimits, type Stopped } from './exec-limits.js';
 import { execProcess } from './exec-process.js';
@@ -88,12 +89,13 @@ export class Executor {
       };
       const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
       const runtimeEnded = pipeClosed(alive.readEnd);
-      const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, options).finally(
+      const limits = new ExecLimits(processes, pid, files.pidFile, options);
+      const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, limits).finally(
         () => started,
       );
       const told = this.#tellEnd(launch, id, ended);
       told.catch(() => undefined);
-      return { ...streams, ended: told };
+      return { ...streams, ended: told, kill: async (signal) => limits.kill(signalNumber(signal)) };
     } catch (error) {
       for (const descriptor of [...open]) close(descriptor);
       rmSync(place, { recursive: true, force: true });
@@ -144,10 +146,9 @@ export class Executor {
       readonly stdout: Socket;
       readonly stderr: Socket;
     },
-    { timeout, signal }: ExecOptions,
+    limits: ExecLimits,
   ): Promise<ExecutionEnd> {
     const { processes } = this.#machine;
-    const limits = new ExecLimits(processes, runtime.pid, files.pidFile, { timeout, signal });
     const outputs = [streams.stdout, streams.stderr];
     // Listened to from the beginning: it may be long past when the program is seen to have ended.
     const read = outputs.map(
