@@ -51,6 +51,8 @@ import { type ContainerProcess, readProcesses } from './processes/container-proc
 import { usersInside } from './processes/users-inside.js';
 import { Attachments } from './terminals/attachments.js';
 
+/** Of a program whose output is wanted from its first byte: whoever reads along is told what of it was dropped before he came to it. */
+const ALL = new Date(0);
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
@@ -118,7 +120,7 @@ export class OciContainerizer implements Containerizer {
     checkArgument('launch', 'image', text, image);
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
     return this.#underWay.run(async () =>
-      this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, undefined),
+      this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, ALL),
     );
   }
 
@@ -127,7 +129,7 @@ export class OciContainerizer implements Containerizer {
     checkArgument('create', 'image', text, image);
     const own = takeOptions('create', o.CREATE_OPTIONS, options);
     return this.#underWay.run(async () =>
-      this.#watching(await this.#launcher.launch(containerId, image, own, true), false, undefined),
+      this.#watching(await this.#launcher.launch(containerId, image, own, true), false, ALL),
     );
   }
 
@@ -163,7 +165,7 @@ export class OciContainerizer implements Containerizer {
         await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch);
         return this.#start(containerId, options);
       case 'created': {
-        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, undefined);
+        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, ALL);
         return {
           ...launchOf(await this.#controls.start(launch)),
           ...(output && { output }),
@@ -206,8 +208,8 @@ export class OciContainerizer implements Containerizer {
     return specForOthers(this.#machine, containerId, image, own);
   }
 
-  /** @param since what of the output is new; undefined for all */
-  #watching(started: Started, attach: boolean | undefined, since: Date | undefined): Launched {
+  /** @param since what of the output is new */
+  #watching(started: Started, attach: boolean | undefined, since: Date): Launched {
     const { launch, monitorEnded, watched } = started;
     void this.#endings.watch(launch, monitorEnded, watched);
     this.#resolvers.follow(launch);
