@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, rmSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
-import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
+import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { pipeClosed, readPipe, writePipe } from '../../system/processes/pipe-streams.js';
 import { processStat } from '../../system/processes/process-stat.js';
@@ -23,6 +23,7 @@ import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime
 import { signalNumber } from '../signal-number.js';
 import { type OpenTerminal, openTerminal } from '../terminals/open-terminal.js';
 import { ExecLimits, type Stopped } from './exec-limits.js';
+import { type ExecPlace, makeExecPlace, removeLeftPlaces } from './exec-places.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
@@ -50,12 +51,12 @@ export class Executor {
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
     const id = randomBytes(8).toString('hex');
-    const place = join(directory.path, `exec-${id}`);
-    makeOwnDirectory(place);
+    removeLeftPlaces(directory, syscalls);
+    const place = await makeExecPlace(directory, syscalls, id);
     const files = {
-      log: join(place, 'log'),
-      processFile: join(place, 'process.json'),
-      pidFile: join(place, 'pid'),
+      log: join(place.path, 'log'),
+      processFile: join(place.path, 'process.json'),
+      pidFile: join(place.path, 'pid'),
       consoleSocket: options.terminal === undefined ? undefined : 'console',
     };
     const open = new Set<number>();
@@ -74,7 +75,7 @@ export class Executor {
       const alive = pipe();
       const handed = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, alive.writeEnd];
       const args = execArguments(runtime, launch.id, files);
-      const { pid } = await this.#startRuntime(runtime, args, handed, options.terminal && place);
+      const { pid } = await this.#startRuntime(runtime, args, handed, options.terminal && place.path);
       for (const end of handed) close(end);
       // The others are the streams' from now on.
       open.clear();
@@ -98,7 +99,7 @@ export class Executor {
       return { ...streams, ended: told, kill: async (signal) => limits.kill(signalNumber(signal)) };
     } catch (error) {
       for (const descriptor of [...open]) close(descriptor);
-      rmSync(place, { recursive: true, force: true });
+      place.remove();
       throw error;
     }
   }
@@ -139,7 +140,7 @@ export class Executor {
     launch: LaunchRecord,
     command: readonly string[],
     files: { readonly log: string; readonly pidFile: string },
-    place: string,
+    place: ExecPlace,
     streams: {
       readonly stdin?: Writable | undefined;
       readonly terminal?: OpenTerminal | undefined;
@@ -167,7 +168,7 @@ export class Executor {
       return endOf(exit, limits.stopped);
     } finally {
       limits.end();
-      rmSync(place, { recursive: true, force: true });
+      place.remove();
     }
   }
 
