@@ -144,7 +144,7 @@ describe('options of a launch', () => {
     ['a volume by name', ['-v', 'data:/t'], '--volume: not a source and a target: "data:/t"', 'by name are not known'],
     ['a volume without a target', ['-v', '/s'], '--volume: not a source and a target: "/s"', '/in/the/container'],
     ['a volume in four parts', ['-v', '/s:/t:ro:z'], '--volume: not a source', ':ro'],
-    ['an unknown word of a volume', ['-v', '/s:/t:z'], '--volume: unknown option "z"', 'there are: ro'],
+    ['an unknown word of a volume', ['-v', '/s:/t:q'], '--volume: unknown option "q"', 'there are: ro'],
     [
       'an unknown word of a mount',
       ['--mount', 'target=/t,bind-propagation=shared'],

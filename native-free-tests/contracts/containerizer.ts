@@ -367,6 +367,22 @@ export function describeContainerizer(
         expect(await containers.get('job')).toMatchObject({ state: 'running' });
       });
 
+      it('gets signals of its own, and what else runs gets none of them', async () => {
+        await launchReady('job', p.heedsInterruptAndHangup);
+        const execution = await containers.exec('job', shell(p.heedsInterruptAndHangup), {});
+        for await (const bytes of execution.stdout as Readable) if (String(bytes).includes('ready')) break;
+        await expect(execution.kill('SIGNOTHING')).rejects.toMatchObject({ code: 'ERR_SIGNAL_UNKNOWN' });
+        expect(await execution.kill('hup')).toBe(true);
+        expect(await execution.ended).toEqual({ code: 4, reason: 'exited' });
+        expect(await execution.kill(SIGKILL)).toBe(false);
+        // One that has just been asked for gets it, too.
+        const next = await containers.exec('job', shell(p.isStubborn), {});
+        for (const stream of [next.stdout, next.stderr]) (stream as Readable).resume();
+        expect(await next.kill('SIGKILL')).toBe(true);
+        expect([128 + SIGKILL, undefined]).toContain((await next.ended).code);
+        expect(await containers.get('job')).toMatchObject({ state: 'running' });
+      });
+
       it('of what cannot be run says why', async () => {
         await launchReady('job');
         const codeOf = async (command: string[], options = {}) => {

@@ -351,6 +351,19 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
       await child.end().catch(() => {});
     });
 
+    it('are waited for also when nobody is in a hurry any more, and whoever has told of their end first', async () => {
+      const [child, other] = [await living(), await living()];
+      const idle = new AbortController();
+      const waits = [
+        processes.exitOf(child.pid, { idle: idle.signal, ended: Promise.resolve() }),
+        processes.exitOf(other.pid, { idle: AbortSignal.abort() }),
+      ];
+      idle.abort();
+      for (const { pid } of [child, other]) signal(pid, SIGKILL);
+      expect(await Promise.all(waits)).toEqual([{ signal: SIGKILL }, { signal: SIGKILL }]);
+      for (const { end } of [child, other]) await end().catch(() => {});
+    });
+
     it('are told also when somebody else goes on holding the pipe', async () => {
       const life = processes.openPipe();
       const script = 'sleep 30 3>&3 & echo $!';

@@ -46,4 +46,29 @@ export class Failures {
     }
     return results;
   }
+
+  async eachAtOnce<Item, Done, Result>(
+    items: readonly Item[],
+    work: (item: Item) => Promise<Done>,
+    tell: (done: Done, item: Item) => Result,
+  ): Promise<Result[]> {
+    const begin = async (item: Item) => {
+      throwIfAborted(this.#signal);
+      return work(item);
+    };
+    const begun = items.map((item) => ({ item, done: begin(item) }));
+    // One that fails is reported in its turn.
+    for (const { done } of begun) done.catch(() => undefined);
+    const results: Result[] = [];
+    for (const { item, done } of begun) {
+      try {
+        results.push(tell(await done, item));
+      } catch (error) {
+        this.report(error);
+        // The others have been given up too.
+        if (isProvisionerError(error, 'ERR_ABORTED') && this.#signal.aborted) break;
+      }
+    }
+    return results;
+  }
 }

@@ -11,6 +11,8 @@ export interface HostProcess {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborts with an `Interruption`. */
   readonly signal: AbortSignal;
+  /** Has something done, within a second, when this process is to end at once, by a second interruption. @returns has it not be done any more */
+  readonly beforeImpatientEnd?: (deed: () => Promise<unknown>) => () => void;
   /** Listens to other signals that this process gets. @returns ends that */
   readonly onSignals?: (names: readonly NodeJS.Signals[], heard: (name: NodeJS.Signals) => void) => () => void;
   /** The one that somebody sits at. */

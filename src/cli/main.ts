@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     environment: process.env,
-    signal: abortOnSignals(),
+    ...abortOnSignals(),
     onSignals,
     terminal: hostTerminal(process),
   });

@@ -25,6 +25,15 @@ export interface StorelessSession {
    * @returns the results of those that succeeded
    */
   each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]>;
+  /**
+   * The same for what may take long and does not depend on each other: all of it is begun at once, and told in the order of the arguments.
+   * @param tell what was done, as soon as all that stand before it have been told @returns what `tell` made of those that succeeded
+   */
+  eachAtOnce<Item, Done, Result>(
+    items: readonly Item[],
+    work: (item: Item) => Promise<Done>,
+    tell: (done: Done, item: Item) => Result,
+  ): Promise<Result[]>;
 }
 
 /** What a command works with while its store is open. */
@@ -49,6 +58,7 @@ export async function withoutStore(
       unsuccessful: () => failures.note(),
       exitWith: (status) => failures.exitWith(status),
       each: (items, task) => failures.each(items, task),
+      eachAtOnce: (items, task, tell) => failures.eachAtOnce(items, task, tell),
     });
   } catch (error) {
     failures.report(error);
@@ -99,7 +109,8 @@ export async function withSession(
         for (const entry of entries) failures.report(entry instanceof Error ? entry : errorOf(entry));
       };
       const each: Session['each'] = (items, task) => failures.each(items, task);
-      await work({ provisioner, output, signal, unsuccessful, exitWith, failed, each });
+      const eachAtOnce: Session['eachAtOnce'] = (items, task, tell) => failures.eachAtOnce(items, task, tell);
+      await work({ provisioner, output, signal, unsuccessful, exitWith, failed, each, eachAtOnce });
     } catch (error) {
       failures.report(error);
     } finally {

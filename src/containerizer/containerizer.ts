@@ -134,7 +134,7 @@ export interface Attachment {
 }
 
 export interface LogLimit {
-  /** Bytes on disk. Default: 64 MiB, and no limit for a launch or start with `attach`, where it was not created before; 0 is no limit. */
+  /** Bytes on disk. Default: 64 MiB; no limit for a launch or start with `attach`, where it was not created before and `whenFull` is not `end`; 0 is no limit. */
   readonly maxBytes?: number | undefined;
   /** What happens when it is full: the older half goes, or the program is ended with `log-limit`. Default: `rotate`. */
   readonly whenFull?: 'rotate' | 'end' | undefined;
@@ -227,6 +227,11 @@ export interface Execution {
   readonly stderr: Readable;
   /** Resolves when its process has ended, whatever it has started itself. */
   readonly ended: Promise<ExecutionEnd>;
+  /**
+   * Sends a signal to it, and never to whoever has its number after it. One that is just being started gets it as soon as it is there.
+   * @param signal as of `Containerizer.kill` @returns false when it has ended @throws ProvisionerError `ERR_SIGNAL_UNKNOWN`
+   */
+  kill(signal: string | number): Promise<boolean>;
 }
 
 export interface ExecutionEnd {

@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { checkArgument, listOf, text } from '../base/options/check-options.js';
 import { takeOptions } from '../base/options/take-options.js';
@@ -43,6 +42,7 @@ import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-note
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
+import { UnderWay } from './launches/under-way.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
 import type { Machine } from './machine.js';
@@ -51,8 +51,8 @@ import { type ContainerProcess, readProcesses } from './processes/container-proc
 import { usersInside } from './processes/users-inside.js';
 import { Attachments } from './terminals/attachments.js';
 
-/** Milliseconds between looks at a launch that somebody else begins. */
-const BEGINNING = 20;
+/** Of a program whose output is wanted from its first byte: whoever reads along is told what of it was dropped before he came to it. */
+const ALL = new Date(0);
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
@@ -78,6 +78,7 @@ export class OciContainerizer implements Containerizer {
   readonly #resolvers: HostResolvers;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
+  readonly #underWay = new UnderWay();
 
   constructor(machine: Machine, owner: string, closing: Closing) {
     this.#closing = closing;
@@ -118,18 +119,27 @@ export class OciContainerizer implements Containerizer {
     checkArgument('launch', 'containerId', text, containerId);
     checkArgument('launch', 'image', text, image);
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
-    return this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, undefined);
+    return this.#underWay.run(async () =>
+      this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, ALL),
+    );
   }
 
   async create(containerId: string, image: string, options: CreateOptions = {}): Promise<Launch> {
     checkArgument('create', 'containerId', text, containerId);
     checkArgument('create', 'image', text, image);
     const own = takeOptions('create', o.CREATE_OPTIONS, options);
-    return this.#watching(await this.#launcher.launch(containerId, image, own, true), false, undefined);
+    return this.#underWay.run(async () =>
+      this.#watching(await this.#launcher.launch(containerId, image, own, true), false, ALL),
+    );
   }
 
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
-    const { anyOwner, ...own } = takeOptions('start', o.START_OPTIONS, options);
+    const own = takeOptions('start', o.START_OPTIONS, options);
+    return this.#underWay.run(() => this.#start(containerId, own));
+  }
+
+  async #start(containerId: string, options: StartOptions): Promise<Launched> {
+    const { anyOwner, ...own } = options;
     const launch = await this.#findOwn(containerId, anyOwner);
     if (own.stdin === 'pipe' && launch.state !== 'exited' && !launchOf(launch).hasTerminal) {
       throw new ProvisionerError(
@@ -148,14 +158,14 @@ export class OciContainerizer implements Containerizer {
           const now = await this.#launch(containerId);
           const isStartedByOther = now !== undefined && now.id !== launch.id && now.state !== 'exited';
           if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING') || !isStartedByOther) throw error;
-          return this.start(containerId, options);
+          return this.#start(containerId, options);
         }
       }
       case 'starting':
-        await this.#begun(launch);
-        return this.start(containerId, options);
+        await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch);
+        return this.#start(containerId, options);
       case 'created': {
-        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, undefined);
+        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, ALL);
         return {
           ...launchOf(await this.#controls.start(launch)),
           ...(output && { output }),
@@ -170,7 +180,12 @@ export class OciContainerizer implements Containerizer {
   }
 
   async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
-    const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('restart', o.STOP_OPTIONS, options);
+    const own = takeOptions('restart', o.STOP_OPTIONS, options);
+    return this.#underWay.run(() => this.#restart(containerId, own));
+  }
+
+  async #restart(containerId: string, options: StopOptions): Promise<Launched> {
+    const { anyOwner, signal, grace = DEFAULT_GRACE } = options;
     const launch = await this.#findOwn(containerId, anyOwner);
     if (launch.removal === 'remove') {
       throw new ProvisionerError(
@@ -179,10 +194,9 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
-    // Somebody else is at it: two at once come to one.
-    if (launch.state === 'starting') return this.start(containerId, { anyOwner });
-    if (launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
-    return this.start(containerId, { anyOwner });
+    // Where it is starting somebody else is at it: two at once come to one.
+    if (launch.state !== 'starting' && launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
+    return this.#start(containerId, { anyOwner });
   }
 
   async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {
@@ -194,8 +208,8 @@ export class OciContainerizer implements Containerizer {
     return specForOthers(this.#machine, containerId, image, own);
   }
 
-  /** @param since what of the output is new; undefined for all */
-  #watching(started: Started, attach: boolean | undefined, since: Date | undefined): Launched {
+  /** @param since what of the output is new */
+  #watching(started: Started, attach: boolean | undefined, since: Date): Launched {
     const { launch, monitorEnded, watched } = started;
     void this.#endings.watch(launch, monitorEnded, watched);
     this.#resolvers.follow(launch);
@@ -213,7 +227,9 @@ export class OciContainerizer implements Containerizer {
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
     checkArgument('exec', 'command', listOf(text), command);
     const own = takeOptions('exec', o.EXEC_OPTIONS, options);
-    return this.#executor.exec(await this.#findOwn(containerId, own.anyOwner), command, own);
+    return this.#underWay.run(async () =>
+      this.#executor.exec(await this.#findOwn(containerId, own.anyOwner), command, own),
+    );
   }
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
@@ -293,18 +309,6 @@ export class OciContainerizer implements Containerizer {
     return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
   }
 
-  /** Resolves when a launch is no longer just beginning, which may take as long as a pull. */
-  async #begun({ containerId, id }: LaunchRecord): Promise<void> {
-    const { closing } = this.#machine;
-    for (;;) {
-      const now = await this.#launch(containerId);
-      if (now?.id !== id || now.state !== 'starting') return;
-      // Whoever began it has died.
-      if (!this.#endings.isAttended(id)) return void (await this.#endings.finish(now));
-      await sleep(BEGINNING, undefined, { signal: closing });
-    }
-  }
-
   /** Of what is just beginning. */
   async #cancel(launch: LaunchRecord): Promise<Exit | undefined> {
     return launch.state === 'starting' ? this.#endings.cancel(launch) : undefined;
@@ -347,8 +351,9 @@ export class OciContainerizer implements Containerizer {
     return recovered;
   }
 
-  /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. */
+  /** Ends nothing: what runs goes on, and its monitors do what is to be done at its end. What is just being started is so when this has resolved. */
   async close(): Promise<void> {
+    await this.#underWay.close();
     this.#withdraw();
     this.#resolvers.close();
     this.#closing.begin();

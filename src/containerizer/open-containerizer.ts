@@ -41,7 +41,7 @@ const RUN = '/run/provisioner';
 const services = new Map<RuntimeName | undefined, Service<Provisioner, OciContainerizer>>();
 
 /**
- * What runs containers on a store: one for each provisioner and runtime; the provisioner closes it before itself. Programs that run go on when it is closed. That a runtime is there is seen when one is needed: what
+ * What runs containers on a store: one for each provisioner and runtime; the provisioner closes it before itself. Programs that run go on when it is closed, and what is being started by then is waited for. That a runtime is there is seen when one is needed: what
  * runs can be looked at, waited for, stopped and destroyed without (`ERR_RUNTIME_MISSING` of `launch` and `exec`).
  * @throws ProvisionerError `ERR_NATIVE_MISSING`, `ERR_PERMISSION`, `ERR_CLOSED`, `ERR_BAD_OPTION`
  */

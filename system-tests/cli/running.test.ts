@@ -306,6 +306,104 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner rec
   });
 });
 
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner exec', () => {
+  const TRAPS = ['INT', 'TERM', 'HUP', 'USR1', 'USR2', 'QUIT'];
+
+  /** A program more that says what it is told, and that it is ready on stderr. */
+  async function executing(script: string) {
+    const { start, root, containers } = await commandLine();
+    await containers.launch('job', IMAGE, { command: ['sleep', '60'] });
+    const running = start([
+      '--root',
+      root,
+      'exec',
+      'job',
+      'sh',
+      '-c',
+      `${script}; echo ready >&2; while :; do sleep 0.05; done`,
+    ]);
+    let printed = '';
+    running.process.stdout.on('data', (text) => {
+      printed += text;
+    });
+    await running.says('ready');
+    const commands = async () => (await containers.processes('job')).map(({ name }) => name);
+    return { running, commands, printed: () => printed };
+  }
+
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'gives the first %s to its program, which may take its time',
+    async (signal) => {
+      const { running, commands } = await executing(`trap "sleep 0.5; echo bye; exit 3" ${signal.slice(3)}`);
+      running.process.kill(signal);
+      expect(await running.done).toMatchObject({ status: 3, stdout: 'bye\n' });
+      expect(await commands()).toEqual(['sleep']);
+    },
+  );
+
+  it('gives its program the signals that say nothing to itself, each time', async () => {
+    const { running, printed } = await executing(TRAPS.map((name) => `trap "echo ${name}" ${name}`).join('; '));
+    let expected = '';
+    for (const name of ['USR1', 'USR2', 'QUIT', 'USR1', 'INT', 'USR1']) {
+      running.process.kill(`SIG${name}` as NodeJS.Signals);
+      expected += `${name}\n`;
+      await vi.waitFor(() => expect(printed()).toBe(expected), { timeout: 5000 });
+    }
+  });
+
+  it('ends with its program at the second interruption', async () => {
+    const { running, commands, printed } = await executing('trap "echo no" INT TERM');
+    running.process.kill('SIGINT');
+    await vi.waitFor(() => expect(printed()).toBe('no\n'), { timeout: 5000 });
+    running.process.kill('SIGINT');
+    expect((await running.done).status).toBe(130);
+    await vi.waitFor(async () => expect(await commands()).toEqual(['sleep']), { timeout: 1000 });
+  });
+});
+
+describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'several containers', () => {
+  const STUBBORN = { command: ['sh', '-c', 'trap "" TERM; while :; do sleep 0.05; done'] };
+
+  it('are stopped at once, each with a time of its own, and told in their order', async () => {
+    const { run, containers, root } = await commandLine();
+    for (const id of ['a', 'b', 'c', 'd']) await containers.launch(id, IMAGE, STUBBORN);
+    await containers.launch('quick', IMAGE, { command: ['sleep', '60'] });
+    const begun = performance.now();
+    const { status, stdout, stderr } = await run(['stop', '-t', '2', 'd', 'nobody', 'c', 'b', 'quick', 'a']);
+    expect(performance.now() - begun).toBeLessThan(6000);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'd\nc\nb\nquick\na\n' });
+    expect(stderr).toContain('nobody');
+    expect(await containers.list()).toMatchObject(Array(5).fill({ state: 'exited' }));
+    for (const { containerId } of await containers.list()) await containers.destroy(containerId);
+    await expectNothingLeft(root);
+  });
+
+  it('are waited for at once, so that the end of one that goes with it is told however late its turn comes', async () => {
+    const { start, root, containers } = await commandLine();
+    await containers.launch('late', IMAGE, { command: ['sh', '-c', 'sleep 2; exit 3'] });
+    await containers.launch('early', IMAGE, { command: ['sh', '-c', 'sleep 1; exit 4'], remove: true });
+    expect(await start(['--root', root, 'wait', 'late', 'early']).done).toEqual({
+      status: 0,
+      stdout: '3\n4\n',
+      stderr: '',
+    });
+    await containers.destroy('late');
+    await expectNothingLeft(root);
+  });
+
+  it('of which one is within another are ended in the order in which they are named', async () => {
+    const { run, containers, root } = await commandLine();
+    await containers.launch('pod', IMAGE, { command: ['sleep', '60'], remove: true });
+    await containers.launch('pod/job', IMAGE, { ...STUBBORN, remove: true });
+    expect(await run(['stop', '-t', '1', 'pod/job', 'pod'])).toEqual({
+      status: 0,
+      stdout: 'pod/job\npod\n',
+      stderr: '',
+    });
+    await expectNothingLeft(root);
+  });
+});
+
 describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner create, start and restart', () => {
   it('make a container that waits, let it go and end as it does, and start it again', async () => {
     const { run, json, root } = await commandLine();

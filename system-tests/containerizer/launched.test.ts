@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import type { Containerizer, LaunchOptions } from '#src/containerizer/index.js';
 import {
@@ -255,6 +255,46 @@ describeWith(NEEDS, 'a program that goes wild', () => {
     expect(await containers.wait('job')).toMatchObject({ code: 3 });
     expect((await printed(containers, 'job')).slice(-20)).toContain('200000\nlast\n');
     await containers.destroy('job');
+    await expectNothingLeft(root);
+  });
+
+  test('and prints more than is kept of it before it is read has that told in its place, and nowhere else', async () => {
+    const { containers, root } = await storeWithBusybox();
+    const log = { maxBytes: 128 * 1024 };
+    // The numbers of each stretch without a gap; the first and last of one may have been cut in two.
+    const stretches = async (last: number, pause: number) => {
+      const { output } = await containers.launch('job', IMAGE, { ...sh(`seq 1 ${last}`), log, attach: true });
+      const texts = [''];
+      for await (const { stream, bytes } of output ?? []) {
+        if (stream === 'monitor') {
+          expect(`${bytes}`).toBe('some output was dropped before it was read\n');
+          texts.push('');
+          await sleep(pause);
+        } else texts.push(`${texts.pop()}${bytes}`);
+      }
+      await containers.wait('job');
+      await containers.destroy('job');
+      return texts.map((text) =>
+        text
+          .split('\n')
+          .slice(text === texts[0] ? 0 : 1, -1)
+          .map(Number),
+      );
+    };
+    const found = await stretches(300_000, 5);
+    expect(found.length).toBeGreaterThan(1);
+    let before = 0;
+    for (const [index, numbers] of found.entries()) {
+      const [first = 0] = numbers;
+      expect(numbers).toEqual(numbers.map((_, place) => first + place));
+      // What is missing between two stretches is more than the line that was cut.
+      if (index > 0) expect(first).toBeGreaterThan(before + 2);
+      else expect([0, 1]).toContain(first);
+      before = numbers.at(-1) ?? before;
+    }
+    expect(before).toBe(300_000);
+    const short = await stretches(1500, 0);
+    expect(short).toEqual([Array.from({ length: 1500 }, (_, index) => index + 1)]);
     await expectNothingLeft(root);
   });
 

@@ -488,7 +488,13 @@ class FakeContainerizer implements Containerizer {
       this.#machine.note(container, 'exec-end', { exec, ...told });
       return told;
     });
-    return { ...streams, ...(own.stdin === 'pipe' ? { stdin: run.input } : {}), ended };
+    const kill = async (signal: string | number) => {
+      const number = signalNumber(signal);
+      if (run.hasEnded) return false;
+      run.send(number);
+      return true;
+    };
+    return { ...streams, ...(own.stdin === 'pipe' ? { stdin: run.input } : {}), ended, kill };
   }
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {

@@ -16,17 +16,7 @@ export async function followOutput(
   host: HostProcess,
   ends?: PrintedEnds,
 ): Promise<Exit> {
-  const { signal } = host;
-  const handOn = () => {
-    const { reason } = signal;
-    const name = reason instanceof Interruption ? reason.signal : 'SIGTERM';
-    containers.kill(containerId, name, { anyOwner: true }).catch(() => undefined);
-  };
-  const passed = host.onSignals?.(PASSED, (name) => {
-    containers.kill(containerId, name, { anyOwner: true }).catch(() => undefined);
-  });
-  if (signal.aborted) handOn();
-  else signal.addEventListener('abort', handOn, { once: true });
+  const noMore = handSignalsOn(host, (name) => containers.kill(containerId, name, { anyOwner: true }));
   try {
     const ended = containers.wait(containerId);
     // It is waited for once the output has been printed, or not at all.
@@ -37,9 +27,24 @@ export async function followOutput(
     }
     return await ended;
   } finally {
-    signal.removeEventListener('abort', handOn);
-    passed?.();
+    noMore();
   }
+}
+
+/** Sends the first interruption of this process, and all signals that say nothing to it, to a program. @returns ends that */
+export function handSignalsOn(
+  { signal, onSignals }: HostProcess,
+  send: (name: NodeJS.Signals) => Promise<unknown>,
+): () => void {
+  const handOn = (name: NodeJS.Signals) => void send(name).catch(() => undefined);
+  const interrupt = () => handOn(signal.reason instanceof Interruption ? signal.reason.signal : 'SIGTERM');
+  const passed = onSignals?.(PASSED, handOn);
+  if (signal.aborted) interrupt();
+  else signal.addEventListener('abort', interrupt, { once: true });
+  return () => {
+    signal.removeEventListener('abort', interrupt);
+    passed?.();
+  };
 }
 
 /** Those that say nothing to this process, and something to many programs. */

@@ -7,6 +7,7 @@ import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
 import { type DeviceFlags, devicesOf } from './device-flags.js';
 import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
+import { volumeOf } from './volume.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
 export interface SpecFlags extends LimitFlags, DeviceFlags {
@@ -155,7 +156,7 @@ export function specOptions(
     workingDir: flags.workdir,
     user: flags.user,
     hostname: flags.hostname,
-    mounts: [...flags.volume.map(volumeOf), ...flags.mount.map(mountOf), ...flags.tmpfs.map(tmpfsOf)],
+    mounts: [...flags.volume.map((text) => volumeOf(text)), ...flags.mount.map(mountOf), ...flags.tmpfs.map(tmpfsOf)],
     secrets: Object.fromEntries(flags.secret.map(secretOf)),
     readOnly: flags.readOnly,
     limits: limitsOf(flags),
@@ -252,28 +253,6 @@ function secretOf(text: string): [string, string] {
   const [name, file] = pairOf(text, '--secret');
   if (file !== '') return [name, resolve(file)];
   throw new UsageError(`--secret: there is no file in ${JSON.stringify(text)}`, 'write --secret NAME=FILE');
-}
-
-function volumeOf(text: string): MountSpec {
-  const [source = '', target = '', options = '', ...more] = text.split(':');
-  if (!source.startsWith('/') || !target.startsWith('/') || more.length > 0) {
-    throw new UsageError(
-      `--volume: not a source and a target: ${JSON.stringify(text)}`,
-      'write /of/this/machine:/in/the/container, with :ro behind it where it is not to be written; volumes by name are not known',
-    );
-  }
-  const words = options === '' ? [] : options.split(',');
-  const known = ['ro', 'rw', 'exec', 'noexec', 'rprivate', 'private'];
-  const unknown = words.find((word) => !known.includes(word));
-  if (unknown !== undefined)
-    throw new UsageError(`--volume: unknown option ${JSON.stringify(unknown)}`, `there are: ${known.join(', ')}`);
-  return {
-    type: 'bind',
-    source,
-    target,
-    readOnly: words.includes('ro'),
-    ...(words.includes('noexec') ? { exec: false } : {}),
-  };
 }
 
 function mountOf(text: string): MountSpec {

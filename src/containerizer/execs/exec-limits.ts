@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { processStat } from '../../system/processes/process-stat.js';
 import type { Processes, ProcessHandle } from '../../system/processes/processes.js';
 import type { ExecOptions } from '../containerizer.js';
@@ -10,9 +11,11 @@ export type Stopped = 'time-limit' | 'aborted';
 const SIGKILL = 9;
 /** Milliseconds that a runtime has to tell how its program ended, when that has ended first and the limit comes in between. */
 const TELLING = 1000;
+/** Milliseconds between looks whether a program has been started. */
+const STARTING = 5;
 
 /**
- * Ends what an `exec` runs when its time is over, or its caller gives up. What ends first counts: a program that has ended by itself was not ended by us. Who is signalled is held before: the runtime as long as nobody
+ * Signals what an `exec` runs, and ends it when its time is over, or its caller gives up. What ends first counts: a program that has ended by itself was not ended by us. Who is signalled is held before: the runtime as long as nobody
  * has waited for it, and the program as a child of that runtime, since the number in the file may be anybody's when it has ended.
  */
 export class ExecLimits {
@@ -53,6 +56,22 @@ export class ExecLimits {
     clearTimeout(this.#telling);
     this.#signal?.removeEventListener('abort', this.#giveUp);
     this.#runtime?.close();
+  }
+
+  /** Sends a signal to the program, once it has been started. @returns false when it has ended */
+  async kill(signal: number): Promise<boolean> {
+    const runtime = this.#runtime;
+    while (!this.#isOver && runtime !== undefined && !runtime.hasEnded()) {
+      const pid = Number(readOrEmpty(this.#pidFile));
+      const program = pid > 1 ? this.#programOf(runtime, pid) : undefined;
+      try {
+        if (program !== undefined) return !program.hasEnded() && program.send(signal);
+      } finally {
+        program?.close();
+      }
+      await sleep(STARTING);
+    }
+    return false;
   }
 
   readonly #giveUp = (): void => this.#stop('aborted');

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, rmSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProvisionerError } from '../../base/errors.js';
-import { makeOwnDirectory, writeOwnFile } from '../../base/own-files.js';
+import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { pipeClosed, readPipe, writePipe } from '../../system/processes/pipe-streams.js';
 import { processStat } from '../../system/processes/process-stat.js';
@@ -20,8 +20,10 @@ import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { execArguments, type OciRuntime } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, saysNotRunning, startError } from '../runtime/runtime-complaint.js';
+import { signalNumber } from '../signal-number.js';
 import { type OpenTerminal, openTerminal } from '../terminals/open-terminal.js';
 import { ExecLimits, type Stopped } from './exec-limits.js';
+import { type ExecPlace, makeExecPlace, removeLeftPlaces } from './exec-places.js';
 import { execProcess } from './exec-process.js';
 
 const SIGKILL = 9;
@@ -49,12 +51,12 @@ export class Executor {
     const directory = this.#endings.directory(launch.id);
     const process = execProcess(directory, loadTreeCalls(syscalls), command, options);
     const id = randomBytes(8).toString('hex');
-    const place = join(directory.path, `exec-${id}`);
-    makeOwnDirectory(place);
+    removeLeftPlaces(directory, syscalls);
+    const place = await makeExecPlace(directory, syscalls, id);
     const files = {
-      log: join(place, 'log'),
-      processFile: join(place, 'process.json'),
-      pidFile: join(place, 'pid'),
+      log: join(place.path, 'log'),
+      processFile: join(place.path, 'process.json'),
+      pidFile: join(place.path, 'pid'),
       consoleSocket: options.terminal === undefined ? undefined : 'console',
     };
     const open = new Set<number>();
@@ -75,7 +77,7 @@ export class Executor {
       const handed = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, alive.writeEnd];
       if (sizes !== undefined) handed.push(sizes.readEnd);
       const args = execArguments(runtime, launch.id, files);
-      const terminalFor = sizes && { place, user: process.user.uid };
+      const terminalFor = sizes && { place: place.path, user: process.user.uid };
       const { pid } = await this.#startRuntime(runtime, args, handed, terminalFor);
       for (const end of handed) close(end);
       // The others are the streams' from now on.
@@ -91,15 +93,16 @@ export class Executor {
       };
       const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
       const runtimeEnded = pipeClosed(alive.readEnd);
-      const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, options).finally(
+      const limits = new ExecLimits(processes, pid, files.pidFile, options);
+      const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, limits).finally(
         () => started,
       );
       const told = this.#tellEnd(launch, id, ended);
       told.catch(() => undefined);
-      return { ...streams, ended: told };
+      return { ...streams, ended: told, kill: async (signal) => limits.kill(signalNumber(signal)) };
     } catch (error) {
       for (const descriptor of [...open]) close(descriptor);
-      rmSync(place, { recursive: true, force: true });
+      place.remove();
       throw error;
     }
   }
@@ -142,17 +145,16 @@ export class Executor {
     launch: LaunchRecord,
     command: readonly string[],
     files: { readonly log: string; readonly pidFile: string },
-    place: string,
+    place: ExecPlace,
     streams: {
       readonly stdin?: Writable | undefined;
       readonly terminal?: OpenTerminal | undefined;
       readonly stdout: Socket;
       readonly stderr: Socket;
     },
-    { timeout, signal }: ExecOptions,
+    limits: ExecLimits,
   ): Promise<ExecutionEnd> {
     const { processes } = this.#machine;
-    const limits = new ExecLimits(processes, runtime.pid, files.pidFile, { timeout, signal });
     const outputs = [streams.stdout, streams.stderr];
     // Listened to from the beginning: it may be long past when the program is seen to have ended.
     const read = outputs.map(
@@ -171,7 +173,7 @@ export class Executor {
       return endOf(exit, limits.stopped);
     } finally {
       limits.end();
-      rmSync(place, { recursive: true, force: true });
+      place.remove();
     }
   }
 

@@ -31,7 +31,7 @@ export interface Exit {
 export interface ExitFile {
   /** As waitpid(2) gives it. */
   readonly status: number;
-  /** What the monitor ended it for. */
+  /** What the monitor ended it for, or was about to when it ended by itself. */
   readonly by: 'time-limit' | 'log-limit' | undefined;
   readonly oomKills: number | undefined;
   readonly peakMemory: number | undefined;

@@ -5,6 +5,7 @@ import type { LaunchRecord } from '../../index.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
+import { removeLeftPlaces } from '../execs/exec-places.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
@@ -55,6 +56,7 @@ export class LaunchRecovery {
     const failed: { containerId: string; error: unknown }[] = [];
     const mine = (await provisioner.launches.list({ owner })).filter(isOwnLaunch);
     for (const launch of mine) {
+      removeLeftPlaces(this.#endings.directory(launch.id), this.#machine.syscalls);
       try {
         await this.#one(launch, report, knownContainerIds);
       } catch (error) {

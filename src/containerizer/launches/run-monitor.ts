@@ -56,7 +56,7 @@ export async function runMonitor(
   const sealedRuntime = sealedCopyOf(runtime);
   const cgroup = new ContainerCgroup(hierarchies, place.cgroupsPath, surroundings);
   // Who reads along loses nothing: it is from the log that he reads. But what a terminal shows goes on for as long as somebody sits there.
-  const isWhole = options.attach === true && options.terminal === undefined;
+  const isWhole = options.attach === true && options.terminal === undefined && options.log?.whenFull !== 'end';
   const { maxBytes = isWhole ? 0 : DEFAULT_LOG_BYTES, whenFull = 'rotate' } = options.log ?? {};
   const settings = monitorFile({
     container: launch.containerId,
@@ -90,10 +90,10 @@ export async function runMonitor(
     const descriptors = [from, 'null', 'null', telling.writeEnd, alive.descriptor, ...sealed] as const;
     const { pid } = await starter.monitor(directory.path, descriptors);
     const ended = pipeEnd(telling.readEnd, closing);
-    // Until it is waited for it stays a zombie, and its number is nobody else's.
+    // Until it is waited for it stays a zombie, and its number is nobody else's; so it is waited for, too, where it outlives all that is open here and this process outlives it.
     let over = false;
     void processes
-      .exitOf(pid, { ended: ended.closed, signal: closing })
+      .exitOf(pid, { ended: ended.closed, idle: closing })
       .then(() => {
         over = true;
       })

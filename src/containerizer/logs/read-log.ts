@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted } from '../../base/errors.js';
 import { watchDirectory } from '../../base/watch-directory.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
-import { type LogEntry, LogLines } from './log-entry.js';
+import { type LogEntry, LogLines, type PartMark, parsePartMark, timeOf } from './log-entry.js';
 
 /** What of a log is wanted. */
 export interface LogSelection {
@@ -17,11 +17,16 @@ export interface LogSelection {
 }
 
 const CHUNK = 256 * 1024;
+/** Bytes in which the line is with which a part begins. */
+const FIRST_LINE = 256;
+/** In the place of what nobody can read any more. */
+const MISSED = Buffer.from('some output was dropped before it was read\n');
 /** A watch may miss what happens as it begins; and some file systems tell nothing. */
 const LOOK_AGAIN = 500;
 
 /**
- * What a program printed, from its beginning as far as it was kept, in the order in which its monitor read it.
+ * What a program printed, from its beginning as far as it was kept, in the order in which its monitor read it. Where something was dropped while it was read, or before that but since the time that is wanted, an
+ * entry of the monitor's stream says so.
  * @param ended resolves when nothing more is going to be written
  */
 export async function* readLog(
@@ -29,7 +34,7 @@ export async function* readLog(
   { follow = false, since, tail, signal }: LogSelection,
   ended: Promise<unknown>,
 ): AsyncGenerator<LogEntry, void, undefined> {
-  const log = new GrowingLog(directory);
+  const log = new GrowingLog(directory, since);
   try {
     let last: LogEntry[] | undefined = tail === undefined ? undefined : [];
     const isWanted = ({ time }: LogEntry) => since === undefined || time >= since;
@@ -129,58 +134,89 @@ const endsLine = ({ bytes }: LogEntry) => bytes.at(-1) === 0x0a;
 /** The files of a log while its monitor writes it, and puts a new one in the place of one that is full. */
 class GrowingLog {
   readonly #directory: LaunchDirectory;
-  readonly #lines = new LogLines();
+  readonly #lines = new LogLines((mark) => this.#begin(mark));
+  readonly #since: Date | undefined;
   #file: FileHandle | undefined;
   /** What comes after it. */
   #newer: FileHandle | undefined;
   #position = 0;
+  /** The number of the part that is read: 0 for one that does not tell it. */
+  #part = 0;
+  /** That of the one that comes next; undefined for the first one that is read. */
+  #next: number | undefined;
 
-  constructor(directory: LaunchDirectory) {
+  /** @param since from when on it is wanted; undefined for as far as it was kept */
+  constructor(directory: LaunchDirectory, since?: Date) {
     this.#directory = directory;
+    this.#since = since;
   }
 
   /** All that is there now. */
   async *toItsEnd(): AsyncGenerator<LogEntry> {
-    if (this.#file === undefined) await this.#open();
+    if (this.#file === undefined) {
+      const { older, log } = await this.#open();
+      this.#file = older ?? log;
+      this.#newer = older === undefined ? undefined : log;
+    }
     while (this.#file !== undefined) {
       yield* this.#rest();
       if (this.#newer !== undefined) {
-        await this.#file.close();
-        this.#file = this.#newer;
-        this.#newer = undefined;
-        this.#position = 0;
+        await this.#goOn(this.#newer, undefined);
         continue;
       }
-      const next = await openLog(this.#directory.log);
-      if (next === undefined) return;
-      if (await isSame(this.#file, next)) return await next.close();
+      const log = await openLog(this.#directory.log);
+      if (log === undefined) return;
+      const isLast = await isSame(this.#file, log);
+      await log.close();
+      if (isLast) return;
       // It was put aside: what was written to it until then is read before the next one is.
       yield* this.#rest();
-      await this.#file.close();
-      this.#file = next;
-      this.#position = 0;
+      const now = await this.#open();
+      if (now.older === undefined || (await isSame(this.#file, now.older))) {
+        await now.older?.close();
+        if (now.log === undefined) return;
+        await this.#goOn(now.log, undefined);
+      } else await this.#goOn(now.older, now.log);
     }
+  }
+
+  async #goOn(file: FileHandle, newer: FileHandle | undefined): Promise<void> {
+    await this.#file?.close();
+    this.#file = file;
+    this.#newer = newer;
+    this.#position = 0;
+    this.#next = this.#part + 1;
+    this.#part = 0;
+  }
+
+  /** @returns what is to be said where it begins */
+  #begin({ number, timestamp, before }: PartMark): LogEntry | undefined {
+    const isMissed =
+      this.#next === undefined ? this.#since !== undefined && before >= this.#since : number !== this.#next;
+    this.#part = number;
+    this.#next = undefined;
+    return isMissed ? { time: timeOf(timestamp), timestamp, stream: 'monitor', bytes: MISSED } : undefined;
   }
 
   /** All that is there now; of a line that is just being written, too. */
   async skip(): Promise<void> {
     this.#file = await openLog(this.#directory.log);
-    this.#position = (await this.#file?.stat())?.size ?? 0;
+    if (this.#file === undefined) return;
+    this.#position = (await this.#file.stat()).size;
+    const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(FIRST_LINE), 0, FIRST_LINE, 0);
+    const end = buffer.subarray(0, bytesRead).indexOf(0x0a);
+    this.#part = parsePartMark(buffer.subarray(0, Math.max(0, end)))?.number ?? 0;
   }
 
   /** Both at once: the directory may go when the container is started again, whose log goes on in the same files elsewhere. */
-  async #open(): Promise<void> {
+  async #open(): Promise<{ readonly older: FileHandle | undefined; readonly log: FileHandle | undefined }> {
     for (;;) {
       const older = await openLog(this.#directory.olderLog);
       const log = await openLog(this.#directory.log);
       const olderNow = await openLog(this.#directory.olderLog);
       const isOneMore = olderNow !== undefined && (older === undefined || !(await isSame(older, olderNow)));
       await olderNow?.close();
-      if (!isOneMore) {
-        this.#file = older ?? log;
-        this.#newer = older === undefined ? undefined : log;
-        return;
-      }
+      if (!isOneMore) return { older, log };
       await older?.close();
       await log?.close();
     }

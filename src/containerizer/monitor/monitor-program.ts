@@ -58,7 +58,7 @@ for my $file (@{$set{join}}) {
 }
 
 my ($log, $size, %lost);
-open_log('>>');
+go_on();
 pipe(my $out, my $out_end) or failed(125, "pipe: $!");
 pipe(my $err, my $err_end) or failed(125, "pipe: $!");
 my ($console, $terminal, $input, $resized);

@@ -12,7 +12,7 @@ const UNTIL_TOLD = 1000;
  */
 export async function awaitExit(
   look: () => ProcessExit | undefined,
-  { ended, signal }: ExitWait,
+  { ended, signal, idle }: ExitWait,
 ): Promise<ProcessExit> {
   let told = ended === undefined;
   let wake = (): void => {};
@@ -25,16 +25,21 @@ export async function awaitExit(
     signal?.throwIfAborted();
     const exit = look();
     if (exit !== undefined) return exit;
-    const wait = told ? pause : UNTIL_TOLD;
+    const isHurried = told && idle?.aborted !== true;
+    const wait = isHurried ? pause : UNTIL_TOLD;
     if (told) pause = Math.min(2 * pause, LONGEST);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => wake(), wait);
+      const letGo = () => void timer.unref();
       wake = () => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', wake);
+        idle?.removeEventListener('abort', letGo);
         resolve();
       };
       signal?.addEventListener('abort', wake);
+      if (idle?.aborted) letGo();
+      else idle?.addEventListener('abort', letGo);
     });
   }
 }

@@ -77,6 +77,8 @@ export interface ExitWait {
    * pending there is a look every second, in case somebody else holds that pipe. Default: there are looks with growing pauses, up to 20 ms.
    */
   readonly ended?: Promise<unknown> | undefined;
+  /** From when this aborts on nobody is in a hurry any more: there is a look every second, and this process does not stay for it. */
+  readonly idle?: AbortSignal | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

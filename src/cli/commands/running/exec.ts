@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
-import type { Containerizer } from '../../../containerizer/index.js';
+import { throwIfAborted } from '../../../base/errors.js';
+import type { Containerizer, Execution } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
+import type { HostProcess } from '../../host-process.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { NO_NETWORK_HINT, PrintedEnds } from '../../running/failed-lookup.js';
-import { feed, printStream } from '../../running/follow-output.js';
+import { feed, handSignalsOn, printStream } from '../../running/follow-output.js';
 import { limitOf, variablesOf } from '../../running/launch-flags.js';
 import { REFUSED_BY_EXEC, refuse } from '../../running/refused-flags.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
@@ -64,6 +66,8 @@ Examples:
                 anyOwner: flags.anyOwner,
               });
             }
+            throwIfAborted(session.signal);
+            const givingUp = new AbortController();
             const execution = await containers.exec(containerId, words, {
               env,
               user: flags.user,
@@ -71,22 +75,22 @@ Examples:
               stdin: flags.interactive === true ? 'pipe' : 'none',
               timeout: limitOf(flags.timeout),
               anyOwner: flags.anyOwner,
-              signal: session.signal,
+              // Of what comes to this process the program hears, and may take its time.
+              signal: givingUp.signal,
             });
-            const { stdin, stdout, stderr, ended } = execution;
-            const feeding = stdin && feed(stdin, host);
+            const { ended } = execution;
             const ends = new PrintedEnds();
-            try {
-              await Promise.all([
-                printStream(stdout, host.stdout, (bytes) => ends.add('stdout', bytes)),
-                printStream(stderr, host.stderr, (bytes) => ends.add('stderr', bytes)),
-              ]);
-            } finally {
-              feeding?.stop();
-              stdout.destroy();
-              stderr.destroy();
-            }
-            const { code, signal } = await ended;
+            const heard = handSignalsOn(host, (name) => execution.kill(name));
+            const lastMoment = host.beforeImpatientEnd?.(() => {
+              givingUp.abort();
+              return ended;
+            });
+            const { code, signal } = await printAll(execution, host, ends)
+              .then(() => ended)
+              .finally(() => {
+                heard();
+                lastMoment?.();
+              });
             session.exitWith(code ?? 128 + (signal ?? 0));
             if (code !== 0 && ends.tellFailedLookup() && !(await hasNetwork(containers, containerId)))
               session.output.hint(NO_NETWORK_HINT);
@@ -94,6 +98,21 @@ Examples:
         { owner: flags.owner, unopened: OURS },
       );
     });
+}
+
+/** Feeds it what comes here, where it reads, and prints what it prints, until that is over. @throws OutputClosed */
+async function printAll({ stdin, stdout, stderr }: Execution, host: HostProcess, ends: PrintedEnds): Promise<void> {
+  const feeding = stdin && feed(stdin, host);
+  try {
+    await Promise.all([
+      printStream(stdout, host.stdout, (bytes) => ends.add('stdout', bytes)),
+      printStream(stderr, host.stderr, (bytes) => ends.add('stderr', bytes)),
+    ]);
+  } finally {
+    feeding?.stop();
+    stdout.destroy();
+    stderr.destroy();
+  }
 }
 
 /** Or is gone, where nobody can say. */

@@ -3,7 +3,7 @@ import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { attend } from '../../running/attend.js';
-import { toEachContainer } from '../../running/to-each-container.js';
+import { toEachInOrder } from '../../running/to-each-container.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
 import { parseDetachKeys } from '../../terminal/detach-keys.js';
 import { addSittingFlags, type SittingFlags } from '../../terminal/terminal-flags.js';
@@ -37,7 +37,7 @@ With --attach the exit status is that of the program, as with \`run\`.`,
         if (flags.interactive === true) {
           throw new UsageError('--interactive needs --attach', 'with this process gone nobody would feed the program');
         }
-        return toEachContainer(cli, containerIds, flags, async (containers, id) =>
+        return toEachInOrder(cli, containerIds, flags, async (containers, id) =>
           launchedDocument(await containers.start(id, { anyOwner })),
         );
       }

@@ -10,9 +10,10 @@ export function define(command: Command, cli: Cli): void {
     .action(async (containerIds: string[]) => {
       await cli.withStore((session) =>
         withContainerizer(session, async (containers) => {
-          const { output, signal, each } = session;
-          const exits = await each(containerIds, async (id) => {
-            const exit = await containers.wait(id, { signal });
+          const { output, signal, eachAtOnce } = session;
+          // At once: one that goes with its end would be gone when its turn comes.
+          const wait = (id: string) => containers.wait(id, { signal });
+          const exits = await eachAtOnce(containerIds, wait, (exit, id) => {
             output.line(String(runStatusOf(exit)));
             return endedDocument(id, exit);
           });
