@@ -158,7 +158,7 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
     expect(await containers.get('box')).toMatchObject({ state: 'running' });
     last.type('kill -STOP 1; echo still\n');
     await last.shows(/^still$/m);
-    const clients = processesNamed('attach', 'box');
+    const clients = clientsOf('attach', 'box');
     expect(clients).toHaveLength(1);
     for (const pid of clients) process.kill(pid, 'SIGTERM');
     await last.shows('cancelled by SIGTERM');
@@ -173,13 +173,13 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
     const { screen, containers } = await sitting();
     await containers.launch('deaf', IMAGE, { command: ['sleep', '600'], terminal: SIZE });
     screen.type('p attach deaf\n');
-    await vi.waitFor(() => expect(processesNamed('attach', 'deaf')).toHaveLength(1), SOON);
+    await vi.waitFor(() => expect(clientsOf('attach', 'deaf')).toHaveLength(1), SOON);
     await new Promise((resolve) => setTimeout(resolve, 500));
     screen.paste('x'.repeat(300_000));
     screen.press('C-p', 'C-q');
     await screen.shows('goes on');
     await screen.prompts();
-    await vi.waitFor(() => expect(processesNamed('attach', 'deaf')).toEqual([]), SOON);
+    await vi.waitFor(() => expect(clientsOf('attach', 'deaf')).toEqual([]), SOON);
   });
 
   it('has a program hung up that exec runs for him when its client is ended, and his terminal as it was', async () => {
@@ -195,10 +195,12 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
         .files('job')
         .remove('/told')
         .catch(() => undefined);
-      screen.type(`clear; p exec -it job sh -c '${script}' ${signal}; echo rc $?\n`);
+      await screen.clear();
+      screen.type(`p exec -it job sh -c '${script}' ${signal}; echo rc $?\n`);
       await screen.shows(/^ready$/m);
-      const [pid = 0] = processesNamed(signal);
-      process.kill(pid, signal);
+      const clients = clientsOf(signal);
+      expect(clients).toHaveLength(1);
+      for (const pid of clients) process.kill(pid, signal);
       await screen.shows(/^.*rc \d+$/m);
       expect(screen.text).toContain(`rc ${status}`);
       await vi.waitFor(async () => expect((await containers.files('job').stat('/told')).size).toBe(8), SOON);
@@ -275,14 +277,15 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a program whose
   });
 });
 
-/** Processes whose last arguments these are. */
-function processesNamed(...words: string[]): number[] {
+/** Command lines that end so. */
+function clientsOf(...words: string[]): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').endsWith(`\0${words.join('\0')}\0`);
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return line.includes(`\0${MAIN}\0`) && line.endsWith(`\0${words.join('\0')}\0`);
       } catch {
         return false;
       }

@@ -352,7 +352,9 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
         const { containers, root } = await storeWithBusybox({ runtime });
         const { launchId } = await containers.launch('job', IMAGE, { command: ['sleep', '600'] });
         const script =
-          'tty; stty size; echo $TERM; trap "stty size" WINCH; until read line && [ "$line" ]; do :; done; echo "read $line"; exit 6';
+          // Crun gives it its size when the program may have begun already.
+          `tty; until stty size 2>/dev/null; do [ ${runtime} = crun ] || echo late; done; echo $TERM; ` +
+          'trap "stty size" WINCH; until read line && [ "$line" ]; do :; done; echo "read $line"; exit 6';
         const run = await containers.exec('job', ['sh', '-c', script], { terminal: SIZE });
         const seen = seenOf(run);
         await seen.shows('/dev/pts/0\r\n41 62\r\nxterm\r\n');

@@ -69,6 +69,13 @@ export class Screen {
     this.#tmux('send-keys', ...keys);
   }
 
+  /** Of all that was shown before. */
+  async clear(): Promise<void> {
+    await this.prompts();
+    this.type('clear\n');
+    await this.shows(/^host#$/);
+  }
+
   /** As it comes from a clipboard. */
   paste(text: string): void {
     execFileSync('tmux', ['-S', this.#socket, 'load-buffer', '-'], { input: text });
