@@ -86,7 +86,7 @@ function throwUsageErrors(command: Command, name: string): void {
 }
 
 /** An empty one is none, as with Docker. */
-const MAY_BE_EMPTY: readonly string[] = ['--entrypoint'];
+const MAY_BE_EMPTY: readonly string[] = ['--entrypoint', '--detach-keys'];
 
 /** Most likely unset variables in a script. */
 function requireValues(command: Command): void {

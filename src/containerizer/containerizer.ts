@@ -7,7 +7,7 @@ import type { Exit } from './launches/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
 import type { ContainerProcess } from './processes/container-processes.js';
-import type { OpenTerminal } from './terminals/open-terminal.js';
+import type { OpenTerminal } from './terminals/terminal.js';
 
 /**
  * Runs containers: each an id, a root filesystem of the store, and one program at a time.
@@ -117,6 +117,8 @@ export interface StartOptions extends ControlOptions {
   readonly stdin?: 'none' | 'pipe' | undefined;
   /** As of a launch: what it prints from now on. */
   readonly attach?: boolean | undefined;
+  /** Of the terminal of a program that was launched with one. Default: as it was then. */
+  readonly size?: TerminalSize | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -134,7 +136,7 @@ export interface Attachment {
 }
 
 export interface LogLimit {
-  /** Bytes on disk. Default: 64 MiB; no limit for a launch or start with `attach`, where it was not created before and `whenFull` is not `end`; 0 is no limit. */
+  /** Bytes on disk. Default: 64 MiB; no limit for a launch or start with `attach`, where it was not created before and `whenFull` is not `end`, of what has no terminal; 0 is no limit. */
   readonly maxBytes?: number | undefined;
   /** What happens when it is full: the older half goes, or the program is ended with `log-limit`. Default: `rotate`. */
   readonly whenFull?: 'rotate' | 'end' | undefined;

@@ -52,4 +52,4 @@ export { type ContainerizerOptions, openContainerizer } from './open-containeriz
 export type { ContainerProcess } from './processes/container-processes.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';
 export { type RuntimeHere, runtimesHere } from './runtime/runtimes-here.js';
-export type { OpenTerminal } from './terminals/open-terminal.js';
+export type { OpenTerminal } from './terminals/terminal.js';

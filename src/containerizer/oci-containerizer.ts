@@ -165,12 +165,9 @@ export class OciContainerizer implements Containerizer {
         await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch);
         return this.#start(containerId, options);
       case 'created': {
-        const { output, terminal } = this.#attachments.launched({ launch }, own.attach, ALL);
-        return {
-          ...launchOf(await this.#controls.start(launch)),
-          ...(output && { output }),
-          ...(terminal && { terminal }),
-        };
+        const attached = this.#attachments.launched({ launch }, own.attach, ALL);
+        if (own.size !== undefined) attached.terminal?.resize(own.size);
+        return { ...attached, ...launchOf(await this.#controls.start(launch)) };
       }
       case 'running':
         return this.#attachments.launched({ launch }, own.attach, new Date());

@@ -141,7 +141,12 @@ export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = { ...CREATE_OPTIONS, .
 
 export const WAIT_OPTIONS: OptionTable<WaitOptions> = { signal: abortSignal };
 export const CONTROL_OPTIONS: OptionTable<ControlOptions> = { anyOwner: flag };
-export const START_OPTIONS: OptionTable<StartOptions> = { ...CONTROL_OPTIONS, ...ATTACHING, signal: abortSignal };
+export const START_OPTIONS: OptionTable<StartOptions> = {
+  ...CONTROL_OPTIONS,
+  ...ATTACHING,
+  size: TERMINAL_SIZE,
+  signal: abortSignal,
+};
 export const STOP_OPTIONS: OptionTable<StopOptions> = { ...CONTROL_OPTIONS, signal, grace: milliseconds() };
 export const DESTROY_CONTAINER_OPTIONS: OptionTable<DestroyContainerOptions> = {
   ...CONTROL_OPTIONS,

@@ -169,6 +169,22 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
     expect(await containers.get('box')).toMatchObject({ state: 'running' });
   });
 
+  it('sees the prompt soon after he has interrupted a flood, and may have no keys that leave it', async () => {
+    const { screen, root } = await sitting();
+    screen.type(`p run --rm -it --detach-keys '' --name box ${IMAGE} sh\n`);
+    await screen.shows('/ #');
+    screen.press('C-p', 'C-q');
+    screen.type('yes 0123456789012345678901234567890123456789\n');
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    screen.press('C-c');
+    await screen.shows(/\/ #$/);
+    screen.type('exit 4\n');
+    await screen.prompts();
+    screen.type('echo rc $?\n');
+    await screen.shows('rc 4');
+    await expectNothingLeft(root);
+  });
+
   it('leaves a program that reads nothing of what he pasted', async () => {
     const { screen, containers } = await sitting();
     await containers.launch('deaf', IMAGE, { command: ['sleep', '600'], terminal: SIZE });
@@ -262,6 +278,17 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a program whose
     for await (const { bytes } of containers.logs('job')) log += bytes.toString();
     expect(log).toContain('from 42');
     expect(await containers.get('job')).toMatchObject({ state: 'running' });
+  });
+
+  it('hears of signals that come to whoever only prints what it shows', async () => {
+    const { root, containers } = await storeWithBusybox();
+    const { start } = newStore();
+    const script = 'trap "echo told; exit 5" TERM; echo ready; while :; do sleep 0.05; done';
+    const client = start(['--root', root, 'run', '-t', '--name', 'job', IMAGE, 'sh', '-c', script]);
+    await vi.waitFor(async () => expect(await containers.get('job')).toMatchObject({ state: 'running' }), SOON);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    client.process.kill('SIGTERM');
+    expect(await client.done).toMatchObject({ status: 5, stdout: 'ready\r\ntold\r\n' });
   });
 
   it('is taken for one by it, whoever runs it, and however long nobody looks', async () => {

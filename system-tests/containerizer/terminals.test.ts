@@ -286,6 +286,72 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
       expect(descriptorsTo('/typed')).toEqual([]);
     });
 
+    test('is not seen any more where it was passed over, whichever part of the log that stands in', async () => {
+      const { containers } = await storeWithBusybox();
+      // Several parts of the log, of which two are kept.
+      const log = { maxBytes: 2 ** 20 };
+      const script =
+        'read line; seq 1 60000; echo "first end"; read line; seq 1 10; echo "second end"; read line; exit 3';
+      const options = { ...sh(script), terminal: SIZE, log, attach: true };
+      const { terminal, output = NOTHING } = await containers.launch('job', IMAGE, options);
+      const entries = output[Symbol.asyncIterator]();
+      terminal?.input.write('\n');
+      await entries.next();
+      const other = new Seen((await containers.attach('job')).output);
+      await vi.waitFor(async () => {
+        let all = '';
+        for await (const { bytes } of containers.logs('job', { tail: 3 })) all += bytes.toString();
+        expect(all).toContain('first end');
+      }, SOON);
+      terminal?.passOver();
+      terminal?.input.write('\n');
+      let rest = '';
+      while (!rest.includes('second end\r\n')) {
+        const { value } = await entries.next();
+        if (value === undefined) break;
+        rest += ('bytes' in value ? value.bytes : value).toString();
+      }
+      // What had been read of the file already comes first.
+      expect(rest).toContain('\r\n10\r\nsecond end\r\n');
+      expect(rest).not.toContain('first end');
+      expect(rest).not.toContain('59999');
+      await other.shows('second end');
+      await entries.return?.();
+      terminal?.input.write('\n');
+      await containers.kill('job').catch(() => undefined);
+      await other.over;
+    });
+
+    test.each([true, false])(
+      'ends with its log where that is said, though what it prints comes in small pieces: with a terminal %s',
+      async (hasTerminal) => {
+        const { containers } = await storeWithBusybox();
+        const script = 'while :; do echo 0123456789012345678901234567890123456789; done';
+        await containers.launch('job', IMAGE, {
+          ...sh(script),
+          ...(hasTerminal ? { terminal: SIZE } : {}),
+          log: { maxBytes: 200_000, whenFull: 'end' },
+        });
+        expect(await containers.wait('job')).toMatchObject({ reason: 'log-limit', signal: 9 });
+      },
+    );
+
+    test('has the size of whoever starts it, from its first line on', async () => {
+      const { containers } = await storeWithBusybox();
+      await containers.create('job', IMAGE, { ...sh('stty size'), terminal: SIZE });
+      for (const size of [
+        { rows: 20, columns: 30 },
+        { rows: 21, columns: 31 },
+      ]) {
+        const { output = NOTHING } = await containers.start('job', { attach: true, size });
+        const seen = new Seen(output);
+        await containers.wait('job');
+        await seen.over;
+        expect(seen.text).toContain(`${size.rows} ${size.columns}\r\n`);
+        expect(seen.text).not.toContain('41 62');
+      }
+    });
+
     test('leaves nothing open with whoever got up or gave up before he read anything, and keeps no container', async () => {
       const { containers, root } = await storeWithBusybox();
       await containers.launch('job', IMAGE, { command: ['cat'], terminal: SIZE, remove: true });

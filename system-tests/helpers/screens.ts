@@ -1,9 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, onTestFinished, vi } from 'vitest';
+import { afterEach, expect, vi } from 'vitest';
 import { temporaryDirectory } from './test-store.js';
 
 const SOON = { timeout: 15_000, interval: 25 };
+
+const opened = new Set<Screen>();
+// Before the directories go in which their sockets are, which another hook removes: hooks run in reverse order.
+afterEach(() => {
+  for (const screen of opened) screen.close();
+  opened.clear();
+});
 
 type Opening = [
   size: { readonly rows: number; readonly columns: number },
@@ -46,7 +53,7 @@ export class Screen {
       ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
       ...lines,
     );
-    onTestFinished(() => this.close());
+    opened.add(this);
     const aliases = Object.entries(commands).map(([name, command]) => `alias ${name}='${command}'; `);
     this.type(`${aliases.join('')}PS1='host# '; clear\n`);
   }

@@ -30,7 +30,15 @@ export async function execOnTerminal(
   if (run.terminal === undefined) return;
   const { terminal, stdout: output, ended } = run;
   ended.catch(() => undefined);
-  const sitting = { terminal, output, isTyping, endsInput: true, detachKeys: '', signal: session.signal };
+  const sitting = {
+    terminal,
+    output,
+    isTyping,
+    isSized: true,
+    endsInput: true,
+    detachKeys: '',
+    signal: session.signal,
+  };
   if ((await sitDown(sitting, host)) !== 'over') {
     const isOver = await Promise.race([ended.then(() => true), sleep(HANG_UP_GRACE, false)]);
     if (!isOver) enough.abort();

@@ -5,6 +5,8 @@ import { DetachKeys, parseDetachKeys } from './detach-keys.js';
 
 /** What a terminal sends for "no more to read". @see termios(3), VEOF */
 const END_OF_INPUT = 4;
+/** Ctrl-C, Ctrl-Z and Ctrl-\. @see termios(3), VINTR, VSUSP, VQUIT */
+const INTERRUPTING: readonly number[] = [0x03, 0x1a, 0x1c];
 /** Bytes that a program has not taken, with which no more is read: until then the keys that leave it are seen. */
 const TYPED_AHEAD = 16 * 2 ** 20;
 
@@ -14,6 +16,8 @@ export interface Sitting {
   readonly output: AsyncIterable<Uint8Array>;
   /** What comes here is typed there. */
   readonly isTyping: boolean;
+  /** It has the size of this terminal. */
+  readonly isSized: boolean;
   /** The end of what is piped in is the end of what the program reads. */
   readonly endsInput: boolean;
   /** As `parseDetachKeys` has them. */
@@ -42,7 +46,7 @@ export async function sitDown(sitting: Sitting, host: HostProcess): Promise<Left
   });
   const entries = output[Symbol.asyncIterator]();
   try {
-    undo.push(...(await takeOver(terminal, host, isTyping)));
+    undo.push(...(await takeOver(sitting, host)));
     const printed = print(entries, host);
     // Whoever has left hears of nothing any more.
     printed.catch(() => undefined);
@@ -55,16 +59,19 @@ export async function sitDown(sitting: Sitting, host: HostProcess): Promise<Left
 }
 
 /** @returns what gives it back */
-async function takeOver(terminal: OpenTerminal, host: HostProcess, isTyping: boolean): Promise<(() => void)[]> {
+async function takeOver({ terminal, isTyping, isSized }: Sitting, host: HostProcess): Promise<(() => void)[]> {
   const own = host.terminal;
   if (own === undefined) return [];
   const resize = () => {
     const size = own.size();
     if (size !== undefined) terminal.resize(size);
   };
-  const undo = [own.onResize(resize)];
-  // It may have changed since the program was told.
-  resize();
+  const undo: (() => void)[] = [];
+  if (isSized) {
+    undo.push(own.onResize(resize));
+    // It may have changed since the program was told.
+    resize();
+  }
   if (isTyping) undo.push(await own.makeRaw());
   return undo;
 }
@@ -78,18 +85,21 @@ async function print(entries: AsyncIterator<Uint8Array>, host: HostProcess): Pro
 
 /** @returns ends it */
 function type(
-  { input }: OpenTerminal,
+  terminal: OpenTerminal,
   { stdin }: HostProcess,
   keys: DetachKeys,
   endsInput: boolean,
   leave: () => void,
 ): () => void {
   const from = stdin();
+  const { input } = terminal;
   let last: number | undefined;
   const take = (chunk: Buffer) => {
     const { bytes, isLeft } = keys.take(Buffer.from(chunk));
     last = bytes.at(-1) ?? last;
     if (bytes.length > 0) input.write(bytes);
+    // Whoever interrupts a flood does not want to see the rest of it.
+    if (from.isTTY === true && bytes.some((byte) => INTERRUPTING.includes(byte))) terminal.passOver();
     if (input.writableLength > TYPED_AHEAD) {
       from.pause();
       input.once('drain', () => from.resume());

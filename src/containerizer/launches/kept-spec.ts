@@ -3,12 +3,17 @@ import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { ImageId, ProvisionedRootfs } from '../../index.js';
 import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
-import type { LaunchOptions } from '../containerizer.js';
+import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
 
 /** What a launch was told, as far as it is the same when it is launched again. */
 export type KeptOptions = Omit<LaunchOptions, 'provision' | 'stdin' | 'attach' | 'signal'>;
+
+/** The same again, with what whoever starts it says now. */
+export function startedAgain(kept: KeptOptions, { stdin, attach, size, signal }: StartOptions): LaunchOptions {
+  return { ...kept, terminal: kept.terminal && (size ?? kept.terminal), stdin, attach, signal };
+}
 
 /** The root filesystem that a program is started in. */
 export interface LaunchRoot {

@@ -27,7 +27,7 @@ import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber, stopSignalOf } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './exit.js';
-import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf } from './kept-spec.js';
+import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } from './kept-spec.js';
 import {
   type LaunchPlaceNote,
   type LaunchSpecNote,
@@ -123,7 +123,7 @@ export class Launcher {
     const started = await this.#bring({
       containerId,
       note: { ...readSpecNote(last.spec), again: true },
-      options: { ...kept.options, stdin: options.stdin, attach: options.attach, signal: options.signal },
+      options: startedAgain(kept.options, options),
       isHeld: false,
       findRoot,
       last,

@@ -1,4 +1,4 @@
-import { constants, type FSWatcher } from 'node:fs';
+import { type BigIntStats, constants, type FSWatcher, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted } from '../../base/errors.js';
 import { watchDirectory } from '../../base/watch-directory.js';
@@ -27,14 +27,14 @@ const LOOK_AGAIN = 500;
 /**
  * What a program printed, from its beginning as far as it was kept, in the order in which its monitor read it. Where something was dropped while it was read, or before that but since the time that is wanted, an
  * entry of the monitor's stream says so.
- * @param ended resolves when nothing more is going to be written
+ * @param ended resolves when nothing more is going to be written @param log that is read, for whoever passes something of it over
  */
 export async function* readLog(
   directory: LaunchDirectory,
   { follow = false, since, tail, signal }: LogSelection,
   ended: Promise<unknown>,
+  log = new GrowingLog(directory, since),
 ): AsyncGenerator<LogEntry, void, undefined> {
-  const log = new GrowingLog(directory, since);
   try {
     let last: LogEntry[] | undefined = tail === undefined ? undefined : [];
     const isWanted = ({ time }: LogEntry) => since === undefined || time >= since;
@@ -55,13 +55,17 @@ export async function* readLog(
 
 /**
  * What is printed from this call on, however much was printed before, until nothing more is going to be written.
- * @returns it, and what lets go of it where nobody has begun to read
+ * @returns it, what lets go of it where nobody has begun to read, and the log that is read
  */
 export async function readLogFromNowOn(
   directory: LaunchDirectory,
   ended: Promise<unknown>,
   signal: AbortSignal | undefined,
-): Promise<{ readonly entries: AsyncGenerator<LogEntry, void, undefined>; readonly close: () => void }> {
+): Promise<{
+  readonly entries: AsyncGenerator<LogEntry, void, undefined>;
+  readonly close: () => void;
+  readonly log: GrowingLog;
+}> {
   const log = new GrowingLog(directory);
   await log.skip();
   let isBegun = false;
@@ -73,7 +77,7 @@ export async function readLogFromNowOn(
       await log.close();
     }
   }
-  return { entries: entries(), close: () => void (isBegun || log.close().catch(() => undefined)) };
+  return { entries: entries(), close: () => void (isBegun || log.close().catch(() => undefined)), log };
 }
 
 /**
@@ -132,9 +136,9 @@ function firstOfLast(entries: readonly LogEntry[], lines: number): number {
 const endsLine = ({ bytes }: LogEntry) => bytes.at(-1) === 0x0a;
 
 /** The files of a log while its monitor writes it, and puts a new one in the place of one that is full. */
-class GrowingLog {
+export class GrowingLog {
   readonly #directory: LaunchDirectory;
-  readonly #lines = new LogLines((mark) => this.#begin(mark));
+  #lines = new LogLines((mark) => this.#begin(mark));
   readonly #since: Date | undefined;
   #file: FileHandle | undefined;
   /** What comes after it. */
@@ -144,6 +148,12 @@ class GrowingLog {
   #part = 0;
   /** That of the one that comes next; undefined for the first one that is read. */
   #next: number | undefined;
+
+  /** What stands before it is for nobody any more. */
+  #passTo: { readonly file: Pick<BigIntStats, 'ino' | 'dev'>; readonly position: number } | undefined;
+
+  /** How often that has happened. */
+  #passed = 0;
 
   /** @param since from when on it is wanted; undefined for as far as it was kept */
   constructor(directory: LaunchDirectory, since?: Date) {
@@ -170,7 +180,9 @@ class GrowingLog {
       await log.close();
       if (isLast) return;
       // It was put aside: what was written to it until then is read before the next one is.
+      const passed = this.#passed;
       yield* this.#rest();
+      if (passed !== this.#passed) continue;
       const now = await this.#open();
       if (now.older === undefined || (await isSame(this.#file, now.older))) {
         await now.older?.close();
@@ -198,14 +210,49 @@ class GrowingLog {
     return isMissed ? { time: timeOf(timestamp), timestamp, stream: 'monitor', bytes: MISSED } : undefined;
   }
 
+  /** What has been printed until this moment, and has not been read. */
+  passOver(): void {
+    const file = statSync(this.#directory.log, { bigint: true, throwIfNoEntry: false });
+    if (file !== undefined) this.#passTo = { file, position: Number(file.size) };
+  }
+
+  async #pass({ file, position }: { readonly file: Pick<BigIntStats, 'ino' | 'dev'>; readonly position: number }) {
+    const isThat = async (one: FileHandle | undefined) => {
+      const found = await one?.stat({ bigint: true });
+      return found?.ino === file.ino && found.dev === file.dev;
+    };
+    this.#passed++;
+    this.#lines = new LogLines((mark) => this.#begin(mark));
+    if (await isThat(this.#file)) {
+      this.#position = Math.max(this.#position, position);
+      return;
+    }
+    const { older, log } = await this.#open();
+    const isOlder = await isThat(older);
+    // Where both have been put aside since, all that is there came after it.
+    const isThere = isOlder || (await isThat(log));
+    await this.close();
+    this.#file = isOlder || !isThere ? (older ?? log) : log;
+    this.#newer = this.#file === older ? log : undefined;
+    if (!isOlder && isThere) await older?.close();
+    this.#position = isThere ? position : 0;
+    this.#next = undefined;
+    this.#part = await this.#numberOf(this.#file);
+  }
+
   /** All that is there now; of a line that is just being written, too. */
   async skip(): Promise<void> {
     this.#file = await openLog(this.#directory.log);
     if (this.#file === undefined) return;
     this.#position = (await this.#file.stat()).size;
-    const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(FIRST_LINE), 0, FIRST_LINE, 0);
+    this.#part = await this.#numberOf(this.#file);
+  }
+
+  async #numberOf(file: FileHandle | undefined): Promise<number> {
+    if (file === undefined) return 0;
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(FIRST_LINE), 0, FIRST_LINE, 0);
     const end = buffer.subarray(0, bytesRead).indexOf(0x0a);
-    this.#part = parsePartMark(buffer.subarray(0, Math.max(0, end)))?.number ?? 0;
+    return parsePartMark(buffer.subarray(0, Math.max(0, end)))?.number ?? 0;
   }
 
   /** Both at once: the directory may go when the container is started again, whose log goes on in the same files elsewhere. */
@@ -249,6 +296,9 @@ class GrowingLog {
   async *#rest(): AsyncGenerator<LogEntry> {
     const buffer = Buffer.allocUnsafe(CHUNK);
     while (this.#file !== undefined) {
+      const to = this.#passTo;
+      this.#passTo = undefined;
+      if (to !== undefined) await this.#pass(to);
       const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#position);
       if (bytesRead === 0) return;
       this.#position += bytesRead;

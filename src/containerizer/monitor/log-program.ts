@@ -47,7 +47,7 @@ sub keep {
     $by ||= 'log-limit';
     return lose($stream, length $bytes);
   }
-  rotate() if $set{'log-limit'} && $size > 0 && $size + length($text) > $set{'log-limit'} / 2;
+  rotate() if $set{'log-limit'} && !$set{'log-end'} && $size > 0 && $size + length($text) > $set{'log-limit'} / 2;
   tell_lost();
   lose($stream, length $bytes) if %lost || !put($text);
 }

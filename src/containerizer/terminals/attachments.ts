@@ -7,9 +7,9 @@ import type { Endings } from '../launches/endings.js';
 import { launchOf } from '../launches/launch-of.js';
 import type { Started } from '../launches/launcher.js';
 import type { LogEntry } from '../logs/log-entry.js';
-import { type LogSelection, readLog, readLogFromNowOn, releasing } from '../logs/read-log.js';
+import { GrowingLog, type LogSelection, readLog, readLogFromNowOn, releasing } from '../logs/read-log.js';
 import { joinTerminal } from './join-terminal.js';
-import type { OpenTerminal } from './open-terminal.js';
+import type { OpenTerminal } from './terminal.js';
 
 /** Milliseconds in which a program takes notice of a size before it gets another one. */
 const NOTICE = 20;
@@ -25,12 +25,18 @@ export class Attachments {
     this.#endings = endings;
   }
 
-  /** From now on what was printed stays until it has been read, or whoever reads has seen enough. @param over is told that */
-  output(launch: LaunchRecord, selection: LogSelection, over: () => void = () => {}): AsyncIterable<LogEntry> {
+  /** From now on what was printed stays until it has been read, or whoever reads has seen enough. */
+  output(launch: LaunchRecord, selection: LogSelection): AsyncIterable<LogEntry> {
+    const log = new GrowingLog(this.#endings.directory(launch.id), selection.since);
+    return this.#read(launch, selection, log, () => undefined);
+  }
+
+  /** @param over is told when it has been read, or whoever reads has seen enough */
+  #read(launch: LaunchRecord, selection: LogSelection, log: GrowingLog, over: () => void): AsyncIterable<LogEntry> {
     const release = this.#endings.holdOutput(launch.id);
     const given = new AbortController();
     const signal = eitherOf(selection.signal, given.signal);
-    const entries = readLog(this.#endings.directory(launch.id), { ...selection, signal }, this.#ended(launch));
+    const entries = readLog(this.#endings.directory(launch.id), { ...selection, signal }, this.#ended(launch), log);
     return releasing(entries, given, () => {
       release();
       over();
@@ -44,8 +50,10 @@ export class Attachments {
     since: Date | undefined,
   ): Launched {
     const told = launchOf(launch);
-    const terminal = attach === true && told.hasTerminal ? this.#terminalOf(launch) : undefined;
-    const output = attach === true ? this.output(launch, { follow: true, since }, () => terminal?.close()) : undefined;
+    const log = new GrowingLog(this.#endings.directory(launch.id), since);
+    const terminal = attach === true && told.hasTerminal ? this.#terminalOf(launch, log) : undefined;
+    const output =
+      attach === true ? this.#read(launch, { follow: true, since }, log, () => terminal?.close()) : undefined;
     return {
       ...told,
       ...(stdin === undefined ? {} : { stdin }),
@@ -76,7 +84,7 @@ export class Attachments {
     };
     enough.addEventListener('abort', over);
     const output = releasing(log.entries, given, over);
-    const terminal = { ...joined, close: () => given.abort() };
+    const terminal = { ...joined, passOver: () => log.log.passOver(), close: () => given.abort() };
     if (enough.aborted) over();
     else if (size !== undefined) {
       // Programs draw the screen anew when it changes, and not when they are told the size that it has.
@@ -92,9 +100,9 @@ export class Attachments {
   }
 
   /** Undefined for one that has ended already. */
-  #terminalOf(launch: LaunchRecord): OpenTerminal | undefined {
+  #terminalOf(launch: LaunchRecord, log: GrowingLog): OpenTerminal | undefined {
     try {
-      return joinTerminal(launch, this.#endings.directory(launch.id));
+      return { ...joinTerminal(launch, this.#endings.directory(launch.id)), passOver: () => log.passOver() };
     } catch {
       return undefined;
     }

@@ -5,7 +5,8 @@ import { writePipe } from '../../system/processes/pipe-streams.js';
 import { notRunning } from '../launches/controls.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
 import { readSpecNote } from '../launches/launch-notes.js';
-import { type OpenTerminal, openTerminal } from './open-terminal.js';
+import { openTerminal } from './open-terminal.js';
+import type { OpenTerminal } from './terminal.js';
 
 /** It waits for nobody: the monitor has them open for as long as the program runs. */
 const TO_WRITE = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;

@@ -1,18 +1,10 @@
 import { Writable } from 'node:stream';
-import type { TerminalSize } from '../launch-spec.js';
+import { checkArgument } from '../../base/options/check-options.js';
+import { TERMINAL_SIZE } from '../options.js';
+import type { OpenTerminal } from './terminal.js';
 
 /** Bytes that the kernel mixes with nothing else when they are written in one piece. @see PIPE_BUF in pipe(7) */
 const PIECE = 4096;
-
-/** The side of a program's terminal on which somebody sits. */
-export interface OpenTerminal {
-  /** What is typed, as a terminal sends it: control characters mean there what they mean in a terminal. It waits while the program reads nothing. */
-  readonly input: Writable;
-  /** The program is told with SIGWINCH, also while it reads nothing. Nothing happens to one that has ended. */
-  resize(size: TerminalSize): void;
-  /** Lets go at once; what the program has not taken is lost. A container's own program is not told; what `exec` runs is hung up. */
-  close(): void;
-}
 
 /** @param typed and @param sizes take what `TERMINAL_PROGRAM` reads; closed by it */
 export function openTerminal(typed: Writable, sizes: Writable): OpenTerminal {
@@ -32,12 +24,15 @@ export function openTerminal(typed: Writable, sizes: Writable): OpenTerminal {
   });
   return {
     input,
-    resize({ rows, columns }) {
-      const size = Buffer.alloc(4);
-      size.writeUInt16BE(rows, 0);
-      size.writeUInt16BE(columns, 2);
-      if (!sizes.destroyed) sizes.write(size);
+    resize(size) {
+      checkArgument('resize', 'size', TERMINAL_SIZE, size);
+      const { rows, columns } = size;
+      const frame = Buffer.alloc(4);
+      frame.writeUInt16BE(rows, 0);
+      frame.writeUInt16BE(columns, 2);
+      if (!sizes.destroyed) sizes.write(frame);
     },
+    passOver() {},
     close() {
       input.destroy();
       sizes.end();

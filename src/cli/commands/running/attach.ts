@@ -34,11 +34,11 @@ Example:
           withProgram(session, async (containers) => {
             const attached = await containers.attach(containerId, {
               anyOwner,
-              size: host.terminal?.size(),
+              size: isTyping ? host.terminal?.size() : undefined,
               signal: session.signal,
             });
             // Others may go on to type there.
-            const sitting = { isTyping, endsInput: false, detachKeys };
+            const sitting = { isTyping, isLookingOn: !isTyping, endsInput: false, detachKeys };
             await attendTerminal(session, containers, { ...attached, containerId }, host, sitting);
           }),
         { owner, unopened: OURS },

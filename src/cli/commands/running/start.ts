@@ -50,7 +50,13 @@ With --attach the exit status is that of the program, as with \`run\`.`,
           withProgram(session, async (containers) => {
             const isTyping = flags.interactive === true;
             const stdin = isTyping ? 'pipe' : 'none';
-            const launched = await containers.start(id, { anyOwner, attach: true, stdin, signal: session.signal });
+            const launched = await containers.start(id, {
+              anyOwner,
+              attach: true,
+              stdin,
+              size: cli.host.terminal?.size(),
+              signal: session.signal,
+            });
             await attend(session, containers, launched, cli.host, { isTyping, detachKeys });
           }),
         { owner: flags.owner, unopened: OURS },
