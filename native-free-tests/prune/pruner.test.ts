@@ -151,7 +151,8 @@ describe('a prune', () => {
       let pruning: ReturnType<Pruner['prune']> | undefined;
       await storeLock.withShared(async () => {
         pruning = pruner.prune([], {});
-        await sleep(20);
+        // Long enough for it to have come to the lock, however busy the machine is.
+        await sleep(150);
         await change(made);
       });
       const report = await pruning;
