@@ -1,11 +1,8 @@
 import { fileError } from '../base/errors.js';
-import { abortOnSignals } from './interruption.js';
+import { abortOnSignals, Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { runCommandLine } from './run-command-line.js';
 import { hostTerminal } from './terminal/host-terminal.js';
-
-/** 128 and SIGHUP. */
-const HUNG_UP = 129;
 
 let outputLost = false;
 
@@ -33,16 +30,19 @@ function onSignals(names: readonly NodeJS.Signals[], heard: (name: NodeJS.Signal
 }
 
 async function main(): Promise<void> {
+  const interruptions = abortOnSignals();
   const status = await runCommandLine(process.argv.slice(2), {
     stdin: () => process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     environment: process.env,
-    ...abortOnSignals(),
+    ...interruptions,
     onSignals,
     terminal: hostTerminal(process),
   });
-  if (status === HUNG_UP && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
+  const { reason } = interruptions.signal;
+  const isHungUp = reason instanceof Interruption && reason.signal === 'SIGHUP' && status === reason.exitStatus;
+  if (isHungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
     // Node aborts where it finds a terminal gone that it wants to leave as it was.
     process.removeAllListeners('SIGHUP');
     process.kill(process.pid, 'SIGHUP');

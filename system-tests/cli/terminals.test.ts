@@ -224,6 +224,34 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups', 'tmux'], 'somebod
     }
   });
 
+  it('finds his terminal as it was also when his client was put aside meanwhile, with nobody who puts that right', async () => {
+    const { screen, containers } = await sitting();
+    await containers.launch('job', IMAGE, { command: ['cat'], terminal: SIZE });
+    screen.type(`bash -c '${process.execPath} ${MAIN} attach job; :'\n`);
+    await vi.waitFor(() => expect(clientsOf('attach', 'job')).toHaveLength(1), SOON);
+    await vi.waitFor(() => {
+      screen.type('x\n');
+      expect(screen.text).toContain('x\nx');
+    }, SOON);
+    const [client = 0] = clientsOf('attach', 'job');
+    expect(client).toBeGreaterThan(1);
+    for (const signal of ['SIGSTOP', 'SIGCONT'] as const) {
+      process.kill(client, signal);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    screen.press('C-p', 'C-q');
+    await screen.shows('goes on');
+    await screen.prompts();
+    await expectOrdinary(screen);
+  });
+
+  it('is told the status of a program as it is, also one that looks like a hang-up of his own', async () => {
+    const { screen } = await sitting();
+    screen.type(`clear; p run --rm -it ${IMAGE} sh -c 'exit 129'; echo rc $?\n`);
+    await screen.shows(/^rc 129$/m);
+    expect(screen.text).not.toContain('Hangup');
+  });
+
   it('is told in a line or two what cannot be done', async () => {
     const { screen, containers } = await sitting();
     await containers.launch('plain', IMAGE, { command: ['sleep', '600'] });

@@ -27,8 +27,8 @@ export async function execOnTerminal(
   const enough = new AbortController();
   const run = await containers.exec(containerId, words, { ...options, signal: enough.signal });
   run.stderr.destroy();
-  if (run.terminal === undefined) return;
   const { terminal, stdout: output, ended } = run;
+  if (terminal === undefined) throw new Error('an exec with a terminal has come without one');
   ended.catch(() => undefined);
   const sitting = {
     terminal,

@@ -2,9 +2,9 @@ import type { HostTerminal } from '../host-process.js';
 
 const ENDING = ['SIGQUIT', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU'] as const;
 
-/** That of this process. */
-export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTerminal {
-  const shown = [stdout, stderr].find(({ isTTY }) => isTTY);
+/** That of this process. What it reads is not touched before somebody reads it. */
+export function hostTerminal(host: NodeJS.Process): HostTerminal {
+  const shown = [host.stdout, host.stderr].find(({ isTTY }) => isTTY);
   return {
     size() {
       if (shown === undefined) return undefined;
@@ -17,21 +17,18 @@ export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTer
       return () => void shown?.off('resize', heard);
     },
     async makeRaw() {
+      const { stdin } = host;
       if (!stdin.isTTY) return () => {};
       // Loaded here: most commands read no keys.
       const { makeTerminalRaw } = await import('../../system/terminals/raw-terminal.js');
-      let restore = await makeTerminalRaw(stdin.fd);
+      const restore = await makeTerminalRaw(stdin.fd);
       if (restore === undefined) {
         stdin.setRawMode(true);
         return () => void stdin.setRawMode(false);
       }
-      // Whoever has put this process aside has had the terminal for himself meanwhile.
+      // Whoever has put this process aside has had the terminal for himself meanwhile. In the end it is as it was at first: he may have left it raw.
       let isOver = false;
-      const again = () =>
-        void makeTerminalRaw(stdin.fd).then((other) => {
-          if (isOver) other?.();
-          else restore = other ?? restore;
-        });
+      const again = () => void makeTerminalRaw(stdin.fd).then(() => isOver && restore());
       process.on('SIGCONT', again);
       // Those that end this process at once; what it had printed to stays raw otherwise.
       const end = (name: NodeJS.Signals) => {
@@ -42,7 +39,7 @@ export function hostTerminal({ stdin, stdout, stderr }: NodeJS.Process): HostTer
         isOver = true;
         process.off('SIGCONT', again);
         for (const name of ENDING) process.off(name, end);
-        restore?.();
+        restore();
       };
       for (const name of ENDING) process.on(name, end);
       return undo;
