@@ -2,6 +2,7 @@ import type { Containerizer } from '../../containerizer/index.js';
 import type { Cli } from '../cli.js';
 import { touchedDocument } from '../output/documents/launch-document.js';
 import type { OwnerFlags } from '../owner-flags.js';
+import type { Session } from '../session.js';
 import { withContainerizer } from './with-containerizer.js';
 
 /** What is done to each of several containers. @returns what is told of it in JSON; undefined for its id */
@@ -14,18 +15,12 @@ export async function toEachInOrder(
   { owner }: OwnerFlags,
   work: Work,
 ): Promise<void> {
-  await cli.withStore(
-    (session) =>
-      withContainerizer(session, async (containers) => {
-        const { output, each } = session;
-        const done = await each(containerIds, async (id) => {
-          const document = await work(containers, id);
-          output.line(id);
-          return document ?? touchedDocument(id);
-        });
-        output.document(() => done);
-      }),
-    { owner },
+  await told(cli, owner, (containers, { output, each }) =>
+    each(containerIds, async (id) => {
+      const document = await work(containers, id);
+      output.line(id);
+      return document ?? touchedDocument(id);
+    }),
   );
 }
 
@@ -36,23 +31,33 @@ export async function toEachContainer(
   { owner }: OwnerFlags,
   work: Work,
 ): Promise<void> {
+  await told(cli, owner, (containers, { output, eachAtOnce }) => {
+    const begun: { readonly id: string; readonly over: Promise<unknown> }[] = [];
+    const inTurn = async (id: string) => {
+      // What is done to one may be the end of those within it: who names these first has them come first.
+      const before = begun.filter((other) => isAmong(id, other.id) || isAmong(other.id, id));
+      const over = Promise.all(before.map((other) => other.over)).then(() => work(containers, id));
+      begun.push({ id, over: over.catch(() => undefined) });
+      return over;
+    };
+    return eachAtOnce(containerIds, inTurn, (document, id) => {
+      output.line(id);
+      return document ?? touchedDocument(id);
+    });
+  });
+}
+
+/** @param work comes to the documents of those to which it was done */
+async function told(
+  cli: Cli,
+  owner: string | undefined,
+  work: (containers: Containerizer, session: Session) => Promise<unknown[]>,
+): Promise<void> {
   await cli.withStore(
     (session) =>
       withContainerizer(session, async (containers) => {
-        const { output, eachAtOnce } = session;
-        const begun: { readonly id: string; readonly over: Promise<unknown> }[] = [];
-        const inTurn = async (id: string) => {
-          // What is done to one may be the end of those within it: who names these first has them come first.
-          const before = begun.filter((other) => isAmong(id, other.id) || isAmong(other.id, id));
-          const over = Promise.all(before.map((other) => other.over)).then(() => work(containers, id));
-          begun.push({ id, over: over.catch(() => undefined) });
-          return over;
-        };
-        const done = await eachAtOnce(containerIds, inTurn, (document, id) => {
-          output.line(id);
-          return document ?? touchedDocument(id);
-        });
-        output.document(() => done);
+        const done = await work(containers, session);
+        session.output.document(() => done);
       }),
     { owner },
   );
