@@ -439,7 +439,7 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
         other.terminal?.input.write('exit 9\n');
         expect(await other.ended).toEqual({ code: 9, reason: 'exited' });
         await vi.waitFor(
-          () => expect(readdirSync(launchPath(root, launchId)).join()).not.toMatch(/exec|console/),
+          () => expect(readdirSync(launchPath(root, launchId)).join()).not.toMatch(/exec-|console/),
           SOON,
         );
         await containers.kill('job');

@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemCode } from '../../base/errors.js';
 import { makeOwnDirectory } from '../../base/own-files.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
+import { isHeld } from '../launches/ends/launch-watch.js';
 import { namesIn } from '../launches/launch-directories.js';
 import type { LaunchDirectory } from '../launches/launch-directory.js';
 
@@ -26,7 +26,7 @@ export async function makeExecPlace(
   id: string,
 ): Promise<ExecPlace> {
   const path = join(directory.path, `exec-${id}`);
-  const making = syscalls.openLockFile(directory.places);
+  const making = syscalls.openLockFile(directory.execsLock);
   let held: LockFile | undefined;
   try {
     // Whoever takes places away has this alone: so none is seen before it is held.
@@ -57,30 +57,16 @@ export function removeLeftPlaces(directory: LaunchDirectory, syscalls: Pick<Sysc
   try {
     const names = namesIn(directory.path).filter((name) => /^exec-[0-9a-f]{16}$/.test(name));
     if (names.length === 0) return;
-    const making = syscalls.openLockFile(directory.places);
+    const making = syscalls.openLockFile(directory.execsLock);
     try {
       if (!making.tryLock('exclusive')) return;
       const places = names.map((name) => join(directory.path, name));
-      for (const place of places.filter((path) => !isHeld(path, syscalls)))
+      for (const place of places.filter((path) => !isHeld(join(path, 'alive'), syscalls)))
         rmSync(place, { recursive: true, force: true });
     } finally {
       making.close();
     }
   } catch {
     // Nobody who wants to begin something is kept from it by this.
-  }
-}
-
-/** True in doubt. */
-function isHeld(place: string, syscalls: Pick<Syscalls, 'openLockFile'>): boolean {
-  try {
-    const file = syscalls.openLockFile(join(place, 'alive'), { create: false, readOnly: true });
-    try {
-      return file.hasForeignWriter();
-    } finally {
-      file.close();
-    }
-  } catch (error) {
-    return systemCode(error) !== 'ENOENT';
   }
 }

@@ -12,7 +12,7 @@ import { join } from 'node:path';
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
  *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
  *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
- *   ├── places         locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
+ *   ├── execs.lock     locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
  *   ├── exec-<id>/     of an exec: process.json, pid, log, and `alive`, locked by the process that has asked for it
  *   ├── console        a socket to which the runtime brings that terminal, during the start
  *   ├── pid            of the program, as this machine's processes see it
@@ -54,8 +54,8 @@ export class LaunchDirectory {
   get letGo(): string {
     return join(this.path, 'let-go');
   }
-  get places(): string {
-    return join(this.path, 'places');
+  get execsLock(): string {
+    return join(this.path, 'execs.lock');
   }
   get typed(): string {
     return join(this.path, 'typed');

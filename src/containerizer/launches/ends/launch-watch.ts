@@ -8,9 +8,12 @@ import type { LaunchDirectory } from '../launch-directory.js';
 const LOOK_AGAIN = 500;
 
 /** Whether somebody starts a launch, or its monitor lives: whoever does holds its lock. True in doubt. */
-export function isAttended(directory: LaunchDirectory, syscalls: Syscalls): boolean {
+export const isAttended = ({ alive }: LaunchDirectory, syscalls: Syscalls): boolean => isHeld(alive, syscalls);
+
+/** Whether somebody who lives holds a lock file as its writer. True in doubt. */
+export function isHeld(path: string, syscalls: Pick<Syscalls, 'openLockFile'>): boolean {
   try {
-    const file = syscalls.openLockFile(directory.alive, { create: false, readOnly: true });
+    const file = syscalls.openLockFile(path, { create: false, readOnly: true });
     try {
       return file.hasForeignWriter();
     } finally {
