@@ -26,6 +26,11 @@ export type { MountState } from './layer-store/rootfs-mounts.js';
 export type { PostponedEntry } from './layer-store/sweeper.js';
 export type {
   ContainerRecord,
+  HeldBy,
+  HoldingChange,
+  HoldingKey,
+  HoldingRecord,
+  HoldingsWanted,
   ImageRecord,
   ImageSummary,
   LaunchChange,
@@ -36,10 +41,13 @@ export type {
   LaunchState,
   NewLaunchEvent,
   RootfsRecord,
+  TakenHoldings,
   TarState,
+  WantedHolding,
 } from './metadata/metadata-manager.js';
 export { defaultRoot } from './paths.js';
 export type { ContainerCalls } from './provisioner/calls/container-calls.js';
+export type { HoldingCalls, NewHolder } from './provisioner/calls/holding-calls.js';
 export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/calls/image-calls.js';
 export type { LaunchCalls, NewOwnLaunch, RecordedLaunch } from './provisioner/calls/launch-calls.js';
 export type { StoreCalls } from './provisioner/calls/store-calls.js';

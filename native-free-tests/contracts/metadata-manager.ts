@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, vi } from 'vitest';
 import type { MetadataManager } from '#src/metadata/metadata-manager.js';
 import { clockContract } from './metadata-clock.js';
+import { holdingContract } from './metadata-holdings.js';
 import { imageContract } from './metadata-images.js';
 import { launchContract } from './metadata-launches.js';
 import { layerContract } from './metadata-layers.js';
@@ -42,6 +43,7 @@ export function metadataManagerContract(
     layerContract(context);
     rootfsContract(context);
     launchContract(context);
+    holdingContract(context);
     leaseContract(context);
     pullContract(context);
     removalContract(context);

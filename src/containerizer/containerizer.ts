@@ -3,7 +3,7 @@ import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryRepo
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
-import type { Exit } from './launches/exit.js';
+import type { Exit } from './launches/kept/exit.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
 import type { ContainerProcess } from './processes/container-processes.js';

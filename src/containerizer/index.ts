@@ -43,8 +43,8 @@ export type {
   WriteOptions,
 } from './files/container-files.js';
 export type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
-export { type Exit, type ExitReason, exitStatus } from './launches/exit.js';
-export { hasLaunches } from './launches/launch-directories.js';
+export { type Exit, type ExitReason, exitStatus } from './launches/kept/exit.js';
+export { hasLaunches } from './launches/kept/launch-directories.js';
 export { launchOf } from './launches/launch-of.js';
 export type { LogEntry } from './logs/log-entry.js';
 export type { LogSelection } from './logs/read-log.js';

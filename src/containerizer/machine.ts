@@ -4,7 +4,7 @@ import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { KernelFacts } from './bundle/kernel-facts.js';
 import type { CgroupSurroundings } from './cgroups/container-cgroup.js';
 import type { Hierarchies } from './cgroups/hierarchies.js';
-import type { LaunchPlaceNote } from './launches/launch-notes.js';
+import type { LaunchPlaceNote } from './launches/kept/launch-notes.js';
 import type { OciRuntime } from './runtime/oci-runtime.js';
 import type { Programs } from './runtime/programs.js';
 

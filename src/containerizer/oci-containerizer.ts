@@ -33,12 +33,13 @@ import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
+import type { Isolator } from './isolators/isolator.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
-import type { Exit } from './launches/exit.js';
 import { HostResolvers } from './launches/host-resolvers.js';
-import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/launch-notes.js';
+import type { Exit } from './launches/kept/exit.js';
+import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/kept/launch-notes.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
@@ -76,16 +77,18 @@ export class OciContainerizer implements Containerizer {
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
+  readonly #isolators: Isolator;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
   readonly #underWay = new UnderWay();
 
-  constructor(machine: Machine, owner: string, closing: Closing) {
+  constructor(machine: Machine, isolators: Isolator, owner: string, closing: Closing) {
     this.#closing = closing;
     this.#machine = machine;
     this.#owner = owner;
-    this.#endings = new Endings(machine);
-    this.#launcher = new Launcher(machine, this.#endings, availableParallelism() + 1);
+    this.#isolators = isolators;
+    this.#endings = new Endings(machine, isolators);
+    this.#launcher = new Launcher(machine, this.#endings, isolators, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
     this.#attachments = new Attachments(this.#endings);
@@ -337,13 +340,9 @@ export class OciContainerizer implements Containerizer {
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
-    const recovered = await new LaunchRecovery(this.#machine, this.#endings).run(own, this.#owner);
-    const launches = await this.#launches();
-    for (const launch of launches.filter(({ owner }) => owner === this.#owner)) {
-      // Whoever halted it, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look.
-      await this.#controls.followFreezer(launch).catch(() => undefined);
-    }
-    this.#resolvers.follow(...launches);
+    const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls);
+    const recovered = await recovery.run(own, this.#owner);
+    this.#resolvers.follow(...(await this.#launches()));
     await this.#resolvers.renew();
     return recovered;
   }
@@ -355,6 +354,7 @@ export class OciContainerizer implements Containerizer {
     this.#resolvers.close();
     this.#closing.begin();
     await this.#endings.close();
+    await this.#isolators.close();
     this.#closing.end();
   }
 

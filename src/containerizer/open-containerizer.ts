@@ -18,6 +18,7 @@ import { readKernelFacts } from './bundle/kernel-facts.js';
 import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
 import { ownProcsFile } from './cgroups/own-procs-file.js';
 import type { Containerizer } from './containerizer.js';
+import { Isolators } from './isolators/isolators.js';
 import type { Machine } from './machine.js';
 import { OciContainerizer } from './oci-containerizer.js';
 import { findRuntime } from './runtime/find-runtime.js';
@@ -103,7 +104,7 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     closing: closing.signal,
     removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  return new OciContainerizer(machine, provisioner.owner, {
+  return new OciContainerizer(machine, new Isolators([]), provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
     end: () => programs?.close(),
   });

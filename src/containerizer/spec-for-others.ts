@@ -8,7 +8,7 @@ import { checkLimits } from './cgroups/limits/check-limits.js';
 import { readMachineFacts } from './cgroups/limits/machine-facts.js';
 import { containerForeign } from './container-errors.js';
 import type { SpecOptions } from './containerizer.js';
-import { type LaunchRoot, rootOf } from './launches/kept-spec.js';
+import { type LaunchRoot, rootOf } from './launches/kept/kept-spec.js';
 import type { Machine } from './machine.js';
 import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';

@@ -1,3 +1,4 @@
+import type { HoldingRecords } from './holdings/holding-records.js';
 import type { ImageRecords } from './images/image-records.js';
 import type { LaunchRecords } from './launches/launch-records.js';
 import type { LayerRecords } from './layers/layer-records.js';
@@ -7,6 +8,7 @@ import type { Removals } from './removals/removals.js';
 import type { RootfsRecords } from './rootfses/rootfs-records.js';
 import type { RecordsState } from './state/records-state.js';
 
+export type * from './holdings/holding-records.js';
 export type * from './images/image-records.js';
 export type * from './launches/launch-records.js';
 export type * from './layers/layer-records.js';
@@ -29,6 +31,7 @@ export type * from './state/records-state.js';
  * | `layers/`   | layers, claims                                     | –                                         |
  * | `rootfses/` | rootfses, which make up containers                 | a foreign key to the stack of their image |
  * | `launches/` | what runs in containers, and what happened to it  | –                                         |
+ * | `holdings/` | what only one may have at a time: addresses, ports, devices | –                                 |
  * | `leases/`   | what pulls under way need                          | a question that each removal asks         |
  * | `pulls/`    | pulls under way, and what became of others         | –                                         |
  * | `removals/` | nothing: takes out of the others what nobody needs | –                                         |
@@ -46,6 +49,7 @@ export interface MetadataManager
     LayerRecords,
     RootfsRecords,
     LaunchRecords,
+    HoldingRecords,
     LeaseRecords,
     PullRecords,
     Removals,

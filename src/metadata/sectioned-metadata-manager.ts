@@ -4,6 +4,13 @@ import type { ProcessIdentity } from '../system/locks/process-identity.js';
 import type {
   ContainerRecord,
   FoundPulls,
+  HeldBy,
+  HoldingChange,
+  HoldingKey,
+  HoldingRecord,
+  HoldingRecords,
+  HoldingsWanted,
+  HoldingTaker,
   ImageRecord,
   ImageRecords,
   ImageSummary,
@@ -43,7 +50,9 @@ import type {
   RootfsKey,
   RootfsRecords,
   RootfsSummary,
+  TakenHoldings,
   UnendedLaunch,
+  WantedHolding,
 } from './metadata-manager.js';
 
 /** What a metadata manager is the sum of. */
@@ -52,6 +61,7 @@ export interface MetadataSections {
   readonly layers: LayerRecords;
   readonly rootfses: RootfsRecords;
   readonly launches: LaunchRecords;
+  readonly holdings: HoldingRecords;
   readonly leases: LeaseRecords;
   readonly pulls: PullRecords;
   readonly removals: Removals;
@@ -69,6 +79,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
   readonly #layers: LayerRecords;
   readonly #rootfses: RootfsRecords;
   readonly #launches: LaunchRecords;
+  readonly #holdings: HoldingRecords;
   readonly #leases: LeaseRecords;
   readonly #pulls: PullRecords;
   readonly #removals: Removals;
@@ -79,6 +90,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
     this.#layers = sections.layers;
     this.#rootfses = sections.rootfses;
     this.#launches = sections.launches;
+    this.#holdings = sections.holdings;
     this.#leases = sections.leases;
     this.#pulls = sections.pulls;
     this.#removals = sections.removals;
@@ -241,6 +253,22 @@ export abstract class SectionedMetadataManager implements MetadataManager {
 
   newestLaunchEvent(): Promise<number> {
     return this.#launches.newestLaunchEvent();
+  }
+
+  takeHoldings(taker: HoldingTaker, wanted: readonly WantedHolding[]): Promise<TakenHoldings> {
+    return this.#holdings.takeHoldings(taker, wanted);
+  }
+
+  changeHolding(holding: HoldingKey, change: HoldingChange): Promise<boolean> {
+    return this.#holdings.changeHolding(holding, change);
+  }
+
+  releaseHoldings(holdings: readonly HeldBy[]): Promise<void> {
+    return this.#holdings.releaseHoldings(holdings);
+  }
+
+  listHoldings(wanted?: HoldingsWanted): Promise<HoldingRecord[]> {
+    return this.#holdings.listHoldings(wanted);
   }
 
   openLease(pull: string, process: ProcessIdentity): Promise<void> {

@@ -14,6 +14,7 @@ import type { PruneReport } from '../prune/pruner.js';
 import { warnOfForeign } from '../pulls/foreign-images.js';
 import { Calls } from './calls/calls.js';
 import { ContainerCalls } from './calls/container-calls.js';
+import { HoldingCalls } from './calls/holding-calls.js';
 import { ImageCalls } from './calls/image-calls.js';
 import { LaunchCalls } from './calls/launch-calls.js';
 import { StoreCalls } from './calls/store-calls.js';
@@ -58,6 +59,8 @@ export class Provisioner {
   readonly containers: ContainerCalls;
   /** For what runs containers. */
   readonly launches: LaunchCalls;
+  /** What of this machine only one may have at a time. */
+  readonly holdings: HoldingCalls;
   readonly store: StoreCalls;
 
   readonly #store: OpenStore;
@@ -93,6 +96,7 @@ export class Provisioner {
     this.images = new ImageCalls(store, get, this.#calls);
     this.containers = new ContainerCalls(store, get, this.#calls);
     this.launches = new LaunchCalls(store, get, this.#calls);
+    this.holdings = new HoldingCalls(store, this.#calls);
     this.store = new StoreCalls(store, get, this.#calls);
   }
 

@@ -24,7 +24,14 @@ const create = (script: string) => `await c.create('job', '${IMAGE}', ${JSON.str
 const start = `await c.start('job');`;
 const SOON = 'sleep 0.5; echo whole; exit 7';
 const AT_ONCE = 'echo whole; exit 7';
-const NOT_YET = ['launch.directoryMade', 'launch.recorded', 'launch.provisioned', 'launch.bundled', 'launch.monitored'];
+const NOT_YET = [
+  'launch.directoryMade',
+  'launch.recorded',
+  'launch.provisioned',
+  'launch.isolated',
+  'launch.bundled',
+  'launch.monitored',
+];
 
 const CASES: readonly Case[] = [
   { operation: 'a launch', points: [...NOT_YET, 'launch.started'], body: launch(SOON), after: 'gone' },
@@ -56,7 +63,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a launch of what cannot be started',
-    points: ['launch.undone', 'launch.containerDestroyed', 'launch.forgotten'],
+    points: ['launch.undone', 'launch.containerDestroyed', 'launch.cleanedUp', 'launch.forgotten'],
     body: `await c.launch('job', '${IMAGE}', { command: ['/nowhere'] });`,
     after: 'gone',
   },
@@ -99,7 +106,7 @@ const CASES: readonly Case[] = [
   },
   {
     operation: 'a wait for what is to be removed',
-    points: ['launch.ended', 'launch.endRecorded', 'launch.containerDestroyed', 'launch.forgotten'],
+    points: ['launch.ended', 'launch.endRecorded', 'launch.containerDestroyed', 'launch.cleanedUp', 'launch.forgotten'],
     body: `${launch(SOON, { remove: true })} await c.wait('job'); await sleep(5000);`,
     after: 'gone',
   },

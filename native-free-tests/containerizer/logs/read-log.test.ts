@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { LaunchDirectory } from '#src/containerizer/launches/launch-directory.js';
+import { LaunchDirectory } from '#src/containerizer/launches/kept/launch-directory.js';
 import { type LogSelection, readLog, readLogFromNowOn } from '#src/containerizer/logs/read-log.js';
 import { temporaryDirectory } from '../../helpers/memory-store.js';
 

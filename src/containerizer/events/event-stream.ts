@@ -1,7 +1,7 @@
 import { anySignal } from '../../base/any-signal.js';
 import type { LaunchEvent, LaunchRecord } from '../../index.js';
 import type { Endings } from '../launches/endings.js';
-import { isOwnLaunch, readSpecNote } from '../launches/launch-notes.js';
+import { isOwnLaunch, readSpecNote } from '../launches/kept/launch-notes.js';
 import type { Machine } from '../machine.js';
 import type { ContainerEvent, EventSelection } from './container-event.js';
 

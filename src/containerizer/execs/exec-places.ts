@@ -5,8 +5,8 @@ import { makeOwnDirectory } from '../../base/own-files.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import { isHeld } from '../launches/ends/launch-watch.js';
-import { namesIn } from '../launches/launch-directories.js';
-import type { LaunchDirectory } from '../launches/launch-directory.js';
+import { namesIn } from '../launches/kept/launch-directories.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
 
 /** Milliseconds between looks whether others have done with taking away, and until nobody waits for them any more: somebody may have stopped them. */
 const LOOK_AGAIN = 2;

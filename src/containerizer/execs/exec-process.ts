@@ -6,7 +6,7 @@ import { resolveUser } from '../bundle/rootfs/resolve-user.js';
 import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig, RuntimeSpecProcess, RuntimeSpecRlimit } from '../bundle/runtime-spec.js';
 import type { ExecOptions } from '../containerizer.js';
-import type { LaunchDirectory } from '../launches/launch-directory.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
 
 /** No limit, as the kernel has it; more than a number of JavaScript holds exactly, so that what was read of it is something else. */
 const UNLIMITED = 18446744073709551615n;

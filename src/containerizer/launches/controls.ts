@@ -22,9 +22,9 @@ import { signalNumber } from '../signal-number.js';
 import { deadlineIn, heldDeadline, remainingOf } from './deadline.js';
 import type { Endings } from './endings.js';
 import { recordUndead } from './ends/undead.js';
-import type { Exit } from './exit.js';
-import { keepLimits, readSpec } from './kept-spec.js';
-import { type LaunchPlaceNote, readExitNote, readPlaceNote } from './launch-notes.js';
+import type { Exit } from './kept/exit.js';
+import { keepLimits, readSpec } from './kept/kept-spec.js';
+import { type LaunchPlaceNote, readExitNote, readPlaceNote } from './kept/launch-notes.js';
 import { requireFilter } from './require-filter.js';
 
 const SIGKILL = 9;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { anySignal } from '../../base/any-signal.js';
 import { crashPoint } from '../../base/crash-points.js';
-import { isProvisionerError, systemCode } from '../../base/errors.js';
+import { isProvisionerError } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import type { ProcessHandle } from '../../system/processes/processes.js';
@@ -9,14 +9,15 @@ import type { LockFile } from '../../system/syscalls/lock-file.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { processStates } from '../cgroups/process-states.js';
 import { eventNote } from '../events/container-event.js';
+import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
-import { isAttended, launchEnded } from './ends/launch-watch.js';
+import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
-import { type Exit, exitOf, parseExitFile } from './exit.js';
-import { LaunchDirectory } from './launch-directory.js';
-import { readExitNote, readPlaceNote } from './launch-notes.js';
+import { type Exit, exitOf, parseExitFile } from './kept/exit.js';
+import { LaunchDirectory } from './kept/launch-directory.js';
+import { readExitNote, readPlaceNote } from './kept/launch-notes.js';
 
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
@@ -31,14 +32,16 @@ const EVENTS_LOOKED_AT = 20_000;
  */
 export class Endings {
   readonly #machine: Machine;
+  readonly #isolators: Isolator;
   readonly #watched = new Map<string, Promise<Exit>>();
   /** Removals that follow ends. Nobody's wait for an end waits for one: it may itself wait for the turn of the container. */
   readonly #removals = new Set<Promise<unknown>>();
   /** By the id of a launch: those who read what it has printed. */
   readonly #held = new Map<string, Set<Promise<void>>>();
 
-  constructor(machine: Machine) {
+  constructor(machine: Machine, isolators: Isolator) {
     this.#machine = machine;
+    this.#isolators = isolators;
   }
 
   directory(launchId: string): LaunchDirectory {
@@ -91,16 +94,9 @@ export class Endings {
     return release;
   }
 
-  /** @returns undefined when another process has it */
+  /** As `holdWatch` of its files. */
   holdWatch(directory: LaunchDirectory): LockFile | undefined {
-    try {
-      const lock = this.#machine.syscalls.openLockFile(directory.watched);
-      if (lock.tryLock('exclusive')) return lock;
-      lock.close();
-    } catch {
-      // Removed meanwhile, or no descriptor is left: then the monitor has it done.
-    }
-    return undefined;
+    return holdWatch(directory, this.#machine.syscalls);
   }
 
   /**
@@ -142,7 +138,17 @@ export class Endings {
       event: eventNote('exit', exit),
     });
     crashPoint('launch.endRecorded');
+    if (recorded) this.#cleanUpLater(launch);
     return recorded ? exit : this.#recordedExit(launch, exit);
+  }
+
+  /** What its isolators gave it goes back; who waits for its end does not wait for that. What is killed meanwhile, or fails, the next recovery does. */
+  #cleanUpLater(launch: LaunchRecord): void {
+    const cleaning = this.#isolators
+      .cleanUp(launch)
+      .catch(() => undefined)
+      .finally(() => this.#removals.delete(cleaning));
+    this.#removals.add(cleaning);
   }
 
   /** With nobody there who would tell its end, it has ended when nothing of it lives. */
@@ -345,6 +351,8 @@ export class Endings {
 
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
+    await this.#isolators.cleanUp({ id: launchId, containerId });
+    crashPoint('launch.cleanedUp');
     await this.#machine.provisioner.launches.forget(containerId, launchId);
     crashPoint('launch.forgotten');
     await this.takeAway(launchId);
@@ -360,18 +368,9 @@ export class Endings {
     return isAttended(this.directory(launchId), this.#machine.syscalls);
   }
 
-  /** Some process starts it, or will do what is to be done at its end. True in doubt. */
+  /** As `isWatched` of its files. */
   isWatched(launchId: string): boolean {
-    try {
-      const lock = this.#machine.syscalls.openLockFile(this.directory(launchId).watched, { create: false });
-      try {
-        return !lock.tryLock('shared');
-      } finally {
-        lock.close();
-      }
-    } catch (error) {
-      return systemCode(error) !== 'ENOENT';
-    }
+    return isWatched(this.directory(launchId), this.#machine.syscalls);
   }
 
   /** Resolves when a launch has ended, or nobody is at it any more. Nothing is recorded. @throws the reason of the signal */

@@ -5,8 +5,8 @@ import { HOST_RESOLV_CONF } from '../bundle/network-files.js';
 import { renewResolvConf } from '../bundle/renewed-resolv-conf.js';
 import type { Machine } from '../machine.js';
 import type { Endings } from './endings.js';
-import { readSpec } from './kept-spec.js';
-import { isOwnLaunch, readSpecNote } from './launch-notes.js';
+import { readSpec } from './kept/kept-spec.js';
+import { isOwnLaunch, readSpecNote } from './kept/launch-notes.js';
 
 /** Milliseconds between looks at the machine's file, which may be a link to one that is replaced again and again. */
 const LOOK_AGAIN = 1000;

@@ -1,6 +1,6 @@
 import type { LaunchRecord } from '../../index.js';
 import type { Launch } from '../containerizer.js';
-import { readExitNote, readPlaceNote, readSpecNote } from './launch-notes.js';
+import { readExitNote, readPlaceNote, readSpecNote } from './kept/launch-notes.js';
 
 /** What a record says of a launch. One that has ended since is told as it was: `Containerizer.list` looks. @throws SyntaxError for a record that this release did not write */
 export function launchOf(launch: LaunchRecord): Launch {

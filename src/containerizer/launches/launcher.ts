@@ -3,7 +3,7 @@ import { renameSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
-import { firstLine, isProvisionerError, ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { firstLine, isProvisionerError, throwIfAborted } from '../../base/errors.js';
 import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
@@ -18,6 +18,8 @@ import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import { eventNote } from '../events/container-event.js';
+import type { Isolator } from '../isolators/isolator.js';
+import type { LaunchSpec } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
@@ -26,8 +28,8 @@ import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber, stopSignalOf } from '../signal-number.js';
 import type { Endings } from './endings.js';
-import type { Exit } from './exit.js';
-import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } from './kept-spec.js';
+import type { Exit } from './kept/exit.js';
+import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } from './kept/kept-spec.js';
 import {
   type LaunchPlaceNote,
   type LaunchSpecNote,
@@ -35,7 +37,8 @@ import {
   readPlaceNote,
   readSpecNote,
   shownCommand,
-} from './launch-notes.js';
+} from './kept/launch-notes.js';
+import { changedMeanwhile, containerExists, endedMeanwhile } from './launch-errors.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
@@ -76,19 +79,21 @@ interface Begun extends MonitoredLaunch {
 /**
  * Starts programs, step by step:
  *
- *     directory, locked ─► record `starting` ─► rootfs ─► bundle ─► monitor ─► runtime ─► record `running`
+ *     directory, locked ─► record `starting` ─► rootfs ─► isolators ─► bundle ─► monitor ─► runtime ─► record `running`
  *
  * Whatever fails is undone; whatever a crash leaves is undone by the next recovery, which knows by the lock that nobody is at it any more.
  */
 export class Launcher {
   readonly #machine: Machine;
   readonly #endings: Endings;
+  readonly #isolators: Isolator;
   /** More of them at a time take longer, each and all together. */
   readonly #turns: Semaphore;
 
-  constructor(machine: Machine, endings: Endings, atATime: number) {
+  constructor(machine: Machine, endings: Endings, isolators: Isolator, atATime: number) {
     this.#machine = machine;
     this.#endings = endings;
+    this.#isolators = isolators;
     this.#turns = new Semaphore(atATime);
   }
 
@@ -120,6 +125,8 @@ export class Launcher {
     };
     // Whatever is wrong with it, the last end stays recorded.
     await findRoot();
+    // What it was given it wants again.
+    await this.#isolators.cleanUp(last);
     const started = await this.#bring({
       containerId,
       note: { ...readSpecNote(last.spec), again: true },
@@ -225,7 +232,9 @@ export class Launcher {
     begun.root = root;
     crashPoint('launch.provisioned');
     await this.#requireStarting(begun);
-    const command = await this.#writeBundle(begun, beginning, root, countsSwap);
+    const { spec } = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
+    crashPoint('launch.isolated');
+    const command = await this.#writeBundle(begun, { ...beginning, spec }, root, countsSwap);
     crashPoint('launch.bundled');
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
@@ -297,7 +306,7 @@ export class Launcher {
   /** @returns what of it the records keep */
   async #writeBundle(
     { launch, place, runtime, directory }: Begun,
-    { options, last, seccomp: known }: Beginning,
+    { options, spec, last, seccomp: known }: Beginning & { readonly spec: LaunchSpec },
     root: LaunchRoot,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
@@ -321,7 +330,7 @@ export class Launcher {
       rootfs: root.path,
       isRootfsReadOnly: root.isReadOnly,
       image: root.runtime,
-      spec: { ...options, mounts: [...mounts, ...secrets] },
+      spec: { ...spec, mounts: [...(spec.mounts ?? []), ...secrets] },
       cgroupsPath: place.cgroupsPath,
       seccomp: filter,
       facts,
@@ -362,6 +371,7 @@ export class Launcher {
         event: eventNote('start-failed', { message: firstLine(error) }),
       });
       crashPoint('launch.undone');
+      await this.#isolators.cleanUp(launch);
       // Whoever removes a launch waits until nobody holds it any more.
       letGo();
       if (last === undefined) await this.#endings.undo(launch, root?.id);
@@ -373,26 +383,4 @@ export class Launcher {
       watched?.close();
     }
   }
-}
-
-function endedMeanwhile(containerId: string): ProvisionerError {
-  return new ProvisionerError('ERR_START_FAILED', `container ${containerId} was ended before its program ran`, {
-    hint: 'somebody has stopped or destroyed it meanwhile',
-    details: { containerId },
-  });
-}
-
-function changedMeanwhile(containerId: string): ProvisionerError {
-  return new ProvisionerError(
-    'ERR_CONTAINER_RUNNING',
-    `container ${containerId} has been started or destroyed by somebody else meanwhile`,
-    { hint: '`provisioner ps` shows what has become of it', details: { containerId } },
-  );
-}
-
-function containerExists(containerId: string): ProvisionerError {
-  return new ProvisionerError('ERR_CONTAINER_EXISTS', `there is a container ${containerId} already`, {
-    hint: `choose another id, or remove that one: \`provisioner destroy ${containerId}\``,
-    details: { containerId },
-  });
 }

@@ -1,20 +1,23 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../../base/crash-points.js';
-import type { LaunchRecord } from '../../index.js';
+import type { LaunchRecord, LaunchState } from '../../index.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
 import type { ContainerRecovery, RecoverContainersOptions } from '../containerizer.js';
 import { removeLeftPlaces } from '../execs/exec-places.js';
+import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
+import type { Controls } from './controls.js';
 import type { Endings } from './endings.js';
-import type { KeptSpec } from './kept-spec.js';
-import { launchDirectories, namesIn } from './launch-directories.js';
-import { isOwnLaunch, readExitNote, readPlaceNote, readSpecNote } from './launch-notes.js';
+import type { KeptSpec } from './kept/kept-spec.js';
+import { launchDirectories, namesIn } from './kept/launch-directories.js';
+import { isOwnLaunch, readExitNote, readPlaceNote, readSpecNote } from './kept/launch-notes.js';
 import { secretsPlace } from './secrets.js';
 
+const UNENDED: readonly LaunchState[] = ['starting', 'created', 'running', 'paused', 'undead'];
 /** Milliseconds for which a directory may be there before it is held. */
 const BEING_MADE = 600_000;
 
@@ -44,10 +47,14 @@ type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 's
 export class LaunchRecovery {
   readonly #machine: Machine;
   readonly #endings: Endings;
+  readonly #isolators: Isolator;
+  readonly #controls: Controls;
 
-  constructor(machine: Machine, endings: Endings) {
+  constructor(machine: Machine, endings: Endings, isolators: Isolator, controls: Controls) {
     this.#machine = machine;
     this.#endings = endings;
+    this.#isolators = isolators;
+    this.#controls = controls;
   }
 
   async run({ knownContainerIds }: RecoverContainersOptions, owner: string): Promise<ContainerRecovery> {
@@ -68,6 +75,8 @@ export class LaunchRecovery {
     // What lives counts as known, whoever asks.
     const store = await provisioner.recover({ knownContainerIds });
     await this.#sweep(report.swept);
+    report.swept.push(...(await this.#isolators.recover(() => this.#unended())));
+    await this.#followFreezers(owner);
     return { ...report, store, failed };
   }
 
@@ -128,6 +137,17 @@ export class LaunchRecovery {
     const known = kept === '' ? undefined : (JSON.parse(kept) as KeptSpec).root.id;
     const made = rootfses.filter((one) => one.owner === owner && one.createdAt >= createdAt);
     return known ?? (made.length === 1 ? made[0]?.id : undefined);
+  }
+
+  async #unended(): Promise<ReadonlySet<string>> {
+    const launches = await this.#machine.provisioner.launches.list({ states: UNENDED });
+    return new Set(launches.map(({ id }) => id));
+  }
+
+  /** Whoever halted what runs, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look. */
+  async #followFreezers(owner: string): Promise<void> {
+    const mine = (await this.#machine.provisioner.launches.list({ owner })).filter(isOwnLaunch);
+    for (const launch of mine) await this.#controls.followFreezer(launch).catch(() => undefined);
   }
 
   /** Its directory has just been made, as far as anybody can tell: nothing of it is held yet. */

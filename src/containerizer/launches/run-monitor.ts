@@ -15,8 +15,8 @@ import { readOrEmpty } from '../read-or-empty.js';
 import { createArguments, type OciRuntime, runArguments, stateOf } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
 import { deadlineIn, heldDeadline } from './deadline.js';
-import type { LaunchDirectory } from './launch-directory.js';
-import type { LaunchPlaceNote } from './launch-notes.js';
+import type { LaunchDirectory } from './kept/launch-directory.js';
+import type { LaunchPlaceNote } from './kept/launch-notes.js';
 import { secretsOf } from './secrets.js';
 
 /** Milliseconds that a runtime has to start a program. */

@@ -2,7 +2,7 @@ import { type BigIntStats, constants, type FSWatcher, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted } from '../../base/errors.js';
 import { watchDirectory } from '../../base/watch-directory.js';
-import type { LaunchDirectory } from '../launches/launch-directory.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
 import { type LogEntry, LogLines, type PartMark, parsePartMark, timeOf } from './log-entry.js';
 
 /** What of a log is wanted. */

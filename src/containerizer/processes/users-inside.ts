@@ -4,7 +4,7 @@ import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import { userNames } from '../bundle/rootfs/resolve-user.js';
 import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig } from '../bundle/runtime-spec.js';
-import type { LaunchDirectory } from '../launches/launch-directory.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
 
 /** Names of users by their numbers, as the root filesystem of a container has them; none where they cannot be read. */
 export function usersInside({ config }: LaunchDirectory, syscalls: Syscalls): ReadonlyMap<number, string> {

@@ -3,8 +3,8 @@ import { ProvisionerError, systemCode } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import { writePipe } from '../../system/processes/pipe-streams.js';
 import { notRunning } from '../launches/controls.js';
-import type { LaunchDirectory } from '../launches/launch-directory.js';
-import { readSpecNote } from '../launches/launch-notes.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
+import { readSpecNote } from '../launches/kept/launch-notes.js';
 import { openTerminal } from './open-terminal.js';
 import type { OpenTerminal } from './terminal.js';
 

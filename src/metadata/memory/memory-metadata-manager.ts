@@ -1,3 +1,4 @@
+import { MemoryHoldings } from '../holdings/memory-holdings.js';
 import { MemoryImages } from '../images/memory-images.js';
 import { MemoryLaunches } from '../launches/memory-launches.js';
 import { MemoryLayers } from '../layers/memory-layers.js';
@@ -22,11 +23,12 @@ export class MemoryMetadataManager extends SectionedMetadataManager {
     const images = new MemoryImages(life, layers);
     const launches = new MemoryLaunches(life, (containerId) => rootfses.ownerOf(containerId));
     const rootfses = new MemoryRootfses(life, images, launches);
+    const holdings = new MemoryHoldings(life);
     const leases = new MemoryLeases(life);
     const pulls = new MemoryPulls(life, leases);
     const removals = new MemoryRemovals(life, { images, layers, rootfses, leases });
     const state = new MemoryState(life, { images, layers, rootfses });
-    super({ images, layers, rootfses, launches, leases, pulls, removals, state });
+    super({ images, layers, rootfses, launches, holdings, leases, pulls, removals, state });
     this.#life = life;
   }
 

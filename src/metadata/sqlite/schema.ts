@@ -1,3 +1,4 @@
+import { HOLDING_MIGRATIONS } from '../holdings/holding-tables.js';
 import { IMAGE_MIGRATIONS } from '../images/image-tables.js';
 import { LAUNCH_MIGRATIONS } from '../launches/launch-tables.js';
 import { LAYER_MIGRATIONS } from '../layers/layer-tables.js';
@@ -14,7 +15,7 @@ import type { Migration } from './migration.js';
  *                                                        ╠══► stack ◄── stack_layer ══► layer
  *                                              rootfs ═══╝
  *
- *   pull_layer ──► pull ──► lease ◄── lease_layer          layer_claim, pull_outcome, launch, launch_event and state stand alone
+ *   pull_layer ──► pull ──► lease ◄── lease_layer          layer_claim, pull_outcome, launch, launch_event, holding and state stand alone
  *
  * An arrow is a foreign key. A double one refuses to let go what it points at, and so keeps layers; a single one takes the row that points away with the one
  * that it points at.
@@ -39,4 +40,5 @@ export const SECTION_MIGRATIONS: readonly (readonly Migration[])[] = [
   LEASE_MIGRATIONS,
   PULL_MIGRATIONS,
   LAUNCH_MIGRATIONS,
+  HOLDING_MIGRATIONS,
 ];

@@ -1,3 +1,4 @@
+import { SqliteHoldings } from '../holdings/sqlite-holdings.js';
 import { SqliteImages } from '../images/sqlite-images.js';
 import { SqliteLaunches } from '../launches/sqlite-launches.js';
 import { SqliteLayers } from '../layers/sqlite-layers.js';
@@ -43,6 +44,7 @@ export class SqliteMetadataManager extends SectionedMetadataManager {
       layers: new SqliteLayers(records),
       rootfses: new SqliteRootfses(records),
       launches: new SqliteLaunches(records),
+      holdings: new SqliteHoldings(records),
       leases: new SqliteLeases(records),
       pulls: new SqlitePulls(records),
       removals: new SqliteRemovals(records, longWork),

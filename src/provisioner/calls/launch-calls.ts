@@ -22,6 +22,7 @@ import * as o from '../options.js';
 import { RecordsWatch } from '../records-watch.js';
 import { STORE_LOCK } from '../services.js';
 import type { Calls } from './calls.js';
+import { json, KIND, nullOr } from './record-rules.js';
 
 /** A launch to be recorded. */
 export type NewOwnLaunch = Omit<NewLaunch, 'owner'>;
@@ -34,19 +35,9 @@ const PLACE_MAX = 2 ** 16;
 const DETAILS_MAX = 2 ** 12;
 const EVENTS_AT_ONCE = 1000;
 
-const json = (most: number): Rule => ({
-  meant: `JSON of at most ${most} characters`,
-  holds: (value) => typeof value === 'string' && value.length <= most && isJson(value),
-});
-const nullOr = (rule: Rule): Rule => ({ ...rule, holds: (value) => value === null || rule.holds(value) });
-
 const LAUNCH_ID: Rule = {
   meant: 'the id of a launch: 32 hex digits in small letters',
   holds: (value) => typeof value === 'string' && isLaunchId(value),
-};
-const KIND: Rule = {
-  meant: 'a word of at most 64 small letters, digits and hyphens',
-  holds: (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{0,63}$/.test(value),
 };
 const STATES: Rule = {
   meant: `a list of at least one of ${LAUNCH_STATES.join(', ')}`,
@@ -263,13 +254,4 @@ function eventsLost(count: number): ProvisionerError {
     hint: 'take them sooner: the newest ten thousand are kept',
     details: { count },
   });
-}
-
-function isJson(value: string): boolean {
-  try {
-    JSON.parse(value);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,14 +1,41 @@
 import { existsSync } from 'node:fs';
 import { systemCode } from '../../../base/errors.js';
 import { watchDirectory } from '../../../base/watch-directory.js';
+import type { LockFile } from '../../../system/syscalls/lock-file.js';
 import type { Syscalls } from '../../../system/syscalls/syscalls.js';
-import type { LaunchDirectory } from '../launch-directory.js';
+import type { LaunchDirectory } from '../kept/launch-directory.js';
 
 /** A watch may miss what happens as it begins, and a monitor that is killed writes nothing; milliseconds. */
 const LOOK_AGAIN = 500;
 
 /** Whether somebody starts a launch, or its monitor lives: whoever does holds its lock. True in doubt. */
 export const isAttended = ({ alive }: LaunchDirectory, syscalls: Syscalls): boolean => isHeld(alive, syscalls);
+
+/** While it is held, the monitor leaves it to whoever holds it to do what is to be done at the end. @returns undefined when another process has it */
+export function holdWatch({ watched }: LaunchDirectory, syscalls: Syscalls): LockFile | undefined {
+  try {
+    const lock = syscalls.openLockFile(watched);
+    if (lock.tryLock('exclusive')) return lock;
+    lock.close();
+  } catch {
+    // Removed meanwhile, or no descriptor is left: then the monitor has it done.
+  }
+  return undefined;
+}
+
+/** Some process starts a launch, or will do what is to be done at its end. True in doubt. */
+export function isWatched({ watched }: LaunchDirectory, syscalls: Syscalls): boolean {
+  try {
+    const lock = syscalls.openLockFile(watched, { create: false });
+    try {
+      return !lock.tryLock('shared');
+    } finally {
+      lock.close();
+    }
+  } catch (error) {
+    return systemCode(error) !== 'ENOENT';
+  }
+}
 
 /** Whether somebody who lives holds a lock file as its writer. True in doubt. */
 export function isHeld(path: string, syscalls: Pick<Syscalls, 'openLockFile'>): boolean {

@@ -5,8 +5,8 @@ import type { LaunchRecord } from '../../../index.js';
 import { ContainerCgroup } from '../../cgroups/container-cgroup.js';
 import type { Machine } from '../../machine.js';
 import { removeFromOwnPlace } from '../../runtime/own-place.js';
-import type { LaunchDirectory } from '../launch-directory.js';
-import { readPlaceNote } from '../launch-notes.js';
+import type { LaunchDirectory } from '../kept/launch-directory.js';
+import { readPlaceNote } from '../kept/launch-notes.js';
 import { secretsPlace } from '../secrets.js';
 import { isAttended } from './launch-watch.js';
 

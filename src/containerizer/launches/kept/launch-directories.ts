@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { systemCode } from '../../base/errors.js';
-import type { Provisioner } from '../../index.js';
+import { systemCode } from '../../../base/errors.js';
+import type { Provisioner } from '../../../index.js';
 
 /** Where the directories of all launches of a store stand; absolute. Not there before the first one. */
 export function launchDirectories({ launches }: Pick<Provisioner, 'launches'>): string {

@@ -1,10 +1,10 @@
 import { linkSync, readFileSync, renameSync } from 'node:fs';
-import { ProvisionerError, systemCode } from '../../base/errors.js';
-import { writeOwnFile } from '../../base/own-files.js';
-import type { ImageId, ProvisionedRootfs } from '../../index.js';
-import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
-import type { LaunchOptions, StartOptions } from '../containerizer.js';
-import type { LaunchLimits } from '../launch-spec.js';
+import { ProvisionerError, systemCode } from '../../../base/errors.js';
+import { writeOwnFile } from '../../../base/own-files.js';
+import type { ImageId, ProvisionedRootfs } from '../../../index.js';
+import type { OciSeccomp } from '../../../system/seccomp/oci-seccomp.js';
+import type { LaunchOptions, StartOptions } from '../../containerizer.js';
+import type { LaunchLimits } from '../../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
 
 /** What a launch was told, as far as it is the same when it is launched again. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exitOf, exitStatus, parseExitFile } from '#src/containerizer/launches/exit.js';
+import { exitOf, exitStatus, parseExitFile } from '#src/containerizer/launches/kept/exit.js';
 
 const file = (lines: Readonly<Record<string, string | number>>) =>
   Object.entries({ status: 0, finished: '1700000000.250000000', by: '-', ...lines })

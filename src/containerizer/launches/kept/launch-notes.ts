@@ -1,5 +1,5 @@
-import type { ImageId, LaunchRecord } from '../../index.js';
-import type { RuntimeName } from '../runtime/oci-runtime.js';
+import type { ImageId, LaunchRecord } from '../../../index.js';
+import type { RuntimeName } from '../../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
 
 /** What the records keep of what was asked for: no values of variables, since these may be secrets. */

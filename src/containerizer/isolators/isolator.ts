@@ -1,0 +1,38 @@
+import type { LaunchRecord } from '../../index.js';
+import type { LaunchSpec } from '../launch-spec.js';
+
+/** What a launch is to be, as the isolators leave it. */
+export interface IsolatedSpec {
+  /** What was asked for, and what was added. */
+  readonly spec: LaunchSpec;
+}
+
+/** A launch that an isolator works for. */
+export type IsolatedLaunch = Pick<LaunchRecord, 'id' | 'containerId'>;
+
+/**
+ * Gives a launch one kind of things that are not in its root filesystem, and that have to be given back: a network, devices, volumes, …
+ *
+ *     record `starting` ─► prepare … ─► bundle ─► runs ─► ends, recorded ─► cleanUp … ─► its record goes
+ *                                                   ▲                          ▲
+ *                                            a crash anywhere: `cleanUp` by whoever undoes it or sees its end, `recover` by the next recovery
+ *
+ * What it makes it records first, with the id of the launch, so that `cleanUp` finds it in whatever process. @see Mesos, `Isolator`
+ */
+export interface Isolator {
+  /**
+   * Before the bundle is made. What it made when it fails, or when anything after it does, `cleanUp` takes back.
+   * @throws ProvisionerError what cannot be had, and why
+   */
+  prepare(launch: IsolatedLaunch, isolated: IsolatedSpec, signal: AbortSignal | undefined): Promise<IsolatedSpec>;
+  /** When nothing of a launch lives any more. Safe to repeat, by several processes at a time too. */
+  cleanUp(launch: IsolatedLaunch): Promise<void>;
+  /**
+   * Takes back what is still with launches that are over, of all owners: what crashes and reboots left.
+   * @param unended the ids of launches that have not ended. To be asked when it has been looked up what is held: a launch is recorded before it is given anything
+   * @returns what was taken back, a word and a name each
+   */
+  recover(unended: () => Promise<ReadonlySet<string>>): Promise<string[]>;
+  /** When nobody launches any more: lets go of what was kept ready. */
+  close(): Promise<void>;
+}
