@@ -52,6 +52,8 @@ describe('options of a launch', () => {
       dropCapabilities: [],
       devices: [],
       cdiDevices: [],
+      ports: [],
+      networkAliases: [],
       ulimits: {},
       addHosts: {},
       dns: [],
@@ -113,6 +115,32 @@ describe('options of a launch', () => {
     ['a profile', ['--security-opt', 'seccomp=/a=b.json'], { seccomp: '/a=b.json' }],
     ['no profile', ['--security-opt', 'seccomp:unconfined'], { seccomp: 'unconfined' }],
     ['--network', ['--network', 'host'], { network: 'host' }],
+    ['a network by name', ['--network', 'build'], { network: 'build' }],
+    [
+      '--publish',
+      ['-p', '8080:80', '-p', '127.0.0.1:53:5353/udp', '-p', '90'],
+      {
+        network: 'bridge',
+        ports: [
+          { containerPort: 80, hostPort: 8080, protocol: 'tcp' },
+          { containerPort: 5353, hostPort: 53, hostAddress: '127.0.0.1', protocol: 'udp' },
+          { containerPort: 90, protocol: 'tcp' },
+        ],
+      },
+    ],
+    [
+      '--publish with a range',
+      ['--network', 'internal', '-p', '8000-8001:80-81'],
+      {
+        network: 'internal',
+        ports: [
+          { containerPort: 80, hostPort: 8000 },
+          { containerPort: 81, hostPort: 8001 },
+        ],
+      },
+    ],
+    ['--network-alias', ['--network-alias', 'db', '--network-alias', 'sql'], { networkAliases: ['db', 'sql'] }],
+    ['--ip', ['--ip', '10.9.0.7'], { address: '10.9.0.7' }],
     [
       '--add-host',
       ['--add-host', 'db:10.0.0.1', '--add-host', 'six:[::1]'],
@@ -160,6 +188,10 @@ describe('options of a launch', () => {
     ['processors that are none', ['--cpus', 'two'], '--cpus: not a number: "two"', '1.5'],
     ['processes that are none', ['--pids-limit', '1e3'], '--pids-limit: not a number: "1e3"', '4096'],
     ['a ulimit without a value', ['--ulimit', 'nofile'], '--ulimit: not a number: ""', 'nofile=1024'],
+    ['a port that is too large', ['-p', '80:65536'], '--publish: "80:65536"', '-p 8080:80'],
+    ['ranges of different length', ['-p', '80-82:80-81'], '--publish: "80-82:80-81"', '-p 8080:80'],
+    ['a protocol that is none', ['-p', '80/icmp'], '--publish: "80/icmp"', '-p 8080:80'],
+    ['a port at a name', ['-p', 'localhost:80:80'], '--publish: "localhost:80:80"', '127.0.0.1'],
     ['a host without an address', ['--add-host', 'db'], '--add-host: not a name and an address: "db"', 'NAME:ADDRESS'],
     [
       'a word of security',

@@ -3,6 +3,7 @@ import { Cli } from './cli.js';
 import type { CommandGroup } from './commands/command-group.js';
 import { CONTAINERS } from './commands/containers/group.js';
 import { IMAGES } from './commands/images/group.js';
+import { NETWORKS } from './commands/networks/group.js';
 import { REGISTRIES } from './commands/registries/group.js';
 import { RUNNING } from './commands/running/group.js';
 import { STORE } from './commands/store/group.js';
@@ -27,7 +28,15 @@ SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] o
 Exit status: 0 done, 1 failed, wholly or in part, 2 wrong usage, 129, 130 or 143 ended by SIGHUP, SIGINT or SIGTERM.`;
 
 /** All commands in the order of the help. A wing adds its group. */
-const COMMANDS: CommandGroup = { ...RUNNING, ...WATCHING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES };
+const COMMANDS: CommandGroup = {
+  ...RUNNING,
+  ...WATCHING,
+  ...IMAGES,
+  ...CONTAINERS,
+  ...NETWORKS,
+  ...STORE,
+  ...REGISTRIES,
+};
 
 /**
  * The parser for one command line. Wrong usage is thrown as a `UsageError`; help and version go to stdout and end in a `CommanderError`

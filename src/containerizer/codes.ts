@@ -128,6 +128,46 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Correct the file that the message names, or have it made again.',
     retryable: false,
   },
+  ERR_NETWORK_NOT_FOUND: {
+    meaning: 'There is no network of that name, or no namespace at that path.',
+    whatToDo: 'Look at what there is: `provisioner network ls`.',
+    retryable: false,
+  },
+  ERR_NETWORK_EXISTS: {
+    meaning: 'There is a network of that name already, or one with addresses of that range.',
+    whatToDo: 'Choose another name or range.',
+    retryable: false,
+  },
+  ERR_NETWORK_IN_USE: {
+    meaning: 'A network cannot be removed, since containers are connected to it.',
+    whatToDo: 'End and destroy those that the message names.',
+    retryable: false,
+  },
+  ERR_NETWORK_FULL: {
+    meaning: 'A network has no address left for one more container, or its bridge no place.',
+    whatToDo: 'End some that are connected to it, or make another network.',
+    retryable: true,
+  },
+  ERR_NETWORK_FAILED: {
+    meaning: 'The program that connects containers to networks could not do it, or did not end in time.',
+    whatToDo: 'Read what it says: mostly a program or a module of the kernel is missing that it needs.',
+    retryable: true,
+  },
+  ERR_NETWORK_UNSUPPORTED: {
+    meaning: 'What is needed to connect containers to a network is not installed here.',
+    whatToDo: 'Install netavark, or the plugins of CNI: the message says which.',
+    retryable: false,
+  },
+  ERR_ADDRESS_IN_USE: {
+    meaning: 'Another container has the address that was asked for.',
+    whatToDo: 'Leave the address out, or end the container that the message names.',
+    retryable: true,
+  },
+  ERR_PORT_IN_USE: {
+    meaning: 'A port of this machine is taken, by a container or by another program.',
+    whatToDo: 'Choose another port, or end what has it.',
+    retryable: true,
+  },
   ERR_SIGNAL_UNKNOWN: {
     meaning: 'There is no signal of that name or number.',
     whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',

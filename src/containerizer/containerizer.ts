@@ -4,8 +4,10 @@ import type { ContainerEvent, EventSelection } from './events/container-event.js
 import type { ContainerFiles } from './files/container-files.js';
 import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
 import type { Exit } from './launches/kept/exit.js';
+import type { LaunchNetwork } from './launches/kept/launch-notes.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
+import type { ContainerNetworks } from './networks/container-networks.js';
 import type { ContainerProcess } from './processes/container-processes.js';
 import type { OpenTerminal } from './terminals/terminal.js';
 
@@ -19,6 +21,7 @@ import type { OpenTerminal } from './terminals/terminal.js';
  * reboot left. Changing what another owner has launched takes `anyOwner`, else it is `ERR_CONTAINER_FOREIGN`.
  */
 export interface Containerizer {
+  readonly networks: ContainerNetworks;
   /**
    * Makes a container and starts its program. Resolves when the program has been started; a launch that fails leaves nothing.
    * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_SIGNAL_UNKNOWN`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`,
@@ -175,6 +178,8 @@ export interface Launch {
   readonly relaxed: readonly string[];
   /** Its program has a terminal. */
   readonly hasTerminal: boolean;
+  /** That it is connected to while it runs; undefined for `none` and `host`. */
+  readonly network?: LaunchNetwork | undefined;
   readonly exit?: Exit | undefined;
 }
 

@@ -45,9 +45,13 @@ export type {
 export type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/kept/exit.js';
 export { hasLaunches } from './launches/kept/launch-directories.js';
+export type { LaunchNetwork } from './launches/kept/launch-notes.js';
 export { launchOf } from './launches/launch-of.js';
 export type { LogEntry } from './logs/log-entry.js';
 export type { LogSelection } from './logs/read-log.js';
+export type { ContainerNetworks, NetworkInfo, NetworkMember } from './networks/container-networks.js';
+export type { PortMapping, PortSpec } from './networks/network.js';
+export type { NewNetwork } from './networks/own-networks.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
 export type { ContainerProcess } from './processes/container-processes.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';

@@ -1,3 +1,5 @@
+import type { PortSpec } from './networks/network.js';
+
 /** What a container is to run, and how. What is left out is taken from the image, or is the secure default. */
 export interface LaunchSpec {
   /** Replaces the image's command; the arguments of its entrypoint. */
@@ -24,8 +26,17 @@ export interface LaunchSpec {
   readonly noNewPrivileges?: boolean | undefined;
   /** `default`, `unconfined`, or the absolute path of a profile as Docker and podman have them. */
   readonly seccomp?: string | undefined;
-  /** `none`: a loopback interface and nothing else. `host`: the host's. Default: `none`. */
-  readonly network?: 'none' | 'host' | undefined;
+  /**
+   * `none`: a loopback interface and nothing else. `host`: the host's. `netns:PATH`: a namespace that somebody else has made. Else the name of a network: `bridge` and `internal` are there by themselves, the latter
+   * without a way out. Default: `none`.
+   */
+  readonly network?: string | undefined;
+  /** Ports of the program that are to be reached on this machine. */
+  readonly ports?: readonly PortSpec[] | undefined;
+  /** Its address in the network. Default: one that is free. */
+  readonly address?: string | undefined;
+  /** What it is called in the network, beside its container id and host name. */
+  readonly networkAliases?: readonly string[] | undefined;
   /** `NAME`: soft and hard; as in setrlimit(2), without `RLIMIT_`, small letters: `nofile`. */
   readonly ulimits?: Readonly<Record<string, { readonly soft: number; readonly hard: number }>> | undefined;
   /** Lines of /etc/hosts: name → address; `host-gateway` is refused without a network. */

@@ -40,6 +40,7 @@ import { Endings } from './launches/endings.js';
 import { HostResolvers } from './launches/host-resolvers.js';
 import type { Exit } from './launches/kept/exit.js';
 import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/kept/launch-notes.js';
+import { launchHolder } from './launches/launch-holder.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
@@ -47,6 +48,7 @@ import { UnderWay } from './launches/under-way.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
 import type { Machine } from './machine.js';
+import type { ContainerNetworks } from './networks/container-networks.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
@@ -65,8 +67,15 @@ interface Closing {
   end(): void;
 }
 
+/** What gives launches what is not in their root filesystems. */
+interface Parts {
+  readonly isolators: Isolator;
+  readonly networks: ContainerNetworks;
+}
+
 /** Runs containers by an OCI runtime, with a monitor of ours beside each. */
 export class OciContainerizer implements Containerizer {
+  readonly networks: ContainerNetworks;
   readonly #machine: Machine;
   readonly #owner: string;
   readonly #endings: Endings;
@@ -82,7 +91,8 @@ export class OciContainerizer implements Containerizer {
   readonly #closing: Closing;
   readonly #underWay = new UnderWay();
 
-  constructor(machine: Machine, isolators: Isolator, owner: string, closing: Closing) {
+  constructor(machine: Machine, { isolators, networks }: Parts, owner: string, closing: Closing) {
+    this.networks = networks;
     this.#closing = closing;
     this.#machine = machine;
     this.#owner = owner;
@@ -102,20 +112,12 @@ export class OciContainerizer implements Containerizer {
       directory: (launchId) => this.#endings.directory(launchId),
       requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
     });
-    this.#withdraw = machine.provisioner.containers.addHolder({
-      running: async (containerId) => {
-        const launch = await this.#launch(containerId);
-        return launch === undefined || launch.state === 'exited' ? undefined : `its program is ${launch.state}`;
-      },
-      end: async (containerId) => {
-        const launch = await this.#launch(containerId);
-        if (launch !== undefined) await this.#end(await this.#upToDate(launch));
-      },
-      held: async () => {
-        const launches = await this.#launches();
-        return launches.filter(({ state }) => state !== 'exited').map(({ containerId }) => containerId);
-      },
-    });
+    const here = {
+      launch: (containerId: string) => this.#launch(containerId),
+      launches: () => this.#launches(),
+      end: async (launch: LaunchRecord) => this.#end(await this.#upToDate(launch)),
+    };
+    this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(here));
   }
 
   async launch(containerId: string, image: string, options: LaunchOptions = {}): Promise<Launched> {

@@ -28,6 +28,7 @@ import type {
 import type { EventSelection } from './events/container-event.js';
 import type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
+import { type PortSpec, PROTOCOLS } from './networks/network.js';
 
 /* Each table says what of its options can be at all; what goes together is looked at where it is used. */
 
@@ -93,6 +94,16 @@ const devices: Rule = {
 };
 
 const characters = whole(1, 65_535);
+const portNumber = whole(1, 65_535);
+const PORT = optionsOf<PortSpec>(
+  { containerPort: portNumber, hostPort: portNumber, hostAddress: text, protocol: oneOf(...PROTOCOLS) },
+  'containerPort',
+);
+const ports: Rule = {
+  ...listOf(PORT),
+  meant: 'a list of ports, each with a containerPort',
+  holds: (value) => Array.isArray(value) && value.every((one) => isOf(PORT, one)),
+};
 export const TERMINAL_SIZE = optionsOf<TerminalSize>({ rows: characters, columns: characters }, 'rows', 'columns');
 
 const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
@@ -110,7 +121,10 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   dropCapabilities: listOf(text),
   noNewPrivileges: flag,
   seccomp: text,
-  network: oneOf('none', 'host'),
+  network: text,
+  ports,
+  address: text,
+  networkAliases: listOf(text),
   ulimits,
   addHosts: textsByName,
   dns: listOf(text),

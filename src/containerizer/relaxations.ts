@@ -6,7 +6,7 @@ export function relaxationsOf(spec: LaunchSpec): string[] {
     ...(spec.noNewPrivileges === false ? ['no-new-privileges=false'] : []),
     ...(spec.seccomp === undefined || spec.seccomp === 'default' ? [] : [`seccomp=${spec.seccomp}`]),
     ...(spec.addCapabilities ?? []).map((name) => `cap-add=${name}`),
-    ...(spec.network === 'host' ? ['network=host'] : []),
+    ...(spec.network === 'host' || spec.network?.startsWith('netns:') ? [`network=${spec.network}`] : []),
     ...(spec.devices ?? []).map(({ source }) => `device=${source}`),
     ...(spec.cdiDevices ?? []).map((name) => `device=${name}`),
     ...(spec.limits?.pids === -1 ? ['pids-limit=-1'] : []),

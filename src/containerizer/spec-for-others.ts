@@ -10,6 +10,9 @@ import { containerForeign } from './container-errors.js';
 import type { SpecOptions } from './containerizer.js';
 import { type LaunchRoot, rootOf } from './launches/kept/kept-spec.js';
 import type { Machine } from './machine.js';
+import type { JoinedNetwork } from './networks/network.js';
+import { namespaceOfOthers } from './networks/network-isolator.js';
+import { networkModeOf } from './networks/network-mode.js';
 import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';
 
@@ -36,6 +39,7 @@ export async function specForOthers(
       hint: 'mount a file of your own',
     });
   }
+  const joined = joinedFor(spec);
   const machineFacts = readMachineFacts(hierarchies);
   checkLimits(spec.limits, hierarchies, machineFacts);
   const { root, isNew } = await rootFor(machine, containerId, image, options);
@@ -52,13 +56,14 @@ export async function specForOthers(
         image: root.runtime,
         spec,
         cgroupsPath: undefined,
+        network: joined,
         seccomp: filter && { oci: filter },
         facts,
         countsSwap: machineFacts.countsSwap,
         initProgram: spec.init === true ? findInit() : undefined,
         calls: loadTreeCalls(syscalls),
       },
-      spec.network === 'host' ? HOST_FILES : {},
+      spec.network === 'host' || joined !== undefined ? HOST_FILES : {},
     );
     return configText(config);
   } catch (error) {
@@ -66,6 +71,17 @@ export async function specForOthers(
     if (isNew) await machine.provisioner.destroy(containerId).catch(() => false);
     throw error;
   }
+}
+
+/** What is made for a launch here is not made for somebody else's. @throws ProvisionerError `ERR_BAD_OPTION`, `ERR_NETWORK_NOT_FOUND` */
+function joinedFor({ network }: SpecOptions): JoinedNetwork | undefined {
+  const mode = networkModeOf(network);
+  if (mode.kind === 'namespace') return namespaceOfOthers(mode.path);
+  if (mode.kind !== 'network') return undefined;
+  throw new ProvisionerError('ERR_BAD_OPTION', `nothing is connected to the network ${mode.name} for another tool`, {
+    hint: 'make a namespace with that tool, and give its path: netns:PATH; or choose none or host',
+    details: { network: mode.name },
+  });
 }
 
 /** The root filesystem of a container that is of this image, the newest; or a new one. */

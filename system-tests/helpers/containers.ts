@@ -7,6 +7,7 @@ import { hierarchiesOfThisProcess, parentOf } from '#src/containerizer/cgroups/h
 import { listLaunches, removeParent } from '#src/containerizer/cgroups/launches.js';
 import { type Containerizer, openContainerizer, type RuntimeName } from '#src/containerizer/index.js';
 import { Provisioner, type ProvisionerOptions } from '#src/index.js';
+import { loadSyscalls } from '#src/system/syscalls/load-syscalls.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { busyboxImage } from '../../fixtures/busybox-image.mjs';
 import { SURROUNDINGS } from './cgroups.js';
@@ -121,6 +122,9 @@ export async function leftOf(root: string): Promise<string[]> {
     ...mountsBelow(root).map((path) => `mount ${path}`),
     ...listLaunches(hierarchies, parentOf(hierarchies, keyOf(root))).map((id) => `cgroup ${id}`),
     ...['crun', 'runc'].flatMap((name) => namesIn(join(RUN, keyOf(root), name))).map((id) => `notes ${id}`),
+    ...namesIn(join(RUN, keyOf(root), 'networks')).map((id) => `namespace ${id}`),
+    ...namesIn(join(RUN, keyOf(root), 'names', 'open')).map((name) => `names ${name}`),
+    ...namesIn(join(RUN, keyOf(root), 'names', 'internal')).map((name) => `names ${name}`),
     ...records,
     ...['containers', 'launches', 'staging', 'gc'].flatMap((name) =>
       namesIn(join(root, name)).map((entry) => `${name}/${entry}`),
@@ -133,6 +137,10 @@ async function recordsOf(root: string): Promise<string[]> {
   return [
     ...(await provisioner.launches.list()).map(({ containerId, state }) => `launch of ${containerId}, ${state}`),
     ...(await provisioner.containers.list()).map(({ id }) => `container ${id}`),
+    ...(await provisioner.holdings.list())
+      // Those stay until somebody removes them.
+      .filter(({ kind }) => kind !== 'network' && kind !== 'network-subnet')
+      .map(({ kind, name }) => `${kind} ${name}`),
   ];
 }
 
@@ -162,6 +170,7 @@ export async function takeAllAway(root: string): Promise<void> {
     await cgroup.remove();
   }
   removeParent(hierarchies, parent);
+  for (const path of mountsBelow(join(RUN, keyOf(root)))) loadSyscalls().detachMount(path);
   rmSync(join(RUN, keyOf(root)), { recursive: true, force: true });
 }
 
@@ -172,6 +181,8 @@ async function destroyAll(root: string): Promise<void> {
     const containers = await openContainerizer({ provisioner });
     for (const { containerId } of await containers.list())
       await containers.destroy(containerId, { running: 'kill', anyOwner: true });
+    // Namespaces of what has died.
+    if ((await provisioner.holdings.list({ kind: 'network-namespace' })).length > 0) await containers.recover();
   } catch {
     // What follows does without the records.
   }

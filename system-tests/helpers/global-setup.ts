@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -38,6 +38,8 @@ export default async function setup(project: TestProject): Promise<void> {
   note(missing, 'loop', ['mkfs.ext4', 'fsfreeze', 'unshare', 'mount', 'cp']);
   note(missing, 'btrfs', ['mkfs.btrfs', 'btrfs', 'mount']);
   note(missing, 'network', ['ip', 'unshare', 'mount']);
+  noteHelper(missing, 'netavark', '/usr/lib/podman/netavark', ['iptables', 'unshare']);
+  noteHelper(missing, 'cni', '/usr/lib/cni/bridge', ['iptables', 'unshare', 'ip']);
   if (missing.network === undefined && !mayUnshare('--net')) missing.network = 'no network namespace can be made';
   for (const [kind, size] of [
     ['ext4', '4M'],
@@ -65,6 +67,17 @@ export default async function setup(project: TestProject): Promise<void> {
 function note(missing: MissingRequirements, requirement: Requirement, commands: readonly string[]): void {
   const absent = commands.filter((command) => !isCommand(command));
   if (absent.length > 0) missing[requirement] = `${absent.join(' and ')} ${absent.length === 1 ? 'is' : 'are'} missing`;
+}
+
+/** A program that others start, where no `PATH` leads, and what it starts itself. */
+function noteHelper(
+  missing: MissingRequirements,
+  requirement: Requirement,
+  path: string,
+  commands: readonly string[],
+): void {
+  note(missing, requirement, commands);
+  if (!existsSync(path)) missing[requirement] = `${path} is missing`;
 }
 
 function isCommand(name: string): boolean {

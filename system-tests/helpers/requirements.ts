@@ -38,6 +38,10 @@ export const REQUIREMENTS = [
   'runc',
   /** Runs a command with another clock. */
   'faketime',
+  /** Connects containers to networks; comes with podman. */
+  'netavark',
+  /** The plugins of CNI. */
+  'cni',
   /** A terminal that is looked at. */
   'tmux',
   /** Runs a command on a terminal. */

@@ -36,6 +36,7 @@ import type {
   StopOptions,
   WaitOptions,
 } from '#src/containerizer/index.js';
+import type { ContainerNetworks } from '#src/containerizer/networks/container-networks.js';
 import * as o from '#src/containerizer/options.js';
 import { relaxationsOf } from '#src/containerizer/relaxations.js';
 import { signalNumber } from '#src/containerizer/signal-number.js';
@@ -219,6 +220,15 @@ export class FakeMachine {
 }
 
 class FakeContainerizer implements Containerizer {
+  /** There are none, and none can be made. */
+  readonly networks: ContainerNetworks = {
+    list: async () => [],
+    get: async () => undefined,
+    create: async () => {
+      throw new ProvisionerError('ERR_NETWORK_UNSUPPORTED', 'there are no networks');
+    },
+    remove: async () => false,
+  };
   readonly #machine: FakeMachine;
   readonly #owner: string;
 

@@ -5,7 +5,6 @@ export const KNOWN_ELSEWHERE: Readonly<Record<string, string>> = {
   attach: 'programs have no terminal yet: `logs -f` shows what one prints, `exec` runs another in it',
   diff: 'it is not there yet: `export` writes the whole root filesystem',
   commit: 'it is not there yet: `export` writes the whole root filesystem',
-  port: 'no ports are published yet: with `run --network host` they are those of this machine',
   build: 'build it with another tool, and `load` what that writes',
   import: '`load` takes archives of images alone',
   history: '`inspect IMAGE` shows the layers',
@@ -17,6 +16,5 @@ export const KNOWN_ELSEWHERE: Readonly<Record<string, string>> = {
   image: 'leave the word out: `provisioner images`',
   system: 'leave the word out: `provisioner df`, `prune`, `info`',
   volume: 'there are no volumes by name yet: `run -v /of/this/machine:/in/the/container`',
-  network: 'there are no networks but none and host yet: `run --network host`',
   compose: 'each container is run by itself',
 };

@@ -26,7 +26,7 @@ export async function attend(
   const ends = new PrintedEnds();
   const exit = await followOutput(containers, launched, host, ends).finally(() => feeding?.stop());
   output.document(() => endedDocument(launched.containerId, exit));
-  const hasNetwork = launched.relaxed.includes('network=host');
+  const hasNetwork = launched.network !== undefined || launched.relaxed.includes('network=host');
   if (exit.code !== 0 && !hasNetwork && ends.tellFailedLookup()) output.hint(NO_NETWORK_HINT);
   if (exit.code === undefined && exit.signal === undefined)
     output.hint(`how its program ended is not known: ${exit.reason}`);

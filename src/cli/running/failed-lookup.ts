@@ -46,4 +46,5 @@ export function isFailedLookup(text: string): boolean {
   return FAILED_LOOKUPS.some((pattern) => pattern.test(text));
 }
 
-export const NO_NETWORK_HINT = 'names are not resolved: the container has no network; try --network host';
+export const NO_NETWORK_HINT =
+  'names are not resolved: the container has no network; try --network bridge, or --network host';

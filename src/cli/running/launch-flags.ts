@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
 import { parseAge } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
 import { type DeviceFlags, devicesOf } from './device-flags.js';
-import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
+import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';
+import { REFUSED_BY_RUN, refuse } from './refused-flags.js';
 import { volumeOf } from './volume.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
-export interface SpecFlags extends LimitFlags, DeviceFlags {
+export interface SpecFlags extends LimitFlags, DeviceFlags, NetworkFlags {
   readonly env: readonly string[];
   readonly envFile: readonly string[];
   readonly workdir?: string;
@@ -26,7 +27,6 @@ export interface SpecFlags extends LimitFlags, DeviceFlags {
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
   readonly securityOpt: readonly string[];
-  readonly network?: 'none' | 'host';
   readonly addHost: readonly string[];
   readonly dns: readonly string[];
   readonly init?: boolean;
@@ -89,9 +89,7 @@ export function addSpecFlags(command: Command): void {
   each(command, '--cap-add <capability>', 'beside the default ones, or ALL');
   each(command, '--cap-drop <capability>', 'of the default ones, or ALL');
   each(command, '--security-opt <word>', 'no-new-privileges=false, seccomp=unconfined or seccomp=FILE');
-  command.option('--network <kind>', 'none: a loopback alone (the default); host: this machine’s own', networkOf);
-  command.addOption(new Option('--net <kind>').argParser(networkOf).hideHelp());
-  command.on('option:net', () => command.setOptionValue('network', command.getOptionValue('net')));
+  addNetworkFlags(command);
   each(command, '--add-host <name:address>', 'a line of /etc/hosts');
   each(command, '--dns <address>', 'a name server');
   command.option('--init', 'a small init as process 1, which takes away what has ended and hands signals on');
@@ -163,7 +161,7 @@ export function specOptions(
     addCapabilities: flags.capAdd,
     dropCapabilities: flags.capDrop,
     ...security,
-    network: flags.network,
+    ...networkOf(flags),
     ulimits: Object.fromEntries(flags.ulimit.map(ulimitOf)),
     addHosts: Object.fromEntries(flags.addHost.map(hostOf)),
     dns: flags.dns,

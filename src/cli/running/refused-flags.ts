@@ -29,7 +29,6 @@ const DETACH_KEYS: RefusedFlag = {
 const alike = (rest: Omit<RefusedFlag, 'flags'>, ...flags: readonly string[]): RefusedFlag[] =>
   flags.map((one) => ({ flags: one, ...rest }));
 
-const NO_BRIDGE = 'there are no networks but none and host yet';
 const NO_HEALTH = 'there are no health checks yet';
 const NAMESPACE = 'a container always has a namespace of its own';
 const IMAGE_SAYS = 'say it in the image, or in the command';
@@ -75,22 +74,25 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     instead: '`provisioner prune`, or `rmi` afterwards',
   },
   { flags: '-q', why: 'there is no such short form', instead: 'write --quiet' },
+  { flags: '-P, --publish-all', why: 'ports are published one by one', instead: 'write -p PORT for each of them' },
+  {
+    flags: '--expose <port>',
+    why: 'all ports of a container can be reached in its network',
+    instead: 'leave it out, or write -p PORT to publish one on this machine',
+  },
   ...alike(
-    { why: NO_BRIDGE, instead: 'write --network host: then every port of the program is one of this machine' },
-    '-p, --publish <ports>',
-    '-P, --publish-all',
-    '--expose <port>',
-  ),
-  ...alike(
-    { why: NO_BRIDGE, instead: 'write --network host, and --add-host NAME:ADDRESS for names' },
-    '--network-alias <name>',
+    {
+      why: 'containers of one network know each other by their ids',
+      instead: 'write --network-alias NAME for one more name',
+    },
     '--link <container>',
-    '--link-local-ip <address>',
-    '--ip <address>',
-    '--ip6 <address>',
-    '--mac-address <address>',
-    '--pod <name>',
   ),
+  ...alike(
+    { why: 'networks have IPv4 addresses alone', instead: 'leave it out, or write --ip ADDRESS' },
+    '--link-local-ip <address>',
+    '--ip6 <address>',
+  ),
+  ...alike({ why: 'a network gives them', instead: 'leave it out' }, '--mac-address <address>', '--pod <name>'),
   ...alike(
     { why: 'only name servers can be given', instead: 'write --dns ADDRESS, and names in full' },
     '--dns-search <domain>',
@@ -223,13 +225,4 @@ export function refuse(command: Command, refused: readonly RefusedFlag[]): void 
       throw new UsageError(`${option.long ?? option.short}: ${why}`, instead);
     });
   }
-}
-
-/** Of `--network`: others are known from Docker. @throws UsageError */
-export function networkOf(text: string): 'none' | 'host' {
-  if (text === 'none' || text === 'host') return text;
-  throw new UsageError(
-    `--network ${text}: ${NO_BRIDGE}`,
-    'write --network host for this machine’s own; without it there is a loopback alone',
-  );
 }

@@ -1,6 +1,7 @@
 import type { RuntimeConfig } from '../../image/image-config.js';
 import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../devices/device-edits.js';
 import type { LaunchSpec } from '../launch-spec.js';
+import type { JoinedNetwork } from '../networks/network.js';
 import { SECCOMP_ANNOTATION } from '../seccomp/prepare-seccomp.js';
 import { capabilitySets } from './capabilities.js';
 import { hostNameOf } from './host-name.js';
@@ -40,6 +41,8 @@ export interface BundleInput {
   readonly devices?: DeviceEdits;
   /** Whether the machine counts swap, so that a container can be kept from it. */
   readonly countsSwap: boolean;
+  /** A network namespace that is there already. Default: as the spec says. */
+  readonly network?: JoinedNetwork | undefined;
 }
 
 const UMASK = 0o022;
@@ -89,7 +92,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     mounts: input.mounts,
     linux: {
       ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
-      namespaces: [...NAMESPACES, ...(spec.network === 'host' ? [] : ['network'])].map((type) => ({ type })),
+      namespaces: [...NAMESPACES.map((type) => ({ type })), ...networkNamespace(spec, input.network)],
       resources: resourcesOf(spec.limits ?? {}, input.countsSwap, devices.nodes),
       ...(devices.nodes.length > 0 && { devices: devices.nodes.map((node) => deviceOf(node, user)) }),
       maskedPaths: MASKED_PATHS,
@@ -99,6 +102,11 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     ...(devices.hooks.length > 0 && { hooks: hooksOf(devices.hooks) }),
     ...(seccomp?.annotation !== undefined && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
   };
+}
+
+function networkNamespace({ network }: LaunchSpec, joined: JoinedNetwork | undefined) {
+  if (joined !== undefined) return [{ type: 'network', path: joined.path }];
+  return network === 'host' ? [] : [{ type: 'network' }];
 }
 
 function deviceOf({ path, type, major, minor, mode, uid, gid }: DeviceNode, user: ContainerUser): RuntimeSpecDevice {

@@ -37,8 +37,9 @@ export interface BundleOptions extends PlanOptions {
 export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecConfig> {
   const { directory, spec } = options;
   const hostname = hostNameOf(spec.hostname, options.containerId, options.launchId);
-  const host = spec.network === 'host' ? await hostFiles() : { hosts: '', resolvConf: '' };
-  const texts = networkFiles(spec, hostname, host);
+  const asksHost = spec.network === 'host' || options.network?.nameServers === 'machine';
+  const host = asksHost ? await hostFiles() : { hosts: '', resolvConf: '' };
+  const texts = networkFiles(spec, hostname, host, options.network);
   const files = {
     hosts: join(directory, 'hosts'),
     hostname: join(directory, 'hostname'),

@@ -66,7 +66,7 @@ export interface RuntimeSpecMount {
 
 export interface RuntimeSpecLinux {
   readonly cgroupsPath?: string;
-  readonly namespaces: readonly { readonly type: string }[];
+  readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
   readonly resources: RuntimeSpecResources;
   readonly devices?: readonly RuntimeSpecDevice[];
   readonly maskedPaths: readonly string[];

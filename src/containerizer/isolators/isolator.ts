@@ -1,10 +1,13 @@
 import type { LaunchRecord } from '../../index.js';
 import type { LaunchSpec } from '../launch-spec.js';
+import type { JoinedNetwork } from '../networks/network.js';
 
 /** What a launch is to be, as the isolators leave it. */
 export interface IsolatedSpec {
   /** What was asked for, and what was added. */
   readonly spec: LaunchSpec;
+  /** A network namespace that is there already. Default: as the spec says, with nothing made for it. */
+  readonly network?: JoinedNetwork | undefined;
 }
 
 /** A launch that an isolator works for. */

@@ -21,6 +21,7 @@ export function launchOf(launch: LaunchRecord): Launch {
     labels,
     relaxed,
     hasTerminal: terminal,
+    network: launch.state === 'exited' ? undefined : place?.network,
     exit,
   };
 }

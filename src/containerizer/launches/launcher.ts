@@ -18,8 +18,7 @@ import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import { eventNote } from '../events/container-event.js';
-import type { Isolator } from '../isolators/isolator.js';
-import type { LaunchSpec } from '../launch-spec.js';
+import type { IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
@@ -33,6 +32,7 @@ import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } 
 import {
   type LaunchPlaceNote,
   type LaunchSpecNote,
+  networkNote,
   readExitNote,
   readPlaceNote,
   readSpecNote,
@@ -232,9 +232,9 @@ export class Launcher {
     begun.root = root;
     crashPoint('launch.provisioned');
     await this.#requireStarting(begun);
-    const { spec } = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
+    const isolated = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
     crashPoint('launch.isolated');
-    const command = await this.#writeBundle(begun, { ...beginning, spec }, root, countsSwap);
+    const command = await this.#writeBundle(begun, { ...beginning, ...isolated }, root, countsSwap);
     crashPoint('launch.bundled');
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
@@ -252,6 +252,7 @@ export class Launcher {
       stopSignal: options.stopSignal || stopSignalOf(root.runtime.stopSignal),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
+      ...networkNote(isolated.network),
     };
     // Nothing else tells it of a launch without a `create`.
     const again = last === undefined ? {} : { image: note.imageName, labels: note.labels };
@@ -306,7 +307,7 @@ export class Launcher {
   /** @returns what of it the records keep */
   async #writeBundle(
     { launch, place, runtime, directory }: Begun,
-    { options, spec, last, seccomp: known }: Beginning & { readonly spec: LaunchSpec },
+    { options, spec, network, last, seccomp: known }: Beginning & IsolatedSpec,
     root: LaunchRoot,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
@@ -332,6 +333,7 @@ export class Launcher {
       image: root.runtime,
       spec: { ...spec, mounts: [...(spec.mounts ?? []), ...secrets] },
       cgroupsPath: place.cgroupsPath,
+      network,
       seccomp: filter,
       facts,
       countsSwap,

@@ -117,5 +117,6 @@ async function printAll({ stdin, stdout, stderr }: Execution, host: HostProcess,
 
 /** Or is gone, where nobody can say. */
 async function hasNetwork(containers: Containerizer, containerId: string): Promise<boolean> {
-  return (await containers.get(containerId))?.relaxed.includes('network=host') ?? true;
+  const launch = await containers.get(containerId);
+  return launch === undefined || launch.network !== undefined || launch.relaxed.includes('network=host');
 }

@@ -1,9 +1,7 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { firstLine, ProvisionerError, systemCode } from '../../../base/errors.js';
-import { readForeignText } from '../../../base/foreign-file.js';
-import { isWritableByOthers } from '../../../base/walk-way.js';
-import { isTrusted, trustedWay } from '../../../system/syscalls/trusted-way.js';
+import { readTrustedText } from '../../trusted-text.js';
 import { type CdiEdits, type CdiFile, parseCdiName, readCdiDocument } from './cdi-file.js';
 
 /** Where the makers of devices describe them; what stands in the second counts more. @see CDI README, "How to configure CDI" */
@@ -79,15 +77,7 @@ function namesIn(directory: string, bad: BadFile[]): string[] {
 
 /** Its hooks are run as root: so nobody else may have had a hand in it. */
 async function readOne(path: string): Promise<CdiFile> {
-  const found = trustedWay(path, {
-    foreign: (where) => new Error(`it lies ${where}, which is somebody else's`),
-    writable: (directory) => new Error(`others can write to ${directory}`),
-    dangling: (_link, missing) => new Error(`${missing} is not there`),
-  });
-  const status = statSync(found);
-  if (!isTrusted(status.uid)) throw new Error('it is somebody else’s');
-  if (isWritableByOthers(status)) throw new Error('others can write to it');
-  const text = await readForeignText(found);
+  const text = await readTrustedText(path);
   return readCdiDocument(path.endsWith('.json') ? JSON.parse(text) : await parseYaml(text));
 }
 

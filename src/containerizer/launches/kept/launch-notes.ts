@@ -1,4 +1,5 @@
 import type { ImageId, LaunchRecord } from '../../../index.js';
+import type { JoinedNetwork, PortMapping } from '../../networks/network.js';
 import type { RuntimeName } from '../../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
 
@@ -15,6 +16,15 @@ export interface LaunchSpecNote {
   readonly again?: boolean | undefined;
 }
 
+/** A network that a container is connected to. */
+export interface LaunchNetwork {
+  readonly name: string;
+  /** Of the container there; undefined where it is not known. */
+  readonly address?: string | undefined;
+  /** Those of this machine that lead to it. */
+  readonly ports: readonly PortMapping[];
+}
+
 /** What the records keep of what became of it: all that finds it again. */
 export interface LaunchPlaceNote {
   readonly runtime: RuntimeName;
@@ -25,6 +35,7 @@ export interface LaunchPlaceNote {
   readonly command?: readonly string[] | undefined;
   readonly stopSignal?: string | undefined;
   readonly pid?: number | undefined;
+  readonly network?: LaunchNetwork | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
   readonly startTicks?: string | undefined;
 }
@@ -60,3 +71,6 @@ export function shownCommand(command: readonly string[]): string[] {
     .map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word));
   return command.length > WORDS_SHOWN ? [...words, '…'] : words;
 }
+
+export const networkNote = (joined: JoinedNetwork | undefined): Pick<LaunchPlaceNote, 'network'> =>
+  joined === undefined ? {} : { network: { name: joined.name, address: joined.address, ports: joined.ports } };

@@ -1,0 +1,35 @@
+import type { HoldingRecord } from '../../index.js';
+import type { Network, PortMapping } from './network.js';
+
+/** Kinds of holdings. A namespace is held by a launch, or waits for one; its address and ports are held by it. */
+export const NAMESPACE = 'network-namespace';
+export const ADDRESS = 'network-address';
+export const PORT = 'network-port';
+export const NETWORK = 'network';
+export const SUBNET = 'network-subnet';
+
+/** What the record of a namespace says: all that is needed to take it off its network again. */
+export interface ConnectionNote {
+  readonly network: Network;
+  /** `making`: whatever a driver does may have been begun. */
+  readonly state: 'making' | 'ready';
+  readonly address: string | undefined;
+  readonly gateway: string | undefined;
+  readonly ports: readonly PortMapping[];
+  /** Of the driver. */
+  readonly result?: unknown;
+  /** What its container is called in the network. */
+  readonly names: readonly string[];
+  /** Whom it asks for other names. Empty: whom the machine asks. */
+  readonly dns: readonly string[];
+}
+
+/** A namespace that is connected to a network, or was to be. */
+export interface ConnectionRecord extends HoldingRecord {
+  readonly note: ConnectionNote;
+}
+
+/** @throws SyntaxError for a record that this release did not write */
+export function connectionOf(record: HoldingRecord): ConnectionRecord {
+  return { ...record, note: JSON.parse(record.details ?? '') as ConnectionNote };
+}

@@ -1,0 +1,200 @@
+import { ProvisionerError } from '../../../base/errors.js';
+import type { Processes } from '../../../system/processes/processes.js';
+import { findProgram } from '../../../system/syscalls/find-program.js';
+import { findSystemProgram } from '../../runtime/find-runtime.js';
+import type { CniList, CniPlugin, OwnNetwork, PortMapping } from '../network.js';
+import { connectedTo } from './bridges.js';
+import { CONTAINER_INTERFACE, type Connected, type Connection, type NetworkDriver } from './network-driver.js';
+import { failed, type PluginAnswer, runPlugin } from './run-plugin.js';
+
+export interface CniOptions {
+  readonly processes: Processes;
+  /** Where plugins lie; absolute, the first that has one counts. */
+  readonly directories: readonly string[];
+  /** Milliseconds for one plugin. */
+  readonly patience: number;
+  /** Makes a namespace that nothing is in, for what has to be done in one. */
+  readonly withSpareNamespace: <T>(work: (namespace: string) => Promise<T>) => Promise<T>;
+}
+
+/** What a plugin says of what it has done. @see CNI specification 1.0, section 5, "Success" */
+interface CniResult {
+  readonly ips?: readonly { readonly address?: string; readonly gateway?: string }[];
+}
+
+/** What is needed to take a connection off again: what it was made by, whatever has become of the file since. */
+interface KeptResult {
+  readonly result: CniResult;
+}
+
+const VERSION = '0.4.0';
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Connects by plugins of the Container Network Interface. @see CNI specification 1.0 */
+export class CniDriver implements NetworkDriver {
+  readonly name = 'cni';
+  readonly #options: CniOptions;
+
+  constructor(options: CniOptions) {
+    this.#options = options;
+  }
+
+  async connect(connection: Connection, signal: AbortSignal | undefined): Promise<Connected> {
+    const list = listFor(connection);
+    const { network, ports } = connection;
+    if (ports.length > 0 && !list.plugins.some(({ capabilities }) => capabilities?.['portMappings'] === true)) {
+      throw new ProvisionerError('ERR_BAD_OPTION', `the network ${network.name} publishes no ports`, {
+        hint: 'add the plugin portmap, with the capability portMappings, to its file; or use another network',
+        details: { network: network.name },
+      });
+    }
+    await this.#run('ADD', { type: 'loopback' }, list, connection, undefined, signal);
+    let result: CniResult = {};
+    for (const plugin of list.plugins) result = await this.#run('ADD', plugin, list, connection, result, signal);
+    const [first] = result.ips ?? [];
+    const kept: KeptResult = { result };
+    return { address: first?.address?.split('/')[0], gateway: first?.gateway, result: kept };
+  }
+
+  async disconnect(connection: Connection): Promise<void> {
+    const { network, namespace } = connection;
+    const failure = await this.#delete(connection);
+    if (network.kind === 'configured') {
+      if (failure !== undefined) throw failure;
+      return;
+    }
+    // Some plugins take away by what is in the namespace: what was left half made, or has lost that, is made whole in another one, and taken back from there.
+    if (failure !== undefined || namespace === undefined) {
+      await this.#options.withSpareNamespace(async (spare) => {
+        const whole = { ...connection, namespace: spare };
+        const { result } = await this.connect(whole, undefined);
+        const still = await this.#delete({ ...whole, result });
+        if (still !== undefined) throw still;
+      });
+    }
+    await this.#removeBridge(network);
+  }
+
+  /** Each plugin is told, in reverse, also when one before has failed. @returns why the first of these did */
+  async #delete(connection: Connection): Promise<unknown> {
+    const list = listFor(connection);
+    const { result = {} } = (connection.result ?? {}) as Partial<KeptResult>;
+    let failure: unknown;
+    for (const plugin of [...list.plugins].reverse()) {
+      await this.#run('DEL', plugin, list, connection, result, undefined).catch((error) => {
+        failure ??= error;
+      });
+    }
+    return failure;
+  }
+
+  /** The plugin leaves it behind, with the machine's address there. */
+  async #removeBridge({ bridge }: OwnNetwork): Promise<void> {
+    const program = findSystemProgram('ip');
+    if (program === undefined || connectedTo(bridge) !== 0) return;
+    const { processes, patience } = this.#options;
+    const run = {
+      program,
+      args: ['link', 'delete', bridge, 'type', 'bridge'],
+      env: {},
+      input: '',
+      name: 'ip',
+      patience,
+    };
+    await runPlugin(processes, run, undefined);
+  }
+
+  async #run(
+    command: 'ADD' | 'DEL',
+    plugin: CniPlugin,
+    list: CniList,
+    connection: Connection,
+    before: CniResult | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<CniResult> {
+    const { directories, processes, patience } = this.#options;
+    const program = findProgram(plugin.type, { PATH: directories.join(':') });
+    if (program === undefined) throw missing(plugin.type, directories);
+    const isLoopback = plugin.type === 'loopback';
+    const { capabilities, ...own } = plugin;
+    const settings = {
+      ...own,
+      cniVersion: list.cniVersion,
+      name: isLoopback ? 'lo' : list.name,
+      ...runtimeSettings(capabilities ?? {}, connection),
+      ...(before === undefined || Object.keys(before).length === 0 ? {} : { prevResult: before }),
+    };
+    const run = {
+      program,
+      args: [],
+      env: {
+        PATH,
+        CNI_COMMAND: command,
+        CNI_CONTAINERID: connection.id,
+        CNI_NETNS: connection.namespace ?? '',
+        CNI_IFNAME: isLoopback ? 'lo' : CONTAINER_INTERFACE,
+        CNI_ARGS: 'IgnoreUnknown=1',
+        CNI_PATH: directories.join(':'),
+      },
+      input: JSON.stringify(settings),
+      name: `the plugin ${plugin.type}`,
+      patience,
+    };
+    const answer = await runPlugin(processes, run, signal);
+    if (!answer.ok)
+      throw failed(
+        run.name,
+        `could not ${command === 'ADD' ? 'connect to' : 'take a container off'} the network ${connection.network.name}: ${answer.complaint}`,
+      );
+    return command === 'ADD' ? resultOf(answer, run.name) : {};
+  }
+}
+
+function resultOf({ stdout }: PluginAnswer, name: string): CniResult {
+  try {
+    return Object(JSON.parse(stdout)) as CniResult;
+  } catch (cause) {
+    throw failed(name, 'answered with something that is no JSON', cause);
+  }
+}
+
+/** @see CNI conventions, "Dynamic Plugin specific fields" */
+function runtimeSettings(capabilities: Readonly<Record<string, boolean>>, { ports, address }: Connection): object {
+  const settings = {
+    ...(capabilities['portMappings'] === true && ports.length > 0 ? { portMappings: ports.map(portOf) } : {}),
+    ...(capabilities['ips'] === true && address !== undefined ? { ips: [address] } : {}),
+  };
+  return Object.keys(settings).length === 0 ? {} : { runtimeConfig: settings };
+}
+
+const portOf = ({ containerPort, hostPort, hostAddress, protocol }: PortMapping): object => ({
+  containerPort,
+  hostPort,
+  protocol,
+  ...(hostAddress === undefined ? {} : { hostIP: hostAddress }),
+});
+
+/** How an own network is told to plugins: they choose no address. */
+function listFor({ network, address }: Connection): CniList {
+  if (network.kind === 'configured') return network.configuration;
+  const { bridge, subnet, gateway, internal } = network;
+  const prefix = subnet.slice(subnet.indexOf('/'));
+  const ways = internal ? {} : { routes: [{ dst: '0.0.0.0/0' }] };
+  const first = {
+    type: 'bridge',
+    bridge,
+    isGateway: true,
+    ipMasq: !internal,
+    hairpinMode: true,
+    ipam: { type: 'static', addresses: [{ address: `${address}${prefix}`, gateway }], ...ways },
+  };
+  const others = [{ type: 'portmap', capabilities: { portMappings: true } }, { type: 'firewall' }];
+  return { cniVersion: VERSION, name: bridge, plugins: internal ? [first] : [first, ...others] };
+}
+
+function missing(type: string, directories: readonly string[]): ProvisionerError {
+  return new ProvisionerError('ERR_NETWORK_UNSUPPORTED', `the network needs the plugin ${type}, which is not there`, {
+    hint: `install it in ${directories.join(' or ')}: \`apt-get install containernetworking-plugins\``,
+    details: { plugin: type },
+  });
+}

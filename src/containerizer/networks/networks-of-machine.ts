@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { toBytePath } from '../../system/syscalls/byte-path.js';
+import { monitorCgroups } from '../cgroups/monitor-cgroups.js';
+import type { Machine } from '../machine.js';
+import { Connections } from './connections.js';
+import { type ContainerNetworks, NetworksOfStore } from './container-networks.js';
+import { DriversHere, findHelper } from './drivers/drivers-here.js';
+import { NameServer } from './names/name-server.js';
+import { Namespaces } from './namespaces.js';
+import { NetworkIsolator } from './network-isolator.js';
+import { OwnNetworks } from './own-networks.js';
+import { ReadyNetworks } from './ready-networks.js';
+
+/** Milliseconds until a name server serves: it takes ten. */
+const NAME_SERVER_PATIENCE = 10_000;
+
+export interface NetworksPlaces {
+  /** Of this boot and of all stores; absolute. */
+  readonly run: string;
+  /** That tells the store from others, and its directory in `run`. */
+  readonly key: string;
+}
+
+export interface NetworksOfMachine {
+  readonly isolator: NetworkIsolator;
+  readonly networks: ContainerNetworks;
+  readonly ready: ReadyNetworks;
+  /** That the machine asks others for names from now on. */
+  readonly resolversChanged: () => Promise<void>;
+}
+
+/** Puts together what connects containers of a store to networks. Nothing is looked for before it is needed. */
+export function networksOf(machine: Machine, { run, key }: NetworksPlaces): NetworksOfMachine {
+  const { provisioner, processes, syscalls, bootId, hierarchies, parent } = machine;
+  const directory = join(run, key);
+  const namespaces = new Namespaces(join(directory, 'networks'), processes, syscalls);
+  const withSpareNamespace = async <T>(work: (namespace: string) => Promise<T>): Promise<T> => {
+    const id = randomBytes(16).toString('hex');
+    try {
+      return await work(await namespaces.make(id));
+    } finally {
+      await namespaces.remove(id);
+    }
+  };
+  const drivers = new DriversHere({ processes, directory, withSpareNamespace });
+  const networks = new OwnNetworks({ provisioner, bootId, key, driver: () => drivers.chosen() });
+  let nameServer: NameServer | undefined;
+  const findNameServer = (): NameServer | undefined => {
+    const program = findHelper('aardvark-dns');
+    if (program === undefined) return undefined;
+    nameServer ??= new NameServer({
+      ...{ processes, syscalls, program, directory: join(directory, 'names'), patience: NAME_SERVER_PATIENCE },
+      join: monitorCgroups(hierarchies, toBytePath(parent)).map((cgroup) => `${cgroup}/cgroup.procs`),
+    });
+    return nameServer;
+  };
+  const connections = new Connections({
+    ...{ provisioner, syscalls, bootId, networks, namespaces, drivers },
+    nameServer: findNameServer,
+    lockDirectory: run,
+    lockFile: join(run, 'networks.lock'),
+  });
+  const ready = new ReadyNetworks(connections, networks);
+  return {
+    isolator: new NetworkIsolator({
+      ...{ provisioner, bootId, connections, networks, ready },
+      tellsNames: () => findNameServer() !== undefined,
+    }),
+    networks: new NetworksOfStore(provisioner, networks),
+    ready,
+    resolversChanged: async () => nameServer?.reload(),
+  };
+}

@@ -1,0 +1,85 @@
+import type { Connections } from './connections.js';
+import type { OwnNetworks } from './own-networks.js';
+
+/** Milliseconds between looks whether other processes have taken some, and until it is tried again when none could be made: at first, and at most. */
+const AGAIN = 1000;
+const AGAIN_AT_MOST = 60_000;
+
+/**
+ * Namespaces that are connected already and wait for launches, so that these do not: to make one takes a hundred times as long as to take one over. They belong to this process: when it closes they go, and when it has died
+ * whoever recovers takes them away. Others may take them over as well.
+ */
+export class ReadyNetworks {
+  readonly #connections: Connections;
+  readonly #networks: OwnNetworks;
+  readonly #wanted = new Map<string, number>();
+  /** Ids of those that are there, as far as is known: others may have taken some. */
+  readonly #own = new Set<string>();
+  readonly #closing = new AbortController();
+  #filling: Promise<void> | undefined;
+  #isStale = false;
+  #later: NodeJS.Timeout | undefined;
+  #pause = AGAIN;
+
+  constructor(connections: Connections, networks: OwnNetworks) {
+    this.#connections = connections;
+    this.#networks = networks;
+  }
+
+  /** From now on so many of each network are to be ready. */
+  keep(wanted: Readonly<Record<string, number>>): void {
+    for (const [name, count] of Object.entries(wanted)) this.#wanted.set(name, count);
+    this.refill();
+  }
+
+  /** One has been taken, or is to be made: nobody waits for that. */
+  refill(): void {
+    if (this.#wanted.size === 0 || this.#closing.signal.aborted) return;
+    this.#isStale = true;
+    this.#filling ??= this.#fill().finally(() => {
+      this.#filling = undefined;
+    });
+  }
+
+  async #fill(): Promise<void> {
+    clearTimeout(this.#later);
+    try {
+      while (this.#isStale && !this.#closing.signal.aborted) {
+        this.#isStale = false;
+        for (const [name, count] of this.#wanted) await this.#fillOne(name, count);
+      }
+      this.#pause = AGAIN;
+    } catch {
+      // Who launches meanwhile is told what is wrong.
+      this.#pause = Math.min(2 * this.#pause, AGAIN_AT_MOST);
+    }
+    if (this.#closing.signal.aborted) return;
+    this.#later = setTimeout(() => this.refill(), this.#pause);
+    this.#later.unref();
+  }
+
+  async #fillOne(name: string, count: number): Promise<void> {
+    for (;;) {
+      const waiting = (await this.#connections.list()).filter(({ holder }) => holder === undefined);
+      const ready = waiting.filter((one) => this.#own.has(one.name) && one.note.network.name === name);
+      if (ready.length >= count || this.#closing.signal.aborted) return;
+      const network = await this.#networks.find(name);
+      const wanted = { network, ports: [], names: [], dns: [] };
+      const made = await this.#connections.connect(undefined, wanted, this.#closing.signal);
+      this.#own.add(made.name);
+    }
+  }
+
+  /** Those that nobody has taken go. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#later);
+    await this.#filling;
+    if (this.#own.size === 0) return;
+    for (const one of await this.#connections.list()) {
+      if (one.holder !== undefined || !this.#own.has(one.name)) continue;
+      // What cannot be taken away now, the next recovery takes.
+      await this.#connections.free(one).catch(() => undefined);
+    }
+  }
+}
