@@ -254,7 +254,9 @@ describeWith(NEEDS, 'namespaces that are ready', () => {
     const { openContainerizer } = await import('#src/containerizer/index.js');
     await openContainerizer({ provisioner, readyNetworks: { bridge: 2 } });
     await vi.waitFor(async () => expect(await readyOf(containers)).toBe(2), { timeout: 8000, interval: 50 });
+    const waiting = (await provisioner.holdings.list({ kind: 'network-address' })).map(({ name }) => name);
     const address = await serve(containers, 'web');
+    expect(waiting).toContain(address);
     expect(await printed(containers, 'nslookup web', { network: 'bridge' })).toContain(`Address: ${address}`);
     const other = otherContainerizer(
       root,

@@ -92,7 +92,7 @@ export class NetworksOfStore implements ContainerNetworks {
           ports,
           names,
         })),
-      ready: users.filter(isWaiting).length,
+      ready: users.filter((one) => isWaiting(one) && one.note.state === 'ready').length,
     };
   }
 }

@@ -7,7 +7,7 @@ import type { LaunchSpec } from '../launch-spec.js';
 import type { ConnectionRecord } from './connection-note.js';
 import type { Connections, WantedConnection } from './connections.js';
 import { isNamespace } from './namespaces.js';
-import type { JoinedNetwork, Network } from './network.js';
+import type { JoinedNetwork } from './network.js';
 import { networkModeOf } from './network-mode.js';
 import type { OwnNetworks } from './own-networks.js';
 import { checkedPorts } from './ports.js';
@@ -126,8 +126,8 @@ export class NetworkIsolator implements Isolator {
         // What cannot be taken off now is looked at the next time.
       }
     }
-    const networks = new Map<string, Network>(all.map(({ note }) => [note.network.name, note.network]));
-    for (const network of networks.values()) await connections.renewNames(network);
+    // Whoever died may have been just about to tell that one is gone.
+    for (const network of await this.#options.networks.recordedOnes()) await connections.renewNames(network);
     for (const id of await connections.sweep()) swept.push(`network namespace ${id}`);
     return swept;
   }

@@ -60,10 +60,14 @@ export class OwnNetworks {
     return record?.details === undefined ? undefined : (JSON.parse(record.details) as OwnNetwork);
   }
 
+  async recordedOnes(): Promise<OwnNetwork[]> {
+    const records = await this.#options.provisioner.holdings.list({ kind: NETWORK });
+    return records.flatMap(({ details }) => (details === undefined ? [] : [JSON.parse(details) as OwnNetwork]));
+  }
+
   /** Sorted by name. A built-in one is told when it has been used. */
   async list(): Promise<Network[]> {
-    const records = await this.#options.provisioner.holdings.list({ kind: NETWORK });
-    const own = records.flatMap(({ details }) => (details === undefined ? [] : [JSON.parse(details) as OwnNetwork]));
+    const own = await this.recordedOnes();
     const { networks } = await readCniNetworks();
     const others = networks.filter(({ name }) => !own.some((one) => one.name === name));
     return [...own, ...others].sort((one, other) => (one.name < other.name ? -1 : 1));
