@@ -128,6 +128,11 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Correct the file that the message names, or have it made again.',
     retryable: false,
   },
+  ERR_NO_BLOCK_DEVICE: {
+    meaning: 'What is to have a limit of its speed is no disk: no block device.',
+    whatToDo: 'Name the disk itself; `lsblk` shows them.',
+    retryable: false,
+  },
   ERR_SIGNAL_UNKNOWN: {
     meaning: 'There is no signal of that name or number.',
     whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',

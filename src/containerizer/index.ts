@@ -42,7 +42,7 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
-export type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+export type { DeviceSpec, IoLimit, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/kept/exit.js';
 export { hasLaunches } from './launches/kept/launch-directories.js';
 export { launchOf } from './launches/launch-of.js';

@@ -83,4 +83,18 @@ export interface LaunchLimits {
   readonly cpuset?: string | undefined;
   /** Processes and threads. Default: 4096. -1: no limit. */
   readonly pids?: number | undefined;
+  /** How fast disks of this machine may be read and written. Those that are not named have no limit. */
+  readonly io?: readonly IoLimit[] | undefined;
+}
+
+/** Whole numbers, above 0; for `update` 0 is no limit any more, and what is left out stays. */
+export interface IoLimit {
+  /** Absolute path of a whole disk, a block device. It is looked up at each start. */
+  readonly device: string;
+  /** Bytes in a second. */
+  readonly readBps?: number | undefined;
+  readonly writeBps?: number | undefined;
+  /** Operations in a second. */
+  readonly readIops?: number | undefined;
+  readonly writeIops?: number | undefined;
 }

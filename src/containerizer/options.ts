@@ -26,7 +26,7 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
-import type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+import type { DeviceSpec, IoLimit, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 
 /* Each table says what of its options can be at all; what goes together is looked at where it is used. */
@@ -57,12 +57,22 @@ const signal: Rule = {
 const date: Rule = { meant: 'a Date', holds: (value) => value instanceof Date && !Number.isNaN(value.getTime()) };
 const standardInput = oneOf('none', 'pipe');
 
+const IO_LIMIT = optionsOf<IoLimit>(
+  { device: text, readBps: number, writeBps: number, readIops: number, writeIops: number },
+  'device',
+);
+
 const LIMIT_TABLE: OptionTable<LaunchLimits> = {
   memoryBytes: number,
   memorySwapBytes: number,
   cpus: number,
   cpuset: text,
   pids: number,
+  io: {
+    ...listOf(IO_LIMIT),
+    meant: 'a list of limits, each with a device',
+    holds: (value) => Array.isArray(value) && value.every((one) => isOf(IO_LIMIT, one)),
+  },
 };
 export const LIMITS = optionsOf(LIMIT_TABLE);
 
