@@ -133,6 +133,11 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Name the disk itself; `lsblk` shows them.',
     retryable: false,
   },
+  ERR_LEASED: {
+    meaning: 'A processor or device is leased by another container, or by whoever has reserved it, for himself alone.',
+    whatToDo: 'Wait until that has ended, or take another one: `provisioner leases` shows who has what.',
+    retryable: true,
+  },
   ERR_SIGNAL_UNKNOWN: {
     meaning: 'There is no signal of that name or number.',
     whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',

@@ -42,6 +42,18 @@ export interface LaunchSpec {
   readonly devices?: readonly DeviceSpec[] | undefined;
   /** Devices that CDI files describe (`/etc/cdi`, `/var/run/cdi`), by their names: `nvidia.com/gpu=0`. */
   readonly cdiDevices?: readonly string[] | undefined;
+  /** What no other container of the store has from its start to its end. It is given what it leases. */
+  readonly leases?: LeaseSpec | undefined;
+}
+
+/** All of it is taken in one step, or nothing. */
+export interface LeaseSpec {
+  /** So many processors, or which, such as `0-2,7`: they are its `cpuset`. */
+  readonly cpus?: number | string | undefined;
+  /** By absolute path, or by CDI name. Whatever it is called, a device is leased once. */
+  readonly devices?: readonly string[] | undefined;
+  /** So many of those that CDI files describe of a kind: `{ 'nvidia.com/gpu': 2 }`. */
+  readonly deviceClasses?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface DeviceSpec {

@@ -21,6 +21,7 @@ import type {
   Launch,
   Launched,
   LaunchOptions,
+  Lease,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -33,7 +34,7 @@ import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
-import type { Isolator } from './isolators/isolator.js';
+import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
@@ -44,9 +45,10 @@ import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import { UnderWay } from './launches/under-way.js';
+import type { LeaseTable } from './leases/lease-table.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
-import type { Machine } from './machine.js';
+import type { Closing, Machine } from './machine.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
@@ -56,14 +58,6 @@ import { Attachments } from './terminals/attachments.js';
 const ALL = new Date(0);
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
-
-/** What is done when it is closed. */
-interface Closing {
-  /** Has the machine's `closing` abort. */
-  begin(): void;
-  /** Lets go of what was opened, when nobody works with it any more. */
-  end(): void;
-}
 
 /** Runs containers by an OCI runtime, with a monitor of ours beside each. */
 export class OciContainerizer implements Containerizer {
@@ -77,16 +71,18 @@ export class OciContainerizer implements Containerizer {
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
-  readonly #isolators: Isolator;
+  readonly #isolators: Isolators;
+  readonly #leases: LeaseTable;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
   readonly #underWay = new UnderWay();
 
-  constructor(machine: Machine, isolators: Isolator, owner: string, closing: Closing) {
+  constructor(machine: Machine, isolators: Isolators, leases: LeaseTable, owner: string, closing: Closing) {
     this.#closing = closing;
     this.#machine = machine;
     this.#owner = owner;
     this.#isolators = isolators;
+    this.#leases = leases;
     this.#endings = new Endings(machine, isolators);
     this.#launcher = new Launcher(machine, this.#endings, isolators, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
@@ -279,7 +275,8 @@ export class OciContainerizer implements Containerizer {
   async update(containerId: string, limits: LaunchLimits, options: ControlOptions = {}): Promise<void> {
     checkArgument('update', 'limits', o.LIMITS, limits);
     const { anyOwner } = takeOptions('update', o.CONTROL_OPTIONS, options);
-    await this.#controls.update(await this.#findOwn(containerId, anyOwner), limits);
+    const launch = await this.#findOwn(containerId, anyOwner);
+    await this.#isolators.update(launch, limits, () => this.#controls.update(launch, limits));
   }
 
   async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
@@ -330,6 +327,10 @@ export class OciContainerizer implements Containerizer {
   async get(containerId: string): Promise<Launch | undefined> {
     const launch = await this.#launch(containerId);
     return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+  }
+
+  leases(): Promise<Lease[]> {
+    return this.#leases.list();
   }
 
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {

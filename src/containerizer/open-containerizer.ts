@@ -19,6 +19,10 @@ import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/
 import { ownProcsFile } from './cgroups/own-procs-file.js';
 import type { Containerizer } from './containerizer.js';
 import { Isolators } from './isolators/isolators.js';
+import { isLaunchOver } from './leases/launch-over.js';
+import { leasableCpus } from './leases/leasable-cpus.js';
+import { LeaseIsolator } from './leases/lease-isolator.js';
+import { LeaseTable } from './leases/lease-table.js';
 import type { Machine } from './machine.js';
 import { OciContainerizer } from './oci-containerizer.js';
 import { findRuntime } from './runtime/find-runtime.js';
@@ -104,10 +108,16 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     closing: closing.signal,
     removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  return new OciContainerizer(machine, new Isolators([]), provisioner.owner, {
+  // Who has what is wanted may have ended without anybody's having seen it.
+  const leases = new LeaseTable(provisioner.holdings, machine.bootId, (holding) =>
+    isLaunchOver(machine, (containerId) => opened.get(containerId), holding),
+  );
+  const isolators = new Isolators([new LeaseIsolator(leases, leasableCpus(hierarchies))]);
+  const opened: OciContainerizer = new OciContainerizer(machine, isolators, leases, provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
     end: () => programs?.close(),
   });
+  return opened;
 }
 
 /** Holds the process before it looks whether it is the one that is meant: afterwards no other one can have its number. */

@@ -26,7 +26,15 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
-import type { DeviceSpec, IoLimit, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+import type {
+  DeviceSpec,
+  IoLimit,
+  LaunchLimits,
+  LaunchSpec,
+  LeaseSpec,
+  MountSpec,
+  TerminalSize,
+} from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 
 /* Each table says what of its options can be at all; what goes together is looked at where it is used. */
@@ -102,6 +110,21 @@ const devices: Rule = {
   holds: (value) => Array.isArray(value) && value.every((one) => isOf(DEVICE, one)),
 };
 
+const howMany = whole(1, 8192);
+const leases = optionsOf<LeaseSpec>({
+  cpus: {
+    meant: 'a whole number from 1 to 8192, or a list such as `0-2,7`',
+    holds: (value) => howMany.holds(value) || typeof value === 'string',
+    shown: true,
+  },
+  devices: listOf(text),
+  deviceClasses: {
+    meant: 'an object whose values are whole numbers from 1 to 8192',
+    holds: (value) => isRecord(value) && Object.values(value).every(howMany.holds),
+    each: howMany,
+  },
+});
+
 const characters = whole(1, 65_535);
 export const TERMINAL_SIZE = optionsOf<TerminalSize>({ rows: characters, columns: characters }, 'rows', 'columns');
 
@@ -130,6 +153,7 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   labels: textsByName,
   devices,
   cdiDevices: listOf(text),
+  leases,
 };
 
 export const SPEC_OPTIONS: OptionTable<SpecOptions> = {

@@ -133,6 +133,7 @@ async function recordsOf(root: string): Promise<string[]> {
   return [
     ...(await provisioner.launches.list()).map(({ containerId, state }) => `launch of ${containerId}, ${state}`),
     ...(await provisioner.containers.list()).map(({ id }) => `container ${id}`),
+    ...(await provisioner.holdings.list()).map(({ kind, name }) => `${kind} ${name} held`),
   ];
 }
 

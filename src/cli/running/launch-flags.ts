@@ -5,7 +5,7 @@ import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
 import { parseAge, parseMemory } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
-import { type DeviceFlags, devicesOf } from './device-flags.js';
+import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device-flags.js';
 import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
 import { networkOf, REFUSED_BY_RUN, refuse } from './refused-flags.js';
 import { volumeOf } from './volume.js';
@@ -34,7 +34,7 @@ export interface SpecFlags extends LimitFlags, DeviceFlags {
 }
 
 /** And of its launch. */
-export interface LaunchFlags extends SpecFlags {
+export interface LaunchFlags extends SpecFlags, LeaseFlags {
   readonly stopSignal?: string;
   readonly timeout?: string;
   readonly label: readonly string[];
@@ -101,6 +101,15 @@ export function addSpecFlags(command: Command): void {
 export function addLaunchFlags(command: Command): void {
   command.option('--rm', 'remove the container when its program has ended');
   addSpecFlags(command);
+  command.option(
+    '--lease-cpus <number|list>',
+    'so many processors, or which (0-2,7; 3-3 is the one with number 3), that no other container leases or names',
+  );
+  each(
+    command,
+    '--lease-device <name[:count]>',
+    'a device that no other container has, by path or CDI name; or so many of a kind: vendor.com/class:2',
+  );
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
   command.option(
     '--timeout <age>',
@@ -138,6 +147,7 @@ export function launchOptions(
     labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
     log: logOf(flags.logOpt),
     remove: flags.rm,
+    ...leasesOf(flags),
   };
 }
 

@@ -21,6 +21,7 @@ export function launchOf(launch: LaunchRecord): Launch {
     labels,
     relaxed,
     hasTerminal: terminal,
+    leased: launch.state === 'exited' ? undefined : place?.leased,
     exit,
   };
 }

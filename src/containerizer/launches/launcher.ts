@@ -232,7 +232,7 @@ export class Launcher {
     begun.root = root;
     crashPoint('launch.provisioned');
     await this.#requireStarting(begun);
-    const { spec } = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
+    const { spec, leased } = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
     crashPoint('launch.isolated');
     const command = await this.#writeBundle(begun, { ...beginning, spec }, root, countsSwap);
     crashPoint('launch.bundled');
@@ -250,6 +250,7 @@ export class Launcher {
       image: root.image,
       command: shownCommand(command),
       stopSignal: options.stopSignal || stopSignalOf(root.runtime.stopSignal),
+      ...(leased && { leased }),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
     };

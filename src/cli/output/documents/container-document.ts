@@ -1,7 +1,7 @@
 import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, ProvisionedRootfs } from '../../../index.js';
 import { timestamp } from './image-document.js';
-import { exitDocument } from './launch-document.js';
+import { exitDocument, leasedDocument } from './launch-document.js';
 
 /** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
 export function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo, launch: Launch | undefined) {
@@ -23,8 +23,15 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, exit }: Launch) {
-  return { id: launchId, state, command, pid: pid ?? null, exit: exit === undefined ? null : exitDocument(exit) };
+function launchDocument({ launchId, state, command, pid, leased, exit }: Launch) {
+  return {
+    id: launchId,
+    state,
+    command,
+    pid: pid ?? null,
+    leased: leased === undefined ? null : leasedDocument(leased),
+    exit: exit === undefined ? null : exitDocument(exit),
+  };
 }
 
 /** What `provision` made. */

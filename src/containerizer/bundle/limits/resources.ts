@@ -24,6 +24,10 @@ const NUMBERED: readonly (readonly [major: number, minor?: number])[] = [
   [136], // pts
 ];
 
+/** Whether every container has a device of these numbers. */
+export const isEverybodys = ({ type, major, minor }: Pick<DeviceNode, 'type' | 'major' | 'minor'>): boolean =>
+  type === 'c' && NUMBERED.some(([one, other = minor]) => one === major && other === minor);
+
 /** Nothing but those which every container has; no node can be made of another one either. */
 const DEVICES: readonly RuntimeSpecDeviceRule[] = [
   { allow: false, access: 'rwm' },

@@ -1,4 +1,5 @@
 import type { ImageId, LaunchRecord } from '../../../index.js';
+import type { Leased } from '../../isolators/isolator.js';
 import type { RuntimeName } from '../../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
 
@@ -24,6 +25,7 @@ export interface LaunchPlaceNote {
   readonly image?: ImageId | undefined;
   readonly command?: readonly string[] | undefined;
   readonly stopSignal?: string | undefined;
+  readonly leased?: Leased | undefined;
   readonly pid?: number | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
   readonly startTicks?: string | undefined;
