@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { devicesOf } from '#src/cli/running/device-flags.js';
+import { devicesOf, leasesOf } from '#src/cli/running/device-flags.js';
 
 const of = (...device: string[]) => devicesOf({ device });
 
@@ -47,4 +47,32 @@ describe('devices on the command line', () => {
       expect(() => devicesOf({ device: [], gpus })).toThrow(/says nothing of GPUs/);
     },
   );
+});
+
+describe('leases on the command line', () => {
+  const cpus = (leaseCpus: string) => leasesOf({ leaseCpus, leaseDevice: [] }).leases?.cpus;
+  const devices = (...leaseDevice: string[]) => leasesOf({ leaseDevice }).leases;
+
+  it('of processors are a number of them, or which', () => {
+    expect(['2', '10', '0-2,7', '3-3', '0,1'].map(cpus)).toEqual([2, 10, '0-2,7', '3-3', '0,1']);
+  });
+
+  it.each(['0', '-1', 'two', '1.5', '', 'all', '00000'])('of processors are not %j', (text) => {
+    expect(() => cpus(text)).toThrow(/--lease-cpus: neither a number/);
+  });
+
+  it('of devices are paths and names, or so many of a kind', () => {
+    expect(devices('/dev/loop3', 'v.example/gpu=0:1', 'v.example/gpu', 'v.example/fpga:2', 'v.example/gpu:3')).toEqual({
+      devices: ['/dev/loop3', 'v.example/gpu=0:1'],
+      deviceClasses: { 'v.example/gpu': 4, 'v.example/fpga': 2 },
+    });
+  });
+
+  it.each(['gpu', 'v.example/gpu:0', 'v.example/gpu:x', ''])('of devices are not %j', (text) => {
+    expect(() => devices(text)).toThrow(/--lease-device: .* is no device/);
+  });
+
+  it('are none where nothing is leased', () => {
+    expect(leasesOf({ leaseDevice: [] })).toEqual({});
+  });
 });

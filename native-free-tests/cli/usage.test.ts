@@ -21,6 +21,7 @@ const COMMANDS = [
   'logs',
   'stats',
   'top',
+  'leases',
   'events',
   'pull',
   'load',

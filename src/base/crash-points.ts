@@ -29,6 +29,7 @@ export const CRASH_POINTS = [
   'launch.directoryMade',
   'launch.recorded',
   'launch.provisioned',
+  'launch.leased',
   'launch.isolated',
   'launch.bundled',
   'launch.monitored',

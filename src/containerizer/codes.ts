@@ -168,6 +168,16 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Choose another port, or end what has it.',
     retryable: true,
   },
+  ERR_NO_BLOCK_DEVICE: {
+    meaning: 'What is to have a limit of its speed is no disk: no block device.',
+    whatToDo: 'Name the disk itself; `lsblk` shows them.',
+    retryable: false,
+  },
+  ERR_LEASED: {
+    meaning: 'A processor or device is leased by another container, or by whoever has reserved it, for himself alone.',
+    whatToDo: 'Wait until that has ended, or take another one: `provisioner leases` shows who has what.',
+    retryable: true,
+  },
   ERR_SIGNAL_UNKNOWN: {
     meaning: 'There is no signal of that name or number.',
     whatToDo: 'Write a name, such as TERM or SIGHUP, or a number from 1 to 64.',

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
+import type { Leased } from './isolators/isolator.js';
 import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
 import type { Exit } from './launches/kept/exit.js';
 import type { LaunchNetwork } from './launches/kept/launch-notes.js';
@@ -24,7 +25,7 @@ export interface Containerizer {
   readonly networks: ContainerNetworks;
   /**
    * Makes a container and starts its program. Resolves when the program has been started; a launch that fails leaves nothing.
-   * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_SIGNAL_UNKNOWN`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`,
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_SIGNAL_UNKNOWN`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`, `ERR_LEASED`,
    *   `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_START_FAILED`, `ERR_START_TIMEOUT`, and what `provision` throws
    */
   launch(containerId: string, image: string, options?: LaunchOptions): Promise<Launched>;
@@ -68,7 +69,7 @@ export interface Containerizer {
   /** Halts all processes. Its time limit does not pass meanwhile. */
   pause(containerId: string, options?: ControlOptions): Promise<void>;
   resume(containerId: string, options?: ControlOptions): Promise<void>;
-  /** Changes limits of what runs; what is left out stays. */
+  /** Changes limits of what runs; what is left out stays. @throws ProvisionerError `ERR_LEASED`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_LIMIT_UPDATE`, `ERR_CONTAINER_NOT_RUNNING` */
   update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
   /** Removes a container, with what it has written and printed. @returns false when there is none */
   destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;
@@ -86,6 +87,8 @@ export interface Containerizer {
   /** Those of all owners, sorted by id. */
   list(): Promise<Launch[]>;
   get(containerId: string): Promise<Launch | undefined>;
+  /** What somebody has for himself of this machine, by whoever it is, in their order. What belonged to launches that have ended is given back before. */
+  leases(): Promise<Lease[]>;
   /**
    * Prunes the store, and keeps beside the excluded images those of all containers that were launched.
    * @throws ProvisionerError as `pruneImages` of the provisioner: `ERR_CONTAINER_UNTRUSTED`, with the container's id, when nobody can tell what one is made of
@@ -93,6 +96,16 @@ export interface Containerizer {
   pruneImages(excludedImages?: readonly string[], options?: PruneOptions): Promise<PruneReport>;
   /** Puts right what a crash or a reboot left: see `ContainerRecovery`. */
   recover(options?: RecoverContainersOptions): Promise<ContainerRecovery>;
+}
+
+/** What of this machine somebody has for himself. */
+export interface Lease extends Leased {
+  /** The id of a launch; or the word of whoever has reserved it. */
+  readonly holder: string;
+  /** Undefined for what is reserved. */
+  readonly containerId: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
 }
 
 export interface LaunchOptions extends LaunchSpec {
@@ -180,6 +193,8 @@ export interface Launch {
   readonly hasTerminal: boolean;
   /** That it is connected to while it runs; undefined for `none` and `host`. */
   readonly network?: LaunchNetwork | undefined;
+  /** What it has for itself, while it is up. */
+  readonly leased?: Leased | undefined;
   readonly exit?: Exit | undefined;
 }
 

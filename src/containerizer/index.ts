@@ -16,6 +16,7 @@ export type {
   Launched,
   LaunchOptions,
   LaunchState,
+  Lease,
   LogLimit,
   RecoverContainersOptions,
   SpecOptions,
@@ -42,7 +43,16 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
-export type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+export type { Leased } from './isolators/isolator.js';
+export type {
+  DeviceSpec,
+  IoLimit,
+  LaunchLimits,
+  LaunchSpec,
+  LeaseSpec,
+  MountSpec,
+  TerminalSize,
+} from './launch-spec.js';
 export { type Exit, type ExitReason, exitStatus } from './launches/kept/exit.js';
 export { hasLaunches } from './launches/kept/launch-directories.js';
 export type { LaunchNetwork } from './launches/kept/launch-notes.js';

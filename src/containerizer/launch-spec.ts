@@ -53,6 +53,18 @@ export interface LaunchSpec {
   readonly devices?: readonly DeviceSpec[] | undefined;
   /** Devices that CDI files describe (`/etc/cdi`, `/var/run/cdi`), by their names: `nvidia.com/gpu=0`. */
   readonly cdiDevices?: readonly string[] | undefined;
+  /** What no other container of the store has from its start to its end. It is given what it leases. */
+  readonly leases?: LeaseSpec | undefined;
+}
+
+/** All of it is taken in one step, or nothing. */
+export interface LeaseSpec {
+  /** So many processors, or which, such as `0-2,7`: they are its `cpuset`. */
+  readonly cpus?: number | string | undefined;
+  /** By absolute path, or by CDI name. Whatever it is called, a device is leased once. */
+  readonly devices?: readonly string[] | undefined;
+  /** So many of those that CDI files describe of a kind: `{ 'nvidia.com/gpu': 2 }`. */
+  readonly deviceClasses?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface DeviceSpec {
@@ -94,4 +106,18 @@ export interface LaunchLimits {
   readonly cpuset?: string | undefined;
   /** Processes and threads. Default: 4096. -1: no limit. */
   readonly pids?: number | undefined;
+  /** How fast disks of this machine may be read and written. Those that are not named have no limit. */
+  readonly io?: readonly IoLimit[] | undefined;
+}
+
+/** Whole numbers, above 0; for `update` 0 is no limit any more, and what is left out stays. */
+export interface IoLimit {
+  /** Absolute path of a whole disk, a block device. It is looked up at each start. */
+  readonly device: string;
+  /** Bytes in a second. */
+  readonly readBps?: number | undefined;
+  readonly writeBps?: number | undefined;
+  /** Operations in a second. */
+  readonly readIops?: number | undefined;
+  readonly writeIops?: number | undefined;
 }

@@ -31,3 +31,11 @@ export interface Machine {
   /** What sees the end of a container that is to be removed, and removes it, while nothing else of ours lives: a command and its arguments, the container's id to follow. */
   readonly removal: readonly string[];
 }
+
+/** What is done when a containerizer is closed. */
+export interface Closing {
+  /** Has the machine's `closing` abort. */
+  begin(): void;
+  /** Lets go of what was opened, when nobody works with it any more. */
+  end(): void;
+}

@@ -21,6 +21,7 @@ import type {
   Launch,
   Launched,
   LaunchOptions,
+  Lease,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -33,7 +34,7 @@ import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
-import type { Isolator } from './isolators/isolator.js';
+import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls, notRunning } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
@@ -45,9 +46,10 @@ import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import { UnderWay } from './launches/under-way.js';
+import type { LeaseTable } from './leases/lease-table.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
-import type { Machine } from './machine.js';
+import type { Closing, Machine } from './machine.js';
 import type { ContainerNetworks } from './networks/container-networks.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
@@ -59,17 +61,10 @@ const ALL = new Date(0);
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
-/** What is done when it is closed. */
-interface Closing {
-  /** Has the machine's `closing` abort. */
-  begin(): void;
-  /** Lets go of what was opened, when nobody works with it any more. */
-  end(): void;
-}
-
 /** What gives launches what is not in their root filesystems. */
 interface Parts {
-  readonly isolators: Isolator;
+  readonly isolators: Isolators;
+  readonly leases: LeaseTable;
   readonly networks: ContainerNetworks;
 }
 
@@ -86,17 +81,19 @@ export class OciContainerizer implements Containerizer {
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
-  readonly #isolators: Isolator;
+  readonly #isolators: Isolators;
+  readonly #leases: LeaseTable;
   readonly #withdraw: () => void;
   readonly #closing: Closing;
   readonly #underWay = new UnderWay();
 
-  constructor(machine: Machine, { isolators, networks }: Parts, owner: string, closing: Closing) {
+  constructor(machine: Machine, { isolators, leases, networks }: Parts, owner: string, closing: Closing) {
     this.networks = networks;
     this.#closing = closing;
     this.#machine = machine;
     this.#owner = owner;
     this.#isolators = isolators;
+    this.#leases = leases;
     this.#endings = new Endings(machine, isolators);
     this.#launcher = new Launcher(machine, this.#endings, isolators, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
@@ -281,7 +278,8 @@ export class OciContainerizer implements Containerizer {
   async update(containerId: string, limits: LaunchLimits, options: ControlOptions = {}): Promise<void> {
     checkArgument('update', 'limits', o.LIMITS, limits);
     const { anyOwner } = takeOptions('update', o.CONTROL_OPTIONS, options);
-    await this.#controls.update(await this.#findOwn(containerId, anyOwner), limits);
+    const launch = await this.#findOwn(containerId, anyOwner);
+    await this.#isolators.update(launch, limits, () => this.#controls.update(launch, limits));
   }
 
   async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
@@ -332,6 +330,10 @@ export class OciContainerizer implements Containerizer {
   async get(containerId: string): Promise<Launch | undefined> {
     const launch = await this.#launch(containerId);
     return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+  }
+
+  leases(): Promise<Lease[]> {
+    return this.#leases.list();
   }
 
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {

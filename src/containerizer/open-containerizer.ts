@@ -19,6 +19,10 @@ import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/
 import { ownProcsFile } from './cgroups/own-procs-file.js';
 import type { Containerizer } from './containerizer.js';
 import { Isolators } from './isolators/isolators.js';
+import { isLaunchOver } from './leases/launch-over.js';
+import { leasableCpus } from './leases/leasable-cpus.js';
+import { LeaseIsolator } from './leases/lease-isolator.js';
+import { LeaseTable } from './leases/lease-table.js';
 import type { Machine } from './machine.js';
 import { networksOf } from './networks/networks-of-machine.js';
 import type { ReadyNetworks } from './networks/ready-networks.js';
@@ -126,9 +130,15 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): Opened
     closing: closing.signal,
     removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  const { isolator, networks, ready } = networksOf(machine, { run: RUN, key });
-  const parts = { isolators: new Isolators([isolator]), networks };
-  const containerizer = new OciContainerizer(machine, parts, provisioner.owner, {
+  const { isolator, networks, ready } = networksOf(machine, { run: RUN, key }, () => containerizer.list());
+  // Who has what is wanted may have ended without anybody's having seen it.
+  const leases = new LeaseTable(provisioner.holdings, machine.bootId, (holding) =>
+    isLaunchOver(machine, (containerId) => containerizer.get(containerId), holding),
+  );
+  // What takes longest comes last.
+  const isolators = new Isolators([new LeaseIsolator(leases, leasableCpus(hierarchies)), isolator]);
+  const parts = { isolators, leases, networks };
+  const containerizer: OciContainerizer = new OciContainerizer(machine, parts, provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
     end: () => programs?.close(),
   });

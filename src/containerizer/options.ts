@@ -26,7 +26,15 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
-import type { DeviceSpec, LaunchLimits, LaunchSpec, MountSpec, TerminalSize } from './launch-spec.js';
+import type {
+  DeviceSpec,
+  IoLimit,
+  LaunchLimits,
+  LaunchSpec,
+  LeaseSpec,
+  MountSpec,
+  TerminalSize,
+} from './launch-spec.js';
 import type { LogSelection } from './logs/read-log.js';
 import { type PortSpec, PROTOCOLS } from './networks/network.js';
 
@@ -58,12 +66,22 @@ const signal: Rule = {
 const date: Rule = { meant: 'a Date', holds: (value) => value instanceof Date && !Number.isNaN(value.getTime()) };
 const standardInput = oneOf('none', 'pipe');
 
+const IO_LIMIT = optionsOf<IoLimit>(
+  { device: text, readBps: number, writeBps: number, readIops: number, writeIops: number },
+  'device',
+);
+
 const LIMIT_TABLE: OptionTable<LaunchLimits> = {
   memoryBytes: number,
   memorySwapBytes: number,
   cpus: number,
   cpuset: text,
   pids: number,
+  io: {
+    ...listOf(IO_LIMIT),
+    meant: 'a list of limits, each with a device',
+    holds: (value) => Array.isArray(value) && value.every((one) => isOf(IO_LIMIT, one)),
+  },
 };
 export const LIMITS = optionsOf(LIMIT_TABLE);
 
@@ -92,6 +110,21 @@ const devices: Rule = {
   meant: 'a list of devices, each with a source',
   holds: (value) => Array.isArray(value) && value.every((one) => isOf(DEVICE, one)),
 };
+
+const howMany = whole(1, 8192);
+const leases = optionsOf<LeaseSpec>({
+  cpus: {
+    meant: 'a whole number from 1 to 8192, or a list such as `0-2,7`',
+    holds: (value) => howMany.holds(value) || typeof value === 'string',
+    shown: true,
+  },
+  devices: listOf(text),
+  deviceClasses: {
+    meant: 'an object whose values are whole numbers from 1 to 8192',
+    holds: (value) => isRecord(value) && Object.values(value).every(howMany.holds),
+    each: howMany,
+  },
+});
 
 const characters = whole(1, 65_535);
 const portNumber = whole(1, 65_535);
@@ -134,6 +167,7 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   labels: textsByName,
   devices,
   cdiDevices: listOf(text),
+  leases,
 };
 
 export const SPEC_OPTIONS: OptionTable<SpecOptions> = {

@@ -9,6 +9,8 @@ export function relaxationsOf(spec: LaunchSpec): string[] {
     ...(spec.network === 'host' || spec.network?.startsWith('netns:') ? [`network=${spec.network}`] : []),
     ...(spec.devices ?? []).map(({ source }) => `device=${source}`),
     ...(spec.cdiDevices ?? []).map((name) => `device=${name}`),
+    ...(spec.leases?.devices ?? []).map((name) => `lease-device=${name}`),
+    ...Object.entries(spec.leases?.deviceClasses ?? {}).map(([kind, count]) => `lease-device=${kind}:${count}`),
     ...(spec.limits?.pids === -1 ? ['pids-limit=-1'] : []),
   ];
 }

@@ -40,6 +40,15 @@ export async function specForOthers(
     });
   }
   const joined = joinedFor(spec);
+  if (spec.leases !== undefined) {
+    throw new ProvisionerError(
+      'ERR_BAD_OPTION',
+      'nothing is leased to what another tool runs: nobody here sees its end',
+      {
+        hint: 'name the devices and processors that it is to have',
+      },
+    );
+  }
   const machineFacts = readMachineFacts(hierarchies);
   checkLimits(spec.limits, hierarchies, machineFacts);
   const { root, isNew } = await rootFor(machine, containerId, image, options);

@@ -140,7 +140,7 @@ async function recordsOf(root: string): Promise<string[]> {
     ...(await provisioner.holdings.list())
       // Those stay until somebody removes them.
       .filter(({ kind }) => kind !== 'network' && kind !== 'network-subnet')
-      .map(({ kind, name }) => `${kind} ${name}`),
+      .map(({ kind, name }) => `${kind} ${name} held`),
   ];
 }
 

@@ -37,6 +37,12 @@ const CASES: readonly Case[] = [
   { operation: 'a launch', points: [...NOT_YET, 'launch.started'], body: launch(SOON), after: 'gone' },
   { operation: 'a launch', points: ['launch.running'], body: launch(SOON), after: 7 },
   {
+    operation: 'a launch that leases',
+    points: ['launch.leased', 'launch.isolated', 'launch.started'],
+    body: launch(SOON, { leases: { cpus: 1 } }),
+    after: 'gone',
+  },
+  {
     operation: 'a launch with a terminal',
     points: [...NOT_YET, 'launch.started'],
     body: launch(SOON, { terminal: { rows: 24, columns: 80 } }),

@@ -29,6 +29,7 @@ import type {
   LaunchLimits,
   LaunchOptions,
   LaunchState,
+  Lease,
   LogEntry,
   LogSelection,
   RecoverContainersOptions,
@@ -636,6 +637,11 @@ class FakeContainerizer implements Containerizer {
       this.#machine.forget(container);
     }
     return all.length > 0;
+  }
+
+  /** Nothing here is anybody's own. */
+  async leases(): Promise<Lease[]> {
+    return [];
   }
 
   async list(): Promise<Launch[]> {

@@ -54,3 +54,12 @@ export function parseCount(text: string, option: string, most: number): number {
     `write ${option} 4, for instance`,
   );
 }
+
+const MEMORY_UNITS = 'bkmgt';
+
+/** In units of 1024, as Docker and the kernel count memory: `512m`, `1mb`. @param option for errors @throws UsageError */
+export function parseMemory(text: string, option: string): number {
+  const [, number, unit = 'b'] = /^([0-9]+(?:\.[0-9]+)?)([bkmgt]?)i?b?$/.exec(text.trim().toLowerCase()) ?? [];
+  if (number !== undefined) return Math.round(Number(number) * 1024 ** MEMORY_UNITS.indexOf(unit || 'b'));
+  throw new UsageError(`${option}: not a size: ${JSON.stringify(text)}`, 'write a size such as 512m or 2g');
+}

@@ -6,6 +6,11 @@ export interface DeviceFlags {
   readonly gpus?: string;
 }
 
+export interface LeaseFlags {
+  readonly leaseCpus?: string;
+  readonly leaseDevice: readonly string[];
+}
+
 const GPUS = 'nvidia.com/gpu';
 const SOURCE_ONLY = 1;
 const WITH_TWO = 2;
@@ -46,5 +51,39 @@ function gpusOf(text: string): string[] {
   throw new UsageError(
     `--gpus: ${JSON.stringify(text)} says nothing of GPUs`,
     'write all, a number, or device=0,1; others by --device VENDOR/CLASS=NAME',
+  );
+}
+
+/** Of `--lease-cpus` and `--lease-device`. @throws UsageError */
+export function leasesOf({ leaseCpus, leaseDevice }: LeaseFlags): Pick<LaunchSpec, 'leases'> {
+  if (leaseCpus === undefined && leaseDevice.length === 0) return {};
+  const isNamed = (text: string) => text.startsWith('/') || text.includes('=');
+  const deviceClasses: Record<string, number> = {};
+  for (const text of leaseDevice.filter((one) => !isNamed(one))) {
+    const [, kind, count = '1'] = /^([A-Za-z0-9_.-]+\/[A-Za-z0-9_.-]+)(?::([1-9][0-9]{0,3}))?$/.exec(text) ?? [];
+    if (kind === undefined) {
+      throw new UsageError(
+        `--lease-device: ${JSON.stringify(text)} is no device`,
+        'write a path such as /dev/loop3, a CDI name such as vendor.com/class=name, or a kind and how many: vendor.com/class:2',
+      );
+    }
+    deviceClasses[kind] = (deviceClasses[kind] ?? 0) + Number(count);
+  }
+  return {
+    leases: {
+      ...(leaseCpus === undefined ? {} : { cpus: cpusOf(leaseCpus) }),
+      devices: leaseDevice.filter(isNamed),
+      deviceClasses,
+    },
+  };
+}
+
+/** A number alone says how many. */
+function cpusOf(text: string): number | string {
+  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text);
+  if (/^[0-9]+[-,][-0-9,]*$/.test(text)) return text;
+  throw new UsageError(
+    `--lease-cpus: neither a number of processors nor a list of them: ${JSON.stringify(text)}`,
+    'write --lease-cpus 2 for any two, --lease-cpus 0-2,7 for these; 3-3 is the one with number 3',
   );
 }

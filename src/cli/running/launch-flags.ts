@@ -3,9 +3,10 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemCode } from '../../base/errors.js';
 import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
-import { parseAge } from '../output/parse-units.js';
+import { parseAge, parseMemory } from '../output/parse-units.js';
 import { UsageError } from '../usage-error.js';
-import { type DeviceFlags, devicesOf } from './device-flags.js';
+import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device-flags.js';
+import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
 import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';
 import { REFUSED_BY_RUN, refuse } from './refused-flags.js';
 import { volumeOf } from './volume.js';
@@ -33,7 +34,7 @@ export interface SpecFlags extends LimitFlags, DeviceFlags, NetworkFlags {
 }
 
 /** And of its launch. */
-export interface LaunchFlags extends SpecFlags {
+export interface LaunchFlags extends SpecFlags, LeaseFlags {
   readonly stopSignal?: string;
   readonly timeout?: string;
   readonly label: readonly string[];
@@ -42,7 +43,7 @@ export interface LaunchFlags extends SpecFlags {
 }
 
 /** Those that `update` takes too. */
-export interface LimitFlags {
+export interface LimitFlags extends IoFlags {
   readonly memory?: string;
   readonly memorySwap?: string;
   readonly cpus?: string;
@@ -98,6 +99,15 @@ export function addSpecFlags(command: Command): void {
 export function addLaunchFlags(command: Command): void {
   command.option('--rm', 'remove the container when its program has ended');
   addSpecFlags(command);
+  command.option(
+    '--lease-cpus <number|list>',
+    'so many processors, or which (0-2,7; 3-3 is the one with number 3), that no other container leases or names',
+  );
+  each(
+    command,
+    '--lease-device <name[:count]>',
+    'a device that no other container has, by path or CDI name; or so many of a kind: vendor.com/class:2',
+  );
   command.option('--stop-signal <signal>', 'what `stop` sends first (default: as the image says, else TERM)');
   command.option(
     '--timeout <age>',
@@ -119,6 +129,7 @@ export function addLimitFlags(command: Command): void {
     .option('--cpus <number>', 'processor time, such as 1.5 for that of one processor and a half')
     .option('--cpuset-cpus <list>', 'which processors, such as 0-2,7')
     .option('--pids-limit <n>', 'processes and threads (default: 4096); -1: no limit');
+  for (const [flag, what] of IO_FLAGS) each(command, flag, what);
 }
 
 /** @param command of the command line: empty for the image's @throws UsageError */
@@ -134,6 +145,7 @@ export function launchOptions(
     labels: Object.fromEntries(flags.label.map((text) => pairOf(text, '--label'))),
     log: logOf(flags.logOpt),
     remove: flags.rm,
+    ...leasesOf(flags),
   };
 }
 
@@ -171,15 +183,17 @@ export function specOptions(
 }
 
 /** @throws UsageError */
-export function limitsOf({ memory, memorySwap, cpus, cpusetCpus, pidsLimit }: LimitFlags): LaunchLimits {
+export function limitsOf(flags: LimitFlags): LaunchLimits {
+  const { memory, memorySwap, cpus, cpusetCpus, pidsLimit } = flags;
   return {
-    ...(memory === undefined ? {} : { memoryBytes: memoryOf(memory, '--memory') }),
+    ...(memory === undefined ? {} : { memoryBytes: parseMemory(memory, '--memory') }),
     ...(memorySwap === undefined
       ? {}
-      : { memorySwapBytes: memorySwap === '-1' ? -1 : memoryOf(memorySwap, '--memory-swap') }),
+      : { memorySwapBytes: memorySwap === '-1' ? -1 : parseMemory(memorySwap, '--memory-swap') }),
     ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus', '1.5') }),
     ...(cpusetCpus === undefined ? {} : { cpuset: cpusetCpus }),
     ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit', '4096') }),
+    ...ioOf(flags),
   };
 }
 
@@ -197,15 +211,6 @@ function numberOf(text: string, option: string, example: string): number {
   const number = Number(text);
   if (/^-?[0-9.]+$/.test(text) && Number.isFinite(number)) return number;
   throw new UsageError(`${option}: not a number: ${JSON.stringify(text)}`, `write ${option} ${example}, for instance`);
-}
-
-const MEMORY_UNITS = 'bkmgt';
-
-/** In units of 1024, as Docker and the kernel count memory. */
-function memoryOf(text: string, option: string): number {
-  const [, number, unit = 'b'] = /^([0-9]+(?:\.[0-9]+)?)([bkmgt]?)i?b?$/.exec(text.trim().toLowerCase()) ?? [];
-  if (number !== undefined) return Math.round(Number(number) * 1024 ** MEMORY_UNITS.indexOf(unit || 'b'));
-  throw new UsageError(`${option}: not a size: ${JSON.stringify(text)}`, 'write a size such as 512m or 2g');
 }
 
 function pairOf(text: string, option: string): [string, string] {
@@ -288,7 +293,7 @@ function mountOf(text: string): MountSpec {
     target,
     ...(source === undefined ? {} : { source }),
     readOnly: readOnly !== undefined && readOnly !== 'false' && readOnly !== '0',
-    ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--mount') }),
+    ...(size === undefined ? {} : { sizeBytes: parseMemory(size, '--mount') }),
     ...(mode === undefined ? {} : { mode: modeOf(mode, '--mount') }),
   };
 }
@@ -308,7 +313,7 @@ function tmpfsOf(text: string): MountSpec {
   return {
     type: 'tmpfs',
     target,
-    ...(size === undefined ? {} : { sizeBytes: memoryOf(size, '--tmpfs') }),
+    ...(size === undefined ? {} : { sizeBytes: parseMemory(size, '--tmpfs') }),
     ...(mode === undefined ? {} : { mode: modeOf(mode, '--tmpfs') }),
     ...(words.has('exec') ? { exec: true } : {}),
     ...(words.has('ro') ? { readOnly: true } : {}),
@@ -358,7 +363,7 @@ function logOf(words: readonly string[]): LaunchOptions['log'] {
   const found: { maxBytes?: number; whenFull?: 'rotate' | 'end' } = {};
   for (const word of words) {
     const [name, value] = pairOf(word, '--log-opt');
-    if (name === 'max-size') found.maxBytes = value === '-1' ? 0 : memoryOf(value, '--log-opt max-size');
+    if (name === 'max-size') found.maxBytes = value === '-1' ? 0 : parseMemory(value, '--log-opt max-size');
     else if (name === 'when-full' && (value === 'rotate' || value === 'end')) found.whenFull = value;
     else
       throw new UsageError(

@@ -106,11 +106,11 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     instead: 'write --device SOURCE, for each device that it is to have',
   },
   ...alike(
-    { why: 'disks are not shared out', instead: 'leave it out' },
-    '--device-read-bps <limit>',
-    '--device-write-bps <limit>',
-    '--device-read-iops <limit>',
-    '--device-write-iops <limit>',
+    {
+      why: 'disks are not weighed against each other',
+      instead:
+        'write --device-read-bps PATH:RATE, or another of --device-write-bps, --device-read-iops, --device-write-iops',
+    },
     '--blkio-weight <weight>',
     '--blkio-weight-device <weight>',
   ),

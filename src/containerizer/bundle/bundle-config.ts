@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../../image/image-config.js';
+import type { DiskLimit } from '../cgroups/limits/disk-limits.js';
 import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../devices/device-edits.js';
 import type { LaunchSpec } from '../launch-spec.js';
 import type { JoinedNetwork } from '../networks/network.js';
@@ -39,6 +40,8 @@ export interface BundleInput {
   readonly facts: KernelFacts;
   /** What the devices that it asks for take. Default: nothing. */
   readonly devices?: DeviceEdits;
+  /** The disks that have limits. Default: none. */
+  readonly disks?: readonly DiskLimit[];
   /** Whether the machine counts swap, so that a container can be kept from it. */
   readonly countsSwap: boolean;
   /** A network namespace that is there already. Default: as the spec says. */
@@ -93,7 +96,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     linux: {
       ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
       namespaces: [...NAMESPACES.map((type) => ({ type })), ...networkNamespace(spec, input.network)],
-      resources: resourcesOf(spec.limits ?? {}, input.countsSwap, devices.nodes),
+      resources: resourcesOf(spec.limits ?? {}, input.countsSwap, devices.nodes, input.disks),
       ...(devices.nodes.length > 0 && { devices: devices.nodes.map((node) => deviceOf(node, user)) }),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { findDisks } from '../cgroups/limits/disk-limits.js';
 import { findDevices } from '../devices/find-devices.js';
 import { type BundleInput, bundleConfig } from './bundle-config.js';
 import { configText } from './config-text.js';
@@ -18,7 +19,7 @@ import { resolveUser } from './rootfs/resolve-user.js';
 import { isAtOrBelow, type Place, RootfsView } from './rootfs/rootfs-view.js';
 import type { RuntimeSpecConfig } from './runtime-spec.js';
 
-export interface PlanOptions extends Omit<BundleInput, 'user' | 'mounts' | 'devices'> {
+export interface PlanOptions extends Omit<BundleInput, 'user' | 'mounts' | 'devices' | 'disks'> {
   /** Absolute path of a static program on this machine that is process 1 where the launch asks for one. */
   readonly initProgram?: string | undefined;
   readonly calls: TreeCalls;
@@ -68,6 +69,7 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
   }
   const init = spec.init === true ? initProgram : undefined;
   const devices = await findDevices(spec);
+  const disks = findDisks(spec.limits?.io ?? []);
   const planned = plannedMounts({
     mounts: await mountSources(spec.mounts ?? []),
     isReadOnly,
@@ -79,11 +81,11 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
   try {
     const user = resolveUser(rootfs, spec.user ?? image.user);
     // What is wrong in the launch itself is told before anything is made.
-    bundleConfig({ ...options, devices, user, mounts: [] });
+    bundleConfig({ ...options, devices, disks, user, mounts: [] });
     const mounts = resolveTargets(rootfs, [...planned, ...devices.mounts], calls);
     for (const volume of image.volumes) makeVolume(rootfs, volume, mounts);
     makeWorkingDirectory(rootfs, workingDir, mounts);
-    return bundleConfig({ ...options, devices, user, mounts });
+    return bundleConfig({ ...options, devices, disks, user, mounts });
   } finally {
     rootfs.close();
   }

@@ -82,6 +82,21 @@ export interface RuntimeSpecResources {
   readonly memory?: { readonly limit: number; readonly swap?: number };
   /** Quota and period in microseconds; `cpus` as `0-2,7`. */
   readonly cpu?: { readonly quota?: number; readonly period?: number; readonly cpus?: string };
+  readonly blockIO?: RuntimeSpecBlockIo;
+}
+
+export interface RuntimeSpecBlockIo {
+  readonly throttleReadBpsDevice?: readonly RuntimeSpecRate[];
+  readonly throttleWriteBpsDevice?: readonly RuntimeSpecRate[];
+  readonly throttleReadIOPSDevice?: readonly RuntimeSpecRate[];
+  readonly throttleWriteIOPSDevice?: readonly RuntimeSpecRate[];
+}
+
+/** In a second. */
+export interface RuntimeSpecRate {
+  readonly major: number;
+  readonly minor: number;
+  readonly rate: number;
 }
 
 export interface RuntimeSpecDevice {

@@ -41,11 +41,14 @@ async function nodesOf(source: string, target: string, access: string): Promise<
   const status = await found(real, (path) => stat(path, { bigint: true }));
   if (!status.isDirectory()) return [nodeOf(status, source, target, access)];
   const nodes: DeviceNode[] = [];
-  for (const name of (await found(real, (path) => readdir(path))).sort()) {
+  const entries = await found(real, (path) => readdir(path, { withFileTypes: true }));
+  const linked = new Set(entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name));
+  for (const name of entries.map((entry) => entry.name).sort()) {
     const inside = join(real, name);
     // Others may come and go meanwhile.
     const one = await stat(inside, { bigint: true }).catch(() => undefined);
-    if (one?.isDirectory() || one?.isCharacterDevice() || one?.isBlockDevice())
+    // A link to a directory may lead round in a circle, as those of /proc do.
+    if ((one?.isDirectory() && !linked.has(name)) || one?.isCharacterDevice() || one?.isBlockDevice())
       nodes.push(...(await nodesOf(inside, posix.join(target, name), access)));
   }
   return nodes;

@@ -1,5 +1,5 @@
 import type { LaunchRecord } from '../../index.js';
-import type { LaunchSpec } from '../launch-spec.js';
+import type { LaunchLimits, LaunchSpec } from '../launch-spec.js';
 import type { JoinedNetwork } from '../networks/network.js';
 
 /** What a launch is to be, as the isolators leave it. */
@@ -8,6 +8,16 @@ export interface IsolatedSpec {
   readonly spec: LaunchSpec;
   /** A network namespace that is there already. Default: as the spec says, with nothing made for it. */
   readonly network?: JoinedNetwork | undefined;
+  /** What it has for itself, to be recorded with it. */
+  readonly leased?: Leased | undefined;
+}
+
+/** What somebody has for himself. */
+export interface Leased {
+  /** Such as `0-2,7`; undefined for none. */
+  readonly cpus: string | undefined;
+  /** By path, or CDI name. */
+  readonly devices: readonly string[];
 }
 
 /** A launch that an isolator works for. */
@@ -28,6 +38,8 @@ export interface Isolator {
    * @throws ProvisionerError what cannot be had, and why
    */
   prepare(launch: IsolatedLaunch, isolated: IsolatedSpec, signal: AbortSignal | undefined): Promise<IsolatedSpec>;
+  /** Around a change of limits of what runs. @param change makes it, or throws @throws ProvisionerError why it may not be, and what `change` throws */
+  update?(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void>;
   /** When nothing of a launch lives any more. Safe to repeat, by several processes at a time too. */
   cleanUp(launch: IsolatedLaunch): Promise<void>;
   /**

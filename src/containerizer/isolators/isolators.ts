@@ -1,3 +1,4 @@
+import type { LaunchLimits } from '../launch-spec.js';
 import type { IsolatedLaunch, IsolatedSpec, Isolator } from './isolator.js';
 
 /** Several as one: they prepare in their order, and each cleans up whatever becomes of the others. */
@@ -16,6 +17,15 @@ export class Isolators implements Isolator {
     let last = isolated;
     for (const isolator of this.#isolators) last = await isolator.prepare(launch, last, signal);
     return last;
+  }
+
+  async update(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void> {
+    let whole = change;
+    for (const isolator of this.#isolators.toReversed()) {
+      const inner = whole;
+      if (isolator.update !== undefined) whole = () => isolator.update?.(launch, limits, inner) ?? inner();
+    }
+    await whole();
   }
 
   async cleanUp(launch: IsolatedLaunch): Promise<void> {

@@ -22,6 +22,7 @@ export function launchOf(launch: LaunchRecord): Launch {
     relaxed,
     hasTerminal: terminal,
     network: launch.state === 'exited' ? undefined : place?.network,
+    leased: launch.state === 'exited' ? undefined : place?.leased,
     exit,
   };
 }

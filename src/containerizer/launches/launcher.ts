@@ -30,9 +30,9 @@ import type { Endings } from './endings.js';
 import type { Exit } from './kept/exit.js';
 import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } from './kept/kept-spec.js';
 import {
+  isolationNote,
   type LaunchPlaceNote,
   type LaunchSpecNote,
-  networkNote,
   readExitNote,
   readPlaceNote,
   readSpecNote,
@@ -252,7 +252,7 @@ export class Launcher {
       stopSignal: options.stopSignal || stopSignalOf(root.runtime.stopSignal),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
-      ...networkNote(isolated.network),
+      ...isolationNote(isolated),
     };
     // Nothing else tells it of a launch without a `create`.
     const again = last === undefined ? {} : { image: note.imageName, labels: note.labels };

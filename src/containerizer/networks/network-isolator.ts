@@ -21,6 +21,8 @@ export interface NetworkIsolatorOptions {
   readonly ready: ReadyNetworks;
   /** Whether containers of networks that are made here can ask for each other's names. */
   readonly tellsNames: () => boolean;
+  /** Has ends recorded that nobody has seen yet. */
+  readonly lookAtAll: () => Promise<unknown>;
 }
 
 /** What somebody has who may be gone. */
@@ -83,7 +85,8 @@ export class NetworkIsolator implements Isolator {
 
   /** Takes away what launches that are over still have. */
   async #freeOver(): Promise<void> {
-    const { connections } = this.#options;
+    const { connections, lookAtAll } = this.#options;
+    await lookAtAll();
     const held = await connections.list();
     // In this order: a launch is recorded before it has anything.
     const unended = new Set((await this.#options.provisioner.launches.list({ states: UNENDED })).map(({ id }) => id));

@@ -30,8 +30,15 @@ export interface NetworksOfMachine {
   readonly resolversChanged: () => Promise<void>;
 }
 
-/** Puts together what connects containers of a store to networks. Nothing is looked for before it is needed. */
-export function networksOf(machine: Machine, { run, key }: NetworksPlaces): NetworksOfMachine {
+/**
+ * Puts together what connects containers of a store to networks. Nothing is looked for before it is needed.
+ * @param lookAtAll has ends recorded that nobody has seen yet
+ */
+export function networksOf(
+  machine: Machine,
+  { run, key }: NetworksPlaces,
+  lookAtAll: () => Promise<unknown>,
+): NetworksOfMachine {
   const { provisioner, processes, syscalls, bootId, hierarchies, parent } = machine;
   const directory = join(run, key);
   const namespaces = new Namespaces(join(directory, 'networks'), processes, syscalls);
@@ -65,6 +72,7 @@ export function networksOf(machine: Machine, { run, key }: NetworksPlaces): Netw
   return {
     isolator: new NetworkIsolator({
       ...{ provisioner, bootId, connections, networks, ready },
+      lookAtAll,
       tellsNames: () => findNameServer() !== undefined,
     }),
     networks: new NetworksOfStore(provisioner, networks),

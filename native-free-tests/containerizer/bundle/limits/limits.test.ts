@@ -24,6 +24,22 @@ describe('limits', () => {
     expect(Object.keys(resourcesOf({}, true)).sort()).toEqual(['devices', 'pids']);
   });
 
+  it('of disks are written by number, each kind in a list of its own', () => {
+    const disks = [
+      { major: 8, minor: 0, readBps: 1024, writeIops: 5 },
+      { major: 7, minor: 3, readBps: 2048, writeBps: 1, readIops: 2 },
+    ];
+    expect(resourcesOf({}, true, [], disks).blockIO).toEqual({
+      throttleReadBpsDevice: [
+        { major: 8, minor: 0, rate: 1024 },
+        { major: 7, minor: 3, rate: 2048 },
+      ],
+      throttleWriteBpsDevice: [{ major: 7, minor: 3, rate: 1 }],
+      throttleReadIOPSDevice: [{ major: 7, minor: 3, rate: 2 }],
+      throttleWriteIOPSDevice: [{ major: 8, minor: 0, rate: 5 }],
+    });
+  });
+
   it('say nothing of swap where the machine does not count it', () => {
     expect(resourcesOf({ memoryBytes: 6 * MIB }, false)).toMatchObject({ memory: { limit: 6 * MIB } });
     expect(resourcesOf({ memoryBytes: 6 * MIB }, false).memory).not.toHaveProperty('swap');

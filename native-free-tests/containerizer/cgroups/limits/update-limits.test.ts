@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { LimitWrite } from '#src/containerizer/cgroups/limits/limit-files.js';
 import { limitFilesV1 } from '#src/containerizer/cgroups/v1/limits.js';
+import { limitFilesV2 } from '#src/containerizer/cgroups/v2/limits.js';
 import { HYBRID, NONE, VERSION_2 } from '../machines.js';
 import { LAUNCH, MadeTree } from '../made-tree.js';
 
@@ -114,6 +116,59 @@ describe('new limits in version 2', () => {
     );
     expect(tree.read(`.${LAUNCH}/memory.reclaim`)).toBe(`${16 * MIB}`);
     expect([tree.read(`.${LAUNCH}/memory.max`), tree.read(`.${LAUNCH}/pids.max`)]).toEqual([`${64 * MIB}`, '4096']);
+  });
+});
+
+const THROTTLE = (name: string) => `blkio${LAUNCH}/blkio.throttle.${name}_device`;
+const DISK = { major: 7, minor: 3 };
+
+/** As the kernel leaves the file of a disk, with what is written to it. */
+function written(writes: readonly LimitWrite[] | undefined, tree: MadeTree): string[] {
+  return (writes ?? []).map(({ file, value, before }) => {
+    const path = file.slice(tree.path('.').length).replace(LAUNCH, '').split('/').at(-1);
+    return `${path}: ${before} -> ${value}`;
+  });
+}
+
+describe('new limits of disks', () => {
+  it('are lines of a file for each kind in version 1, and 0 takes one away', () => {
+    const tree = new MadeTree().write({
+      [THROTTLE('read_bps')]: '7:3 1048576\n7:30 5\n',
+      [THROTTLE('write_bps')]: '',
+      [THROTTLE('read_iops')]: '',
+      [THROTTLE('write_iops')]: '7:3 10\n',
+    });
+    const writes = limitFilesV1.disks(tree.path(`blkio${LAUNCH}`), [
+      { ...DISK, readBps: 2048, writeBps: 4096, writeIops: 0 },
+      { major: 8, minor: 0, readIops: 7 },
+    ]);
+    expect(written(writes, tree)).toEqual([
+      'blkio.throttle.read_bps_device: 7:3 1048576 -> 7:3 2048',
+      'blkio.throttle.write_bps_device: 7:3 0 -> 7:3 4096',
+      'blkio.throttle.write_iops_device: 7:3 10 -> 7:3 0',
+      'blkio.throttle.read_iops_device: 8:0 0 -> 8:0 7',
+    ]);
+  });
+
+  it('are words of a line in version 2, and those that are not named stay', () => {
+    const tree = new MadeTree().write({
+      'cgroup.controllers': 'io\n',
+      [`.${LAUNCH}/io.max`]: '7:30 rbps=1 wbps=max riops=max wiops=max\n7:3 rbps=1048576 wbps=max riops=max wiops=10\n',
+    });
+    const writes = limitFilesV2.disks(tree.path(`.${LAUNCH}`), [
+      { ...DISK, readBps: 2048, writeBps: 4096, writeIops: 0 },
+      { major: 8, minor: 0, readIops: 7 },
+    ]);
+    expect(written(writes, tree)).toEqual([
+      'io.max: 7:3 rbps=1048576 wbps=max wiops=10 -> 7:3 rbps=2048 wbps=4096 wiops=max',
+      'io.max: 8:0 riops=max -> 8:0 riops=7',
+    ]);
+  });
+
+  it('have nowhere to be written where the cgroup was made without the controller', () => {
+    const tree = new MadeTree().make(`blkio${LAUNCH}`, `.${LAUNCH}`);
+    expect(limitFilesV1.disks(tree.path(`blkio${LAUNCH}`), [{ ...DISK, readBps: 1 }])).toBeUndefined();
+    expect(limitFilesV2.disks(tree.path(`.${LAUNCH}`), [{ ...DISK, readBps: 1 }])).toBeUndefined();
   });
 });
 

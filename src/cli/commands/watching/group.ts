@@ -5,5 +5,6 @@ export const WATCHING: CommandGroup = {
   logs: ['print what a container has printed', () => import('./logs.js')],
   stats: ['show what containers take', () => import('./stats.js')],
   top: ['list the processes of a container', () => import('./top.js')],
+  leases: ['show who has processors and devices for himself', () => import('./leases.js')],
   events: ['show what happens to containers', () => import('./events.js')],
 };

@@ -1,7 +1,7 @@
 import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, ProvisionedRootfs } from '../../../index.js';
 import { timestamp } from './image-document.js';
-import { exitDocument } from './launch-document.js';
+import { exitDocument, leasedDocument } from './launch-document.js';
 import { connectedDocument } from './network-document.js';
 
 /** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
@@ -24,13 +24,14 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, network, exit }: Launch) {
+function launchDocument({ launchId, state, command, pid, network, leased, exit }: Launch) {
   return {
     id: launchId,
     state,
     command,
     pid: pid ?? null,
     network: network === undefined ? null : connectedDocument(network),
+    leased: leased === undefined ? null : leasedDocument(leased),
     exit: exit === undefined ? null : exitDocument(exit),
   };
 }

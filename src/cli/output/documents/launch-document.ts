@@ -6,6 +6,8 @@ import type {
   Copied,
   Exit,
   Launch,
+  Lease,
+  Leased,
   LogEntry,
 } from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
@@ -68,6 +70,20 @@ export function statsDocument({ id, stats }: { readonly id: string; readonly sta
     oomKills: stats.oomKills,
   };
 }
+
+/** What a container, or whoever has reserved it, has for himself: of `leases`. */
+export function leaseDocument({ containerId, holder, since, ...leased }: Lease) {
+  const isLaunch = containerId !== undefined;
+  return {
+    id: containerId ?? null,
+    launch: isLaunch ? holder : null,
+    reservedBy: isLaunch ? null : holder,
+    ...leasedDocument(leased),
+    since: timestamp(since),
+  };
+}
+
+export const leasedDocument = ({ cpus, devices }: Leased) => ({ cpus: cpus ?? null, devices });
 
 /** A process of `top`. Times are nanoseconds and milliseconds. */
 export function processDocument(process: ContainerProcess) {

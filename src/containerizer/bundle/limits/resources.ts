@@ -1,7 +1,13 @@
 import { DEFAULT_PIDS } from '../../cgroups/limits/check-limits.js';
+import { type DiskLimit, RATES } from '../../cgroups/limits/disk-limits.js';
 import type { DeviceNode } from '../../devices/device-edits.js';
 import type { LaunchLimits } from '../../launch-spec.js';
-import type { RuntimeSpecDeviceRule, RuntimeSpecResources } from '../runtime-spec.js';
+import type {
+  RuntimeSpecBlockIo,
+  RuntimeSpecDeviceRule,
+  RuntimeSpecRate,
+  RuntimeSpecResources,
+} from '../runtime-spec.js';
 
 /** Microseconds; what the kernel begins with. @see the kernel's documentation, scheduler/sched-bwc.rst */
 const PERIOD = 100_000;
@@ -17,6 +23,10 @@ const NUMBERED: readonly (readonly [major: number, minor?: number])[] = [
   [5, 2], // ptmx
   [136], // pts
 ];
+
+/** Whether every container has a device of these numbers. */
+export const isEverybodys = ({ type, major, minor }: Pick<DeviceNode, 'type' | 'major' | 'minor'>): boolean =>
+  type === 'c' && NUMBERED.some(([one, other = minor]) => one === major && other === minor);
 
 /** Nothing but those which every container has; no node can be made of another one either. */
 const DEVICES: readonly RuntimeSpecDeviceRule[] = [
@@ -37,12 +47,13 @@ function ruleOf({ type, major, minor, access }: DeviceNode): RuntimeSpecDeviceRu
 
 /**
  * What the runtime writes into the cgroups of a container.
- * @param limits that `checkLimits` has let pass @param countsSwap whether the machine counts swap: where it does not, nothing about it can be written, and nothing has to be @param nodes that it has beside those of every container
+ * @param limits that `checkLimits` has let pass @param countsSwap whether the machine counts swap: where it does not, nothing about it can be written, and nothing has to be @param nodes that it has beside those of every container @param disks with limits
  */
 export function resourcesOf(
   limits: LaunchLimits,
   countsSwap: boolean,
   nodes: readonly DeviceNode[] = [],
+  disks: readonly DiskLimit[] = [],
 ): RuntimeSpecResources {
   const { memoryBytes, memorySwapBytes = memoryBytes, cpus, cpuset, pids = DEFAULT_PIDS } = limits;
   const cpu = {
@@ -56,5 +67,21 @@ export function resourcesOf(
       memory: { limit: memoryBytes, ...(countsSwap && memorySwapBytes !== undefined && { swap: memorySwapBytes }) },
     }),
     ...(Object.keys(cpu).length > 0 && { cpu }),
+    ...(disks.length > 0 && { blockIO: blockIoOf(disks) }),
   };
 }
+
+function blockIoOf(disks: readonly DiskLimit[]): RuntimeSpecBlockIo {
+  const limited = RATES.map((name): [string, RuntimeSpecRate[]] => [
+    THROTTLES[name],
+    disks.flatMap(({ major, minor, [name]: rate }) => (rate === undefined ? [] : [{ major, minor, rate }])),
+  ]);
+  return Object.fromEntries(limited.filter(([, rates]) => rates.length > 0));
+}
+
+const THROTTLES = {
+  readBps: 'throttleReadBpsDevice',
+  writeBps: 'throttleWriteBpsDevice',
+  readIops: 'throttleReadIOPSDevice',
+  writeIops: 'throttleWriteIOPSDevice',
+} as const;

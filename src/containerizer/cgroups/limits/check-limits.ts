@@ -2,6 +2,7 @@ import { ProvisionerError } from '../../../base/errors.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import type { Controller, Hierarchies } from '../hierarchies.js';
 import { parseCpuList, printCpuList } from './cpu-list.js';
+import { findDisks } from './disk-limits.js';
 import type { MachineFacts } from './machine-facts.js';
 
 const MIB = 1024 * 1024;
@@ -25,7 +26,7 @@ export interface CheckLimitsOptions {
  * Refuses what would be silently ignored, or refused only by the kernel with the container half made. Nothing is changed.
  * @param limits `undefined`: the defaults, which have to be kept too
  * @throws ProvisionerError `ERR_LIMIT_INVALID` for what is no limit, with `limit` and `value`; `ERR_LIMIT_UNSUPPORTED` for what cannot be kept here, with `limit`,
- *   `controller` and `reason`
+ *   `controller` and `reason`; for disks `ERR_NO_BLOCK_DEVICE`, `ERR_DEVICE_NOT_FOUND`
  */
 export function checkLimits(
   limits: LaunchLimits | undefined,
@@ -48,6 +49,10 @@ export function checkLimits(
   if (asked.memoryBytes !== undefined || asked.memorySwapBytes !== undefined)
     checkSwapKept(asked, hierarchies, machine);
   if (asked.cpus !== undefined) needs(hierarchies, 'cpus', 'cpu');
+  if (asked.io !== undefined && asked.io.length > 0) {
+    needs(hierarchies, 'io', 'io');
+    findDisks(asked.io, update);
+  }
   if (asked.cpuset !== undefined) {
     needs(hierarchies, 'cpuset', 'cpuset');
     const outside = (cpuset ?? []).filter((each) => !machine.usableCpus.includes(each));

@@ -1,6 +1,7 @@
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import { readCgroupFile } from '../cgroup-files.js';
+import type { DiskLimit } from './disk-limits.js';
 
 /** One file to write, with what puts it back. */
 export interface LimitWrite {
@@ -28,6 +29,8 @@ export interface LimitFiles {
   cpuset(directory: BytePath, cpuset: string): readonly LimitWrite[] | undefined;
   /** @param pids -1: no limit */
   pids(directory: BytePath, pids: number): readonly LimitWrite[] | undefined;
+  /** @param disks rates of 0: no limit any more */
+  disks(directory: BytePath, disks: readonly DiskLimit[]): readonly LimitWrite[] | undefined;
   /** Asks the kernel to let go of what can be had again, so that memory goes down to this. @returns how much is in use after that; undefined where the kernel itself refuses to go below it */
   shrink(directory: BytePath, memoryBytes: number): number | undefined;
 }

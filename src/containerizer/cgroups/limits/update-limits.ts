@@ -4,6 +4,7 @@ import type { LaunchLimits } from '../../launch-spec.js';
 import { isGone, writeCgroupFile } from '../cgroup-files.js';
 import type { Controller, Hierarchies } from '../hierarchies.js';
 import { unsupported } from './check-limits.js';
+import { findDisks } from './disk-limits.js';
 import type { LimitFiles, LimitWrite } from './limit-files.js';
 
 /** Where the cgroup has a controller, and how its limits are written there. */
@@ -37,7 +38,7 @@ export function updateLimits(
 }
 
 function planWrites(
-  { memoryBytes, memorySwapBytes, cpus, cpuset, pids }: LaunchLimits,
+  { memoryBytes, memorySwapBytes, cpus, cpuset, pids, io = [] }: LaunchLimits,
   hierarchies: Hierarchies,
   place: (controller: Controller) => LimitPlace | undefined,
 ): LimitWrite[] {
@@ -70,6 +71,7 @@ function planWrites(
   if (cpuset !== undefined) writes.push(...plan('cpuset', 'cpuset', (files, at) => files.cpuset(at, cpuset)));
   if (cpus !== undefined) writes.push(...plan('cpus', 'cpu', (files, at) => files.cpus(at, cpus)));
   if (pids !== undefined) writes.push(...plan('pids', 'pids', (files, at) => files.pids(at, pids)));
+  if (io.length > 0) writes.push(...plan('io', 'io', (files, at) => files.disks(at, findDisks(io, true))));
   return writes;
 }
 

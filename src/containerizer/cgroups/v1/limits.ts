@@ -1,11 +1,19 @@
 import { readCgroupFile } from '../cgroup-files.js';
+import { RATES } from '../limits/disk-limits.js';
 import { type LimitFiles, type LimitWrite, writeOf } from '../limits/limit-files.js';
 import { parseLimit, parseNumber } from '../numbers.js';
 
 /** What the kernel says and reads for 100 ms, the period that runtimes write. */
 const USUAL_PERIOD_MICROSECONDS = 100_000;
 
-/** @see Linux, Documentation/admin-guide/cgroup-v1: memory.rst, cpusets.rst, pids.rst; scheduler/sched-bwc.rst */
+const THROTTLE = {
+  readBps: 'blkio.throttle.read_bps_device',
+  writeBps: 'blkio.throttle.write_bps_device',
+  readIops: 'blkio.throttle.read_iops_device',
+  writeIops: 'blkio.throttle.write_iops_device',
+} as const;
+
+/** @see Linux, Documentation/admin-guide/cgroup-v1: memory.rst, cpusets.rst, pids.rst, blkio-controller.rst; scheduler/sched-bwc.rst */
 export const limitFilesV1: LimitFiles = {
   memory: (directory, { memoryBytes, memorySwapBytes }) => {
     const memory = writeOf('memoryBytes', `${directory}/memory.limit_in_bytes`, memoryBytes);
@@ -30,6 +38,20 @@ export const limitFilesV1: LimitFiles = {
   },
   cpuset: (directory, cpuset) => listOf(writeOf('cpuset', `${directory}/cpuset.cpus`, cpuset)),
   pids: (directory, pids) => listOf(writeOf('pids', `${directory}/pids.max`, pids === -1 ? 'max' : pids)),
+  disks: (directory, disks) => {
+    const writes = disks.flatMap(({ major, minor, ...rates }) =>
+      RATES.flatMap((name) => {
+        const rate = rates[name];
+        if (rate === undefined) return [];
+        const disk = `${major}:${minor}`;
+        const file = `${directory}/${THROTTLE[name]}`;
+        const write = writeOf('io', file, `${disk} ${rate}`);
+        const line = write?.before.split('\n').find((one) => one.startsWith(`${disk} `));
+        return [write && { ...write, before: line ?? `${disk} 0` }];
+      }),
+    );
+    return writes.includes(undefined) ? undefined : (writes as LimitWrite[]);
+  },
   // It answers EBUSY, after having tried the same.
   shrink: () => undefined,
 };

@@ -3,7 +3,7 @@ import { ProvisionerError } from '../../../base/errors.js';
 import type { PlannedMount } from '../../bundle/mounts/planned-mounts.js';
 import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../device-edits.js';
 import { numbersOf, placeOf, typeOf } from '../host-devices.js';
-import { findCdiDevices } from './cdi-directories.js';
+import { type CdiDevice, findCdiDevices } from './cdi-directories.js';
 import type { CdiEdits } from './cdi-file.js';
 
 type CdiNode = NonNullable<CdiEdits['deviceNodes']>[number];
@@ -27,6 +27,11 @@ export async function cdiEdits(names: readonly string[], directories?: readonly 
     whole = added(whole, await editsOf(edits, name));
   }
   return whole;
+}
+
+/** The nodes of one device alone, without what its file says for all. @throws ProvisionerError `ERR_DEVICE_NOT_FOUND`, `ERR_BAD_OPTION` */
+export async function cdiNodes({ edits }: CdiDevice, name: string): Promise<DeviceNode[]> {
+  return Promise.all((edits.deviceNodes ?? []).map((node) => nodeOf(node, name)));
 }
 
 /** Of two at one place the later one counts. */

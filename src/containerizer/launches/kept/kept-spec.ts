@@ -3,6 +3,7 @@ import { ProvisionerError, systemCode } from '../../../base/errors.js';
 import { writeOwnFile } from '../../../base/own-files.js';
 import type { ImageId, ProvisionedRootfs } from '../../../index.js';
 import type { OciSeccomp } from '../../../system/seccomp/oci-seccomp.js';
+import { changedIo } from '../../cgroups/limits/disk-limits.js';
 import type { LaunchOptions, StartOptions } from '../../containerizer.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
@@ -72,8 +73,9 @@ export function keepLimits(directory: LaunchDirectory, containerId: string, limi
   // Memory alone takes swap along.
   const { memorySwapBytes: _, ...withoutSwap } = options.limits ?? {};
   const before = limits.memoryBytes === undefined ? options.limits : withoutSwap;
+  const io = limits.io && { io: changedIo(options.limits?.io ?? [], limits.io) };
   const draft = `${directory.spec}.${process.pid}`;
-  writeOwnFile(draft, JSON.stringify({ ...rest, options: { ...options, limits: { ...before, ...given } } }));
+  writeOwnFile(draft, JSON.stringify({ ...rest, options: { ...options, limits: { ...before, ...given, ...io } } }));
   renameSync(draft, directory.spec);
 }
 

@@ -1,5 +1,6 @@
 import type { ImageId, LaunchRecord } from '../../../index.js';
-import type { JoinedNetwork, PortMapping } from '../../networks/network.js';
+import type { IsolatedSpec, Leased } from '../../isolators/isolator.js';
+import type { PortMapping } from '../../networks/network.js';
 import type { RuntimeName } from '../../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
 
@@ -34,6 +35,7 @@ export interface LaunchPlaceNote {
   readonly image?: ImageId | undefined;
   readonly command?: readonly string[] | undefined;
   readonly stopSignal?: string | undefined;
+  readonly leased?: Leased | undefined;
   readonly pid?: number | undefined;
   readonly network?: LaunchNetwork | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
@@ -72,5 +74,10 @@ export function shownCommand(command: readonly string[]): string[] {
   return command.length > WORDS_SHOWN ? [...words, '…'] : words;
 }
 
-export const networkNote = (joined: JoinedNetwork | undefined): Pick<LaunchPlaceNote, 'network'> =>
-  joined === undefined ? {} : { network: { name: joined.name, address: joined.address, ports: joined.ports } };
+/** What isolators have given to a launch, as far as it is recorded with it. */
+export function isolationNote({ network, leased }: IsolatedSpec): Pick<LaunchPlaceNote, 'network' | 'leased'> {
+  return {
+    ...(network && { network: { name: network.name, address: network.address, ports: network.ports } }),
+    ...(leased && { leased }),
+  };
+}
