@@ -14,6 +14,7 @@ import { loadProcesses, nativeProcessesMissingReason } from '../system/processes
 import type { Processes } from '../system/processes/processes.js';
 import { fromBytePath } from '../system/syscalls/byte-path.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import { readKernelFacts } from './bundle/kernel-facts.js';
 import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
 import { ownProcsFile } from './cgroups/own-procs-file.js';
@@ -24,6 +25,7 @@ import { OciContainerizer } from './oci-containerizer.js';
 import { findRuntime } from './runtime/find-runtime.js';
 import { type OciRuntime, RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
 import { makePrograms, type Programs } from './runtime/programs.js';
+import { VolumeIsolator } from './volumes/volume-isolator.js';
 
 export interface ContainerizerOptions {
   readonly provisioner: Provisioner;
@@ -104,10 +106,15 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): OciCon
     closing: closing.signal,
     removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  return new OciContainerizer(machine, new Isolators([]), provisioner.owner, {
-    begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
-    end: () => programs?.close(),
-  });
+  return new OciContainerizer(
+    machine,
+    new Isolators([new VolumeIsolator(provisioner, () => loadTreeCalls(syscalls))]),
+    provisioner.owner,
+    {
+      begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
+      end: () => programs?.close(),
+    },
+  );
 }
 
 /** Holds the process before it looks whether it is the one that is meant: afterwards no other one can have its number. */

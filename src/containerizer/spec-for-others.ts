@@ -12,6 +12,7 @@ import { type LaunchRoot, rootOf } from './launches/kept/kept-spec.js';
 import type { Machine } from './machine.js';
 import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';
+import { findVolumes } from './volumes/find-volumes.js';
 
 /** The files of a host network that a container finds in place of its image's: they live as long as the machine. */
 const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf', areShared: true };
@@ -43,6 +44,7 @@ export async function specForOthers(
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = spec;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
     const filter = await plainSeccomp(seccomp, bounding);
+    const calls = loadTreeCalls(syscalls);
     const config = await planBundle(
       {
         launchId: containerId,
@@ -50,13 +52,13 @@ export async function specForOthers(
         rootfs: root.path,
         isRootfsReadOnly: root.isReadOnly,
         image: root.runtime,
-        spec,
+        spec: await findVolumes({ provisioner: machine.provisioner, calls, containerId, root }, spec, options.signal),
         cgroupsPath: undefined,
         seccomp: filter && { oci: filter },
         facts,
         countsSwap: machineFacts.countsSwap,
         initProgram: spec.init === true ? findInit() : undefined,
-        calls: loadTreeCalls(syscalls),
+        calls,
       },
       spec.network === 'host' ? HOST_FILES : {},
     );

@@ -1,10 +1,13 @@
 import type { LaunchRecord } from '../../index.js';
 import type { LaunchSpec } from '../launch-spec.js';
+import type { LaunchRoot } from '../launches/kept/kept-spec.js';
 
 /** What a launch is to be, as the isolators leave it. */
 export interface IsolatedSpec {
   /** What was asked for, and what was added. */
   readonly spec: LaunchSpec;
+  /** The root filesystem that it is started in. */
+  readonly root: LaunchRoot;
 }
 
 /** A launch that an isolator works for. */
