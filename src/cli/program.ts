@@ -6,6 +6,7 @@ import { IMAGES } from './commands/images/group.js';
 import { REGISTRIES } from './commands/registries/group.js';
 import { RUNNING } from './commands/running/group.js';
 import { STORE } from './commands/store/group.js';
+import { VOLUMES } from './commands/volumes/group.js';
 import { WATCHING } from './commands/watching/group.js';
 import type { GlobalFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
@@ -27,7 +28,15 @@ SOURCE is [docker://]REF for a registry, oci:DIR[:REF], oci-archive:FILE[:REF] o
 Exit status: 0 done, 1 failed, wholly or in part, 2 wrong usage, 129, 130 or 143 ended by SIGHUP, SIGINT or SIGTERM.`;
 
 /** All commands in the order of the help. A wing adds its group. */
-const COMMANDS: CommandGroup = { ...RUNNING, ...WATCHING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES };
+const COMMANDS: CommandGroup = {
+  ...RUNNING,
+  ...WATCHING,
+  ...IMAGES,
+  ...CONTAINERS,
+  ...VOLUMES,
+  ...STORE,
+  ...REGISTRIES,
+};
 
 /**
  * The parser for one command line. Wrong usage is thrown as a `UsageError`; help and version go to stdout and end in a `CommanderError`

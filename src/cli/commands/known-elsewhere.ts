@@ -16,7 +16,6 @@ export const KNOWN_ELSEWHERE: Readonly<Record<string, string>> = {
   container: 'leave the word out: `provisioner ps`',
   image: 'leave the word out: `provisioner images`',
   system: 'leave the word out: `provisioner df`, `prune`, `info`',
-  volume: 'there are no volumes by name yet: `run -v /of/this/machine:/in/the/container`',
   network: 'there are no networks but none and host yet: `run --network host`',
   compose: 'each container is run by itself',
 };
