@@ -33,6 +33,8 @@ export interface Filling {
   readonly process: ProcessIdentity;
 }
 
+/** Something is in a directory, or mounted there. @see rename(2) */
+const IS_TAKEN = new Set(['ENOTEMPTY', 'EEXIST', 'EBUSY']);
 /** As a directory is that nobody has said anything of. */
 const DEFAULT_MODE = 0o755;
 
@@ -58,8 +60,7 @@ export async function fillDirectory(
     try {
       sweeper.retire(draft, 'volume');
     } catch {}
-    if (systemCode(error) !== 'ENOTEMPTY' && systemCode(error) !== 'EEXIST')
-      throw fileError(error, 'fill a volume', directory);
+    if (!IS_TAKEN.has(systemCode(error) ?? '')) throw fileError(error, 'fill a volume', directory);
   }
   crashPoint('volume.filled');
 }

@@ -7,6 +7,7 @@ import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
 import { unhurried } from '../base/unhurried.js';
 import type { MetadataManager, RootfsKey, VolumeRecord } from '../metadata/metadata-manager.js';
 import { anonymousVolume } from '../paths.js';
+import { requireNothingHidden } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { type ProcessIdentity, pidOf } from '../system/locks/process-identity.js';
 import { type FillNeeds, fillDirectory, makeVolumeDirectory } from './fill-directory.js';
@@ -90,7 +91,7 @@ export class Volumes {
       crashPoint('volume.used');
       for (const [index, { name, state }] of used.entries()) {
         if (state === 'new') await this.#fill(name, wishes[index]?.from, signal);
-        else if (!existsSync(paths.volume(name))) throw missing(name, paths.volume(name));
+        else if (!existsSync(paths.volume(name))) throw this.#missing(name);
       }
       return wishes.map(({ name }) => paths.volume(name));
     }
@@ -152,6 +153,8 @@ export class Volumes {
         }
         crashPoint('volume.removing');
         try {
+          // What is hidden is not gone.
+          requireNothingHidden(paths.volumes, paths);
           sweeper.retire(paths.volume(name), 'volume');
         } catch (error) {
           await metadata.releaseVolume(name, identity, claim.before);
@@ -198,6 +201,13 @@ export class Volumes {
         return;
       }
     });
+  }
+
+  /** Or hidden. */
+  #missing(name: string): ProvisionerError {
+    const { paths } = this.#needs;
+    requireNothingHidden(paths.volumes, paths);
+    return missing(name, paths.volume(name));
   }
 
   #make(directory: string): void {

@@ -189,6 +189,40 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a volume', () =
     await expectSound(provisioner);
   });
 
+  test('that is only hidden by a mount is neither given up nor taken for gone', async () => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    await run(containers, 'echo kept >/data/file', { mounts: at('/data') });
+    await containers.destroy('job');
+    const volumes = join(root, 'volumes');
+    const hidden = { code: 'ERR_STORE_DAMAGED', message: expect.stringContaining('mounted over') };
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', volumes]);
+    try {
+      await expect(provisioner.volumes.remove('data')).rejects.toMatchObject(hidden);
+      await expect(run(containers, 'true', { mounts: at('/data') })).rejects.toMatchObject(hidden);
+    } finally {
+      execFileSync('umount', [volumes]);
+    }
+    expect(await run(containers, 'cat /data/file', { mounts: at('/data') })).toBe('kept\n');
+  });
+
+  test('on which a disk of its own is mounted is had with that, and not removed before it is unmounted', async () => {
+    const { provisioner, containers } = await storeWithBusybox();
+    await pullApp(provisioner, [{ path: 'data/' }, { path: 'data/file', content: 'x' }]);
+    const { mountpoint } = await provisioner.volumes.create('data');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=77k', 'tmpfs', mountpoint]);
+    try {
+      const script = 'ls /data; touch /data/new; mount | grep -c "size=80k"';
+      expect(await run(containers, script, { image: 'app:1', mounts: at('/data') })).toBe('1\n');
+      await containers.destroy('job');
+      await expect(provisioner.volumes.remove('data')).rejects.toThrow(mountpoint);
+      expect(readdirSync(mountpoint)).toEqual(['new']);
+      expect(await provisioner.volumes.get('data')).toMatchObject({ state: 'ready' });
+    } finally {
+      execFileSync('umount', [mountpoint]);
+    }
+    await provisioner.volumes.remove('data');
+  });
+
   test('is let go of by a launch that fails', async () => {
     const { provisioner, containers } = await storeWithBusybox();
     const launch = containers.launch('job', IMAGE, { command: ['/nowhere'], mounts: at('/data') });
