@@ -40,6 +40,7 @@ export type {
   LaunchRemoval,
   LaunchState,
   NewLaunchEvent,
+  RootfsKey,
   RootfsRecord,
   TakenHoldings,
   TarState,
@@ -51,6 +52,7 @@ export type { HoldingCalls, NewHolder } from './provisioner/calls/holding-calls.
 export type { ImageCalls, ImageDetails, PulledAgain } from './provisioner/calls/image-calls.js';
 export type { LaunchCalls, NewOwnLaunch, RecordedLaunch } from './provisioner/calls/launch-calls.js';
 export type { StoreCalls } from './provisioner/calls/store-calls.js';
+export type { VolumeCalls, VolumeInfo } from './provisioner/calls/volume-calls.js';
 export type { LayerDetails } from './provisioner/layer-details.js';
 export type {
   ApplyPlanOptions,
@@ -66,7 +68,9 @@ export type {
   ProvisionOptions,
   PullAgainOptions,
   PutLaunchOptions,
+  RemoveVolumeOptions,
   TurnOptions,
+  VolumesOptions,
 } from './provisioner/options.js';
 export { type ProvisionedRootfs, Provisioner } from './provisioner/provisioner.js';
 export type { StoreInfo } from './provisioner/store-info.js';
@@ -96,3 +100,4 @@ export type { RepositoryTags } from './remote/tags-of.js';
 export type { Degradation } from './store-directory/fidelity.js';
 export type { MountPlace } from './system/locks/mount-place.js';
 export type { LockWriter, StoreLockState } from './system/locks/store-lock-state.js';
+export type { VolumeWish } from './volumes/volumes.js';

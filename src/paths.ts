@@ -26,11 +26,12 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   ├── parked/<hex>.<nanoseconds>/       a layer that was replaced while root filesystems show it; made with the first one
  *   │   ├── layer/                        as it was, damage included
  *   │   └── users.json                    the root filesystems that still need it
+ *   ├── volumes/<name>/                   a volume, which outlives the containers that have it; made with the first one
  *   ├── launches/<launch-id>/             one execution of a container's program: what whoever runs it keeps of it; made with the first one
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
  *           ├── rootfses/<rootfs-id>/     the root filesystem
- *           └── scratch/<rootfs-id>/      overlay's upper/ and work/; empty/ for an image without layers
+ *           └── scratch/<rootfs-id>/      overlay's upper/ and work/; empty/ for an image without layers; volumes/ for those without a name
  */
 export class StorePaths {
   /** Absolute. */
@@ -77,6 +78,9 @@ export class StorePaths {
   get launches(): string {
     return below(this.root, 'launches');
   }
+  get volumes(): string {
+    return below(this.root, 'volumes');
+  }
   get containers(): string {
     return below(this.root, 'containers');
   }
@@ -106,13 +110,18 @@ export class StorePaths {
   launch(id: string): string {
     return below(this.launches, id);
   }
+  /** @param name checked by `isVolumeName` */
+  volume(name: string): string {
+    return below(this.volumes, name);
+  }
   /** The records, the companions that SQLite has beside them, and what tells how far they have come. */
   get records(): readonly string[] {
     return [...['', '-wal', '-shm', '-journal'].map((suffix) => `${this.metadata}${suffix}`), this.generation];
   }
   /** The directories that belong right below the root. */
   get ownDirectories(): readonly string[] {
-    return [this.alive, this.reserve, this.staging, this.layers, this.gc, this.parked, this.launches, this.containers];
+    const { alive, reserve, staging, layers, gc, parked, launches, volumes, containers } = this;
+    return [alive, reserve, staging, layers, gc, parked, launches, volumes, containers];
   }
   /** The files that belong right below the root, and to its user. */
   get ownFiles(): readonly string[] {
@@ -155,6 +164,11 @@ export function layerOfDirectory(name: string): LayerId | undefined {
 /** Whether a text is the id of a launch, and so the name of a directory in `launches/`: 32 hex digits. */
 export function isLaunchId(text: string): boolean {
   return /^[0-9a-f]{32}$/.test(text);
+}
+
+/** Whether a text is the name of a volume, and so of a directory in `volumes/`. */
+export function isVolumeName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/.test(text);
 }
 
 /** Layers whose files a path leads to, in whichever store and as whoever calls it what. @returns the names of their directories in `layers/`, each with its path */
@@ -213,6 +227,11 @@ export function backendParts(backend: string): { readonly rootfses: string; read
 /** What stands below a scratch directory for the layers of an image that has none. */
 export function emptyLayer(scratch: string): string {
   return below(scratch, 'empty');
+}
+
+/** What stands below a scratch directory for a volume without a name. @param key 32 hex digits */
+export function anonymousVolume(scratch: string, key: string): string {
+  return below(scratch, 'volumes', key);
 }
 
 /** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). @throws ProvisionerError `ERR_BAD_OPTION` where there is no home directory */

@@ -10,7 +10,7 @@ const SYSTEM = 'base image system/koffi system/native-loading system/syscalls sy
 const MACHINE = `${SYSTEM} events paths system/locks files/space`;
 const LAYERS = `${MACHINE} files/tree files/contents files/tar-record registry metadata unpack seams sources`;
 const DISK = `${LAYERS} workers mounts store-directory layer-store`;
-const WHOLE = `${DISK} remote code-lists pulls backends containers prune check`;
+const WHOLE = `${DISK} remote code-lists pulls backends containers volumes prune check`;
 
 /** What a wing may use: the public surface, and what knows nothing of a store. */
 const FRONT = `${SYSTEM} system/processes system/seccomp system/locks index`;
@@ -58,6 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   pulls: DISK,
   backends: DISK,
   containers: `${DISK} backends`,
+  volumes: DISK,
   //
   prune: `${DISK} pulls backends containers`,
   check: `${DISK} pulls backends containers`,

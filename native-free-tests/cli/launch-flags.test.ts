@@ -75,6 +75,23 @@ describe('options of a launch', () => {
     ['-v', ['-v', '/s:/t'], { mounts: [bind] }],
     ['-v that is not written', ['-v', '/s:/t:ro'], { mounts: [{ ...bind, readOnly: true }] }],
     ['-v without programs', ['-v', '/s:/t:rw,noexec'], { mounts: [{ ...bind, exec: false }] }],
+    ['-v of a volume', ['-v', 'data:/t'], { mounts: [{ ...bind, type: 'volume', source: 'data' }] }],
+    [
+      '-v of a volume that is not written',
+      ['-v', 'da.ta-1:/t:ro,noexec'],
+      { mounts: [{ type: 'volume', source: 'da.ta-1', target: '/t', readOnly: true, exec: false }] },
+    ],
+    ['-v without a name', ['-v', '/t'], { mounts: [{ type: 'volume', target: '/t', readOnly: false }] }],
+    [
+      '--mount of a volume',
+      ['--mount', 'type=volume,source=data,target=/t,readonly'],
+      { mounts: [{ type: 'volume', source: 'data', target: '/t', readOnly: true }] },
+    ],
+    [
+      '--mount of a volume without a name',
+      ['--mount', 'type=volume,dst=/t'],
+      { mounts: [{ type: 'volume', target: '/t', readOnly: false }] },
+    ],
     ['--mount', ['--mount', 'type=bind,src=/s,dst=/t,ro'], { mounts: [{ ...bind, readOnly: true }] }],
     ['--mount that is a bind', ['--mount', 'source=/s,target=/t,readonly=false'], { mounts: [bind] }],
     [
@@ -169,8 +186,9 @@ describe('options of a launch', () => {
 
   it.each<[string, string[], string, string]>([
     ['a variable without a name', ['-e', '=x'], '--env: there is no name in "=x"', '--env NAME=VALUE'],
-    ['a volume by name', ['-v', 'data:/t'], '--volume: not a source and a target: "data:/t"', 'by name are not known'],
-    ['a volume without a target', ['-v', '/s'], '--volume: not a source and a target: "/s"', '/in/the/container'],
+    ['a relative path of a volume', ['-v', './data:/t'], '--volume: not a source and a target: "./data:/t"', 'NAME:'],
+    ['a relative path in a volume', ['-v', 'data/x:/t'], '--volume: not a source and a target', 'NAME:'],
+    ['a volume without a target', ['-v', 'data'], '--volume: not a source and a target: "data"', '/in/the/container'],
     ['a volume in four parts', ['-v', '/s:/t:ro:z'], '--volume: not a source', ':ro'],
     ['an unknown word of a volume', ['-v', '/s:/t:q'], '--volume: unknown option "q"', 'there are: ro'],
     [
@@ -179,7 +197,7 @@ describe('options of a launch', () => {
       'unknown word "bind-propag',
       'there are: type',
     ],
-    ['an unknown kind of mount', ['--mount', 'type=volume,target=/t'], '--mount: not a mount', 'type=bind'],
+    ['an unknown kind of mount', ['--mount', 'type=image,target=/t'], '--mount: not a mount', 'type=bind'],
     ['a mount without a target', ['--mount', 'type=tmpfs'], '--mount: not a mount: "type=tmpfs"', 'target='],
     ['an unknown option of a tmpfs', ['--tmpfs', '/t:uid=1'], '--tmpfs: unknown option "uid"', 'there are: size'],
     ['a mode that is none', ['--tmpfs', '/t:mode=rwx'], '--tmpfs: not a mode: "rwx"', 'octal'],

@@ -27,6 +27,10 @@ describe('a volume that is to be labelled for SELinux', () => {
     );
   });
 
+  it('is refused with no path to label where it has none', () => {
+    expect(() => volumeOf('data:/t:z', WITH_SELINUX)).toThrow(expect.objectContaining({ hint: 'leave out z' }));
+  });
+
   it('is no different for it otherwise', () => {
     expect(volumeOf('/s:/t:ro', WITH_SELINUX)).toEqual({ ...bind, readOnly: true });
   });

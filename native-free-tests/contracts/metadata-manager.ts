@@ -11,6 +11,7 @@ import type { MetadataContractContext } from './metadata-records.js';
 import { removalContract } from './metadata-removals.js';
 import { rootfsContract } from './metadata-rootfses.js';
 import { stateContract } from './metadata-state.js';
+import { volumeContract } from './metadata-volumes.js';
 
 /**
  * What every metadata manager promises: the sum of what each section does, and what holds for several when the clock jumps.
@@ -44,6 +45,7 @@ export function metadataManagerContract(
     rootfsContract(context);
     launchContract(context);
     holdingContract(context);
+    volumeContract(context);
     leaseContract(context);
     pullContract(context);
     removalContract(context);

@@ -41,6 +41,8 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   ],
   LaunchEventsOptions: ['launches.events', o.LAUNCH_EVENTS_OPTIONS, (p, options) => p.launches.events(options)],
   PutLaunchOptions: ['launches.put', o.PUT_LAUNCH_OPTIONS, (p, options) => p.launches.put(LAUNCH, options)],
+  VolumesOptions: ['volumes.list', o.VOLUMES_OPTIONS, (p, options) => p.volumes.list(options)],
+  RemoveVolumeOptions: ['volumes.remove', o.REMOVE_VOLUME_OPTIONS, (p, options) => p.volumes.remove('data', options)],
   CheckOptions: ['store.check', o.CHECK_OPTIONS, (p, options) => p.store.check(options)],
   TurnOptions: ['containers.inTurn', o.TURN_OPTIONS, (p, options) => p.containers.inTurn('c', async () => 7, options)],
   DiskUsageOptions: ['store.usage', o.DISK_USAGE_OPTIONS, (p, options) => p.store.usage(options)],

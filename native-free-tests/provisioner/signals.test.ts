@@ -38,6 +38,7 @@ const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
       { id: String(n).padStart(32, '0'), containerId: `old-${n}`, bootId: 'boot', spec: '{}', removal: 'keep' },
       { signal },
     ),
+  'volumes.remove': ({ p, n, signal }) => p.volumes.create(`v${n}`).then(() => p.volumes.remove(`v${n}`, { signal })),
   'launches.follow': ({ p, signal }) => p.launches.follow({ until: 1, signal }).next(),
   'store.check': ({ p, signal }) => p.store.check({ signal }),
   'store.usage': ({ p, signal }) => p.store.usage({ signal }),

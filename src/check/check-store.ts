@@ -13,6 +13,7 @@ import type { CheckNeeds, CheckRun } from './check-needs.js';
 import { type CheckReport, type Finding, finding, type RepairOutcome } from './findings.js';
 import { LayerHealer } from './heal-layers.js';
 import { ParkedLayers } from './parked-layers.js';
+import { checkVolumes } from './volumes/check-volumes.js';
 
 const SEVERITIES: readonly Finding['severity'][] = ['damage', 'leak', 'note'];
 
@@ -53,9 +54,17 @@ export async function checkStore(needs: CheckNeeds, run: CheckRun, repair: boole
   const { findings: imageFindings, images } = await checkImages(needs, run.signal);
   const { findings: containerFindings, containers } = await checkContainers(needs, run.signal);
   const directoryFindings = await checkDirectories(needs, parked, run.signal);
+  const volumeFindings = await checkVolumes(needs);
   const { findings: layerFindings, entries } = await checkLayers(needs, run);
   const layers = (await needs.metadata.listLayers()).length;
-  const found = [...faults, ...imageFindings, ...layerFindings, ...containerFindings, ...directoryFindings];
+  const found = [
+    ...faults,
+    ...imageFindings,
+    ...layerFindings,
+    ...containerFindings,
+    ...volumeFindings,
+    ...directoryFindings,
+  ];
   const findings = repair ? await repairAll(found, images, { ...needs, parked, failed }, run) : found;
   return {
     mode: run.mode,

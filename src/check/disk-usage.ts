@@ -41,6 +41,8 @@ export interface DiskUsage {
   readonly gc: Share;
   /** Layers that were healed while in use, as they were. */
   readonly parked: Share;
+  /** Those with names. Those without are part of their containers. */
+  readonly volumes: Share;
   /** What is kept of launches: their logs, above all. */
   readonly launches: Share;
   /** Space set aside, which is given up when the disk is full. */
@@ -59,9 +61,9 @@ export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal)
     metadata.listImages(),
     metadata.listContainers(),
   ]);
-  const [containerTree, staging, gc, parked, launches, reserve] = await Promise.all(
-    [paths.containers, paths.staging, paths.gc, paths.parked, paths.launches, paths.reserve].map((path) =>
-      share(path, needs, signal),
+  const [containerTree, volumes, staging, gc, parked, launches, reserve] = await Promise.all(
+    [paths.containers, paths.volumes, paths.staging, paths.gc, paths.parked, paths.launches, paths.reserve].map(
+      (path) => share(path, needs, signal),
     ),
   );
   const recorded = new Map<string, LayerRecord>();
@@ -86,6 +88,7 @@ export async function measureStore(needs: LayerStoreNeeds, signal?: AbortSignal)
   const usage = {
     layers: await shares(present, images, containers),
     containers: { ...(containerTree as Share), count: containers.length },
+    volumes: volumes as Share,
     staging: { ...(staging as Share), abandoned: await abandonedShare(needs, signal) },
     gc: gc as Share,
     parked: parked as Share,

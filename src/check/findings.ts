@@ -37,11 +37,13 @@ export type FindingCode =
   | 'IMAGE_INCOMPLETE'
   | 'IMAGE_DOCUMENT_DAMAGED'
   | 'ROOTFS_MISSING'
+  | 'VOLUME_MISSING'
   | 'DIRECTORY_UNREADABLE'
   // Leaks
   | 'LAYER_UNRECORDED'
   | 'LAYER_MISCOUNTED'
   | 'ROOTFS_UNRECORDED'
+  | 'VOLUME_UNRECORDED'
   | 'FOREIGN_FILE'
   // Notes
   | 'RECORDS_INCOMPLETE'
@@ -50,7 +52,8 @@ export type FindingCode =
   | 'STAGING_LEFT'
   | 'GC_LEFT'
   | 'LAYER_PARKED'
-  | 'LAUNCH_LEFT';
+  | 'LAUNCH_LEFT'
+  | 'VOLUME_LEFT';
 
 export interface RepairOutcome {
   readonly state: 'healed' | 'failed';

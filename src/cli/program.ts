@@ -7,6 +7,7 @@ import { NETWORKS } from './commands/networks/group.js';
 import { REGISTRIES } from './commands/registries/group.js';
 import { RUNNING } from './commands/running/group.js';
 import { STORE } from './commands/store/group.js';
+import { VOLUMES } from './commands/volumes/group.js';
 import { WATCHING } from './commands/watching/group.js';
 import type { GlobalFlags } from './flags.js';
 import type { HostProcess } from './host-process.js';
@@ -34,6 +35,7 @@ const COMMANDS: CommandGroup = {
   ...IMAGES,
   ...CONTAINERS,
   ...NETWORKS,
+  ...VOLUMES,
   ...STORE,
   ...REGISTRIES,
 };

@@ -82,8 +82,8 @@ export interface TerminalSize {
   readonly columns: number;
 }
 export interface MountSpec {
-  readonly type: 'bind' | 'tmpfs';
-  /** Of a bind: absolute on the host, must exist. */
+  readonly type: 'bind' | 'tmpfs' | 'volume';
+  /** Of a bind: absolute on the host, must exist. Of a volume: its name; one without a name goes with the container. */
   readonly source?: string | undefined;
   /** Absolute in the container. */
   readonly target: string;
@@ -92,7 +92,7 @@ export interface MountSpec {
   readonly sizeBytes?: number | undefined;
   /** Of a tmpfs, octal number. Default: 0o1777. */
   readonly mode?: number | undefined;
-  /** Programs on it may be executed. Default of a tmpfs: false, of a bind: true. */
+  /** Programs on it may be executed. Default of a tmpfs: false, of others: true. */
   readonly exec?: boolean | undefined;
 }
 export interface LaunchLimits {

@@ -14,6 +14,7 @@ import { loadProcesses, nativeProcessesMissingReason } from '../system/processes
 import type { Processes } from '../system/processes/processes.js';
 import { fromBytePath } from '../system/syscalls/byte-path.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import { readKernelFacts } from './bundle/kernel-facts.js';
 import { type Hierarchies, hierarchiesOfThisProcess, parentOf } from './cgroups/hierarchies.js';
 import { ownProcsFile } from './cgroups/own-procs-file.js';
@@ -30,6 +31,7 @@ import { OciContainerizer } from './oci-containerizer.js';
 import { findRuntime } from './runtime/find-runtime.js';
 import { type OciRuntime, RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
 import { makePrograms, type Programs } from './runtime/programs.js';
+import { VolumeIsolator } from './volumes/volume-isolator.js';
 
 export interface ContainerizerOptions {
   readonly provisioner: Provisioner;
@@ -135,8 +137,12 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): Opened
   const leases = new LeaseTable(provisioner.holdings, machine.bootId, (holding) =>
     isLaunchOver(machine, (containerId) => containerizer.get(containerId), holding),
   );
-  // What takes longest comes last.
-  const isolators = new Isolators([new LeaseIsolator(leases, leasableCpus(hierarchies)), isolator]);
+  const isolators = new Isolators([
+    new LeaseIsolator(leases, leasableCpus(hierarchies)),
+    new VolumeIsolator(provisioner, () => loadTreeCalls(syscalls)),
+    // What takes longest comes last.
+    isolator,
+  ]);
   const parts = { isolators, leases, networks };
   const containerizer: OciContainerizer = new OciContainerizer(machine, parts, provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),

@@ -87,7 +87,7 @@ export const LIMITS = optionsOf(LIMIT_TABLE);
 
 const MOUNT = optionsOf<MountSpec>(
   {
-    type: oneOf('bind', 'tmpfs'),
+    type: oneOf('bind', 'tmpfs', 'volume'),
     source: text,
     target: text,
     readOnly: flag,
@@ -100,7 +100,7 @@ const MOUNT = optionsOf<MountSpec>(
 );
 const mounts: Rule = {
   ...listOf(MOUNT),
-  meant: 'a list of mounts, each with a type (`bind` or `tmpfs`) and a target',
+  meant: 'a list of mounts, each with a type (`bind`, `tmpfs` or `volume`) and a target',
   holds: (value) => Array.isArray(value) && value.every((one) => isOf(MOUNT, one)),
 };
 

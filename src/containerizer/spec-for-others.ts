@@ -15,6 +15,7 @@ import { namespaceOfOthers } from './networks/network-isolator.js';
 import { networkModeOf } from './networks/network-mode.js';
 import { findInit } from './runtime/find-runtime.js';
 import { plainSeccomp } from './seccomp/prepare-seccomp.js';
+import { findVolumes } from './volumes/find-volumes.js';
 
 /** The files of a host network that a container finds in place of its image's: they live as long as the machine. */
 const HOST_FILES = { hosts: '/etc/hosts', resolvConf: '/etc/resolv.conf', areShared: true };
@@ -56,6 +57,7 @@ export async function specForOthers(
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default' } = spec;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
     const filter = await plainSeccomp(seccomp, bounding);
+    const calls = loadTreeCalls(syscalls);
     const config = await planBundle(
       {
         launchId: containerId,
@@ -63,14 +65,14 @@ export async function specForOthers(
         rootfs: root.path,
         isRootfsReadOnly: root.isReadOnly,
         image: root.runtime,
-        spec,
+        spec: await findVolumes({ provisioner: machine.provisioner, calls, containerId, root }, spec, options.signal),
         cgroupsPath: undefined,
         network: joined,
         seccomp: filter && { oci: filter },
         facts,
         countsSwap: machineFacts.countsSwap,
         initProgram: spec.init === true ? findInit() : undefined,
-        calls: loadTreeCalls(syscalls),
+        calls,
       },
       spec.network === 'host' || joined !== undefined ? HOST_FILES : {},
     );

@@ -40,7 +40,7 @@ export interface RecoveryReport {
   readonly retired: readonly string[];
   /** Rootfses, absolute, that were mounted again with their changes. */
   readonly remounted: readonly string[];
-  /** Rootfses, absolute, of which a crash had left a part: half a copy, or half a destroy. */
+  /** Rootfses and volumes, absolute, of which a crash had left a part: half a copy, or half a destroy. */
   readonly finished: readonly string[];
   /** Containers that nobody knows any more. */
   readonly destroyed: readonly string[];

@@ -6,7 +6,7 @@ import type { MetadataManager } from '../metadata/metadata-manager.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
 import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
-import { makerOf, PROBE } from '../system/locks/process-identity.js';
+import { FILLING, makerOf, PROBE } from '../system/locks/process-identity.js';
 import { mountsInside } from '../system/syscalls/mounts/mount-table.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { Sweeper } from './sweeper.js';
@@ -53,8 +53,8 @@ export async function abandonedStaging({ paths, metadata, liveness }: StagingNee
   const dead = new Set(leases.filter((lease) => !liveness.isAlive(lease.process)).map((lease) => lease.pull));
   const living = new Set(leases.map((lease) => lease.pull).filter((pull) => !dead.has(pull)));
   const left = names.filter((name) => {
-    const prober = makerOf(name, PROBE);
-    return !living.has(name) && (prober === undefined || !liveness.isAlive(prober));
+    const maker = makerOf(name, PROBE) ?? makerOf(name, FILLING);
+    return !living.has(name) && (maker === undefined || !liveness.isAlive(maker));
   });
   return { pulls: [...dead], left: left.map((name) => join(paths.staging, name)) };
 }

@@ -7,6 +7,7 @@ import type { PullRecords } from './pulls/pull-records.js';
 import type { Removals } from './removals/removals.js';
 import type { RootfsRecords } from './rootfses/rootfs-records.js';
 import type { RecordsState } from './state/records-state.js';
+import type { VolumeRecords } from './volumes/volume-records.js';
 
 export type * from './holdings/holding-records.js';
 export type * from './images/image-records.js';
@@ -17,6 +18,7 @@ export type * from './pulls/pull-records.js';
 export type * from './removals/removals.js';
 export type * from './rootfses/rootfs-records.js';
 export type * from './state/records-state.js';
+export type * from './volumes/volume-records.js';
 
 /**
  * Answers for all that the store knows beside its files.
@@ -32,6 +34,7 @@ export type * from './state/records-state.js';
  * | `rootfses/` | rootfses, which make up containers                 | a foreign key to the stack of their image |
  * | `launches/` | what runs in containers, and what happened to it  | –                                         |
  * | `holdings/` | what only one may have at a time: addresses, ports, devices | –                                 |
+ * | `volumes/`  | directories with names, and which rootfses have them | a foreign key from each use to its rootfs |
  * | `leases/`   | what pulls under way need                          | a question that each removal asks         |
  * | `pulls/`    | pulls under way, and what became of others         | –                                         |
  * | `removals/` | nothing: takes out of the others what nobody needs | –                                         |
@@ -50,6 +53,7 @@ export interface MetadataManager
     RootfsRecords,
     LaunchRecords,
     HoldingRecords,
+    VolumeRecords,
     LeaseRecords,
     PullRecords,
     Removals,

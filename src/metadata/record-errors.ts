@@ -62,6 +62,30 @@ export function launchIdTaken(id: string): ProvisionerError {
   });
 }
 
+export function volumeNotFound(name: string): ProvisionerError {
+  return new ProvisionerError('ERR_VOLUME_NOT_FOUND', `there is no volume ${name}`, {
+    hint: '`provisioner volume ls` lists the volumes',
+    details: { volume: name },
+  });
+}
+
+export function volumeForeign(name: string, owner: string): ProvisionerError {
+  const whose = JSON.stringify(owner);
+  return new ProvisionerError('ERR_VOLUME_FOREIGN', `the volume ${name} belongs to the owner ${whose}`, {
+    hint: `act as that owner with --owner ${whose}; anybody may mount it read-only, and remove it with --any-owner`,
+    details: { volume: name, owner },
+  });
+}
+
+export function volumeInUse(name: string, containers: readonly string[]): ProvisionerError {
+  const [first = ''] = containers;
+  const others = containers.length > 1 ? ` and ${containers.length - 1} more` : '';
+  return new ProvisionerError('ERR_VOLUME_IN_USE', `the volume ${name} is in use: container ${first}${others} has it`, {
+    hint: 'a container has its volumes until it is destroyed, whether it runs or not',
+    details: { volume: name, containers },
+  });
+}
+
 export function leaseGone(pull: string): ProvisionerError {
   return new ProvisionerError('ERR_ABORTED', `the pull ${pull} has been given up`, {
     hint: 'pull the image again',

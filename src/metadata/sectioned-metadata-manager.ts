@@ -34,6 +34,7 @@ import type {
   NewLaunchEvent,
   NewPull,
   NewRootfs,
+  NewVolume,
   PullAnnouncement,
   PullKey,
   PullRecord,
@@ -52,7 +53,14 @@ import type {
   RootfsSummary,
   TakenHoldings,
   UnendedLaunch,
+  UsedVolumes,
+  VolumeClaim,
+  VolumeRecord,
+  VolumeRecords,
+  VolumeRemovalClaim,
+  VolumeState,
   WantedHolding,
+  WantedVolume,
 } from './metadata-manager.js';
 
 /** What a metadata manager is the sum of. */
@@ -62,6 +70,7 @@ export interface MetadataSections {
   readonly rootfses: RootfsRecords;
   readonly launches: LaunchRecords;
   readonly holdings: HoldingRecords;
+  readonly volumes: VolumeRecords;
   readonly leases: LeaseRecords;
   readonly pulls: PullRecords;
   readonly removals: Removals;
@@ -80,6 +89,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
   readonly #rootfses: RootfsRecords;
   readonly #launches: LaunchRecords;
   readonly #holdings: HoldingRecords;
+  readonly #volumes: VolumeRecords;
   readonly #leases: LeaseRecords;
   readonly #pulls: PullRecords;
   readonly #removals: Removals;
@@ -91,6 +101,7 @@ export abstract class SectionedMetadataManager implements MetadataManager {
     this.#rootfses = sections.rootfses;
     this.#launches = sections.launches;
     this.#holdings = sections.holdings;
+    this.#volumes = sections.volumes;
     this.#leases = sections.leases;
     this.#pulls = sections.pulls;
     this.#removals = sections.removals;
@@ -269,6 +280,42 @@ export abstract class SectionedMetadataManager implements MetadataManager {
 
   listHoldings(wanted?: HoldingsWanted): Promise<HoldingRecord[]> {
     return this.#holdings.listHoldings(wanted);
+  }
+
+  putVolume(volume: NewVolume): Promise<VolumeRecord> {
+    return this.#volumes.putVolume(volume);
+  }
+
+  useVolumes(user: RootfsKey, wanted: readonly WantedVolume[]): Promise<UsedVolumes> {
+    return this.#volumes.useVolumes(user, wanted);
+  }
+
+  claimVolume(name: string, process: ProcessIdentity, isAlive: IsAlive): Promise<VolumeClaim> {
+    return this.#volumes.claimVolume(name, process, isAlive);
+  }
+
+  settleVolume(name: string, process: ProcessIdentity): Promise<boolean> {
+    return this.#volumes.settleVolume(name, process);
+  }
+
+  releaseVolume(name: string, process: ProcessIdentity, state: VolumeState): Promise<void> {
+    return this.#volumes.releaseVolume(name, process, state);
+  }
+
+  beginVolumeRemoval(...removal: Parameters<VolumeRecords['beginVolumeRemoval']>): Promise<VolumeRemovalClaim> {
+    return this.#volumes.beginVolumeRemoval(...removal);
+  }
+
+  forgetVolume(name: string, process: ProcessIdentity): Promise<void> {
+    return this.#volumes.forgetVolume(name, process);
+  }
+
+  getVolume(name: string): Promise<VolumeRecord | undefined> {
+    return this.#volumes.getVolume(name);
+  }
+
+  listVolumes(): Promise<VolumeRecord[]> {
+    return this.#volumes.listVolumes();
   }
 
   openLease(pull: string, process: ProcessIdentity): Promise<void> {

@@ -155,6 +155,21 @@ export interface LaunchesOptions {
 
 export const LAUNCHES_OPTIONS: OptionTable<LaunchesOptions> = { owner, states: listOf(oneOf(...LAUNCH_STATES)) };
 
+export interface VolumesOptions {
+  /** Only those of this owner. Default: those of all. */
+  readonly owner?: string | undefined;
+}
+
+export const VOLUMES_OPTIONS: OptionTable<VolumesOptions> = { owner };
+
+export interface RemoveVolumeOptions {
+  /** Of whatever owner. Default: false. */
+  readonly anyOwner?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const REMOVE_VOLUME_OPTIONS: OptionTable<RemoveVolumeOptions> = { anyOwner: flag, signal: abortSignal };
+
 export interface LaunchEventsOptions {
   /** From this time on, in milliseconds since the epoch. Default: from the first one. */
   readonly since?: number | undefined;

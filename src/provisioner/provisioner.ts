@@ -18,13 +18,23 @@ import { HoldingCalls } from './calls/holding-calls.js';
 import { ImageCalls } from './calls/image-calls.js';
 import { LaunchCalls } from './calls/launch-calls.js';
 import { StoreCalls } from './calls/store-calls.js';
+import { VolumeCalls } from './calls/volume-calls.js';
 import { countPrune, readCounters } from './counters.js';
 import { imageRuntime } from './image-runtime.js';
 import { OpenStore } from './open-store.js';
 import type { CloseOptions, ProvisionerOptions, ProvisionOptions } from './options.js';
 import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
-import { CONTAINERS, GIVING_UP, IMAGE_REQUESTS, PARKED_LAYERS, PRUNER, RECOVERY, SWEEPER } from './services.js';
+import {
+  CONTAINERS,
+  GIVING_UP,
+  IMAGE_REQUESTS,
+  PARKED_LAYERS,
+  PRUNER,
+  RECOVERY,
+  SWEEPER,
+  VOLUMES,
+} from './services.js';
 
 /** A root filesystem, and what its image says about running it. */
 export interface ProvisionedRootfs {
@@ -61,6 +71,8 @@ export class Provisioner {
   readonly launches: LaunchCalls;
   /** What of this machine only one may have at a time. */
   readonly holdings: HoldingCalls;
+  /** Directories with names, which outlive the containers that have them. */
+  readonly volumes: VolumeCalls;
   readonly store: StoreCalls;
 
   readonly #store: OpenStore;
@@ -97,6 +109,7 @@ export class Provisioner {
     this.containers = new ContainerCalls(store, get, this.#calls);
     this.launches = new LaunchCalls(store, get, this.#calls);
     this.holdings = new HoldingCalls(store, this.#calls);
+    this.volumes = new VolumeCalls(store, get, this.#calls);
     this.store = new StoreCalls(store, get, this.#calls);
   }
 
@@ -168,7 +181,13 @@ export class Provisioner {
       const report = await (await this.#services.get(RECOVERY)).run(own);
       this.events.count('recoveries');
       this.events.count('remounts', report.remounted.length);
-      return { ...report, failed: [...report.failed, ...(await this.#services.get(PARKED_LAYERS).release())] };
+      const volumes = await (await this.#services.get(VOLUMES)).recover();
+      const parked = await this.#services.get(PARKED_LAYERS).release();
+      return {
+        ...report,
+        finished: [...report.finished, ...volumes.removed],
+        failed: [...report.failed, ...volumes.failed, ...parked],
+      };
     });
   }
 

@@ -34,6 +34,7 @@ import type { StoppedWaitRoom } from '../system/locks/stopped-wait.js';
 import { StoreLock } from '../system/locks/store-lock.js';
 import { loadSyscalls } from '../system/syscalls/load-syscalls.js';
 import type { LockFile } from '../system/syscalls/lock-file.js';
+import type { Volumes } from '../volumes/volumes.js';
 import { WorkerPool } from '../workers/worker-pool.js';
 import type { OpenStore } from './open-store.js';
 import { warnOfGap, warnOfMaker, warnOfStopped, warnOfWait } from './warnings.js';
@@ -192,6 +193,25 @@ export const PRUNER: StoreService<Promise<Pruner>> = {
 /** Sweeps layers that were healed while they were in use, when they are not any more. */
 export const PARKED_LAYERS: StoreService<ParkedLayers> = {
   open: ({ paths, metadata }, get) => new ParkedLayers(paths, metadata, get(SWEEPER)),
+};
+
+export const VOLUMES: StoreService<Promise<Volumes>> = {
+  open: async ({ paths, metadata, owner, liveness, privileged, format, options }, get) => {
+    const { Volumes } = await import('../volumes/volumes.js');
+    return new Volumes({
+      paths,
+      metadata,
+      owner,
+      liveness,
+      privileged,
+      whiteouts: format.whiteouts,
+      lockTimeout: options.lockTimeout,
+      pool: get(POOL),
+      sweeper: get(SWEEPER),
+      syscalls: loadSyscalls,
+      sync: () => get(DISK).all(),
+    });
+  },
 };
 
 export const RECOVERY: StoreService<Promise<Recovery>> = {

@@ -1,4 +1,4 @@
-import { renameSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProvisionerError, systemCode } from '../base/errors.js';
 import { makeOwnDirectory } from '../base/own-files.js';
@@ -10,7 +10,7 @@ const NOTHING = '.no-such-name';
 export const TRIED = '.rename';
 
 /**
- * Sees to it that what a store does by rename can be done so: a pull moves layers out of `staging/`, and all that is removed goes into `gc/`.
+ * Sees to it that what a store does by rename can be done so: layers, and what volumes are filled with, are moved out of `staging/`, and all that is removed goes into `gc/`.
  *
  * The kernel is asked to rename what is not there: that two directories are of different mounts, be they of one file system, it says before it looks for the
  * name. So nothing is changed, in a few microseconds. Where that says nothing, between subvolumes of btrfs, whose device numbers differ, and in a new
@@ -18,8 +18,9 @@ export const TRIED = '.rename';
  * @throws ProvisionerError `ERR_STORE_DAMAGED` when nothing can be renamed from one to the other
  */
 export function requireOneFileSystem(paths: StorePaths, isNew: boolean): void {
-  const { gc } = paths;
-  const others = [paths.staging, paths.layers, paths.containers];
+  const { gc, staging, layers, containers, volumes } = paths;
+  // A store that has never had a volume has no place for them.
+  const others = [staging, layers, containers, ...(existsSync(volumes) ? [volumes] : [])];
   const { dev } = statSync(gc);
   for (const directory of others) {
     if (isAcross(join(directory, NOTHING), join(gc, NOTHING))) throw onAnother(directory, paths);
@@ -65,8 +66,8 @@ function moveThereAndBack(directories: readonly string[], paths: StorePaths): vo
 }
 
 /** Removes what a crash left of the trial. Another process that is just at it goes on all the same. */
-export function removeTried({ staging, layers, containers, gc }: StorePaths): void {
-  for (const directory of [staging, layers, containers, gc]) removeQuietly(join(directory, TRIED));
+export function removeTried({ staging, layers, containers, volumes, gc }: StorePaths): void {
+  for (const directory of [staging, layers, containers, volumes, gc]) removeQuietly(join(directory, TRIED));
 }
 
 /** Whether a rename fails because one place is on another file system, or another mount of it. */

@@ -189,7 +189,7 @@ describeWith(['root', 'crun', 'busybox', 'mount'], 'a bundle that crun runs', ()
   it('runs in a root filesystem that is mounted read-only, when that has what has to be there', async () => {
     const place = placeWithBusybox();
     for (const name of ['proc', 'sys']) mkdirSync(join(place.rootfs, name));
-    const options = { isRootfsReadOnly: true, image: { ...IMAGE, volumes: ['/data'] } };
+    const options = { isRootfsReadOnly: true };
     const mounted = async (script: string) => {
       execFileSync('mount', ['--bind', place.rootfs, place.rootfs]);
       try {
@@ -206,15 +206,6 @@ describeWith(['root', 'crun', 'busybox', 'mount'], 'a bundle that crun runs', ()
       errors: '',
       output: expect.stringMatching(/^touch: .*Read-only file system\njob-1\n$/),
     });
-  });
-
-  it('makes the volumes of the image in the root filesystem itself', async () => {
-    const place = placeWithBusybox();
-    const run = await runBundle(place, sh('touch /data/here'), {
-      image: { ...IMAGE, volumes: ['/data', '/proc/x', '/bin/sh/y'] },
-    });
-    expect(run).toMatchObject({ errors: '', status: 0 });
-    expect(existsSync(join(place.rootfs, 'data/here'))).toBe(true);
   });
 
   it('runs behind an init of the host', async () => {
@@ -275,15 +266,15 @@ describeWith(['root', 'crun', 'busybox'], 'an image with links out', () => {
     expect(readdirSync(join(place.rootfs, host)).sort()).toEqual(['hostname', 'hosts', 'resolv.conf', 'x']);
   });
 
-  it('instead of the working directory or a volume has them made inside', async () => {
+  it('instead of the working directory has it made inside', async () => {
     const place = placeWithBusybox();
     const host = hostDirectory();
     symlinkSync(host, join(place.rootfs, 'w'));
-    const image = { ...IMAGE, workingDir: '/w/dir', volumes: ['/w/volume'] };
+    const image = { ...IMAGE, workingDir: '/w/dir' };
     const run = await runBundle(place, sh('pwd -P'), { image });
     expect(run).toMatchObject({ errors: '', output: `${host}/dir\n`, status: 0 });
     expect(readdirSync(host)).toEqual([]);
-    expect(readdirSync(join(place.rootfs, host)).sort()).toEqual(['dir', 'volume']);
+    expect(readdirSync(join(place.rootfs, host))).toEqual(['dir']);
   });
 
   it('with a device, a pipe or a vast file of users has no user by name, at once', async () => {

@@ -272,6 +272,34 @@ describe('records that were kept', () => {
     },
   );
 
+  it.each(versions)(
+    'of version %i tell of volumes, and who has them, as far as those were recorded',
+    async (version) => {
+      putBack(version);
+      await using(async (manager) => {
+        const volumes = await manager.listVolumes();
+        const told = volumes.map(({ name, owner, state, maker, labels, containers }) => ({
+          ...{ name, owner, state, maker, labels, containers },
+        }));
+        const known = [
+          { name: 'data', owner: 'agent-1', state: 'ready', maker: undefined, labels: {}, containers: ['job-1'] },
+          { name: 'going', owner: 'agent-2', state: 'removing', maker: 'p1', labels: {}, containers: [] },
+          {
+            name: 'made',
+            owner: 'agent-1',
+            state: 'new',
+            maker: undefined,
+            labels: { team: 'blue' },
+            containers: ['job-1'],
+          },
+        ];
+        expect(told).toEqual(version < 6 ? [] : known);
+        await manager.forgetRootfses([{ containerId: 'job-1', id: 'r1' }]);
+        expect((await manager.listVolumes()).flatMap(({ containers }) => containers)).toEqual([]);
+      });
+    },
+  );
+
   it.each(versions)('of version %i are whole and sound', async (version) => {
     putBack(version);
     await using(async (manager) => {

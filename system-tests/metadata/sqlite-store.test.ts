@@ -468,6 +468,35 @@ describe('migrations', () => {
     expect(faults(path())).toEqual([]);
   });
 
+  it('from version 5 to 6 know of no volume, and keep which rootfs has one from then on, for as long as that is there', async () => {
+    inspect(path(), (database) => {
+      database.pragma('journal_mode = WAL');
+      database.transaction(() => migrate(database, path(), MIGRATIONS.slice(0, 5))).immediate();
+      database.exec(
+        "INSERT INTO stack VALUES (1, 0); INSERT INTO rootfs VALUES ('job', 'r', 'me', 'sha256:app', 'copy', 'ready', NULL, 1, 1, NULL, NULL, NULL)",
+      );
+    });
+    const manager = await SqliteMetadataManager.open(path());
+    expect(await manager.listVolumes()).toEqual([]);
+    const wanted = [{ name: 'data', owner: 'me', readOnly: false }];
+    expect(await manager.useVolumes({ containerId: 'job', id: 'r' }, wanted)).toMatchObject({
+      used: [{ name: 'data' }],
+    });
+    await manager.close();
+    inspect(path(), (database) => {
+      expect(database.pragma('user_version', { simple: true })).toBe(newest);
+      database.pragma('foreign_keys = ON');
+      const refused = (sql: string, why: RegExp) => expect(() => database.exec(sql), sql).toThrow(why);
+      // Whoever writes them, what a rootfs has stays, and nothing else has anything.
+      refused('DELETE FROM volume', /FOREIGN KEY/);
+      refused("INSERT INTO volume_use VALUES ('data', 'job', 'other')", /FOREIGN KEY/);
+      refused("UPDATE volume SET state = 'full'", /CHECK/);
+      database.exec('DELETE FROM rootfs; DELETE FROM volume');
+      expect(database.prepare('SELECT * FROM volume_use').all()).toEqual([]);
+    });
+    expect(faults(path())).toEqual([]);
+  });
+
   it('are not taken for another program when they happen in the middle of our look at a new file', async () => {
     inspect(path(), (database) => database.pragma('journal_mode = WAL'));
     const original = Driver.prototype.prepare;

@@ -13,7 +13,7 @@ afterEach(() => {
 
 const sh = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: 'pipe' }).toString();
 
-const PARTS = ['staging', 'layers', 'gc', 'containers'] as const;
+const PARTS = ['staging', 'layers', 'gc', 'containers', 'volumes'] as const;
 
 /** A mount over one of the store's own directories. */
 const MOUNTS = {
@@ -35,6 +35,9 @@ describeWith(['root', 'mount'], 'a root whose directories are not on one file sy
     'is refused when it is opened, with %s on %s, and is as good as before without that',
     async (part, kind) => {
       const p = await openStore();
+      // Their directory comes with the first one.
+      await p.volumes.create('data');
+      await p.volumes.remove('data');
       await p.close();
       const path = join(p.root, part);
       MOUNTS[kind](path);

@@ -1,15 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { Isolator } from '#src/containerizer/isolators/isolator.js';
+import type { IsolatedSpec, Isolator } from '#src/containerizer/isolators/isolator.js';
 import { Isolators } from '#src/containerizer/isolators/isolators.js';
+import { runtimeConfig } from '#src/image/image-config.js';
 
+const ROOT: IsolatedSpec['root'] = {
+  ...{ id: 'r', path: '/r', isReadOnly: false, image: `sha256:${'0'.repeat(64)}` },
+  runtime: runtimeConfig({}),
+};
 const LAUNCH = { id: 'a'.repeat(32), containerId: 'job' };
 
 /** Notes what it is asked for. */
 function isolator(name: string, notes: string[], own: Partial<Isolator> = {}): Isolator {
   return {
-    prepare: async (_launch, { spec, leased }) => {
+    prepare: async (_launch, { spec, ...rest }) => {
       notes.push(`${name} prepares`);
-      return { spec: { ...spec, user: `${spec.user ?? ''}${name}` }, leased };
+      return { ...rest, spec: { ...spec, user: `${spec.user ?? ''}${name}` } };
     },
     cleanUp: async () => void notes.push(`${name} cleans up`),
     recover: async () => [`${name} swept`],
@@ -22,7 +27,7 @@ describe('several isolators', () => {
   it('prepare one after the other, each with what the one before has left', async () => {
     const notes: string[] = [];
     const all = new Isolators([isolator('a', notes), isolator('b', notes)]);
-    expect(await all.prepare(LAUNCH, { spec: {} }, undefined)).toMatchObject({ spec: { user: 'ab' } });
+    expect(await all.prepare(LAUNCH, { spec: {}, root: ROOT }, undefined)).toMatchObject({ spec: { user: 'ab' } });
     expect(notes).toEqual(['a prepares', 'b prepares']);
     expect(await all.recover(async () => new Set())).toEqual(['a swept', 'b swept']);
   });

@@ -78,6 +78,21 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Leave it to that owner, or say that any owner’s is meant.',
     retryable: false,
   },
+  ERR_VOLUME_NOT_FOUND: {
+    meaning: 'There is no volume of that name.',
+    whatToDo: 'Look at `provisioner volume ls`.',
+    retryable: false,
+  },
+  ERR_VOLUME_IN_USE: {
+    meaning: 'A volume cannot be removed, since a container has it, whether that runs or not.',
+    whatToDo: 'Destroy the containers that the message names, or leave the volume.',
+    retryable: false,
+  },
+  ERR_VOLUME_FOREIGN: {
+    meaning: 'A volume that is to be written or removed belongs to another owner.',
+    whatToDo: 'Mount it read-only, leave it to that owner, or say that any owner’s is meant.',
+    retryable: false,
+  },
   ERR_CONTAINER_ELSEWHERE: {
     meaning:
       'The root filesystem of a container is mounted or in use where this process cannot see it: in another mount namespace, or by another path.',

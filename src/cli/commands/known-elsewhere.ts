@@ -15,6 +15,5 @@ export const KNOWN_ELSEWHERE: Readonly<Record<string, string>> = {
   container: 'leave the word out: `provisioner ps`',
   image: 'leave the word out: `provisioner images`',
   system: 'leave the word out: `provisioner df`, `prune`, `info`',
-  volume: 'there are no volumes by name yet: `run -v /of/this/machine:/in/the/container`',
   compose: 'each container is run by itself',
 };

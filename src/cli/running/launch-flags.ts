@@ -65,11 +65,15 @@ export function addSpecFlags(command: Command): void {
   command.option('-w, --workdir <dir>', 'where it begins (default: as the image says)');
   command.option('-u, --user <user[:group]>', 'who runs it, names or numbers (default: as the image says)');
   command.option('-h, --hostname <name>', 'what the container is called inside (default: its id)');
-  each(command, '-v, --volume <source:target[:ro]>', 'a directory or file of this machine in the container');
+  each(
+    command,
+    '-v, --volume <source:target[:ro]>',
+    'a path of this machine, or a volume by its name, in the container',
+  );
   each(
     command,
     '--mount <type=…,target=…>',
-    'the same, or a tmpfs, word by word: type, source, target, readonly, tmpfs-size, tmpfs-mode',
+    'the same, or a tmpfs, word by word: type=bind, volume or tmpfs; source, target, readonly, tmpfs-size, tmpfs-mode',
   );
   each(command, '--tmpfs <target[:options]>', 'a directory in memory, with options such as size=64m,exec');
   each(
@@ -282,10 +286,10 @@ function mountOf(text: string): MountSpec {
       `--mount: unknown word ${JSON.stringify(unknown)}`,
       'there are: type, source, target, readonly, tmpfs-size, tmpfs-mode',
     );
-  if ((type !== 'bind' && type !== 'tmpfs') || target === undefined) {
+  if ((type !== 'bind' && type !== 'tmpfs' && type !== 'volume') || target === undefined) {
     throw new UsageError(
       `--mount: not a mount: ${JSON.stringify(text)}`,
-      'write type=bind,source=/of/this/machine,target=/in/the/container, or type=tmpfs,target=…',
+      'write type=bind,source=/of/this/machine,target=/in/the/container, type=volume,source=NAME,target=…, or type=tmpfs,target=…',
     );
   }
   return {

@@ -124,11 +124,17 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     why: '/dev/shm has 64 MiB by itself',
     instead: 'write --tmpfs /dev/shm:size=SIZE for another size',
   },
-  ...alike(
-    { why: 'there are no volumes by name yet', instead: 'write -v /of/this/machine:/in/the/container' },
-    '--volumes-from <container>',
-    '--volume-driver <name>',
-  ),
+  {
+    flags: '--volumes-from <container>',
+    why: 'volumes are not taken over from a container',
+    instead: 'give both the same ones by name: -v NAME:/in/the/container',
+  },
+  {
+    flags: '--volume-driver <name>',
+    why: 'volumes are directories of the store',
+    instead: 'leave it out; what is mounted elsewhere can be bound: -v /of/this/machine:/in/the/container',
+    harmless: ['local'],
+  },
   ...alike(
     { why: NO_HEALTH, instead: 'look from outside: `provisioner exec ID COMMAND`, whose exit status is the command’s' },
     '--health-cmd <command>',

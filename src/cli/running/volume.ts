@@ -9,13 +9,18 @@ const KNOWN = ['ro', 'rw', 'exec', 'noexec', 'rprivate', 'private', ...LABELS];
 /** There in every mode of SELinux, and nowhere without it. */
 const hasSelinux = () => existsSync('/sys/fs/selinux/enforce');
 
-/** Of `--volume`. @param hasLabels whether SELinux is enabled on this machine @throws UsageError */
+/** Of `--volume`: a path of this machine, the name of a volume, or nothing but a target. @param hasLabels whether SELinux is enabled on this machine @throws UsageError */
 export function volumeOf(text: string, hasLabels: () => boolean = hasSelinux): MountSpec {
-  const [source = '', target = '', options = '', ...more] = text.split(':');
-  if (!source.startsWith('/') || !target.startsWith('/') || more.length > 0) {
+  const parts = text.split(':');
+  const isAnonymous = parts.length === 1;
+  const [source = '', target = '', options = '', ...more] = isAnonymous ? ['', ...parts] : parts;
+  const isPath = source.startsWith('/');
+  // Docker takes `./data` for a path too; where that is depends on where the command is given.
+  const isName = !isPath && /^[^./][^/]*$/.test(source);
+  if (!(isPath || isName || isAnonymous) || !target.startsWith('/') || more.length > 0) {
     throw new UsageError(
       `--volume: not a source and a target: ${JSON.stringify(text)}`,
-      'write /of/this/machine:/in/the/container, with :ro behind it where it is not to be written; volumes by name are not known',
+      'write /of/this/machine:/in/the/container, or NAME:/in/the/container for a volume, with :ro behind it where it is not to be written',
     );
   }
   const words = options === '' ? [] : options.split(',');
@@ -27,12 +32,14 @@ export function volumeOf(text: string, hasLabels: () => boolean = hasSelinux): M
   if (label !== undefined && hasLabels()) {
     throw new UsageError(
       `--volume: no labels of SELinux are given here, as ${label} asks for`,
-      `leave out ${label}, and label the source once by hand: chcon -R -t container_file_t ${source}`,
+      isPath
+        ? `leave out ${label}, and label the source once by hand: chcon -R -t container_file_t ${source}`
+        : `leave out ${label}`,
     );
   }
   return {
-    type: 'bind',
-    source,
+    type: isPath ? 'bind' : 'volume',
+    ...(isAnonymous ? {} : { source }),
     target,
     readOnly: words.includes('ro'),
     ...(words.includes('noexec') ? { exec: false } : {}),

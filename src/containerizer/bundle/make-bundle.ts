@@ -53,8 +53,7 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
 }
 
 /**
- * Looks up what the image and the machine say, and makes in the root filesystem what is missing there (targets of mounts, the image's volumes, the working directory: they are the
- * container's own writable layer).
+ * Looks up what the image and the machine say, and makes in the root filesystem what is missing there (targets of mounts, the working directory: they are the container's own writable layer).
  * @returns what `config.json` is to say
  * @throws ProvisionerError `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET` and what `bundleConfig` throws, before anything is made; errors of the file system
  */
@@ -83,7 +82,6 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
     // What is wrong in the launch itself is told before anything is made.
     bundleConfig({ ...options, devices, disks, user, mounts: [] });
     const mounts = resolveTargets(rootfs, [...planned, ...devices.mounts], calls);
-    for (const volume of image.volumes) makeVolume(rootfs, volume, mounts);
     makeWorkingDirectory(rootfs, workingDir, mounts);
     return bundleConfig({ ...options, devices, disks, user, mounts });
   } finally {
@@ -96,16 +94,6 @@ function openRootfs({ rootfs, calls }: PlanOptions): RootfsView {
     return new RootfsView(calls, rootfs);
   } catch (error) {
     throw fileError(error, 'open the root filesystem', rootfs);
-  }
-}
-
-/** A volume that has no place is no reason to fail: the image has something else there, or cannot be written. */
-function makeVolume(rootfs: RootfsView, path: string, mounts: RuntimeSpecConfig['mounts']): void {
-  try {
-    makeDirectoryInside(rootfs, path, mounts);
-  } catch (error) {
-    if (NO_WAY.has(systemCode(error) ?? '') || systemCode(error) === 'EROFS') return;
-    throw fileError(error, 'make a volume of the image', path);
   }
 }
 

@@ -1,11 +1,14 @@
 import type { LaunchRecord } from '../../index.js';
 import type { LaunchLimits, LaunchSpec } from '../launch-spec.js';
+import type { LaunchRoot } from '../launches/kept/kept-spec.js';
 import type { JoinedNetwork } from '../networks/network.js';
 
 /** What a launch is to be, as the isolators leave it. */
 export interface IsolatedSpec {
   /** What was asked for, and what was added. */
   readonly spec: LaunchSpec;
+  /** The root filesystem that it is started in. */
+  readonly root: LaunchRoot;
   /** A network namespace that is there already. Default: as the spec says, with nothing made for it. */
   readonly network?: JoinedNetwork | undefined;
   /** What it has for itself, to be recorded with it. */

@@ -232,7 +232,7 @@ export class Launcher {
     begun.root = root;
     crashPoint('launch.provisioned');
     await this.#requireStarting(begun);
-    const isolated = await this.#isolators.prepare(begun.launch, { spec: options }, options.signal);
+    const isolated = await this.#isolators.prepare(begun.launch, { spec: options, root }, options.signal);
     crashPoint('launch.isolated');
     const command = await this.#writeBundle(begun, { ...beginning, ...isolated }, root, countsSwap);
     crashPoint('launch.bundled');

@@ -8,6 +8,7 @@ import { MemoryRemovals } from '../removals/memory-removals.js';
 import { MemoryRootfses } from '../rootfses/memory-rootfses.js';
 import { SectionedMetadataManager } from '../sectioned-metadata-manager.js';
 import { MemoryState } from '../state/memory-state.js';
+import { MemoryVolumes } from '../volumes/memory-volumes.js';
 import { MemoryLife } from './memory-life.js';
 
 /**
@@ -22,13 +23,14 @@ export class MemoryMetadataManager extends SectionedMetadataManager {
     const layers = new MemoryLayers(life);
     const images = new MemoryImages(life, layers);
     const launches = new MemoryLaunches(life, (containerId) => rootfses.ownerOf(containerId));
-    const rootfses = new MemoryRootfses(life, images, launches);
+    const volumes = new MemoryVolumes(life, (rootfs) => rootfses.isRecorded(rootfs));
+    const rootfses = new MemoryRootfses(life, images, { launches, volumes });
     const holdings = new MemoryHoldings(life);
     const leases = new MemoryLeases(life);
     const pulls = new MemoryPulls(life, leases);
     const removals = new MemoryRemovals(life, { images, layers, rootfses, leases });
     const state = new MemoryState(life, { images, layers, rootfses });
-    super({ images, layers, rootfses, launches, holdings, leases, pulls, removals, state });
+    super({ images, layers, rootfses, launches, holdings, volumes, leases, pulls, removals, state });
     this.#life = life;
   }
 

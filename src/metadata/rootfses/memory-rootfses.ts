@@ -5,6 +5,7 @@ import type { MemoryImages } from '../images/memory-images.js';
 import type { MemoryLaunches } from '../launches/memory-launches.js';
 import type { MemoryLife } from '../memory/memory-life.js';
 import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
+import type { MemoryVolumes } from '../volumes/memory-volumes.js';
 import { isInTree } from './container-tree.js';
 import { containersOf, oldestFirst } from './containers-of.js';
 import type {
@@ -21,12 +22,19 @@ export class MemoryRootfses implements RootfsRecords {
   readonly #life: MemoryLife;
   readonly #images: MemoryImages;
   readonly #launches: MemoryLaunches;
+  readonly #volumes: MemoryVolumes;
   readonly #rootfses = new Map<string, RootfsRecord>();
 
-  constructor(life: MemoryLife, images: MemoryImages, launches: MemoryLaunches) {
+  /** @param others what goes with rootfses */
+  constructor(
+    life: MemoryLife,
+    images: MemoryImages,
+    { launches, volumes }: { readonly launches: MemoryLaunches; readonly volumes: MemoryVolumes },
+  ) {
     this.#life = life;
     this.#images = images;
     this.#launches = launches;
+    this.#volumes = volumes;
   }
 
   async putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void> {
@@ -86,6 +94,7 @@ export class MemoryRootfses implements RootfsRecords {
   async forgetRootfses(rootfses: readonly RootfsKey[]): Promise<number> {
     this.#life.requireOpen();
     const forgotten = rootfses.filter((key) => this.#rootfses.delete(keyOf(key))).length;
+    this.#volumes.forgetUsers(rootfses);
     this.#launches.forgetEnded(rootfses.map(({ containerId }) => containerId));
     return forgotten;
   }
@@ -106,6 +115,10 @@ export class MemoryRootfses implements RootfsRecords {
   /** Of how many containers there are rootfses. */
   get containers(): number {
     return new Set([...this.#rootfses.values()].map((rootfs) => rootfs.containerId)).size;
+  }
+
+  isRecorded(rootfs: RootfsKey): boolean {
+    return this.#rootfses.has(keyOf(rootfs));
   }
 
   /** Undefined when it has no rootfs. */

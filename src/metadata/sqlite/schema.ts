@@ -6,6 +6,7 @@ import { LEASE_MIGRATIONS } from '../leases/lease-tables.js';
 import { PULL_MIGRATIONS } from '../pulls/pull-tables.js';
 import { ROOTFS_MIGRATIONS } from '../rootfses/rootfs-tables.js';
 import { STATE_MIGRATIONS } from '../state/state-tables.js';
+import { VOLUME_MIGRATIONS } from '../volumes/volume-tables.js';
 import type { Migration } from './migration.js';
 
 /**
@@ -13,11 +14,11 @@ import type { Migration } from './migration.js';
  *
  *   image_document, image_name, index_choice ──► image ══╗
  *                                                        ╠══► stack ◄── stack_layer ══► layer
- *                                              rootfs ═══╝
+ *                   volume ◄══ volume_use ──► rootfs ═══╝
  *
  *   pull_layer ──► pull ──► lease ◄── lease_layer          layer_claim, pull_outcome, launch, launch_event, holding and state stand alone
  *
- * An arrow is a foreign key. A double one refuses to let go what it points at, and so keeps layers; a single one takes the row that points away with the one
+ * An arrow is a foreign key. A double one refuses to let go what it points at, and so keeps layers and volumes; a single one takes the row that points away with the one
  * that it points at.
  *
  * `key` numbers stand in for digests of 71 characters where many rows point at one. A process is written as `ProcessIdentity` gives it, a
@@ -41,4 +42,5 @@ export const SECTION_MIGRATIONS: readonly (readonly Migration[])[] = [
   PULL_MIGRATIONS,
   LAUNCH_MIGRATIONS,
   HOLDING_MIGRATIONS,
+  VOLUME_MIGRATIONS,
 ];

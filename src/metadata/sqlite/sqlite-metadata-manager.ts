@@ -9,6 +9,7 @@ import { SqliteRemovals } from '../removals/sqlite-removals.js';
 import { SqliteRootfses } from '../rootfses/sqlite-rootfses.js';
 import { SectionedMetadataManager } from '../sectioned-metadata-manager.js';
 import { SqliteState } from '../state/sqlite-state.js';
+import { SqliteVolumes } from '../volumes/sqlite-volumes.js';
 import type { SqliteDriver } from './drivers/sqlite-driver.js';
 import { type Freeing, RecordsDatabase } from './records-database.js';
 import { RecordsWitness, writeGap } from './records-witness.js';
@@ -45,6 +46,7 @@ export class SqliteMetadataManager extends SectionedMetadataManager {
       rootfses: new SqliteRootfses(records),
       launches: new SqliteLaunches(records),
       holdings: new SqliteHoldings(records),
+      volumes: new SqliteVolumes(records),
       leases: new SqliteLeases(records),
       pulls: new SqlitePulls(records),
       removals: new SqliteRemovals(records, longWork),

@@ -19,6 +19,8 @@ export function pidOf(identity: ProcessIdentity): number {
 
 /** What is tried out or put together for some milliseconds. */
 export const PROBE = 'probe';
+/** What a volume is filled with. */
+export const FILLING = 'volume';
 
 /**
  * Begins the name of what a process makes for a moment in a directory of the store, so that whoever tidies there can tell whether it is still at it.

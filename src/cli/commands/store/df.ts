@@ -26,6 +26,7 @@ export function define(command: Command, cli: Cli): void {
 function rowsOf({
   layers,
   containers,
+  volumes,
   staging,
   gc,
   parked,
@@ -42,6 +43,7 @@ function rowsOf({
     ['  unused', layers.unused],
     ['  tar records', layers.tarRecords],
     ['containers', containers],
+    ['volumes', volumes],
     ['staging', staging],
     ['  abandoned', staging.abandoned],
     ['gc', gc],

@@ -127,6 +127,7 @@ export function plannedMounts({ mounts, isReadOnly, files, recursiveAttributes }
 function mountOf(spec: MountSpec & { readonly kind: SourceKind }, recursiveAttributes: boolean): RuntimeSpecMount {
   const { target } = spec;
   if (!target.startsWith('/') || target.includes('\0')) throw refused(spec, 'its target must be an absolute path');
+  if (spec.type === 'volume') throw refused(spec, 'its directory has not been looked for');
   const destination = posix.resolve('/', target);
   return spec.type === 'bind' ? bindOf(spec, destination, recursiveAttributes) : tmpfsOf(spec, destination);
 }

@@ -1,0 +1,113 @@
+import { chmodSync, mkdirSync, opendirSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crashPoint } from '../base/crash-points.js';
+import { fileError, systemCode, throwIfAborted } from '../base/errors.js';
+import { ensureOwnDirectory, makeOwnPlace } from '../base/own-files.js';
+import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-attributes.js';
+import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
+import type { Sweeper } from '../layer-store/sweeper.js';
+import type { StorePaths } from '../paths.js';
+import { FILLING, type ProcessIdentity, transientName } from '../system/locks/process-identity.js';
+import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
+import type { Syscalls } from '../system/syscalls/syscalls.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
+
+export interface FillNeeds {
+  readonly paths: StorePaths;
+  readonly pool: WorkerPool;
+  readonly sweeper: Sweeper;
+  readonly syscalls: () => Syscalls;
+  /** Returns when all that was written to the store's file system would survive a power cut. */
+  readonly sync: () => Promise<void>;
+  /** Of the store: no root filesystem of it shows its marks as files. */
+  readonly whiteouts: WhiteoutFormat;
+  readonly privileged: boolean;
+}
+
+export interface Filling {
+  /** Absolute, a directory without symlinks on the way there, in which nothing changes meanwhile; undefined where there is nothing to copy. */
+  readonly from: string | undefined;
+  /** Absolute. */
+  readonly directory: string;
+  /** Of whoever fills it: what is there of a dead one's goes with the next pull, prune or recovery. */
+  readonly process: ProcessIdentity;
+}
+
+/** Something is in a directory, or mounted there. @see rename(2) */
+const IS_TAKEN = new Set(['ENOTEMPTY', 'EEXIST', 'EBUSY']);
+/** As a directory is that nobody has said anything of. */
+const DEFAULT_MODE = 0o755;
+
+/**
+ * Puts a copy of a directory, attributes and all, in the place of one that is empty or not there. It is made beside, and appears whole, by one rename; what somebody has put there by then stays.
+ * @throws ProvisionerError as `copyLayers`; then all is as it was
+ */
+export async function fillDirectory(
+  needs: FillNeeds,
+  { from, directory, process }: Filling,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { paths, sweeper } = needs;
+  ensureOwnDirectory(dirname(directory));
+  if (!isEmptyOrMissing(directory)) return;
+  const draft = makeOwnPlace(join(paths.staging, transientName(FILLING, process)));
+  try {
+    await copyInto(needs, from, draft, signal);
+    throwIfAborted(signal);
+    renameSync(draft, directory);
+  } catch (error) {
+    // What cannot be taken away now goes later.
+    try {
+      sweeper.retire(draft, 'volume');
+    } catch {}
+    if (!IS_TAKEN.has(systemCode(error) ?? '')) throw fileError(error, 'fill a volume', directory);
+  }
+  crashPoint('volume.filled');
+}
+
+/** With what is there, be that anything, or an empty directory. @throws like Node's `fs` */
+export function makeVolumeDirectory(directory: string): void {
+  ensureOwnDirectory(dirname(directory));
+  try {
+    mkdirSync(directory, DEFAULT_MODE);
+    chmodSync(directory, DEFAULT_MODE);
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+async function copyInto(
+  { pool, sync, syscalls, whiteouts, privileged }: FillNeeds,
+  from: string | undefined,
+  draft: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (from === undefined) {
+    chmodSync(draft, DEFAULT_MODE);
+    return;
+  }
+  if (isEmptyOrMissing(from)) {
+    // As most are. A thread takes longer to begin, and a journal keeps the order of what is done to directories.
+    copyDirectoryAttributes(from, draft, loadTreeCalls(syscalls()), privileged);
+    return;
+  }
+  await pool.run('copy-layers', { layers: [from], target: draft, whiteouts, privileged }, { signal });
+  crashPoint('volume.copied');
+  await sync();
+  crashPoint('volume.synced');
+}
+
+/** Of a directory of any size. @throws like Node's `fs` */
+function isEmptyOrMissing(directory: string): boolean {
+  try {
+    const opened = opendirSync(directory);
+    try {
+      return opened.readSync() === null;
+    } finally {
+      opened.closeSync();
+    }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return true;
+    throw error;
+  }
+}

@@ -1,0 +1,284 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crashPoint } from '../base/crash-points.js';
+import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { type FailedEntry, failedEntry } from '../base/failed-entry.js';
+import { unhurried } from '../base/unhurried.js';
+import type { MetadataManager, RootfsKey, VolumeRecord } from '../metadata/metadata-manager.js';
+import { anonymousVolume } from '../paths.js';
+import { requireNothingHidden } from '../store-directory/one-file-system.js';
+import type { Liveness } from '../system/locks/liveness.js';
+import { type ProcessIdentity, pidOf } from '../system/locks/process-identity.js';
+import { type FillNeeds, fillDirectory, makeVolumeDirectory } from './fill-directory.js';
+
+export interface VolumesNeeds extends FillNeeds {
+  readonly metadata: MetadataManager;
+  readonly liveness: Liveness;
+  readonly owner: string;
+  /** Milliseconds for which another process that is at a volume is waited for. Default: as long as it is. */
+  readonly lockTimeout: number | undefined;
+}
+
+/** A volume that a root filesystem is to have. */
+export interface VolumeWish {
+  readonly name: string;
+  readonly readOnly: boolean;
+  /** What it is filled with, where it is new and empty: an absolute directory; undefined for nothing. */
+  readonly from?: string | undefined;
+}
+
+/** What a recovery did to volumes. */
+export interface RecoveredVolumes {
+  /** Absolute: their removal had been cut short. */
+  readonly removed: readonly string[];
+  readonly failed: readonly FailedEntry[];
+}
+
+/** Milliseconds between looks at what another process is at. */
+const POLL = [2, 5, 10, 20, 50] as const;
+
+/**
+ * Volumes, from their records to their directories.
+ *
+ *   create:   record `new` ──► directory
+ *   use:      record `new`, and that the root filesystem has it ──► claim ──► a copy beside ──► sync ──► rename ──► `ready`
+ *   remove:   `removing` ──► rename into `gc/` ──► forget
+ *
+ * A directory is shown to a container from `ready` on, and never replaced from then on. What is left when somebody dies before that is filled by the next one; half of a copy is
+ * never in its place. A removal that was cut short is finished by whoever comes by: one who wants that name, who removes it, or the next recovery.
+ */
+export class Volumes {
+  readonly #needs: VolumesNeeds;
+
+  constructor(needs: VolumesNeeds) {
+    this.#needs = needs;
+  }
+
+  /** One that is there stays as it is. @throws ProvisionerError `ERR_VOLUME_FOREIGN` where it is another owner's */
+  async create(name: string, labels: Readonly<Record<string, string>>): Promise<VolumeRecord> {
+    const { metadata, owner, paths } = this.#needs;
+    const wait = this.#wait(name, undefined);
+    for (;;) {
+      const volume = await metadata.putVolume({ name, owner, labels });
+      if (volume.state === 'removing') {
+        await this.#outlastRemoval(volume, wait);
+        continue;
+      }
+      if (volume.owner !== owner) throw foreign(volume);
+      crashPoint('volume.recorded');
+      if (volume.state === 'new') this.#make(paths.volume(name));
+      crashPoint('volume.directoryMade');
+      return volume;
+    }
+  }
+
+  /**
+   * Records that a root filesystem has volumes, makes those that are missing, and fills those that are new.
+   * @returns their directories, absolute, in the order of the wishes; they may be shown to a container
+   * @throws ProvisionerError `ERR_CONTAINER_GONE`, `ERR_VOLUME_FOREIGN`, `ERR_STORE_DAMAGED` where the directory of one is gone, `ERR_LOCK_TIMEOUT`, `ERR_ABORTED`, and as `copyLayers`
+   */
+  async use(user: RootfsKey, wishes: readonly VolumeWish[], signal: AbortSignal | undefined): Promise<string[]> {
+    const { metadata, owner, paths } = this.#needs;
+    const wanted = wishes.map(({ name, readOnly }) => ({ name, readOnly, owner }));
+    for (;;) {
+      throwIfAborted(signal);
+      const { used, removing } = await metadata.useVolumes(user, wanted);
+      if (used === undefined) {
+        await this.#outlastRemoval(removing, this.#wait(removing.name, signal));
+        continue;
+      }
+      crashPoint('volume.used');
+      for (const [index, { name, state }] of used.entries()) {
+        if (state === 'new') await this.#fill(name, wishes[index]?.from, signal);
+        else if (!existsSync(paths.volume(name))) throw this.#missing(name);
+      }
+      return wishes.map(({ name }) => paths.volume(name));
+    }
+  }
+
+  /**
+   * A volume without a name, which goes with the root filesystem: the same one each time.
+   * @param scratch of the root filesystem, absolute @param target where it is mounted, which tells it from the others @param from as of a wish
+   * @returns its directory, absolute
+   */
+  async anonymous(
+    scratch: string,
+    target: string,
+    from: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const key = createHash('sha256').update(target).digest('hex').slice(0, 32);
+    const directory = anonymousVolume(scratch, key);
+    // It appears whole.
+    if (existsSync(directory)) return directory;
+    await this.#needs.liveness.during(({ identity }) =>
+      fillDirectory(this.#needs, { from, directory, process: identity }, signal),
+    );
+    return directory;
+  }
+
+  /** @throws ProvisionerError `ERR_VOLUME_NOT_FOUND`, `ERR_VOLUME_FOREIGN`, `ERR_VOLUME_IN_USE`, `ERR_LOCK_TIMEOUT`, `ERR_ABORTED` */
+  async remove(name: string, anyOwner: boolean, signal: AbortSignal | undefined): Promise<void> {
+    await this.#remove(name, anyOwner ? undefined : this.#needs.owner, this.#wait(name, signal));
+  }
+
+  /** Finishes what crashes have left. */
+  async recover(): Promise<RecoveredVolumes> {
+    const { metadata, liveness, paths } = this.#needs;
+    const removed: string[] = [];
+    const failed: FailedEntry[] = [];
+    for await (const { name, state, maker } of unhurried(await metadata.listVolumes())) {
+      if (state !== 'removing' || (maker !== undefined && liveness.isAlive(maker))) continue;
+      try {
+        await this.#remove(name, undefined, this.#wait(name, undefined));
+        removed.push(paths.volume(name));
+      } catch (error) {
+        if (!isProvisionerError(error, 'ERR_VOLUME_NOT_FOUND'))
+          failed.push(failedEntry(error, 'remove the volume', paths.volume(name)));
+      }
+    }
+    return { removed, failed };
+  }
+
+  async #remove(name: string, owner: string | undefined, wait: Wait): Promise<void> {
+    const { metadata, liveness, paths, sweeper } = this.#needs;
+    wait.requireWanted();
+    await liveness.during(async ({ identity }) => {
+      for (;;) {
+        const claim = await metadata.beginVolumeRemoval(name, owner, identity, liveness.isAlive);
+        if (claim.state === 'busy') {
+          await wait.goOn(claim.holder);
+          continue;
+        }
+        crashPoint('volume.removing');
+        try {
+          // What is hidden is not gone.
+          requireNothingHidden(paths.volumes, paths);
+          sweeper.retire(paths.volume(name), 'volume');
+        } catch (error) {
+          await metadata.releaseVolume(name, identity, claim.before);
+          throw fileError(error, 'remove the volume', paths.volume(name));
+        }
+        crashPoint('volume.retired');
+        await metadata.forgetVolume(name, identity);
+        crashPoint('volume.forgotten');
+        return;
+      }
+    });
+  }
+
+  /** Waits until a volume is gone that is being removed; where nobody is at it any more, removes it. */
+  async #outlastRemoval({ name, maker }: VolumeRecord, wait: Wait): Promise<void> {
+    if (maker !== undefined && this.#needs.liveness.isAlive(maker)) return wait.goOn(maker);
+    await this.#remove(name, undefined, wait).catch((error) => {
+      if (!isProvisionerError(error, 'ERR_VOLUME_NOT_FOUND')) throw error;
+    });
+  }
+
+  /** Fills one that is new, or waits until somebody else has. Whoever has it keeps it from being removed meanwhile. */
+  async #fill(name: string, from: string | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const { metadata, liveness, paths } = this.#needs;
+    const wait = this.#wait(name, signal);
+    await liveness.during(async ({ identity }) => {
+      for (;;) {
+        const claim = await metadata.claimVolume(name, identity, liveness.isAlive);
+        if (claim.state === 'busy') {
+          await wait.goOn(claim.holder);
+          continue;
+        }
+        if (claim.state !== 'claimed') return;
+        crashPoint('volume.claimed');
+        try {
+          await fillDirectory(this.#needs, { from, directory: paths.volume(name), process: identity }, signal);
+          await metadata.settleVolume(name, identity);
+        } catch (error) {
+          // The next one fills it. A claim that cannot be given back counts for nothing when this life has ended.
+          await metadata.releaseVolume(name, identity, 'new').catch(() => undefined);
+          throw error;
+        }
+        crashPoint('volume.settled');
+        return;
+      }
+    });
+  }
+
+  /** Or hidden. */
+  #missing(name: string): ProvisionerError {
+    const { paths } = this.#needs;
+    requireNothingHidden(paths.volumes, paths);
+    return missing(name, paths.volume(name));
+  }
+
+  #make(directory: string): void {
+    try {
+      makeVolumeDirectory(directory);
+    } catch (error) {
+      throw fileError(error, 'make the volume', directory);
+    }
+  }
+
+  #wait(name: string, signal: AbortSignal | undefined): Wait {
+    return new Wait(name, this.#needs.lockTimeout, signal);
+  }
+}
+
+/** A wait for another process, or another call, that is at a volume. */
+class Wait {
+  readonly #name: string;
+  readonly #timeout: number | undefined;
+  readonly #signal: AbortSignal | undefined;
+  readonly #started = performance.now();
+  #looks = 0;
+
+  constructor(name: string, timeout: number | undefined, signal: AbortSignal | undefined) {
+    this.#name = name;
+    this.#timeout = timeout;
+    this.#signal = signal;
+  }
+
+  /** @throws ProvisionerError `ERR_ABORTED` */
+  requireWanted(): void {
+    throwIfAborted(this.#signal);
+  }
+
+  /** @throws ProvisionerError `ERR_LOCK_TIMEOUT` when it has been long enough, `ERR_ABORTED` */
+  async goOn(holder: ProcessIdentity): Promise<void> {
+    this.requireWanted();
+    const waited = Math.round(performance.now() - this.#started);
+    const pid = pidOf(holder);
+    if (this.#timeout !== undefined && waited >= this.#timeout) {
+      throw new ProvisionerError(
+        'ERR_LOCK_TIMEOUT',
+        `process ${pid} was still filling or removing the volume ${this.#name} after ${waited} ms`,
+        {
+          hint: `wait until it is done; continue it when it is stopped (kill -CONT ${pid}), or end it`,
+          details: { volume: this.#name, pid, waited },
+        },
+      );
+    }
+    await sleep(POLL[Math.min(this.#looks++, POLL.length - 1)]);
+  }
+}
+
+function foreign({ name, owner }: VolumeRecord): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_VOLUME_FOREIGN',
+    `the volume ${name} is there, and belongs to the owner ${JSON.stringify(owner)}`,
+    {
+      hint: 'choose another name; anybody may mount it read-only',
+      details: { volume: name, owner },
+    },
+  );
+}
+
+function missing(name: string, directory: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_STORE_DAMAGED',
+    `the directory of the volume ${name} is not there any more: ${directory}`,
+    {
+      hint: `put it back; or give the volume up, and have a new one: \`provisioner volume rm ${name}\``,
+      details: { volume: name, path: directory },
+    },
+  );
+}
