@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { devicesOf, leasesOf } from '#src/cli/running/device-flags.js';
+import { devicesOf, leasesOf } from '#src/cli/running/flags/device-flags.js';
 
 const of = (...device: string[]) => devicesOf({ device });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type IoFlags, ioOf } from '#src/cli/running/io-flags.js';
+import { type IoFlags, ioOf } from '#src/cli/running/flags/io-flags.js';
 
 const NOTHING: IoFlags = { deviceReadBps: [], deviceWriteBps: [], deviceReadIops: [], deviceWriteIops: [] };
 

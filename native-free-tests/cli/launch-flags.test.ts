@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { addLaunchFlags, type LaunchFlags, launchOptions } from '#src/cli/running/launch-flags.js';
+import { addLaunchFlags, type LaunchFlags, launchOptions } from '#src/cli/running/flags/launch-flags.js';
 import type { LaunchOptions } from '#src/containerizer/index.js';
 
 const HERE = { HOME: '/root', EMPTY: '' };

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { addLaunchFlags } from '#src/cli/running/launch-flags.js';
-import { REFUSED_BY_EXEC, REFUSED_BY_RUN, type RefusedFlag } from '#src/cli/running/refused-flags.js';
+import { addLaunchFlags } from '#src/cli/running/flags/launch-flags.js';
+import { REFUSED_BY_EXEC, REFUSED_BY_RUN, type RefusedFlag } from '#src/cli/running/flags/refused-flags.js';
 import { runInMemory } from './run-in-memory.js';
 
 /** Those of `docker run --help` (27.5), but for such as are for Windows alone, with which a value goes. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { volumeFilter } from '#src/cli/running/volume-filter.js';
+import { volumeFilter } from '#src/cli/running/flags/volume-filter.js';
 
 const volume = (name: string, containers: string[] = [], labels: Record<string, string> = {}) => ({
   ...{ name, containers, labels, owner: name === 'c' ? 'other' : 'default' },

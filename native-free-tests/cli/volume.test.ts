@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { volumeOf } from '#src/cli/running/volume.js';
+import { volumeOf } from '#src/cli/running/flags/volume.js';
 
 const bind = { type: 'bind', source: '/s', target: '/t', readOnly: false } as const;
 const [WITH_SELINUX, WITHOUT_SELINUX] = [() => true, () => false];

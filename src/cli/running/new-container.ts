@@ -7,7 +7,7 @@ import type { HostProcess } from '../host-process.js';
 import type { OwnerFlags } from '../owner-flags.js';
 import { addPullFlags, type PullFlags, pullOptions, pullStoreFlags } from '../pull-flags.js';
 import { addTerminalFlag, type TerminalFlags, terminalSize } from '../terminal/terminal-flags.js';
-import { addLaunchFlags, type LaunchFlags, launchOptions, type SpecFlags } from './launch-flags.js';
+import { addLaunchFlags, type LaunchFlags, launchOptions, type SpecFlags } from './flags/launch-flags.js';
 
 /** Where the root filesystem of a new container comes from, and whose it is. */
 export interface RootFlags extends PullFlags, Pick<OwnerFlags, 'owner'> {

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
+import { REFUSED_BY_CREATE, refuse } from '../../running/flags/refused-flags.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
-import { REFUSED_BY_CREATE, refuse } from '../../running/refused-flags.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
 import { UsageError } from '../../usage-error.js';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { terminalJson } from '../../output/terminal-text.js';
-import { addSpecFlags, specOptions } from '../../running/launch-flags.js';
+import { addSpecFlags, specOptions } from '../../running/flags/launch-flags.js';
 import { addRootFlags, type ForeignContainerFlags, rootOptions } from '../../running/new-container.js';
 import { withContainerizer } from '../../running/with-containerizer.js';
 

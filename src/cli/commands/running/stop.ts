@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { endedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { timeOf } from '../../running/launch-flags.js';
+import { timeOf } from '../../running/flags/launch-flags.js';
 import { toEachContainer } from '../../running/to-each-container.js';
 
 interface StopFlags extends OwnerFlags {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { addLimitFlags, type LimitFlags, limitsOf } from '../../running/launch-flags.js';
+import { addLimitFlags, type LimitFlags, limitsOf } from '../../running/flags/launch-flags.js';
 import { toEachContainer } from '../../running/to-each-container.js';
 import { UsageError } from '../../usage-error.js';
 

@@ -5,7 +5,7 @@ import type { Cli } from '../../cli.js';
 import { inspectedVolume, removedVolume, volumeDocument } from '../../output/documents/volume-document.js';
 import { formatAge } from '../../output/human-units.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { volumeFilter } from '../../running/volume-filter.js';
+import { volumeFilter } from '../../running/flags/volume-filter.js';
 import { UsageError } from '../../usage-error.js';
 
 interface CreateFlags {

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { UsageError } from '../usage-error.js';
+import { UsageError } from '../../usage-error.js';
 
 /** An option that hands know from Docker or podman, and that is not there. */
 export interface RefusedFlag {

@@ -1,5 +1,5 @@
-import type { VolumeInfo } from '../../index.js';
-import { UsageError } from '../usage-error.js';
+import type { VolumeInfo } from '../../../index.js';
+import { UsageError } from '../../usage-error.js';
 
 type Fits = (volume: VolumeInfo) => boolean;
 

@@ -1,6 +1,6 @@
-import type { IoLimit, LaunchLimits } from '../../containerizer/index.js';
-import { parseMemory } from '../output/parse-units.js';
-import { UsageError } from '../usage-error.js';
+import type { IoLimit, LaunchLimits } from '../../../containerizer/index.js';
+import { parseMemory } from '../../output/parse-units.js';
+import { UsageError } from '../../usage-error.js';
 
 /** As commander names them. */
 export interface IoFlags {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import type { MountSpec } from '../../containerizer/index.js';
-import { UsageError } from '../usage-error.js';
+import type { MountSpec } from '../../../containerizer/index.js';
+import { UsageError } from '../../usage-error.js';
 
 /** Docker's and podman's words for giving the source another label of SELinux. */
 const LABELS = ['z', 'Z'];

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { LaunchSpec, PortSpec } from '../../containerizer/index.js';
-import { UsageError } from '../usage-error.js';
+import type { LaunchSpec, PortSpec } from '../../../containerizer/index.js';
+import { UsageError } from '../../usage-error.js';
 
 export interface NetworkFlags {
   readonly network?: string;

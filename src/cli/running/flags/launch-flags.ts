@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { systemCode } from '../../base/errors.js';
-import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../containerizer/index.js';
-import { parseAge, parseMemory } from '../output/parse-units.js';
-import { UsageError } from '../usage-error.js';
+import { systemCode } from '../../../base/errors.js';
+import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../../containerizer/index.js';
+import { parseAge, parseMemory } from '../../output/parse-units.js';
+import { UsageError } from '../../usage-error.js';
 import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device-flags.js';
 import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
 import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';

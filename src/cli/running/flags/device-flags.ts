@@ -1,5 +1,5 @@
-import type { LaunchSpec } from '../../containerizer/index.js';
-import { UsageError } from '../usage-error.js';
+import type { LaunchSpec } from '../../../containerizer/index.js';
+import { UsageError } from '../../usage-error.js';
 
 export interface DeviceFlags {
   readonly device: readonly string[];
