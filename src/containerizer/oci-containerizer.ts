@@ -43,6 +43,7 @@ import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/kept/launch
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
+import { requireDevices } from './launches/require-devices.js';
 import { UnderWay } from './launches/under-way.js';
 import type { LogEntry } from './logs/log-entry.js';
 import type { LogSelection } from './logs/read-log.js';
@@ -194,6 +195,7 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
+    if (launch.state === 'running') await requireDevices(this.#endings.directory(launch.id), containerId);
     // Where it is starting somebody else is at it: two at once come to one.
     if (launch.state !== 'starting' && launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
     return this.#start(containerId, { anyOwner });

@@ -30,7 +30,7 @@ export async function specForOthers(
   options: SpecOptions,
 ): Promise<string> {
   const { hierarchies, syscalls, facts } = machine;
-  const { provision: _, signal: __, ...spec } = options;
+  const { provision: _, signal, ...spec } = options;
   if (Object.keys(spec.secrets ?? {}).length > 0) {
     throw new ProvisionerError('ERR_BAD_OPTION', 'secrets are kept nowhere, and so in no bundle', {
       hint: 'mount a file of your own',
@@ -57,6 +57,7 @@ export async function specForOthers(
         countsSwap: machineFacts.countsSwap,
         initProgram: spec.init === true ? findInit() : undefined,
         calls: loadTreeCalls(syscalls),
+        signal,
       },
       spec.network === 'host' ? HOST_FILES : {},
     );

@@ -43,6 +43,7 @@ export interface BundleInput {
 }
 
 const UMASK = 0o022;
+const DEVICE_GROUPS = 'provisioner.device-groups';
 const NAMESPACES = ['pid', 'mount', 'ipc', 'uts', 'cgroup'] as const;
 
 /** What podman hides, and what tells how much power is used, and so what others compute (CVE-2020-8694). */
@@ -97,8 +98,22 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
       ...(seccomp && { seccomp: seccomp.oci }),
     },
     ...(devices.hooks.length > 0 && { hooks: hooksOf(devices.hooks) }),
-    ...(seccomp?.annotation !== undefined && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
+    ...annotated({
+      [SECCOMP_ANNOTATION]: seccomp?.annotation,
+      [DEVICE_GROUPS]: devices.additionalGids.length > 0 ? devices.additionalGids.join(',') : undefined,
+    }),
   };
+}
+
+/** The groups that the devices of a container bring, which whoever runs in it is in, whatever his own ones are. */
+export function deviceGroups({ annotations }: Pick<RuntimeSpecConfig, 'annotations'>): number[] {
+  return (annotations?.[DEVICE_GROUPS] ?? '').split(',').filter(Boolean).map(Number);
+}
+
+/** Those that there are. */
+function annotated(annotations: Readonly<Record<string, string | undefined>>): Pick<RuntimeSpecConfig, 'annotations'> {
+  const given = Object.entries(annotations).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]));
+  return given.length === 0 ? {} : { annotations: Object.fromEntries(given) };
 }
 
 function deviceOf({ path, type, major, minor, mode, uid, gid }: DeviceNode, user: ContainerUser): RuntimeSpecDevice {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { besideDevices } from '../devices/device-places.js';
 import { findDevices } from '../devices/find-devices.js';
 import { type BundleInput, bundleConfig } from './bundle-config.js';
 import { configText } from './config-text.js';
@@ -22,6 +23,8 @@ export interface PlanOptions extends Omit<BundleInput, 'user' | 'mounts' | 'devi
   /** Absolute path of a static program on this machine that is process 1 where the launch asks for one. */
   readonly initProgram?: string | undefined;
   readonly calls: TreeCalls;
+  /** Ends the search for devices. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface BundleOptions extends PlanOptions {
@@ -66,20 +69,21 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
     });
   }
   const init = spec.init === true ? initProgram : undefined;
-  const devices = await findDevices(spec);
-  const planned = plannedMounts({
+  const devices = await findDevices(spec, options.signal);
+  const own = plannedMounts({
     mounts: await mountSources(spec.mounts ?? []),
     isReadOnly,
     files: { ...files, init },
     recursiveAttributes: facts.recursiveAttributes,
   });
+  const planned = await besideDevices([...own, ...devices.mounts], devices.nodes);
 
   const rootfs = openRootfs(options);
   try {
     const user = resolveUser(rootfs, spec.user ?? image.user);
     // What is wrong in the launch itself is told before anything is made.
     bundleConfig({ ...options, devices, user, mounts: [] });
-    const mounts = resolveTargets(rootfs, [...planned, ...devices.mounts], calls);
+    const mounts = resolveTargets(rootfs, planned, calls);
     for (const volume of image.volumes) makeVolume(rootfs, volume, mounts);
     makeWorkingDirectory(rootfs, workingDir, mounts);
     return bundleConfig({ ...options, devices, user, mounts });

@@ -187,7 +187,10 @@ export class Launcher {
       const newest = await launches.get(containerId);
       if (newest?.id !== last?.id)
         throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
+      const { image, command } = readPlaceNote(last?.place) ?? {};
       const place: LaunchPlaceNote = {
+        // What it is does not change with it, whatever becomes of this launch.
+        ...(last && { image, command }),
         runtime: runtime.name,
         stateRoot: runtime.stateRoot,
         cgroupsPath: `${parent}/${id}`,
@@ -337,6 +340,7 @@ export class Launcher {
       countsSwap,
       initProgram: options.init === true ? findInit() : undefined,
       calls: loadTreeCalls(syscalls),
+      signal: options.signal,
     });
     return config.process.args;
   }
