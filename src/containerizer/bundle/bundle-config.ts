@@ -1,6 +1,7 @@
 import type { RuntimeConfig } from '../../image/image-config.js';
 import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../devices/device-edits.js';
 import type { LaunchSpec } from '../launch-spec.js';
+import { HOOK_LOG_ANNOTATION } from '../runtime/hook-complaint.js';
 import { SECCOMP_ANNOTATION } from '../seccomp/prepare-seccomp.js';
 import { capabilitySets } from './capabilities.js';
 import { hostNameOf } from './host-name.js';
@@ -38,6 +39,8 @@ export interface BundleInput {
   readonly facts: KernelFacts;
   /** What the devices that it asks for take. Default: nothing. */
   readonly devices?: DeviceEdits;
+  /** Where crun is to keep what hooks of devices say of errors; absolute. */
+  readonly hookLog?: string | undefined;
   /** Whether the machine counts swap, so that a container can be kept from it. */
   readonly countsSwap: boolean;
 }
@@ -100,6 +103,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
     ...(devices.hooks.length > 0 && { hooks: hooksOf(devices.hooks) }),
     ...annotated({
       [SECCOMP_ANNOTATION]: seccomp?.annotation,
+      [HOOK_LOG_ANNOTATION]: devices.hooks.length > 0 ? input.hookLog : undefined,
       [DEVICE_GROUPS]: devices.additionalGids.length > 0 ? devices.additionalGids.join(',') : undefined,
     }),
   };

@@ -32,6 +32,9 @@ export interface BundleOptions extends PlanOptions {
   readonly directory: string;
 }
 
+/** In a bundle's directory: what hooks of devices said of errors. */
+export const HOOK_LOG = 'hooks.log';
+
 /**
  * Makes the bundle of a launch: what `planBundle` does, and writes `config.json`, `hosts`, `hostname` and `resolv.conf`. No process of the container lives yet. What a failure leaves in the
  * directory and the root filesystem is harmless, and a second try uses it.
@@ -47,7 +50,7 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
     hostname: join(directory, 'hostname'),
     resolvConf: join(directory, 'resolv.conf'),
   };
-  const config = await planBundle(options, files);
+  const config = await planBundle({ ...options, hookLog: join(directory, HOOK_LOG) }, files);
   writeBundle(config, files, texts, directory);
   if (spec.network === 'host') rememberResolvConf(directory, texts.resolvConf);
   return config;

@@ -11,6 +11,7 @@ import { processStates } from '../cgroups/process-states.js';
 import { eventNote } from '../events/container-event.js';
 import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
+import { endMonitors } from '../processes/end-monitors.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
@@ -268,17 +269,19 @@ export class Endings {
   }
 
   /**
-   * Ends a launch whose monitor is at it, and nobody who would be told of its start. A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until
-   * nobody is at it. @throws `TimeoutError`
+   * Ends a launch whose monitor is at it, and nobody who would be told of its start: with the runtime that is still at work, and the hooks that this waits for. It is ended again until nobody is at it.
+   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when that takes longer than ten seconds
    */
   async endStarting(launch: LaunchRecord): Promise<void> {
     const late = AbortSignal.timeout(ENDING);
     for (;;) {
+      // What has been made and waits at its gate has a monitor that tells its end.
+      if (launch.state === 'starting') await endMonitors(this.#machine.processes, launch.id);
       await this.endAll(launch);
       try {
         return await this.ended(launch, anySignal([late, AbortSignal.timeout(END_AGAIN)]));
-      } catch (error) {
-        if (late.aborted) throw error;
+      } catch {
+        if (late.aborted) throw await recordUndead(this.#machine, launch, []);
       }
     }
   }
@@ -345,6 +348,8 @@ export class Endings {
       event: eventNote('start-failed', { message: 'it was ended before its program ran' }),
     });
     if (!isFirst) return undefined;
+    // A runtime may be at work, and a hook of a device: they would go on.
+    await endMonitors(this.#machine.processes, launch.id);
     await this.endAll(launch);
     return exit;
   }

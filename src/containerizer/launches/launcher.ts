@@ -21,6 +21,7 @@ import { eventNote } from '../events/container-event.js';
 import type { Isolator } from '../isolators/isolator.js';
 import type { LaunchSpec } from '../launch-spec.js';
 import type { Machine } from '../machine.js';
+import { endFamily } from '../processes/end-family.js';
 import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
@@ -42,8 +43,6 @@ import { changedMeanwhile, containerExists, endedMeanwhile } from './launch-erro
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
-
-const SIGKILL = 9;
 
 /** A launch whose program runs, or ran. */
 export interface Started {
@@ -243,7 +242,11 @@ export class Launcher {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
       begun.monitor = monitor;
       crashPoint('launch.monitored');
-      const { pid, startedAt } = await startOf(begun, command, monitor, options.signal);
+      // Whoever cancels the launch ends the monitor that he finds: either he finds this one, or it is seen here that it is cancelled.
+      const [{ pid, startedAt }] = await Promise.all([
+        startOf(begun, command, options.cdiDevices ?? [], monitor, options.signal),
+        this.#requireStarting(begun),
+      ]);
       if (!isHeld) await requireFilter(pid, options.seccomp, containerId);
       crashPoint('launch.started');
       return { pid, startedAt, monitor };
@@ -355,10 +358,9 @@ export class Launcher {
     };
     try {
       if (monitor !== undefined) {
-        // The runtime that it waits for dies with it.
+        // With the runtime that it waits for, and the hooks that this waits for, which would go on.
         const held = monitor.hasEnded() ? undefined : processes.open(monitor.pid);
-        held?.send(SIGKILL);
-        held?.close();
+        if (held !== undefined) await endFamily(processes, held).finally(() => held.close());
         await monitor.ended;
       }
       await this.#endings.endAll(launch);

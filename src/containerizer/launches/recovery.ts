@@ -63,8 +63,8 @@ export class LaunchRecovery {
     const failed: { containerId: string; error: unknown }[] = [];
     const mine = (await provisioner.launches.list({ owner })).filter(isOwnLaunch);
     for (const launch of mine) {
-      removeLeftPlaces(this.#endings.directory(launch.id), this.#machine.syscalls);
       try {
+        removeLeftPlaces(this.#endings.directory(launch.id), this.#machine.syscalls);
         await this.#one(launch, report, knownContainerIds);
       } catch (error) {
         failed.push({ containerId: launch.containerId, error });
