@@ -23,8 +23,15 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, exit }: Launch) {
-  return { id: launchId, state, command, pid: pid ?? null, exit: exit === undefined ? null : exitDocument(exit) };
+function launchDocument({ launchId, state, command, pid, exit, relaxed }: Launch) {
+  return {
+    id: launchId,
+    state,
+    command,
+    pid: pid ?? null,
+    exit: exit === undefined ? null : exitDocument(exit),
+    relaxed,
+  };
 }
 
 /** What `provision` made. */
