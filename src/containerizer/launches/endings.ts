@@ -18,7 +18,7 @@ import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
 import { type Exit, exitOf, parseExitFile } from './kept/exit.js';
 import { LaunchDirectory } from './kept/launch-directory.js';
-import { readExitNote, readPlaceNote } from './kept/launch-notes.js';
+import { isHalfStarted, readExitNote, readPlaceNote } from './kept/launch-notes.js';
 
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
@@ -246,9 +246,8 @@ export class Endings {
     if (said !== undefined) return exitOf(said, startedAt);
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
-    const isHalfStarted = launch.state === 'starting';
     if (launch.bootId !== this.#machine.bootId) {
-      return { reason: isHalfStarted ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
+      return { reason: isHalfStarted(launch) ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
     }
     const cgroup = this.cgroupOf(launch);
     const oomKills = cgroup?.oomKills() ?? 0;
@@ -259,7 +258,7 @@ export class Endings {
     const still = launch.state === 'undead' ? (cgroup?.processes() ?? []) : [];
     const living = processStates(still.length > 0 ? still : await this.endAll(launch));
     if (living.length > 0) throw await recordUndead(this.#machine, launch, living);
-    const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
+    const reason = isHalfStarted(launch) ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
   }
 
