@@ -195,9 +195,11 @@ export class OciContainerizer implements Containerizer {
         { hint: 'launch it without `--rm`, or anew', details: { containerId } },
       );
     }
-    if (launch.state === 'running') await requireDevices(this.#endings.directory(launch.id), containerId);
     // Where it is starting somebody else is at it: two at once come to one.
-    if (launch.state !== 'starting' && launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
+    if (launch.state !== 'starting' && launch.state !== 'exited') {
+      await requireDevices(this.#endings.directory(launch.id), containerId);
+      await this.#controls.stop(launch, signal, grace);
+    }
     return this.#start(containerId, { anyOwner });
   }
 
