@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { devicesOf, leasesOf } from '#src/cli/running/flags/device-flags.js';
 
-const of = (...device: string[]) => devicesOf({ device });
+const of = (...device: string[]) => devicesOf({ device }, () => false);
 
 describe('devices on the command line', () => {
   it('are written as Docker and podman have them', () => {
@@ -17,9 +17,28 @@ describe('devices on the command line', () => {
     });
   });
 
+  it('are names of CDI files where they are no paths', () => {
+    expect(of('/dev/a=b', 'a.b/c=d')).toEqual({ devices: [{ source: '/dev/a=b' }], cdiDevices: ['a.b/c=d'] });
+  });
+
+  it('may have colons in their names where they are there', () => {
+    const there = ['/dev/pci:0', '/dev/pci:0:1'];
+    const devices = (text: string) => devicesOf({ device: [text] }, (path) => there.includes(path)).devices;
+    expect(devices('/dev/pci:0:1')).toEqual([{ source: '/dev/pci:0:1' }]);
+    expect(devices('/dev/pci:0:1:r')).toEqual([{ source: '/dev/pci:0:1', access: 'r' }]);
+    expect(devices('/dev/pci:0:/dev/x:rw')).toEqual([{ source: '/dev/pci:0', target: '/dev/x', access: 'rw' }]);
+    expect(devices('/dev/pci:r')).toEqual([{ source: '/dev/pci', access: 'r' }]);
+    expect(() => devices('/dev/pci:2')).toThrow(/is no device/);
+  });
+
   it.each([
     '',
     'dev/fuse',
+    '/dev/fuse:rr',
+    '/dev/fuse:/x',
+    '/dev/fuse:/dev/../x',
+    '/dev/fuse:/dev/x:wr:w',
+    '/dev/fuse:/dev/x:mm',
     '/dev/fuse:',
     '/dev/fuse:x',
     '/dev/fuse:/dev/y:x',
@@ -37,16 +56,36 @@ describe('devices on the command line', () => {
     ['0', []],
     ['device=0,2', ['0', '2']],
     ['"device=GPU-3a,1:0"', ['GPU-3a', '1:0']],
+    ['count=2', ['0', '1']],
+    ['count=all', ['all']],
+    ['all,capabilities=utility', ['all']],
+    ['"device=0,1",capabilities=utility', ['0', '1']],
+    ['device=0,1,capabilities=utility', ['0', '1']],
+    ['"capabilities=compute,utility",driver=nvidia,device=1', ['1']],
   ])('may be GPUs: %s', (gpus, names) => {
     expect(devicesOf({ device: [], gpus }).cdiDevices).toEqual(names.map((name) => `nvidia.com/gpu=${name}`));
   });
 
-  it.each(['some', 'device=', 'count=2', '1.5', 'device=a b'])(
-    'that say nothing of GPUs are wrong usage: %s',
-    (gpus) => {
-      expect(() => devicesOf({ device: [], gpus })).toThrow(/says nothing of GPUs/);
-    },
-  );
+  it.each([
+    'some',
+    '',
+    'device=',
+    '1.5',
+    'device=a b',
+    'device=0,,1',
+    'device=0,',
+    'device=0,count=1',
+    'device=0,device=1',
+    'all,1',
+    'capabilities=utility',
+    'all,capabilities=levitation',
+    'all,driver=other',
+    'all,options=x',
+    '"device=0',
+    'count=many',
+  ])('that say nothing of GPUs are wrong usage: %s', (gpus) => {
+    expect(() => devicesOf({ device: [], gpus })).toThrow(/says nothing of GPUs/);
+  });
 });
 
 describe('leases on the command line', () => {

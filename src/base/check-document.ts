@@ -75,7 +75,8 @@ function problemOf({ kind, type, input, expected, message }: BaseIssue<unknown>)
   // Those have a text of their own in the schema.
   if (kind === 'validation' || type === 'custom') return message;
   if (expected === 'never') return 'is unknown';
-  return `expected ${expected?.toLowerCase()}, found ${kindOf(input)}`;
+  // Names of types, but not the texts that it may be.
+  return `expected ${expected?.replace(/"[^"]*"|[A-Z]/g, (part) => (part.length > 1 ? part : part.toLowerCase()))}, found ${kindOf(input)}`;
 }
 
 function kindOf(value: unknown): string {

@@ -49,7 +49,7 @@ export interface LaunchSpec {
   /** The program has a terminal of this size as all its standard streams, and `TERM` says `xterm` unless something else says otherwise. Default: none. */
   readonly terminal?: TerminalSize | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Devices of this machine, beside those that every container has. They are looked up at each start. */
+  /** Devices of this machine, beside those that every container has. They are looked up at each launch. None may be at, below or above the target of a mount, but for a bind of itself. */
   readonly devices?: readonly DeviceSpec[] | undefined;
   /** Devices that CDI files describe (`/etc/cdi`, `/var/run/cdi`), by their names: `nvidia.com/gpu=0`. */
   readonly cdiDevices?: readonly string[] | undefined;
@@ -68,11 +68,11 @@ export interface LeaseSpec {
 }
 
 export interface DeviceSpec {
-  /** Absolute on this machine; a directory stands for all devices in it. */
+  /** Absolute on this machine; a directory stands for all devices in it and below, symlinks left out. */
   readonly source: string;
   /** Absolute in the container, below `/dev`. Default: as the source. */
   readonly target?: string | undefined;
-  /** Of `rwm`: may be read, may be written, nodes of it may be made. Default: all. */
+  /** Of `rwm`: may be read, may be written, nodes of it may be made. Default: all. What each container may use anyway it may use by each name. */
   readonly access?: string | undefined;
 }
 

@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { isProvisionerError, ProvisionerError } from '../base/errors.js';
 import { checkArgument, listOf, text } from '../base/options/check-options.js';
 import { takeOptions } from '../base/options/take-options.js';
 import { unhurried } from '../base/unhurried.js';
@@ -36,7 +35,7 @@ import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
 import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
-import { Controls, notRunning } from './launches/controls.js';
+import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { HostResolvers } from './launches/host-resolvers.js';
 import type { Exit } from './launches/kept/exit.js';
@@ -45,6 +44,7 @@ import { launchHolder } from './launches/launch-holder.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
 import { LaunchRecovery } from './launches/recovery.js';
+import { ALL_OUTPUT, Starts } from './launches/starts.js';
 import { UnderWay } from './launches/under-way.js';
 import type { LeaseTable } from './leases/lease-table.js';
 import type { LogEntry } from './logs/log-entry.js';
@@ -56,8 +56,6 @@ import { type ContainerProcess, readProcesses } from './processes/container-proc
 import { usersInside } from './processes/users-inside.js';
 import { Attachments } from './terminals/attachments.js';
 
-/** Of a program whose output is wanted from its first byte: whoever reads along is told what of it was dropped before he came to it. */
-const ALL = new Date(0);
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
 
@@ -76,6 +74,7 @@ export class OciContainerizer implements Containerizer {
   readonly #endings: Endings;
   readonly #launcher: Launcher;
   readonly #controls: Controls;
+  readonly #starts: Starts;
   readonly #executor: Executor;
   readonly #attachments: Attachments;
   readonly #events: EventStream;
@@ -114,6 +113,17 @@ export class OciContainerizer implements Containerizer {
       launches: () => this.#launches(),
       end: async (launch: LaunchRecord) => this.#end(await this.#upToDate(launch)),
     };
+    this.#starts = new Starts({
+      ...{
+        provisioner: machine.provisioner,
+        endings: this.#endings,
+        launcher: this.#launcher,
+        controls: this.#controls,
+      },
+      ...{ attachments: this.#attachments, underWay: this.#underWay, launch: here.launch },
+      findOwn: (containerId, anyOwner) => this.#findOwn(containerId, anyOwner),
+      watching: (started, attach, since) => this.#watching(started, attach, since),
+    });
     this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(here));
   }
 
@@ -122,7 +132,7 @@ export class OciContainerizer implements Containerizer {
     checkArgument('launch', 'image', text, image);
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
     return this.#underWay.run(async () =>
-      this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, ALL),
+      this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, ALL_OUTPUT),
     );
   }
 
@@ -131,71 +141,18 @@ export class OciContainerizer implements Containerizer {
     checkArgument('create', 'image', text, image);
     const own = takeOptions('create', o.CREATE_OPTIONS, options);
     return this.#underWay.run(async () =>
-      this.#watching(await this.#launcher.launch(containerId, image, own, true), false, ALL),
+      this.#watching(await this.#launcher.launch(containerId, image, own, true), false, ALL_OUTPUT),
     );
   }
 
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
     const own = takeOptions('start', o.START_OPTIONS, options);
-    return this.#underWay.run(() => this.#start(containerId, own));
-  }
-
-  async #start(containerId: string, options: StartOptions): Promise<Launched> {
-    const { anyOwner, ...own } = options;
-    const launch = await this.#findOwn(containerId, anyOwner);
-    if (own.stdin === 'pipe' && launch.state !== 'exited' && !launchOf(launch).hasTerminal) {
-      throw new ProvisionerError(
-        'ERR_BAD_OPTION',
-        `container ${containerId} is ${launch.state}, and what reads its standard input was settled when it was made`,
-        { hint: 'leave out `-i`; `run -i` feeds a new one, and what has ended can be fed', details: { containerId } },
-      );
-    }
-    switch (launch.state) {
-      case 'exited': {
-        // What it has printed before stands before that in its log.
-        const since = new Date();
-        try {
-          return this.#watching(await this.#launcher.again(launch, own), own.attach, since);
-        } catch (error) {
-          const now = await this.#launch(containerId);
-          const isStartedByOther = now !== undefined && now.id !== launch.id && now.state !== 'exited';
-          if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING') || !isStartedByOther) throw error;
-          return this.#start(containerId, options);
-        }
-      }
-      case 'starting':
-        await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch);
-        return this.#start(containerId, options);
-      case 'created': {
-        const attached = this.#attachments.launched({ launch }, own.attach, ALL);
-        if (own.size !== undefined) attached.terminal?.resize(own.size);
-        return { ...attached, ...launchOf(await this.#controls.start(launch)) };
-      }
-      case 'running':
-        return this.#attachments.launched({ launch }, own.attach, new Date());
-      default:
-        throw notRunning(launch);
-    }
+    return this.#underWay.run(() => this.#starts.start(containerId, own));
   }
 
   async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
     const own = takeOptions('restart', o.STOP_OPTIONS, options);
-    return this.#underWay.run(() => this.#restart(containerId, own));
-  }
-
-  async #restart(containerId: string, options: StopOptions): Promise<Launched> {
-    const { anyOwner, signal, grace = DEFAULT_GRACE } = options;
-    const launch = await this.#findOwn(containerId, anyOwner);
-    if (launch.removal === 'remove') {
-      throw new ProvisionerError(
-        'ERR_BAD_OPTION',
-        `container ${containerId} is removed when its program ends, and so cannot be started again`,
-        { hint: 'launch it without `--rm`, or anew', details: { containerId } },
-      );
-    }
-    // Where it is starting somebody else is at it: two at once come to one.
-    if (launch.state !== 'starting' && launch.state !== 'exited') await this.#controls.stop(launch, signal, grace);
-    return this.#start(containerId, { anyOwner });
+    return this.#underWay.run(() => this.#starts.restart(containerId, own, own.grace ?? DEFAULT_GRACE));
   }
 
   async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {

@@ -8,7 +8,7 @@ import { checkLimits } from './cgroups/limits/check-limits.js';
 import { readMachineFacts } from './cgroups/limits/machine-facts.js';
 import { containerForeign } from './container-errors.js';
 import type { SpecOptions } from './containerizer.js';
-import { type LaunchRoot, rootOf } from './launches/kept/kept-spec.js';
+import { type LaunchRoot, rootOf } from './launches/kept/launch-root.js';
 import type { Machine } from './machine.js';
 import type { JoinedNetwork } from './networks/network.js';
 import { namespaceOfOthers } from './networks/network-isolator.js';
@@ -34,7 +34,7 @@ export async function specForOthers(
   options: SpecOptions,
 ): Promise<string> {
   const { hierarchies, syscalls, facts } = machine;
-  const { provision: _, signal: __, ...spec } = options;
+  const { provision: _, signal, ...spec } = options;
   if (Object.keys(spec.secrets ?? {}).length > 0) {
     throw new ProvisionerError('ERR_BAD_OPTION', 'secrets are kept nowhere, and so in no bundle', {
       hint: 'mount a file of your own',
@@ -73,6 +73,7 @@ export async function specForOthers(
         countsSwap: machineFacts.countsSwap,
         initProgram: spec.init === true ? findInit() : undefined,
         calls,
+        signal,
       },
       spec.network === 'host' || joined !== undefined ? HOST_FILES : {},
     );

@@ -150,7 +150,7 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container tha
       stdout: 'job\n',
       stderr: '',
     });
-    expect(await json('ps')).toMatchObject([{ id: 'job', launch: { state: 'running', exit: null } }]);
+    expect(await json('ps')).toMatchObject([{ id: 'job', launch: { state: 'running', exit: null, relaxed: [] } }]);
     expect((await run(['exec', '-w', '/tmp', 'job', 'sh', '-c', 'pwd; echo $A; exit 9'])).stdout).toBe('/tmp\nb\n');
     expect(await json('stats', 'job')).toMatchObject([{ id: 'job', memoryLimit: 64 * 2 ** 20, oomKills: 0 }]);
     expect((await run(['pause', 'job'])).stdout).toBe('job\n');

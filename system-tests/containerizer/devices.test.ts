@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Containerizer } from '#src/containerizer/index.js';
+import { cdiFile } from '../helpers/cdi-file.js';
 import { expectNothingLeft, IMAGE, sh, storeWithBusybox } from '../helpers/containers.js';
 import { describeWith } from '../helpers/requirements.js';
 import { temporaryDirectory } from '../helpers/test-store.js';
 
 const NEEDS = ['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'] as const;
-const CDI = '/var/run/cdi';
 
 /** A device of this machine, wherever that may be: the kernel's zeros, by a name and an owner of its own. */
 function madeDevice(name: string, [type, major, minor]: readonly [string, number, number], mode = '0640'): string {
@@ -24,22 +24,6 @@ async function printed(containers: Containerizer, id: string): Promise<string> {
   let text = '';
   for await (const { bytes } of containers.logs(id)) text += bytes.toString();
   return text;
-}
-
-/** @returns the name of its one device, `thing0` */
-function cdiFile(edits: object, common: object = {}): string {
-  const kind = `provisioner-test-${process.pid}.example/thing`;
-  mkdirSync(CDI, { recursive: true, mode: 0o755 });
-  const path = join(CDI, `provisioner-test-${process.pid}.json`);
-  onTestFinished(() => rmSync(path, { force: true }));
-  const document = {
-    cdiVersion: '1.1.0',
-    kind,
-    containerEdits: common,
-    devices: [{ name: 'thing0', containerEdits: edits }],
-  };
-  writeFileSync(path, JSON.stringify(document), { mode: 0o644 });
-  return `${kind}=thing0`;
 }
 
 describeWith(NEEDS, 'a device of this machine', () => {
@@ -84,6 +68,9 @@ describeWith(NEEDS, 'a device of this machine', () => {
     mkdirSync(join(directory, 'sub'));
     for (const name of ['a', 'sub/b']) spawnSync('mknod', [join(directory, name), 'c', '10', '237']);
     writeFileSync(join(directory, 'file'), '');
+    // Neither is followed.
+    symlinkSync('.', join(directory, 'self'));
+    symlinkSync('/dev/null', join(directory, 'null'));
     await containers.launch('job', IMAGE, {
       ...sh('find /dev/all'),
       devices: [{ source: directory, target: '/dev/all' }],
@@ -97,7 +84,7 @@ describeWith(NEEDS, 'a device of this machine', () => {
     ]);
   });
 
-  test('that is gone is told at the next start, which leaves the container as it was', async () => {
+  test('that is gone is told at the next start, which leaves the container there', async () => {
     const { containers } = await storeWithBusybox();
     const source = madeDevice('zero', ZERO);
     await containers.launch('job', IMAGE, {
@@ -107,10 +94,67 @@ describeWith(NEEDS, 'a device of this machine', () => {
     expect(await containers.wait('job')).toMatchObject({ code: 0 });
     rmSync(source);
     await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_DEVICE_NOT_FOUND' });
+    expect(await containers.get('job')).toMatchObject({
+      state: 'exited',
+      exit: { reason: 'start-failed' },
+      command: ['sh', '-c', expect.stringContaining('/dev/mine')],
+    });
     spawnSync('mknod', [source, 'c', '1', '5']);
     await containers.start('job');
     expect(await containers.wait('job')).toMatchObject({ code: 0 });
   });
+
+  test('that is gone keeps what runs from being stopped to be started again', async () => {
+    const { containers } = await storeWithBusybox();
+    const source = madeDevice('zero', ZERO);
+    const { pid } = await containers.launch('job', IMAGE, {
+      ...sh('exec sleep 1000'),
+      devices: [{ source, target: '/dev/mine' }],
+    });
+    rmSync(source);
+    await expect(containers.restart('job')).rejects.toMatchObject({ code: 'ERR_DEVICE_NOT_FOUND' });
+    expect(await containers.get('job')).toMatchObject({ state: 'running', pid });
+  });
+
+  test.each(['crun', 'runc'] as const)('never comes to lie in what is mounted, by %s', async (runtime) => {
+    const { containers, root } = await storeWithBusybox({ runtime });
+    const volume = temporaryDirectory();
+    const source = madeDevice('loops', LOOPS);
+    const mounts = [{ type: 'bind', source: volume, target: '/dev/vol' }] as const;
+    const device = (target: string) => [{ source, target }];
+    for (const target of ['/dev/vol/n', '/dev/vol/deep/n', '/dev/vol']) {
+      const launched = containers.launch('job', IMAGE, { command: ['true'], mounts, devices: device(target) });
+      await expect(launched).rejects.toMatchObject({
+        code: 'ERR_BAD_OPTION',
+        message: expect.stringMatching(new RegExp(`${target} .*/dev/vol.*${volume}`)),
+      });
+    }
+    expect(readdirSync(volume)).toEqual([]);
+    const tmpfs = [{ type: 'tmpfs', target: '/dev/vol' }] as const;
+    await expect(
+      containers.launch('job', IMAGE, { command: ['true'], mounts: tmpfs, devices: device('/dev/vol/n') }),
+    ).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await expectNothingLeft(root);
+    // As some do who know that Docker takes either.
+    const both = { mounts: [{ type: 'bind', source, target: '/dev/loops' }], devices: device('/dev/loops') } as const;
+    await containers.launch('both', IMAGE, { ...sh('true </dev/loops && echo opened'), ...both });
+    await containers.wait('both');
+    expect(await printed(containers, 'both')).toBe('opened\n');
+  });
+
+  test.each(['null', 'zero', 'urandom', 'tty', 'console', 'ptmx', 'fd', 'stdout'])(
+    'that every container has is not mounted over: %s',
+    async (name) => {
+      const { containers, root } = await storeWithBusybox();
+      const file = join(temporaryDirectory(), 'file');
+      writeFileSync(file, 'kept\n');
+      const mounts = [{ type: 'bind', source: file, target: `/dev/${name}` }] as const;
+      const launched = containers.launch('job', IMAGE, { ...sh('echo lost >/dev/null'), mounts });
+      await expect(launched).rejects.toMatchObject({ code: 'ERR_MOUNT_TARGET' });
+      expect(readFileSync(file, 'utf8')).toBe('kept\n');
+      await expectNothingLeft(root);
+    },
+  );
 
   test.each([
     [{ source: '/dev/nothing-like-it' }, 'ERR_DEVICE_NOT_FOUND', 'there is no /dev/nothing-like-it'],
@@ -159,7 +203,7 @@ describeWith(NEEDS, 'a device that a CDI file describes', () => {
             options: ['ro', 'nosuid', 'nodev', 'bind'],
           },
         ],
-        hooks: [hook('createContainer'), hook('poststop')],
+        hooks: [hook('createContainer'), hook('prestart')],
         additionalGids: [0, 44],
       },
       { env: ['ALL=1'], hooks: [hook('createRuntime')] },
@@ -171,7 +215,10 @@ describeWith(NEEDS, 'a device that a CDI file describes', () => {
     expect(await printed(containers, 'job')).toBe(
       '/dev/thing0 a:ed 444 0\n/dev/thing1 1:5 666 0\n1 0 /bin:/opt\nthe library\nread-only\n0 44\n2\n',
     );
-    expect(readFileSync(join(place, 'order'), 'utf8')).toContain('createRuntime\ncreateContainer\n');
+    // Which of those that run on this machine is first, runtimes differ in.
+    expect(readFileSync(join(place, 'order'), 'utf8')).toMatch(
+      /^(?:prestart\ncreateRuntime|createRuntime\nprestart)\ncreateContainer\n$/,
+    );
     expect(JSON.parse(readFileSync(join(place, 'createContainer'), 'utf8'))).toMatchObject({
       bundle: expect.stringContaining('/bundle'),
     });
@@ -179,11 +226,29 @@ describeWith(NEEDS, 'a device that a CDI file describes', () => {
     await expectNothingLeft(root);
   });
 
-  test('whose hook fails is not started, and leaves nothing', async () => {
+  test.each(['crun', 'runc'] as const)('has its groups with whoever runs there, by %s', async (runtime) => {
+    const { containers } = await storeWithBusybox({ runtime });
+    const name = cdiFile({ additionalGids: [44, 27] });
+    await containers.launch('job', IMAGE, { ...sh('exec sleep 1000'), cdiDevices: [name] });
+    const groups = async (user?: string) => {
+      const { stdout, ended } = await containers.exec('job', ['id', '-G'], { user });
+      const text = Buffer.concat(await stdout.toArray()).toString();
+      expect(await ended).toMatchObject({ code: 0 });
+      return text.trim().split(' ').map(Number).sort();
+    };
+    expect(await groups()).toEqual(expect.arrayContaining([27, 44]));
+    expect(await groups('1000:1001')).toEqual([1001, 27, 44]);
+  });
+
+  test('and a mount of the caller cannot have one place, which is said with the name of the device', async () => {
     const { containers, root } = await storeWithBusybox();
-    const name = cdiFile({ hooks: [{ hookName: 'createContainer', path: '/bin/false' }] });
-    const launched = containers.launch('job', IMAGE, { command: ['true'], cdiDevices: [name] });
-    await expect(launched).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    const name = cdiFile({ mounts: [{ hostPath: '/etc', containerPath: '/opt/place/' }] });
+    const mounts = [{ type: 'bind', source: temporaryDirectory(), target: '/opt/place' }] as const;
+    const launched = containers.launch('job', IMAGE, { command: ['true'], mounts, cdiDevices: [name] });
+    await expect(launched).rejects.toMatchObject({
+      code: 'ERR_MOUNT_TARGET',
+      message: expect.stringMatching(new RegExp(`/opt/place.*${name}, in /var/run/cdi/.*json`)),
+    });
     await expectNothingLeft(root);
   });
 
@@ -218,6 +283,12 @@ describeWith(NEEDS, 'a device that a CDI file describes', () => {
       { deviceNodes: [{ path: '/etc/x', hostPath: '/dev/zero' }] },
       'ERR_BAD_OPTION',
       /cannot be "\/etc\/x"/,
+    ],
+    [
+      'a hook when it has ended',
+      { hooks: [{ hookName: 'poststop', path: '/bin/true' }] },
+      'ERR_DEVICE_UNSUPPORTED',
+      /poststop hook/,
     ],
     ['a word that is not known', { rlimits: [1] }, 'ERR_CDI_FILE', /rlimits: is unknown/],
   ])('and asks for %s is refused, and leaves nothing', async (_, edits, code, message) => {

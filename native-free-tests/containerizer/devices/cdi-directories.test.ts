@@ -97,7 +97,7 @@ describe('the directories of CDI files', () => {
         .map((name, index) => `${name}: &${name} [${`*${'abcdefghijklmnopqrstuvwxyz'[index]},`.repeat(9)}]`)
         .join('\n')}\n`,
     ],
-    ['a key twice', 'kind: a.b/c\nkind: a.b/d\n'],
+    ['a key twice', 'kind: example.com/thing\nkind: example.com/thing\n'],
     ['what is no YAML', 'a: [b\n'],
     ['nothing', ''],
   ])('are read safely where a file has %s', async (_, content) => {
@@ -110,5 +110,111 @@ describe('the directories of CDI files', () => {
   it('are asked for nothing but names', async () => {
     for (const name of ['', 'thing', '/dev/fuse', 'a/b=', 'a/b=c d'])
       await expect(findCdiDevices([name], directories)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+  });
+});
+
+describe('what a CDI file says', () => {
+  const yaml = (device: string, edits: string) =>
+    `cdiVersion: 1.0.0\nkind: example.com/thing\ndevices:\n- name: ${device}\n  containerEdits:\n${edits}`;
+  const editsIn = async (name: string) => (await findCdiDevices([name], directories))[0]?.edits;
+
+  it('in YAML is what YAML 1.1 makes of it', async () => {
+    put(
+      'a.yaml',
+      yaml(
+        '0',
+        '    deviceNodes:\n    - &node {path: /dev/a, fileMode: 0666, uid: 0x10}\n    - <<: *node\n      path: /dev/b\n    env: [A=1, "B=2"]\n',
+      ),
+    );
+    expect(await editsIn('example.com/thing=0')).toEqual({
+      deviceNodes: [
+        { path: '/dev/a', fileMode: 0o666, uid: 16 },
+        { path: '/dev/b', fileMode: 0o666, uid: 16 },
+      ],
+      env: ['A=1', 'B=2'],
+    });
+  });
+
+  it.each(['0:1', '12:30:45', '2026-01-01', 'yes'])('in YAML may have the name %s', async (name) => {
+    put('a.yaml', yaml(name, '    env: [A=1]\n'));
+    const called = name === 'yes' ? 'true' : name;
+    expect(await editsIn(`example.com/thing=${called}`)).toEqual({ env: ['A=1'] });
+  });
+
+  it('in JSON may begin with a mark of the order of bytes', async () => {
+    put('a.json', `\uFEFF${text('marked')}`);
+    expect(await envOf('example.com/thing=one')).toBe('VALUE=marked');
+  });
+
+  it.each([
+    ['at the top', '{"kind": "example.com/thing", "kind": "example.com/thing"}'],
+    ['spelt in two ways', '{"kind": "example.com/thing", "\\u006bind": "example.com/thing"}'],
+    [
+      'inside',
+      '{"kind": "example.com/thing", "devices": [{"name": "a"}, {"name": "b", "x": {"name": "c"}, "name": "d"}]}',
+    ],
+  ])('in JSON has no key twice: %s', async (_, content) => {
+    put('a.json', content);
+    await expect(envOf('example.com/thing=one')).rejects.toMatchObject({
+      code: 'ERR_CDI_FILE',
+      message: expect.stringContaining('stands there twice'),
+    });
+  });
+
+  it('may have names in letters of another case, as its specification has', async () => {
+    put('a.json', text('x').replace('"env"', '"additionalGIDs":[44],"Env"').replace('0.6.0', '0.7.0'));
+    expect(await editsIn('example.com/thing=one')).toEqual({ additionalGids: [44], env: ['VALUE=x'] });
+  });
+});
+
+describe('a CDI file that cannot be used', () => {
+  it('keeps an older one from counting in its place, and nothing else', async () => {
+    put('a.json', text('old'));
+    put('b.json', text('other', 'example.com/other'));
+    const bad = put('a.json', text('new').replace('"devices"', '"devises"'), 1);
+    await expect(envOf('example.com/thing=one')).rejects.toMatchObject({
+      code: 'ERR_CDI_FILE',
+      message: expect.stringMatching(new RegExp(`${bad} cannot be used.*${join(directories[0], 'a.json')}`)),
+    });
+    expect(await envOf('example.com/other=one')).toBe('VALUE=other');
+    // It is not to be seen what it would have been.
+    put('a.json', '{', 1);
+    await expect(envOf('example.com/other=one')).rejects.toMatchObject({ code: 'ERR_CDI_FILE' });
+    // One that counts less is in nobody's way.
+    put('a.json', text('old'), 1);
+    put('a.json', '{');
+    expect(await envOf('example.com/thing=one')).toBe('VALUE=old');
+  });
+
+  it('is named when it may have what is missing, with all of its sort', async () => {
+    put('a.json', text('x', 'example.com/other').replace('"devices"', '"devises"'));
+    const [first, second] = [
+      put('b.json', text('x').replace('"devices"', '"devises"')),
+      put('c.yaml', 'kind: example.com/thing\n'),
+    ];
+    await expect(envOf('example.com/thing=one')).rejects.toMatchObject({
+      code: 'ERR_CDI_FILE',
+      message: expect.stringMatching(new RegExp(`^(?!.*a\\.json).*${first}.*${second}`)),
+    });
+    put('d.json', text('sound', 'example.com/thing', 'two'));
+    await expect(envOf('example.com/thing=one')).rejects.toMatchObject({ code: 'ERR_CDI_FILE' });
+  });
+
+  it('is not named to who asks for another kind, of which the names are told, or the kinds', async () => {
+    put('a.json', text('x').replace('"devices"', '"devises"'));
+    put('b.json', text('x', 'example.com/other', 'first'));
+    await expect(envOf('example.com/other=second')).rejects.toMatchObject({
+      code: 'ERR_DEVICE_NOT_FOUND',
+      hint: expect.stringMatching(/^there is example\.com\/other=first;/),
+    });
+    await expect(envOf('example.com/third=one')).rejects.toMatchObject({
+      code: 'ERR_DEVICE_NOT_FOUND',
+      hint: expect.stringMatching(/^there is none of that kind, but of example\.com\/other;/),
+    });
+  });
+
+  it('is not believed where its group may write, which is said so', async () => {
+    chmodSync(put('a.json', text('x')), 0o664);
+    await expect(envOf('example.com/thing=one')).rejects.toThrow(/its group can write to it/);
   });
 });

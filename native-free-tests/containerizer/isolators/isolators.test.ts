@@ -5,7 +5,7 @@ import { runtimeConfig } from '#src/image/image-config.js';
 
 const ROOT: IsolatedSpec['root'] = {
   ...{ id: 'r', path: '/r', isReadOnly: false, image: `sha256:${'0'.repeat(64)}` },
-  runtime: runtimeConfig({}),
+  runtime: runtimeConfig({ rootfs: { diff_ids: [] } } as never),
 };
 const LAUNCH = { id: 'a'.repeat(32), containerId: 'job' };
 

@@ -93,7 +93,7 @@ describe('a device', () => {
 
   it('is not a directory without devices, also one that leads round in a circle', async () => {
     symlinkSync(place, join(place, 'round'));
-    await expect(deviceAt(place)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await expect(deviceAt(place)).rejects.toMatchObject({ code: 'ERR_DEVICE_NOT_FOUND' });
   });
 
   function cdi(devices: readonly object[]): string[] {
@@ -125,7 +125,7 @@ describe('a device', () => {
     }
     await expect(devicesOfClass('example.com/other', directories)).rejects.toMatchObject({
       code: 'ERR_DEVICE_NOT_FOUND',
-      hint: expect.stringContaining('example.com/gpu=2'),
+      hint: expect.stringContaining('example.com/gpu'),
     });
   });
 });

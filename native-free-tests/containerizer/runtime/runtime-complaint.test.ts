@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { saysNotRunning, startError } from '#src/containerizer/runtime/runtime-complaint.js';
+import { runtimeComplaint, saysNotRunning, startError } from '#src/containerizer/runtime/runtime-complaint.js';
 
 const codeOf = (complaint: string) => startError(complaint, ['program'], 'job', 1).code;
 
@@ -26,5 +29,22 @@ describe('what a runtime complains of', () => {
     ['crun 1.8', 'open executable: No such file or directory', false],
   ])('of a program more tells whether its container has ended, in the words of %s: %s', (_, complaint, ended) => {
     expect(saysNotRunning(complaint)).toBe(ended);
+  });
+});
+
+describe('the log of a runtime', () => {
+  const line = (msg: string, level = 'error') => JSON.stringify({ msg, level, time: '2026-01-01T00:00:00Z' });
+
+  it.each([
+    ['the last that counts', [line('first'), line('last'), line('by the way', 'info')], 'last'],
+    ['one that is not empty', [line('said'), line('')], 'said'],
+    ['what stands in another one', [line(line('inside'))], 'inside'],
+    ['a text like one', [line('{"msg": 1}')], '{"msg": 1}'],
+    ['nothing, where there is none', ['no JSON', 'null', '3', ''], ''],
+  ])('has the complaint in it: %s', (_, lines, complaint) => {
+    const place = mkdtempSync(join(tmpdir(), 'log-'));
+    writeFileSync(join(place, 'log'), lines.join('\n'));
+    expect(runtimeComplaint(join(place, 'log'))).toBe(complaint);
+    rmSync(place, { recursive: true });
   });
 });

@@ -3,6 +3,7 @@ import type { DiskLimit } from '../cgroups/limits/disk-limits.js';
 import { type DeviceEdits, type DeviceHook, type DeviceNode, NO_DEVICES } from '../devices/device-edits.js';
 import type { LaunchSpec } from '../launch-spec.js';
 import type { JoinedNetwork } from '../networks/network.js';
+import { HOOK_LOG_ANNOTATION } from '../runtime/hook-complaint.js';
 import { SECCOMP_ANNOTATION } from '../seccomp/prepare-seccomp.js';
 import { capabilitySets } from './capabilities.js';
 import { hostNameOf } from './host-name.js';
@@ -42,6 +43,8 @@ export interface BundleInput {
   readonly devices?: DeviceEdits;
   /** The disks that have limits. Default: none. */
   readonly disks?: readonly DiskLimit[];
+  /** Where crun is to keep what hooks of devices say of errors; absolute. */
+  readonly hookLog?: string | undefined;
   /** Whether the machine counts swap, so that a container can be kept from it. */
   readonly countsSwap: boolean;
   /** A network namespace that is there already. Default: as the spec says. */
@@ -49,6 +52,7 @@ export interface BundleInput {
 }
 
 const UMASK = 0o022;
+const DEVICE_GROUPS = 'provisioner.device-groups';
 const NAMESPACES = ['pid', 'mount', 'ipc', 'uts', 'cgroup'] as const;
 
 /** What podman hides, and what tells how much power is used, and so what others compute (CVE-2020-8694). */
@@ -103,13 +107,28 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
       ...(seccomp && { seccomp: seccomp.oci }),
     },
     ...(devices.hooks.length > 0 && { hooks: hooksOf(devices.hooks) }),
-    ...(seccomp?.annotation !== undefined && { annotations: { [SECCOMP_ANNOTATION]: seccomp.annotation } }),
+    ...annotated({
+      [SECCOMP_ANNOTATION]: seccomp?.annotation,
+      [HOOK_LOG_ANNOTATION]: devices.hooks.length > 0 ? input.hookLog : undefined,
+      [DEVICE_GROUPS]: devices.additionalGids.length > 0 ? devices.additionalGids.join(',') : undefined,
+    }),
   };
 }
 
 function networkNamespace({ network }: LaunchSpec, joined: JoinedNetwork | undefined) {
   if (joined !== undefined) return [{ type: 'network', path: joined.path }];
   return network === 'host' ? [] : [{ type: 'network' }];
+}
+
+/** The groups that the devices of a container bring, which whoever runs in it is in, whatever his own ones are. */
+export function deviceGroups({ annotations }: Pick<RuntimeSpecConfig, 'annotations'>): number[] {
+  return (annotations?.[DEVICE_GROUPS] ?? '').split(',').filter(Boolean).map(Number);
+}
+
+/** Those that there are. */
+function annotated(annotations: Readonly<Record<string, string | undefined>>): Pick<RuntimeSpecConfig, 'annotations'> {
+  const given = Object.entries(annotations).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]));
+  return given.length === 0 ? {} : { annotations: Object.fromEntries(given) };
 }
 
 function deviceOf({ path, type, major, minor, mode, uid, gid }: DeviceNode, user: ContainerUser): RuntimeSpecDevice {

@@ -5,6 +5,7 @@ import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { findDisks } from '../cgroups/limits/disk-limits.js';
+import { besideDevices } from '../devices/device-places.js';
 import { findDevices } from '../devices/find-devices.js';
 import { type BundleInput, bundleConfig } from './bundle-config.js';
 import { configText } from './config-text.js';
@@ -23,12 +24,17 @@ export interface PlanOptions extends Omit<BundleInput, 'user' | 'mounts' | 'devi
   /** Absolute path of a static program on this machine that is process 1 where the launch asks for one. */
   readonly initProgram?: string | undefined;
   readonly calls: TreeCalls;
+  /** Ends the search for devices. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface BundleOptions extends PlanOptions {
   /** Absolute, there already, and nobody else's: what a bundle consists of is written into it. */
   readonly directory: string;
 }
+
+/** In a bundle's directory: what hooks of devices said of errors. */
+export const HOOK_LOG = 'hooks.log';
 
 /**
  * Makes the bundle of a launch: what `planBundle` does, and writes `config.json`, `hosts`, `hostname` and `resolv.conf`. No process of the container lives yet. What a failure leaves in the
@@ -46,7 +52,7 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
     hostname: join(directory, 'hostname'),
     resolvConf: join(directory, 'resolv.conf'),
   };
-  const config = await planBundle(options, files);
+  const config = await planBundle({ ...options, hookLog: join(directory, HOOK_LOG) }, files);
   writeBundle(config, files, texts, directory);
   if (spec.network === 'host') rememberResolvConf(directory, texts.resolvConf);
   return config;
@@ -67,21 +73,22 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
     });
   }
   const init = spec.init === true ? initProgram : undefined;
-  const devices = await findDevices(spec);
+  const devices = await findDevices(spec, options.signal);
   const disks = findDisks(spec.limits?.io ?? []);
-  const planned = plannedMounts({
+  const own = plannedMounts({
     mounts: await mountSources(spec.mounts ?? []),
     isReadOnly,
     files: { ...files, init },
     recursiveAttributes: facts.recursiveAttributes,
   });
+  const planned = await besideDevices([...own, ...devices.mounts], devices.nodes);
 
   const rootfs = openRootfs(options);
   try {
     const user = resolveUser(rootfs, spec.user ?? image.user);
     // What is wrong in the launch itself is told before anything is made.
     bundleConfig({ ...options, devices, disks, user, mounts: [] });
-    const mounts = resolveTargets(rootfs, [...planned, ...devices.mounts], calls);
+    const mounts = resolveTargets(rootfs, planned, calls);
     makeWorkingDirectory(rootfs, workingDir, mounts);
     return bundleConfig({ ...options, devices, disks, user, mounts });
   } finally {

@@ -16,15 +16,16 @@ export interface DeviceNode {
   readonly access: string;
 }
 
-export const HOOK_NAMES = [
-  'prestart',
-  'createRuntime',
-  'createContainer',
-  'startContainer',
-  'poststart',
-  'poststop',
-] as const;
+/** Moments before the program runs: a hook that fails then keeps it from running, and whoever launches is told. */
+export const HOOK_NAMES = ['prestart', 'createRuntime', 'createContainer'] as const;
 export type HookName = (typeof HOOK_NAMES)[number];
+
+/** Moments that a container here does not have, or at which a failure could be told to nobody, and why. */
+export const LATE_HOOKS = {
+  startContainer: 'could not be told from the program where it fails',
+  poststart: 'would be run for some containers and not for others',
+  poststop: 'would not be run at every end',
+} as const;
 
 /** A program of this machine that the runtime runs at a moment of the container's life. @see OCI runtime-spec, config.md, "POSIX-platform Hooks" */
 export interface DeviceHook {
@@ -37,6 +38,8 @@ export interface DeviceHook {
   /** Seconds. */
   readonly timeout?: number | undefined;
 }
+
+export const isHookName = (name: string): name is HookName => (HOOK_NAMES as readonly string[]).includes(name);
 
 /** What devices take of a container. */
 export interface DeviceEdits {

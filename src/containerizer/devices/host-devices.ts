@@ -1,20 +1,26 @@
 import type { BigIntStats } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { isAbsolute, join, posix } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { isAbsolute, posix } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../../base/errors.js';
 import type { DeviceSpec } from '../launch-spec.js';
+import { devicesIn } from './device-directory.js';
 import type { DeviceNode } from './device-edits.js';
+import { numbersOf, typeOf } from './device-numbers.js';
+import { placeOf } from './device-places.js';
+import { isEverywhere } from './own-places.js';
 
 const DEFAULT_ACCESS = 'rwm';
+/** What leads to descriptors of whoever looks, which are this process's and not the caller's. */
+const DESCRIPTORS = /^\/dev\/(?:fd|stdin|stdout|stderr)(?:\/|$)|^\/proc\/(?:self|thread-self|\d+)(?:\/|$)/;
 
-/** The kernel's own, which every container has. */
-const EVERYWHERE = /^\/dev\/(?:null|zero|full|random|urandom|tty)$/;
-/** What each container has of its own in `/dev`, which nothing replaces. */
-const OWN =
-  /^\/dev\/(?:null|zero|full|random|urandom|tty|console|ptmx|fd|stdin|stdout|stderr|core|init)$|^\/dev\/(?:pts|shm|mqueue)(?:\/|$)/;
-
-/** Devices of this machine with their numbers, owners and modes. A directory stands for all devices in it. @throws ProvisionerError `ERR_DEVICE_NOT_FOUND`, `ERR_BAD_OPTION` */
-export async function hostDevices(specs: readonly DeviceSpec[]): Promise<DeviceNode[]> {
+/**
+ * Devices of this machine with their numbers, owners and modes. A directory stands for all devices in it.
+ * @throws ProvisionerError `ERR_DEVICE_NOT_FOUND`, `ERR_BAD_OPTION`, `ERR_ABORTED`
+ */
+export async function hostDevices(
+  specs: readonly DeviceSpec[],
+  signal?: AbortSignal | undefined,
+): Promise<DeviceNode[]> {
   const nodes = new Map<string, DeviceNode>();
   for (const spec of specs) {
     const { source, target = source, access = DEFAULT_ACCESS } = spec;
@@ -30,72 +36,39 @@ export async function hostDevices(specs: readonly DeviceSpec[]): Promise<DeviceN
         details: { source, access },
       });
     }
-    if (EVERYWHERE.test(source) && source === target) continue;
-    for (const node of await nodesOf(source, target, access)) nodes.set(node.path, node);
+    if (isEverywhere(source) && source === target) continue;
+    for (const node of await nodesOf(source, target, access, signal)) nodes.set(node.path, node);
   }
   return [...nodes.values()];
 }
 
-async function nodesOf(source: string, target: string, access: string): Promise<DeviceNode[]> {
+async function nodesOf(
+  source: string,
+  target: string,
+  access: string,
+  signal: AbortSignal | undefined,
+): Promise<DeviceNode[]> {
+  if (DESCRIPTORS.test(posix.resolve(source)))
+    throw notFound(source, `${source} is what a process has open, and no device of this machine`);
   const real = await found(source, (path) => realpath(path));
   const status = await found(real, (path) => stat(path, { bigint: true }));
-  if (!status.isDirectory()) return [nodeOf(status, source, target, access)];
-  const nodes: DeviceNode[] = [];
-  const entries = await found(real, (path) => readdir(path, { withFileTypes: true }));
-  const linked = new Set(entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name));
-  for (const name of entries.map((entry) => entry.name).sort()) {
-    const inside = join(real, name);
-    // Others may come and go meanwhile.
-    const one = await stat(inside, { bigint: true }).catch(() => undefined);
-    // A link to a directory may lead round in a circle, as those of /proc do.
-    if ((one?.isDirectory() && !linked.has(name)) || one?.isCharacterDevice() || one?.isBlockDevice())
-      nodes.push(...(await nodesOf(inside, posix.join(target, name), access)));
+  if (!status.isDirectory()) {
+    const type = typeOf(status);
+    if (type === undefined) throw notFound(source, `${source} is no device`);
+    return [nodeOf(type, status, placeOf(target, source), access)];
   }
-  return nodes;
+  const place = posix.resolve('/', target);
+  // Each container has a directory of that name: what is in this one has a place there.
+  if (place !== '/dev' || !isAbsolute(target)) placeOf(target, source);
+  const inside = await devicesIn(real, place, signal);
+  if (inside.length === 0) throw notFound(source, `there is no device in ${source}`);
+  return inside.map(({ type, status, path }) => nodeOf(type, status, placeOf(path, source), access));
 }
 
-function nodeOf(status: BigIntStats, source: string, target: string, access: string): DeviceNode {
-  const type = typeOf(status);
-  if (type === undefined) throw notFound(source, `${source} is no device`);
+function nodeOf(type: DeviceNode['type'], status: BigIntStats, path: string, access: string): DeviceNode {
   const { major, minor } = numbersOf(status.rdev);
-  return {
-    path: placeOf(target, source),
-    type,
-    major,
-    minor,
-    mode: Number(status.mode) & 0o777,
-    uid: Number(status.uid),
-    gid: Number(status.gid),
-    access,
-  };
-}
-
-/** What `mknod` can make of it. */
-export function typeOf(status: BigIntStats): 'b' | 'c' | 'p' | undefined {
-  if (status.isCharacterDevice()) return 'c';
-  if (status.isBlockDevice()) return 'b';
-  return status.isFIFO() ? 'p' : undefined;
-}
-
-/** @see makedev(3) */
-export function numbersOf(device: bigint): { readonly major: number; readonly minor: number } {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
-  return { major: Number(major), minor: Number(minor) };
-}
-
-/** Where it is in the container: where only the runtime makes anything, and no image. @throws ProvisionerError `ERR_BAD_OPTION` */
-export function placeOf(target: string, source: string): string {
-  const path = posix.resolve('/', target);
-  if (isAbsolute(target) && path.startsWith('/dev/') && !target.includes('\0') && !OWN.test(path)) return path;
-  throw new ProvisionerError(
-    'ERR_BAD_OPTION',
-    `the device ${source} cannot be ${JSON.stringify(target)} in the container`,
-    {
-      hint: 'give it a place below /dev that the container does not use itself',
-      details: { source, target },
-    },
-  );
+  const mode = Number(status.mode) & 0o777;
+  return { path, type, major, minor, mode, uid: Number(status.uid), gid: Number(status.gid), access };
 }
 
 async function found<T>(path: string, look: (path: string) => Promise<T>): Promise<T> {
@@ -103,7 +76,8 @@ async function found<T>(path: string, look: (path: string) => Promise<T>): Promi
     return await look(path);
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw notFound(path, `there is no ${path} on this machine`, error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP')
+      throw notFound(path, `there is no ${path} on this machine`, error);
     throw fileError(error, 'look at the device', path);
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ProvisionerError } from '../../base/errors.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { deviceGroups } from '../bundle/bundle-config.js';
 import { checkArguments, checkVariables, TERM, terminalOf, workingDirectoryOf } from '../bundle/program.js';
 import { resolveUser } from '../bundle/rootfs/resolve-user.js';
 import { RootfsView } from '../bundle/rootfs/rootfs-view.js';
@@ -27,9 +28,11 @@ export function execProcess(
   }
   checkArguments(command);
   checkVariables(env);
-  const { process: own, root } = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
+  const config = JSON.parse(readFileSync(directory.config, 'utf8')) as RuntimeSpecConfig;
+  const { process: own, root } = config;
   const { consoleSize: _, ...process } = own;
-  const other = user === undefined ? undefined : otherUser(new RootfsView(calls, root.path), user, process);
+  const other =
+    user === undefined ? undefined : otherUser(new RootfsView(calls, root.path), user, process, deviceGroups(config));
   return {
     ...process,
     ...other?.process,
@@ -41,14 +44,19 @@ export function execProcess(
   };
 }
 
-/** Capabilities go with the user: root has those of the container, anybody else none. */
-function otherUser(view: RootfsView, text: string, { user, capabilities }: RuntimeSpecProcess) {
+/** Capabilities go with the user: root has those of the container, anybody else none. @param groups beside his own */
+function otherUser(
+  view: RootfsView,
+  text: string,
+  { user, capabilities }: RuntimeSpecProcess,
+  groups: readonly number[],
+) {
   try {
     const { uid, gid, additionalGids, home } = resolveUser(view, text);
     const held = uid === 0 ? capabilities.bounding : [];
     return {
       process: {
-        user: { ...user, uid, gid, additionalGids },
+        user: { ...user, uid, gid, additionalGids: [...new Set([...additionalGids, ...groups])] },
         capabilities: {
           bounding: capabilities.bounding,
           effective: held,

@@ -1,6 +1,6 @@
 import type { LaunchRecord } from '../../index.js';
 import type { LaunchLimits, LaunchSpec } from '../launch-spec.js';
-import type { LaunchRoot } from '../launches/kept/kept-spec.js';
+import type { LaunchRoot } from '../launches/kept/launch-root.js';
 import type { JoinedNetwork } from '../networks/network.js';
 
 /** What a launch is to be, as the isolators leave it. */

@@ -11,13 +11,14 @@ import { processStates } from '../cgroups/process-states.js';
 import { eventNote } from '../events/container-event.js';
 import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
+import { endMonitors } from '../processes/end-monitors.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
 import { type Exit, exitOf, parseExitFile } from './kept/exit.js';
 import { LaunchDirectory } from './kept/launch-directory.js';
-import { readExitNote, readPlaceNote } from './kept/launch-notes.js';
+import { isHalfStarted, readExitNote, readPlaceNote } from './kept/launch-notes.js';
 
 /** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
 const ENDING = 10_000;
@@ -245,9 +246,8 @@ export class Endings {
     if (said !== undefined) return exitOf(said, startedAt);
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
-    const isHalfStarted = launch.state === 'starting';
     if (launch.bootId !== this.#machine.bootId) {
-      return { reason: isHalfStarted ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
+      return { reason: isHalfStarted(launch) ? 'start-failed' : 'lost-by-reboot', oomKills: 0, startedAt };
     }
     const cgroup = this.cgroupOf(launch);
     const oomKills = cgroup?.oomKills() ?? 0;
@@ -258,7 +258,7 @@ export class Endings {
     const still = launch.state === 'undead' ? (cgroup?.processes() ?? []) : [];
     const living = processStates(still.length > 0 ? still : await this.endAll(launch));
     if (living.length > 0) throw await recordUndead(this.#machine, launch, living);
-    const reason = isHalfStarted ? 'start-failed' : 'monitor-lost';
+    const reason = isHalfStarted(launch) ? 'start-failed' : 'monitor-lost';
     return { reason, oomKills, peakMemory, cpuTime, startedAt, finishedAt: Date.now() };
   }
 
@@ -268,17 +268,19 @@ export class Endings {
   }
 
   /**
-   * Ends a launch whose monitor is at it, and nobody who would be told of its start. A runtime that is still at work has perhaps not made yet what is to be ended: it is ended again until
-   * nobody is at it. @throws `TimeoutError`
+   * Ends a launch whose monitor is at it, and nobody who would be told of its start: with the runtime that is still at work, and the hooks that this waits for. It is ended again until nobody is at it.
+   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when that takes longer than ten seconds
    */
   async endStarting(launch: LaunchRecord): Promise<void> {
     const late = AbortSignal.timeout(ENDING);
     for (;;) {
+      // What has been made and waits at its gate has a monitor that tells its end.
+      if (launch.state === 'starting') await endMonitors(this.#machine.processes, launch.id);
       await this.endAll(launch);
       try {
         return await this.ended(launch, anySignal([late, AbortSignal.timeout(END_AGAIN)]));
-      } catch (error) {
-        if (late.aborted) throw error;
+      } catch {
+        if (late.aborted) throw await recordUndead(this.#machine, launch, []);
       }
     }
   }
@@ -345,6 +347,8 @@ export class Endings {
       event: eventNote('start-failed', { message: 'it was ended before its program ran' }),
     });
     if (!isFirst) return undefined;
+    // A runtime may be at work, and a hook of a device: they would go on.
+    await endMonitors(this.#machine.processes, launch.id);
     await this.endAll(launch);
     return exit;
   }

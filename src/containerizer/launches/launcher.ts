@@ -20,6 +20,7 @@ import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import { eventNote } from '../events/container-event.js';
 import type { IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
+import { endFamily } from '../processes/end-family.js';
 import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
@@ -28,7 +29,7 @@ import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber, stopSignalOf } from '../signal-number.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './kept/exit.js';
-import { keepFiles, keepSpec, type LaunchRoot, readSpec, rootOf, startedAgain } from './kept/kept-spec.js';
+import { keepFiles, keepSpec, readSpec, startedAgain } from './kept/kept-spec.js';
 import {
   isolationNote,
   type LaunchPlaceNote,
@@ -38,12 +39,11 @@ import {
   readSpecNote,
   shownCommand,
 } from './kept/launch-notes.js';
+import { type LaunchRoot, rootOf } from './kept/launch-root.js';
 import { changedMeanwhile, containerExists, endedMeanwhile } from './launch-errors.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
-
-const SIGKILL = 9;
 
 /** A launch whose program runs, or ran. */
 export interface Started {
@@ -187,7 +187,10 @@ export class Launcher {
       const newest = await launches.get(containerId);
       if (newest?.id !== last?.id)
         throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
+      const { image, command } = readPlaceNote(last?.place) ?? {};
       const place: LaunchPlaceNote = {
+        // What it is does not change with it, whatever becomes of this launch.
+        ...(last && { image, command }),
         runtime: runtime.name,
         stateRoot: runtime.stateRoot,
         cgroupsPath: `${parent}/${id}`,
@@ -240,7 +243,11 @@ export class Launcher {
       const monitor = await runMonitor(this.#machine, begun, options, isHeld);
       begun.monitor = monitor;
       crashPoint('launch.monitored');
-      const { pid, startedAt } = await startOf(begun, command, monitor, options.signal);
+      // Whoever cancels the launch ends the monitor that he finds: either he finds this one, or it is seen here that it is cancelled.
+      const [{ pid, startedAt }] = await Promise.all([
+        startOf(begun, command, options.cdiDevices ?? [], monitor, options.signal),
+        this.#requireStarting(begun),
+      ]);
       if (!isHeld) await requireFilter(pid, options.seccomp, containerId);
       crashPoint('launch.started');
       return { pid, startedAt, monitor };
@@ -339,6 +346,7 @@ export class Launcher {
       countsSwap,
       initProgram: options.init === true ? findInit() : undefined,
       calls: loadTreeCalls(syscalls),
+      signal: options.signal,
     });
     return config.process.args;
   }
@@ -353,10 +361,9 @@ export class Launcher {
     };
     try {
       if (monitor !== undefined) {
-        // The runtime that it waits for dies with it.
+        // With the runtime that it waits for, and the hooks that this waits for, which would go on.
         const held = monitor.hasEnded() ? undefined : processes.open(monitor.pid);
-        held?.send(SIGKILL);
-        held?.close();
+        if (held !== undefined) await endFamily(processes, held).finally(() => held.close());
         await monitor.ended;
       }
       await this.#endings.endAll(launch);

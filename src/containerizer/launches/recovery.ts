@@ -1,6 +1,7 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../../base/crash-points.js';
+import { systemCode } from '../../base/errors.js';
 import type { LaunchRecord, LaunchState } from '../../index.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { listLaunches, removeParent } from '../cgroups/launches.js';
@@ -14,7 +15,7 @@ import type { Controls } from './controls.js';
 import type { Endings } from './endings.js';
 import type { KeptSpec } from './kept/kept-spec.js';
 import { launchDirectories, namesIn } from './kept/launch-directories.js';
-import { isOwnLaunch, readExitNote, readPlaceNote, readSpecNote } from './kept/launch-notes.js';
+import { isHalfStarted, isOwnLaunch, readExitNote, readPlaceNote, readSpecNote } from './kept/launch-notes.js';
 import { secretsPlace } from './secrets.js';
 
 const UNENDED: readonly LaunchState[] = ['starting', 'created', 'running', 'paused', 'undead'];
@@ -63,8 +64,8 @@ export class LaunchRecovery {
     const failed: { containerId: string; error: unknown }[] = [];
     const mine = (await provisioner.launches.list({ owner })).filter(isOwnLaunch);
     for (const launch of mine) {
-      removeLeftPlaces(this.#endings.directory(launch.id), this.#machine.syscalls);
       try {
+        removeLeftPlaces(this.#endings.directory(launch.id), this.#machine.syscalls);
         await this.#one(launch, report, knownContainerIds);
       } catch (error) {
         failed.push({ containerId: launch.containerId, error });
@@ -116,7 +117,7 @@ export class LaunchRecovery {
       report.running.push(containerId);
       return;
     }
-    if (state === 'starting') {
+    if (isHalfStarted(launch)) {
       // A container that has run before stays.
       if (readSpecNote(launch.spec).again !== true) {
         await this.#endings.undo(launch, await this.#rootfsMadeBy(launch));
@@ -189,14 +190,19 @@ export class LaunchRecovery {
         // What does not die now is looked at the next time.
       }
     }
-    for (const { directory, id, what } of left.directories.filter((one) => isNobodys(one.id))) {
-      removeFromOwnPlace(directory, id);
-      swept.push(`${what} ${id}`);
-    }
-    for (const id of left.launches.filter(isNobodys)) {
-      rmSync(join(launches, id), { recursive: true, force: true });
-      swept.push(`launch ${id}`);
-    }
+    // What cannot be taken away now is looked at the next time too: it is in nobody's way.
+    const take = (what: string, remove: () => void) => {
+      try {
+        remove();
+        swept.push(what);
+      } catch (error) {
+        if (systemCode(error) === undefined) throw error;
+      }
+    };
+    for (const { directory, id, what } of left.directories.filter((one) => isNobodys(one.id)))
+      take(`${what} ${id}`, () => removeFromOwnPlace(directory, id));
+    for (const id of left.launches.filter(isNobodys))
+      take(`launch ${id}`, () => rmSync(join(launches, id), { recursive: true, force: true }));
     if (recorded.size === 0) removeParent(hierarchies, parent);
   }
 }

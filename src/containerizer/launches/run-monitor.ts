@@ -6,12 +6,14 @@ import type { LaunchRecord } from '../../index.js';
 import { readPipe, writePipe } from '../../system/processes/pipe-streams.js';
 import { toBytePath } from '../../system/syscalls/byte-path.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
+import type { RuntimeSpecConfig } from '../bundle/runtime-spec.js';
 import { ContainerCgroup } from '../cgroups/container-cgroup.js';
 import { monitorCgroups } from '../cgroups/monitor-cgroups.js';
 import type { LaunchOptions } from '../containerizer.js';
 import type { Machine } from '../machine.js';
 import { monitorFile } from '../monitor/monitor-settings.js';
 import { readOrEmpty } from '../read-or-empty.js';
+import { hookError } from '../runtime/hook-complaint.js';
 import { createArguments, type OciRuntime, runArguments, stateOf } from '../runtime/oci-runtime.js';
 import { runtimeComplaint, startError } from '../runtime/runtime-complaint.js';
 import { deadlineIn, heldDeadline } from './deadline.js';
@@ -121,13 +123,14 @@ function secretsPlaced(runtime: OciRuntime, launchId: string, { secrets = {} }: 
 }
 
 /**
- * @param command for messages
+ * @param command for messages @param devices that may have hooks, for messages
  * @returns the pid of the program, which runs, or has run already, and since when, in milliseconds since the epoch: by the monitor's word, since this process may be told of it late
  * @throws ProvisionerError `ERR_START_TIMEOUT`, `ERR_START_FAILED`, `ERR_COMMAND_NOT_FOUND`, `ERR_COMMAND_NOT_EXECUTABLE`, `ERR_ABORTED`
  */
 export async function startOf(
   { launch, directory }: Pick<MonitoredLaunch, 'launch' | 'directory'>,
   command: readonly string[],
+  devices: readonly string[],
   { told }: RunningMonitor,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly pid: number; readonly startedAt: number }> {
@@ -150,7 +153,21 @@ export async function startOf(
       details: { containerId },
     });
   }
-  throw startError(runtimeComplaint(directory.runtimeLog), command, containerId, Number(number));
+  const complaint = runtimeComplaint(directory.runtimeLog);
+  const failure = {
+    containerId,
+    complaint,
+    devices,
+    programs: hooksOf(directory),
+    said: readOrEmpty(directory.hookLog),
+  };
+  throw hookError(failure) ?? startError(complaint, command, containerId, Number(number));
+}
+
+/** The programs that the runtime was told to run as hooks. */
+function hooksOf({ config }: LaunchDirectory): string[] {
+  const { hooks = {} } = JSON.parse(readOrEmpty(config) || '{}') as Partial<RuntimeSpecConfig>;
+  return [...new Set(Object.values(hooks).flatMap((all) => all.map(({ path }) => path)))];
 }
 
 /** What a pipe brings: its first line, and its end, or that of whoever waits for it. After the first line nobody has to live for it. */

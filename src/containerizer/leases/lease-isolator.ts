@@ -138,9 +138,9 @@ async function classOf(kind: string, count: number) {
 async function givenTo(spec: LaunchSpec, { cpus, devices }: ChosenLeases): Promise<LaunchSpec> {
   const { limits, devices: own = [], cdiDevices = [] } = spec;
   const asked = identitiesIn({}, await hostDevices(own));
-  const paths = devices.filter(({ name }) => !name.includes('='));
+  const paths = devices.filter(({ name }) => name.startsWith('/'));
   const missing = paths.filter(({ identities }) => !identities.every((identity) => asked.has(identity)));
-  const named = devices.map(({ name }) => name).filter((name) => name.includes('='));
+  const named = devices.map(({ name }) => name).filter((name) => !name.startsWith('/'));
   return {
     ...spec,
     limits: { ...limits, ...(cpus.length > 0 && { cpuset: printCpuList(cpus) }) },

@@ -6,14 +6,22 @@ export function runtimeComplaint(log: string): string {
   const messages = readOrEmpty(log)
     .split('\n')
     .flatMap((line) => {
-      try {
-        const { msg, level } = JSON.parse(line) as { readonly msg?: unknown; readonly level?: unknown };
-        return typeof msg === 'string' && /^(?:error|fatal)$/.test(String(level)) ? [msg] : [];
-      } catch {
-        return [];
-      }
+      const said = messageIn(line);
+      // Crun hands on what its process in the container has said, in the form of a log.
+      return said === undefined ? [] : [messageIn(said) ?? said];
     });
-  return messages.at(-1) ?? '';
+  // It may end with one that says nothing.
+  return messages.findLast((message) => message !== '') ?? '';
+}
+
+/** Of one line of its log; undefined where that is none that counts. */
+function messageIn(line: string): string | undefined {
+  try {
+    const { msg, level } = Object(JSON.parse(line)) as { readonly msg?: unknown; readonly level?: unknown };
+    return typeof msg === 'string' && /^(?:error|fatal)$/.test(String(level)) ? msg : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const NOT_FOUND =

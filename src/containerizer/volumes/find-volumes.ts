@@ -6,7 +6,7 @@ import { DIRECTORY, type TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { workingDirectoryOf } from '../bundle/program.js';
 import { isAtOrBelow, type Place, RootfsView } from '../bundle/rootfs/rootfs-view.js';
 import type { LaunchSpec, MountSpec } from '../launch-spec.js';
-import type { LaunchRoot } from '../launches/kept/kept-spec.js';
+import type { LaunchRoot } from '../launches/kept/launch-root.js';
 
 /** Where no image has anything that could be a volume: `/sys/fs/cgroup` is one of some. */
 const NO_PLACES = ['/proc', '/sys', '/dev'];

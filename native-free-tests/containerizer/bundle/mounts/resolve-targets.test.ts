@@ -151,6 +151,10 @@ describe('a target is refused', () => {
     ['that is /proc', [bind('/proc')]],
     ['that is /sys', [tmpfs('/sys')]],
     ['that is /dev', [bind('/dev')]],
+    ['that is a device which each container has', [bind('/dev/null', { source: '/etc/passwd' })]],
+    ['that lies below one', [tmpfs('/dev/console/x')]],
+    ['that is a link to standard streams', [bind('/dev/stdout', { source: '/etc/passwd' })]],
+    ['that is their directory', [tmpfs('/dev/fd')]],
   ])('%s', async (_, mounts) => {
     await expect(targetsIn(rootfsOf(TREE), mounts)).rejects.toThrow(refusal());
   });

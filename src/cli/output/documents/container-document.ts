@@ -24,7 +24,7 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, network, leased, exit }: Launch) {
+function launchDocument({ launchId, state, command, pid, network, leased, exit, relaxed }: Launch) {
   return {
     id: launchId,
     state,
@@ -33,6 +33,7 @@ function launchDocument({ launchId, state, command, pid, network, leased, exit }
     network: network === undefined ? null : connectedDocument(network),
     leased: leased === undefined ? null : leasedDocument(leased),
     exit: exit === undefined ? null : exitDocument(exit),
+    relaxed,
   };
 }
 

@@ -1,5 +1,8 @@
-import type { LaunchSpec } from '../../../containerizer/index.js';
+import { existsSync } from 'node:fs';
+import { posix } from 'node:path';
+import type { DeviceSpec, LaunchSpec } from '../../../containerizer/index.js';
 import { UsageError } from '../../usage-error.js';
+import { gpusOf } from './gpu-flag.js';
 
 export interface DeviceFlags {
   readonly device: readonly string[];
@@ -11,48 +14,45 @@ export interface LeaseFlags {
   readonly leaseDevice: readonly string[];
 }
 
-const GPUS = 'nvidia.com/gpu';
-const SOURCE_ONLY = 1;
-const WITH_TWO = 2;
-
-/** Of `--device` and `--gpus`, as Docker and podman have them. @throws UsageError */
-export function devicesOf({ device, gpus }: DeviceFlags): Pick<LaunchSpec, 'devices' | 'cdiDevices'> {
-  const named = device.filter((text) => text.includes('='));
+/** Of `--device` and `--gpus`, as Docker and podman have them. @param exists whether there is something at a path of this machine @throws UsageError */
+export function devicesOf(
+  { device, gpus }: DeviceFlags,
+  exists: (path: string) => boolean = existsSync,
+): Pick<LaunchSpec, 'devices' | 'cdiDevices'> {
+  const isName = (text: string) => text.includes('=') && !text.startsWith('/');
   return {
-    devices: device.filter((text) => !text.includes('=')).map(deviceOf),
-    cdiDevices: [...named, ...(gpus === undefined ? [] : gpusOf(gpus))],
+    devices: device.filter((text) => !isName(text)).map((text) => deviceOf(text, exists)),
+    cdiDevices: [...device.filter(isName), ...(gpus === undefined ? [] : gpusOf(gpus))],
   };
 }
 
-function deviceOf(text: string) {
+/** Names of devices may have colons in them: so the source is the longest that is there. */
+function deviceOf(text: string, exists: (path: string) => boolean): DeviceSpec {
   const parts = text.split(':');
-  const [source = '', second = '', third = ''] = parts;
-  const isAccess = (part: string) => /^[rwm]+$/.test(part);
-  if (source.startsWith('/') && !parts.includes('')) {
-    if (parts.length === SOURCE_ONLY) return { source };
-    if (parts.length === WITH_TWO && isAccess(second)) return { source, access: second };
-    if (parts.length === WITH_TWO && second.startsWith('/')) return { source, target: second };
-    if (parts.length === WITH_TWO + 1 && second.startsWith('/') && isAccess(third))
-      return { source, target: second, access: third };
+  for (let length = parts.length; length > 0; length--) {
+    const source = parts.slice(0, length).join(':');
+    const rest = placeAndAccess(parts.slice(length));
+    if (source.startsWith('/') && rest !== undefined && (length === 1 || exists(source))) return { source, ...rest };
   }
   throw new UsageError(
     `--device: ${JSON.stringify(text)} is no device`,
-    'write SOURCE[:TARGET][:rwm], such as /dev/fuse or /dev/sda:/dev/xvda:r, or the name of a CDI device, such as nvidia.com/gpu=0',
+    'write SOURCE[:TARGET][:rwm] with a target below /dev, such as /dev/fuse or /dev/sda:/dev/xvda:r, or the name of a CDI device, such as nvidia.com/gpu=0',
   );
 }
 
-/** How many, or which: by the names that NVIDIA's own tools give them. */
-function gpusOf(text: string): string[] {
-  const plain = text.replace(/^"(.*)"$/, '$1');
-  if (plain === 'all' || plain === '-1') return [`${GPUS}=all`];
-  if (/^[0-9]{1,3}$/.test(plain)) return Array.from({ length: Number(plain) }, (_, index) => `${GPUS}=${index}`);
-  const [, names] = /^device=([A-Za-z0-9_.:,-]+)$/.exec(plain) ?? [];
-  if (names !== undefined) return names.split(',').map((name) => `${GPUS}=${name}`);
-  throw new UsageError(
-    `--gpus: ${JSON.stringify(text)} says nothing of GPUs`,
-    'write all, a number, or device=0,1; others by --device VENDOR/CLASS=NAME',
-  );
+/** What stands behind the source; undefined for what has no sense there. */
+function placeAndAccess([first, second, ...more]: readonly string[]): Omit<DeviceSpec, 'source'> | undefined {
+  if (first === undefined) return {};
+  if (more.length > 0) return undefined;
+  if (isAccess(first)) return second === undefined ? { access: first } : undefined;
+  if (!isPlace(first)) return undefined;
+  if (second === undefined) return { target: first };
+  return isAccess(second) ? { target: first, access: second } : undefined;
 }
+
+/** Each letter once. */
+const isAccess = (text: string) => /^(?!.*(.).*\1)[rwm]+$/.test(text);
+const isPlace = (text: string) => text.startsWith('/') && /^\/dev(?:\/|$)/.test(posix.resolve(text));
 
 /** Of `--lease-cpus` and `--lease-device`. @throws UsageError */
 export function leasesOf({ leaseCpus, leaseDevice }: LeaseFlags): Pick<LaunchSpec, 'leases'> {

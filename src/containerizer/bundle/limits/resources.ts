@@ -28,7 +28,11 @@ const NUMBERED: readonly (readonly [major: number, minor?: number])[] = [
 export const isEverybodys = ({ type, major, minor }: Pick<DeviceNode, 'type' | 'major' | 'minor'>): boolean =>
   type === 'c' && NUMBERED.some(([one, other = minor]) => one === major && other === minor);
 
-/** Nothing but those which every container has; no node can be made of another one either. */
+/**
+ * Nothing but those which every container has. Runtimes add a list of their own behind all rules, which no rule of ours takes back: by it nodes of any device can be made, though not opened, by who has
+ * the capability for it (MKNOD, which has to be asked for), and with runc, but for 1.2.0 to 1.2.3, `tun` (10:200) can be used.
+ * @see runc, `libcontainer/specconv`, `AllowedDevices`; crun, `libcontainer/cgroup-resources.c`, `default_devices`
+ */
 const DEVICES: readonly RuntimeSpecDeviceRule[] = [
   { allow: false, access: 'rwm' },
   ...NUMBERED.map(([major, minor]) => ({

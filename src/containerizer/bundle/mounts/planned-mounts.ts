@@ -16,6 +16,8 @@ export interface PlannedMount {
   readonly origin: 'standard' | 'own' | 'scratch' | 'user';
   readonly kind: SourceKind;
   readonly isReadOnly: boolean;
+  /** Who asks for it, for messages; undefined for the caller. */
+  readonly askedBy?: string | undefined;
 }
 
 /** Absolute paths of files on the host; what is undefined is as the image has it. */

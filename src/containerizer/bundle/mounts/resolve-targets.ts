@@ -1,6 +1,7 @@
 import { fileError, ProvisionerError, systemCode } from '../../../base/errors.js';
 import { type BytePath, fromBytePath, printablePath, toBytePath } from '../../../system/syscalls/byte-path.js';
 import { DIRECTORY, SYMLINK, type TreeCalls } from '../../../system/syscalls/tree-calls.js';
+import { isOwnDevice } from '../../devices/own-places.js';
 import { coveringMount, isAtOrBelow, type Place, RootfsView } from '../rootfs/rootfs-view.js';
 import type { RuntimeSpecMount } from '../runtime-spec.js';
 import type { PlannedMount } from './planned-mounts.js';
@@ -12,6 +13,7 @@ import type { PlannedMount } from './planned-mounts.js';
  * - Links of the image are followed inside the root filesystem, as the program would see them.
  * - `/proc`, `/dev` and `/sys` must be directories, or missing. A link there is refused rather than followed: what the runtime hides, makes read-only and makes as devices it finds by these
  *   very names, and would find elsewhere, or not at all.
+ * - Nor is anything mounted over the devices and links in `/dev` that each container has.
  * - No link leads into them either: a file of ours over one of the kernel's could mislead whoever reads it.
  * - A mount of the caller's takes the place of ours at the same target and below it. Mounts go from the top down; one that would hide another is refused.
  *
@@ -91,10 +93,12 @@ function place(
   checkPlace(plan, found);
   if (plan.origin !== 'user' && placed.some((other) => other.plan.origin === 'user' && isAtOrBelow(path, other.path)))
     return undefined;
-  if (placed.some((other) => other.path === path)) {
+  const same = placed.find((other) => other.path === path);
+  if (same !== undefined) {
     // Images have `/var/tmp` lead to `/tmp`.
     if (plan.origin === 'scratch') return undefined;
-    throw refused(plan, path, 'something else is mounted there already');
+    const other = same.plan.askedBy === undefined ? '' : `, for ${same.plan.askedBy}`;
+    throw refused(plan, path, `something else is mounted there already${other}`);
   }
   const hidden = placed.find((other) => isAtOrBelow(other.path, path));
   if (hidden !== undefined) throw refused(plan, path, `it would hide what is mounted at ${printablePath(hidden.path)}`);
@@ -133,7 +137,8 @@ function checkPlace(plan: PlannedMount, { path }: Place): void {
   const tree = coveringMount(path, KERNEL_TREES);
   if (tree === undefined) return;
   if (isLed) throw refused(plan, path, `a symlink of the image leads it into ${tree}`);
-  if (path === tree) throw refused(plan, path, 'each container has its own there');
+  // What programs throw away, or take for random, would be a file's.
+  if (path === tree || isOwnDevice(path)) throw refused(plan, path, 'each container has its own there');
   if (tree === '/proc' && !IN_PROC.has(path))
     throw refused(plan, path, 'what the kernel tells there is not to be covered');
 }
@@ -201,9 +206,10 @@ function refused(plan: PlannedMount, path: BytePath, why: string, cause?: unknow
   const target = plan.mount.destination;
   const shown = printablePath(path);
   const where = shown === target ? '' : ` (${shown} in the root filesystem)`;
+  const asker = plan.askedBy === undefined ? '' : `, which ${plan.askedBy} asks for`;
   return new ProvisionerError(
     'ERR_MOUNT_TARGET',
-    `nothing can be mounted at ${JSON.stringify(target)}${where}: ${why}`,
+    `nothing can be mounted at ${JSON.stringify(target)}${where}${asker}: ${why}`,
     {
       ...(cause === undefined ? {} : { cause }),
       hint:

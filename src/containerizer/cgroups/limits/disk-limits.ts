@@ -1,7 +1,7 @@
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileError, ProvisionerError, systemCode } from '../../../base/errors.js';
-import { numbersOf } from '../../devices/host-devices.js';
+import { numbersOf } from '../../devices/device-numbers.js';
 import type { IoLimit } from '../../launch-spec.js';
 
 export const RATES = ['readBps', 'writeBps', 'readIops', 'writeIops'] as const;

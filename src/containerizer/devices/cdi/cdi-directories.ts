@@ -1,11 +1,14 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { firstLine, ProvisionerError, systemCode } from '../../../base/errors.js';
-import { readTrustedText } from '../../trusted-text.js';
-import { type CdiEdits, type CdiFile, parseCdiName, readCdiDocument } from './cdi-file.js';
+import { type CdiEdits, parseCdiName } from './cdi-file.js';
+import { readCdiFile } from './read-cdi-file.js';
 
 /** Where the makers of devices describe them; what stands in the second counts more. @see CDI README, "How to configure CDI" */
 const DIRECTORIES = ['/etc/cdi', '/var/run/cdi'];
+/** As many are named in a message. */
+const NAMED = 10;
+const NAMED_FILES = 3;
 
 /** A device as its file has it. */
 export interface CdiDevice {
@@ -14,10 +17,18 @@ export interface CdiDevice {
   readonly common: CdiEdits | undefined;
 }
 
+/** A device, and how much its directory counts. */
+interface Found extends CdiDevice {
+  readonly rank: number;
+}
+
 /** A file that cannot be used, and why. */
 interface BadFile {
   readonly path: string;
   readonly why: string;
+  readonly rank: number;
+  /** Of which kind its devices seem to be; undefined where it could be any. */
+  readonly seemsOf: string | undefined;
 }
 
 /** @param names as `vendor.com/class=name` @returns the devices in that order @throws ProvisionerError `ERR_DEVICE_NOT_FOUND`, `ERR_CDI_FILE`, `ERR_BAD_OPTION` */
@@ -41,6 +52,15 @@ export async function findCdiDevices(
     if (device === undefined || other !== undefined) {
       throw unusable(`${device?.file} and ${other?.file} both describe the device ${name}`, 'remove one of them', name);
     }
+    // It would have counted more, and what it says may be what is meant.
+    const newer = bad.filter((one) => one.rank > device.rank && couldHold(one, name));
+    if (newer.length > 0) {
+      throw unusable(
+        `${filesAndWhy(newer)}; it counts more than ${device.file}, and may describe ${name} too`,
+        CORRECT,
+        name,
+      );
+    }
     return device;
   });
 }
@@ -62,18 +82,24 @@ export async function cdiDevicesOf(
   return new Map(ofKind.flatMap(([name, [device, other]]) => (device && !other ? [[name, device]] : [])));
 }
 
-/** Of each device, those with the same weight: more than one is for nobody. A file that is bad spoils none that is sound. */
-async function readAll(directories: readonly string[]): Promise<{ devices: Map<string, CdiDevice[]>; bad: BadFile[] }> {
-  const devices = new Map<string, CdiDevice[]>();
+/** Of each device, those with the same weight: more than one is for nobody. A file that is bad spoils none that is sound beside it. */
+async function readAll(directories: readonly string[]): Promise<{ devices: Map<string, Found[]>; bad: BadFile[] }> {
+  const devices = new Map<string, Found[]>();
   const bad: BadFile[] = [];
-  for (const directory of directories) {
-    const ofDirectory = new Map<string, CdiDevice[]>();
-    for (const name of namesIn(directory, bad)) {
+  for (const [rank, directory] of directories.entries()) {
+    const ofDirectory = new Map<string, Found[]>();
+    const unusable = (path: string, why: unknown, seemsOf?: string) =>
+      void bad.push({ path, why: firstLine(why), rank, seemsOf });
+    for (const name of namesIn(directory, unusable)) {
       const path = join(directory, name);
-      const file = await readOne(path).catch((error) => void bad.push({ path, why: firstLine(error) }));
-      for (const { name: device, edits } of file?.devices ?? []) {
-        const key = `${file?.kind}=${device}`;
-        ofDirectory.set(key, [...(ofDirectory.get(key) ?? []), { file: path, edits, common: file?.common }]);
+      const file = await readCdiFile(path);
+      if ('why' in file) {
+        unusable(path, file.why, file.seemsOf);
+        continue;
+      }
+      for (const { name: device, edits } of file.devices) {
+        const key = `${file.kind}=${device}`;
+        ofDirectory.set(key, [...(ofDirectory.get(key) ?? []), { file: path, edits, common: file.common, rank }]);
       }
     }
     for (const [key, found] of ofDirectory) devices.set(key, found);
@@ -81,40 +107,42 @@ async function readAll(directories: readonly string[]): Promise<{ devices: Map<s
   return { devices, bad };
 }
 
-function namesIn(directory: string, bad: BadFile[]): string[] {
+function namesIn(directory: string, unusable: (path: string, why: unknown) => void): string[] {
   try {
     return readdirSync(directory)
       .filter((name) => /\.(?:json|yaml)$/.test(name))
       .sort();
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') bad.push({ path: directory, why: firstLine(error) });
+    if (systemCode(error) !== 'ENOENT') unusable(directory, error);
     return [];
   }
 }
 
-/** Its hooks are run as root: so nobody else may have had a hand in it. */
-async function readOne(path: string): Promise<CdiFile> {
-  const text = await readTrustedText(path);
-  return readCdiDocument(path.endsWith('.json') ? JSON.parse(text) : await parseYaml(text));
-}
+const CORRECT = 'correct that file, or have it made again';
+/** Also of a name that stands for all of a kind. */
+const kindOf = (name: string) => name.slice(0, name.indexOf('='));
+const couldHold = ({ seemsOf }: BadFile, name: string) => seemsOf === undefined || seemsOf === kindOf(name);
 
-async function parseYaml(text: string): Promise<unknown> {
-  const { parse } = await import('yaml');
-  return parse(text, { uniqueKeys: true, maxAliasCount: 100, logLevel: 'error' });
+function filesAndWhy(bad: readonly BadFile[]): string {
+  const texts = bad.slice(0, NAMED_FILES).map(({ path, why }) => `${path} cannot be used: ${why}`);
+  return [...texts, ...(bad.length > NAMED_FILES ? [`and ${bad.length - NAMED_FILES} more cannot be used`] : [])].join(
+    '; ',
+  );
 }
 
 function notFound(name: string, known: readonly string[], bad: readonly BadFile[], directories: readonly string[]) {
-  const kind = name.slice(0, name.indexOf('='));
-  const [first] = bad;
-  // It may be the one that has it.
-  if (first !== undefined && !known.some((other) => other.startsWith(`${kind}=`))) {
-    return unusable(
-      `there is no CDI device ${name}, and ${first.path} cannot be used: ${first.why}`,
-      'correct that file, or have it made again',
-      name,
-    );
-  }
-  const others = known.length === 0 ? 'there is none' : `there are ${known.slice(0, 10).join(', ')}`;
+  const kind = kindOf(name);
+  const alike = known.filter((other) => kindOf(other) === kind);
+  // One of them may have it: of a kind that a sound file has, only those that say so themselves.
+  const holders = bad.filter((one) => couldHold(one, name) && (alike.length === 0 || one.seemsOf !== undefined));
+  if (holders.length > 0) return unusable(`there is no CDI device ${name}, and ${filesAndWhy(holders)}`, CORRECT, name);
+  const kinds = [...new Set(known.map(kindOf))];
+  const others =
+    alike.length > 0
+      ? `there ${alike.length === 1 ? 'is' : 'are'} ${alike.slice(0, NAMED).join(', ')}`
+      : kinds.length > 0
+        ? `there is none of that kind, but of ${kinds.slice(0, NAMED).join(', ')}`
+        : 'there is none at all';
   return new ProvisionerError('ERR_DEVICE_NOT_FOUND', `there is no CDI device ${name}`, {
     hint: `${others}; they are described in files of ${directories.join(' and ')}, which the maker’s tools write (\`nvidia-ctk cdi generate\`)`,
     details: { name },

@@ -1,6 +1,8 @@
 import * as v from 'valibot';
 import { checkDocument, describeFault, recordOf, strictObjectOf } from '../../../base/check-document.js';
-import { HOOK_NAMES } from '../device-edits.js';
+import { foldKeys } from '../../../base/fold-keys.js';
+import { HOOK_NAMES, LATE_HOOKS } from '../device-edits.js';
+import { MAJOR_MAX, MINOR_MAX } from '../device-numbers.js';
 
 /** Those that there have been, the newest last; a third number says nothing about the files. */
 const VERSIONS = ['0.1', '0.2', '0.3', '0.4', '0.5', '0.6', '0.7', '0.8', '1.0', '1.1'];
@@ -18,27 +20,53 @@ const number = (most: number) =>
 const path = v.pipe(v.string(), v.startsWith('/', 'must be an absolute path'), v.excludes('\0', 'has a NUL in it'));
 const variable = v.pipe(v.string(), v.regex(/^[^=\0]+=[^\0]*$/, 'must be NAME=VALUE'));
 const UINT32 = 2 ** 32 - 1;
+/** The last number means none. @see chown(2) */
+const ID_MAX = UINT32 - 1;
 
-const deviceNode = strictObjectOf({
+/** An object with these entries and no others, whatever the case of their names: the programs that these files are written for read them so, and the specification itself has `additionalGIDs` beside `additionalGids`. */
+const named = <Entries extends v.ObjectEntries>(entries: Entries) =>
+  v.pipe(
+    v.unknown(),
+    v.transform((value) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? foldKeys(value, Object.keys(entries))
+        : value,
+    ),
+    strictObjectOf(entries),
+  );
+
+const deviceNode = named({
   path,
   hostPath: maybe(path),
   type: maybe(v.picklist(['b', 'c', 'u', 'p', ''])),
-  major: maybe(number(UINT32)),
-  minor: maybe(number(UINT32)),
+  major: maybe(number(MAJOR_MAX)),
+  minor: maybe(number(MINOR_MAX)),
   fileMode: maybe(number(UINT32)),
   permissions: maybe(v.pipe(v.string(), v.regex(/^(?:none|[rwm]*)$/, 'must be of the letters r, w and m, or none'))),
-  uid: maybe(number(UINT32)),
-  gid: maybe(number(UINT32)),
+  uid: maybe(number(ID_MAX)),
+  gid: maybe(number(ID_MAX)),
 });
-const mount = strictObjectOf({ hostPath: path, containerPath: path, options: texts, type: maybe(v.string()) });
-const hook = strictObjectOf({
-  hookName: v.picklist(HOOK_NAMES),
+const mount = v.pipe(
+  named({
+    hostPath: v.pipe(v.string(), v.nonEmpty('is empty'), v.excludes('\0', 'has a NUL in it')),
+    containerPath: path,
+    options: texts,
+    type: maybe(v.string()),
+  }),
+  // Other file systems have names there, such as tmpfs.
+  v.forward(
+    v.check((one) => !isBind(one) || one.hostPath.startsWith('/'), 'must be an absolute path'),
+    ['hostPath'],
+  ),
+);
+const hook = named({
+  hookName: v.picklist([...HOOK_NAMES, ...(Object.keys(LATE_HOOKS) as (keyof typeof LATE_HOOKS)[])]),
   path,
   args: texts,
   env: maybe(v.array(variable)),
   timeout: maybe(v.pipe(number(UINT32), v.minValue(1, 'must be above 0'))),
 });
-const intelRdt = strictObjectOf({
+const intelRdt = named({
   closID: maybe(v.string()),
   l3CacheSchema: maybe(v.string()),
   memBwSchema: maybe(v.string()),
@@ -48,14 +76,14 @@ const intelRdt = strictObjectOf({
   enableCMT: maybe(v.boolean()),
   enableMBM: maybe(v.boolean()),
 });
-const edits = strictObjectOf({
+const edits = named({
   env: maybe(v.array(variable)),
   deviceNodes: maybe(v.array(deviceNode)),
-  netDevices: maybe(v.array(strictObjectOf({ hostInterfaceName: v.string(), name: v.string() }))),
+  netDevices: maybe(v.array(named({ hostInterfaceName: v.string(), name: v.string() }))),
   mounts: maybe(v.array(mount)),
   hooks: maybe(v.array(hook)),
   intelRdt: maybe(intelRdt),
-  additionalGids: maybe(v.array(number(UINT32))),
+  additionalGids: maybe(v.array(number(ID_MAX))),
 });
 export type CdiEdits = v.InferOutput<typeof edits>;
 
@@ -63,13 +91,13 @@ const annotations = maybe(recordOf(v.string()));
 /** A label of a kind begins with a letter, the name of a device also with a digit. */
 const LABEL = '[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?';
 const NAME = '[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?';
-const document = strictObjectOf({
+const document = named({
   cdiVersion: v.string(),
   kind: v.pipe(v.string(), v.regex(new RegExp(`^${LABEL}/${LABEL}$`), 'must be of the form VENDOR/CLASS')),
   annotations,
   devices: v.pipe(
     v.array(
-      strictObjectOf({
+      named({
         name: v.pipe(v.string(), v.regex(new RegExp(`^${NAME}$`), 'is no name of a device')),
         annotations,
         containerEdits: edits,
@@ -80,6 +108,17 @@ const document = strictObjectOf({
   containerEdits: maybe(edits),
 });
 type Document = v.InferOutput<typeof document>;
+
+/** Whether a mount shows something of this machine, and is no file system of its own: then its type is often `none`. */
+export function isBind({
+  type,
+  options,
+}: {
+  readonly type?: string | null | undefined;
+  readonly options?: readonly string[] | null | undefined;
+}): boolean {
+  return !type || type === 'none' || type === 'bind' || (options ?? []).some((option) => /^r?bind$/.test(option));
+}
 
 /** What a file says of devices of one kind. */
 export interface CdiFile {

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isProvisionerError, systemCode } from '../../../base/errors.js';
+import { fileError, isProvisionerError, systemCode } from '../../../base/errors.js';
 import type { LaunchRecord } from '../../../index.js';
 import { ContainerCgroup } from '../../cgroups/container-cgroup.js';
 import type { Machine } from '../../machine.js';
@@ -31,7 +31,8 @@ export async function endAll(machine: Machine, launch: LaunchRecord): Promise<nu
       break;
     } catch (error) {
       // A runtime is writing there just now, which may be in the cgroup already.
-      if (systemCode(error) !== 'ENOTEMPTY' || looks === NOTES_LOOKS) throw error;
+      if (systemCode(error) !== 'ENOTEMPTY' || looks === NOTES_LOOKS)
+        throw fileError(error, 'take away what a runtime notes', place.stateRoot);
       cgroup.killAll('SIGKILL');
       await sleep(NOTES_PAUSE);
     }

@@ -1,12 +1,12 @@
 import { linkSync, readFileSync, renameSync } from 'node:fs';
 import { ProvisionerError, systemCode } from '../../../base/errors.js';
 import { writeOwnFile } from '../../../base/own-files.js';
-import type { ImageId, ProvisionedRootfs } from '../../../index.js';
 import type { OciSeccomp } from '../../../system/seccomp/oci-seccomp.js';
 import { changedIo } from '../../cgroups/limits/disk-limits.js';
 import type { LaunchOptions, StartOptions } from '../../containerizer.js';
 import type { LaunchLimits } from '../../launch-spec.js';
 import type { LaunchDirectory } from './launch-directory.js';
+import type { LaunchRoot } from './launch-root.js';
 
 /** What a launch was told, as far as it is the same when it is launched again. */
 export type KeptOptions = Omit<LaunchOptions, 'provision' | 'stdin' | 'attach' | 'signal'>;
@@ -16,19 +16,6 @@ export function startedAgain(kept: KeptOptions, { stdin, attach, size, signal }:
   return { ...kept, terminal: kept.terminal && (size ?? kept.terminal), stdin, attach, signal };
 }
 
-/** The root filesystem that a program is started in. */
-export interface LaunchRoot {
-  /** As the store names it. */
-  readonly id: string;
-  /** Absolute. */
-  readonly path: string;
-  /** Nothing can be written to it, whatever the launch says. */
-  readonly isReadOnly: boolean;
-  readonly image: ImageId;
-  /** What the image says of its program. */
-  readonly runtime: ProvisionedRootfs['runtime'];
-}
-
 /** All that is needed to start the same program again in the same root filesystem, also when its image has gone. Values of variables are in it, and files of secrets by name. */
 export interface KeptSpec {
   /** The sources of its mounts as they were found then. */
@@ -36,16 +23,6 @@ export interface KeptSpec {
   readonly root: LaunchRoot;
   /** What was made of a profile of the caller's, which may be another one since. */
   readonly seccomp?: OciSeccomp | undefined;
-}
-
-export function rootOf(made: ProvisionedRootfs): LaunchRoot {
-  return {
-    id: made.rootfsId,
-    path: made.rootfs,
-    isReadOnly: made.backend === 'bind',
-    image: made.image.id,
-    runtime: made.runtime,
-  };
 }
 
 export function keepSpec(directory: LaunchDirectory, { options, root, seccomp }: KeptSpec): void {

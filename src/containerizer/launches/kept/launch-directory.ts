@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { HOOK_LOG } from '../../bundle/make-bundle.js';
 
 /**
  * What stands in the directory of one launch, drawn once. It belongs to the store's user alone.
@@ -7,7 +8,8 @@ import { join } from 'node:path';
  *   ├── alive          locked by whoever starts the launch, and then, without a gap, by its monitor for as long as that lives
  *   ├── watched        locked by a process that will do what is to be done at the end
  *   ├── spec.json      what is to run, so that it can be started again
- *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf
+ *   ├── bundle/        what the runtime is told, config.json, and the container's own hosts, hostname and resolv.conf;
+ *   │                  hooks.log is what hooks of devices said of errors
  *   ├── monitor        what the monitor is told
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
  *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
@@ -41,6 +43,9 @@ export class LaunchDirectory {
   }
   get config(): string {
     return join(this.bundle, 'config.json');
+  }
+  get hookLog(): string {
+    return join(this.bundle, HOOK_LOG);
   }
   get monitor(): string {
     return join(this.path, 'monitor');

@@ -62,6 +62,10 @@ export const readPlaceNote = (text: string | undefined): LaunchPlaceNote | undef
 export const readExitNote = (text: string | undefined): Exit | undefined =>
   text === undefined ? undefined : (JSON.parse(text) as Exit);
 
+/** Whether it is not known of a launch that it ever had a program, also where what has begun does not die. */
+export const isHalfStarted = ({ state, place }: LaunchRecord): boolean =>
+  state === 'starting' || (state === 'undead' && readPlaceNote(place)?.pid === undefined);
+
 /** Words and their lengths that the records keep of a command, which may be a whole script. */
 const WORDS_SHOWN = 32;
 const WORD_SHOWN = 200;
