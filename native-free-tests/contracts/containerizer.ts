@@ -718,6 +718,8 @@ export function describeContainerizer(
         expect(JSON.stringify(told)).not.toContain('hidden');
         expect(await kindsOf(containers.events())).toEqual(told.map(({ kind }) => kind));
         expect(await kindsOf(containers.events({ until: new Date(0) }))).toEqual([]);
+        // Times of events are in milliseconds.
+        await sleep(2);
         expect(await kindsOf(containers.events({ since: new Date(), follow: true, until: new Date() }))).toEqual([]);
       });
 
