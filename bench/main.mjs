@@ -14,6 +14,7 @@ const NAMES = [
   'durability',
   'run',
   'terminals',
+  'networks',
   'compare',
 ];
 

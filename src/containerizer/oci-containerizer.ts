@@ -64,6 +64,8 @@ interface Parts {
   readonly isolators: Isolators;
   readonly leases: LeaseTable;
   readonly networks: ContainerNetworks;
+  /** The machine asks others for names from now on. */
+  readonly resolversChanged: () => Promise<void>;
 }
 
 /** Runs containers by an OCI runtime, with a monitor of ours beside each. */
@@ -86,7 +88,12 @@ export class OciContainerizer implements Containerizer {
   readonly #closing: Closing;
   readonly #underWay = new UnderWay();
 
-  constructor(machine: Machine, { isolators, leases, networks }: Parts, owner: string, closing: Closing) {
+  constructor(
+    machine: Machine,
+    { isolators, leases, networks, resolversChanged }: Parts,
+    owner: string,
+    closing: Closing,
+  ) {
     this.networks = networks;
     this.#closing = closing;
     this.#machine = machine;
@@ -98,7 +105,7 @@ export class OciContainerizer implements Containerizer {
     this.#controls = new Controls(machine, this.#endings);
     this.#executor = new Executor(machine, this.#endings);
     this.#attachments = new Attachments(this.#endings);
-    this.#resolvers = new HostResolvers(machine, this.#endings);
+    this.#resolvers = new HostResolvers(machine, this.#endings, resolversChanged);
     this.#events = new EventStream(machine, this.#endings);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
       launch: async (containerId) => {

@@ -132,7 +132,9 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): Opened
     closing: closing.signal,
     removal: [process.execPath, '--', commandLine(), '--root', provisioner.root, '--quiet', 'wait'],
   };
-  const { isolator, networks, ready } = networksOf(machine, { run: RUN, key }, () => containerizer.list());
+  const { isolator, networks, ready, resolversChanged } = networksOf(machine, { run: RUN, key }, () =>
+    containerizer.list(),
+  );
   // Who has what is wanted may have ended without anybody's having seen it.
   const leases = new LeaseTable(provisioner.holdings, machine.bootId, (holding) =>
     isLaunchOver(machine, (containerId) => containerizer.get(containerId), holding),
@@ -143,7 +145,7 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): Opened
     // What takes longest comes last.
     isolator,
   ]);
-  const parts = { isolators, leases, networks };
+  const parts = { isolators, leases, networks, resolversChanged };
   const containerizer: OciContainerizer = new OciContainerizer(machine, parts, provisioner.owner, {
     begin: () => closing.abort(new ProvisionerError('ERR_CLOSED', 'the containerizer has been closed')),
     end: () => programs?.close(),

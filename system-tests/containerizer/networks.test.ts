@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import Driver from 'better-sqlite3';
@@ -307,5 +308,68 @@ describeWith(NEEDS, 'after a reboot', () => {
     await vi.waitFor(() => expect(said(address)).toBe('I-am-web'), { timeout: 5000, interval: 20 });
     await later.containers.destroy('web', { running: 'kill' });
     await expectNoNetworkLeft(root, bridges);
+  });
+});
+
+describeWith([...NEEDS, 'cni'], "a network that an administrator's file describes", () => {
+  const range = `10.252.${randomInt(200)}`;
+  const name = `pt-${randomInt(1e6)}`;
+  const addresses = () => {
+    const place = `/var/lib/cni/networks/${name}`;
+    return existsSync(place) ? readdirSync(place).filter((entry) => entry.startsWith('10.')) : [];
+  };
+
+  function describeNetwork(plugin: object = {}): void {
+    const file = `/etc/cni/net.d/zz-${name}.conflist`;
+    mkdirSync('/etc/cni/net.d', { recursive: true });
+    const ipam = { type: 'host-local', ranges: [[{ subnet: `${range}.0/24` }]] };
+    const plugins = [{ type: 'bridge', bridge: name, isGateway: true, ipMasq: true, ipam, ...plugin }];
+    writeFileSync(file, JSON.stringify({ cniVersion: '0.4.0', name, plugins }), { mode: 0o644 });
+    onTestFinished(() => {
+      rmSync(file, { force: true });
+      inNamespace(undefined, 'ip', 'link', 'delete', name);
+      rmSync(`/var/lib/cni/networks/${name}`, { recursive: true, force: true });
+    });
+  }
+
+  test('is used by its name, and gets its address back with the end, whatever has become of the file', async () => {
+    const { containers, root } = await storeWithBusybox();
+    describeNetwork();
+    const address = await serve(containers, 'web', { network: name });
+    expect(address.startsWith(range)).toBe(true);
+    expect(addresses()).toEqual([address]);
+    expect(await containers.networks.get(name)).toMatchObject({ isConfigured: true, driver: 'cni' });
+    rmSync(`/etc/cni/net.d/zz-${name}.conflist`);
+    await containers.destroy('web', { running: 'kill' });
+    expect(addresses()).toEqual([]);
+    await expectNothingLeft(root);
+  });
+
+  test('gets its address back after a reboot, when there is no namespace any more', async () => {
+    const { containers, root, provisioner } = await storeWithBusybox();
+    describeNetwork();
+    await serve(containers, 'web', { network: name });
+    await provisioner.close();
+    await takeAllAway(root);
+    await unmountAll(root);
+    const database = new Driver(join(root, 'metadata.sqlite'));
+    database.exec("UPDATE launch SET boot = 'the one before'; UPDATE holding SET boot = 'the one before'");
+    database.close();
+    expect(addresses()).toHaveLength(1);
+    const later = await again(root);
+    await later.containers.recover();
+    expect(addresses()).toEqual([]);
+    expect(await later.provisioner.holdings.list({ kind: 'network-namespace' })).toEqual([]);
+  });
+
+  test('whose plugin is missing, or fails half way, is told, and nothing is left', async () => {
+    const { containers, root } = await storeWithBusybox();
+    describeNetwork({ type: 'no-such-plugin' });
+    const options = { ...sh('true'), network: name };
+    await expect(containers.launch('job', IMAGE, options)).rejects.toMatchObject({ code: 'ERR_NETWORK_UNSUPPORTED' });
+    describeNetwork({ ipam: { type: 'host-local', ranges: [[{ subnet: 'nowhere' }]] } });
+    await expect(containers.launch('job', IMAGE, options)).rejects.toMatchObject({ code: 'ERR_NETWORK_FAILED' });
+    await expectNothingLeft(root);
+    expect(addresses()).toEqual([]);
   });
 });

@@ -25,6 +25,7 @@ describe('a hook that failed', () => {
       '/opt/hook ended with status 3, and said: no card',
     ],
     ['crun 1.8', 'timeout expired for `/opt/hook`', {}, '/opt/hook took longer than it may'],
+    ['crun 1.8', 'error executing hook `/opt/hook` (exit code: -1)', {}, '/opt/hook took longer than it may'],
     [
       'runc 1.1',
       'runc run failed: unable to start container process: error during container init: error running hook #0: error running hook: exit status 3, stdout: x\\n, stderr: a\\nno card\\n',

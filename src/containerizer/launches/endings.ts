@@ -355,7 +355,8 @@ export class Endings {
 
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
-    await this.#isolators.cleanUp({ id: launchId, containerId });
+    // What cannot be given back now keeps its record, and is the next recovery's.
+    await this.#isolators.cleanUp({ id: launchId, containerId }).catch(() => undefined);
     crashPoint('launch.cleanedUp');
     await this.#machine.provisioner.launches.forget(containerId, launchId);
     crashPoint('launch.forgotten');

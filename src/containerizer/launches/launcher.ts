@@ -126,7 +126,7 @@ export class Launcher {
     // Whatever is wrong with it, the last end stays recorded.
     await findRoot();
     // What it was given it wants again.
-    await this.#isolators.cleanUp(last);
+    await this.#isolators.cleanUp(last).catch(() => undefined);
     const started = await this.#bring({
       containerId,
       note: { ...readSpecNote(last.spec), again: true },
@@ -380,7 +380,7 @@ export class Launcher {
         event: eventNote('start-failed', { message: firstLine(error) }),
       });
       crashPoint('launch.undone');
-      await this.#isolators.cleanUp(launch);
+      await this.#isolators.cleanUp(launch).catch(() => undefined);
       // Whoever removes a launch waits until nobody holds it any more.
       letGo();
       if (last === undefined) await this.#endings.undo(launch, root?.id);

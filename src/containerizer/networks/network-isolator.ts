@@ -76,7 +76,7 @@ export class NetworkIsolator implements Isolator {
     if (wanted.address === undefined && wanted.ports.length === 0) {
       const waiting = await connections.claim(launch.id, wanted);
       if (waiting !== undefined) {
-        ready.refill();
+        ready.taken();
         return waiting;
       }
     }

@@ -77,6 +77,6 @@ export function networksOf(
     }),
     networks: new NetworksOfStore(provisioner, networks),
     ready,
-    resolversChanged: async () => nameServer?.reload(),
+    resolversChanged: async () => findNameServer()?.reload(),
   };
 }

@@ -4,6 +4,8 @@ import type { OwnNetworks } from './own-networks.js';
 /** Milliseconds between looks whether other processes have taken some, and until it is tried again when none could be made: at first, and at most. */
 const AGAIN = 1000;
 const AGAIN_AT_MOST = 60_000;
+/** Milliseconds until another one is made when one has been taken: whoever has taken it is just launching, and has the processors for that. */
+const AFTER_LAUNCH = 200;
 
 /**
  * Namespaces that are connected already and wait for launches, so that these do not: to make one takes a hundred times as long as to take one over. They belong to this process: when it closes they go, and when it has died
@@ -32,7 +34,15 @@ export class ReadyNetworks {
     this.refill();
   }
 
-  /** One has been taken, or is to be made: nobody waits for that. */
+  /** One has been taken. */
+  taken(): void {
+    if (this.#wanted.size === 0 || this.#closing.signal.aborted) return;
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.refill(), AFTER_LAUNCH);
+    this.#later.unref();
+  }
+
+  /** As many are made as are missing; nobody waits for that. */
   refill(): void {
     if (this.#wanted.size === 0 || this.#closing.signal.aborted) return;
     this.#isStale = true;

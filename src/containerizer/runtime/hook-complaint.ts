@@ -38,8 +38,9 @@ export function hookError({
   // Runc does not say which.
   const named = ofCrun ?? late ?? (programs.length === 1 ? programs[0] : undefined);
   const program = named ?? `one of ${programs.join(', ')}`;
-  const isLate = late !== undefined || /ran past specified timeout/.test(ofRunc ?? '');
-  const number = status ?? ended;
+  // Crun sees its own end of one that is late in two ways.
+  const isLate = late !== undefined || status === '-1' || /ran past specified timeout/.test(ofRunc ?? '');
+  const number = status === '-1' ? undefined : (status ?? ended);
   const how = isLate
     ? 'took longer than it may'
     : number === undefined

@@ -81,6 +81,8 @@ export class CniDriver implements NetworkDriver {
     const { result = {} } = (connection.result ?? {}) as Partial<KeptResult>;
     let failure: unknown;
     for (const plugin of [...list.plugins].reverse()) {
+      // One that has never been there has done nothing.
+      if (connection.result === undefined && this.#find(plugin) === undefined) continue;
       await this.#run('DEL', plugin, list, connection, result, undefined).catch((error) => {
         failure ??= error;
       });
@@ -104,6 +106,10 @@ export class CniDriver implements NetworkDriver {
     await runPlugin(processes, run, undefined);
   }
 
+  #find({ type }: CniPlugin): string | undefined {
+    return findProgram(type, { PATH: this.#options.directories.join(':') });
+  }
+
   async #run(
     command: 'ADD' | 'DEL',
     plugin: CniPlugin,
@@ -113,7 +119,7 @@ export class CniDriver implements NetworkDriver {
     signal: AbortSignal | undefined,
   ): Promise<CniResult> {
     const { directories, processes, patience } = this.#options;
-    const program = findProgram(plugin.type, { PATH: directories.join(':') });
+    const program = this.#find(plugin);
     if (program === undefined) throw missing(plugin.type, directories);
     const isLoopback = plugin.type === 'loopback';
     const { capabilities, ...own } = plugin;

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureOwnDirectory, writeOwnFile } from '../../../base/own-files.js';
@@ -65,6 +65,7 @@ export class NameServer {
 
   /** That the machine asks others for names from now on. What does not run is not started. */
   async reload(): Promise<void> {
+    if (!existsSync(this.#place(false))) return;
     await this.#alone(async () => {
       const pid = pidOf(this.#place(false));
       if (pid !== undefined) this.#signal(pid, SIGHUP);
