@@ -1,4 +1,4 @@
-import { ProvisionerError } from '../../../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../../../base/errors.js';
 import type { Processes } from '../../../system/processes/processes.js';
 import { findProgram } from '../../../system/syscalls/find-program.js';
 import { findSystemProgram } from '../../runtime/find-runtime.js';
@@ -60,7 +60,9 @@ export class CniDriver implements NetworkDriver {
     const { network, namespace } = connection;
     const failure = await this.#delete(connection);
     if (network.kind === 'configured') {
-      if (failure !== undefined) throw failure;
+      // What never was connected is perhaps described so that it cannot be: a plugin that says no has nothing of it.
+      const isRefused = isProvisionerError(failure) && failure.details['said'] === true;
+      if (failure !== undefined && !(connection.result === undefined && isRefused)) throw failure;
       return;
     }
     // Some plugins take away by what is in the namespace: what was left half made, or has lost that, is made whole in another one, and taken back from there.
@@ -147,11 +149,11 @@ export class CniDriver implements NetworkDriver {
       patience,
     };
     const answer = await runPlugin(processes, run, signal);
-    if (!answer.ok)
-      throw failed(
-        run.name,
-        `could not ${command === 'ADD' ? 'connect to' : 'take a container off'} the network ${connection.network.name}: ${answer.complaint}`,
-      );
+    if (!answer.ok) {
+      const deed = command === 'ADD' ? 'connect to' : 'take a container off';
+      const what = `could not ${deed} the network ${connection.network.name}: ${answer.complaint}`;
+      throw failed(run.name, what, undefined, true);
+    }
     return command === 'ADD' ? resultOf(answer, run.name) : {};
   }
 }

@@ -121,11 +121,11 @@ function lastWords(stderr: string, stdout: string): string {
 const endOf = ({ code, signal }: { readonly code?: number | undefined; readonly signal?: number | undefined }) =>
   code === undefined ? `it was ended by signal ${signal}` : `it ended with ${code} and said nothing`;
 
-/** @param what became of it, after its name */
-export function failed(name: string, what: string, cause?: unknown): ProvisionerError {
+/** @param what became of it, after its name @param said whether the plugin has ended by itself, and says so */
+export function failed(name: string, what: string, cause?: unknown, said = false): ProvisionerError {
   return new ProvisionerError('ERR_NETWORK_FAILED', `${name} ${what}`, {
     ...(cause === undefined ? {} : { cause }),
     hint: 'what it had made by then has been taken back; see what it says, and try again',
-    details: { plugin: name },
+    details: { plugin: name, said },
   });
 }
