@@ -45,10 +45,11 @@ describe('addresses of a network', () => {
 
   it('of a large network are as many as a bridge has room for', async () => {
     const p = await openMemoryStore();
-    for (let count = 0; count < 1000; count++) await takeAddress(p, LARGE, taker(`h${count}`), undefined);
+    const names = Array.from({ length: 999 }, (_, index) => `10.10.${3 + (index >> 8)}.${index & 255}`);
+    await p.holdings.take(taker('many'), [{ kind: 'network-address', names }]);
+    expect(names).not.toContain(await takeAddress(p, LARGE, taker('last'), undefined));
     await expect(takeAddress(p, LARGE, taker('one more'), undefined)).rejects.toMatchObject({
       code: 'ERR_NETWORK_FULL',
     });
-    expect(new Set((await p.holdings.list()).map(({ name }) => name)).size).toBe(1000);
   });
 });
