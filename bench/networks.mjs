@@ -59,7 +59,9 @@ export async function run(/** @type {string[]} */ options) {
     }),
   );
   if (podman !== undefined) {
-    console.log(`\npodman run -d: ${podman.none.toFixed(0)} ms with --network none, ${podman.bridge.toFixed(0)} ms with a bridge (medians)`);
+    console.log(
+      `\npodman run -d: ${podman.none.toFixed(0)} ms with --network none, ${podman.bridge.toFixed(0)} ms with a bridge (medians)`,
+    );
   }
 }
 

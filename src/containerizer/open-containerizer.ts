@@ -25,6 +25,7 @@ import { leasableCpus } from './leases/leasable-cpus.js';
 import { LeaseIsolator } from './leases/lease-isolator.js';
 import { LeaseTable } from './leases/lease-table.js';
 import type { Machine } from './machine.js';
+import { isNetworkName } from './networks/network-mode.js';
 import { networksOf } from './networks/networks-of-machine.js';
 import type { ReadyNetworks } from './networks/ready-networks.js';
 import { OciContainerizer } from './oci-containerizer.js';
@@ -48,11 +49,13 @@ const OPTIONS: OptionTable<ContainerizerOptions> = {
   provisioner: methods('use', 'provision'),
   runtime: oneOf(...RUNTIME_NAMES),
   readyNetworks: {
-    meant: 'an object whose values are whole numbers from 0 to 100',
+    meant: 'an object with names of networks, whose values are whole numbers from 0 to 100',
     holds: (value) =>
       typeof value === 'object' &&
       value !== null &&
-      Object.values(value).every((count) => Number.isInteger(count) && count >= 0 && count <= 100),
+      Object.entries(value).every(
+        ([name, count]) => isNetworkName(name) && Number.isInteger(count) && count >= 0 && count <= 100,
+      ),
   },
 };
 

@@ -158,12 +158,15 @@ const spareOf =
 networkDriverContract(['netavark', 'busybox'], 'netavark', (processes, namespaces, directory) => {
   const program = '/usr/lib/podman/netavark';
   return new NetavarkDriver({
-    ...{ processes, program, directory, patience: PATIENCE },
+    ...{ processes, program, directory, patience: PATIENCE, held: () => undefined },
     withSpareNamespace: spareOf(namespaces),
   });
 });
 
 networkDriverContract(['cni', 'busybox'], 'cni', (processes, namespaces) => {
   const directories = ['/opt/cni/bin', '/usr/lib/cni'];
-  return new CniDriver({ processes, directories, patience: PATIENCE, withSpareNamespace: spareOf(namespaces) });
+  return new CniDriver({
+    ...{ processes, directories, patience: PATIENCE, held: () => undefined },
+    withSpareNamespace: spareOf(namespaces),
+  });
 });

@@ -185,11 +185,51 @@ describeWith(NEEDS, 'a published port', () => {
   });
 });
 
+describeWith(NEEDS, 'a published port of a container that nobody watches', () => {
+  test('is given back with its end', async () => {
+    const { containers, root, provisioner } = await storeWithBusybox();
+    await provisioner.close();
+    const hostPort = await freePort();
+    const options = { ...sh('sleep 0.3'), network: 'bridge', ports: [{ containerPort: PORT, hostPort }] };
+    await otherContainerizer(root, `await c.launch('job', '${IMAGE}', ${JSON.stringify(options)}); await p.close();`)
+      .done;
+    await vi.waitFor(() => expect(rulesWith(String(hostPort))).toEqual([]), { timeout: 8000, interval: 50 });
+    expect(containers).toBeDefined();
+  });
+});
+
+describeWith(NEEDS, 'two stores of one machine', () => {
+  test('do not publish one port twice', async () => {
+    const one = await storeWithBusybox();
+    const other = await storeWithBusybox();
+    const hostPort = await freePort();
+    const options = { ...sh('sleep 100'), network: 'bridge', ports: [{ containerPort: PORT, hostPort }] };
+    await one.containers.launch('job', IMAGE, options);
+    await expect(other.containers.launch('job', IMAGE, options)).rejects.toMatchObject({ code: 'ERR_PORT_IN_USE' });
+    await one.containers.destroy('job', { running: 'kill' });
+    await other.containers.launch('job', IMAGE, options);
+  });
+
+  test('do not have networks with the same addresses', async () => {
+    const one = await storeWithBusybox();
+    const other = await storeWithBusybox();
+    for (const { containers } of [one, other]) await containers.networks.create('same', { subnet: '10.250.1.0/24' });
+    const options = { ...sh('sleep 100'), network: 'same' };
+    await one.containers.launch('job', IMAGE, options);
+    await expect(other.containers.launch('job', IMAGE, options)).rejects.toMatchObject({ code: 'ERR_NETWORK_EXISTS' });
+    await expectNothingLeft(other.root);
+  });
+});
+
 describeWith(NEEDS, 'networks', () => {
   test('are made, listed, used and removed, and not while something is connected', async () => {
     const { containers, root } = await storeWithBusybox();
     const { networks } = containers;
-    expect((await networks.list()).filter(({ isConfigured }) => !isConfigured)).toEqual([]);
+    const own = (await networks.list()).filter(({ isConfigured }) => !isConfigured);
+    expect(own.map(({ name, internal, subnet }) => ({ name, internal, subnet }))).toEqual([
+      { name: 'bridge', internal: false, subnet: undefined },
+      { name: 'internal', internal: true, subnet: undefined },
+    ]);
     await networks.create('build', { internal: true, subnet: '10.253.7.0/29' });
     await expect(networks.create('build')).rejects.toMatchObject({ code: 'ERR_NETWORK_EXISTS' });
     await expect(networks.create('other', { subnet: '10.253.0.0/16' })).rejects.toMatchObject({
@@ -206,6 +246,31 @@ describeWith(NEEDS, 'networks', () => {
     expect(await networks.remove('build')).toBe(true);
     expect(await networks.remove('build')).toBe(false);
     await expectNoNetworkLeft(root, bridges);
+  });
+
+  test('do not reach each other', async () => {
+    const { containers } = await storeWithBusybox();
+    await containers.networks.create('other');
+    const address = await serve(containers, 'web', { network: 'other' });
+    expect(await printed(containers, ask(address, PORT), { network: 'bridge' })).toBe('');
+    expect(await printed(containers, ask(address, PORT), { network: 'other' })).toBe('I-am-web');
+  });
+
+  test('publish hundreds of ports that follow each other, and not as many that do not', {
+    timeout: 60_000,
+  }, async () => {
+    const { containers, root } = await storeWithBusybox();
+    const ports = Array.from({ length: 500 }, (_, index) => ({
+      containerPort: 7000 + index,
+      hostPort: 40_000 + index,
+    }));
+    await serve(containers, 'web', { ports });
+    expect(said('127.0.0.1', 40_000)).toBe('I-am-web');
+    await containers.destroy('web', { running: 'kill' });
+    const apart = ports.filter((_, index) => index % 2 === 0);
+    const launch = containers.launch('job', IMAGE, { ...sh('true'), network: 'bridge', ports: apart });
+    await expect(launch).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
+    await expectNothingLeft(root);
   });
 
   test('one that is full takes nobody more, and says so', async () => {
@@ -227,6 +292,19 @@ describeWith(NEEDS, 'networks', () => {
     [{ network: 'none', ports: [{ containerPort: 80 }] }, 'ERR_BAD_OPTION'],
     [{ network: 'bridge', address: '10.1.1.1' }, 'ERR_BAD_OPTION'],
     [{ network: 'bridge', networkAliases: ['a b'] }, 'ERR_BAD_OPTION'],
+    [{ network: 'bridge', networkAliases: ['localhost'] }, 'ERR_BAD_OPTION'],
+    [{ network: 'bridge', dns: ['fe80::1%eth0'] }, 'ERR_BAD_OPTION'],
+    [{ network: 'bridge', ports: [{ containerPort: 53, hostPort: 53 }] }, 'ERR_PORT_IN_USE'],
+    [
+      {
+        network: 'bridge',
+        ports: [
+          { containerPort: 1, hostPort: 2 },
+          { containerPort: 3, hostPort: 2 },
+        ],
+      },
+      'ERR_BAD_OPTION',
+    ],
     [{ network: 'bridge', dns: ['nobody'] }, 'ERR_BAD_OPTION'],
     [{ network: 'bridge', ports: [{ containerPort: 80, hostAddress: '203.0.113.9' }] }, 'ERR_BAD_OPTION'],
   ])('%j is refused with %s, and nothing is left of the launch', async (options, code) => {
@@ -270,6 +348,41 @@ describeWith(NEEDS, 'namespaces that are ready', () => {
     for (const id of ['web', 'far']) await containers.destroy(id, { running: 'kill' });
     await provisioner.close();
     await expectNoNetworkLeft(root, bridges);
+  });
+
+  test('are never taken over while they are taken apart', { timeout: 60_000 }, async () => {
+    const { containers, root } = await storeWithBusybox();
+    const keeper = `
+      for (let turn = 0; turn < 3; turn++) {
+        const { Provisioner } = await import('${new URL('../../dist/index.js', import.meta.url).href}');
+        const own = await Provisioner.open({ root: p.root });
+        const kept = await openContainerizer({ provisioner: own, readyNetworks: { bridge: 3 } });
+        while (((await kept.networks.get('bridge'))?.ready ?? 0) < 2) await sleep(10);
+        await own.close();
+      }
+      await p.close();`;
+    const other = otherContainerizer(root, keeper);
+    let isOver = false;
+    void other.done.finally(() => {
+      isOver = true;
+    });
+    while (!isOver)
+      expect(await printed(containers, 'ip link show eth0 >/dev/null && echo there', { network: 'bridge' })).toBe(
+        'there',
+      );
+    await other.done;
+  });
+
+  test('one that cannot be had keeps the others from nothing, and says why', async () => {
+    const { containers, provisioner } = await storeWithBusybox();
+    const { openContainerizer } = await import('#src/containerizer/index.js');
+    await openContainerizer({ provisioner, readyNetworks: { nowhere: 1, bridge: 1 } });
+    await vi.waitFor(async () => expect(await readyOf(containers)).toBe(1), { timeout: 8000, interval: 50 });
+    await openContainerizer({ provisioner, readyNetworks: { bridge: 0 } });
+    await vi.waitFor(async () => expect(await readyOf(containers)).toBe(0), { timeout: 8000, interval: 50 });
+    await expect(openContainerizer({ provisioner, readyNetworks: { none: 1 } })).rejects.toMatchObject({
+      code: 'ERR_BAD_OPTION',
+    });
   });
 
   test('of a process that was killed are taken away by the next recovery', async () => {

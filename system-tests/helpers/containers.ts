@@ -170,6 +170,7 @@ export async function takeAllAway(root: string): Promise<void> {
     await cgroup.remove();
   }
   removeParent(hierarchies, parent);
+  for (const pid of nameServersOf(root)) killQuietly(pid);
   for (const path of mountsBelow(join(RUN, keyOf(root)))) loadSyscalls().detachMount(path);
   rmSync(join(RUN, keyOf(root)), { recursive: true, force: true });
 }
@@ -186,6 +187,20 @@ async function destroyAll(root: string): Promise<void> {
   } catch {
     // What follows does without the records.
   }
+}
+
+function nameServersOf(root: string): number[] {
+  const place = join(RUN, keyOf(root), 'names');
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(place);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 function killQuietly(pid: number): void {

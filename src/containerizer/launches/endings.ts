@@ -37,6 +37,8 @@ export class Endings {
   readonly #watched = new Map<string, Promise<Exit>>();
   /** Removals that follow ends. Nobody's wait for an end waits for one: it may itself wait for the turn of the container. */
   readonly #removals = new Set<Promise<unknown>>();
+  /** By the id of a launch: what gives back what it was given. */
+  readonly #cleanings = new Map<string, Promise<void>>();
   /** By the id of a launch: those who read what it has printed. */
   readonly #held = new Map<string, Set<Promise<void>>>();
 
@@ -148,8 +150,12 @@ export class Endings {
     const cleaning = this.#isolators
       .cleanUp(launch)
       .catch(() => undefined)
-      .finally(() => this.#removals.delete(cleaning));
+      .finally(() => {
+        this.#removals.delete(cleaning);
+        this.#cleanings.delete(launch.id);
+      });
     this.#removals.add(cleaning);
+    this.#cleanings.set(launch.id, cleaning);
   }
 
   /** With nobody there who would tell its end, it has ended when nothing of it lives. */
@@ -355,6 +361,7 @@ export class Endings {
 
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
+    await this.#cleanings.get(launchId);
     // What cannot be given back now keeps its record, and is the next recovery's.
     await this.#isolators.cleanUp({ id: launchId, containerId }).catch(() => undefined);
     crashPoint('launch.cleanedUp');

@@ -239,8 +239,9 @@ export class Launcher {
     crashPoint('launch.isolated');
     const command = await this.#writeBundle(begun, { ...beginning, ...isolated }, root, countsSwap);
     crashPoint('launch.bundled');
+    const isConnected = isolated.network !== undefined;
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {
-      const monitor = await runMonitor(this.#machine, begun, options, isHeld);
+      const monitor = await runMonitor(this.#machine, begun, options, { isHeld, isConnected });
       begun.monitor = monitor;
       crashPoint('launch.monitored');
       // Whoever cancels the launch ends the monitor that he finds: either he finds this one, or it is seen here that it is cancelled.

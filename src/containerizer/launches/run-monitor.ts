@@ -46,12 +46,12 @@ export interface RunningMonitor {
   readonly stdin: Writable | undefined;
 }
 
-/** Starts the monitor of a launch, which starts the runtime. @param isHeld the program waits at the gate, and its time does not pass @throws as `spawn` */
+/** Starts the monitor of a launch, which starts the runtime. @param how isHeld: the program waits at the gate, and its time does not pass; isConnected: something is to be given back when it has ended @throws as `spawn` */
 export async function runMonitor(
   machine: Machine,
   { launch, place, runtime, directory, alive }: MonitoredLaunch,
   options: LaunchOptions,
-  isHeld: boolean,
+  { isHeld, isConnected }: { readonly isHeld: boolean; readonly isConnected: boolean },
 ): Promise<RunningMonitor> {
   const { processes, hierarchies, surroundings, parent, removal, closing } = machine;
   const { starter, sealedCopyOf } = machine.programs();
@@ -73,7 +73,8 @@ export async function runMonitor(
     hide: runtime.hide,
     join: monitorCgroups(hierarchies, toBytePath(parent)).map((directory) => `${directory}/cgroup.procs`),
     remove: [stateOf(runtime, launch.id), ...secretsPlaced(runtime, launch.id, options), ...cgroup.directories()],
-    after: options.remove === true ? [...removal, launch.containerId] : [],
+    // What is connected is taken off with its end, also when nobody looks.
+    after: options.remove === true || isConnected ? [...removal, launch.containerId] : [],
     terminal: options.terminal !== undefined,
     timeLimit: options.timeout !== undefined,
     logLimit: maxBytes,

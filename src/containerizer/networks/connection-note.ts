@@ -8,6 +8,9 @@ export const PORT = 'network-port';
 export const NETWORK = 'network';
 export const SUBNET = 'network-subnet';
 
+/** Who has a namespace that is being taken away: nobody claims it any more, and whoever finds it goes on with that. */
+export const LEAVING = 'leaving';
+
 /** What the record of a namespace says: all that is needed to take it off its network again. */
 export interface ConnectionNote {
   readonly network: Network;
@@ -29,7 +32,13 @@ export interface ConnectionRecord extends HoldingRecord {
   readonly note: ConnectionNote;
 }
 
-/** @throws SyntaxError for a record that this release did not write */
-export function connectionOf(record: HoldingRecord): ConnectionRecord {
-  return { ...record, note: JSON.parse(record.details ?? '') as ConnectionNote };
+/** One that cannot be read, as another release may have written it, is passed over. */
+export function connectionsOf(records: readonly HoldingRecord[]): ConnectionRecord[] {
+  return records.flatMap((record) => {
+    try {
+      return [{ ...record, note: JSON.parse(record.details ?? '') as ConnectionNote }];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../base/crash-points.js';
 import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
-import { ensureOwnDirectory } from '../../base/own-files.js';
 import type { Provisioner } from '../../index.js';
-import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import { takeAddress } from './addresses.js';
-import { type ConnectionNote, type ConnectionRecord, connectionOf, NAMESPACE } from './connection-note.js';
-import { closeBridge } from './drivers/bridges.js';
+import { type ConnectionNote, type ConnectionRecord, connectionsOf, LEAVING, NAMESPACE } from './connection-note.js';
+import { closeBridge, withoutIpv6 } from './drivers/bridges.js';
 import type { DriversHere } from './drivers/drivers-here.js';
+import type { MachinePorts } from './machine-ports.js';
+import type { MachineTurn } from './machine-turn.js';
 import type { NameServer } from './names/name-server.js';
 import type { Namespaces } from './namespaces.js';
-import type { Network, PortSpec } from './network.js';
+import type { Network, OwnNetwork, PortMapping, PortSpec } from './network.js';
 import type { OwnNetworks } from './own-networks.js';
-import { takePorts } from './ports.js';
+import { portInUse, takePorts } from './ports.js';
+import { requireFree } from './routes.js';
 
 /** What a connection is to be. */
 export interface WantedConnection {
@@ -26,20 +26,19 @@ export interface WantedConnection {
 
 export interface ConnectionsOptions {
   readonly provisioner: Provisioner;
-  readonly syscalls: Syscalls;
   readonly bootId: string;
   readonly networks: OwnNetworks;
   readonly namespaces: Namespaces;
   readonly drivers: DriversHere;
   /** Undefined where this machine has none. */
   readonly nameServer: () => NameServer | undefined;
-  /** A directory of this boot, and a file in it that whoever runs a driver locks, of whatever store. Absolute. */
-  readonly lockDirectory: string;
-  readonly lockFile: string;
+  readonly turn: MachineTurn;
+  readonly ports: MachinePorts;
 }
 
-/** Milliseconds between looks whether a driver's turn has come; it takes a tenth of a second. */
-const LOOK_AGAIN = 5;
+/** Milliseconds until it is somebody's turn; and of one who has given up already. */
+const PATIENCE = 60_000;
+const HURRIED = 1000;
 
 /**
  * Namespaces that are connected to networks, from the record that comes before all else to the record that goes last:
@@ -47,7 +46,7 @@ const LOOK_AGAIN = 5;
  *     record `making` ─► address, ports ─► namespace ─► driver ─► record `ready` ─► names
  *     driver ─► namespace ─► address, ports ─► record ─► names
  *
- * Drivers work one after the other, for all stores of the machine: they look for rules of theirs before they make them, and two at a time make them twice.
+ * All that a driver does is done in the machine's turn, and what it does it for is looked at then.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -81,8 +80,8 @@ export class Connections {
     try {
       return await this.#make({ ...record, note }, wanted, signal);
     } catch (error) {
-      // What cannot be taken back now, the next recovery takes.
-      await this.free({ ...record, note }).catch(() => undefined);
+      // What cannot be taken back now, the next recovery takes. Who has given up does not wait for others.
+      await this.free({ ...record, note }, signal?.aborted ? HURRIED : PATIENCE).catch(() => undefined);
       throw error;
     }
   }
@@ -96,9 +95,6 @@ export class Connections {
     const { name: id } = record;
     const taker = { holder: id, bootId };
     const isOwn = network.kind === 'own';
-    // It may have been removed before this was recorded.
-    if (isOwn && (await networks.recorded(network.name))?.subnet !== network.subnet)
-      throw removedMeanwhile(network.name);
     const address = isOwn ? await takeAddress(provisioner, network, taker, wantedAddress) : wantedAddress;
     const ports = await takePorts(provisioner, taker, wantedPorts);
     let now = await this.#note(record, { ...record.note, address, ports });
@@ -106,21 +102,24 @@ export class Connections {
     const namespace = await namespaces.make(id);
     crashPoint('network.namespaceMade');
     throwIfAborted(signal);
-    const connected = await this.#inTurn(signal, async () => {
-      const driver = drivers.named(network.driver);
-      const done = await driver.connect({ id, namespace, network, address, ports }, signal);
-      if (isOwn && network.internal) closeBridge(network.bridge);
-      return done;
-    });
-    crashPoint('network.connected');
-    const { result } = connected;
-    now = await this.#note(now, {
-      ...now.note,
-      ...{ state: 'ready', address: connected.address, gateway: connected.gateway },
-      ...(result === undefined ? {} : { result }),
-    });
+    now = await this.#options.turn.take(
+      async () => {
+        // Both may have been taken away since it was recorded: who does that has the turn.
+        await this.#requireStill(now);
+        if (isOwn) await requireThere(networks, network);
+        this.#takeOnMachine(namespace, network, ports);
+        const driver = drivers.named(network.driver);
+        const { result, ...connected } = await driver.connect({ id, namespace, network, address, ports }, signal);
+        if (isOwn) withoutIpv6(network.bridge);
+        if (isOwn && network.internal) closeBridge(network.bridge);
+        crashPoint('network.connected');
+        const note = { ...now.note, ...connected, state: 'ready' as const };
+        return this.#note(now, result === undefined ? note : { ...note, result });
+      },
+      PATIENCE,
+      signal,
+    );
     crashPoint('network.ready');
-    if (now.note.names.length > 0) await this.renewNames(network);
     return now;
   }
 
@@ -132,11 +131,23 @@ export class Connections {
   async #note(record: ConnectionRecord, note: ConnectionNote): Promise<ConnectionRecord> {
     const details = JSON.stringify(note);
     const { holdings } = this.#options.provisioner;
-    await holdings.change(record, { from: record.holder ?? null, details });
+    if (!(await holdings.change(record, { from: record.holder ?? null, details }))) throw endedMeanwhile(note);
     return { ...record, details, note };
   }
 
-  /** One that is ready, and that nobody has; the names and servers are known from now on. @returns undefined when there is none */
+  async #requireStill(record: ConnectionRecord): Promise<void> {
+    const now = (await this.list()).find(({ name }) => name === record.name);
+    if (now?.holder !== record.holder || now === undefined) throw endedMeanwhile(record.note);
+  }
+
+  /** What other stores of the machine have is not in the records. */
+  #takeOnMachine(namespace: string, network: Network, ports: readonly PortMapping[]): void {
+    const taken = this.#options.ports.take(namespace, ports);
+    if (taken !== undefined) throw portInUse(taken, 'a container of another store has it');
+    if (network.kind === 'own') requireFree(network);
+  }
+
+  /** One that is ready, and that nobody has; its names are told with the next `renewNames`. @returns undefined when there is none */
   async claim(
     launchId: string,
     { network, names, dns }: Pick<WantedConnection, 'network' | 'names' | 'dns'>,
@@ -148,7 +159,6 @@ export class Connections {
       const details = JSON.stringify(note);
       if (!(await provisioner.holdings.change(record, { from: null, holder: launchId, details }))) continue;
       crashPoint('network.claimed');
-      if (names.length > 0) await this.renewNames(network);
       return { ...record, holder: launchId, details, note };
     }
     return undefined;
@@ -164,77 +174,94 @@ export class Connections {
   /** Those of one launch, or all. */
   async list(holder?: string): Promise<ConnectionRecord[]> {
     const { holdings } = this.#options.provisioner;
-    return (await holdings.list({ kind: NAMESPACE, holder })).map(connectionOf);
+    return connectionsOf(await holdings.list({ kind: NAMESPACE, holder }));
   }
 
-  /** Takes one off its network, and away. What runs in it loses its network. Safe to repeat. @throws ProvisionerError `ERR_NETWORK_FAILED`; the record stays then */
-  async free(record: ConnectionRecord): Promise<void> {
+  /**
+   * Takes one off its network, and away. What runs in it loses its network. Safe to repeat.
+   * @param patience milliseconds until its turn comes @throws ProvisionerError `ERR_NETWORK_FAILED`; the record stays then
+   */
+  async free(record: ConnectionRecord, patience = PATIENCE): Promise<void> {
     const { name: id } = record;
-    await this.#inTurn(undefined, async () => {
-      const { provisioner, bootId, namespaces, drivers } = this.#options;
+    const { provisioner, bootId, namespaces, ports, turn } = this.#options;
+    await turn.take(async () => {
       const now = (await this.list()).find(({ name }) => name === id);
-      // Somebody else was quicker, or has claimed it.
-      if (now === undefined || now.holder !== record.holder) return;
-      const { network, address, ports, result } = now.note;
-      const isOfThisBoot = now.bootId === bootId;
-      const namespace = isOfThisBoot && namespaces.isThere(id) ? namespaces.path(id) : undefined;
-      // What the kernel has of it is gone with its boot; plugins have records of their own.
-      const isKnown = network.driver === 'cni' || isOfThisBoot;
-      const isBegun = network.kind === 'configured' || address !== undefined;
-      if (isKnown && isBegun) {
-        const driver = drivers.named(network.driver);
-        await driver.disconnect({ id, namespace, network, address, ports, result });
+      if (now !== undefined && now.holder !== record.holder && now.holder !== LEAVING) return;
+      // From here on nobody claims it.
+      if (now !== undefined && now.holder !== LEAVING) {
+        if (!(await provisioner.holdings.change(now, { from: now.holder ?? null, holder: LEAVING }))) return;
       }
+      if (now !== undefined) await this.#disconnect(now);
       crashPoint('network.disconnected');
-      if (isOfThisBoot) await namespaces.remove(id);
+      if (record.bootId === bootId) {
+        ports.release(namespaces.path(id));
+        await namespaces.remove(id);
+      }
       crashPoint('network.namespaceRemoved');
+      // Also what was taken for one whose record somebody has taken away meanwhile.
       await provisioner.holdings.release(await provisioner.holdings.list({ holder: id }));
-      await provisioner.holdings.release([now]);
+      if (now !== undefined) await provisioner.holdings.release([{ ...now, holder: LEAVING }]);
       crashPoint('network.released');
-    });
+    }, patience);
     if (record.note.names.length > 0) await this.renewNames(record.note.network);
   }
 
-  /** Names that are not known as they should be are no reason to keep anybody from anything: the next change tells them. */
-  async renewNames(network: Network): Promise<void> {
-    if (network.kind !== 'own') return;
-    await this.#options
-      .nameServer()
-      ?.renew(network, async () =>
-        (await this.list()).filter(
-          ({ note, bootId }) => note.network.name === network.name && bootId === this.#options.bootId,
-        ),
-      )
-      .catch(() => undefined);
+  async #disconnect({ name: id, bootId, note }: ConnectionRecord): Promise<void> {
+    const { namespaces, drivers } = this.#options;
+    const { network, address, ports, result } = note;
+    const isOfThisBoot = bootId === this.#options.bootId;
+    const namespace = isOfThisBoot && namespaces.isThere(id) ? namespaces.path(id) : undefined;
+    // What the kernel has of it is gone with its boot; plugins have records of their own.
+    const isKnown = network.driver === 'cni' || isOfThisBoot;
+    const isBegun = network.kind === 'configured' || address !== undefined;
+    if (!isKnown || !isBegun) return;
+    await drivers.named(network.driver).disconnect({ id, namespace, network, address, ports, result });
+  }
+
+  /**
+   * Names that are not known as they should be are no reason to keep anybody from anything: the next change tells them.
+   * @returns whether somebody is there who tells them
+   */
+  async renewNames(network: Network): Promise<boolean> {
+    const server = this.#options.nameServer();
+    if (network.kind !== 'own' || server === undefined) return false;
+    const isOfIt = ({ note, bootId, holder }: ConnectionRecord) =>
+      note.network.name === network.name && bootId === this.#options.bootId && holder !== LEAVING;
+    try {
+      return await server.renew(network, async () => (await this.list()).filter(isOfIt));
+    } catch {
+      return false;
+    }
   }
 
   /** Takes away namespaces of this boot that no record names. @returns their ids */
   async sweep(): Promise<string[]> {
-    return this.#inTurn(undefined, async () => {
-      const { namespaces } = this.#options;
+    const { namespaces, turn } = this.#options;
+    return turn.take(async () => {
       // In this order: one that is being made is recorded before it is there.
       const there = await namespaces.list();
       const recorded = new Set((await this.list()).map(({ name }) => name));
       const left = there.filter((id) => !recorded.has(id));
       for (const id of left) await namespaces.remove(id);
       return left;
-    });
+    }, PATIENCE);
   }
+}
 
-  async #inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const { lockDirectory, lockFile, syscalls } = this.#options;
-    ensureOwnDirectory(lockDirectory);
-    const lock = syscalls.openLockFile(lockFile);
-    try {
-      while (!lock.tryLock('exclusive')) {
-        throwIfAborted(signal);
-        await sleep(LOOK_AGAIN);
-      }
-      return await work();
-    } finally {
-      lock.close();
-    }
-  }
+async function requireThere(networks: OwnNetworks, network: OwnNetwork): Promise<void> {
+  const now = await networks.recorded(network.name);
+  if (now?.subnet !== network.subnet) throw removedMeanwhile(network.name);
+}
+
+function endedMeanwhile({ network }: ConnectionNote): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_START_FAILED',
+    `the connection to the network ${network.name} was taken away before it was made`,
+    {
+      hint: 'somebody has ended or destroyed the container meanwhile',
+      details: { network: network.name },
+    },
+  );
 }
 
 function removedMeanwhile(network: string): ProvisionerError {

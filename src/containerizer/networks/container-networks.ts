@@ -1,11 +1,15 @@
+import { checkArgument, flag, type OptionTable, text } from '../../base/options/check-options.js';
+import { takeOptions } from '../../base/options/take-options.js';
 import type { Provisioner } from '../../index.js';
 import type { ConnectionRecord } from './connection-note.js';
 import type { Network, PortMapping } from './network.js';
-import type { NewNetwork, OwnNetworks } from './own-networks.js';
+import { BUILT_IN, type NewNetwork, type OwnNetworks } from './own-networks.js';
+
+const NEW_NETWORK: OptionTable<NewNetwork> = { internal: flag, subnet: text };
 
 /** The networks of a store, and those that administrators of the machine describe. */
 export interface ContainerNetworks {
-  /** Sorted by name. A built-in one is there from its first use on. */
+  /** Sorted by name, those that are there by themselves too: what follows the name is known of these from their first use on. */
   list(): Promise<NetworkInfo[]>;
   /** @returns undefined when there is none */
   get(name: string): Promise<NetworkInfo | undefined>;
@@ -17,7 +21,8 @@ export interface ContainerNetworks {
 
 export interface NetworkInfo {
   readonly name: string;
-  readonly driver: 'netavark' | 'cni';
+  /** Undefined before the first use of one that is there by itself. */
+  readonly driver?: 'netavark' | 'cni' | undefined;
   /** A file of the machine's administrator describes it; then what follows up to the interface is not known. */
   readonly isConfigured: boolean;
   readonly internal?: boolean | undefined;
@@ -28,6 +33,8 @@ export interface NetworkInfo {
   readonly containers: readonly NetworkMember[];
   /** Namespaces that wait for containers. */
   readonly ready: number;
+  /** Why this process could not have as many ready as it is to. */
+  readonly problem?: string | undefined;
 }
 
 export interface NetworkMember {
@@ -41,8 +48,11 @@ export interface NetworkMember {
 export class NetworksOfStore implements ContainerNetworks {
   readonly #provisioner: Provisioner;
   readonly #networks: OwnNetworks;
+  readonly #problems: () => ReadonlyMap<string, string>;
 
-  constructor(provisioner: Provisioner, networks: OwnNetworks) {
+  /** @param problems of those that are kept ready, by name */
+  constructor(provisioner: Provisioner, networks: OwnNetworks, problems: () => ReadonlyMap<string, string>) {
+    this.#problems = problems;
     this.#provisioner = provisioner;
     this.#networks = networks;
   }
@@ -51,19 +61,32 @@ export class NetworksOfStore implements ContainerNetworks {
     const ids = await this.#containerIds();
     const infos: NetworkInfo[] = [];
     for (const network of await this.#networks.list()) infos.push(await this.#info(network, ids));
-    return infos;
+    const known = new Set(infos.map(({ name }) => name));
+    for (const [name, { internal }] of BUILT_IN)
+      if (!known.has(name))
+        infos.push({ name, isConfigured: false, internal, containers: [], ready: 0, ...this.#problem(name) });
+    return infos.sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
   async get(name: string): Promise<NetworkInfo | undefined> {
+    checkArgument('networks.get', 'name', text, name);
     return (await this.list()).find((one) => one.name === name);
   }
 
   async create(name: string, options: NewNetwork = {}): Promise<NetworkInfo> {
-    return this.#info(await this.#networks.create(name, options), new Map());
+    checkArgument('networks.create', 'name', text, name);
+    const own = takeOptions('networks.create', NEW_NETWORK, options);
+    return this.#info(await this.#networks.create(name, own), new Map());
   }
 
   async remove(name: string): Promise<boolean> {
+    checkArgument('networks.remove', 'name', text, name);
     return this.#networks.remove(name);
+  }
+
+  #problem(name: string): Pick<NetworkInfo, 'problem'> {
+    const problem = this.#problems().get(name);
+    return problem === undefined ? {} : { problem };
   }
 
   async #containerIds(): Promise<ReadonlyMap<string, string>> {
@@ -93,6 +116,7 @@ export class NetworksOfStore implements ContainerNetworks {
           names,
         })),
       ready: users.filter((one) => isWaiting(one) && one.note.state === 'ready').length,
+      ...this.#problem(network.name),
     };
   }
 }

@@ -1,13 +1,13 @@
 import { isIP } from 'node:net';
 import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import type { LaunchState, Provisioner } from '../../index.js';
-import { hostNameOf, isHostName } from '../bundle/host-name.js';
+import { hostNameOf } from '../bundle/host-name.js';
 import type { IsolatedLaunch, IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { LaunchSpec } from '../launch-spec.js';
 import type { ConnectionRecord } from './connection-note.js';
 import type { Connections, WantedConnection } from './connections.js';
 import { isNamespace } from './namespaces.js';
-import type { JoinedNetwork } from './network.js';
+import type { JoinedNetwork, Network } from './network.js';
 import { networkModeOf } from './network-mode.js';
 import type { OwnNetworks } from './own-networks.js';
 import { checkedPorts } from './ports.js';
@@ -26,7 +26,7 @@ export interface NetworkIsolatorOptions {
 }
 
 /** What somebody has who may be gone. */
-const TAKEN = ['ERR_PORT_IN_USE', 'ERR_ADDRESS_IN_USE', 'ERR_NETWORK_FULL'] as const;
+const TAKEN = ['ERR_PORT_IN_USE', 'ERR_ADDRESS_IN_USE', 'ERR_NETWORK_FULL', 'ERR_NETWORK_NOT_FOUND'] as const;
 const UNENDED: readonly LaunchState[] = ['starting', 'created', 'running', 'paused', 'undead'];
 
 /** Gives a launch its network namespace: one that waits for it where nothing about it is special, else one that is made for it. */
@@ -44,27 +44,36 @@ export class NetworkIsolator implements Isolator {
     signal: AbortSignal | undefined,
   ): Promise<IsolatedSpec> {
     const { spec } = isolated;
-    const mode = networkModeOf(spec.network);
+    // As with Docker: whoever publishes a port wants a network that has some.
+    const mode = networkModeOf(spec.network ?? ((spec.ports ?? []).length > 0 ? 'bridge' : 'none'));
     if (mode.kind !== 'network') requireNothingMore(spec);
     if (mode.kind === 'none' || mode.kind === 'host') return isolated;
     if (mode.kind === 'namespace') return { ...isolated, network: namespaceOfOthers(mode.path) };
-    const network = await this.#options.networks.find(mode.name);
-    const { address, ports = [] } = spec;
-    if (network.kind === 'own' && network.internal && ports.length > 0) throw publishesNothing(network.name);
-    const wanted: WantedConnection = {
+    const find = async () => this.#wanted(launch, spec, await this.#options.networks.find(mode.name));
+    const connection = await this.#connection(launch, await find(), signal).catch(async (error) => {
+      if (!isProvisionerError(error, ...TAKEN)) throw error;
+      // Who has just ended is perhaps on its way out, and has gone by now; a network that has just been removed is perhaps made anew.
+      await this.#freeOver();
+      return this.#connection(launch, await find(), signal);
+    });
+    return { ...isolated, network: await this.#joined(connection) };
+  }
+
+  /** @throws ProvisionerError `ERR_BAD_OPTION` */
+  #wanted(launch: IsolatedLaunch, spec: LaunchSpec, network: Network): WantedConnection {
+    const { address, ports = [], networkAliases = [] } = spec;
+    const isOwn = network.kind === 'own';
+    if (isOwn && network.internal && ports.length > 0) throw publishesNothing(network.name);
+    const tellsNames = isOwn && this.#options.tellsNames();
+    if (!tellsNames && networkAliases.length > 0) throw tellsNoNames(network.name);
+    const names = namesOf(launch, spec);
+    return {
       network,
       address,
       ports: checkedPorts(ports),
-      names: this.#options.tellsNames() ? namesOf(launch, spec) : [],
+      names: tellsNames ? names : [],
       dns: checkedServers(spec.dns ?? []),
     };
-    const connection = await this.#connection(launch, wanted, signal).catch(async (error) => {
-      if (!isProvisionerError(error, ...TAKEN)) throw error;
-      // Who has just ended is perhaps on its way out, and has gone by now.
-      await this.#freeOver();
-      return this.#connection(launch, wanted, signal);
-    });
-    return { ...isolated, network: this.#joined(connection) };
   }
 
   async #connection(
@@ -91,18 +100,21 @@ export class NetworkIsolator implements Isolator {
     // In this order: a launch is recorded before it has anything.
     const unended = new Set((await this.#options.provisioner.launches.list({ states: UNENDED })).map(({ id }) => id));
     const over = held.filter(({ holder }) => holder !== undefined && !unended.has(holder));
-    for (const one of over) await connections.free(one);
+    // One that cannot be taken away is no reason for what another one wants.
+    for (const one of over) await connections.free(one).catch(() => undefined);
   }
 
-  #joined({ name: id, note }: ConnectionRecord): JoinedNetwork {
+  async #joined({ name: id, note }: ConnectionRecord): Promise<JoinedNetwork> {
     const { network, address, gateway, ports } = note;
     const isOwn = network.kind === 'own';
+    // Where nobody listens there, they are asked for elsewhere.
+    const isTold = note.names.length > 0 && (await this.#options.connections.renewNames(network));
     return {
       name: network.name,
       path: this.#options.connections.path(id),
       address,
       hostAddress: isOwn && network.internal ? undefined : gateway,
-      nameServers: isOwn && gateway !== undefined && this.#options.tellsNames() ? [gateway] : 'machine',
+      nameServers: isTold && gateway !== undefined ? [gateway] : 'machine',
       isInternal: isOwn && network.internal,
       ports,
     };
@@ -172,7 +184,7 @@ function requireNothingMore({ network = 'none', ports = [], address, networkAlia
 
 /** @throws ProvisionerError `ERR_BAD_OPTION` */
 function checkedServers(dns: readonly string[]): readonly string[] {
-  const wrong = dns.find((address) => isIP(address) === 0);
+  const wrong = dns.find((address) => isIP(address) === 0 || address.includes('%'));
   if (wrong === undefined) return dns;
   throw new ProvisionerError('ERR_BAD_OPTION', `${JSON.stringify(wrong)} is no address of a name server`, {
     details: { dns: wrong },
@@ -190,15 +202,28 @@ function publishesNothing(network: string): ProvisionerError {
   );
 }
 
+function tellsNoNames(network: string): ProvisionerError {
+  return new ProvisionerError('ERR_BAD_OPTION', `in the network ${network} nobody is known by name`, {
+    hint: 'leave the names out; networks that are made here have them where aardvark-dns is installed',
+    details: { network },
+  });
+}
+
+/** Also with what people write that no host name may have. */
+const NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
+/** What means the same everywhere. */
+const KNOWN_NAMES = new Set(['localhost', 'host.containers.internal']);
+const isName = (text: string) => NAME.test(text) && isIP(text) === 0 && !KNOWN_NAMES.has(text.toLowerCase());
+
 /** @throws ProvisionerError `ERR_BAD_OPTION` */
 function namesOf({ id, containerId }: IsolatedLaunch, { hostname, networkAliases = [] }: LaunchSpec): string[] {
-  const wrong = networkAliases.find((name) => !isHostName(name));
+  const wrong = networkAliases.find((name) => !isName(name));
   if (wrong !== undefined) {
     throw new ProvisionerError('ERR_BAD_OPTION', `${JSON.stringify(wrong)} cannot be a name in a network`, {
-      hint: 'use letters, digits and -, with dots between the parts',
+      hint: 'use letters, digits, - and _, with dots between the parts; not what means something else, such as localhost',
       details: { name: wrong },
     });
   }
-  const names = [containerId, hostNameOf(hostname, containerId, id), ...networkAliases].filter(isHostName);
+  const names = [containerId, hostNameOf(hostname, containerId, id), ...networkAliases].filter(isName);
   return [...new Set(names.map((name) => name.toLowerCase()))];
 }

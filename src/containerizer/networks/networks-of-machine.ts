@@ -6,6 +6,8 @@ import type { Machine } from '../machine.js';
 import { Connections } from './connections.js';
 import { type ContainerNetworks, NetworksOfStore } from './container-networks.js';
 import { DriversHere, findHelper } from './drivers/drivers-here.js';
+import { MachinePorts } from './machine-ports.js';
+import { MachineTurn } from './machine-turn.js';
 import { NameServer } from './names/name-server.js';
 import { Namespaces } from './namespaces.js';
 import { NetworkIsolator } from './network-isolator.js';
@@ -50,8 +52,10 @@ export function networksOf(
       await namespaces.remove(id);
     }
   };
-  const drivers = new DriversHere({ processes, directory, withSpareNamespace });
-  const networks = new OwnNetworks({ provisioner, bootId, key, driver: () => drivers.chosen() });
+  const turn = new MachineTurn(run, syscalls);
+  const held = () => turn.descriptor;
+  const drivers = new DriversHere({ processes, directory, held, withSpareNamespace });
+  const networks = new OwnNetworks({ provisioner, bootId, key, turn, driver: () => drivers.chosen() });
   let nameServer: NameServer | undefined;
   const findNameServer = (): NameServer | undefined => {
     const program = findHelper('aardvark-dns');
@@ -63,10 +67,9 @@ export function networksOf(
     return nameServer;
   };
   const connections = new Connections({
-    ...{ provisioner, syscalls, bootId, networks, namespaces, drivers },
+    ...{ provisioner, bootId, networks, namespaces, drivers, turn },
+    ports: new MachinePorts(run),
     nameServer: findNameServer,
-    lockDirectory: run,
-    lockFile: join(run, 'networks.lock'),
   });
   const ready = new ReadyNetworks(connections, networks);
   return {
@@ -75,7 +78,7 @@ export function networksOf(
       lookAtAll,
       tellsNames: () => findNameServer() !== undefined,
     }),
-    networks: new NetworksOfStore(provisioner, networks),
+    networks: new NetworksOfStore(provisioner, networks, () => ready.problems),
     ready,
     resolversChanged: async () => findNameServer()?.reload(),
   };

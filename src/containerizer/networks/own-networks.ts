@@ -1,22 +1,27 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { ProvisionerError, systemCode } from '../../base/errors.js';
+import { ProvisionerError } from '../../base/errors.js';
 import type { Provisioner } from '../../index.js';
-import { connectionOf, NAMESPACE, NETWORK, SUBNET } from './connection-note.js';
+import { type ConnectionRecord, connectionsOf, NAMESPACE, NETWORK, SUBNET } from './connection-note.js';
 import { type CniNetworks, readCniNetworks } from './drivers/cni-lists.js';
 import { type Ipv4Range, overlap, parseRange, printIpv4, printRange, sizeOf } from './ipv4.js';
+import type { MachineTurn } from './machine-turn.js';
 import type { Network, OwnNetwork } from './network.js';
 import { isNetworkName } from './network-mode.js';
+import { routesHere } from './routes.js';
 
 /** Those that are there without anybody having made them: with a way out, and without. */
-const BUILT_IN: Readonly<Record<string, { readonly internal: boolean }>> = {
-  bridge: { internal: false },
-  internal: { internal: true },
-};
+export const BUILT_IN: ReadonlyMap<string, { readonly internal: boolean }> = new Map([
+  ['bridge', { internal: false }],
+  ['internal', { internal: true }],
+]);
 
 /** Where subnets are taken from, and how large they are: 4093 containers each, of which a bridge takes a quarter. */
 const POOL: Ipv4Range = { first: 0x0ac00000, prefix: 11 };
 const SUBNET_PREFIX = 20;
+/** What is no host's: this network, loopback, link-local, multicast and what is reserved. @see RFC 6890 */
+const RESERVED = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parseRange);
+/** Milliseconds until it is somebody's turn. */
+const PATIENCE = 60_000;
 const SMALLEST_PREFIX = 29;
 const LARGEST_PREFIX = 8;
 
@@ -27,6 +32,7 @@ export interface NetworksOptions {
   readonly key: string;
   /** What connects to networks that are made here. @throws ProvisionerError `ERR_NETWORK_UNSUPPORTED` */
   readonly driver: () => OwnNetwork['driver'];
+  readonly turn: MachineTurn;
 }
 
 export interface NewNetwork {
@@ -47,7 +53,8 @@ export class OwnNetworks {
   async find(name: string): Promise<Network> {
     const own = await this.recorded(name);
     if (own !== undefined) return own;
-    if (Object.hasOwn(BUILT_IN, name)) return this.#make(name, BUILT_IN[name] ?? {}, true);
+    const builtIn = BUILT_IN.get(name);
+    if (builtIn !== undefined) return this.#make(name, builtIn, true);
     const { networks, bad } = await readCniNetworks();
     const configured = networks.find((network) => network.name === name);
     if (configured === undefined) throw await this.#notFound(name, networks, bad);
@@ -55,9 +62,7 @@ export class OwnNetworks {
   }
 
   async recorded(name: string): Promise<OwnNetwork | undefined> {
-    const { holdings } = this.#options.provisioner;
-    const [record] = await holdings.list({ kind: NETWORK, holder: name });
-    return record?.details === undefined ? undefined : (JSON.parse(record.details) as OwnNetwork);
+    return (await this.recordedOnes()).find((network) => network.name === name);
   }
 
   async recordedOnes(): Promise<OwnNetwork[]> {
@@ -116,7 +121,11 @@ export class OwnNetworks {
   async #ranges(name: string, wanted: string | undefined): Promise<Ipv4Range[]> {
     const { provisioner, key } = this.#options;
     const recorded = await provisioner.holdings.list({ kind: SUBNET });
-    const taken = [...recorded.map((one) => parseRange(one.name)), ...routesHere()].filter((one) => one !== undefined);
+    const taken = [
+      ...recorded.map((one) => parseRange(one.name)),
+      ...routesHere().map((route) => route.range),
+      ...RESERVED,
+    ].filter((one) => one !== undefined);
     const isFree = (range: Ipv4Range) => !taken.some((other) => overlap(range, other));
     if (wanted !== undefined) {
       const range = parseRange(wanted);
@@ -146,34 +155,30 @@ export class OwnNetworks {
 
   /** @returns false when there is none of this store @throws ProvisionerError `ERR_NETWORK_IN_USE` */
   async remove(name: string): Promise<boolean> {
-    const { holdings } = this.#options.provisioner;
-    const held = await holdings.list({ holder: name });
-    const own = held.filter(({ kind }) => kind === NETWORK || kind === SUBNET);
-    const record = own.find(({ kind }) => kind === NETWORK);
-    if (record?.details === undefined) return false;
-    // First: whoever connects to it looks for it after that is recorded.
-    await holdings.release([record]);
-    const users = await this.users(name);
-    if (users.length > 0) {
-      const { bootId } = this.#options;
-      await holdings.take({ holder: name, bootId }, [{ kind: NETWORK, names: [name], details: record.details }]);
-      throw new ProvisionerError(
-        'ERR_NETWORK_IN_USE',
-        `${users.length} namespaces are connected to the network ${name}`,
-        {
-          hint: 'end and destroy the containers first: `provisioner network inspect` names them',
+    const { provisioner, turn } = this.#options;
+    const { holdings } = provisioner;
+    // Whoever connects to it looks whether it is there while he has the turn, and is recorded by then.
+    return turn.take(async () => {
+      const held = await holdings.list({ holder: name });
+      const own = held.filter(({ kind }) => kind === NETWORK || kind === SUBNET);
+      if (own.length === 0) return false;
+      const users = await this.users(name);
+      if (users.length > 0) {
+        const count = users.length === 1 ? 'a namespace is' : `${users.length} namespaces are`;
+        throw new ProvisionerError('ERR_NETWORK_IN_USE', `${count} connected to the network ${name}`, {
+          hint: 'end and destroy the containers first: `provisioner network inspect` names them; those that wait to be used go with the process that keeps them ready',
           details: { network: name },
-        },
-      );
-    }
-    await holdings.release(own);
-    return true;
+        });
+      }
+      await holdings.release(own);
+      return true;
+    }, PATIENCE);
   }
 
   /** What is connected to a network, or about to be. */
-  async users(name: string) {
+  async users(name: string): Promise<ConnectionRecord[]> {
     const records = await this.#options.provisioner.holdings.list({ kind: NAMESPACE });
-    return records.map(connectionOf).filter(({ note }) => note.network.name === name);
+    return connectionsOf(records).filter(({ note }) => note.network.name === name);
   }
 
   async #notFound(
@@ -182,38 +187,17 @@ export class OwnNetworks {
     bad: CniNetworks['bad'],
   ): Promise<ProvisionerError> {
     const own = await this.#options.provisioner.holdings.list({ kind: NETWORK });
-    const names = [...Object.keys(BUILT_IN), ...own.map((one) => one.name), ...configured.map((one) => one.name)];
-    const [first] = bad;
-    const unread = first === undefined ? '' : `; ${first.path} cannot be used: ${first.why}`;
+    const names = [...BUILT_IN.keys(), ...own.map((one) => one.name), ...configured.map((one) => one.name)];
+    const unread = bad
+      .map(({ path, why }) => `; ${path} cannot be used: ${why}`)
+      .slice(0, 3)
+      .join('');
     return new ProvisionerError('ERR_NETWORK_NOT_FOUND', `there is no network ${name}${unread}`, {
-      hint: `there are none, host, ${[...new Set(names)].join(', ')}; \`provisioner network create ${name}\` makes one`,
+      hint: `known are ${[...new Set(names)].join(', ')}, host and none; \`provisioner network create ${name}\` makes one`,
       details: { network: name },
     });
   }
 }
-
-/** What addresses this machine has a way to, the way to everywhere apart. @see proc(5), /proc/net/route */
-function routesHere(): Ipv4Range[] {
-  let text: string;
-  try {
-    text = readFileSync('/proc/net/route', 'latin1');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-  return text
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [, destination = '', , , , , , mask = ''] = line.split('\t');
-      if (!/^[0-9A-F]{8}$/.test(destination) || !/^[0-9A-F]{8}$/.test(mask) || mask === '00000000') return [];
-      const prefix = numberOf(mask).toString(2).replaceAll('0', '').length;
-      return [{ first: numberOf(destination), prefix }];
-    });
-}
-
-/** Written as the bytes lie in memory. */
-const numberOf = (hex: string): number => Buffer.from(hex, 'hex').readUInt32LE();
 
 function exists(name: string): ProvisionerError {
   return new ProvisionerError('ERR_NETWORK_EXISTS', `there is a network ${name} already`, {

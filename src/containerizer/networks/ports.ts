@@ -4,84 +4,130 @@ import { createServer, isIP } from 'node:net';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
 import type { HoldingRecord, Provisioner } from '../../index.js';
 import { PORT } from './connection-note.js';
+import { rangesOf } from './drivers/netavark.js';
 import { type PortMapping, type PortSpec, PROTOCOLS, type Protocol } from './network.js';
 
 const LAST_PORT = 65_535;
 /** Free ports that are tried until one is taken by nobody else meanwhile. */
 const TRIES = 20;
+/** Rules of one container: each takes a tenth of a second to make. Ports that follow each other are one. */
+const RULES_MOST = 64;
+/** Where the name servers of networks listen, on each of the machine's addresses there. */
+const NAME_SERVICE = 53;
 /** All addresses of the machine, in a record. */
 const ALL = '*';
 
-/** What is asked for, whole. @throws ProvisionerError `ERR_BAD_OPTION` */
+/** What is asked for, whole. @throws ProvisionerError `ERR_BAD_OPTION`, `ERR_PORT_IN_USE` */
 export function checkedPorts(specs: readonly PortSpec[]): PortSpec[] {
-  for (const { containerPort, hostPort = 1, hostAddress, protocol = 'tcp' } of specs) {
+  const seen = new Set<string>();
+  for (const { containerPort, hostPort, hostAddress, protocol = 'tcp' } of specs) {
     const isPort = (port: number) => Number.isInteger(port) && port >= 1 && port <= LAST_PORT;
     const isAddress = hostAddress === undefined || isIP(hostAddress) === 4;
-    if (isPort(containerPort) && isPort(hostPort) && isAddress && PROTOCOLS.includes(protocol)) continue;
     const shown = [hostAddress, hostPort, containerPort].filter((one) => one !== undefined).join(':');
-    throw new ProvisionerError('ERR_BAD_OPTION', `${shown}/${protocol} cannot be published`, {
-      hint: 'ports are 1 to 65535, addresses are IPv4 ones of this machine, protocols tcp, udp and sctp',
-      details: { port: shown },
-    });
+    if (!isPort(containerPort) || !isPort(hostPort ?? 1) || !isAddress || !PROTOCOLS.includes(protocol)) {
+      throw new ProvisionerError('ERR_BAD_OPTION', `${shown}/${protocol} cannot be published`, {
+        hint: 'ports are 1 to 65535, addresses are IPv4 ones of this machine, protocols tcp, udp and sctp',
+        details: { port: shown },
+      });
+    }
+    if (hostPort === undefined) continue;
+    if (hostPort === NAME_SERVICE && hostAddress === undefined) {
+      throw new ProvisionerError(
+        'ERR_PORT_IN_USE',
+        'the port 53 of all addresses is that of the name servers of networks',
+        {
+          hint: 'publish it on one address of this machine: -p ADDRESS:53:53',
+          details: { port: shown },
+        },
+      );
+    }
+    const name = nameOf({ containerPort, hostPort, hostAddress, protocol });
+    if (seen.has(name)) {
+      throw new ProvisionerError('ERR_BAD_OPTION', `the port ${hostPort}/${protocol} is to be published twice`, {
+        hint: 'publish each port of this machine once',
+        details: { port: shown },
+      });
+    }
+    seen.add(name);
   }
   return [...specs];
 }
 
 /**
  * Takes ports of this machine for a namespace, and records that. Whether another program has one is seen too, though it may take it later on.
- * @throws ProvisionerError `ERR_PORT_IN_USE`
+ * @throws ProvisionerError `ERR_PORT_IN_USE`, `ERR_BAD_OPTION`
  */
 export async function takePorts(
   provisioner: Provisioner,
   taker: { readonly holder: string; readonly bootId: string },
   specs: readonly PortSpec[],
 ): Promise<PortMapping[]> {
-  const ports: PortMapping[] = [];
-  for (const spec of specs) ports.push(await takePort(provisioner, taker, spec));
-  return ports;
-}
-
-async function takePort(
-  provisioner: Provisioner,
-  taker: { readonly holder: string; readonly bootId: string },
-  { containerPort, hostPort, hostAddress, protocol = 'tcp' }: PortSpec,
-): Promise<PortMapping> {
+  const isChosen = specs.map(({ hostPort }) => hostPort === undefined);
   for (let tries = 0; ; tries++) {
-    const port = await portHere(hostPort, hostAddress, protocol);
-    const mapping = { containerPort, hostPort: port, hostAddress, protocol };
-    const holder = await takenBy(provisioner, taker, mapping);
-    if (holder === undefined) return mapping;
+    const ports: PortMapping[] = [];
+    for (const { containerPort, hostPort, hostAddress, protocol = 'tcp' } of specs) {
+      ports.push({ containerPort, hostPort: await portHere(hostPort, hostAddress, protocol), hostAddress, protocol });
+    }
+    if (rangesOf(ports).length > RULES_MOST) {
+      throw new ProvisionerError(
+        'ERR_BAD_OPTION',
+        `${rangesOf(ports).length} ports that do not follow each other are more than can be published`,
+        {
+          hint: `publish at most ${RULES_MOST}, or ranges: -p 8000-8099:8000-8099 counts as one`,
+          details: { ports: ports.length },
+        },
+      );
+    }
+    const taken = await takenOf(provisioner, taker, ports);
+    if (taken === undefined) return ports;
     // Of one that was chosen here there may be another.
-    if (hostPort !== undefined || tries === TRIES) throw inUse(mapping, 'another container has it');
+    if (!isChosen[ports.indexOf(taken)] || tries === TRIES) throw portInUse(taken, 'another container has it');
   }
 }
 
-/** @returns undefined when it is this one's now; else who has it */
-async function takenBy(
+/** @returns undefined when all are this one's now; else one that somebody else has */
+async function takenOf(
   { holdings }: Provisioner,
   taker: { readonly holder: string; readonly bootId: string },
-  { hostPort, hostAddress = ALL, protocol }: PortMapping,
-): Promise<HoldingRecord | undefined> {
-  const stem = `${protocol} ${hostPort} `;
-  const { held, taken } = await holdings.take(taker, [{ kind: PORT, names: [`${stem}${hostAddress}`] }]);
-  if (held !== undefined) return held[0];
-  const own = taken[0];
-  const others = (await holdings.list({ kind: PORT })).filter(
-    ({ name }) => name.startsWith(stem) && name !== own?.name && (hostAddress === ALL || name === `${stem}${ALL}`),
+  ports: readonly PortMapping[],
+): Promise<PortMapping | undefined> {
+  if (ports.length === 0) return undefined;
+  const names = ports.map(nameOf);
+  const { held, taken } = await holdings.take(taker, [{ kind: PORT, names }]);
+  if (held !== undefined) return ports[names.indexOf(held[0]?.name ?? '')] ?? ports[0];
+  // On all addresses and on one of them it is the same port, under two names. Of two that take them at once the first one has it.
+  const others = (await holdings.list({ kind: PORT })).filter(({ holder }) => holder !== taker.holder);
+  const clash = taken.findIndex((own) =>
+    others.some((other) => isSamePort(own.name, other.name) && isBefore(other, own)),
   );
-  const [other] = others;
-  if (other !== undefined) await holdings.release(taken);
-  return other;
+  if (clash < 0) return undefined;
+  await holdings.release(taken);
+  return ports[clash];
 }
+
+const nameOf = ({ protocol, hostPort, hostAddress = ALL }: PortMapping): string =>
+  `${protocol} ${hostPort} ${hostAddress}`;
+
+function isSamePort(one: string, other: string): boolean {
+  const [protocol, port, address] = one.split(' ');
+  const [otherProtocol, otherPort, otherAddress] = other.split(' ');
+  const meet = address === otherAddress || address === ALL || otherAddress === ALL;
+  return protocol === otherProtocol && port === otherPort && meet;
+}
+
+const isBefore = (one: HoldingRecord, other: HoldingRecord): boolean =>
+  one.since < other.since || (one.since === other.since && (one.holder ?? '') < (other.holder ?? ''));
 
 /** Whether somebody listens there shows when one tries to. @returns the port, or one that is free */
 async function portHere(port: number | undefined, address: string | undefined, protocol: Protocol): Promise<number> {
+  // How one is bound is not known here.
+  if (protocol === 'sctp' && port !== undefined) return port;
   try {
     return protocol === 'udp' ? await boundByUdp(port, address) : await boundByTcp(port, address);
   } catch (error) {
     const mapping = { hostPort: port ?? 0, hostAddress: address, protocol };
     const code = systemCode(error);
-    if (code === 'EADDRINUSE') throw inUse(mapping, 'a program of this machine has it', error);
+    if (code === 'EADDRINUSE') throw portInUse(mapping, 'a program of this machine has it', error);
     if (code === 'EADDRNOTAVAIL') {
       throw new ProvisionerError('ERR_BAD_OPTION', `${address} is no address of this machine`, {
         cause: error,
@@ -112,7 +158,7 @@ async function boundByUdp(port = 0, address = '0.0.0.0'): Promise<number> {
   return bound;
 }
 
-function inUse(
+export function portInUse(
   { hostPort, hostAddress, protocol }: Pick<PortMapping, 'hostPort' | 'hostAddress' | 'protocol'>,
   why: string,
   cause?: unknown,

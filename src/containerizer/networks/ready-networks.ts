@@ -1,3 +1,4 @@
+import { firstLine } from '../../base/errors.js';
 import type { Connections } from './connections.js';
 import type { OwnNetworks } from './own-networks.js';
 
@@ -22,6 +23,8 @@ export class ReadyNetworks {
   #isStale = false;
   #later: NodeJS.Timeout | undefined;
   #pause = AGAIN;
+  /** Of which networks none could be made the last time, and why. */
+  problems: ReadonlyMap<string, string> = new Map();
 
   constructor(connections: Connections, networks: OwnNetworks) {
     this.#connections = connections;
@@ -53,16 +56,20 @@ export class ReadyNetworks {
 
   async #fill(): Promise<void> {
     clearTimeout(this.#later);
+    const failures = new Map<string, string>();
     try {
       while (this.#isStale && !this.#closing.signal.aborted) {
         this.#isStale = false;
-        for (const [name, count] of this.#wanted) await this.#fillOne(name, count);
+        for (const [name, count] of this.#wanted) {
+          // One that cannot be had keeps none of the others waiting.
+          await this.#fillOne(name, count).catch((error) => failures.set(name, firstLine(error)));
+        }
       }
-      this.#pause = AGAIN;
     } catch {
-      // Who launches meanwhile is told what is wrong.
-      this.#pause = Math.min(2 * this.#pause, AGAIN_AT_MOST);
+      // The store is closed: it is over.
     }
+    this.problems = failures;
+    this.#pause = failures.size === 0 ? AGAIN : Math.min(2 * this.#pause, AGAIN_AT_MOST);
     if (this.#closing.signal.aborted) return;
     this.#later = setTimeout(() => this.refill(), this.#pause);
     this.#later.unref();
@@ -72,7 +79,13 @@ export class ReadyNetworks {
     for (;;) {
       const waiting = (await this.#connections.list()).filter(({ holder }) => holder === undefined);
       const ready = waiting.filter((one) => this.#own.has(one.name) && one.note.network.name === name);
-      if (ready.length >= count || this.#closing.signal.aborted) return;
+      if (ready.length === count || this.#closing.signal.aborted) return;
+      const [spare] = ready;
+      if (ready.length > count && spare !== undefined) {
+        await this.#connections.free(spare);
+        this.#own.delete(spare.name);
+        continue;
+      }
       const network = await this.#networks.find(name);
       const wanted = { network, ports: [], names: [], dns: [] };
       const made = await this.#connections.connect(undefined, wanted, this.#closing.signal);

@@ -55,7 +55,7 @@ function defineList(command: Command, cli: Cli): void {
   command
     .summary('list the networks')
     .description(
-      'Lists networks: those of the store, and those of the administrator. Those that are there without being made are listed from their first use on.',
+      'Lists networks: those of the store, and those of the administrator. Those that are there without being made have their addresses from their first use on.',
     )
     .option('-q', 'names alone')
     .action(async ({ q = false }: { readonly q?: boolean }) => {
@@ -102,7 +102,7 @@ function defineRemove(command: Command, cli: Cli): void {
           const removed = await session.each(names, async (name) => {
             if (!(await networks.remove(name))) {
               if (force) return undefined;
-              throw notFound(name);
+              throw (await networks.get(name))?.isConfigured ? ofOthers(name) : notFound(name);
             }
             session.output.line(name);
             return { name, removed: true };
@@ -115,7 +115,18 @@ function defineRemove(command: Command, cli: Cli): void {
 
 function rowOf({ name, driver, subnet = '-', internal, containers }: NetworkInfo): string[] {
   const out = internal === undefined ? '-' : internal ? 'no' : 'yes';
-  return [name, driver, subnet, out, String(containers.length)];
+  return [name, driver ?? '-', subnet, out, String(containers.length)];
+}
+
+function ofOthers(name: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_NETWORK_NOT_FOUND',
+    `the network ${name} is none of this store: a file of /etc/cni/net.d describes it`,
+    {
+      hint: 'remove that file',
+      details: { network: name },
+    },
+  );
 }
 
 function notFound(name: string): ProvisionerError {

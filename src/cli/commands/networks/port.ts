@@ -8,7 +8,8 @@ export function define(command: Command, cli: Cli): void {
   command
     .description('Shows the ports of this machine that lead to a container: of its own port, and where it is reached.')
     .argument('<container-id>')
-    .action(async (containerId: string) => {
+    .argument('[port]', 'of the container, such as 80 or 53/udp: this one alone')
+    .action(async (containerId: string, wanted?: string) => {
       await cli.withStore((session) =>
         withContainerizer(session, async (containers) => {
           const launch = await containers.get(containerId);
@@ -18,7 +19,12 @@ export function define(command: Command, cli: Cli): void {
               details: { containerId },
             });
           }
-          const ports = launch.network?.ports ?? [];
+          const all = launch.network?.ports ?? [];
+          const ports = all.filter(
+            ({ containerPort, protocol }) =>
+              wanted === undefined ||
+              [`${containerPort}/${protocol}`, ...(protocol === 'tcp' ? [String(containerPort)] : [])].includes(wanted),
+          );
           for (const { containerPort, protocol, hostAddress = '0.0.0.0', hostPort } of ports) {
             session.output.line(`${containerPort}/${protocol} -> ${hostAddress}:${hostPort}`);
           }

@@ -5,13 +5,14 @@ export function networkDocument({ containers, ...network }: NetworkInfo): object
   return {
     type: 'network',
     name: network.name,
-    driver: network.driver,
+    driver: network.driver ?? null,
     configured: network.isConfigured,
     internal: network.internal ?? null,
     subnet: network.subnet ?? null,
     gateway: network.gateway ?? null,
     interface: network.interface ?? null,
     ready: network.ready,
+    problem: network.problem ?? null,
     containers: containers.map(({ containerId, address, ports, names }) => ({
       container: containerId ?? null,
       address: address ?? null,

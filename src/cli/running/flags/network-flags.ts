@@ -21,6 +21,7 @@ export function addNetworkFlags(command: Command): void {
     .option(
       '--network <network>',
       'none: a loopback alone (the default, without -p); host: this machine’s own; bridge, internal (without a way out), or one of `network ls`; netns:PATH',
+      oneNetwork,
     )
     .option(
       '-p, --publish <ports>',
@@ -30,8 +31,25 @@ export function addNetworkFlags(command: Command): void {
     )
     .option('--network-alias <name>', 'what else it is called in its network; may be repeated', all, [])
     .option('--ip <address>', 'its address in its network (default: one that is free)');
-  command.addOption(new Option('--net <network>').hideHelp());
+  command.addOption(new Option('--net <network>').argParser(oneNetwork).hideHelp());
   command.on('option:net', () => command.setOptionValue('network', command.getOptionValue('net')));
+}
+
+/** @throws UsageError */
+function oneNetwork(text: string, before: string | undefined): string {
+  if (before !== undefined || text.includes(',')) {
+    throw new UsageError(
+      '--network: a container has one network',
+      'name one; containers of several networks are not there yet',
+    );
+  }
+  if (text.startsWith('container:')) {
+    throw new UsageError(
+      `--network ${text}: containers do not share a network namespace`,
+      'write --network NAME for both: they know each other by name',
+    );
+  }
+  return text;
 }
 
 /** @throws UsageError */
@@ -53,7 +71,8 @@ export function networkOf({
 
 /** One, or a range of them. @throws UsageError */
 function portsOf(text: string): PortSpec[] {
-  const [, ways = '', protocol = 'tcp'] = /^(.*?)(?:\/([a-z]+))?$/.exec(text) ?? [];
+  const [, ways = '', word = 'tcp'] = /^(.*?)(?:\/([a-z]+))?$/i.exec(text) ?? [];
+  const protocol = word.toLowerCase();
   const parts = ways.split(':');
   const [container = '', host = '', address] = parts.reverse();
   if (parts.length > 3 || !isProtocol(protocol) || (address !== undefined && isIP(address) !== 4)) throw noPort(text);
@@ -81,6 +100,6 @@ function rangeOf(text: string): number[] | undefined {
 function noPort(text: string): UsageError {
   return new UsageError(
     `--publish: ${JSON.stringify(text)} says nothing of ports`,
-    'write -p 8080:80, -p 127.0.0.1:5353:53/udp, -p 8000-8005:8000-8005, or -p 80 for a port that is free',
+    'addresses are IPv4; write -p 8080:80, -p 127.0.0.1:5353:53/udp, -p 8000-8005:8000-8005, or -p 80 for a port that is free',
   );
 }

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 
 /** How many are connected to a bridge of this machine; undefined where there is no such bridge. */
 export function connectedTo(bridge: string): number | undefined {
@@ -16,4 +16,10 @@ export function connectedTo(bridge: string): number | undefined {
  */
 export function closeBridge(bridge: string): void {
   writeFileSync(`/proc/sys/net/ipv4/conf/${bridge}/forwarding`, '0');
+}
+
+/** Networks have IPv4 alone: by the other one there would be ways that nobody has thought of. @throws like Node's `fs` */
+export function withoutIpv6(bridge: string): void {
+  const file = `/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6`;
+  if (existsSync(file)) writeFileSync(file, '1');
 }

@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { firstLine, systemCode } from '../../../base/errors.js';
 import { readTrustedText } from '../../trusted-text.js';
 import { type CniList, CONFIGURED, type ConfiguredNetwork } from '../network.js';
+import { isNetworkName } from '../network-mode.js';
 
 /** Where administrators describe networks. */
 const DIRECTORY = '/etc/cni/net.d';
@@ -15,7 +16,7 @@ const PLUGIN = v.looseObject({
 });
 const LIST = v.looseObject({
   cniVersion: v.string(),
-  name: v.pipe(v.string(), v.nonEmpty()),
+  name: v.pipe(v.string(), v.check(isNetworkName, 'cannot be the name of a network here')),
   plugins: v.pipe(v.array(PLUGIN), v.nonEmpty()),
 });
 

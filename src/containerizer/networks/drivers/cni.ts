@@ -1,3 +1,4 @@
+import * as v from 'valibot';
 import { isProvisionerError, ProvisionerError } from '../../../base/errors.js';
 import type { Processes } from '../../../system/processes/processes.js';
 import { findProgram } from '../../../system/syscalls/find-program.js';
@@ -13,14 +14,24 @@ export interface CniOptions {
   readonly directories: readonly string[];
   /** Milliseconds for one plugin. */
   readonly patience: number;
+  /** A descriptor that is to stay open as long as a plugin runs. */
+  readonly held: () => number | undefined;
   /** Makes a namespace that nothing is in, for what has to be done in one. */
   readonly withSpareNamespace: <T>(work: (namespace: string) => Promise<T>) => Promise<T>;
 }
 
-/** What a plugin says of what it has done. @see CNI specification 1.0, section 5, "Success" */
-interface CniResult {
-  readonly ips?: readonly { readonly address?: string; readonly gateway?: string }[];
-}
+/** What a plugin says of what it has done, as far as it is read here. @see CNI specification 1.0, section 5, "Success" */
+const RESULT = v.looseObject({
+  ips: v.optional(
+    v.array(
+      v.looseObject({
+        address: v.pipe(v.string(), v.regex(/^[0-9A-Fa-f.:]+\/\d+$/)),
+        gateway: v.optional(v.pipe(v.string(), v.regex(/^[0-9A-Fa-f.:]*$/))),
+      }),
+    ),
+  ),
+});
+type CniResult = Partial<v.InferOutput<typeof RESULT>>;
 
 /** What is needed to take a connection off again: what it was made by, whatever has become of the file since. */
 interface KeptResult {
@@ -41,11 +52,18 @@ export class CniDriver implements NetworkDriver {
 
   async connect(connection: Connection, signal: AbortSignal | undefined): Promise<Connected> {
     const list = listFor(connection);
-    const { network, ports } = connection;
-    if (ports.length > 0 && !list.plugins.some(({ capabilities }) => capabilities?.['portMappings'] === true)) {
+    const { network, ports, address } = connection;
+    const can = (what: string) => list.plugins.some(({ capabilities }) => capabilities?.[what] === true);
+    if (ports.length > 0 && !can('portMappings')) {
       throw new ProvisionerError('ERR_BAD_OPTION', `the network ${network.name} publishes no ports`, {
         hint: 'add the plugin portmap, with the capability portMappings, to its file; or use another network',
         details: { network: network.name },
+      });
+    }
+    if (address !== undefined && network.kind === 'configured' && !can('ips')) {
+      throw new ProvisionerError('ERR_BAD_OPTION', `the network ${network.name} gives no address that was asked for`, {
+        hint: 'leave the address out, or use another network',
+        details: { network: network.name, address },
       });
     }
     await this.#run('ADD', { type: 'loopback' }, list, connection, undefined, signal);
@@ -53,7 +71,7 @@ export class CniDriver implements NetworkDriver {
     for (const plugin of list.plugins) result = await this.#run('ADD', plugin, list, connection, result, signal);
     const [first] = result.ips ?? [];
     const kept: KeptResult = { result };
-    return { address: first?.address?.split('/')[0], gateway: first?.gateway, result: kept };
+    return { address: first?.address.split('/')[0], gateway: first?.gateway || undefined, result: kept };
   }
 
   async disconnect(connection: Connection): Promise<void> {
@@ -120,7 +138,7 @@ export class CniDriver implements NetworkDriver {
     before: CniResult | undefined,
     signal: AbortSignal | undefined,
   ): Promise<CniResult> {
-    const { directories, processes, patience } = this.#options;
+    const { directories, processes, patience, held } = this.#options;
     const program = this.#find(plugin);
     if (program === undefined) throw missing(plugin.type, directories);
     const isLoopback = plugin.type === 'loopback';
@@ -147,6 +165,7 @@ export class CniDriver implements NetworkDriver {
       input: JSON.stringify(settings),
       name: `the plugin ${plugin.type}`,
       patience,
+      held: held(),
     };
     const answer = await runPlugin(processes, run, signal);
     if (!answer.ok) {
@@ -160,9 +179,9 @@ export class CniDriver implements NetworkDriver {
 
 function resultOf({ stdout }: PluginAnswer, name: string): CniResult {
   try {
-    return Object(JSON.parse(stdout)) as CniResult;
+    return v.parse(RESULT, JSON.parse(stdout));
   } catch (cause) {
-    throw failed(name, 'answered with something that is no JSON', cause);
+    throw failed(name, 'answered with something that is no result of a plugin', cause);
   }
 }
 
@@ -196,7 +215,11 @@ function listFor({ network, address }: Connection): CniList {
     hairpinMode: true,
     ipam: { type: 'static', addresses: [{ address: `${address}${prefix}`, gateway }], ...ways },
   };
-  const others = [{ type: 'portmap', capabilities: { portMappings: true } }, { type: 'firewall' }];
+  const others = [
+    { type: 'portmap', capabilities: { portMappings: true } },
+    // That others do not reach it could be said as well, but those rules would stay.
+    { type: 'firewall' },
+  ];
   return { cniVersion: VERSION, name: bridge, plugins: internal ? [first] : [first, ...others] };
 }
 

@@ -12,9 +12,9 @@ const HELPERS =
 /** @see CNI specification 1.0, section 2, `CNI_PATH`; Debian and Fedora have places of their own */
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 /** Milliseconds for one call: it takes a tenth of a second. */
-const PATIENCE = 60_000;
+const PATIENCE = 30_000;
 
-export interface DriversOptions extends Pick<NetavarkOptions, 'processes' | 'withSpareNamespace'> {
+export interface DriversOptions extends Pick<NetavarkOptions, 'processes' | 'held' | 'withSpareNamespace'> {
   readonly processes: Processes;
   /** Absolute, of this boot. */
   readonly directory: string;
@@ -43,13 +43,13 @@ export class DriversHere {
 
   /** @throws ProvisionerError `ERR_NETWORK_UNSUPPORTED` where it is not installed any more */
   named(name: NetworkDriver['name']): NetworkDriver {
-    const { processes, directory, withSpareNamespace } = this.#options;
+    const { processes, directory, held, withSpareNamespace } = this.#options;
     if (name === 'cni')
-      return new CniDriver({ processes, withSpareNamespace, directories: PLUGINS, patience: PATIENCE });
+      return new CniDriver({ processes, held, withSpareNamespace, directories: PLUGINS, patience: PATIENCE });
     const program = findHelper('netavark');
     if (program !== undefined) {
       return new NetavarkDriver({
-        ...{ processes, program, withSpareNamespace, patience: PATIENCE },
+        ...{ processes, program, held, withSpareNamespace, patience: PATIENCE },
         directory: join(directory, 'netavark'),
       });
     }

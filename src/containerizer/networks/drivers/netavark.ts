@@ -14,13 +14,13 @@ export interface NetavarkOptions {
   /** Milliseconds for one call. */
   readonly patience: number;
   /** Makes a namespace that nothing is in, for what has to be done in one. */
+  /** A descriptor that is to stay open as long as netavark runs. */
+  readonly held: () => number | undefined;
   readonly withSpareNamespace: <T>(work: (namespace: string) => Promise<T>) => Promise<T>;
 }
 
 /** Its programs (iptables, nft) lie where administrators' programs are. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Words by which it may be told what it is to work with. @see netavark(1), "FIREWALL DRIVER" */
-const HANDED_ON = ['NETAVARK_FW'];
 
 /** Connects by netavark, which podman has too. Rules that it shares out among all networks stay when the last one has gone: they are its own. @see netavark(1) */
 export class NetavarkDriver implements NetworkDriver {
@@ -62,15 +62,16 @@ export class NetavarkDriver implements NetworkDriver {
   }
 
   #run(command: 'setup' | 'teardown', connection: Connection, namespace: string): PluginRun {
-    const { program, directory, patience } = this.#options;
-    const given = HANDED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+    const { program, directory, patience, held } = this.#options;
     return {
       program,
       args: ['--config', directory, command, namespace],
-      env: { PATH, ...Object.fromEntries(given) },
+      // What is made and taken back by different processes must not depend on whose environment it is.
+      env: { PATH },
       input: JSON.stringify(optionsOf(connection)),
       name: 'netavark',
       patience,
+      held: held(),
     };
   }
 }
@@ -82,7 +83,7 @@ function optionsOf({ id, network, address, ports }: Connection): object {
   return {
     container_id: id,
     container_name: id,
-    port_mappings: ports.map(portOf),
+    port_mappings: rangesOf(ports).map(portOf),
     networks: { [bridge]: { static_ips: [address], interface_name: CONTAINER_INTERFACE } },
     network_info: {
       [bridge]: {
@@ -92,6 +93,8 @@ function optionsOf({ id, network, address, ports }: Connection): object {
         network_interface: bridge,
         subnets: [{ subnet, gateway }],
         ipv6_enabled: false,
+        // Those of other networks do not reach it.
+        ...(internal ? {} : { options: { isolate: 'true' } }),
         internal,
         dns_enabled: false,
         ipam_options: { driver: 'host-local' },
@@ -100,6 +103,27 @@ function optionsOf({ id, network, address, ports }: Connection): object {
   };
 }
 
-function portOf({ containerPort, hostPort, hostAddress, protocol }: PortMapping): object {
-  return { host_ip: hostAddress ?? '', container_port: containerPort, host_port: hostPort, range: 1, protocol };
+interface PortRange extends PortMapping {
+  readonly count: number;
+}
+
+/** Ports that follow each other on both sides are one rule. */
+export function rangesOf(ports: readonly PortMapping[]): PortRange[] {
+  const ranges: PortRange[] = [];
+  for (const port of ports) {
+    const last = ranges.at(-1);
+    const follows =
+      last !== undefined &&
+      last.protocol === port.protocol &&
+      last.hostAddress === port.hostAddress &&
+      last.hostPort + last.count === port.hostPort &&
+      last.containerPort + last.count === port.containerPort;
+    if (follows) ranges[ranges.length - 1] = { ...last, count: last.count + 1 };
+    else ranges.push({ ...port, count: 1 });
+  }
+  return ranges;
+}
+
+function portOf({ containerPort, hostPort, hostAddress, protocol, count }: PortRange): object {
+  return { host_ip: hostAddress ?? '', container_port: containerPort, host_port: hostPort, range: count, protocol };
 }

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { anySignal } from '../../../base/any-signal.js';
 import { isProvisionerError, ProvisionerError, throwIfAborted } from '../../../base/errors.js';
 import { readPipe, writePipe } from '../../../system/processes/pipe-streams.js';
-import type { Processes } from '../../../system/processes/processes.js';
+import type { PipeEnds, Processes } from '../../../system/processes/processes.js';
 
 /** What runs with the rights of this process, told on its standard input what to do. */
 export interface PluginRun {
@@ -15,6 +15,8 @@ export interface PluginRun {
   readonly name: string;
   /** Milliseconds. */
   readonly patience: number;
+  /** A descriptor that it finds open as well, so that what this one holds is held as long as it runs, whatever becomes of us. */
+  readonly held?: number | undefined;
 }
 
 export interface PluginAnswer {
@@ -39,21 +41,33 @@ const DYING = 2000;
  */
 export async function runPlugin(
   processes: Processes,
-  { program, args, env, input, name, patience }: PluginRun,
+  { program, args, env, input, name, patience, held }: PluginRun,
   signal: AbortSignal | undefined,
 ): Promise<PluginAnswer> {
   throwIfAborted(signal);
   const late = AbortSignal.timeout(patience);
-  const pipes = [processes.openPipe(), processes.openPipe(), processes.openPipe()] as const;
-  const [stdin, stdout, stderr] = pipes;
-  const writer = writePipe(stdin.writeEnd);
-  const readers = [readPipe(stdout.readEnd), readPipe(stderr.readEnd)] as const;
-  // One that does not read what it is told says why.
-  writer.on('error', () => undefined);
+  const open: number[] = [];
+  const pipe = (): PipeEnds => {
+    const ends = processes.openPipe();
+    open.push(ends.readEnd, ends.writeEnd);
+    return ends;
+  };
+  const streams: { destroy(): unknown }[] = [];
+  const owned = <T extends { destroy(): unknown }>(descriptor: number, make: (descriptor: number) => T): T => {
+    open.splice(open.indexOf(descriptor), 1);
+    const stream = make(descriptor);
+    streams.push(stream);
+    return stream;
+  };
   try {
-    const descriptors = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd];
+    const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+    const writer = owned(stdin.writeEnd, writePipe);
+    const readers = [owned(stdout.readEnd, readPipe), owned(stderr.readEnd, readPipe)] as const;
+    // One that does not read what it is told says why.
+    writer.on('error', () => undefined);
+    const descriptors = [stdin.readEnd, stdout.writeEnd, stderr.writeEnd, ...(held === undefined ? [] : [held])];
     const { pid } = await processes.spawn({ program, args, env, descriptors }).finally(() => {
-      for (const descriptor of descriptors) closeSync(descriptor);
+      for (const descriptor of open.splice(0)) closeSync(descriptor);
     });
     writer.end(input);
     const said = Promise.all(readers.map(readAll));
@@ -77,8 +91,8 @@ export async function runPlugin(
     if (isProvisionerError(error)) throw error;
     throw failed(name, 'could not be run', error);
   } finally {
-    writer.destroy();
-    for (const reader of readers) reader.destroy();
+    for (const descriptor of open) closeSync(descriptor);
+    for (const stream of streams) stream.destroy();
   }
 }
 
@@ -125,7 +139,7 @@ const endOf = ({ code, signal }: { readonly code?: number | undefined; readonly 
 export function failed(name: string, what: string, cause?: unknown, said = false): ProvisionerError {
   return new ProvisionerError('ERR_NETWORK_FAILED', `${name} ${what}`, {
     ...(cause === undefined ? {} : { cause }),
-    hint: 'what it had made by then has been taken back; see what it says, and try again',
+    hint: 'see what it says, and try again; what is left of it the next recovery takes away',
     details: { plugin: name, said },
   });
 }

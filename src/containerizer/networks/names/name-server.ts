@@ -26,6 +26,8 @@ const SIGHUP = 1;
 const SIGTERM = 15;
 /** Looks, a second in all, until a server that has just been started hears signals. */
 const HEARS_SOON = 500;
+/** Looks, half a second in all, until it listens in one network more. */
+const LISTENS_SOON = 250;
 const PORT = '53';
 /** Milliseconds between looks at the lock, which is held for a millisecond or two, or for a start. */
 const LOOK_AGAIN = 2;
@@ -47,19 +49,31 @@ export class NameServer {
     this.#options = options;
   }
 
-  /** @param find what is connected to the network, asked for while nobody else writes @throws like Node's `fs`; ProvisionerError `ERR_NETWORK_FAILED` */
-  async renew(network: OwnNetwork, find: () => Promise<readonly ConnectionRecord[]>): Promise<void> {
-    await this.#alone(async () => {
+  /**
+   * @param find what is connected to the network, asked for while nobody else writes
+   * @returns whether somebody listens at the machine's address there: another name server of the machine may have that port
+   * @throws like Node's `fs`; ProvisionerError `ERR_NETWORK_FAILED`
+   */
+  async renew(network: OwnNetwork, find: () => Promise<readonly ConnectionRecord[]>): Promise<boolean> {
+    return this.#alone(async () => {
       const connections = (await find()).filter(({ note }) => note.state === 'ready' && note.names.length > 0);
       const place = this.#place(network.internal);
       const file = join(place, network.internal ? `${network.bridge}${INTERNAL}` : network.bridge);
       const text = connections.length === 0 ? '' : fileOf(network, connections);
       const isRunning = pidOf(place) !== undefined;
-      if (text === readOrEmpty(file) && (isRunning || text === '')) return;
+      const before = readOrEmpty(file);
+      if (text === before && (isRunning || text === '')) return isRunning && listens(network.gateway);
       if (text === '') rmSync(file, { force: true });
       else this.#write(place, file, text);
-      if (filesIn(place).length === 0) this.#end(place);
-      else await this.#tell(place, network.internal);
+      if (filesIn(place).length === 0) {
+        this.#end(place);
+        return false;
+      }
+      await this.#tell(place, network.internal);
+      // One that served the network goes on; another one begins in a moment.
+      for (let looks = 0; before === '' && !listens(network.gateway) && looks < LISTENS_SOON; looks++)
+        await sleep(LOOK_AGAIN);
+      return before !== '' || listens(network.gateway);
     });
   }
 
@@ -136,6 +150,13 @@ export class NameServer {
 }
 
 const PID_FILE = 'aardvark.pid';
+
+/** Whether somebody listens for questions at an address of this machine. @see proc(5), /proc/net/udp */
+function listens(address: string): boolean {
+  const bytes = address.split('.').map(Number).reverse();
+  const hex = Buffer.from(bytes).toString('hex').toUpperCase();
+  return readOrEmpty('/proc/net/udp').includes(` ${hex}:0035 `);
+}
 
 function filesIn(place: string): string[] {
   try {
