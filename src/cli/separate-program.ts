@@ -5,6 +5,7 @@ const RUN_PROGRAMS: ReadonlyMap<string, number> = new Map([
   ['run', 1],
   ['create', 1],
   ['exec', 1],
+  ['fork', 2],
   ['spec', 2],
 ]);
 
