@@ -5,6 +5,7 @@ const NAMES = [
   'unpack',
   'tar',
   'copy',
+  'fork',
   'sweep',
   'seams',
   'wide',

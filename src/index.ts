@@ -15,7 +15,8 @@ export type { CheckReport, Finding, FindingCode, RepairOutcome } from './check/f
 export type { RenewedLayers } from './check/renew-layers.js';
 export { isRetryable } from './code-lists.js';
 export type { ContainerInfo, RootfsInfo } from './containers/container-info.js';
-export type { DestroyOptions, RecoverOptions } from './containers/container-options.js';
+export type { DestroyOptions, ForkOptions, RecoverOptions } from './containers/container-options.js';
+export type { ForkedRootfs } from './containers/forks.js';
 export type { ContainerHolder } from './containers/holders.js';
 export type { RecoveryReport } from './containers/recovery.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';

@@ -30,15 +30,25 @@ describe('words behind the first argument of a command that runs a program', () 
     ['run --root /s app -x', 'run --root /s app -- -x'],
     ['--json run app --json', '--json run app -- --json'],
     ['exec a ls -l', 'exec a -- ls -l'],
+    ['fork a b ls -l', 'fork a b -- ls -l'],
+    ['fork -a a b ls -l', 'fork -a a b -- ls -l'],
+    ['fork a b --owner c ls --owner', 'fork a b --owner c -- ls --owner'],
     ['exec -i -u 1 a cat -', 'exec -i -u 1 a -- cat -'],
   ])('are its own: %s', async (line, expected) => {
     expect(await separated(line)).toBe(expected);
   });
 
-  it.each(['run -- app -l', 'run', 'run --rm', 'logs a -f', 'ps --running', 'pull run --force', 'help run'])(
-    'stay as they are where there is no program: %s',
-    async (line) => {
-      expect(await separated(line)).toBe(line);
-    },
-  );
+  it.each([
+    'run -- app -l',
+    'run',
+    'run --rm',
+    'logs a -f',
+    'ps --running',
+    'pull run --force',
+    'help run',
+    'fork a b --start',
+    'fork a',
+  ])('stay as they are where there is no program: %s', async (line) => {
+    expect(await separated(line)).toBe(line);
+  });
 });

@@ -595,6 +595,53 @@ export function describeContainerizer(
       });
     });
 
+    describe('a fork', () => {
+      it('begins with what the other one has written, and runs what that was launched with once it is started', async () => {
+        await launch('job', p.tellsWhetherItRanBefore, { env: { A: 'b' }, labels: { team: 'a' } });
+        await containers.wait('job');
+        const { launch: forked } = await containers.fork('job', 'copy');
+        const kept = { labels: { team: 'a' }, imageName: image };
+        expect(forked).toMatchObject({ ...kept, state: 'exited', exit: { reason: 'forked' }, startedAt: undefined });
+        expect((await printed('copy')).stdout).toBe('');
+        expect(await containers.start('copy')).toMatchObject({ ...kept, state: 'running' });
+        expect(await containers.wait('copy')).toMatchObject({ code: 3 });
+        expect((await printed('copy')).stdout).toBe('run again b\n');
+        expect((await printed('job')).stdout).toBe('run  b\n');
+        for (const id of ['job', 'copy']) await containers.destroy(id);
+        await nothingLeft();
+      });
+
+      it('runs another command where one is given, and stays over a recovery', async () => {
+        await launch('job', p.exits(0));
+        await containers.wait('job');
+        await containers.fork('job', 'copy', { command: shell(p.exits(5)) });
+        expect(await containers.recover()).toMatchObject({ undone: [], removed: [], failed: [] });
+        await containers.start('copy');
+        expect(await containers.wait('copy')).toMatchObject({ code: 5 });
+      });
+
+      it('of what runs leaves that running, and is refused to strangers who would have it stand still', async () => {
+        await launchReady('job');
+        await expect(stranger.fork('job', 'copy')).rejects.toMatchObject({ code: 'ERR_CONTAINER_FOREIGN' });
+        expect(await containers.get('copy')).toBeUndefined();
+        const { launch: forked } = await stranger.fork('job', 'copy', { pause: false });
+        expect(forked?.owner).not.toBe((await containers.get('job'))?.owner);
+        expect((await stranger.fork('job', 'other', { anyOwner: true })).launch?.owner).toBe(forked?.owner);
+        expect((await containers.get('job'))?.state).toBe('running');
+        for (const id of ['copy', 'other']) await stranger.destroy(id);
+      });
+
+      it('goes to no id that is taken, and comes from none that is not there', async () => {
+        await launch('job', p.exits(0));
+        await containers.wait('job');
+        await launch('other', p.exits(0));
+        for (const id of ['job', 'other'])
+          await expect(containers.fork('job', id)).rejects.toMatchObject({ code: 'ERR_CONTAINER_EXISTS' });
+        await expect(containers.fork('nowhere', 'new')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_FOUND' });
+        expect(await containers.get('new')).toBeUndefined();
+      });
+    });
+
     describe('a start', () => {
       it('runs what has ended once more, in the root filesystem as it was left, and adds to what it has printed', async () => {
         const options = { env: { A: 'b' }, labels: { team: 'a' }, user: 'root' };

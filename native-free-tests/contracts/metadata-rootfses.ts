@@ -56,6 +56,53 @@ export function rootfsContract(context: MetadataContractContext): void {
       expect(await manager.rootfsesIn('c1')).toMatchObject([{ state: 'ready', maker: undefined }]);
     });
 
+    it('a fork has the stack of what it was made of, though that is gone, in a container of its own owner, and is being made', async () => {
+      const { manager } = context;
+      const app = await putApp(manager, 'base', 'top');
+      await manager.putRootfs(rootfs('r1', 'c1', { owner: 'other' }));
+      setClock(3000);
+      const forked = { containerId: 'c2', id: 'r2', owner: 'agent' };
+      expect(await manager.forkRootfs({ containerId: 'c1', id: 'r1' }, forked, ours)).toBe(true);
+      expect(await onlyRootfs(manager, 'c2')).toMatchObject({
+        ...{ ...forked, image: app, backend: 'overlay', state: 'provisioning', maker: ours, createdAt: 3000 },
+        ...{ layers: ['base', 'top'].map(digestOf), complete: true },
+      });
+      await manager.finishRootfs(forked);
+      await forgetTree(manager, 'c1');
+      expect(await onlyRootfs(manager, 'c2')).toMatchObject({ state: 'ready', complete: true });
+    });
+
+    it('nothing is forked of a rootfs that is not there, or is being made, nor to a container that is there', async () => {
+      const { manager } = context;
+      await putApp(manager, 'base');
+      await putReady(manager, { r1: 'c1', r3: 'c3' });
+      await manager.putRootfs(rootfs('r2', 'c2'), ours);
+      const forked = { containerId: 'c4', id: 'r4', owner: 'agent' };
+      for (const source of [rootfs('gone', 'c1'), rootfs('r1', 'c3'), rootfs('r2', 'c2')])
+        expect(await manager.forkRootfs(source, forked, ours)).toBe(false);
+      expect(await manager.getContainer('c4')).toBeUndefined();
+      for (const containerId of ['c1', 'c2', 'c3']) {
+        const taken = manager.forkRootfs(rootfs('r1', 'c1'), { ...forked, containerId }, ours);
+        await expect(taken).rejects.toMatchObject({ code: 'ERR_CONTAINER_EXISTS', details: { containerId } });
+        expect((await manager.getContainer(containerId))?.rootfses).toHaveLength(1);
+      }
+    });
+
+    it('a fork has the volumes of what it was made of; those of other owners only where it is of the same one', async () => {
+      const { manager } = context;
+      await putApp(manager, 'base');
+      await putReady(manager, { r1: 'c1' });
+      await manager.putVolume({ name: 'foreign', owner: 'other', labels: {} });
+      const wanted = (name: string) => ({ name, owner: 'agent', readOnly: true });
+      await manager.useVolumes(rootfs('r1', 'c1'), [wanted('own'), wanted('foreign')]);
+      await manager.forkRootfs(rootfs('r1', 'c1'), { containerId: 'c2', id: 'r1', owner: 'agent' }, ours);
+      await manager.forkRootfs(rootfs('r1', 'c1'), { containerId: 'c3', id: 'r1', owner: 'other' }, ours);
+      expect((await manager.getVolume('own'))?.containers).toEqual(['c1', 'c2']);
+      expect((await manager.getVolume('foreign'))?.containers).toEqual(['c1', 'c2', 'c3']);
+      await forgetTree(manager, 'c2');
+      expect((await manager.getVolume('own'))?.containers).toEqual(['c1']);
+    });
+
     it('a rootfs that was forgotten while it was made, or is ready already, cannot be finished', async () => {
       const { manager } = context;
       await putApp(manager);

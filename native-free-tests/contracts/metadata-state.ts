@@ -82,6 +82,7 @@ export function stateContract(context: MetadataContractContext): void {
         dropDeadClaims: () => manager.dropDeadClaims(isAlive),
         changeLayer: () => manager.changeLayer(id, { bytes: 1 }),
         putRootfs: () => manager.putRootfs(rootfs('r1', 'c1')),
+        forkRootfs: () => manager.forkRootfs(rootfs('r1', 'c1'), rootfs('r2', 'c2'), ours),
         containerOwner: () => manager.containerOwner('c1'),
         setRootfsMounts: () =>
           manager.setRootfsMounts([rootfs('r1', 'c1')], { boot: 'b', namespace: 'n', process: ours }),

@@ -42,6 +42,7 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   'images.tag': ({ p }) => p.images.tag('app', 'second'),
   'images.remove': ({ p }) => p.images.remove('app'),
   provision: ({ p }) => p.provision('new', 'app'),
+  fork: ({ p }) => p.fork('old', 'forked'),
   destroy: ({ p }) => p.destroy('old'),
   'images.pin': ({ p }) => p.images.pin('app'),
   'images.unpin': ({ p }) => p.images.unpin('app'),

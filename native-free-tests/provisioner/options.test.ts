@@ -28,6 +28,7 @@ const OPTIONS: Readonly<Record<string, readonly [name: string, table: Table, cal
   LayerTarOptions: ['images.layerTar', o.LAYER_TAR_OPTIONS, (p, options) => p.images.layerTar('sha256:0', options)],
   LoadOptions: ['images.load', o.LOAD_OPTIONS, (p, options) => p.images.load('/archive', options)],
   ProvisionOptions: ['provision', o.PROVISION_OPTIONS, (p, options) => p.provision('c', 'app', options)],
+  ForkOptions: ['fork', o.FORK_OPTIONS, (p, options) => p.fork('c', 'd', options)],
   DestroyOptions: ['destroy', o.DESTROY_OPTIONS, (p, options) => p.destroy('c', options)],
   PruneOptions: ['pruneImages', PRUNE_OPTIONS, (p, options) => p.pruneImages([], options)],
   ApplyPlanOptions: ['store.applyPlan', o.APPLY_PLAN_OPTIONS, (p, options) => p.store.applyPlan({} as never, options)],
@@ -96,7 +97,7 @@ describe('the options of the public surface', () => {
   it.each(each)('of %s: %s is turned down when it is nothing that could be meant', async (_, option, name, call) => {
     const p = await openMemoryStore();
     // A function is what is meant where something is to be told.
-    const nonsense = option === 'onWarning' ? 'x' : () => 1;
+    const nonsense = ['onWarning', 'whileCopied'].includes(option) ? 'x' : () => 1;
     for (const value of [null, Number.NaN, -1, nonsense, Symbol('x'), [[]], { [option]: option }]) {
       await expect(call(p, { [option]: value } as never), String(value)).rejects.toMatchObject(
         refusal(new RegExp(`^${name}: .*${option}`)),

@@ -27,6 +27,7 @@ const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
   'images.layerTar': ({ p, layer, signal }) => p.images.layerTar(layer, { signal }),
   'images.load': ({ p, archive, signal }) => p.images.load(archive, { signal }),
   provision: ({ p, n, signal }) => p.provision(`new-${n}`, 'app', { signal }),
+  fork: ({ p, n, signal }) => p.fork(`old-${n}`, `forked-${n}`, { signal }),
   destroy: ({ p, n, signal }) => p.destroy(`old-${n}`, { signal }),
   pruneImages: ({ p, signal }) => p.pruneImages(['*'], { signal }),
   'store.applyPlan': ({ p, signal }) =>

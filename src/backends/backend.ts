@@ -43,6 +43,10 @@ export interface Backend {
   provision(request: RootfsRequest): Promise<void>;
   /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
   restore(request: RootfsRequest): Promise<void>;
+  /** Makes the directories that `restore` needs in a scratch directory. */
+  layOut(scratch: string): void;
+  /** The directory that keeps all that is written in a rootfs, and may be copied to that of another rootfs of the same layers; undefined where nothing can be written. */
+  writtenIn(rootfs: string, scratch: string): string | undefined;
   /**
    * Lets go of what is mounted at the rootfs, and in it, by whomever, also while it is busy; and of nothing else. Harmless when nothing is. The rootfs
    * may be gone afterwards.

@@ -56,6 +56,12 @@ export class BindBackend implements Backend {
     await this.provision(request);
   }
 
+  layOut(): void {}
+
+  writtenIn(): undefined {
+    return undefined;
+  }
+
   async destroy(rootfs: string, aside: boolean): Promise<void> {
     await letGo(this.#syscalls(), rootfs, aside);
   }

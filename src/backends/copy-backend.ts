@@ -1,6 +1,4 @@
-import { anySignal } from '../base/any-signal.js';
 import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-attributes.js';
-import { createCopyShares } from '../files/tree/copying/copy-share.js';
 import { type Marks, marksNeedNativeCalls } from '../files/tree/marks.js';
 import { isOverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGoOfTree } from '../mounts/let-go-of-tree.js';
@@ -16,6 +14,7 @@ import {
   type RootfsRequest,
   type StackedLayer,
 } from './backend.js';
+import { copyOnThreads } from './copy-on-threads.js';
 import { caveatOf, probeIn } from './probe.js';
 
 const DEED = 'copy the layers of this store';
@@ -50,25 +49,18 @@ export class CopyBackend implements Backend {
     const { syscalls, pool, whiteouts, marks, privileged } = this.#needs;
     marks.require(DEED);
     const { layers } = this.describe(request.layers);
-    const failed = new AbortController();
-    const signal = request.signal === undefined ? failed.signal : anySignal([failed.signal, request.signal]);
-    const copies = createCopyShares(pool.size).map(async (share) => {
-      try {
-        await pool.run('copy-layers', { layers, target: request.rootfs, whiteouts, privileged, share }, { signal });
-      } catch (error) {
-        failed.abort(error);
-        throw error;
-      }
-    });
-    const outcomes = await Promise.allSettled(copies);
-    // The others fail because the first one did; their errors say no more than that they were cancelled.
-    if (failed.signal.aborted) throw failed.signal.reason;
-    const rejected = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (rejected !== undefined) throw rejected.reason;
+    const job = { layers, target: request.rootfs, whiteouts, privileged };
+    await copyOnThreads(pool, job, pool.size, request.signal);
     copyDirectoryAttributes(request.rootAttributes, request.rootfs, loadTreeCalls(syscalls()), privileged);
   }
 
   async restore(): Promise<void> {}
+
+  layOut(): void {}
+
+  writtenIn(rootfs: string): string {
+    return rootfs;
+  }
 
   async destroy(rootfs: string): Promise<void> {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.

@@ -66,9 +66,8 @@ export class OverlayBackend implements Backend {
   }
 
   async provision(request: RootfsRequest): Promise<void> {
-    const { upper, work } = directoriesIn(request.scratch);
-    mkdirSync(upper);
-    mkdirSync(work);
+    this.layOut(request.scratch);
+    const { upper } = directoriesIn(request.scratch);
     // The root of an overlay is its upper directory, so what the layers say about the root is said there.
     copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
     await this.restore(request);
@@ -78,6 +77,16 @@ export class OverlayBackend implements Backend {
     const mount = { ...this.describe(request.layers, request.scratch), target: request.rootfs };
     if (request.aside) await this.#syscalls().mountOverlayAside(mount);
     else this.#syscalls().mountOverlay(mount);
+  }
+
+  layOut(scratch: string): void {
+    const { upper, work } = directoriesIn(scratch);
+    mkdirSync(upper);
+    mkdirSync(work);
+  }
+
+  writtenIn(_rootfs: string, scratch: string): string {
+    return directoriesIn(scratch).upper;
   }
 
   async destroy(rootfs: string, aside: boolean): Promise<void> {

@@ -5,8 +5,12 @@ const RUN_PROGRAMS: ReadonlyMap<string, number> = new Map([
   ['run', 1],
   ['create', 1],
   ['exec', 1],
+  ['fork', 2],
   ['spec', 2],
 ]);
+
+/** Those of which mostly no program follows: options of their own stand behind their arguments too, up to the first word of a program. */
+const WITHOUT_MOSTLY: ReadonlySet<string> = new Set(['fork']);
 
 /**
  * Puts `--` behind the last argument of its own of a command that runs a program: whatever follows are that program's words, options among them, as everybody knows it of Docker. Options of
@@ -22,7 +26,11 @@ export function separateProgram(args: readonly string[], program: Command): read
   for (let found = 0; found < own && last !== undefined; found++) {
     last = firstArgument(args, last + 1, [...program.options, ...command.options]);
   }
-  return last === undefined ? args : [...args.slice(0, last + 1), '--', ...args.slice(last + 1)];
+  if (last === undefined) return args;
+  const first = WITHOUT_MOSTLY.has(command.name())
+    ? firstArgument(args, last + 1, [...program.options, ...command.options])
+    : last + 1;
+  return first === undefined ? args : [...args.slice(0, first), '--', ...args.slice(first)];
 }
 
 /** Where the first word stands that is no option, nor the value of one; undefined where there is none before `--`. */

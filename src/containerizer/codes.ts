@@ -12,11 +12,6 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Do what the hint says; try another runtime.',
     retryable: false,
   },
-  ERR_CONTAINER_EXISTS: {
-    meaning: 'A container of that id is there already.',
-    whatToDo: 'Choose another id, or destroy that one.',
-    retryable: false,
-  },
   ERR_CONTAINER_NOT_RUNNING: {
     meaning: 'The program of a container does not run, so nothing can be done to it.',
     whatToDo: 'Look at its state: it may not have been started yet, or have ended.',
@@ -46,12 +41,6 @@ export const CONTAINERIZER_ERRORS = {
   ERR_COMMAND_NOT_EXECUTABLE: {
     meaning: 'The program that is to run is there, and cannot be executed.',
     whatToDo: 'Look at its mode, its format, and at the user who runs it.',
-    retryable: false,
-  },
-  ERR_ROOTFS_UNAVAILABLE: {
-    meaning:
-      'The root filesystem of a container cannot be used: it is not mounted, as after a reboot, it is not whole, or its program has another one.',
-    whatToDo: 'Do what the hint says; after a reboot, recover.',
     retryable: false,
   },
   ERR_ROOTFS_READ_ONLY: {

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
+import type { ForkedRootfs, ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
 import type { Leased } from './isolators/isolator.js';
@@ -40,6 +40,14 @@ export interface Containerizer {
   start(containerId: string, options?: StartOptions): Promise<Launched>;
   /** Stops it, when it runs, and starts it again. @throws ProvisionerError `ERR_BAD_OPTION` when it is to be removed at its end, and as `stop` and `start` */
   restart(containerId: string, options?: StopOptions): Promise<Launched>;
+  /**
+   * Makes a container of this owner that begins as what another one is now, of whatever owner and in whatever state: its root filesystem, and what is in volumes without a name, are copied, and `start` launches it with what
+   * the other one was launched with. What runs stands still meanwhile. A failed call leaves nothing.
+   * @param newId of a container that is not there
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND` also when the other one is destroyed meanwhile, `ERR_CONTAINER_EXISTS`, `ERR_CONTAINER_FOREIGN` where another owner's would have to stand still, `ERR_CONTAINER_RUNNING` when it is
+   *   started meanwhile, `ERR_FREEZE_TIMEOUT`, and as `fork` of the provisioner
+   */
+  fork(containerId: string, newId: string, options?: ForkContainerOptions): Promise<Forked>;
   /**
    * What whoever runs a container with another tool needs beside its root filesystem, which is provisioned where there is none: the text of a `config.json`, as secure as what is launched
    * here. Its cgroup, and the container's own `/etc/hosts`, are the other tool's to see to. Nothing that it runs is known here: destroy the container when it has ended.
@@ -136,6 +144,23 @@ export interface StartOptions extends ControlOptions {
   /** Of the terminal of a program that was launched with one. Default: as it was then. */
   readonly size?: TerminalSize | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface ForkContainerOptions extends ControlOptions {
+  /** What runs stands still while it is copied. Default: true; else files may be caught half written. */
+  readonly pause?: boolean | undefined;
+  /** Refused where nothing was launched in the other one (`ERR_CONTAINER_NOT_FOUND`), so that the new one could not be started. Default: it has a root filesystem alone. */
+  readonly requireLaunch?: boolean | undefined;
+  /** What the new one runs in place of the other one's command, as of a launch. */
+  readonly command?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A container that began as what another one was. */
+export interface Forked {
+  readonly root: ForkedRootfs;
+  /** `exited`, for the reason `forked`, until it is started. Undefined where nothing was launched in the other one. */
+  readonly launch?: Launch | undefined;
 }
 
 export interface AttachOptions extends ControlOptions {

@@ -12,6 +12,8 @@ export type {
   ExecOptions,
   Execution,
   ExecutionEnd,
+  ForkContainerOptions,
+  Forked,
   Launch,
   Launched,
   LaunchOptions,

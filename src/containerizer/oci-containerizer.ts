@@ -17,6 +17,8 @@ import type {
   DestroyContainerOptions,
   ExecOptions,
   Execution,
+  ForkContainerOptions,
+  Forked,
   Launch,
   Launched,
   LaunchOptions,
@@ -35,6 +37,8 @@ import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
 import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
+import { Forks } from './launches/beginnings/forks.js';
+import { Halts } from './launches/beginnings/halts.js';
 import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { HostResolvers } from './launches/host-resolvers.js';
@@ -76,7 +80,9 @@ export class OciContainerizer implements Containerizer {
   readonly #endings: Endings;
   readonly #launcher: Launcher;
   readonly #controls: Controls;
+  readonly #halts: Halts;
   readonly #starts: Starts;
+  readonly #forks: Forks;
   readonly #executor: Executor;
   readonly #attachments: Attachments;
   readonly #events: EventStream;
@@ -103,6 +109,7 @@ export class OciContainerizer implements Containerizer {
     this.#endings = new Endings(machine, isolators);
     this.#launcher = new Launcher(machine, this.#endings, isolators, availableParallelism() + 1);
     this.#controls = new Controls(machine, this.#endings);
+    this.#halts = new Halts(machine, this.#endings, this.#controls);
     this.#executor = new Executor(machine, this.#endings);
     this.#attachments = new Attachments(this.#endings);
     this.#resolvers = new HostResolvers(machine, this.#endings, resolversChanged);
@@ -130,6 +137,17 @@ export class OciContainerizer implements Containerizer {
       ...{ attachments: this.#attachments, underWay: this.#underWay, launch: here.launch },
       findOwn: (containerId, anyOwner) => this.#findOwn(containerId, anyOwner),
       watching: (started, attach, since) => this.#watching(started, attach, since),
+    });
+    this.#forks = new Forks({
+      ...{ machine, endings: this.#endings, halts: this.#halts },
+      launch: async (containerId) => {
+        const launch = await this.#launch(containerId);
+        if (launch?.state !== 'starting') return launch && this.#upToDate(launch);
+        await this.#underWay.begun(machine.provisioner, this.#endings, launch);
+        const now = await this.#launch(containerId);
+        return now && this.#upToDate(now);
+      },
+      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
     });
     this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(here));
   }
@@ -160,6 +178,13 @@ export class OciContainerizer implements Containerizer {
   async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
     const own = takeOptions('restart', o.STOP_OPTIONS, options);
     return this.#underWay.run(() => this.#starts.restart(containerId, own, own.grace ?? DEFAULT_GRACE));
+  }
+
+  async fork(containerId: string, newId: string, options: ForkContainerOptions = {}): Promise<Forked> {
+    checkArgument('fork', 'containerId', text, containerId);
+    checkArgument('fork', 'newId', text, newId);
+    const own = takeOptions('fork', o.FORK_CONTAINER_OPTIONS, options);
+    return this.#underWay.run(() => this.#forks.fork(containerId, newId, own));
   }
 
   async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {
@@ -231,7 +256,9 @@ export class OciContainerizer implements Containerizer {
 
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('pause', o.CONTROL_OPTIONS, options);
-    await this.#controls.pause(await this.#findOwn(containerId, anyOwner));
+    const launch = await this.#findOwn(containerId, anyOwner);
+    await this.#controls.pause(launch);
+    this.#halts.keep(launch);
   }
 
   async resume(containerId: string, options: ControlOptions = {}): Promise<void> {
@@ -308,7 +335,7 @@ export class OciContainerizer implements Containerizer {
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
-    const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls);
+    const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls, this.#halts);
     const recovered = await recovery.run(own, this.#owner);
     this.#resolvers.follow(...(await this.#launches()));
     await this.#resolvers.renew();
@@ -330,7 +357,7 @@ export class OciContainerizer implements Containerizer {
   async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
     if (launch.state === 'exited' || launch.state === 'starting') return launch;
     if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(launch.id)) {
-      return this.#controls.upToDate(launch);
+      return this.#halts.upToDate(await this.#controls.upToDate(launch));
     }
     // Whether by us or by another process: it is watched, and being recorded just now.
     return this.#endings.finished(launch);

@@ -17,6 +17,7 @@ import type {
   CreateOptions,
   DestroyContainerOptions,
   ExecOptions,
+  ForkContainerOptions,
   LaunchOptions,
   LogLimit,
   RecoverContainersOptions,
@@ -193,6 +194,13 @@ export const START_OPTIONS: OptionTable<StartOptions> = {
   ...CONTROL_OPTIONS,
   ...ATTACHING,
   size: TERMINAL_SIZE,
+  signal: abortSignal,
+};
+export const FORK_CONTAINER_OPTIONS: OptionTable<ForkContainerOptions> = {
+  ...CONTROL_OPTIONS,
+  pause: flag,
+  requireLaunch: flag,
+  command: listOf(text),
   signal: abortSignal,
 };
 export const STOP_OPTIONS: OptionTable<StopOptions> = { ...CONTROL_OPTIONS, signal, grace: milliseconds() };

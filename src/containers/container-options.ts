@@ -1,4 +1,4 @@
-import { abortSignal, flag, listOf, type OptionTable, oneOf, text } from '../base/options/check-options.js';
+import { abortSignal, callback, flag, listOf, type OptionTable, oneOf, text } from '../base/options/check-options.js';
 import type { Running } from './holders.js';
 
 /** Of a call that changes a container. */
@@ -22,6 +22,16 @@ export const DESTROY_OPTIONS: OptionTable<DestroyOptions> = {
   running: oneOf('refuse', 'kill'),
   rootfsIds: listOf(text),
 };
+
+export interface ForkOptions {
+  /** Which of the root filesystems of the container. Default: the only one. */
+  readonly rootfsId?: string | undefined;
+  /** Is given the copy of its files, to be done in between: for who has what runs there stand still meanwhile, and go on whatever comes of it. Default: it is done. */
+  readonly whileCopied?: ((copy: () => Promise<void>) => Promise<void>) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const FORK_OPTIONS: OptionTable<ForkOptions> = { rootfsId: text, whileCopied: callback, signal: abortSignal };
 
 export interface RecoverOptions {
   /**

@@ -28,6 +28,13 @@ export function rootfsGone(rootfsId: string): ProvisionerError {
   });
 }
 
+export function containerExists(containerId: string): ProvisionerError {
+  return new ProvisionerError('ERR_CONTAINER_EXISTS', `there is a container ${containerId} already`, {
+    hint: `choose another id, or remove that one: \`provisioner destroy ${containerId}\``,
+    details: { containerId },
+  });
+}
+
 export function rootfsIdTaken(rootfsId: string): ProvisionerError {
   return new ProvisionerError('ERR_BAD_OPTION', `a rootfs with the id ${rootfsId} is recorded already`, {
     hint: 'give each rootfs an id of its own',

@@ -3,6 +3,7 @@ import type { MountPlace } from '../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../system/locks/process-identity.js';
 import type {
   ContainerRecord,
+  ForkedRootfsRecord,
   FoundPulls,
   HeldBy,
   HoldingChange,
@@ -208,6 +209,10 @@ export abstract class SectionedMetadataManager implements MetadataManager {
 
   setRootfsMounts(rootfses: readonly RootfsKey[], mount: MountPlace): Promise<void> {
     return this.#rootfses.setRootfsMounts(rootfses, mount);
+  }
+
+  forkRootfs(source: RootfsKey, rootfs: ForkedRootfsRecord, maker: ProcessIdentity): Promise<boolean> {
+    return this.#rootfses.forkRootfs(source, rootfs, maker);
   }
 
   finishRootfs(rootfs: RootfsKey): Promise<void> {

@@ -25,7 +25,7 @@ import {
 } from '../pulls/pull-options.js';
 import { REGISTRY_OPTIONS, type RegistryOptions } from '../registry/registry-options.js';
 
-export { DESTROY_OPTIONS, RECOVER_OPTIONS } from '../containers/container-options.js';
+export { DESTROY_OPTIONS, FORK_OPTIONS, RECOVER_OPTIONS } from '../containers/container-options.js';
 export { IMAGE_REQUEST_OPTIONS, LOAD_INPUT, LOAD_OPTIONS, PULL_IMAGE_OPTIONS } from '../pulls/pull-options.js';
 
 /* Each type of options stands with the table that it is checked by; `PruneOptions`, `RegistryOptions` and `PullLimits` stand where they are used. */

@@ -4,7 +4,8 @@ import { machineError, ProvisionerError } from '../base/errors.js';
 import { checkArgument, checkOptions, listOf, text } from '../base/options/check-options.js';
 import { takeOptions } from '../base/options/take-options.js';
 import { checkContainerId } from '../containers/container-id.js';
-import type { DestroyOptions, RecoverOptions } from '../containers/container-options.js';
+import type { DestroyOptions, ForkOptions, RecoverOptions } from '../containers/container-options.js';
+import type { ForkedRootfs } from '../containers/forks.js';
 import type { RecoveryReport } from '../containers/recovery.js';
 import type { ProvisionerEmitter } from '../events.js';
 import type { RuntimeConfig } from '../image/image-config.js';
@@ -27,6 +28,7 @@ import * as o from './options.js';
 import { requireTrust } from './require-trust.js';
 import {
   CONTAINERS,
+  FORKS,
   GIVING_UP,
   IMAGE_REQUESTS,
   PARKED_LAYERS,
@@ -130,6 +132,23 @@ export class Provisioner {
       const made = await (await this.#services.get(CONTAINERS)).provision(containerId, find, backend, own);
       warnOfForeign(this.events, made.image, containerId);
       return { containerId, ...made, runtime: imageRuntime(made.image) };
+    });
+  }
+
+  /**
+   * Makes a container of this owner whose root filesystem begins as what another container's is now, of whatever owner: with all that was written there, made of the same image by the same backend, be that stored
+   * still or not. What is in volumes without a name is copied as well, and named volumes are shared. Nothing keeps what runs in the other one from writing meanwhile. A failed call leaves nothing.
+   * @param newId of a container that is not there
+   * @throws `ERR_CONTAINER_NOT_FOUND` also when the other one was destroyed meanwhile, `ERR_CONTAINER_EXISTS`, `ERR_ROOTFS_UNAVAILABLE`, `ERR_LAYER_NOT_FOUND`, `ERR_NO_SPACE`, `ERR_ABORTED`
+   */
+  async fork(containerId: string, newId: string, options: ForkOptions = {}): Promise<ForkedRootfs> {
+    return this.#calls.writing('fork', async () => {
+      checkArgument('fork', 'containerId', text, containerId);
+      checkArgument('fork', 'newId', text, newId);
+      const own = takeOptions('fork', o.FORK_OPTIONS, options);
+      checkContainerId(containerId);
+      checkContainerId(newId);
+      return (await this.#services.get(FORKS)).fork(containerId, newId, own);
     });
   }
 

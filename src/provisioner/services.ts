@@ -15,6 +15,7 @@ import { overridden } from '../base/options/check-options.js';
 import type { CheckNeeds } from '../check/check-needs.js';
 import { ParkedLayers } from '../check/parked-layers.js';
 import type { Containers } from '../containers/containers.js';
+import type { Forks } from '../containers/forks.js';
 import { Holders } from '../containers/holders.js';
 import type { Recovery } from '../containers/recovery.js';
 import { RootfsDirectories } from '../containers/rootfses/rootfs-directories.js';
@@ -169,6 +170,19 @@ export const CONTAINERS: StoreService<Promise<Containers>> = {
       events,
     };
     return new Containers({ ...shared, makerWaits, sync });
+  },
+};
+
+export const FORKS: StoreService<Promise<Forks>> = {
+  open: async ({ paths, metadata, owner, liveness, privileged, format, events }, get) => {
+    const [{ Forks }, backends, containers] = await Promise.all([
+      import('../containers/forks.js'),
+      get(BACKENDS),
+      get(CONTAINERS),
+    ]);
+    const shared = { paths, metadata, owner, liveness, privileged, events, whiteouts: format.whiteouts };
+    const parts = { backends, containers, directories: get(DIRECTORIES), storeLock: get(STORE_LOCK), pool: get(POOL) };
+    return new Forks({ ...shared, ...parts, sync: () => get(DISK).all() });
   },
 };
 

@@ -57,7 +57,7 @@ export class SeamWriter {
   ) {
     this.#calls = calls;
     this.#root = calls.openDirectory(target);
-    this.#copier = new EntryCopier(calls, this.#root, options.privileged, () => {
+    this.#copier = new EntryCopier(calls, this.#root, options.privileged, false, () => {
       options.pause();
       options.space.look();
     });

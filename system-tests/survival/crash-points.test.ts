@@ -29,6 +29,8 @@ interface Case {
   readonly before?: (root: string, images: Surroundings['images']) => Promise<void>;
   /** The container that the operation makes or removes. After the crash it is there whole, or not at all. */
   readonly inDoubt?: string;
+  /** The container that it has all files of, where it is a fork. Default: it has those of its image. */
+  readonly forkOf?: string;
   /** Whether the agent still takes the container in doubt for its own when it recovers. Default: false. */
   readonly stillKnown?: boolean;
   /** A file of a layer that is damaged before, below the layer's root: until the operation has been repeated it may be. */
@@ -49,6 +51,7 @@ const COPY = [
   'provision.synced',
   'provision.finished',
 ];
+const FORK = ['fork.recorded', 'fork.directoriesMade', 'fork.copied', 'fork.synced', 'fork.mounted', 'fork.finished'];
 const DESTROY = ['destroy.letGo', 'destroy.removed', 'destroy.forgotten'];
 const PRUNE = ['prune.decided', 'prune.oneMarked', 'prune.oneMarked:2', 'prune.marked', 'prune.released'];
 const SWEEP = ['sweep.started', 'sweep.oneRemoved'];
@@ -126,6 +129,30 @@ const CASES: readonly Case[] = [
     points: ofCommand('provision.directoriesMade', 'provision.finished'),
     command: () => ['provision', 'doubt', KEPT],
     inDoubt: 'doubt',
+  },
+  {
+    operation: 'a fork of an overlay',
+    points: [...FORK, 'records.committed', 'records.committed:2'],
+    calls: () => [['fork', 'told-overlay', 'doubt']],
+    inDoubt: 'doubt',
+    forkOf: 'told-overlay',
+  },
+  {
+    operation: 'a fork of a copy to one that is still known',
+    points: FORK,
+    calls: () => [['fork', 'told-copy', 'told-overlay/doubt']],
+    inDoubt: 'told-overlay/doubt',
+    forkOf: 'told-copy',
+    stillKnown: true,
+    alreadyDone: 'already',
+  },
+  {
+    operation: 'a fork by the command line',
+    points: ofCommand('fork.mounted', 'fork.copied', 'fork.finished'),
+    command: () => ['fork', 'told-overlay', 'doubt'],
+    inDoubt: 'doubt',
+    forkOf: 'told-overlay',
+    alreadyDone: 'already',
   },
   {
     operation: 'a destroy of an overlay',
@@ -249,8 +276,8 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
 
   test('is killed at every step that has a name', () => {
     const killed = new Set(CASES.flatMap(({ points }) => points.map((point) => point.split(':')[0])));
-    // Those of launches have a file of their own.
-    const points = CRASH_POINTS.filter((point) => !/^(?:launch|volume)\./.test(point));
+    // Those of launches, networks and volumes have files of their own.
+    const points = CRASH_POINTS.filter((point) => !/^(?:launch|network|volume)\./.test(point));
     expect([...killed].sort()).toEqual(points.sort());
   });
 
@@ -267,11 +294,11 @@ describeWith(['root', 'overlay'], 'a process that is killed right after a step',
           const known = [...told.containers.keys()].filter((id) => id !== one.inDoubt);
           if (one.stillKnown && one.inDoubt !== undefined) known.push(one.inDoubt);
           await recover(root, known, one.command !== undefined);
-          const broken = brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt));
+          const broken = brokenPromises(root, reference, whatIsTold(root, told, one));
           expect(broken.filter((fault) => one.damaged === undefined || !fault.includes(one.damaged))).toEqual([]);
 
           await repeat(root, one, images);
-          expect(brokenPromises(root, reference, whatIsTold(root, told, one.inDoubt))).toEqual([]);
+          expect(brokenPromises(root, reference, whatIsTold(root, told, one))).toEqual([]);
           if (one.damaged === undefined) return;
           // What is parked goes with the containers that show it.
           await callHere(root, [
@@ -378,12 +405,15 @@ async function callHere(root: string, calls: readonly Call[]): Promise<void> {
 }
 
 /** The one in doubt is there whole, or not at all; the others are there. */
-function whatIsTold(root: string, told: Told, inDoubt: string | undefined): Told {
+function whatIsTold(root: string, told: Told, { inDoubt, forkOf = '' }: Case): Told {
   if (inDoubt === undefined) return told;
   const recorded = readRecords(join(root, 'metadata.sqlite')).rootfses.map(({ container }) => container);
   const containers = new Map(told.containers);
   if (!recorded.includes(inDoubt)) containers.delete(inDoubt);
-  else if (!containers.has(inDoubt)) containers.set(inDoubt, { image: KEPT, owner: OWNER, files: new Map() });
+  else if (!containers.has(inDoubt)) {
+    const files = told.containers.get(forkOf)?.files ?? new Map();
+    containers.set(inDoubt, { image: KEPT, owner: OWNER, files });
+  }
   return { ...told, containers };
 }
 

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
 import type { ContainerRecovery } from '#src/containerizer/index.js';
 import { again, expectNothingLeft, IMAGE, otherContainerizer, sh, storeWithBusybox } from '../helpers/containers.js';
@@ -136,6 +136,13 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** Of a fork of what runs: steps after which there is none, those of the store among them, and one after which there is. */
+const NO_FORK = [
+  ...['launch.directoryMade', 'launch.recorded', 'launch.halted', 'launch.forkMade', 'launch.forkKept'],
+  ...['fork.recorded', 'fork.directoriesMade', 'fork.copied', 'fork.mounted'],
+];
+const FORKED = ['launch.forked'];
+
 const NOTHING: Omit<ContainerRecovery, 'store'> = {
   running: [],
   ended: [],
@@ -148,8 +155,9 @@ const NOTHING: Omit<ContainerRecovery, 'store'> = {
 
 describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that is killed right after a step', () => {
   test('is killed at every step of a launch that has a name', () => {
-    const killed = new Set(CASES.flatMap(({ points }) => points));
-    expect([...killed].sort()).toEqual(CRASH_POINTS.filter((point) => point.startsWith('launch.')).sort());
+    const killed = new Set([...CASES.flatMap(({ points }) => points), ...NO_FORK, ...FORKED]);
+    const ofLaunches = [...killed].filter((point) => point.startsWith('launch.'));
+    expect(ofLaunches.sort()).toEqual(CRASH_POINTS.filter((point) => point.startsWith('launch.')).sort());
   });
 
   for (const { operation, points, before, body, after, starts } of CASES) {
@@ -194,5 +202,33 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a process that 
         expect(await containers.recover()).toMatchObject(NOTHING);
       });
     }
+  }
+
+  for (const point of [...NO_FORK, ...FORKED]) {
+    const isDone = FORKED.includes(point);
+    test(`${point}, during a fork, leaves what was copied running, and ${isDone ? 'a fork that can be started' : 'no fork'}`, async () => {
+      const { provisioner, containers: first, root } = await storeWithBusybox();
+      await first.launch('prepared', IMAGE, sh('[ -e /made ] && exit 7; echo made > /made; sleep 60'));
+      await vi.waitFor(async () => expect(await first.files('prepared').stat('/made')).toMatchObject({ size: 5 }));
+      await provisioner.close();
+      const other = otherContainerizer(root, `await c.fork('prepared', 'job'); say('alive');`, { crashAt: point });
+      expect(await other.done).toEqual([]);
+
+      const { containers } = await again(root);
+      expect(await containers.recover()).toMatchObject({ failed: [] });
+      expect((await containers.get('prepared'))?.state).toBe('running');
+      // What stands still would not answer.
+      const { ended } = await containers.exec('prepared', ['cat', '/made']);
+      expect(await ended).toMatchObject({ code: 0 });
+      if (isDone) {
+        await containers.start('job');
+        expect(await containers.wait('job')).toMatchObject({ code: 7 });
+        await containers.destroy('job');
+      }
+      expect(await containers.get('job')).toBeUndefined();
+      await containers.destroy('prepared', { running: 'kill' });
+      await expectNothingLeft(root);
+      expect(await containers.recover()).toMatchObject(NOTHING);
+    });
   }
 });

@@ -24,6 +24,8 @@ import type {
   Execution,
   ExecutionEnd,
   Exit,
+  ForkContainerOptions,
+  Forked,
   Launch,
   Launched,
   LaunchLimits,
@@ -281,6 +283,22 @@ class FakeContainerizer implements Containerizer {
     }
     await this.stop(containerId, options);
     return this.start(containerId, { anyOwner });
+  }
+
+  async fork(containerId: string, newId: string, options: ForkContainerOptions = {}): Promise<Forked> {
+    const { anyOwner, command, pause = true, signal } = takeOptions('fork', o.FORK_CONTAINER_OPTIONS, options);
+    const source = this.#find(containerId);
+    throwIfAborted(signal);
+    if (pause && source.launch.state === 'running') this.#findOwn(containerId, anyOwner);
+    const { imageName, options: told } = source;
+    const container = this.#make(newId, imageName, { ...told, ...(command && { command }), stdin: undefined });
+    for (const file of source.files) container.files.add(file);
+    for (const program of source.removedPrograms) container.removedPrograms.add(program);
+    Object.assign(container.launch, { state: 'exited', exit: { reason: 'forked', oomKills: 0 } });
+    container.launch.log.close();
+    container.launch.end({ reason: 'forked', oomKills: 0 });
+    const root = { containerId: newId, rootfsId: newId, rootfs: '/', backend: 'overlay', imageId: IMAGE_ID };
+    return { root, launch: launchOf(container) };
   }
 
   async attach(containerId: string, options: AttachOptions = {}): Promise<Attachment> {

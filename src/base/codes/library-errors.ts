@@ -61,6 +61,17 @@ export const LIBRARY_ERRORS = {
     whatToDo: 'Look for it with `provisioner ps`.',
     retryable: false,
   },
+  ERR_CONTAINER_EXISTS: {
+    meaning: 'A container of that id is there already.',
+    whatToDo: 'Choose another id, or destroy that one.',
+    retryable: false,
+  },
+  ERR_ROOTFS_UNAVAILABLE: {
+    meaning:
+      'The root filesystem of a container cannot be used: it is not mounted, as after a reboot, it is not whole, or its program has another one.',
+    whatToDo: 'Do what the hint says; after a reboot, recover.',
+    retryable: false,
+  },
   ERR_CONTAINER_GONE: {
     meaning: 'Somebody destroyed the container while its root filesystem was being made; nothing of it is left.',
     whatToDo: 'Provision it again, if it is still wanted.',

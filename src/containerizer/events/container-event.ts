@@ -4,7 +4,7 @@ import type { Machine } from '../machine.js';
 /**
  * | kind | what has happened | details |
  * |---|---|---|
- * | `create` | the first launch of a container was recorded; its root filesystem is made next | |
+ * | `create` | the first launch of a container was recorded; its root filesystem is made next | `forkOf`, of a fork: the id of the other container |
  * | `start` | its program runs | `imageId` |
  * | `start-failed` | it was never started | `message` |
  * | `oom` | the kernel killed something of it for want of memory; told with its end | `oomKills` |

@@ -1,10 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { renameSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import { crashPoint } from '../../base/crash-points.js';
-import { firstLine, isProvisionerError, throwIfAborted } from '../../base/errors.js';
-import { ensureOwnDirectory, makeOwnDirectory } from '../../base/own-files.js';
+import { firstLine, throwIfAborted } from '../../base/errors.js';
+import { makeOwnDirectory } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { orAborted } from '../../system/locks/or-aborted.js';
 import { processStat } from '../../system/processes/process-stat.js';
@@ -27,9 +25,10 @@ import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
 import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
 import { signalNumber, stopSignalOf } from '../signal-number.js';
+import { beginLaunch } from './beginnings/begin-launch.js';
 import type { Endings } from './endings.js';
 import type { Exit } from './kept/exit.js';
-import { keepFiles, keepSpec, readSpec, startedAgain } from './kept/kept-spec.js';
+import { keepSpec, readSpec, startedAgain } from './kept/kept-spec.js';
 import {
   isolationNote,
   type LaunchPlaceNote,
@@ -40,7 +39,7 @@ import {
   shownCommand,
 } from './kept/launch-notes.js';
 import { type LaunchRoot, rootOf } from './kept/launch-root.js';
-import { changedMeanwhile, containerExists, endedMeanwhile } from './launch-errors.js';
+import { endedMeanwhile } from './launch-errors.js';
 import { requireFilter } from './require-filter.js';
 import { type MonitoredLaunch, type RunningMonitor, runMonitor, startOf } from './run-monitor.js';
 import { placeSecrets, secretsOf } from './secrets.js';
@@ -165,66 +164,13 @@ export class Launcher {
     return started;
   }
 
-  /** The directory stands before the record names it; without one it is nobody's, and a recovery takes it. */
   async #begin({ containerId, note, options, last }: Beginning, runtime: OciRuntime): Promise<Begun> {
-    const { provisioner, syscalls, parent, bootId } = this.#machine;
-    const { launches } = provisioner;
-    const id = randomBytes(16).toString('hex');
-    const directory = this.#endings.directory(id);
-    ensureOwnDirectory(directory.path);
-    makeOwnDirectory(directory.output);
-    let alive: LockFile | undefined;
-    let watched: LockFile | undefined;
-    let isRecorded = false;
-    try {
-      // It is not there before it is held: without it a recovery leaves a young directory alone.
-      alive = syscalls.openLockFile(`${directory.alive}.draft`);
-      alive.tryAnnounceWriter();
-      renameSync(`${directory.alive}.draft`, directory.alive);
-      watched = this.#endings.holdWatch(directory);
-      if (last !== undefined) keepFiles(this.#endings.directory(last.id), directory);
-      crashPoint('launch.directoryMade');
-      const newest = await launches.get(containerId);
-      if (newest?.id !== last?.id)
-        throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
-      const { image, command } = readPlaceNote(last?.place) ?? {};
-      const place: LaunchPlaceNote = {
-        // What it is does not change with it, whatever becomes of this launch.
-        ...(last && { image, command }),
-        runtime: runtime.name,
-        stateRoot: runtime.stateRoot,
-        cgroupsPath: `${parent}/${id}`,
-      };
-      const put = await launches
-        .put({
-          id,
-          containerId,
-          anyOwner: last !== undefined,
-          bootId,
-          spec: JSON.stringify(note),
-          place: JSON.stringify(place),
-          removal: options.remove === true ? 'remove' : 'keep',
-          // What is started again was created before.
-          ...(last === undefined ? { event: eventNote('create', { image: note.imageName, labels: note.labels }) } : {}),
-        })
-        .catch((error) => {
-          if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
-          throw last === undefined ? containerExists(containerId) : changedMeanwhile(containerId);
-        });
-      isRecorded = true;
-      crashPoint('launch.recorded');
-      const isThere = (await provisioner.containers.get(containerId)) !== undefined;
-      if (isThere && last === undefined) throw containerExists(containerId);
-      if (!isThere && last !== undefined) throw changedMeanwhile(containerId);
-      return { launch: put.launch, place, runtime, directory, alive, watched };
-    } catch (error) {
-      // What cannot be forgotten now, the next recovery undoes.
-      if (isRecorded) await launches.forget(containerId, id).catch(() => undefined);
-      alive?.close();
-      watched?.close();
-      rmSync(directory.path, { recursive: true, force: true });
-      throw error;
-    }
+    const removal = options.remove === true ? 'remove' : 'keep';
+    // What it is does not change with it, whatever becomes of this launch.
+    const { image, command } = readPlaceNote(last?.place) ?? {};
+    const shown = last && { image, command };
+    const begun = await beginLaunch(this.#machine, this.#endings, { containerId, note, runtime, removal, last, shown });
+    return { ...begun, runtime };
   }
 
   async #start(begun: Begun, beginning: Beginning, countsSwap: boolean): Promise<Started> {

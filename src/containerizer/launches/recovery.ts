@@ -11,6 +11,7 @@ import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { namesInOwnPlace, removeFromOwnPlace } from '../runtime/own-place.js';
+import type { Halts } from './beginnings/halts.js';
 import type { Controls } from './controls.js';
 import type { Endings } from './endings.js';
 import type { KeptSpec } from './kept/kept-spec.js';
@@ -23,8 +24,11 @@ const UNENDED: readonly LaunchState[] = ['starting', 'created', 'running', 'paus
 const BEING_MADE = 600_000;
 
 /** A container whose first launch came to nothing, and that was not removed whole. Of one that was held at its gate it is known who that is. */
-const isUndone = ({ spec, place, startedAt }: LaunchRecord) =>
-  startedAt === undefined && readPlaceNote(place)?.pid === undefined && readSpecNote(spec).again !== true;
+const isUndone = ({ spec, place, startedAt, exit }: LaunchRecord) =>
+  startedAt === undefined &&
+  readPlaceNote(place)?.pid === undefined &&
+  readSpecNote(spec).again !== true &&
+  readExitNote(exit)?.reason !== 'forked';
 
 type Report = { readonly [Name in Exclude<keyof ContainerRecovery, 'failed' | 'store'>]: string[] };
 
@@ -50,8 +54,10 @@ export class LaunchRecovery {
   readonly #endings: Endings;
   readonly #isolators: Isolator;
   readonly #controls: Controls;
+  readonly #halts: Halts;
 
-  constructor(machine: Machine, endings: Endings, isolators: Isolator, controls: Controls) {
+  constructor(machine: Machine, endings: Endings, isolators: Isolator, controls: Controls, halts: Halts) {
+    this.#halts = halts;
     this.#machine = machine;
     this.#endings = endings;
     this.#isolators = isolators;
@@ -148,7 +154,10 @@ export class LaunchRecovery {
   /** Whoever halted what runs, or let it go on, may have died before that was recorded. What cannot be looked at now is with the next look. */
   async #followFreezers(owner: string): Promise<void> {
     const mine = (await this.#machine.provisioner.launches.list({ owner })).filter(isOwnLaunch);
-    for (const launch of mine) await this.#controls.followFreezer(launch).catch(() => undefined);
+    for (const launch of mine) {
+      const followed = this.#controls.followFreezer(launch).then((now) => this.#halts.upToDate(now));
+      await followed.catch(() => undefined);
+    }
   }
 
   /** Its directory has just been made, as far as anybody can tell: nothing of it is held yet. */

@@ -40,11 +40,11 @@ export function isOpaque(directory: OpenDirectory, whiteouts: WhiteoutFormat): b
  * are merged down to the first layer where the name is something else or gone; a whiteout hides the name and is never shown.
  *
  * The parts are read one after the other, and of their names only some bytes are kept: an image may have millions in one directory.
- * @param parts top first, none below an opaque one
+ * @param parts top first, none below an opaque one @param whiteouts undefined where nothing marks what is gone: whatever there is is shown
  */
 export function* mergeDirectory(
   parts: readonly DirectoryPart[],
-  whiteouts: WhiteoutFormat,
+  whiteouts: WhiteoutFormat | undefined,
 ): Generator<MergedEntry, void, undefined> {
   /** Names that the layers below have no say in any more. */
   const settled = new NameSet();
@@ -76,10 +76,10 @@ function partsBelow(
   name: BytePath,
   top: DirectoryPart,
   below: readonly DirectoryPart[],
-  whiteouts: WhiteoutFormat,
+  whiteouts: WhiteoutFormat | undefined,
 ): DirectoryPart[] {
   const merged: DirectoryPart[] = [];
-  const marks = markNames(whiteouts);
+  const marks = whiteouts && markNames(whiteouts);
   const hides = ({ directory }: DirectoryPart): boolean =>
     marks !== undefined && statusOf(directory, marks.prefix + name) !== undefined;
   if (below.length === 0 || hides(top)) return merged;
@@ -97,8 +97,9 @@ function whiteoutOf(
   directory: OpenDirectory,
   name: BytePath,
   type: FileType,
-  whiteouts: WhiteoutFormat,
+  whiteouts: WhiteoutFormat | undefined,
 ): BytePath | undefined {
+  if (whiteouts === undefined) return undefined;
   const marks = markNames(whiteouts);
   if (marks !== undefined) return name.startsWith(marks.prefix) ? name.slice(marks.prefix.length) : undefined;
   return type === CHARACTER_DEVICE && isWhiteout(directory.status(name), whiteouts) ? name : undefined;

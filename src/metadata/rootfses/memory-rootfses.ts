@@ -4,12 +4,13 @@ import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import type { MemoryImages } from '../images/memory-images.js';
 import type { MemoryLaunches } from '../launches/memory-launches.js';
 import type { MemoryLife } from '../memory/memory-life.js';
-import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
+import { containerExists, containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
 import type { MemoryVolumes } from '../volumes/memory-volumes.js';
 import { isInTree } from './container-tree.js';
 import { containersOf, oldestFirst } from './containers-of.js';
 import type {
   ContainerRecord,
+  ForkedRootfsRecord,
   NewRootfs,
   RootfsKey,
   RootfsRecord,
@@ -60,6 +61,24 @@ export class MemoryRootfses implements RootfsRecords {
       complete: true,
     });
     this.#images.use(image);
+  }
+
+  async forkRootfs(source: RootfsKey, rootfs: ForkedRootfsRecord, maker: ProcessIdentity): Promise<boolean> {
+    this.#life.requireOpen();
+    if (this.ownerOf(rootfs.containerId) !== undefined) throw containerExists(rootfs.containerId);
+    const forked = this.#rootfses.get(keyOf(source));
+    if (forked?.state !== 'ready') return false;
+    const { containerId, id, owner, mount } = rootfs;
+    const own = { containerId, id, owner, mount: mount && { ...mount } };
+    this.#rootfses.set(keyOf(rootfs), {
+      ...copyOf(forked),
+      ...own,
+      state: 'provisioning',
+      maker,
+      createdAt: Date.now(),
+    });
+    this.#volumes.forkUser(source, rootfs, forked.owner === owner ? undefined : owner);
+    return true;
   }
 
   async containerOwner(containerId: string): Promise<string | undefined> {

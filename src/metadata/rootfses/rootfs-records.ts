@@ -22,6 +22,13 @@ export interface RootfsRecords {
    *   `ERR_BAD_OPTION` when the container has a rootfs with this id already; then nothing has changed
    */
   putRootfs(rootfs: NewRootfs, maker?: ProcessIdentity): Promise<void>;
+  /**
+   * Records a rootfs in a container that is new, as `provisioning`: made of what another one is made of, by the same backend, with the stack and the volumes of that one, be the image there still or not. Where
+   * the two have different owners, volumes of other owners than that of the new one are left out.
+   * @returns false when the other one is not recorded as `ready`
+   * @throws ProvisionerError `ERR_CONTAINER_EXISTS` when a container of that id is recorded; then nothing has changed
+   */
+  forkRootfs(source: RootfsKey, rootfs: ForkedRootfsRecord, maker: ProcessIdentity): Promise<boolean>;
   /** Whose a container is; undefined when there is none. What counts is `putRootfs`, which asks in its own transaction. */
   containerOwner(containerId: string): Promise<string | undefined>;
   /** Where rootfses have been mounted again; some hundred at a time, since it takes the event loop. Harmless for those that have been forgotten. */
@@ -54,6 +61,9 @@ export interface NewRootfs extends RootfsKey {
   /** Where it is mounted; undefined for one that is no mount. */
   readonly mount?: MountPlace | undefined;
 }
+
+/** A rootfs that is made of what another one is made of. */
+export type ForkedRootfsRecord = Pick<NewRootfs, 'containerId' | 'id' | 'owner' | 'mount'>;
 
 /** A rootfs without what it is made of. */
 export interface RootfsSummary extends Omit<NewRootfs, 'anyOwner' | 'mount'> {

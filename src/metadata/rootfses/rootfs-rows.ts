@@ -2,11 +2,18 @@ import type { LayerId } from '../../image/digest.js';
 import type { MountPlace } from '../../system/locks/mount-place.js';
 import type { ProcessIdentity } from '../../system/locks/process-identity.js';
 import { markUsed, type Use } from '../images/image-rows.js';
-import { containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
+import { containerExists, containerForeign, imageNotFound, rootfsGone, rootfsIdTaken } from '../record-errors.js';
 import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import { rangeBelow } from './container-tree.js';
 import { containersOf } from './containers-of.js';
-import type { ContainerRecord, NewRootfs, RootfsKey, RootfsRecord, RootfsSummary } from './rootfs-records.js';
+import type {
+  ContainerRecord,
+  ForkedRootfsRecord,
+  NewRootfs,
+  RootfsKey,
+  RootfsRecord,
+  RootfsSummary,
+} from './rootfs-records.js';
 
 /** Rootfses, and the containers that they make up, in SQLite. Each function runs inside a transaction of its caller. */
 
@@ -71,6 +78,31 @@ export function putRootfs(
     : db.statement<unknown[]>(INSERT_FOR_OWNER).run(containerId, id, owner, ...columns, containerId, owner);
   if (inserted.changes === 0) throw reasonNotRecorded(db, rootfs);
   return markUsed(db, image, use);
+}
+
+const FORK = `
+  INSERT INTO rootfs (container, id, owner, backend, state, maker, created_at, mount_boot, mount_namespace, mount_process, image, stack)
+  SELECT ?, ?, ?, backend, 'provisioning', ?, ?, ?, ?, ?, image, stack FROM rootfs WHERE container = ? AND id = ? AND state = 'ready'`;
+const FORK_VOLUMES = `
+  INSERT INTO volume_use (container, rootfs, volume)
+  SELECT ?, ?, volume FROM volume_use JOIN volume ON volume.name = volume_use.volume WHERE container = ? AND rootfs = ? AND volume.owner = coalesce(?, volume.owner)`;
+
+/** @param now milliseconds since the epoch @returns false when there is no such source */
+export function forkRootfs(
+  db: SqliteConnection,
+  source: RootfsKey,
+  { containerId, id, owner, mount }: ForkedRootfsRecord,
+  maker: ProcessIdentity,
+  now: number,
+): boolean {
+  if (containerOwner(db, containerId) !== undefined) throw containerExists(containerId);
+  const { boot = null, namespace = null, process = null } = mount ?? {};
+  const columns = [containerId, id, owner, maker, now, boot, namespace, process, source.containerId, source.id];
+  if (db.statement<unknown[]>(FORK).run(...columns).changes === 0) return false;
+  // What another owner may have been shown stays his: whether the new one may have it is asked when it is launched.
+  const volumesOf = containerOwner(db, source.containerId) === owner ? null : owner;
+  db.statement<unknown[]>(FORK_VOLUMES).run(containerId, id, source.containerId, source.id, volumesOf);
+  return true;
 }
 
 export function finishRootfs(db: SqliteConnection, { containerId, id }: RootfsKey): void {

@@ -6,6 +6,7 @@ import type { SqliteConnection } from '../sqlite/sqlite-connection.js';
 import { containersOf } from './containers-of.js';
 import type {
   ContainerRecord,
+  ForkedRootfsRecord,
   NewRootfs,
   RootfsKey,
   RootfsRecord,
@@ -28,6 +29,10 @@ export class SqliteRootfses implements RootfsRecords {
     const put = (order: number) => rootfses.putRootfs(this.#db, rootfs, maker, { now: Date.now(), order });
     const used = await this.#records.witness.write(put);
     if (used) this.#records.cache.clear();
+  }
+
+  async forkRootfs(source: RootfsKey, rootfs: ForkedRootfsRecord, maker: ProcessIdentity): Promise<boolean> {
+    return this.#records.witness.write(() => rootfses.forkRootfs(this.#db, source, rootfs, maker, Date.now()));
   }
 
   async containerOwner(containerId: string): Promise<string | undefined> {

@@ -112,7 +112,17 @@ export class MemoryVolumes implements VolumeRecords {
 
   // For other sections, within their calls.
 
+  /** Another root filesystem has what one has. @param owner only the volumes of this one; undefined for all */
+  forkUser(source: RootfsKey, { containerId, id }: RootfsKey, owner: string | undefined): void {
+    for (const [name, users] of this.#users) {
+      const isMeant = owner === undefined || this.#volumes.get(name)?.owner === owner;
+      if (!isMeant || !users.some((user) => isSame(user, source))) continue;
+      this.#users.set(name, [...users, { containerId, id }]);
+    }
+  }
+
   /** Of root filesystems that are forgotten. */
+
   forgetUsers(rootfses: readonly RootfsKey[]): void {
     for (const [name, users] of this.#users) {
       this.#users.set(

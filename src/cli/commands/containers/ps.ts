@@ -80,6 +80,8 @@ function statusOf(launch: Launch | undefined): string {
   if (launch === undefined) return 'provisioned';
   if (launch.state !== 'exited') return launch.state;
   const { exit } = launch;
+  // Nothing has run in it.
+  if (exit?.reason === 'forked') return 'provisioned';
   const isKnown = exit?.code !== undefined || exit?.signal !== undefined;
   return `exited (${isKnown ? runStatusOf(exit) : (exit?.reason ?? 'unknown')})`;
 }

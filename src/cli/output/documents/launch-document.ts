@@ -5,6 +5,7 @@ import type {
   ContainerStats,
   Copied,
   Exit,
+  Forked,
   Launch,
   Lease,
   Leased,
@@ -44,6 +45,18 @@ export function endedDocument(id: string, exit: Exit) {
 /** A container that `run -d`, `create`, `start` or `restart` has started. */
 export function launchedDocument({ containerId, launchId, pid }: Launch) {
   return { id: containerId, launch: launchId, pid: pid ?? null };
+}
+
+/** A container that `fork` has made. @param launched where it was started, too */
+export function forkedDocument(id: string, { root, launch }: Forked, launched: Launch | undefined) {
+  return {
+    id,
+    launch: (launched ?? launch)?.launchId ?? null,
+    pid: launched?.pid ?? null,
+    rootfs: root.rootfs,
+    backend: root.backend,
+    image: root.imageId,
+  };
 }
 
 /** A piece of `logs`. */

@@ -6,6 +6,7 @@ export type ExitReason =
   | 'time-limit'
   | 'log-limit'
   | 'start-failed'
+  | 'forked'
   | 'monitor-lost'
   | 'lost-by-reboot'
   | 'unknown';

@@ -25,9 +25,10 @@ export interface KeptSpec {
   readonly seccomp?: OciSeccomp | undefined;
 }
 
-export function keepSpec(directory: LaunchDirectory, { options, root, seccomp }: KeptSpec): void {
+/** @param flush whether it survives a power cut from then on */
+export function keepSpec(directory: LaunchDirectory, { options, root, seccomp }: KeptSpec, flush = false): void {
   const { provision: _, stdin: __, attach: ___, signal: ____, ...kept } = options as LaunchOptions;
-  writeOwnFile(directory.spec, JSON.stringify({ options: kept, root, seccomp }));
+  writeOwnFile(directory.spec, JSON.stringify({ options: kept, root, seccomp }), { flush });
 }
 
 /** @throws ProvisionerError `ERR_START_FAILED` where there is none, or none that can be read */

@@ -16,6 +16,8 @@ import { HOOK_LOG } from '../../bundle/make-bundle.js';
  *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
  *   ├── execs.lock     locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
  *   ├── exec-<id>/     of an exec: process.json, pid, log, and `alive`, locked by the process that has asked for it
+ *   ├── halts.lock     locked, shared, by whoever copies its files and has it stand still meanwhile; alone by whoever lets it go on
+ *   ├── halted         it stands still for that alone, and is to go on when nobody copies any more
  *   ├── console        a socket to which the runtime brings that terminal, during the start
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
@@ -61,6 +63,12 @@ export class LaunchDirectory {
   }
   get execsLock(): string {
     return join(this.path, 'execs.lock');
+  }
+  get haltsLock(): string {
+    return join(this.path, 'halts.lock');
+  }
+  get halted(): string {
+    return join(this.path, 'halted');
   }
   get typed(): string {
     return join(this.path, 'typed');

@@ -40,13 +40,23 @@ export function isOwnerOutOfReach(error: unknown): boolean {
 }
 
 const NO_VALUES: XattrValues = [];
+/** Names a mount, and not what it shows: two that have it in common would be taken for one another. @see https://docs.kernel.org/filesystems/overlayfs.html, "UUID and fsid" */
+const OF_ONE_MOUNT = /^(trusted|user)\.overlay\.uuid$/;
+
+/** Reads what a copy takes on of extended attributes. */
+export type ReadXattrs = (xattrs: Xattrs) => XattrValues;
 
 /** All but overlay's own, which describe the layers and not the tree. */
-export function readXattrs(xattrs: Xattrs): XattrValues {
+export const readXattrs: ReadXattrs = (xattrs) => readXattrsBut(xattrs, isOverlayXattr);
+
+/** Overlay's own too: of a layer that is copied as it is. */
+export const readAllXattrs: ReadXattrs = (xattrs) => readXattrsBut(xattrs, (name) => OF_ONE_MOUNT.test(name));
+
+function readXattrsBut(xattrs: Xattrs, isLeftOut: (name: string) => boolean): XattrValues {
   const names = xattrs.list();
   if (names.length === 0) return NO_VALUES;
   return names.flatMap((name) => {
-    const value = isOverlayXattr(name) ? undefined : xattrs.get(name);
+    const value = isLeftOut(name) ? undefined : xattrs.get(name);
     return value === undefined ? [] : [[name, value] as const];
   });
 }
@@ -59,13 +69,21 @@ export class AttributeCopier {
   readonly #calls: TreeCalls;
   readonly #privileged: boolean;
   readonly #skipped: Skipped;
+  readonly readXattrs: ReadXattrs;
   /** Asked for when the first file is copied. */
   #umask: number | undefined;
   /** Of files made below the target; undefined when some rule of its file system or directory decides. */
   readonly #newUid: number | undefined;
   readonly #newGid: number | undefined;
 
-  constructor(calls: TreeCalls, target: OpenDirectory, privileged: boolean, skipped: Skipped) {
+  constructor(
+    calls: TreeCalls,
+    target: OpenDirectory,
+    privileged: boolean,
+    skipped: Skipped,
+    read: ReadXattrs = readXattrs,
+  ) {
+    this.readXattrs = read;
     this.#calls = calls;
     this.#privileged = privileged;
     this.#skipped = skipped;
@@ -87,7 +105,7 @@ export class AttributeCopier {
   copyToFile(from: number, to: number, attributes: Attributes): void {
     const made = this.creationMode(attributes);
     const owned = this.#own(attributes, () => this.#calls.setFileOwner(to, attributes.uid, attributes.gid));
-    const xattrs = readXattrs(this.#calls.fileXattrs(from));
+    const xattrs = this.readXattrs(this.#calls.fileXattrs(from));
     if (xattrs.length > 0) {
       // An ordinary owner may set xattrs of a file only while he may write it.
       if (!this.#privileged) this.#calls.setFileMode(to, made | OWNER_MAY_WRITE);

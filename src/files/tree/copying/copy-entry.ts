@@ -12,7 +12,7 @@ import {
   SYMLINK,
   type TreeCalls,
 } from '../../../system/syscalls/tree-calls.js';
-import { AttributeCopier, readXattrs, type Skipped } from './copy-attributes.js';
+import { AttributeCopier, readAllXattrs, readXattrs, type Skipped } from './copy-attributes.js';
 
 const OWNER_MAY_READ = 0o400;
 
@@ -42,13 +42,14 @@ export class EntryCopier {
   /** Where in the target the files are that have more names, by layer and inode. */
   readonly #linked = new Map<string, { path: BytePath; name: BytePath }>();
 
-  /** @param pause called between pieces of a long copy; may throw */
-  constructor(calls: TreeCalls, target: OpenDirectory, privileged: boolean, pause: () => void) {
+  /** @param asIs with overlay's own attributes @param pause called between pieces of a long copy; may throw */
+  constructor(calls: TreeCalls, target: OpenDirectory, privileged: boolean, asIs: boolean, pause: () => void) {
     this.#calls = calls;
     this.#target = target;
     this.#privileged = privileged;
     this.#pause = pause;
-    this.attributes = new AttributeCopier(calls, target, privileged, this.skipped);
+    const read = asIs ? readAllXattrs : readXattrs;
+    this.attributes = new AttributeCopier(calls, target, privileged, this.skipped, read);
   }
 
   copy(entry: CopiedEntry): void {
@@ -111,7 +112,7 @@ export class EntryCopier {
       if (!this.#madeNode(to, as, type, status)) return;
     } else throw new Error(`a file of unknown type ${type.toString(8)}`);
     // Only trusted and security attributes can be on any of these.
-    const xattrs = this.#privileged ? readXattrs(from.xattrs(name)) : [];
+    const xattrs = this.#privileged ? this.attributes.readXattrs(from.xattrs(name)) : [];
     this.attributes.copyToEntry(to, as, status, { hasMode: type !== SYMLINK, xattrs });
     this.entries++;
   }

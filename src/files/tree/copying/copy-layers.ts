@@ -17,6 +17,8 @@ export interface CopyLayersOptions {
   /** An existing empty directory. It gets the attributes of the topmost layer's. */
   readonly target: string;
   readonly whiteouts: WhiteoutFormat;
+  /** The one layer that there is as it is: what says in it that something is gone is copied as well, and means the same there. Default: false. */
+  readonly asIs?: boolean;
   /** False for an ordinary user: what only root may set is skipped, and counted. */
   readonly privileged: boolean;
   /** This call's part of the work; see `CopyShare`. Default: all of it. */
@@ -45,7 +47,7 @@ export interface CopyLayersResult {
  * @throws ProvisionerError `ERR_ABORTED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`
  */
 export function copyLayers(options: CopyLayersOptions): CopyLayersResult {
-  const { target: targetPath, whiteouts, privileged, isCancelled } = options;
+  const { target: targetPath, whiteouts, privileged, asIs = false, isCancelled } = options;
   const calls = loadTreeCalls(options.syscalls ?? loadSyscalls());
   const claims = new ShareClaims(options.share ?? wholeCopy());
   const pause = () => {
@@ -57,8 +59,8 @@ export function copyLayers(options: CopyLayersOptions): CopyLayersResult {
   try {
     stack = new LayerStack(calls, options);
     target = calls.openDirectory(targetPath);
-    const copier = new EntryCopier(calls, target, privileged, pause);
-    tree = new TreeCopier({ stack, target, copier, claims, whiteouts, pause });
+    const copier = new EntryCopier(calls, target, privileged, asIs, pause);
+    tree = new TreeCopier({ stack, target, copier, claims, whiteouts: asIs ? undefined : whiteouts, pause });
     tree.run();
     const { entries, bytes, skipped } = copier;
     return { entries, bytes, skipped };

@@ -4,7 +4,7 @@ import { DIRECTORY, type OpenDirectory } from '../../../system/syscalls/tree-cal
 import type { LayerStack, MergedPath } from '../layer-stack.js';
 import { type DirectoryPart, type MergedEntry, mergeDirectory } from '../merged-directory.js';
 import type { WhiteoutFormat } from '../whiteouts.js';
-import { type Attributes, readXattrs, type XattrValues } from './copy-attributes.js';
+import type { Attributes, XattrValues } from './copy-attributes.js';
 import type { EntryCopier } from './copy-entry.js';
 import type { ShareClaims } from './copy-share.js';
 
@@ -13,7 +13,8 @@ export interface TreeCopierOptions {
   readonly target: OpenDirectory;
   readonly copier: EntryCopier;
   readonly claims: ShareClaims;
-  readonly whiteouts: WhiteoutFormat;
+  /** Undefined for one layer of which nothing is gone: all that is there is copied. */
+  readonly whiteouts: WhiteoutFormat | undefined;
   /** Called often; throws when the copy is not wanted any more. */
   readonly pause: () => void;
 }
@@ -78,7 +79,7 @@ export class TreeCopier {
     this.#unfinished.push({
       path,
       attributes: { mode: ownMode, uid, gid, accessed, modified },
-      xattrs: readXattrs(top.directory.xattrs('')),
+      xattrs: this.#options.copier.attributes.readXattrs(top.directory.xattrs('')),
     });
   }
 

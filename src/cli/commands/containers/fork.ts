@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import type { Launched } from '../../../containerizer/index.js';
+import type { Cli } from '../../cli.js';
+import { forkedDocument } from '../../output/documents/launch-document.js';
+import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
+import { attend } from '../../running/attend.js';
+import { OURS, withContainerizer, withProgram } from '../../running/with-containerizer.js';
+
+interface ForkFlags extends OwnerFlags {
+  readonly start?: boolean;
+  readonly attach?: boolean;
+  /** False where it is not to stand still. */
+  readonly pause: boolean;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .description(
+      'Makes a container that begins as what another one is now, whatever state that is in, and prints its id. `start` runs in it what was run in the other one.',
+    )
+    .argument('<container-id>', 'the other one')
+    .argument('<new-id>', 'that of the new one')
+    .argument('[command...]', "what it runs in place of the other one's command")
+    .option('--start', 'start it at once')
+    .option('-a, --attach', 'with --start, which it stands for: print what it prints, and end as it does')
+    .option('--no-pause', 'what runs does not stand still while it is copied');
+  addOwnerFlags(command);
+  command
+    .addHelpText(
+      'after',
+      `
+The new one is this owner's. Its ports are published on free ports of this machine, and it has an address of its own.
+With --attach the exit status is that of the program, as with \`run\`.
+
+Example:
+  provisioner fork --start prepared job-1 && provisioner fork -a prepared job-2 sh -c 'make test'`,
+    )
+    .action(async (containerId: string, newId: string, words: string[], flags: ForkFlags) => {
+      const isAttached = flags.attach === true;
+      const inStore = isAttached ? withProgram : withContainerizer;
+      await cli.withStore(
+        (session) =>
+          inStore(session, async (containers) => {
+            const { output, signal } = session;
+            const { pause, anyOwner } = flags;
+            const isStarted = isAttached || flags.start === true;
+            const command = words.length === 0 ? undefined : words;
+            // Nothing is made that could not be started.
+            const forked = await containers.fork(containerId, newId, {
+              ...{ pause, anyOwner, command, signal },
+              requireLaunch: isStarted || command !== undefined,
+            });
+            let launched: Launched | undefined;
+            if (isStarted)
+              launched = await containers.start(newId, { attach: isAttached, size: cli.host.terminal?.size(), signal });
+            if (isAttached && launched !== undefined) return attend(session, containers, launched, cli.host);
+            output.line(newId);
+            output.document(() => forkedDocument(newId, forked, launched));
+          }),
+        { owner: flags.owner, ...(isAttached && { unopened: OURS }) },
+      );
+    });
+}
