@@ -229,9 +229,14 @@ export function emptyLayer(scratch: string): string {
   return below(scratch, 'empty');
 }
 
+/** What stands below a scratch directory for volumes without a name. */
+export function anonymousVolumes(scratch: string): string {
+  return below(scratch, 'volumes');
+}
+
 /** What stands below a scratch directory for a volume without a name. @param key 32 hex digits */
 export function anonymousVolume(scratch: string, key: string): string {
-  return below(scratch, 'volumes', key);
+  return below(anonymousVolumes(scratch), key);
 }
 
 /** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). @throws ProvisionerError `ERR_BAD_OPTION` where there is no home directory */
