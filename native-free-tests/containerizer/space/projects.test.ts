@@ -40,9 +40,10 @@ class Books {
       new Proxy(directory, {
         get: (target, name) => {
           if (name === 'giveToProject')
-            return (entry: string, project: number) => (
-              this.give(entry === '' ? path : `${path}/${entry}`, project), true
-            );
+            return (entry: string, project: number) => {
+              this.give(entry === '' ? path : `${path}/${entry}`, project);
+              return true;
+            };
           if (name === 'openDirectory') return (entry: string) => wrap(target.openDirectory(entry), `${path}/${entry}`);
           const value = Reflect.get(target, name) as unknown;
           return typeof value === 'function' ? value.bind(target) : value;
