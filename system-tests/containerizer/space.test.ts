@@ -208,9 +208,16 @@ describeWith([...NEEDS, 'xfs', 'project quotas'], 'a limit of disk space by proj
   test.each(['crun', 'runc'] as const)('is not got around by root of the container, run by %s', async (runtime) => {
     const root = join(mountFileSystem('xfs', kinds.xfs).path, 'store');
     const { containers } = await storeWithBusybox({ root, runtime });
-    const script = `mkdir /in; ${write('/one', 15)} chattr -p 0 /one; chattr -P /in; chattr +d /one; ${write('/in/two', 15)}`;
-    await containers.launch('job', IMAGE, { ...sh(script), ...limits(20), mounts: TMP });
-    expect(await printed(containers, 'job')).toMatch(FULL);
+    const script = `mkdir /in; ${write('/one', 15)} $C -p 0 /one; $C -P /in; ${write('/in/two', 15)}`;
+    // This machine's, with what it is linked with.
+    const own = ['/usr', '/lib', '/lib64'].map((path) => ({
+      ...{ type: 'bind' as const, source: path, target: path === '/usr' ? '/machine' : path, readOnly: true },
+    }));
+    const mounts = [...(TMP ?? []), ...own];
+    await containers.launch('job', IMAGE, { ...sh(`C=/machine/bin/chattr; ${script}`), ...limits(20), mounts });
+    const text = await printed(containers, 'job');
+    expect(text.match(/not permitted/g)).toHaveLength(2);
+    expect(text).toMatch(FULL);
   });
 
   test('is changed while it runs, but not to less than is in use', async () => {
