@@ -83,6 +83,14 @@ export function describeSyscalls(kind: string, { load, whole, precision }: Sysca
       expect(readFileSync(file, 'utf8')).toBe('x');
     });
 
+    it('say that limits of projects are not kept where they are not, and fail there', () => {
+      // What is made up by the kernel has none.
+      expect(syscalls.keepsProjectLimits('/proc')).toBe(false);
+      const failed = { code: expect.any(String), syscall: 'quotactl' };
+      expect(() => syscalls.projectUse('/proc', 7)).toThrow(expect.objectContaining(failed));
+      expect(() => syscalls.limitProject('/proc', 7, 2 ** 20)).toThrow(expect.objectContaining(failed));
+    });
+
     it('open the tree below a directory', () => {
       const place = temporaryDirectory();
       const tree = syscalls.openTree(place);

@@ -70,6 +70,11 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Look at the entry that the message names; have the archive made again.',
     retryable: false,
   },
+  ERR_DISK_LIMIT: {
+    meaning: 'A container that is to be started again has written more than its limit of disk space already.',
+    whatToDo: 'Remove files of it, or launch it anew with a larger limit.',
+    retryable: false,
+  },
   ERR_START_FAILED: {
     meaning: 'The runtime could not start a container.',
     whatToDo: 'The message has what the runtime said.',

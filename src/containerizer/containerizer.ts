@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ForkedRootfs, ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
-import type { Leased } from './isolators/isolator.js';
+import type { DiskLimit, Leased } from './isolators/isolator.js';
 import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
 import type { Exit } from './launches/kept/exit.js';
 import type { LaunchNetwork } from './launches/kept/launch-notes.js';
@@ -220,6 +220,8 @@ export interface Launch {
   readonly network?: LaunchNetwork | undefined;
   /** What it has for itself, while it is up. */
   readonly leased?: Leased | undefined;
+  /** How its limit of disk space is kept, where it has one. */
+  readonly diskLimit?: DiskLimit | undefined;
   readonly exit?: Exit | undefined;
 }
 

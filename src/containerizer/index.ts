@@ -45,7 +45,7 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
-export type { Leased } from './isolators/isolator.js';
+export type { DiskLimit, Leased } from './isolators/isolator.js';
 export type {
   DeviceSpec,
   IoLimit,

@@ -108,6 +108,11 @@ export interface LaunchLimits {
   readonly pids?: number | undefined;
   /** How fast disks of this machine may be read and written. Those that are not named have no limit. */
   readonly io?: readonly IoLimit[] | undefined;
+  /**
+   * Of what is written to its root filesystem and to volumes without a name, as long as the container is there; at least 1 MiB. What its image has brought does not count. Kept by project quotas where the store's file system has them, else
+   * by the processes that watch it, which end what has written more: see `Launch.diskLimit`.
+   */
+  readonly diskBytes?: number | undefined;
 }
 
 /** Whole numbers, above 0; for `update` 0 is no limit any more, and what is left out stays. */

@@ -32,6 +32,7 @@ import { OciContainerizer } from './oci-containerizer.js';
 import { findRuntime } from './runtime/find-runtime.js';
 import { type OciRuntime, RUNTIME_NAMES, type RuntimeName } from './runtime/oci-runtime.js';
 import { makePrograms, type Programs } from './runtime/programs.js';
+import { SpaceIsolator } from './space/space-isolator.js';
 import { VolumeIsolator } from './volumes/volume-isolator.js';
 
 export interface ContainerizerOptions {
@@ -145,6 +146,8 @@ function open(provisioner: Provisioner, wanted: RuntimeName | undefined): Opened
   const isolators = new Isolators([
     new LeaseIsolator(leases, leasableCpus(hierarchies)),
     new VolumeIsolator(provisioner, () => loadTreeCalls(syscalls)),
+    // After the volumes: a file that belongs to a project is not moved to where another one inherits.
+    new SpaceIsolator(provisioner, syscalls, () => loadTreeCalls(syscalls), machine.bootId),
     // What takes longest comes last.
     isolator,
   ]);

@@ -78,6 +78,7 @@ const LIMIT_TABLE: OptionTable<LaunchLimits> = {
   cpus: number,
   cpuset: text,
   pids: number,
+  diskBytes: number,
   io: {
     ...listOf(IO_LIMIT),
     meant: 'a list of limits, each with a device',

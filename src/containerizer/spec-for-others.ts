@@ -50,6 +50,11 @@ export async function specForOthers(
       },
     );
   }
+  if (spec.limits?.diskBytes !== undefined) {
+    throw new ProvisionerError('ERR_BAD_OPTION', 'no bundle can say how much disk space a container may take', {
+      hint: 'have the other tool, or the file system, keep the limit',
+    });
+  }
   const machineFacts = readMachineFacts(hierarchies);
   checkLimits(spec.limits, hierarchies, machineFacts);
   const { root, isNew } = await rootFor(machine, containerId, image, options);

@@ -170,6 +170,12 @@ export interface RemoveVolumeOptions {
 
 export const REMOVE_VOLUME_OPTIONS: OptionTable<RemoveVolumeOptions> = { anyOwner: flag, signal: abortSignal };
 
+export interface MeasureOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const MEASURE_OPTIONS: OptionTable<MeasureOptions> = { signal: abortSignal };
+
 export interface LaunchEventsOptions {
   /** From this time on, in milliseconds since the epoch. Default: from the first one. */
   readonly since?: number | undefined;

@@ -40,6 +40,8 @@ export interface FileSystemOptions {
   readonly owner?: number;
   /** More words for the `mkfs` of those that lie on a disk. */
   readonly mkfs?: readonly string[];
+  /** And for the `mount` of these. */
+  readonly mount?: readonly string[];
 }
 
 /** xfs takes no less than 300 MiB. */
@@ -98,14 +100,15 @@ afterEach(() => {
   expect(left).toEqual([]);
 });
 
-function mountAt(kind: FileSystemKind, place: string, path: string, { bytes, mkfs: words }: FileSystemOptions): void {
+function mountAt(kind: FileSystemKind, place: string, path: string, options: FileSystemOptions): void {
+  const { bytes, mkfs: words, mount = [] } = options;
   const mkfs = MKFS[kind];
   if (mkfs !== undefined) {
     const file = join(place, 'disk');
     writeFileSync(file, '');
     truncateSync(file, bytes ?? DISK_BYTES);
     sh(...mkfs, ...(words ?? []), file);
-    sh('mount', '-o', 'loop', file, path);
+    sh('mount', '-o', ['loop', ...mount].join(), file, path);
     return;
   }
   if (kind === 'tmpfs') {

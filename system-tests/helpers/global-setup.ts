@@ -51,6 +51,8 @@ export default async function setup(project: TestProject): Promise<void> {
     const reason = missing[requirement] === undefined ? whyNoDisk(kind, size) : undefined;
     if (reason !== undefined) missing[requirement] = `a file of ${kind} cannot be mounted: ${reason}`;
   }
+  const quotas = missing.root ?? missing.loop ?? missing.xfs ?? whyNoProjectQuotas();
+  if (quotas !== undefined) missing['project quotas'] = quotas;
   note(missing, 'fuse-overlayfs', ['fuse-overlayfs', 'unshare', 'mount']);
   const fuse = missing['fuse-overlayfs'] === undefined ? whyNoFuse() : undefined;
   if (fuse !== undefined) missing['fuse-overlayfs'] = `fuse-overlayfs cannot be mounted: ${fuse}`;
@@ -107,6 +109,17 @@ function whyNoDisk(kind: 'ext4' | 'xfs' | 'btrfs', size: string): string | undef
   return whyNotMounted(
     `truncate -s ${size} file && mkfs.${kind} -q ${force} file && mkdir place && mount -o loop file place`,
   );
+}
+
+function whyNoProjectQuotas(): string | undefined {
+  const make = { xfs: 'mkfs.xfs -q -f', ext4: 'mkfs.ext4 -q -F -O project,quota' };
+  for (const [kind, mkfs] of Object.entries(make)) {
+    const reason = whyNotMounted(
+      `truncate -s 300M file && ${mkfs} file && mkdir place && mount -o loop,prjquota file place`,
+    );
+    if (reason !== undefined) return `this kernel has no project quotas of ${kind}: ${reason}`;
+  }
+  return undefined;
 }
 
 function whyNoFuse(): string | undefined {

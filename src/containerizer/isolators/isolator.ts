@@ -13,6 +13,15 @@ export interface IsolatedSpec {
   readonly network?: JoinedNetwork | undefined;
   /** What it has for itself, to be recorded with it. */
   readonly leased?: Leased | undefined;
+  /** How its limit of disk space is kept, to be recorded with it; undefined where it has none. */
+  readonly diskLimit?: DiskLimit | undefined;
+}
+
+export interface DiskLimit {
+  /** By the file system, which refuses what is more; or by the processes that watch the launch, which count, and end what has written more. */
+  readonly by: 'quota' | 'counting';
+  /** Why the file system does not, as a clause. */
+  readonly reason?: string | undefined;
 }
 
 /** What somebody has for himself. */
@@ -43,6 +52,11 @@ export interface Isolator {
   prepare(launch: IsolatedLaunch, isolated: IsolatedSpec, signal: AbortSignal | undefined): Promise<IsolatedSpec>;
   /** Around a change of limits of what runs. @param change makes it, or throws @throws ProvisionerError why it may not be, and what `change` throws */
   update?(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void>;
+  /**
+   * While a process of ours watches what runs; others may do so too, and nobody where nobody does. Resolves when there is nothing more to attend to, and soon after `over` has aborted.
+   * @param end kills all of it; may be repeated
+   */
+  attend?(launch: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void>;
   /** When nothing of a launch lives any more. Safe to repeat, by several processes at a time too. */
   cleanUp(launch: IsolatedLaunch): Promise<void>;
   /**

@@ -28,6 +28,10 @@ export class Isolators implements Isolator {
     await whole();
   }
 
+  async attend(launch: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
+    await this.#each(async (isolator) => isolator.attend?.(launch, over, end));
+  }
+
   async cleanUp(launch: IsolatedLaunch): Promise<void> {
     await this.#each((isolator) => isolator.cleanUp(launch));
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { anySignal } from '../../base/any-signal.js';
 import { crashPoint } from '../../base/crash-points.js';
@@ -13,6 +14,7 @@ import type { Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { endMonitors } from '../processes/end-monitors.js';
 import { readOrEmpty } from '../read-or-empty.js';
+import { attend } from './ends/attend.js';
 import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
@@ -69,6 +71,7 @@ export class Endings {
     const directory = this.directory(launch.id);
     // While this is held, the monitor leaves it to us to remove a container that is to be removed.
     const lock = held ?? this.holdWatch(directory);
+    const leave = attend(this.#machine, this.#isolators, launch);
     try {
       const { syscalls, closing } = this.#machine;
       await launchEnded(directory, syscalls, { told, signal: closing });
@@ -79,6 +82,9 @@ export class Endings {
     } catch (error) {
       lock?.close();
       throw error;
+    } finally {
+      const leaving = leave().finally(() => this.#removals.delete(leaving));
+      this.#removals.add(leaving);
     }
   }
 
@@ -249,7 +255,7 @@ export class Endings {
   async #lookAtEnd(launch: LaunchRecord): Promise<Exit> {
     const startedAt = await this.#startedAt(launch);
     const said = parseExitFile(readOrEmpty(this.directory(launch.id).exit));
-    if (said !== undefined) return exitOf(said, startedAt);
+    if (said !== undefined) return exitOf(said, startedAt, existsSync(this.directory(launch.id).overLimit));
     const told = await this.#toldEnd(launch);
     if (told !== undefined) return told;
     if (launch.bootId !== this.#machine.bootId) {

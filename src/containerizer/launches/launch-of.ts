@@ -23,6 +23,7 @@ export function launchOf(launch: LaunchRecord): Launch {
     hasTerminal: terminal,
     network: launch.state === 'exited' ? undefined : place?.network,
     leased: launch.state === 'exited' ? undefined : place?.leased,
+    diskLimit: place?.diskLimit,
     exit,
   };
 }

@@ -23,7 +23,7 @@ import { relaxationsOf } from '../relaxations.js';
 import { rootfsOf } from '../rootfs-of.js';
 import { findInit } from '../runtime/find-runtime.js';
 import type { OciRuntime } from '../runtime/oci-runtime.js';
-import { preparedOf, prepareSeccomp } from '../seccomp/prepare-seccomp.js';
+import { preparedOf, prepareSeccomp, withProjects } from '../seccomp/prepare-seccomp.js';
 import { signalNumber, stopSignalOf } from '../signal-number.js';
 import { beginLaunch } from './beginnings/begin-launch.js';
 import type { Endings } from './endings.js';
@@ -261,7 +261,7 @@ export class Launcher {
   /** @returns what of it the records keep */
   async #writeBundle(
     { launch, place, runtime, directory }: Begun,
-    { options, spec, network, last, seccomp: known }: Beginning & IsolatedSpec,
+    { options, spec, network, diskLimit, last, seccomp: known }: Beginning & IsolatedSpec,
     root: LaunchRoot,
     countsSwap: boolean,
   ): Promise<readonly string[]> {
@@ -270,12 +270,13 @@ export class Launcher {
     makeOwnDirectory(directory.bundle);
     const { addCapabilities: add = [], dropCapabilities: drop = [], seccomp = 'default', mounts = [] } = options;
     const { bounding } = capabilitySets({ add, drop, isRoot: true, available: facts.capabilities });
-    const filter = known
+    const plain = known
       ? await preparedOf(known, seccomp, ofThisBoot)
       : await prepareSeccomp(seccomp, bounding, ofThisBoot);
+    const filter = await withProjects(plain, diskLimit?.by === 'quota', seccomp, ofThisBoot);
     if (last === undefined) {
       const settled = { ...options, mounts: await settledSources(mounts) };
-      keepSpec(directory, { options: settled, root, seccomp: seccomp === 'default' ? undefined : filter?.oci });
+      keepSpec(directory, { options: settled, root, seccomp: seccomp === 'default' ? undefined : plain?.oci });
     } else await requireSettled(mounts);
     const secrets = placeSecrets(secretsOf(runtime, launch.id), options.secrets ?? {});
     const config = await makeBundle({

@@ -3,6 +3,7 @@ import { firstLine, isShortage, ProvisionerError, systemCode } from '../../base/
 import { compileSeccomp } from '../../system/seccomp/compile-seccomp.js';
 import type { OciSeccomp } from '../../system/seccomp/oci-seccomp.js';
 import { DEFAULT_PROFILE } from './default-profile.js';
+import { keepingProjects } from './keeping-projects.js';
 import { keptFilter } from './kept-filters.js';
 import { ociSeccompOf, seccompContext } from './oci-seccomp-of.js';
 import { readSeccompProfile } from './read-seccomp-profile.js';
@@ -40,6 +41,16 @@ export async function prepareSeccomp(
   const prepared = await preparedOf(oci, seccomp, place);
   if (seccomp === 'default') defaults.set(key, prepared);
   return prepared;
+}
+
+/** As it is, or for a container whose files are to stay with their project. @throws as `prepareSeccomp` */
+export async function withProjects(
+  prepared: PreparedSeccomp | undefined,
+  isKeeping: boolean,
+  seccomp: string,
+  place: string,
+): Promise<PreparedSeccomp | undefined> {
+  return prepared && isKeeping ? preparedOf(keepingProjects(prepared.oci), seccomp, place) : prepared;
 }
 
 /** Of a filter that is known already. @param seccomp for messages @throws as `prepareSeccomp` */

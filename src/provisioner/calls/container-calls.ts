@@ -1,16 +1,21 @@
 import type { Get } from '../../base/assembly.js';
-import { callback, checkArgument, methods, text } from '../../base/options/check-options.js';
+import { systemCode } from '../../base/errors.js';
+import { callback, checkArgument, methods, optionsOf, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
 import { unhurried } from '../../base/unhurried.js';
 import { checkContainerId } from '../../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../../containers/container-info.js';
 import type { ContainerHolder } from '../../containers/holders.js';
+import { writtenPlaces } from '../../containers/rootfses/written-places.js';
 import { RootfsMounts } from '../../layer-store/rootfs-mounts.js';
+import type { RootfsKey } from '../../metadata/metadata-manager.js';
 import type { OpenStore } from '../open-store.js';
-import type { ContainersOptions, TurnOptions } from '../options.js';
+import type { ContainersOptions, MeasureOptions, TurnOptions } from '../options.js';
 import * as o from '../options.js';
-import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS } from '../services.js';
+import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS, POOL } from '../services.js';
 import type { Calls } from './calls.js';
+
+const ROOTFS_KEY = optionsOf<RootfsKey>({ containerId: text, id: text }, 'containerId', 'id');
 
 /** The containers of a store, as they are recorded and mounted. */
 export class ContainerCalls {
@@ -64,6 +69,43 @@ export class ContainerCalls {
     this.#calls.requireOpen();
     checkArgument('containers.addHolder', 'holder', methods('running', 'end', 'held'), holder);
     return this.#get(HOLDERS).add(holder);
+  }
+
+  /**
+   * Where all that is written to a root filesystem comes to lie, volumes without a name included: directories, absolute, of which none is in another. None for one that is not recorded any more.
+   * Of one that was copied its copy is among them.
+   */
+  async written(rootfs: RootfsKey): Promise<string[]> {
+    return this.#calls.looking(async () => {
+      checkArgument('containers.written', 'rootfs', ROOTFS_KEY, rootfs);
+      return this.#written(rootfs);
+    });
+  }
+
+  /** What these take on disk, in bytes as `du` counts them: each file once, and no more of a sparse one than is there. @throws `ERR_ABORTED` */
+  async measure(rootfs: RootfsKey, options: MeasureOptions = {}): Promise<number> {
+    return this.#calls.looking(async () => {
+      checkArgument('containers.measure', 'rootfs', ROOTFS_KEY, rootfs);
+      const { signal } = takeOptions('containers.measure', o.MEASURE_OPTIONS, options);
+      let bytes = 0;
+      for (const path of await this.#written(rootfs)) {
+        try {
+          const request = { path, skipUnreadable: true };
+          bytes += (await this.#get(POOL).run('measure-tree', request, { signal })).bytes;
+        } catch (error) {
+          // It is being destroyed meanwhile.
+          if (systemCode(error) !== 'ENOENT') throw error;
+        }
+      }
+      return bytes;
+    });
+  }
+
+  async #written({ containerId, id }: RootfsKey): Promise<string[]> {
+    checkContainerId(containerId);
+    const rootfses = await this.#store.metadata.rootfsesIn(containerId);
+    const place = rootfses.find((one) => one.id === id && one.containerId === containerId);
+    return place === undefined ? [] : writtenPlaces(this.#get(DIRECTORIES), place);
   }
 
   /**

@@ -82,6 +82,24 @@ export interface Syscalls {
 
   /** Returns when all that was written to the file system that holds `path` is on its device. */
   syncFileSystem(path: string): void;
+
+  /**
+   * Whether the file system that holds a directory keeps to limits of projects, which are numbers that files bear. False where it has none or is not told to keep to them, and where the kernel
+   * cannot be asked: before Linux 5.14.
+   */
+  keepsProjectLimits(directory: string): boolean;
+  /** What the files of a project take on the file system that holds a directory. @param project 1 to 2³² − 2 */
+  projectUse(directory: string, project: number): ProjectUse;
+  /** From now on the files of a project take no more than that: who writes more is told `EDQUOT` or `ENOSPC`. @param bytes whole KiB, others are rounded up; 0 for no limit */
+  limitProject(directory: string, project: number, bytes: number): void;
+}
+
+/** In bytes. */
+export interface ProjectUse {
+  readonly bytes: number;
+  readonly files: number;
+  /** 0 for none. */
+  readonly limit: number;
 }
 
 /**

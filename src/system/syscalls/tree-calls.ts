@@ -79,6 +79,11 @@ export interface OpenDirectory {
    * @returns false when it has none, or they cannot be taken
    */
   makeMutable(name: BytePath): boolean;
+  /**
+   * Gives a file or a directory to a project (see `Syscalls.projectUse`); what is made in the directory from then on belongs to it too. @param name empty for the directory itself
+   * @param project 0 for none @returns false for what is of another kind and cannot be given @throws `ENOTTY`, `ENOTSUP` where there are none
+   */
+  giveToProject(name: BytePath, project: number): boolean;
   /** @param name empty for the directory itself */
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void;
   /** @param name empty for the directory itself */

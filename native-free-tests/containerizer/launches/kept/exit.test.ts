@@ -28,6 +28,17 @@ describe('the end of a program', () => {
     expect(exit && exitStatus(exit)).toBe(status);
   });
 
+  it('was the limit of disk space where that was to kill it, and it did not end in another way', () => {
+    const overDisk = (lines: Readonly<Record<string, string | number>>) => {
+      const parsed = parseExitFile(file(lines));
+      return parsed && exitOf(parsed, undefined, true);
+    };
+    expect(overDisk({ status: 9, oom: 1 })).toMatchObject({ signal: 9, reason: 'disk-limit' });
+    expect(overDisk({ status: 9, by: 'time-limit' })).toMatchObject({ reason: 'time-limit' });
+    expect(overDisk({ status: 0 })).toMatchObject({ code: 0, reason: 'exited' });
+    expect(overDisk({ status: 15 })).toMatchObject({ signal: 15, reason: 'killed' });
+  });
+
   it('has what was counted, in bytes, nanoseconds and milliseconds', () => {
     expect(endOf({ peak: 4096, cpu: 12_345_678 })).toEqual({
       code: 0,

@@ -3,6 +3,7 @@ import type { Cli } from '../../cli.js';
 import { launchedDocument } from '../../output/documents/launch-document.js';
 import { attend } from '../../running/attend.js';
 import { addNewContainerFlags, type NewContainerFlags, newContainer } from '../../running/new-container.js';
+import { uncounted } from '../../running/uncounted.js';
 import { OURS, withProgram } from '../../running/with-containerizer.js';
 import { parseDetachKeys } from '../../terminal/detach-keys.js';
 import { addSittingFlags, type SittingFlags } from '../../terminal/terminal-flags.js';
@@ -62,6 +63,7 @@ Examples:
               });
               if (flags.detach === true) {
                 output.line(id);
+                if (launched.diskLimit?.by === 'counting') output.hint(uncounted(launched.diskLimit));
                 output.document(() => launchedDocument(launched));
                 return;
               }

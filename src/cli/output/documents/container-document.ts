@@ -24,7 +24,7 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, network, leased, exit, relaxed }: Launch) {
+function launchDocument({ launchId, state, command, pid, network, leased, diskLimit, exit, relaxed }: Launch) {
   return {
     id: launchId,
     state,
@@ -32,6 +32,7 @@ function launchDocument({ launchId, state, command, pid, network, leased, exit, 
     pid: pid ?? null,
     network: network === undefined ? null : connectedDocument(network),
     leased: leased === undefined ? null : leasedDocument(leased),
+    diskLimit: diskLimit === undefined ? null : { by: diskLimit.by, reason: diskLimit.reason ?? null },
     exit: exit === undefined ? null : exitDocument(exit),
     relaxed,
   };

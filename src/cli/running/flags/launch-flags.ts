@@ -9,6 +9,7 @@ import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device
 import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
 import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';
 import { REFUSED_BY_RUN, refuse } from './refused-flags.js';
+import { spaceOf } from './space-flag.js';
 import { volumeOf } from './volume.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
@@ -49,6 +50,7 @@ export interface LimitFlags extends IoFlags {
   readonly cpus?: string;
   readonly cpusetCpus?: string;
   readonly pidsLimit?: string;
+  readonly storageOpt: readonly string[];
 }
 
 const all = (value: string, others: readonly string[] = []) => [...others, value];
@@ -133,6 +135,11 @@ export function addLimitFlags(command: Command): void {
     .option('--cpus <number>', 'processor time, such as 1.5 for that of one processor and a half')
     .option('--cpuset-cpus <list>', 'which processors, such as 0-2,7')
     .option('--pids-limit <n>', 'processes and threads (default: 4096); -1: no limit');
+  each(
+    command,
+    '--storage-opt <size=size>',
+    'disk space for what it writes, such as size=10g; not of volumes with a name',
+  );
   for (const [flag, what] of IO_FLAGS) each(command, flag, what);
 }
 
@@ -197,6 +204,7 @@ export function limitsOf(flags: LimitFlags): LaunchLimits {
     ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus', '1.5') }),
     ...(cpusetCpus === undefined ? {} : { cpuset: cpusetCpus }),
     ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit', '4096') }),
+    ...spaceOf(flags.storageOpt),
     ...ioOf(flags),
   };
 }

@@ -115,11 +115,6 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     '--blkio-weight-device <weight>',
   ),
   {
-    flags: '--storage-opt <option>',
-    why: 'the size of a root filesystem cannot be limited yet',
-    instead: 'write --read-only, with --tmpfs TARGET:size=… for what it has to write',
-  },
-  {
     flags: '--shm-size <size>',
     why: '/dev/shm has 64 MiB by itself',
     instead: 'write --tmpfs /dev/shm:size=SIZE for another size',

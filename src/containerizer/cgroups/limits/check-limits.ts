@@ -10,6 +10,9 @@ const MIB = 1024 * 1024;
 /** With less, the runtime itself is killed before the program starts. Docker and podman ask for as much. */
 const LEAST_MEMORY_BYTES = 6 * MIB;
 
+/** File systems count directories too, and in blocks. */
+const LEAST_DISK_BYTES = MIB;
+
 /** A hundredth of the period of 100 ms: less than 1 ms the kernel does not take. As Docker has it. @see Linux, kernel/sched/core.c, min_cfs_quota_period */
 const LEAST_CPUS = 0.01;
 
@@ -36,6 +39,7 @@ export function checkLimits(
 ): void {
   const asked = limits ?? {};
   checkMemory(asked, update);
+  if (asked.diskBytes !== undefined) checkDiskBytes(asked.diskBytes);
   checkCpus(asked, machine);
   const cpuset = checkCpuset(asked, machine);
   const pids = asked.pids ?? (update ? undefined : DEFAULT_PIDS);
@@ -77,6 +81,11 @@ function checkMemory({ memoryBytes, memorySwapBytes }: LaunchLimits, update: boo
     throw invalid('memorySwapBytes', memorySwapBytes, `it is memory and swap together, so at least ${memoryBytes}`);
 }
 
+/** @throws ProvisionerError `ERR_LIMIT_INVALID` */
+export function checkDiskBytes(diskBytes: number): void {
+  checkWhole('diskBytes', diskBytes, LEAST_DISK_BYTES, Number.MAX_SAFE_INTEGER);
+}
+
 function checkCpus({ cpus }: LaunchLimits, { onlineCpus }: MachineFacts): void {
   if (cpus === undefined) return;
   // Written so that NaN is out of bounds too.
@@ -109,7 +118,7 @@ function checkSwapKept(limits: LaunchLimits, hierarchies: Hierarchies, machine: 
 
 function checkWhole(limit: keyof LaunchLimits, value: number, least: number, most: number): void {
   if (!Number.isSafeInteger(value) || value < least || value > most) {
-    const none = limit === 'memoryBytes' ? '' : ', or -1 for no limit';
+    const none = limit === 'memoryBytes' || limit === 'diskBytes' ? '' : ', or -1 for no limit';
     throw invalid(limit, value, `a whole number from ${least} to ${most}${none}`);
   }
 }

@@ -147,6 +147,9 @@ export class MountedDirectory implements OpenDirectory {
   makeMutable(name: BytePath): boolean {
     return this.#toChange().makeMutable(name);
   }
+  giveToProject(name: BytePath, project: number): boolean {
+    return this.#toChange().giveToProject(name, project);
+  }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     this.#toChange().setTimes(name, accessed, modified);
   }

@@ -5,6 +5,7 @@ export type ExitReason =
   | 'oom'
   | 'time-limit'
   | 'log-limit'
+  | 'disk-limit'
   | 'start-failed'
   | 'forked'
   | 'monitor-lost'
@@ -64,14 +65,14 @@ export function parseExitFile(text: string): ExitFile | undefined {
   };
 }
 
-/** @see wait(2), "WIFEXITED" */
-export function exitOf(file: ExitFile, startedAt: number | undefined): Exit {
+/** @param isOverDisk it was to be killed for its limit of disk space @see wait(2), "WIFEXITED" */
+export function exitOf(file: ExitFile, startedAt: number | undefined, isOverDisk = false): Exit {
   const signal = file.status & 0x7f;
   const code = (file.status >> 8) & 0xff;
   const oomKills = file.oomKills ?? 0;
   return {
     ...(signal === 0 ? { code } : { signal }),
-    reason: file.by ?? reasonOf(signal, oomKills),
+    reason: file.by ?? (isOverDisk && signal === SIGKILL ? 'disk-limit' : reasonOf(signal, oomKills)),
     oomKills,
     peakMemory: file.peakMemory,
     cpuTime: file.cpuTime,

@@ -59,7 +59,7 @@ export function keepLimits(directory: LaunchDirectory, containerId: string, limi
 
 /** What the next launch of a container goes on with: what it is to run, and what it has printed so far. The same files, so that they are there whichever of the two launches is given up. */
 export function keepFiles(from: LaunchDirectory, to: LaunchDirectory): void {
-  for (const name of ['spec', 'olderLog', 'log'] as const) {
+  for (const name of ['spec', 'space', 'olderLog', 'log'] as const) {
     try {
       linkSync(from[name], to[name]);
     } catch (error) {

@@ -12,6 +12,9 @@ import { HOOK_LOG } from '../../bundle/make-bundle.js';
  *   │                  hooks.log is what hooks of devices said of errors
  *   ├── monitor        what the monitor is told
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
+ *   ├── space          how its limit of disk space is kept, where it has one, and what was there before it first ran
+ *   ├── space.lock     locked by the process that counts what it has written
+ *   ├── over           it was found to have written more than its limit, before it is killed for that
  *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
  *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
  *   ├── execs.lock     locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
@@ -60,6 +63,15 @@ export class LaunchDirectory {
   }
   get letGo(): string {
     return join(this.path, 'let-go');
+  }
+  get space(): string {
+    return join(this.path, 'space');
+  }
+  get spaceLock(): string {
+    return join(this.path, 'space.lock');
+  }
+  get overLimit(): string {
+    return join(this.path, 'over');
   }
   get execsLock(): string {
     return join(this.path, 'execs.lock');

@@ -1,5 +1,5 @@
 import type { ImageId, LaunchRecord } from '../../../index.js';
-import type { IsolatedSpec, Leased } from '../../isolators/isolator.js';
+import type { DiskLimit, IsolatedSpec, Leased } from '../../isolators/isolator.js';
 import type { PortMapping } from '../../networks/network.js';
 import type { RuntimeName } from '../../runtime/oci-runtime.js';
 import type { Exit } from './exit.js';
@@ -36,6 +36,7 @@ export interface LaunchPlaceNote {
   readonly command?: readonly string[] | undefined;
   readonly stopSignal?: string | undefined;
   readonly leased?: Leased | undefined;
+  readonly diskLimit?: DiskLimit | undefined;
   readonly pid?: number | undefined;
   readonly network?: LaunchNetwork | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
@@ -79,9 +80,14 @@ export function shownCommand(command: readonly string[]): string[] {
 }
 
 /** What isolators have given to a launch, as far as it is recorded with it. */
-export function isolationNote({ network, leased }: IsolatedSpec): Pick<LaunchPlaceNote, 'network' | 'leased'> {
+export function isolationNote({
+  network,
+  leased,
+  diskLimit,
+}: IsolatedSpec): Pick<LaunchPlaceNote, 'network' | 'leased' | 'diskLimit'> {
   return {
     ...(network && { network: { name: network.name, address: network.address, ports: network.ports } }),
     ...(leased && { leased }),
+    ...(diskLimit && { diskLimit }),
   };
 }

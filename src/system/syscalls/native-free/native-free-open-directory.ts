@@ -153,6 +153,9 @@ export class NativeFreeOpenDirectory implements OpenDirectory {
   makeMutable(): boolean {
     return false;
   }
+  giveToProject(name: BytePath): boolean {
+    throw syscallError('ENOTSUP', 'ioctl', name);
+  }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = [nodeTime(accessed), nodeTime(modified)] as const;
     if (name === '' && this.#descriptor !== undefined) futimesSync(this.#descriptor, ...times);

@@ -1,7 +1,14 @@
 import { lutimesSync } from 'node:fs';
 import { type BytePath, nodePath, toBytePath } from '../byte-path.js';
 import type { LockFile } from '../lock-file.js';
-import { type FileTime, type FileTree, type MountState, type Syscalls, syscallError } from '../syscalls.js';
+import {
+  type FileTime,
+  type FileTree,
+  type MountState,
+  type ProjectUse,
+  type Syscalls,
+  syscallError,
+} from '../syscalls.js';
 import { nodeTime } from './native-free-file-time.js';
 import { NativeFreeFileTree } from './native-free-file-tree.js';
 
@@ -70,5 +77,14 @@ export class NativeFreeSyscalls implements Syscalls {
   }
   syncFileSystem(): void {
     throw syscallError('ENOTSUP', 'syncfs');
+  }
+  keepsProjectLimits(): boolean {
+    return false;
+  }
+  projectUse(directory: string): ProjectUse {
+    throw syscallError('ENOTSUP', 'quotactl', directory);
+  }
+  limitProject(directory: string): void {
+    throw syscallError('ENOTSUP', 'quotactl', directory);
   }
 }

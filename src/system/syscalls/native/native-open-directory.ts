@@ -43,6 +43,7 @@ import { onHeld, openRegularFile } from './native-held-entry.js';
 import { makeMutable } from './native-inode-flags.js';
 import { openDirectory, openFile, openUnread } from './native-open.js';
 import { DescriptorXattrs, PathXattrs } from './native-xattrs.js';
+import { giveToProject } from './projects/native-projects.js';
 
 const O_CLOEXEC = 0o2000000;
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;
@@ -132,6 +133,9 @@ export class NativeOpenDirectory implements OpenDirectory {
   }
   makeMutable(name: BytePath): boolean {
     return makeMutable(this.#descriptor, name);
+  }
+  giveToProject(name: BytePath, project: number): boolean {
+    return giveToProject(this.#descriptor, name, project);
   }
   setTimes(name: BytePath, accessed: FileTime, modified: FileTime): void {
     const times = timespecs(accessed, modified);

@@ -10,6 +10,7 @@ import {
   type MountState,
   makeDevice,
   type OverlayMount,
+  type ProjectUse,
   type Syscalls,
 } from '../syscalls.js';
 import {
@@ -36,6 +37,7 @@ import { hasMountsInside } from './mounts/native-mounts-inside.js';
 import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
+import { keepsProjectLimits, limitProject, projectUse } from './projects/native-projects.js';
 import { requireLayouts } from './require-layouts.js';
 
 /** @see rename(2) */
@@ -141,6 +143,18 @@ export class NativeSyscalls implements Syscalls {
 
   openLockFile(path: string, options: LockFileOptions = {}): LockFile {
     return new NativeLockFile(path, options);
+  }
+
+  keepsProjectLimits(directory: string): boolean {
+    return keepsProjectLimits(directory);
+  }
+
+  projectUse(directory: string, project: number): ProjectUse {
+    return projectUse(directory, project);
+  }
+
+  limitProject(directory: string, project: number, bytes: number): void {
+    limitProject(directory, project, bytes);
   }
 
   syncFileSystem(path: string): void {

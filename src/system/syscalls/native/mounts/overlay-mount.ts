@@ -22,8 +22,8 @@ const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
-/** False once this kernel has turned `lowerdir+` down; it came with Linux 6.8. */
-let takesLayersOneByOne = true;
+/** False once this kernel has turned `lowerdir+` down, which came with Linux 6.8; undefined before it was asked. */
+let takesLayersOneByOne: boolean | undefined;
 
 /**
  * Mounts an overlay. The classic call takes all options in one page, which 127 layers with long paths overflow; so each layer is handed over
@@ -69,7 +69,11 @@ class OverlayContext {
 
   /** @returns undefined when this kernel cannot do it this way */
   static open(overlay: OverlayMount): OverlayContext | undefined {
-    if (!takesLayersOneByOne) return undefined;
+    if (takesLayersOneByOne === false) return undefined;
+    if (takesLayersOneByOne === undefined && takesAnyOption()) {
+      takesLayersOneByOne = false;
+      return undefined;
+    }
     const descriptor = fsopen('overlay', FSOPEN_CLOEXEC);
     if (descriptor < 0 && lastErrno() === os.errno.ENOSYS) {
       takesLayersOneByOne = false;
@@ -136,6 +140,17 @@ class OverlayContext {
 
   #set(key: string, value: string): void {
     check(fsconfig(this.#descriptor, FSCONFIG_SET_STRING, key, value), 'fsconfig', toBytePath(value));
+  }
+}
+
+/** Before Linux 6.5 overlay looks at its options only when it is mounted: until then each word is one, `lowerdir+` too. */
+function takesAnyOption(): boolean {
+  const descriptor = fsopen('overlay', FSOPEN_CLOEXEC);
+  if (descriptor < 0) return false;
+  try {
+    return fsconfig(descriptor, FSCONFIG_SET_FLAG, 'no-such-option', null) >= 0;
+  } finally {
+    close(descriptor);
   }
 }
 

@@ -1,0 +1,164 @@
+import { existsSync, rmSync } from 'node:fs';
+import { ProvisionerError } from '../../base/errors.js';
+import { writeOwnFile } from '../../base/own-files.js';
+import type { Provisioner } from '../../index.js';
+import type { Syscalls } from '../../system/syscalls/syscalls.js';
+import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { checkDiskBytes } from '../cgroups/limits/check-limits.js';
+import type { IsolatedLaunch, IsolatedSpec, Isolator } from '../isolators/isolator.js';
+import type { LaunchLimits } from '../launch-spec.js';
+import { readSpec } from '../launches/kept/kept-spec.js';
+import { LaunchDirectory } from '../launches/kept/launch-directory.js';
+import { countSpace } from './count-space.js';
+import { Projects, type RootfsKey } from './projects.js';
+import { readSpaceNote, writeSpaceNote } from './space-note.js';
+
+/**
+ * Keeps containers to limits of the disk space that they take: what is written to the root filesystem, and to volumes without a name; not to those with one, nor to binds.
+ *
+ * | the store's file system | so | whoever writes more |
+ * |---|---|---|
+ * | keeps to project quotas | it is told the limit | gets an error, and goes on |
+ * | does not | each process that watches the launch counts, one at a time | is killed, when somebody looks; nobody looks where nobody watches |
+ *
+ * A limit belongs to the root filesystem, not to the launch: there is nothing to give back before that is gone.
+ */
+export class SpaceIsolator implements Isolator {
+  readonly #provisioner: Provisioner;
+  readonly #syscalls: Syscalls;
+  readonly #projects: Projects;
+
+  constructor(provisioner: Provisioner, syscalls: Syscalls, calls: () => TreeCalls, bootId: string) {
+    this.#provisioner = provisioner;
+    this.#syscalls = syscalls;
+    const { holdings, root: directory } = provisioner;
+    this.#projects = new Projects({ directory, bootId, holdings, syscalls, calls });
+  }
+
+  async prepare(
+    launch: IsolatedLaunch,
+    isolated: IsolatedSpec,
+    signal: AbortSignal | undefined,
+  ): Promise<IsolatedSpec> {
+    const { spec, root } = isolated;
+    const bytes = spec.limits?.diskBytes;
+    if (bytes === undefined) return isolated;
+    const { containers } = this.#provisioner;
+    const rootfs = { containerId: launch.containerId, id: root.id };
+    const directory = this.#directory(launch.id);
+    const known = readSpaceNote(directory)?.base;
+    const places = await containers.written(rootfs);
+    const kept = await this.#projects.limit(rootfs, places, { bytes, base: known }, signal);
+    if ('base' in kept) {
+      writeSpaceNote(directory, { by: 'quota', base: kept.base });
+      return { ...isolated, diskLimit: { by: 'quota' } };
+    }
+    const used = await containers.measure(rootfs, { signal });
+    const base = known ?? used;
+    // It would be killed at once, and again.
+    if (used - base > bytes) throw tooMuch(launch.containerId, used - base, bytes);
+    writeSpaceNote(directory, { by: 'counting', base });
+    return { ...isolated, diskLimit: { by: 'counting', reason: kept.reason } };
+  }
+
+  async update(launch: IsolatedLaunch, { diskBytes }: LaunchLimits, change: () => Promise<void>): Promise<void> {
+    if (diskBytes === undefined) return change();
+    checkDiskBytes(diskBytes);
+    const directory = this.#directory(launch.id);
+    const note = readSpaceNote(directory);
+    if (note === undefined) {
+      throw notChanged(launch, 'it was launched without one', 'launch it anew, with a limit of disk space');
+    }
+    const { root, options } = readSpec(directory, launch.containerId);
+    const rootfs = { containerId: launch.containerId, id: root.id };
+    const held = note.by === 'quota' ? await this.#projects.of(rootfs) : undefined;
+    const taken = held ? this.#projects.used(held) : await this.#provisioner.containers.measure(rootfs);
+    const used = taken - note.base;
+    if (used > diskBytes) {
+      throw notChanged(launch, `${used} bytes are in use`, 'give it more than is in use, or remove files first');
+    }
+    if (held) this.#projects.change(held, note.base + diskBytes);
+    try {
+      await change();
+    } catch (error) {
+      if (held) this.#projects.change(held, note.base + (options.limits?.diskBytes ?? diskBytes));
+      throw error;
+    }
+    // Whoever found that it was over the limit before has died since.
+    rmSync(directory.overLimit, { force: true });
+  }
+
+  async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
+    const directory = this.#directory(id);
+    const note = readSpaceNote(directory);
+    if (note?.by !== 'counting') return;
+    const spec = () => readSpec(directory, containerId);
+    const rootfs = { containerId, id: spec().root.id };
+    const counting = {
+      hold: () => this.#hold(directory),
+      measure: (signal: AbortSignal) => this.#provisioner.containers.measure(rootfs, { signal }),
+      limit: () => {
+        const bytes = spec().options.limits?.diskBytes;
+        return bytes === undefined ? undefined : note.base + bytes;
+      },
+      isNoted: () => existsSync(directory.overLimit),
+      note: () => writeOwnFile(directory.overLimit, ''),
+      end,
+    };
+    await countSpace(counting, over);
+  }
+
+  /** One process at a time counts. @returns undefined while another one does */
+  #hold({ spaceLock }: LaunchDirectory) {
+    try {
+      const lock = this.#syscalls.openLockFile(spaceLock);
+      if (lock.tryLock('exclusive')) return lock;
+      lock.close();
+    } catch {
+      // Removed meanwhile, or no descriptor is left.
+    }
+    return undefined;
+  }
+
+  async cleanUp({ containerId }: IsolatedLaunch): Promise<void> {
+    await this.#projects.takeBack((rootfs) => this.#isThere(rootfs), containerId);
+  }
+
+  /** A root filesystem is recorded before it has anything, and is looked for only when it is known what it has. */
+  async recover(): Promise<string[]> {
+    return this.#projects.takeBack((rootfs) => this.#isThere(rootfs));
+  }
+
+  async close(): Promise<void> {}
+
+  async #isThere({ containerId, id }: RootfsKey): Promise<boolean> {
+    const container = await this.#provisioner.containers.get(containerId);
+    return container?.rootfses.some((rootfs) => rootfs.id === id) ?? false;
+  }
+
+  #directory(launchId: string): LaunchDirectory {
+    return new LaunchDirectory(this.#provisioner.launches.directory(launchId));
+  }
+}
+
+function tooMuch(containerId: string, used: number, limit: number): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_DISK_LIMIT',
+    `container ${containerId} has written ${used} bytes, and its limit of disk space is ${limit}: it would be ended at once`,
+    {
+      hint: 'remove files of it (`containers.files` of the library), or launch it anew with more',
+      details: { containerId, used, limit },
+    },
+  );
+}
+
+function notChanged({ containerId }: IsolatedLaunch, reason: string, hint: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_LIMIT_UPDATE',
+    `diskBytes of container ${containerId} cannot be changed: ${reason}`,
+    {
+      hint,
+      details: { limit: 'diskBytes', containerId, reason },
+    },
+  );
+}

@@ -1,0 +1,26 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isMountedBackend } from '../../backends/backend.js';
+import { systemCode } from '../../base/errors.js';
+import { anonymousVolumes } from '../../paths.js';
+import type { RootfsDirectories } from './rootfs-directories.js';
+import type { RootfsPlace } from './rootfs-place.js';
+
+/** Where all that is written to a rootfs comes to lie: its copy, what overlay keeps, its volumes without a name. Whoever adds a volume finds the directory above them as it was. */
+export function writtenPlaces(directories: RootfsDirectories, place: RootfsPlace): string[] {
+  const scratch = directories.scratch(place);
+  const volumes = anonymousVolumes(scratch);
+  const kept = entriesOf(scratch).flatMap((path) => (path === volumes ? entriesOf(volumes) : [path]));
+  return isMountedBackend(place.backend) ? kept : [directories.rootfs(place), ...kept];
+}
+
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+      .sort()
+      .map((name) => join(directory, name));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
