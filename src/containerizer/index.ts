@@ -13,11 +13,13 @@ export type {
   Execution,
   ExecutionEnd,
   Launch,
+  LaunchCondition,
   Launched,
   LaunchOptions,
   LaunchState,
   Lease,
   LogLimit,
+  Reached,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -43,6 +45,8 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
+export type { HealthAction, HealthSpec } from './health/health-settings.js';
+export type { Health, HealthResult, HealthStatus } from './health/health-state.js';
 export type { Leased } from './isolators/isolator.js';
 export type {
   DeviceSpec,

@@ -18,9 +18,11 @@ import type {
   ExecOptions,
   Execution,
   Launch,
+  LaunchCondition,
   Launched,
   LaunchOptions,
   Lease,
+  Reached,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -33,6 +35,9 @@ import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
+import { HealthChecks } from './health/health-checks.js';
+import { machineClock } from './health/health-loop.js';
+import { waitUntil } from './health/wait-until.js';
 import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Controls } from './launches/controls.js';
@@ -80,6 +85,7 @@ export class OciContainerizer implements Containerizer {
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
+  readonly #health: HealthChecks;
   readonly #isolators: Isolators;
   readonly #leases: LeaseTable;
   readonly #withdraw: () => void;
@@ -99,6 +105,7 @@ export class OciContainerizer implements Containerizer {
     this.#executor = new Executor(machine, this.#endings);
     this.#attachments = new Attachments(this.#endings);
     this.#resolvers = new HostResolvers(machine, this.#endings);
+    this.#health = new HealthChecks(machine, this.#endings, this.#executor, this.#controls, availableParallelism() + 2);
     this.#events = new EventStream(machine, this.#endings);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
       launch: async (containerId) => {
@@ -147,7 +154,9 @@ export class OciContainerizer implements Containerizer {
 
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
     const own = takeOptions('start', o.START_OPTIONS, options);
-    return this.#underWay.run(() => this.#starts.start(containerId, own));
+    const launched = await this.#underWay.run(() => this.#starts.start(containerId, own));
+    await this.#checkHealth(containerId);
+    return launched;
   }
 
   async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
@@ -169,6 +178,7 @@ export class OciContainerizer implements Containerizer {
     const { launch, monitorEnded, watched } = started;
     void this.#endings.watch(launch, monitorEnded, watched);
     this.#resolvers.follow(launch);
+    this.#health.follow(launch);
     return this.#attachments.launched(started, attach, since);
   }
 
@@ -177,7 +187,30 @@ export class OciContainerizer implements Containerizer {
     const launch = await this.#find(containerId);
     const recorded = readExitNote(launch.exit);
     if (recorded !== undefined) return recorded;
+    this.#health.follow(launch);
     return orAborted(this.#endings.watch(launch), signal);
+  }
+
+  async waitUntil(
+    containerId: string,
+    conditions: LaunchCondition | readonly LaunchCondition[],
+    options: WaitOptions = {},
+  ): Promise<Reached> {
+    const wanted = typeof conditions === 'string' ? [conditions] : conditions;
+    checkArgument('waitUntil', 'conditions', o.CONDITIONS, wanted);
+    const { signal } = takeOptions('waitUntil', o.WAIT_OPTIONS, options);
+    await this.#find(containerId);
+    const look = async () => {
+      await this.#checkHealth(containerId);
+      return this.get(containerId);
+    };
+    return waitUntil(containerId, wanted, look, machineClock(), signal);
+  }
+
+  /** Of the launch that a container has now. */
+  async #checkHealth(containerId: string): Promise<void> {
+    const launch = await this.#launch(containerId);
+    if (launch !== undefined) this.#health.follow(launch);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
@@ -279,14 +312,18 @@ export class OciContainerizer implements Containerizer {
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
     for await (const launch of unhurried(await this.#launches())) {
-      launches.push(launchOf(await this.#upToDate(launch)));
+      launches.push(this.#told(await this.#upToDate(launch)));
     }
     return launches;
   }
 
   async get(containerId: string): Promise<Launch | undefined> {
     const launch = await this.#launch(containerId);
-    return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+    return launch === undefined ? undefined : this.#told(await this.#upToDate(launch));
+  }
+
+  #told(launch: LaunchRecord): Launch {
+    return { ...launchOf(launch), health: this.#health.of(launch) };
   }
 
   leases(): Promise<Lease[]> {
@@ -303,7 +340,9 @@ export class OciContainerizer implements Containerizer {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls);
     const recovered = await recovery.run(own, this.#owner);
-    this.#resolvers.follow(...(await this.#launches()));
+    const launches = await this.#launches();
+    this.#resolvers.follow(...launches);
+    this.#health.follow(...launches.filter(({ owner }) => owner === this.#owner));
     await this.#resolvers.renew();
     return recovered;
   }
@@ -313,6 +352,7 @@ export class OciContainerizer implements Containerizer {
     await this.#underWay.close();
     this.#withdraw();
     this.#resolvers.close();
+    await this.#health.close();
     this.#closing.begin();
     await this.#endings.close();
     await this.#isolators.close();

@@ -16,6 +16,8 @@ import { HOOK_LOG } from '../../bundle/make-bundle.js';
  *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
  *   ├── execs.lock     locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
  *   ├── exec-<id>/     of an exec: process.json, pid, log, and `alive`, locked by the process that has asked for it
+ *   ├── health.lock    locked by the process that checks whether the program is healthy
+ *   ├── health         what the checks have found, and the one that has been begun, written in one step each time
  *   ├── console        a socket to which the runtime brings that terminal, during the start
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
@@ -61,6 +63,12 @@ export class LaunchDirectory {
   }
   get execsLock(): string {
     return join(this.path, 'execs.lock');
+  }
+  get healthLock(): string {
+    return join(this.path, 'health.lock');
+  }
+  get health(): string {
+    return join(this.path, 'health');
   }
   get typed(): string {
     return join(this.path, 'typed');

@@ -36,6 +36,8 @@ export interface LaunchPlaceNote {
   readonly command?: readonly string[] | undefined;
   readonly stopSignal?: string | undefined;
   readonly leased?: Leased | undefined;
+  /** Somebody is to look whether it is healthy. Default: false. */
+  readonly checked?: boolean | undefined;
   readonly pid?: number | undefined;
   readonly network?: LaunchNetwork | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */
