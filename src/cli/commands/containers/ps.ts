@@ -78,7 +78,10 @@ function isUp(launch: Launch | undefined): boolean {
 
 function statusOf(launch: Launch | undefined): string {
   if (launch === undefined) return 'provisioned';
-  if (launch.state !== 'exited') return launch.state;
+  if (launch.state !== 'exited') {
+    const { state, health } = launch;
+    return health === undefined || state === 'created' ? state : `${state} (${health.status})`;
+  }
   const { exit } = launch;
   const isKnown = exit?.code !== undefined || exit?.signal !== undefined;
   return `exited (${isKnown ? runStatusOf(exit) : (exit?.reason ?? 'unknown')})`;
