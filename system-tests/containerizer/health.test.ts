@@ -121,7 +121,7 @@ describeWith(NEEDS, 'health', () => {
     expect(launch.health?.results).toEqual([expect.objectContaining({ reason: 'time-limit' })]);
     expect(launch.health?.results[0]?.code).toBeUndefined();
     // The next one may have begun by now.
-    expect(started().filter((pid) => ofFirst.includes(pid))).toEqual([]);
+    await vi.waitFor(() => expect(started().filter((pid) => ofFirst.includes(pid))).toEqual([]), SOON);
     expect(commandsIn(root)).toContain('sleep 1000');
     await containers.destroy('job', { running: 'kill' });
     await expectNothingLeft(root);

@@ -14,38 +14,48 @@ const MOST_LOOKS = 20;
 const STOPPING = 1;
 
 /**
- * Kills what a check has started, whoever has begun it and whether that one lives: what has its mark, is a descendant of that, or is in a session that one of these has begun. They are stopped first, so that nothing is started
+ * Kills what a check has started, whoever has begun it and whether that one lives: what has its mark, is a descendant of that, or is in a session with one of these, which runtimes begin for each program that they start. They are stopped first, so that nothing is started
  * meanwhile. What stands still dies when it goes on.
- * @param inContainer the processes of the container, looked up each time
+ * @param inContainer the processes of the container, looked up each time @param first its own program
  */
-export async function endCheck(processes: Processes, inContainer: () => readonly number[], id: string): Promise<void> {
+export async function endCheck(
+  processes: Processes,
+  inContainer: () => readonly number[],
+  first: number | undefined,
+  id: string,
+): Promise<void> {
   const held = new Map<number, ProcessHandle>();
   try {
     for (let looks = 0; looks < MOST_LOOKS; looks++) {
       let isNew = false;
-      for (const pid of startedBy(inContainer(), id, held)) {
+      for (const pid of startedBy(inContainer(), first, id, held)) {
         // Held first: if it is in the container now, it is the one that is meant.
-        const process = processes.open(pid);
-        if (process === undefined) continue;
-        if (!startedBy(inContainer(), id, held).includes(pid)) {
-          process.close();
+        const one = processes.open(pid);
+        if (one === undefined) continue;
+        if (!startedBy(inContainer(), first, id, held).includes(pid)) {
+          one.close();
           continue;
         }
-        held.set(pid, process);
-        process.send(SIGSTOP);
+        held.set(pid, one);
+        one.send(SIGSTOP);
         isNew = true;
       }
       if (!isNew) break;
       await sleep(STOPPING);
     }
-    for (const process of held.values()) process.send(SIGKILL);
+    for (const one of held.values()) one.send(SIGKILL);
   } finally {
-    for (const process of held.values()) process.close();
+    for (const one of held.values()) one.close();
   }
 }
 
 /** Those that are not held yet. */
-function startedBy(pids: readonly number[], id: string, held: ReadonlyMap<number, ProcessHandle>): number[] {
+function startedBy(
+  pids: readonly number[],
+  first: number | undefined,
+  id: string,
+  held: ReadonlyMap<number, ProcessHandle>,
+): number[] {
   const stats = new Map(
     pids.flatMap((pid) => {
       const stat = processStat(pid);
@@ -53,10 +63,14 @@ function startedBy(pids: readonly number[], id: string, held: ReadonlyMap<number
     }),
   );
   const found = new Set([...stats.keys()].filter((pid) => held.has(pid) || isMarked(pid, id)));
+  // Should one not do so, that of the first program, or ours, is nobody's whom a check has started.
+  const others = [0, stats.get(first ?? 0)?.session, processStat(process.pid)?.session];
+  const sessions = new Set<number>();
   for (let before = -1; before !== found.size; ) {
     before = found.size;
-    // Of a session only where one of them has begun it.
-    for (const [pid, { parent, session }] of stats) if (found.has(parent) || found.has(session)) found.add(pid);
+    for (const pid of found) sessions.add(stats.get(pid)?.session ?? 0);
+    for (const session of others) sessions.delete(session ?? 0);
+    for (const [pid, { parent, session }] of stats) if (found.has(parent) || sessions.has(session)) found.add(pid);
   }
   return [...found].filter((pid) => !held.has(pid));
 }

@@ -162,7 +162,8 @@ export class HealthChecks {
 
   async #end(launch: LaunchRecord, id: string): Promise<void> {
     const cgroup = this.#endings.cgroupOf(launch);
-    await endCheck(this.#machine.processes, () => cgroup?.processes() ?? [], id);
+    const first = readPlaceNote(launch.place)?.pid;
+    await endCheck(this.#machine.processes, () => cgroup?.processes() ?? [], first, id);
   }
 
   /** What fails, the next check that fails does again. */
