@@ -22,6 +22,7 @@ export type { RecoveryReport } from './containers/recovery.js';
 export type { LayerProgress, ProvisionerEmitter, ProvisionerEvents } from './events.js';
 export type { LayerAspect, LayerDifference } from './files/contents/differences.js';
 export type { Digest, ImageId, LayerId } from './image/digest.js';
+export type { Healthcheck } from './image/healthcheck.js';
 export type { RuntimeConfig } from './image/image-config.js';
 export type { MountState } from './layer-store/rootfs-mounts.js';
 export type { PostponedEntry } from './layer-store/sweeper.js';

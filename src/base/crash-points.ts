@@ -53,6 +53,8 @@ export const CRASH_POINTS = [
   'launch.cleanedUp',
   'launch.forgotten',
   'launch.recovered',
+  'health.begun',
+  'health.told',
   'network.recorded',
   'network.addressed',
   'network.namespaceMade',

@@ -198,6 +198,11 @@ export const CONTAINERIZER_ERRORS = {
     whatToDo: 'Read the cause; memory that is in use cannot be taken away.',
     retryable: { when: 'what is to be taken away is in use', holds: ({ errno }) => errno === 'EBUSY' },
   },
+  ERR_NO_HEALTH_CHECK: {
+    meaning: 'Somebody waits for a container to be healthy, or not, and nothing says how that is found out.',
+    whatToDo: 'Give it a health command when it is launched, or use an image that has one.',
+    retryable: false,
+  },
   ERR_FREEZE_TIMEOUT: {
     meaning: 'A container did not come to a stand in time, and goes on.',
     whatToDo: 'Look at the processes that the message names: one that waits for a device cannot be frozen.',

@@ -2,6 +2,8 @@ import type { Readable, Writable } from 'node:stream';
 import type { ForkedRootfs, ImageId, ProvisionOptions, PruneOptions, PruneReport, RecoveryReport } from '../index.js';
 import type { ContainerEvent, EventSelection } from './events/container-event.js';
 import type { ContainerFiles } from './files/container-files.js';
+import type { HealthSpec } from './health/health-settings.js';
+import type { Health } from './health/health-state.js';
 import type { DiskLimit, Leased } from './isolators/isolator.js';
 import type { LaunchLimits, LaunchSpec, TerminalSize } from './launch-spec.js';
 import type { Exit } from './launches/kept/exit.js';
@@ -57,6 +59,16 @@ export interface Containerizer {
   spec(containerId: string, image: string, options?: SpecOptions): Promise<string>;
   /** How its program ended, once it has: any number of callers, in any process, also long after. @throws `ERR_CONTAINER_NOT_FOUND` */
   wait(containerId: string, options?: WaitOptions): Promise<Exit>;
+  /**
+   * Resolves when one of these is so of a container; any number of callers, in any process.
+   * @returns the launch as it was then, and which of them that was
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_NOT_RUNNING` when it has ended before, or has been destroyed, `ERR_NO_HEALTH_CHECK` for what nobody finds out, `ERR_ABORTED`
+   */
+  waitUntil(
+    containerId: string,
+    conditions: LaunchCondition | readonly LaunchCondition[],
+    options?: WaitOptions,
+  ): Promise<Reached>;
   /** Runs a program more in a container that runs. */
   exec(containerId: string, command: readonly string[], options?: ExecOptions): Promise<Execution>;
   /**
@@ -124,6 +136,8 @@ export interface LaunchOptions extends LaunchSpec {
   /** The program is killed after so many milliseconds, the time that it is paused not counted. Default: never. */
   readonly timeout?: number | undefined;
   readonly log?: LogLimit | undefined;
+  /** Whether the program does what it is there for; false for no check of it, whatever the image says. Default: as the image says. */
+  readonly health?: HealthSpec | false | undefined;
   /** Where the program reads: nothing, or a pipe whose other end is the launch's `stdin`. Default: nothing. */
   readonly stdin?: 'none' | 'pipe' | undefined;
   /** What the program prints can be read of the launch's `output`, all of it: a container that is to be removed stays until it has been read. Default: false. */
@@ -222,7 +236,17 @@ export interface Launch {
   readonly leased?: Leased | undefined;
   /** How its limit of disk space is kept, where it has one. */
   readonly diskLimit?: DiskLimit | undefined;
+  /** As it was found last; undefined where nothing is checked. */
+  readonly health?: Health | undefined;
   readonly exit?: Exit | undefined;
+}
+
+/** What can be waited for: states of a launch, and of its health. */
+export type LaunchCondition = 'running' | 'paused' | 'exited' | 'healthy' | 'unhealthy';
+
+export interface Reached {
+  readonly condition: LaunchCondition;
+  readonly launch: Launch;
 }
 
 export interface WaitOptions {

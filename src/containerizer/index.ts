@@ -15,11 +15,13 @@ export type {
   ForkContainerOptions,
   Forked,
   Launch,
+  LaunchCondition,
   Launched,
   LaunchOptions,
   LaunchState,
   Lease,
   LogLimit,
+  Reached,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -45,6 +47,8 @@ export type {
   StatOptions,
   WriteOptions,
 } from './files/container-files.js';
+export type { HealthAction, HealthSpec } from './health/health-settings.js';
+export type { Health, HealthResult, HealthStatus } from './health/health-state.js';
 export type { DiskLimit, Leased } from './isolators/isolator.js';
 export type {
   DeviceSpec,

@@ -5,7 +5,6 @@ import { unhurried } from '../base/unhurried.js';
 import type { LaunchRecord, PruneOptions, PruneReport } from '../index.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
-import { containerForeign, notLaunched } from './container-errors.js';
 import type {
   Attachment,
   AttachOptions,
@@ -20,9 +19,11 @@ import type {
   ForkContainerOptions,
   Forked,
   Launch,
+  LaunchCondition,
   Launched,
   LaunchOptions,
   Lease,
+  Reached,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -35,6 +36,9 @@ import { Executor } from './execs/executor.js';
 import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
+import { HealthChecks } from './health/health-checks.js';
+import { machineClock } from './health/health-loop.js';
+import { waitUntil } from './health/wait-until.js';
 import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
 import { Forks } from './launches/beginnings/forks.js';
@@ -43,10 +47,11 @@ import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { HostResolvers } from './launches/host-resolvers.js';
 import type { Exit } from './launches/kept/exit.js';
-import { isOwnLaunch, readExitNote, readPlaceNote } from './launches/kept/launch-notes.js';
+import { readExitNote, readPlaceNote } from './launches/kept/launch-notes.js';
 import { launchHolder } from './launches/launch-holder.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
+import { LaunchLookup } from './launches/lookup/launch-lookup.js';
 import { LaunchRecovery } from './launches/recovery.js';
 import { ALL_OUTPUT, Starts } from './launches/starts.js';
 import { UnderWay } from './launches/under-way.js';
@@ -81,6 +86,7 @@ export class OciContainerizer implements Containerizer {
   readonly #launcher: Launcher;
   readonly #controls: Controls;
   readonly #halts: Halts;
+  readonly #lookup: LaunchLookup;
   readonly #starts: Starts;
   readonly #forks: Forks;
   readonly #executor: Executor;
@@ -88,6 +94,7 @@ export class OciContainerizer implements Containerizer {
   readonly #events: EventStream;
   readonly #roots: ContainerRoots;
   readonly #resolvers: HostResolvers;
+  readonly #health: HealthChecks;
   readonly #isolators: Isolators;
   readonly #leases: LeaseTable;
   readonly #withdraw: () => void;
@@ -113,19 +120,21 @@ export class OciContainerizer implements Containerizer {
     this.#executor = new Executor(machine, this.#endings);
     this.#attachments = new Attachments(this.#endings);
     this.#resolvers = new HostResolvers(machine, this.#endings, resolversChanged);
+    this.#health = new HealthChecks(machine, this.#endings, this.#executor, this.#controls, availableParallelism() + 2);
     this.#events = new EventStream(machine, this.#endings);
+    this.#lookup = new LaunchLookup({
+      ...{ machine, owner, endings: this.#endings, controls: this.#controls, halts: this.#halts },
+    });
+    const requireOwn = this.#lookup.requireOwn.bind(this.#lookup);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
-      launch: async (containerId) => {
-        const launch = await this.#launch(containerId);
-        return launch === undefined ? undefined : this.#upToDate(launch);
-      },
+      launch: (containerId) => this.#lookup.now(containerId),
       directory: (launchId) => this.#endings.directory(launchId),
-      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
+      requireOwn,
     });
     const here = {
-      launch: (containerId: string) => this.#launch(containerId),
-      launches: () => this.#launches(),
-      end: async (launch: LaunchRecord) => this.#end(await this.#upToDate(launch)),
+      launch: (containerId: string) => this.#lookup.recorded(containerId),
+      launches: () => this.#lookup.all(),
+      end: async (launch: LaunchRecord) => this.#end(await this.#lookup.upToDate(launch)),
     };
     this.#starts = new Starts({
       ...{
@@ -135,19 +144,18 @@ export class OciContainerizer implements Containerizer {
         controls: this.#controls,
       },
       ...{ attachments: this.#attachments, underWay: this.#underWay, launch: here.launch },
-      findOwn: (containerId, anyOwner) => this.#findOwn(containerId, anyOwner),
+      findOwn: (containerId, anyOwner) => this.#lookup.findOwn(containerId, anyOwner),
       watching: (started, attach, since) => this.#watching(started, attach, since),
     });
     this.#forks = new Forks({
       ...{ machine, endings: this.#endings, halts: this.#halts },
       launch: async (containerId) => {
-        const launch = await this.#launch(containerId);
-        if (launch?.state !== 'starting') return launch && this.#upToDate(launch);
+        const launch = await this.#lookup.now(containerId);
+        if (launch?.state !== 'starting') return launch;
         await this.#underWay.begun(machine.provisioner, this.#endings, launch);
-        const now = await this.#launch(containerId);
-        return now && this.#upToDate(now);
+        return this.#lookup.now(containerId);
       },
-      requireOwn: (containerId, whose, anyOwner) => this.#requireOwn(containerId, whose, anyOwner),
+      requireOwn,
     });
     this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(here));
   }
@@ -172,7 +180,9 @@ export class OciContainerizer implements Containerizer {
 
   async start(containerId: string, options: StartOptions = {}): Promise<Launched> {
     const own = takeOptions('start', o.START_OPTIONS, options);
-    return this.#underWay.run(() => this.#starts.start(containerId, own));
+    const launched = await this.#underWay.run(() => this.#starts.start(containerId, own));
+    await this.#checkHealth(containerId);
+    return launched;
   }
 
   async restart(containerId: string, options: StopOptions = {}): Promise<Launched> {
@@ -201,86 +211,111 @@ export class OciContainerizer implements Containerizer {
     const { launch, monitorEnded, watched } = started;
     void this.#endings.watch(launch, monitorEnded, watched);
     this.#resolvers.follow(launch);
+    this.#health.follow(launch);
     return this.#attachments.launched(started, attach, since);
   }
 
   async wait(containerId: string, options: WaitOptions = {}): Promise<Exit> {
     const { signal } = takeOptions('wait', o.WAIT_OPTIONS, options);
-    const launch = await this.#find(containerId);
+    const launch = await this.#lookup.find(containerId);
     const recorded = readExitNote(launch.exit);
     if (recorded !== undefined) return recorded;
+    this.#health.follow(launch);
     return orAborted(this.#endings.watch(launch), signal);
+  }
+
+  async waitUntil(
+    containerId: string,
+    conditions: LaunchCondition | readonly LaunchCondition[],
+    options: WaitOptions = {},
+  ): Promise<Reached> {
+    const wanted = typeof conditions === 'string' ? [conditions] : conditions;
+    checkArgument('waitUntil', 'conditions', o.CONDITIONS, wanted);
+    const { signal } = takeOptions('waitUntil', o.WAIT_OPTIONS, options);
+    await this.#lookup.find(containerId);
+    const look = async () => {
+      await this.#checkHealth(containerId);
+      return this.get(containerId);
+    };
+    return waitUntil(containerId, wanted, look, machineClock(), signal);
+  }
+
+  /** Of the launch that a container has now. */
+  async #checkHealth(containerId: string): Promise<void> {
+    const launch = await this.#lookup.recorded(containerId);
+    if (launch !== undefined) this.#health.follow(launch);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
     checkArgument('exec', 'command', listOf(text), command);
     const own = takeOptions('exec', o.EXEC_OPTIONS, options);
     return this.#underWay.run(async () =>
-      this.#executor.exec(await this.#findOwn(containerId, own.anyOwner), command, own),
+      this.#executor.exec(await this.#lookup.findOwn(containerId, own.anyOwner), command, own),
     );
   }
 
   async *logs(containerId: string, selection: LogSelection = {}): AsyncGenerator<LogEntry, void, undefined> {
     const own = takeOptions('logs', o.LOG_SELECTION, selection);
-    yield* this.#attachments.output(await this.#find(containerId), own);
+    yield* this.#attachments.output(await this.#lookup.find(containerId), own);
   }
 
   async attach(containerId: string, options: AttachOptions = {}): Promise<Attachment> {
     const own = takeOptions('attach', o.ATTACH_OPTIONS, options);
-    return this.#attachments.attach(await this.#findOwn(containerId, own.anyOwner), own);
+    return this.#attachments.attach(await this.#lookup.findOwn(containerId, own.anyOwner), own);
   }
 
   async stats(containerId: string): Promise<ContainerStats> {
-    const launch = await this.#find(containerId);
+    const launch = await this.#lookup.find(containerId);
     const stats = this.#controls.stats(launch);
     // What has processes runs. To ask whether somebody is at it would take as long as all the rest.
-    return (stats.processes ?? 0) > 0 ? stats : this.#controls.stats(await this.#upToDate(launch));
+    return (stats.processes ?? 0) > 0 ? stats : this.#controls.stats(await this.#lookup.upToDate(launch));
   }
 
   async processes(containerId: string): Promise<ContainerProcess[]> {
-    const launch = await this.#upToDate(await this.#find(containerId));
+    const launch = await this.#lookup.upToDate(await this.#lookup.find(containerId));
     const pids = this.#controls.pids(launch);
     return readProcesses(pids, usersInside(this.#endings.directory(launch.id), this.#machine.syscalls));
   }
 
   async kill(containerId: string, signal: string | number = 'SIGKILL', options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('kill', o.CONTROL_OPTIONS, options);
-    await this.#controls.kill(await this.#findOwn(containerId, anyOwner), signal);
+    await this.#controls.kill(await this.#lookup.findOwn(containerId, anyOwner), signal);
   }
 
   async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
     const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
-    const launch = await this.#findOwn(containerId, anyOwner);
+    const launch = await this.#lookup.findOwn(containerId, anyOwner);
     return readExitNote(launch.exit) ?? (await this.#cancel(launch)) ?? this.#controls.stop(launch, signal, grace);
   }
 
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('pause', o.CONTROL_OPTIONS, options);
-    const launch = await this.#findOwn(containerId, anyOwner);
+    const launch = await this.#lookup.findOwn(containerId, anyOwner);
     await this.#controls.pause(launch);
     this.#halts.keep(launch);
   }
 
   async resume(containerId: string, options: ControlOptions = {}): Promise<void> {
     const { anyOwner } = takeOptions('resume', o.CONTROL_OPTIONS, options);
-    await this.#controls.resume(await this.#findOwn(containerId, anyOwner));
+    await this.#controls.resume(await this.#lookup.findOwn(containerId, anyOwner));
   }
 
   async update(containerId: string, limits: LaunchLimits, options: ControlOptions = {}): Promise<void> {
     checkArgument('update', 'limits', o.LIMITS, limits);
     const { anyOwner } = takeOptions('update', o.CONTROL_OPTIONS, options);
-    const launch = await this.#findOwn(containerId, anyOwner);
+    const launch = await this.#lookup.findOwn(containerId, anyOwner);
     await this.#isolators.update(launch, limits, () => this.#controls.update(launch, limits));
   }
 
   async destroy(containerId: string, options: DestroyContainerOptions = {}): Promise<boolean> {
     const { anyOwner, running = 'refuse' } = takeOptions('destroy', o.DESTROY_CONTAINER_OPTIONS, options);
     const { provisioner } = this.#machine;
-    const launch = await this.#launch(containerId);
+    const launch = await this.#lookup.recorded(containerId);
     // What is held at its gate runs nothing yet.
-    const mayEnd = running === 'kill' || (launch !== undefined && (await this.#upToDate(launch)).state === 'created');
+    const mayEnd =
+      running === 'kill' || (launch !== undefined && (await this.#lookup.upToDate(launch)).state === 'created');
     if (launch !== undefined && launch.state !== 'exited' && mayEnd) {
-      await this.#end(await this.#findOwn(containerId, anyOwner));
+      await this.#end(await this.#lookup.findOwn(containerId, anyOwner));
       await this.#endings.settled();
     }
     const destroyed = await provisioner.destroy(containerId, { running, anyOwner });
@@ -312,15 +347,19 @@ export class OciContainerizer implements Containerizer {
 
   async list(): Promise<Launch[]> {
     const launches: Launch[] = [];
-    for await (const launch of unhurried(await this.#launches())) {
-      launches.push(launchOf(await this.#upToDate(launch)));
+    for await (const launch of unhurried(await this.#lookup.all())) {
+      launches.push(this.#told(await this.#lookup.upToDate(launch)));
     }
     return launches;
   }
 
   async get(containerId: string): Promise<Launch | undefined> {
-    const launch = await this.#launch(containerId);
-    return launch === undefined ? undefined : launchOf(await this.#upToDate(launch));
+    const launch = await this.#lookup.recorded(containerId);
+    return launch === undefined ? undefined : this.#told(await this.#lookup.upToDate(launch));
+  }
+
+  #told(launch: LaunchRecord): Launch {
+    return { ...launchOf(launch), health: this.#health.of(launch) };
   }
 
   leases(): Promise<Lease[]> {
@@ -329,7 +368,7 @@ export class OciContainerizer implements Containerizer {
 
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
     const { provisioner } = this.#machine;
-    const used = (await this.#launches()).flatMap(({ place }) => readPlaceNote(place)?.image ?? []);
+    const used = (await this.#lookup.all()).flatMap(({ place }) => readPlaceNote(place)?.image ?? []);
     return provisioner.pruneImages([...excludedImages, ...used], options);
   }
 
@@ -337,7 +376,9 @@ export class OciContainerizer implements Containerizer {
     const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
     const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls, this.#halts);
     const recovered = await recovery.run(own, this.#owner);
-    this.#resolvers.follow(...(await this.#launches()));
+    const launches = await this.#lookup.all();
+    this.#resolvers.follow(...launches);
+    this.#health.follow(...launches.filter(({ owner }) => owner === this.#owner));
     await this.#resolvers.renew();
     return recovered;
   }
@@ -347,45 +388,10 @@ export class OciContainerizer implements Containerizer {
     await this.#underWay.close();
     this.#withdraw();
     this.#resolvers.close();
+    await this.#health.close();
     this.#closing.begin();
     await this.#endings.close();
     await this.#isolators.close();
     this.#closing.end();
-  }
-
-  /** One that has ended while nobody looked is told as it is, and as nobody has recorded it yet. */
-  async #upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
-    if (launch.state === 'exited' || launch.state === 'starting') return launch;
-    if (launch.bootId === this.#machine.bootId && this.#endings.isAttended(launch.id)) {
-      return this.#halts.upToDate(await this.#controls.upToDate(launch));
-    }
-    // Whether by us or by another process: it is watched, and being recorded just now.
-    return this.#endings.finished(launch);
-  }
-
-  async #launches(): Promise<LaunchRecord[]> {
-    return (await this.#machine.provisioner.launches.list()).filter(isOwnLaunch);
-  }
-
-  async #launch(containerId: string): Promise<LaunchRecord | undefined> {
-    const launch = await this.#machine.provisioner.launches.get(containerId);
-    return launch !== undefined && isOwnLaunch(launch) ? launch : undefined;
-  }
-
-  async #find(containerId: string): Promise<LaunchRecord> {
-    checkArgument('containerizer', 'containerId', text, containerId);
-    const launch = await this.#launch(containerId);
-    if (launch !== undefined) return launch;
-    throw notLaunched(containerId, (await this.#machine.provisioner.containers.get(containerId)) !== undefined);
-  }
-
-  async #findOwn(containerId: string, anyOwner: boolean | undefined): Promise<LaunchRecord> {
-    const launch = await this.#upToDate(await this.#find(containerId));
-    this.#requireOwn(containerId, launch.owner, anyOwner);
-    return launch;
-  }
-
-  #requireOwn(containerId: string, owner: string, anyOwner: boolean | undefined): void {
-    if (owner !== this.#owner && anyOwner !== true) throw containerForeign(containerId, owner, this.#owner);
   }
 }

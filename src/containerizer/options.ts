@@ -27,6 +27,8 @@ import type {
   WaitOptions,
 } from './containerizer.js';
 import type { EventSelection } from './events/container-event.js';
+import { HEALTH_ACTIONS, type HealthSpec } from './health/health-settings.js';
+import { LAUNCH_CONDITIONS } from './health/wait-until.js';
 import type {
   DeviceSpec,
   IoLimit,
@@ -172,6 +174,17 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   leases,
 };
 
+const healthTime = whole(1, 2 ** 31 - 1);
+const HEALTH = optionsOf<HealthSpec>({
+  command: listOf(text),
+  interval: healthTime,
+  timeout: healthTime,
+  startPeriod: whole(0, 2 ** 31 - 1),
+  startInterval: healthTime,
+  retries: whole(1, 1_000_000),
+  onFailure: oneOf(...HEALTH_ACTIONS),
+});
+
 export const SPEC_OPTIONS: OptionTable<SpecOptions> = {
   ...LAUNCH_SPEC,
   // They are checked where they are used, as options of `provision`.
@@ -183,6 +196,7 @@ export const CREATE_OPTIONS: OptionTable<CreateOptions> = {
   ...SPEC_OPTIONS,
   remove: flag,
   timeout: milliseconds(Number.MAX_SAFE_INTEGER),
+  health: { ...HEALTH, meant: `false, or ${HEALTH.meant}`, holds: (value) => value === false || isRecord(value) },
   log: optionsOf<LogLimit>({ maxBytes: whole(0, Number.MAX_SAFE_INTEGER), whenFull: oneOf('rotate', 'end') }),
 };
 
@@ -190,6 +204,13 @@ const ATTACHING = { stdin: standardInput, attach: flag };
 export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = { ...CREATE_OPTIONS, ...ATTACHING };
 
 export const WAIT_OPTIONS: OptionTable<WaitOptions> = { signal: abortSignal };
+const condition = oneOf(...LAUNCH_CONDITIONS);
+/** An argument of `waitUntil`. */
+export const CONDITIONS: Rule = {
+  ...listOf(condition),
+  meant: `${condition.meant}, or a list of them`,
+  holds: (value) => Array.isArray(value) && value.length > 0 && value.every(condition.holds),
+};
 export const CONTROL_OPTIONS: OptionTable<ControlOptions> = { anyOwner: flag };
 export const START_OPTIONS: OptionTable<StartOptions> = {
   ...CONTROL_OPTIONS,

@@ -60,6 +60,7 @@ export const imageConfigSchema = objectOf({
       Labels: v.nullish(recordOf(maybeText)),
       StopSignal: maybeText,
       Volumes: v.nullish(recordOf(v.unknown())),
+      Healthcheck: v.optional(v.unknown()),
     }),
   ),
   rootfs: objectOf({ type: v.nullish(v.picklist(['layers', ''])), diff_ids: listOf(digest) }),

@@ -1,9 +1,20 @@
 import { foldKeys } from '../base/fold-keys.js';
+import { type Healthcheck, healthcheckOf } from './healthcheck.js';
 import { machinePlatform, normalisePlatform, type Platform } from './platform.js';
 
 const CONFIG_KEYS = ['os', 'architecture', 'variant', 'created', 'config', 'rootfs'] as const;
 /** Of the section `config`. */
-const RUNTIME_KEYS = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'Labels', 'StopSignal', 'Volumes'] as const;
+const RUNTIME_KEYS = [
+  'Env',
+  'Entrypoint',
+  'Cmd',
+  'User',
+  'WorkingDir',
+  'Labels',
+  'StopSignal',
+  'Volumes',
+  'Healthcheck',
+] as const;
 const ROOTFS_KEYS = ['type', 'diff_ids'] as const;
 
 /** What a container runtime needs of an image config. @see OCI image-spec, config.md, "config" */
@@ -21,6 +32,8 @@ export interface RuntimeConfig {
   readonly stopSignal: string;
   /** Absolute paths that the image's maker wants to be directories for data; each once, in the image's order. */
   readonly volumes: readonly string[];
+  /** How somebody finds out whether its program does what it is there for; not there when the image does not say. */
+  readonly healthcheck?: Healthcheck;
 }
 
 type Text = string | null | undefined;
@@ -47,6 +60,8 @@ export interface ImageConfig {
         readonly StopSignal?: Text;
         /** Its keys are paths; its values are empty objects. */
         readonly Volumes?: Readonly<Record<string, unknown>> | null | undefined;
+        /** Of Docker alone: what cannot be read is as if it were not there. */
+        readonly Healthcheck?: unknown;
       }
     | null
     | undefined;
@@ -67,6 +82,7 @@ export function readStoredConfig(text: string): ImageConfig {
 
 export function runtimeConfig(config: ImageConfig): RuntimeConfig {
   const section = config.config ?? {};
+  const healthcheck = healthcheckOf(section.Healthcheck);
   return {
     env: textsOf(section.Env),
     entrypoint: textsOf(section.Entrypoint),
@@ -77,6 +93,7 @@ export function runtimeConfig(config: ImageConfig): RuntimeConfig {
     stopSignal: section.StopSignal ?? '',
     // A relative one has no meaning that tools agree on.
     volumes: Object.keys(section.Volumes ?? {}).filter((path) => path.startsWith('/')),
+    ...(healthcheck && { healthcheck }),
   };
 }
 

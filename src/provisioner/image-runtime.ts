@@ -8,6 +8,10 @@ const known = new WeakMap<ImageRecord, RuntimeConfig>();
 export function imageRuntime(image: ImageRecord): RuntimeConfig {
   const kept = known.get(image) ?? runtimeConfig(readStoredConfig(image.config));
   known.set(image, kept);
-  const { env, entrypoint, cmd, labels } = kept;
-  return { ...kept, env: [...env], entrypoint: [...entrypoint], cmd: [...cmd], labels: { ...labels } };
+  const { env, entrypoint, cmd, labels, healthcheck } = kept;
+  return {
+    ...kept,
+    ...{ env: [...env], entrypoint: [...entrypoint], cmd: [...cmd], labels: { ...labels } },
+    ...(healthcheck && { healthcheck: { ...healthcheck, command: [...healthcheck.command] } }),
+  };
 }

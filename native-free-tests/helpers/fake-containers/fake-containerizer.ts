@@ -3,9 +3,16 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { PassThrough } from 'node:stream';
 import { ProvisionerError, throwIfAborted } from '#src/base/errors.js';
+import { checkArgument } from '#src/base/options/check-options.js';
 import { takeOptions } from '#src/base/options/take-options.js';
 import type { Hierarchies } from '#src/containerizer/cgroups/hierarchies.js';
 import { checkLimits, DEFAULT_PIDS } from '#src/containerizer/cgroups/limits/check-limits.js';
+import type { KeptHealth } from '#src/containerizer/health/health-file.js';
+import { checkAgainAndAgain } from '#src/containerizer/health/health-loop.js';
+import { healthSettings } from '#src/containerizer/health/health-settings.js';
+import { UNKNOWN_HEALTH } from '#src/containerizer/health/health-state.js';
+import { runCheck } from '#src/containerizer/health/run-check.js';
+import { waitUntil } from '#src/containerizer/health/wait-until.js';
 import type {
   Attachment,
   AttachOptions,
@@ -27,6 +34,7 @@ import type {
   ForkContainerOptions,
   Forked,
   Launch,
+  LaunchCondition,
   Launched,
   LaunchLimits,
   LaunchOptions,
@@ -34,6 +42,7 @@ import type {
   Lease,
   LogEntry,
   LogSelection,
+  Reached,
   RecoverContainersOptions,
   StartOptions,
   StopOptions,
@@ -123,6 +132,8 @@ interface FakeLaunch {
   state: LaunchState;
   exit: Exit | undefined;
   limits: LaunchLimits;
+  /** Undefined where nothing is checked. */
+  health: KeptHealth | undefined;
   readonly time: PausableTime;
   readonly log: FakeLog;
   readonly pid: number;
@@ -387,6 +398,7 @@ class FakeContainerizer implements Containerizer {
       state: 'starting',
       exit: undefined,
       limits: options.limits ?? {},
+      health: healthSettings(options.health, undefined) && UNKNOWN_HEALTH,
       time: new PausableTime(clock),
       log: new FakeLog(() => clock.now(), before?.log),
       pid: this.#machine.nextPid(),
@@ -443,12 +455,38 @@ class FakeContainerizer implements Containerizer {
     Object.assign(launch, { state: 'running', startedAt: this.#machine.clock.now() });
     this.#machine.note(container, 'start', { imageId: IMAGE_ID });
     mainOf(container).begin();
+    this.#checkHealth(container);
     if (options.timeout === undefined) return;
     const giveUp = launch.time.after(options.timeout, () => {
       launch.by = 'time-limit';
       mainOf(container).send(SIGKILL);
     });
     void launch.ended.then(giveUp);
+  }
+
+  /** As long as it runs, by whoever has started it. */
+  #checkHealth(container: FakeContainer): void {
+    const { launch, options } = container;
+    const settings = healthSettings(options.health, undefined);
+    if (settings === undefined) return;
+    const over = new AbortController();
+    void launch.ended.then(() => over.abort());
+    const { clock } = this.#machine;
+    const isHalted = () => launch.state === 'paused';
+    const exec = async (command: readonly string[], own: ExecOptions) =>
+      this.#exec(container, command, own, { isTold: false });
+    void checkAgainAndAgain({
+      ...{ settings, clock, isHalted, startedAt: clock.now(), kept: undefined, signal: over.signal },
+      check: (id, signal) => runCheck({ settings, clock, isHalted, exec, end: async () => {} }, id, signal),
+      keep: (health) => {
+        launch.health = health;
+      },
+      tell: async ({ status, failingStreak }) => this.#machine.note(container, 'health', { status, failingStreak }),
+      act: async () => {
+        if (settings.onFailure === 'kill') this.#killMain(container);
+        if (settings.onFailure === 'stop') await this.stop(container.id, { anyOwner: true });
+      },
+    });
   }
 
   /** What has ended, once more: the same in the same place. */
@@ -479,9 +517,28 @@ class FakeContainerizer implements Containerizer {
     return orAborted(this.#find(containerId).launch.ended, signal);
   }
 
+  async waitUntil(
+    containerId: string,
+    conditions: LaunchCondition | readonly LaunchCondition[],
+    options: WaitOptions = {},
+  ): Promise<Reached> {
+    const wanted = typeof conditions === 'string' ? [conditions] : conditions;
+    checkArgument('waitUntil', 'conditions', o.CONDITIONS, wanted);
+    const { signal } = takeOptions('waitUntil', o.WAIT_OPTIONS, options);
+    return waitUntil(containerId, wanted, () => this.get(containerId), this.#machine.clock, signal);
+  }
+
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
     const own = takeOptions('exec', o.EXEC_OPTIONS, options);
-    const container = this.#findOwn(containerId, own.anyOwner);
+    return this.#exec(this.#findOwn(containerId, own.anyOwner), command, own, { isTold: true });
+  }
+
+  #exec(
+    container: FakeContainer,
+    command: readonly string[],
+    own: ExecOptions,
+    { isTold }: { readonly isTold: boolean },
+  ): Execution {
     const { image, launch } = container;
     if (launch.state !== 'running') throw notRunning(container);
     const { time } = launch;
@@ -498,7 +555,7 @@ class FakeContainerizer implements Containerizer {
     };
     const run = this.#process(container, surroundings, program).begin();
     const exec = randomBytes(8).toString('hex');
-    this.#machine.note(container, 'exec-start', { exec, program: command[0] });
+    if (isTold) this.#machine.note(container, 'exec-start', { exec, program: command[0] });
     if (own.stdin !== 'pipe') run.input.end();
     let by: 'time-limit' | 'aborted' | undefined;
     const stop = (why: 'time-limit' | 'aborted') => {
@@ -514,7 +571,7 @@ class FakeContainerizer implements Containerizer {
       own.signal?.removeEventListener('abort', giveUp);
       for (const stream of Object.values(streams)) stream.end();
       const told = by === undefined ? executionEndOf(end) : { signal: SIGKILL, reason: by };
-      this.#machine.note(container, 'exec-end', { exec, ...told });
+      if (isTold) this.#machine.note(container, 'exec-end', { exec, ...told });
       return told;
     });
     const kill = async (signal: string | number) => {
@@ -747,7 +804,7 @@ function mainOf({ launch }: FakeContainer): FakeProcess {
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function launchOf({ id, owner, imageName, command, options, launch }: FakeContainer): Launch {
-  const { state, createdAt, startedAt, exit, pid } = launch;
+  const { state, createdAt, startedAt, exit, pid, health } = launch;
   return {
     containerId: id,
     launchId: launch.id,
@@ -762,6 +819,7 @@ function launchOf({ id, owner, imageName, command, options, launch }: FakeContai
     labels: options.labels ?? {},
     relaxed: relaxationsOf(options),
     hasTerminal: options.terminal !== undefined,
+    health: health && { status: health.status, failingStreak: health.failingStreak, results: health.results },
     exit,
   };
 }

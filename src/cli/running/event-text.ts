@@ -31,6 +31,7 @@ const KINDS: readonly string[] = Object.keys({
   undead: true,
   'exec-start': true,
   'exec-end': true,
+  health: true,
   destroy: true,
 } satisfies Record<ContainerEventKind, true>);
 

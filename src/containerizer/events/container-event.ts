@@ -16,6 +16,7 @@ import type { Machine } from '../machine.js';
  * | `undead` | it was killed, and something of it does not die | `processes` |
  * | `exec-start` | a program more was started in it | `exec`, which the two have in common, and `program`, without its arguments |
  * | `exec-end` | that has ended; not told where whoever started it died before | `exec`, `code`, `signal`, `reason` |
+ * | `health` | it has become healthy, or is so no more | `status`, and `failingStreak` |
  * | `destroy` | the container is gone | |
  */
 export type ContainerEventKind =
@@ -32,6 +33,7 @@ export type ContainerEventKind =
   | 'undead'
   | 'exec-start'
   | 'exec-end'
+  | 'health'
   | 'destroy';
 
 /** What has happened to a container. No values of variables and no secrets are in it. */

@@ -44,7 +44,13 @@ export class Executor {
     this.#endings = endings;
   }
 
-  async exec(launch: LaunchRecord, command: readonly string[], options: ExecOptions): Promise<Execution> {
+  /** @param isTold whether events tell of it */
+  async exec(
+    launch: LaunchRecord,
+    command: readonly string[],
+    options: ExecOptions,
+    { isTold = true }: { readonly isTold?: boolean } = {},
+  ): Promise<Execution> {
     if (launch.state !== 'running') throw notRunning(launch);
     const { processes, syscalls } = this.#machine;
     const runtime = this.#machine.runtimeOf(placeOf(launch));
@@ -92,13 +98,15 @@ export class Executor {
         stdout: readPipe(stdout.readEnd),
         stderr: readPipe(stderr.readEnd),
       };
-      const started = noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] });
+      const started = isTold
+        ? noteEvent(this.#machine, launch, 'exec-start', { exec: id, program: command[0] })
+        : undefined;
       const runtimeEnded = pipeClosed(alive.readEnd);
       const limits = new ExecLimits(processes, pid, files.pidFile, options);
       const ended = this.#end({ pid, ended: runtimeEnded }, launch, command, files, place, streams, limits).finally(
         () => started,
       );
-      const told = this.#tellEnd(launch, id, ended);
+      const told = isTold ? this.#tellEnd(launch, id, ended) : ended;
       told.catch(() => undefined);
       return { ...streams, ended: told, kill: async (signal) => limits.kill(signalNumber(signal)) };
     } catch (error) {

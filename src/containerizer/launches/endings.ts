@@ -15,6 +15,7 @@ import type { Machine } from '../machine.js';
 import { endMonitors } from '../processes/end-monitors.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { attend } from './ends/attend.js';
+import { Cleanings } from './ends/cleanings.js';
 import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
@@ -39,14 +40,14 @@ export class Endings {
   readonly #watched = new Map<string, Promise<Exit>>();
   /** Removals that follow ends. Nobody's wait for an end waits for one: it may itself wait for the turn of the container. */
   readonly #removals = new Set<Promise<unknown>>();
-  /** By the id of a launch: what gives back what it was given. */
-  readonly #cleanings = new Map<string, Promise<void>>();
+  readonly #cleanings: Cleanings;
   /** By the id of a launch: those who read what it has printed. */
   readonly #held = new Map<string, Set<Promise<void>>>();
 
   constructor(machine: Machine, isolators: Isolator) {
     this.#machine = machine;
     this.#isolators = isolators;
+    this.#cleanings = new Cleanings(isolators);
   }
 
   directory(launchId: string): LaunchDirectory {
@@ -147,21 +148,8 @@ export class Endings {
       event: eventNote('exit', exit),
     });
     crashPoint('launch.endRecorded');
-    if (recorded) this.#cleanUpLater(launch);
+    if (recorded) this.#removals.add(this.#cleanings.begin(launch, (done) => this.#removals.delete(done)));
     return recorded ? exit : this.#recordedExit(launch, exit);
-  }
-
-  /** What its isolators gave it goes back; who waits for its end does not wait for that. What is killed meanwhile, or fails, the next recovery does. */
-  #cleanUpLater(launch: LaunchRecord): void {
-    const cleaning = this.#isolators
-      .cleanUp(launch)
-      .catch(() => undefined)
-      .finally(() => {
-        this.#removals.delete(cleaning);
-        this.#cleanings.delete(launch.id);
-      });
-    this.#removals.add(cleaning);
-    this.#cleanings.set(launch.id, cleaning);
   }
 
   /** With nobody there who would tell its end, it has ended when nothing of it lives. */
@@ -367,7 +355,7 @@ export class Endings {
 
   /** Of a container that is gone. */
   async forget(containerId: string, launchId: string): Promise<void> {
-    await this.#cleanings.get(launchId);
+    await this.#cleanings.of(launchId);
     // What cannot be given back now keeps its record, and is the next recovery's.
     await this.#isolators.cleanUp({ id: launchId, containerId }).catch(() => undefined);
     crashPoint('launch.cleanedUp');

@@ -16,6 +16,7 @@ import { checkLimits } from '../cgroups/limits/check-limits.js';
 import { readMachineFacts } from '../cgroups/limits/machine-facts.js';
 import type { LaunchOptions, StartOptions } from '../containerizer.js';
 import { eventNote } from '../events/container-event.js';
+import { healthSettings } from '../health/health-settings.js';
 import type { IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { Machine } from '../machine.js';
 import { endFamily } from '../processes/end-family.js';
@@ -181,6 +182,7 @@ export class Launcher {
     begun.root = root;
     crashPoint('launch.provisioned');
     await this.#requireStarting(begun);
+    const health = healthSettings(options.health, root.runtime.healthcheck);
     const isolated = await this.#isolators.prepare(begun.launch, { spec: options, root }, options.signal);
     crashPoint('launch.isolated');
     const command = await this.#writeBundle(begun, { ...beginning, ...isolated }, root, countsSwap);
@@ -206,6 +208,7 @@ export class Launcher {
       stopSignal: options.stopSignal || stopSignalOf(root.runtime.stopSignal),
       pid,
       startTicks: processStat(pid)?.startTicks.toString(),
+      ...(health && { checked: true }),
       ...isolationNote(isolated),
     };
     // Nothing else tells it of a launch without a `create`.

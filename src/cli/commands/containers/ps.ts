@@ -78,7 +78,10 @@ function isUp(launch: Launch | undefined): boolean {
 
 function statusOf(launch: Launch | undefined): string {
   if (launch === undefined) return 'provisioned';
-  if (launch.state !== 'exited') return launch.state;
+  if (launch.state !== 'exited') {
+    const { state, health } = launch;
+    return health === undefined || state === 'created' ? state : `${state} (${health.status})`;
+  }
   const { exit } = launch;
   // Nothing has run in it.
   if (exit?.reason === 'forked') return 'provisioned';

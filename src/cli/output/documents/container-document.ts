@@ -1,7 +1,7 @@
 import type { Launch } from '../../../containerizer/index.js';
 import type { ContainerInfo, ProvisionedRootfs } from '../../../index.js';
 import { timestamp } from './image-document.js';
-import { exitDocument, leasedDocument } from './launch-document.js';
+import { exitDocument, healthDocument, leasedDocument } from './launch-document.js';
 import { connectedDocument } from './network-document.js';
 
 /** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
@@ -24,7 +24,7 @@ export function containerDocument({ id, owner, createdAt, rootfses }: ContainerI
   };
 }
 
-function launchDocument({ launchId, state, command, pid, network, leased, diskLimit, exit, relaxed }: Launch) {
+function launchDocument({ launchId, state, command, pid, network, leased, diskLimit, health, exit, relaxed }: Launch) {
   return {
     id: launchId,
     state,
@@ -33,6 +33,7 @@ function launchDocument({ launchId, state, command, pid, network, leased, diskLi
     network: network === undefined ? null : connectedDocument(network),
     leased: leased === undefined ? null : leasedDocument(leased),
     diskLimit: diskLimit === undefined ? null : { by: diskLimit.by, reason: diskLimit.reason ?? null },
+    health: health === undefined ? null : healthDocument(health),
     exit: exit === undefined ? null : exitDocument(exit),
     relaxed,
   };

@@ -6,10 +6,12 @@ import type {
   Copied,
   Exit,
   Forked,
+  Health,
   Launch,
   Lease,
   Leased,
   LogEntry,
+  Reached,
 } from '../../../containerizer/index.js';
 import type { RecoveryReport } from '../../../index.js';
 import { timestamp } from './image-document.js';
@@ -40,6 +42,32 @@ export function exitDocument({
 /** A container that `wait`, `stop` or `run` saw end. */
 export function endedDocument(id: string, exit: Exit) {
   return { id, exit: exitDocument(exit) };
+}
+
+/** A container of `wait --condition`, as it was then. */
+export function reachedDocument(id: string, { condition, launch: { exit, health } }: Reached) {
+  return {
+    id,
+    condition,
+    exit: exit === undefined ? null : exitDocument(exit),
+    health: health === undefined ? null : healthDocument(health),
+  };
+}
+
+/** What checks have found. */
+export function healthDocument({ status, failingStreak, results }: Health) {
+  return {
+    status,
+    failingStreak,
+    results: results.map(({ startedAt, finishedAt, code, signal, reason, output }) => ({
+      started: timestamp(startedAt),
+      finished: timestamp(finishedAt),
+      code: code ?? null,
+      signal: signal ?? null,
+      reason,
+      output,
+    })),
+  };
 }
 
 /** A container that `run -d`, `create`, `start` or `restart` has started. */

@@ -6,6 +6,7 @@ import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../.
 import { parseAge, parseMemory } from '../../output/parse-units.js';
 import { UsageError } from '../../usage-error.js';
 import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device-flags.js';
+import { addHealthFlags, type HealthFlags, healthOf } from './health-flags.js';
 import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
 import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';
 import { REFUSED_BY_RUN, refuse } from './refused-flags.js';
@@ -35,7 +36,7 @@ export interface SpecFlags extends LimitFlags, DeviceFlags, NetworkFlags {
 }
 
 /** And of its launch. */
-export interface LaunchFlags extends SpecFlags, LeaseFlags {
+export interface LaunchFlags extends SpecFlags, LeaseFlags, HealthFlags {
   readonly stopSignal?: string;
   readonly timeout?: string;
   readonly label: readonly string[];
@@ -125,6 +126,7 @@ export function addLaunchFlags(command: Command): void {
     '--log-opt <name=value>',
     'max-size=SIZE of what is kept of its output (default: 64m), when-full=rotate|end',
   );
+  addHealthFlags(command);
   refuse(command, REFUSED_BY_RUN);
 }
 
@@ -157,6 +159,7 @@ export function launchOptions(
     log: logOf(flags.logOpt),
     remove: flags.rm,
     ...leasesOf(flags),
+    ...healthOf(flags),
   };
 }
 

@@ -29,7 +29,6 @@ const DETACH_KEYS: RefusedFlag = {
 const alike = (rest: Omit<RefusedFlag, 'flags'>, ...flags: readonly string[]): RefusedFlag[] =>
   flags.map((one) => ({ flags: one, ...rest }));
 
-const NO_HEALTH = 'there are no health checks yet';
 const NAMESPACE = 'a container always has a namespace of its own';
 const IMAGE_SAYS = 'say it in the image, or in the command';
 
@@ -131,14 +130,21 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     harmless: ['local'],
   },
   ...alike(
-    { why: NO_HEALTH, instead: 'look from outside: `provisioner exec ID COMMAND`, whose exit status is the command’s' },
-    '--health-cmd <command>',
-    '--health-interval <time>',
-    '--health-retries <n>',
-    '--health-start-interval <time>',
-    '--health-start-period <time>',
-    '--health-timeout <time>',
-    '--health-on-failure <action>',
+    {
+      why: 'there is one kind of check, from the start on',
+      instead: 'write --health-start-period TIME, in which failures do not count',
+    },
+    '--health-startup-cmd <command>',
+    '--health-startup-interval <time>',
+    '--health-startup-retries <n>',
+    '--health-startup-success <n>',
+    '--health-startup-timeout <time>',
+  ),
+  ...alike(
+    { why: 'the last five results are kept', instead: 'leave it out; `provisioner ps --json` has them' },
+    '--health-log-destination <directory>',
+    '--health-max-log-count <n>',
+    '--health-max-log-size <size>',
   ),
   {
     flags: '--cgroup-parent <cgroup>',
@@ -196,7 +202,6 @@ export const REFUSED_BY_RUN: readonly RefusedFlag[] = [
     '--annotation <name=value>',
   ),
   ...alike({ why: 'it cannot be set', instead: IMAGE_SAYS }, '--umask <mode>', '--tz <zone>', '--systemd <mode>'),
-  ...alike({ why: NO_HEALTH, instead: 'leave it out', harmless: [''] }, '--no-healthcheck'),
 ];
 
 /** Those of a container that is started later, beside those of `run`. */

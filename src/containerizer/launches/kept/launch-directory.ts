@@ -21,6 +21,8 @@ import { HOOK_LOG } from '../../bundle/make-bundle.js';
  *   ├── exec-<id>/     of an exec: process.json, pid, log, and `alive`, locked by the process that has asked for it
  *   ├── halts.lock     locked, shared, by whoever copies its files and has it stand still meanwhile; alone by whoever lets it go on
  *   ├── halted         it stands still for that alone, and is to go on when nobody copies any more
+ *   ├── health.lock    locked by the process that checks whether the program is healthy
+ *   ├── health         what the checks have found, and the one that has been begun, written in one step each time
  *   ├── console        a socket to which the runtime brings that terminal, during the start
  *   ├── pid            of the program, as this machine's processes see it
  *   ├── runtime.log    what the runtime said of a start that failed
@@ -81,6 +83,12 @@ export class LaunchDirectory {
   }
   get halted(): string {
     return join(this.path, 'halted');
+  }
+  get healthLock(): string {
+    return join(this.path, 'health.lock');
+  }
+  get health(): string {
+    return join(this.path, 'health');
   }
   get typed(): string {
     return join(this.path, 'typed');

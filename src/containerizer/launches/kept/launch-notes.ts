@@ -37,6 +37,8 @@ export interface LaunchPlaceNote {
   readonly stopSignal?: string | undefined;
   readonly leased?: Leased | undefined;
   readonly diskLimit?: DiskLimit | undefined;
+  /** Somebody is to look whether it is healthy. Default: false. */
+  readonly checked?: boolean | undefined;
   readonly pid?: number | undefined;
   readonly network?: LaunchNetwork | undefined;
   /** In ticks, a decimal number: with the pid it names the program for good. */

@@ -1,0 +1,179 @@
+import { Semaphore } from 'async-mutex';
+import { anySignal } from '../../base/any-signal.js';
+import type { LaunchRecord } from '../../index.js';
+import type { LockFile } from '../../system/syscalls/lock-file.js';
+import type { ExecOptions, Execution } from '../containerizer.js';
+import { noteEvent } from '../events/container-event.js';
+import type { Executor } from '../execs/executor.js';
+import type { Controls } from '../launches/controls.js';
+import type { Endings } from '../launches/endings.js';
+import { readSpec } from '../launches/kept/kept-spec.js';
+import type { LaunchDirectory } from '../launches/kept/launch-directory.js';
+import { readPlaceNote } from '../launches/kept/launch-notes.js';
+import type { Machine } from '../machine.js';
+import { endCheck } from './end-check.js';
+import { keepHealth, readHealth } from './health-file.js';
+import { checkAgainAndAgain, machineClock, pause } from './health-loop.js';
+import { type HealthSettings, healthSettings } from './health-settings.js';
+import { type Health, UNKNOWN_HEALTH } from './health-state.js';
+import { LaterStarts } from './later-starts.js';
+import { runCheck } from './run-check.js';
+
+/** Milliseconds between looks whether whoever checks lives, and whether what was created has been let go. */
+const LOOK_AGAIN = 500;
+/** Of a container that is asked to end for being unhealthy. */
+const GRACE = 10_000;
+/** Milliseconds in which checks that are under way come to their end when all is closed: what stands still does not. */
+const CLOSING = 2000;
+/** Milliseconds for which a check keeps others from being begun: most have ended by then, and one that hangs holds nobody up. */
+const BEGINNING = 1000;
+
+/**
+ * The checks of what is launched, recovered or waited for here, and of what becomes of it when it is started again, by whomever. Of all processes that would check a container one does, which holds a lock for it; when it dies the kernel gives that free, and another one goes on
+ * from what is kept in the launch's directory.
+ */
+export class HealthChecks {
+  readonly #machine: Machine;
+  readonly #endings: Endings;
+  readonly #executor: Executor;
+  readonly #controls: Controls;
+  /** More begun at a time take longer, each and all together. */
+  readonly #turns: Semaphore;
+  readonly #followed = new Map<string, Promise<void>>();
+  readonly #later: LaterStarts;
+  readonly #over = new AbortController();
+
+  constructor(machine: Machine, endings: Endings, executor: Executor, controls: Controls, atATime: number) {
+    this.#machine = machine;
+    this.#endings = endings;
+    this.#executor = executor;
+    this.#controls = controls;
+    this.#turns = new Semaphore(atATime);
+    this.#later = new LaterStarts(machine.provisioner.launches, (launch) => this.follow(launch));
+  }
+
+  /** From now on, until they end, where there is something to be checked. */
+  follow(...launches: readonly LaunchRecord[]): void {
+    for (const launch of launches) {
+      const isOver = launch.state === 'exited' || launch.state === 'undead' || this.#over.signal.aborted;
+      if (isOver || this.#followed.has(launch.id) || !isChecked(launch)) continue;
+      this.#later.know(launch.containerId);
+      const following = this.#follow(launch)
+        // It has been removed, or no descriptor is left: another process may go on.
+        .catch(() => undefined)
+        .finally(() => this.#followed.delete(launch.id));
+      this.#followed.set(launch.id, following);
+    }
+  }
+
+  /** How a container is, as whoever checks it has found; undefined where nothing is checked. */
+  of(launch: LaunchRecord): Health | undefined {
+    if (!isChecked(launch)) return undefined;
+    const { status, failingStreak, results } = readHealth(this.#endings.directory(launch.id)) ?? UNKNOWN_HEALTH;
+    return { status, failingStreak, results };
+  }
+
+  /** Nothing is checked any more, by this process. */
+  async close(): Promise<void> {
+    this.#over.abort();
+    await this.#later.close();
+    const late = new AbortController();
+    const stood = pause(machineClock(), CLOSING, late.signal);
+    await Promise.race([Promise.all(this.#followed.values()), stood]);
+    late.abort();
+  }
+
+  async #follow(launch: LaunchRecord): Promise<void> {
+    const directory = this.#endings.directory(launch.id);
+    const ended = new AbortController();
+    const signal = anySignal([ended.signal, this.#over.signal]);
+    const end = () => ended.abort();
+    void this.#endings.watch(launch).then(end, end);
+    const clock = machineClock();
+    const { options, root } = readSpec(directory, launch.containerId);
+    const settings = healthSettings(options.health, root.runtime.healthcheck);
+    if (settings === undefined) return;
+    const lock = await this.#turnOf(directory, signal);
+    if (lock === undefined) return;
+    try {
+      let startedAt = launch.startedAt ?? this.#endings.letGoAt(launch);
+      while (startedAt === undefined && !signal.aborted) {
+        await pause(clock, LOOK_AGAIN, signal);
+        startedAt = this.#endings.letGoAt(launch);
+      }
+      const kept = readHealth(directory);
+      // Whoever had begun it has died, and nobody would end it any more.
+      if (kept?.checking !== undefined) await this.#end(launch, kept.checking);
+      await checkAgainAndAgain({
+        ...{ settings, clock, kept, signal, startedAt: startedAt ?? clock.now() },
+        isHalted: () => this.#isHalted(launch),
+        check: (id, over) => this.#check(launch, settings, id, over),
+        keep: (health) => keepHealth(directory, health),
+        tell: ({ status, failingStreak }) => noteEvent(this.#machine, launch, 'health', { status, failingStreak }),
+        act: () => this.#act(launch, settings),
+      });
+    } finally {
+      lock.close();
+    }
+  }
+
+  /** @returns undefined when it has ended before the turn came */
+  async #turnOf({ healthLock }: LaunchDirectory, signal: AbortSignal): Promise<LockFile | undefined> {
+    const clock = machineClock();
+    while (!signal.aborted) {
+      const lock = this.#machine.syscalls.openLockFile(healthLock);
+      if (lock.tryLock('exclusive')) return lock;
+      lock.close();
+      await pause(clock, LOOK_AGAIN, signal);
+    }
+    return undefined;
+  }
+
+  async #check(launch: LaunchRecord, settings: HealthSettings, id: string, signal: AbortSignal) {
+    const clock = machineClock();
+    const [, release] = await this.#turns.acquire();
+    const giveUp = clock.after(BEGINNING, release);
+    try {
+      return await runCheck(
+        {
+          settings,
+          clock,
+          exec: (command, options) => this.#exec(launch, command, options),
+          isHalted: () => this.#isHalted(launch),
+          end: (one) => this.#end(launch, one),
+        },
+        id,
+        signal,
+      );
+    } finally {
+      giveUp();
+      release();
+    }
+  }
+
+  /** Of what is running: whether it stands still has been looked at. No event tells of it. */
+  #exec(launch: LaunchRecord, command: readonly string[], options: ExecOptions): Promise<Execution> {
+    return this.#executor.exec({ ...launch, state: 'running' }, command, options, { isTold: false });
+  }
+
+  #isHalted(launch: LaunchRecord): boolean {
+    return this.#endings.cgroupOf(launch)?.isFrozen() ?? false;
+  }
+
+  async #end(launch: LaunchRecord, id: string): Promise<void> {
+    const cgroup = this.#endings.cgroupOf(launch);
+    const first = readPlaceNote(launch.place)?.pid;
+    await endCheck(this.#machine.processes, () => cgroup?.processes() ?? [], first, id);
+  }
+
+  /** What fails, the next check that fails does again. */
+  async #act(launch: LaunchRecord, { onFailure }: HealthSettings): Promise<void> {
+    if (onFailure === 'none') return;
+    const now = { ...launch, state: 'running' as const };
+    const acting = onFailure === 'kill' ? this.#controls.end(now) : this.#controls.stop(now, undefined, GRACE);
+    await acting.catch(() => undefined);
+  }
+}
+
+/** Whether there is a command that says how it is. */
+const isChecked = ({ place }: LaunchRecord): boolean => readPlaceNote(place)?.checked === true;

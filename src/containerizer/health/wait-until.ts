@@ -1,0 +1,73 @@
+import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { notLaunched } from '../container-errors.js';
+import type { Launch, LaunchCondition, Reached } from '../containerizer.js';
+import { type HealthClock, pause } from './health-loop.js';
+
+/** Milliseconds between looks. */
+const LOOK_AGAIN = 100;
+
+const HOLDS: Readonly<Record<LaunchCondition, (launch: Launch) => boolean>> = {
+  running: ({ state }) => state === 'running',
+  paused: ({ state }) => state === 'paused',
+  exited: ({ state }) => state === 'exited',
+  healthy: (launch) => isUp(launch) && launch.health?.status === 'healthy',
+  unhealthy: (launch) => isUp(launch) && launch.health?.status === 'unhealthy',
+};
+
+export const LAUNCH_CONDITIONS = Object.keys(HOLDS) as readonly LaunchCondition[];
+
+/** One that is paused is as healthy as it was. */
+const isUp = ({ state }: Launch) => state === 'running' || state === 'paused';
+
+/**
+ * Looks again and again.
+ * @param look at the container, as it is now; undefined when there is none @throws ProvisionerError as `Containerizer.waitUntil`
+ */
+export async function waitUntil(
+  containerId: string,
+  conditions: readonly LaunchCondition[],
+  look: () => Promise<Launch | undefined>,
+  clock: HealthClock,
+  signal: AbortSignal | undefined,
+): Promise<Reached> {
+  const never = new AbortController().signal;
+  for (let isFirst = true; ; isFirst = false) {
+    const launch = await look();
+    if (launch === undefined)
+      throw isFirst ? notLaunched(containerId, false) : ended(containerId, conditions, 'destroyed');
+    const condition = conditions.find((one) => HOLDS[one](launch));
+    if (condition !== undefined) return { condition, launch };
+    if (launch.state === 'exited') throw ended(containerId, conditions, outcomeOf(launch));
+    // What is starting has not said yet what its image says.
+    if (launch.state !== 'starting' && launch.health === undefined && conditions.every(isOfHealth)) {
+      throw new ProvisionerError(
+        'ERR_NO_HEALTH_CHECK',
+        `nothing says how it is found out whether container ${containerId} is healthy`,
+        {
+          hint: 'launch it with a health command (--health-cmd), or wait for `running` or `exited`',
+          details: { containerId },
+        },
+      );
+    }
+    await pause(clock, LOOK_AGAIN, signal ?? never);
+    throwIfAborted(signal);
+  }
+}
+
+const isOfHealth = (condition: LaunchCondition) => condition === 'healthy' || condition === 'unhealthy';
+
+function ended(containerId: string, conditions: readonly LaunchCondition[], outcome: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_CONTAINER_NOT_RUNNING',
+    `container ${containerId} is ${outcome}, and was not ${conditions.join(' or ')} before`,
+    {
+      hint: '`provisioner logs` shows what its program has printed',
+      details: { containerId, conditions: [...conditions] },
+    },
+  );
+}
+
+function outcomeOf({ exit }: Launch): string {
+  if (exit?.code !== undefined) return `exited (${exit.code})`;
+  return `exited (${exit?.signal === undefined ? (exit?.reason ?? 'unknown') : `signal ${exit.signal}`})`;
+}
