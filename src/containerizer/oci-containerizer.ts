@@ -184,7 +184,11 @@ export class OciContainerizer implements Containerizer {
     const launch = await this.#find(containerId);
     const recorded = readExitNote(launch.exit);
     if (recorded !== undefined) return recorded;
-    return orAborted(this.#endings.watch(launch), signal);
+    // A watch of what somebody began who has died would wait for him, as its monitor does.
+    if (launch.state === 'starting')
+      await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch, signal);
+    const now = await this.#launch(containerId);
+    return orAborted(this.#endings.watch(now?.id === launch.id ? now : launch), signal);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
