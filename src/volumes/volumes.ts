@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
@@ -8,6 +9,7 @@ import type { MetadataManager, RootfsKey, VolumeRecord } from '../metadata/metad
 import { anonymousVolume } from '../paths.js';
 import { requireNothingHidden } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
+import { orAborted } from '../system/locks/or-aborted.js';
 import { type ProcessIdentity, pidOf } from '../system/locks/process-identity.js';
 import { type FillNeeds, fillDirectory } from './fill-directory.js';
 import { isVolumeDirectoryThere, makeVolumeDirectory } from './volume-directory.js';
@@ -187,14 +189,27 @@ export class Volumes {
     const { metadata, paths } = this.#needs;
     await this.#whileNew(name, this.#wait(name, signal), async (process) => {
       crashPoint('volume.claimed');
+      const fill = () => fillDirectory(this.#needs, { from, directory: paths.volume(name), process }, signal);
       try {
-        await fillDirectory(this.#needs, { from, directory: paths.volume(name), process }, signal);
+        await fill().catch(async (error) => {
+          if (!isProvisionerError(error, 'ERR_NO_SPACE') || !(await this.#madeRoom(signal))) throw error;
+          await fill();
+        });
       } catch (error) {
         throw unfilled(name, error);
       }
       await metadata.settleVolume(name, process);
       crashPoint('volume.settled');
     });
+  }
+
+  /** What the dead had begun to remove may be what fills the disk. @returns whether there was more than what this one has just given up */
+  async #madeRoom(signal: AbortSignal | undefined): Promise<boolean> {
+    const { paths, sweeper } = this.#needs;
+    const left = readdirSync(paths.gc).length;
+    await sweeper.sweepAll();
+    await orAborted(sweeper.idle(), signal);
+    return left > 1;
   }
 
   /** Makes the directory of one that is new, which stays so. @param wait where somebody else is at it; undefined to leave it to him */

@@ -3,12 +3,11 @@ import { again, expectNothingLeft, IMAGE, otherContainerizer, storeWithBusybox }
 import { describeWith } from '../helpers/requirements.js';
 
 const LAUNCH = `await c.launch('job', '${IMAGE}', { command: ['sleep', '100'] });`;
-const SOON = { timeout: 8000 };
 
 /** Whose monitor waits at its gate for whoever has died. */
 describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a launch whose starter was killed', () => {
   for (const crashAt of ['launch.monitored', 'launch.started']) {
-    test(`at ${crashAt}: who waits for its end is told of it, and keeps no recovery away`, SOON, async () => {
+    test(`at ${crashAt}: who waits for its end is told of it, and keeps no recovery away`, async () => {
       const { containers, root } = await storeWithBusybox();
       expect(await otherContainerizer(root, LAUNCH, { crashAt }).done).toEqual([]);
       expect(await containers.wait('job')).toMatchObject({ reason: 'start-failed' });
@@ -17,7 +16,7 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a launch whose 
       await expectNothingLeft(root);
     });
 
-    test(`at ${crashAt}: is started by who starts it`, SOON, async () => {
+    test(`at ${crashAt}: is started by who starts it`, async () => {
       const { containers, root } = await storeWithBusybox();
       expect(await otherContainerizer(root, LAUNCH, { crashAt }).done).toEqual([]);
       expect(await containers.start('job')).toMatchObject({ state: 'running' });
@@ -26,7 +25,7 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a launch whose 
     });
   }
 
-  test('is waited for while he lives, and not when he has died', SOON, async () => {
+  test('is waited for while he lives, and not when he has died', async () => {
     const { containers, root } = await storeWithBusybox();
     const body = `
       p.launches.change = () => (say('begun'), new Promise(() => {}));

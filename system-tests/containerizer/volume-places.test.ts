@@ -69,6 +69,16 @@ describeWith(NEEDS, 'a volume that is to be where none can be', () => {
     await expectSound(provisioner);
   });
 
+  test('is told by its place where it has no name that a volume can have', async () => {
+    const { containers } = await storeWithBusybox();
+    for (const source of ['/tmp/data', 'a/b']) {
+      await expect(run(containers, 'true', { mounts: at('/data', source) })).rejects.toMatchObject({
+        code: 'ERR_BAD_OPTION',
+        message: `the volume at "/data" cannot be: "${source}" is no name of a volume`,
+      });
+    }
+  });
+
   test('is not had with others that could be', async () => {
     const { provisioner, containers } = await storeWithBusybox();
     await pullApp(provisioner, FILES);

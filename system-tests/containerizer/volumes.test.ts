@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { again, IMAGE, otherContainerizer, sh, storeWithBusybox } from '../helpers/containers.js';
@@ -349,13 +349,32 @@ describeWith(
       const { bavail, bsize } = statfsSync(path);
       execFileSync('fallocate', ['-l', String(bavail * bsize - 4 * 2 ** 20), filler]);
       const options = { image: 'app:1', mounts: at('/data') };
-      await expect(run(containers, 'true', options)).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+      await expect(run(containers, 'true', options)).rejects.toMatchObject({
+        code: 'ERR_NO_SPACE',
+        message: expect.stringContaining('the volume data'),
+      });
       expect(await provisioner.volumes.get('data')).toMatchObject({ state: 'new', containers: [] });
       expect(await containers.list()).toEqual([]);
       rmSync(filler);
       expect(await run(containers, 'stat -c %s /data/large', options)).toBe(`${8 * 2 ** 20}\n`);
       await provisioner.store.swept();
       await expectSound(provisioner);
+      await containers.destroy('job');
+    });
+
+    test('with what the dead had begun to remove is swept, and it is filled', async () => {
+      const { path } = mountFileSystem('tmpfs');
+      execFileSync('mount', ['-o', 'remount,size=40m', path]);
+      const provisioner = await openStore({ root: join(path, 'store'), limits: { freeSpaceReserve: 0 } });
+      const { containers } = await again(provisioner.root);
+      await pullApp(provisioner, [{ path: 'data/' }, { path: 'data/large', content: Buffer.alloc(8 * 2 ** 20, 'x') }]);
+      const left = join(provisioner.root, 'gc', 'volume.1');
+      mkdirSync(left);
+      const { bavail, bsize } = statfsSync(path);
+      execFileSync('fallocate', ['-l', String(bavail * bsize - 4 * 2 ** 20), join(left, 'file')]);
+      const options = { image: 'app:1', mounts: at('/data') };
+      expect(await run(containers, 'stat -c %s /data/large', options)).toBe(`${8 * 2 ** 20}\n`);
+      expect(namesIn(provisioner.root, 'gc')).toEqual([]);
       await containers.destroy('job');
     });
   },

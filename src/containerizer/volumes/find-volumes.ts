@@ -134,10 +134,14 @@ function placeOf(view: RootfsView, path: string): Place | undefined {
 const isPath = (target: string): boolean => target.startsWith('/') && !target.includes('\0');
 
 /** @throws ProvisionerError `ERR_BAD_OPTION` for one that says what no volume has */
-function check({ target, sizeBytes, mode }: MountSpec): void {
+function check({ target, source, sizeBytes, mode }: MountSpec): void {
   const isAbsolute = isPath(target);
-  if (isAbsolute && sizeBytes === undefined && mode === undefined) return;
-  const why = isAbsolute ? 'size and mode are for a tmpfs' : 'its target must be an absolute path';
+  // What else is no name the store says.
+  const isNamed = source === undefined || /^[^/]+$/.test(source);
+  if (isAbsolute && isNamed && sizeBytes === undefined && mode === undefined) return;
+  const name = `${JSON.stringify(source)} is no name of a volume`;
+  const others = isNamed ? 'size and mode are for a tmpfs' : name;
+  const why = isAbsolute ? others : 'its target must be an absolute path';
   throw new ProvisionerError('ERR_BAD_OPTION', `the volume at ${JSON.stringify(target)} cannot be: ${why}`, {
     details: { target },
   });
