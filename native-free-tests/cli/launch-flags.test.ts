@@ -198,6 +198,13 @@ describe('options of a launch', () => {
       'there are: type',
     ],
     ['an unknown kind of mount', ['--mount', 'type=image,target=/t'], '--mount: not a mount', 'type=bind'],
+    ['a mount of no type with a name', ['--mount', 'source=q,target=/t'], '--mount: "q" is no path', 'type=volume'],
+    [
+      'a mount of a volume with a path',
+      ['--mount', 'type=volume,source=/s,target=/t'],
+      '--mount: "/s" is no name of a volume',
+      'type=bind',
+    ],
     ['a mount without a target', ['--mount', 'type=tmpfs'], '--mount: not a mount: "type=tmpfs"', 'target='],
     ['an unknown option of a tmpfs', ['--tmpfs', '/t:uid=1'], '--tmpfs: unknown option "uid"', 'there are: size'],
     ['a mode that is none', ['--tmpfs', '/t:mode=rwx'], '--tmpfs: not a mode: "rwx"', 'octal'],

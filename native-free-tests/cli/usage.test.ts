@@ -52,6 +52,7 @@ const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8
 
 describe('wrong usage', () => {
   it.each([
+    ['a prune of volumes', ['volume', 'prune'], "unknown command 'prune'", 'dangling=true'],
     ['an unknown command', ['pul', 'x'], "unknown command 'pul'", 'did you mean pull?'],
     ['an unknown option', ['pull', 'x', '--nam', 'y'], "unknown option '--nam'", 'did you mean --name?'],
     ['an unknown option before the command', ['--rot', 'x', 'images'], "unknown option '--rot'", '--root'],

@@ -72,17 +72,24 @@ export function volumeContract(context: MetadataContractContext): void {
       expect(await manager.listVolumes()).toEqual([]);
     });
 
-    it('another owner may read one, and write it once he has it; all that is wanted is had, or nothing', async () => {
+    it('another owner may read one, and does not come to write it by that; all that is wanted is had, or nothing', async () => {
       const { manager } = context;
       await putContainers('c1');
       await manager.putVolume({ ...data, owner: 'other' });
-      await expect(manager.useVolumes(key('c1'), [wanted('mine'), wanted('data')])).rejects.toMatchObject({
-        code: 'ERR_VOLUME_FOREIGN',
-        details: { volume: 'data', owner: 'other' },
-      });
+      const foreign = { code: 'ERR_VOLUME_FOREIGN', details: { volume: 'data', owner: 'other' } };
+      await expect(manager.useVolumes(key('c1'), [wanted('mine'), wanted('data')])).rejects.toMatchObject(foreign);
       expect((await manager.listVolumes()).map(({ name, containers }) => [name, containers])).toEqual([['data', []]]);
       await manager.useVolumes(key('c1'), [wanted('data', { readOnly: true })]);
-      expect(await manager.useVolumes(key('c1'), [wanted('data')])).toMatchObject({ used: [{ owner: 'other' }] });
+      await expect(manager.useVolumes(key('c1'), [wanted('data')])).rejects.toMatchObject(foreign);
+      expect(await manager.useVolumes(key('c1'), [wanted('data', { owner: 'other' })])).toMatchObject({ used: [{}] });
+    });
+
+    it('whoever acts for the owner of a root filesystem writes what that one may', async () => {
+      const { manager } = context;
+      await putContainers('c1');
+      await manager.putVolume(data);
+      const asked = await manager.useVolumes(key('c1'), [wanted('data', { owner: 'helper' })]);
+      expect(asked).toMatchObject({ used: [{ owner: 'agent', containers: ['c1'] }] });
     });
 
     it('what is new is claimed by one who lives, and settled by whoever has claimed it', async () => {

@@ -136,13 +136,9 @@ export class OciContainerizer implements Containerizer {
       launches: () => this.#lookup.all(),
       end: async (launch: LaunchRecord) => this.#end(await this.#lookup.upToDate(launch)),
     };
+    const { provisioner } = machine;
     this.#starts = new Starts({
-      ...{
-        provisioner: machine.provisioner,
-        endings: this.#endings,
-        launcher: this.#launcher,
-        controls: this.#controls,
-      },
+      ...{ provisioner, endings: this.#endings, launcher: this.#launcher, controls: this.#controls },
       ...{ attachments: this.#attachments, underWay: this.#underWay, launch: here.launch },
       findOwn: (containerId, anyOwner) => this.#lookup.findOwn(containerId, anyOwner),
       watching: (started, attach, since) => this.#watching(started, attach, since),
@@ -152,12 +148,12 @@ export class OciContainerizer implements Containerizer {
       launch: async (containerId) => {
         const launch = await this.#lookup.now(containerId);
         if (launch?.state !== 'starting') return launch;
-        await this.#underWay.begun(machine.provisioner, this.#endings, launch);
+        await this.#underWay.begun(provisioner, this.#endings, launch);
         return this.#lookup.now(containerId);
       },
       requireOwn,
     });
-    this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(here));
+    this.#withdraw = provisioner.containers.addHolder(launchHolder(here));
   }
 
   async launch(containerId: string, image: string, options: LaunchOptions = {}): Promise<Launched> {
@@ -220,8 +216,13 @@ export class OciContainerizer implements Containerizer {
     const launch = await this.#lookup.find(containerId);
     const recorded = readExitNote(launch.exit);
     if (recorded !== undefined) return recorded;
-    this.#health.follow(launch);
-    return orAborted(this.#endings.watch(launch), signal);
+    // A watch of what somebody began who has died would wait for him, as its monitor does.
+    if (launch.state === 'starting')
+      await this.#underWay.begun(this.#machine.provisioner, this.#endings, launch, signal);
+    const now = await this.#lookup.recorded(containerId);
+    const watched = now?.id === launch.id ? now : launch;
+    this.#health.follow(watched);
+    return orAborted(this.#endings.watch(watched), signal);
   }
 
   async waitUntil(

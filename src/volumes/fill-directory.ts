@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, opendirSync, renameSync } from 'node:fs';
+import { chmodSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, systemCode, throwIfAborted } from '../base/errors.js';
@@ -11,6 +11,7 @@ import { FILLING, type ProcessIdentity, transientName } from '../system/locks/pr
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
+import { DEFAULT_MODE, isEmptyOrMissing } from './volume-directory.js';
 
 export interface FillNeeds {
   readonly paths: StorePaths;
@@ -35,8 +36,6 @@ export interface Filling {
 
 /** Something is in a directory, or mounted there. @see rename(2) */
 const IS_TAKEN = new Set(['ENOTEMPTY', 'EEXIST', 'EBUSY']);
-/** As a directory is that nobody has said anything of. */
-const DEFAULT_MODE = 0o755;
 
 /**
  * Puts a copy of a directory, attributes and all, in the place of one that is empty or not there. It is made beside, and appears whole, by one rename; what somebody has put there by then stays.
@@ -65,17 +64,6 @@ export async function fillDirectory(
   crashPoint('volume.filled');
 }
 
-/** With what is there, be that anything, or an empty directory. @throws like Node's `fs` */
-export function makeVolumeDirectory(directory: string): void {
-  ensureOwnDirectory(dirname(directory));
-  try {
-    mkdirSync(directory, DEFAULT_MODE);
-    chmodSync(directory, DEFAULT_MODE);
-  } catch (error) {
-    if (systemCode(error) !== 'EEXIST') throw error;
-  }
-}
-
 async function copyInto(
   { pool, sync, syscalls, whiteouts, privileged }: FillNeeds,
   from: string | undefined,
@@ -95,19 +83,4 @@ async function copyInto(
   crashPoint('volume.copied');
   await sync();
   crashPoint('volume.synced');
-}
-
-/** Of a directory of any size. @throws like Node's `fs` */
-function isEmptyOrMissing(directory: string): boolean {
-  try {
-    const opened = opendirSync(directory);
-    try {
-      return opened.readSync() === null;
-    } finally {
-      opened.closeSync();
-    }
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return true;
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
@@ -9,8 +9,10 @@ import type { MetadataManager, RootfsKey, VolumeRecord } from '../metadata/metad
 import { anonymousVolume } from '../paths.js';
 import { requireNothingHidden } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
+import { orAborted } from '../system/locks/or-aborted.js';
 import { type ProcessIdentity, pidOf } from '../system/locks/process-identity.js';
-import { type FillNeeds, fillDirectory, makeVolumeDirectory } from './fill-directory.js';
+import { type FillNeeds, fillDirectory } from './fill-directory.js';
+import { isVolumeDirectoryThere, makeVolumeDirectory } from './volume-directory.js';
 
 export interface VolumesNeeds extends FillNeeds {
   readonly metadata: MetadataManager;
@@ -46,7 +48,7 @@ const POLL = [2, 5, 10, 20, 50] as const;
  *   remove:   `removing` ──► rename into `gc/` ──► forget
  *
  * A directory is shown to a container from `ready` on, and never replaced from then on. What is left when somebody dies before that is filled by the next one; half of a copy is
- * never in its place. A removal that was cut short is finished by whoever comes by: one who wants that name, who removes it, or the next recovery.
+ * never in its place. Another owner, who may only read it, does not say what is in it: he is shown one that is `new` as it is. A removal that was cut short is finished by whoever comes by: one who wants that name, who removes it, or the next recovery.
  */
 export class Volumes {
   readonly #needs: VolumesNeeds;
@@ -55,10 +57,11 @@ export class Volumes {
     this.#needs = needs;
   }
 
-  /** One that is there stays as it is. @throws ProvisionerError `ERR_VOLUME_FOREIGN` where it is another owner's */
+  /** One that is there stays as it is. @throws ProvisionerError `ERR_VOLUME_FOREIGN` where it is another owner's, `ERR_STORE_DAMAGED` where what is in its place is no directory */
   async create(name: string, labels: Readonly<Record<string, string>>): Promise<VolumeRecord> {
-    const { metadata, owner, paths } = this.#needs;
+    const { metadata, owner } = this.#needs;
     const wait = this.#wait(name, undefined);
+    this.#isThere(name);
     for (;;) {
       const volume = await metadata.putVolume({ name, owner, labels });
       if (volume.state === 'removing') {
@@ -67,7 +70,8 @@ export class Volumes {
       }
       if (volume.owner !== owner) throw foreign(volume);
       crashPoint('volume.recorded');
-      if (volume.state === 'new') this.#make(paths.volume(name));
+      // Whoever fills it makes it too.
+      if (volume.state === 'new') await this.#make(name, undefined);
       crashPoint('volume.directoryMade');
       return volume;
     }
@@ -76,11 +80,12 @@ export class Volumes {
   /**
    * Records that a root filesystem has volumes, makes those that are missing, and fills those that are new.
    * @returns their directories, absolute, in the order of the wishes; they may be shown to a container
-   * @throws ProvisionerError `ERR_CONTAINER_GONE`, `ERR_VOLUME_FOREIGN`, `ERR_STORE_DAMAGED` where the directory of one is gone, `ERR_LOCK_TIMEOUT`, `ERR_ABORTED`, and as `copyLayers`
+   * @throws ProvisionerError `ERR_CONTAINER_GONE`, `ERR_VOLUME_FOREIGN`, `ERR_STORE_DAMAGED` where the directory of one is gone or is something else, `ERR_LOCK_TIMEOUT`, `ERR_ABORTED`, and as `copyLayers`
    */
   async use(user: RootfsKey, wishes: readonly VolumeWish[], signal: AbortSignal | undefined): Promise<string[]> {
     const { metadata, owner, paths } = this.#needs;
     const wanted = wishes.map(({ name, readOnly }) => ({ name, readOnly, owner }));
+    for (const { name } of wishes) this.#isThere(name);
     for (;;) {
       throwIfAborted(signal);
       const { used, removing } = await metadata.useVolumes(user, wanted);
@@ -89,9 +94,12 @@ export class Volumes {
         continue;
       }
       crashPoint('volume.used');
-      for (const [index, { name, state }] of used.entries()) {
-        if (state === 'new') await this.#fill(name, wishes[index]?.from, signal);
-        else if (!existsSync(paths.volume(name))) throw this.#missing(name);
+      for (const [index, { name, state, owner: whose }] of used.entries()) {
+        const { from, readOnly } = wishes[index] ?? {};
+        if (state !== 'new') {
+          if (!this.#isThere(name)) throw this.#missing(name);
+        } else if (readOnly === true && whose !== owner) await this.#make(name, this.#wait(name, signal));
+        else await this.#fill(name, from, signal);
       }
       return wishes.map(({ name }) => paths.volume(name));
     }
@@ -111,7 +119,7 @@ export class Volumes {
     const key = createHash('sha256').update(target).digest('hex').slice(0, 32);
     const directory = anonymousVolume(scratch, key);
     // It appears whole.
-    if (existsSync(directory)) return directory;
+    if (isVolumeDirectoryThere(`at ${target}`, directory)) return directory;
     await this.#needs.liveness.during(({ identity }) =>
       fillDirectory(this.#needs, { from, directory, process: identity }, signal),
     );
@@ -176,31 +184,83 @@ export class Volumes {
     });
   }
 
-  /** Fills one that is new, or waits until somebody else has. Whoever has it keeps it from being removed meanwhile. */
+  /** Fills one that is new, or waits until somebody else has. */
   async #fill(name: string, from: string | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const { metadata, liveness, paths } = this.#needs;
-    const wait = this.#wait(name, signal);
+    const { metadata, paths } = this.#needs;
+    await this.#whileNew(name, this.#wait(name, signal), async (process) => {
+      crashPoint('volume.claimed');
+      const fill = () => fillDirectory(this.#needs, { from, directory: paths.volume(name), process }, signal);
+      try {
+        await fill().catch(async (error) => {
+          if (!isProvisionerError(error, 'ERR_NO_SPACE') || !(await this.#madeRoom(signal))) throw error;
+          await fill();
+        });
+      } catch (error) {
+        throw unfilled(name, error);
+      }
+      await metadata.settleVolume(name, process);
+      crashPoint('volume.settled');
+    });
+  }
+
+  /** What the dead had begun to remove may be what fills the disk. @returns whether there was more than what this one has just given up */
+  async #madeRoom(signal: AbortSignal | undefined): Promise<boolean> {
+    const { paths, sweeper } = this.#needs;
+    const left = readdirSync(paths.gc).length;
+    await sweeper.sweepAll();
+    await orAborted(sweeper.idle(), signal);
+    return left > 1;
+  }
+
+  /** Makes the directory of one that is new, which stays so. @param wait where somebody else is at it; undefined to leave it to him */
+  async #make(name: string, wait: Wait | undefined): Promise<void> {
+    const { metadata, paths } = this.#needs;
+    await this.#whileNew(name, wait, async (process) => {
+      try {
+        makeVolumeDirectory(paths.volume(name));
+      } catch (error) {
+        throw fileError(error, 'make the volume', paths.volume(name));
+      }
+      await metadata.releaseVolume(name, process, 'new');
+    });
+  }
+
+  /** Does something to one that is new, alone: whoever has claimed it keeps it from being filled and removed meanwhile. @param wait as of `#make` @param work gives the claim back, or settles it */
+  async #whileNew(
+    name: string,
+    wait: Wait | undefined,
+    work: (process: ProcessIdentity) => Promise<void>,
+  ): Promise<void> {
+    const { metadata, liveness } = this.#needs;
     await liveness.during(async ({ identity }) => {
       for (;;) {
         const claim = await metadata.claimVolume(name, identity, liveness.isAlive);
         if (claim.state === 'busy') {
+          if (wait === undefined) return;
           await wait.goOn(claim.holder);
           continue;
         }
         if (claim.state !== 'claimed') return;
-        crashPoint('volume.claimed');
         try {
-          await fillDirectory(this.#needs, { from, directory: paths.volume(name), process: identity }, signal);
-          await metadata.settleVolume(name, identity);
+          this.#isThere(name);
+          return await work(identity);
         } catch (error) {
           // The next one fills it. A claim that cannot be given back counts for nothing when this life has ended.
           await metadata.releaseVolume(name, identity, 'new').catch(() => undefined);
           throw error;
         }
-        crashPoint('volume.settled');
-        return;
       }
     });
+  }
+
+  /** @throws as `isVolumeDirectoryThere` */
+  #isThere(name: string): boolean {
+    const directory = this.#needs.paths.volume(name);
+    try {
+      return isVolumeDirectoryThere(name, directory);
+    } catch (error) {
+      throw fileError(error, 'look at the volume', directory);
+    }
   }
 
   /** Or hidden. */
@@ -208,14 +268,6 @@ export class Volumes {
     const { paths } = this.#needs;
     requireNothingHidden(paths.volumes, paths);
     return missing(name, paths.volume(name));
-  }
-
-  #make(directory: string): void {
-    try {
-      makeVolumeDirectory(directory);
-    } catch (error) {
-      throw fileError(error, 'make the volume', directory);
-    }
   }
 
   #wait(name: string, signal: AbortSignal | undefined): Wait {
@@ -270,6 +322,17 @@ function foreign({ name, owner }: VolumeRecord): ProvisionerError {
       details: { volume: name, owner },
     },
   );
+}
+
+/** What a disk or a file says of itself does not tell which of several volumes it was about. */
+function unfilled(name: string, error: unknown): unknown {
+  if (!isProvisionerError(error) || error.code === 'ERR_ABORTED') return error;
+  const { code, message, hint, details } = error;
+  return new ProvisionerError(code, `the volume ${name} cannot be filled: ${message}`, {
+    cause: error,
+    ...(hint !== undefined && { hint }),
+    details: { ...details, volume: name },
+  });
 }
 
 function missing(name: string, directory: string): ProvisionerError {

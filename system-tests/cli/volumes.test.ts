@@ -31,9 +31,9 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner vol
     expect((await run('volume', 'ls', '-q', '-f', 'label=team')).stdout).toBe('data\n');
     const { stdout: table } = await run('volume', 'list');
     expect(table.split('\n').map((line) => line.split(/ {3,}/))).toEqual([
-      ['NAME', 'OWNER', 'CREATED', 'CONTAINERS'],
-      ['data', 'me', expect.stringMatching(/ ago$/), '-'],
-      ['other', 'default', expect.stringMatching(/ ago$/), '-'],
+      ['NAME', 'OWNER', 'STATE', 'CREATED', 'CONTAINERS'],
+      ['data', 'me', 'new', expect.stringMatching(/ ago$/), '-'],
+      ['other', 'default', 'new', expect.stringMatching(/ ago$/), '-'],
       [''],
     ]);
     const shown = await run('volume', 'inspect', 'data', 'nothing');

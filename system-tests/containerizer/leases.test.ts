@@ -12,6 +12,7 @@ import {
   IMAGE,
   killMonitors,
   otherContainerizer,
+  processesOf,
   sh,
   storeWithBusybox,
   takeAllAway,
@@ -64,7 +65,7 @@ async function printed(containers: Containerizer, id: string): Promise<string> {
 const leased = (containerId: string) => ({
   code: 'ERR_LEASED',
   message: expect.stringContaining(`container ${containerId} `),
-  hint: expect.stringContaining('provisioner leases'),
+  hint: expect.stringMatching(/provisioner (leases|ps)/),
 });
 
 describeWith(NEEDS, 'what a container leases', () => {
@@ -186,6 +187,20 @@ describeWith(NEEDS, 'what a container leases', () => {
     expect(await containers.leases()).toEqual([]);
   });
 
+  test('is refused in words of what was asked for', async () => {
+    const { containers } = await storeWithBusybox();
+    for (const cpus of ['1-0', '1000']) {
+      await expect(containers.launch('job', IMAGE, { ...RUNS, leases: { cpus } })).rejects.toThrow(
+        `the processors "${cpus}" cannot be leased`,
+      );
+    }
+    await containers.launch('one', IMAGE, { ...RUNS, limits: { cpuset: '0' } });
+    await expect(containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: '0' } })).rejects.toMatchObject({
+      message: expect.stringContaining('container one uses processor 0'),
+      hint: expect.not.stringContaining('provisioner leases'),
+    });
+  });
+
   test.each<[object, string]>([
     [{ cpus: 1000 }, 'ERR_LIMIT_INVALID'],
     [{ cpus: 0 }, 'ERR_BAD_OPTION'],
@@ -271,23 +286,38 @@ describeWith(NEEDS, 'a lease of what has ended, and nobody has seen it,', () => 
     expect(await after.containers.get('one')).toMatchObject({ exit: { reason: 'lost-by-reboot' } });
   });
 
-  test.each(['launch.leased', 'launch.isolated', 'launch.monitored'])(
-    'is in nobody’s way: whoever launched was killed at %s; and a recovery gives it back',
+  test.each(['launch.leased', 'launch.isolated', 'launch.monitored', 'launch.started'])(
+    'is in nobody’s way, another owner’s neither: whoever launched was killed at %s; and a recovery gives it back',
     async (crashAt) => {
       const { containers, provisioner, root } = await storeWithBusybox();
       const body = `await c.launch('one', '${IMAGE}', { command: ['sleep', '100'], leases: { cpus: ${CPUS.length} } });`;
       expect(await otherContainerizer(root, body, { crashAt }).done).toEqual([]);
       expect((await provisioner.holdings.list()).length).toBe(CPUS.length);
-      if (crashAt !== 'launch.monitored') {
-        await containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: CPUS.length } });
-        await containers.destroy('two', { running: 'kill' });
-        expect(await otherContainerizer(root, body.replace('one', 'three'), { crashAt }).done).toEqual([]);
-      }
+      const other = await again(root, { owner: 'other' });
+      await other.containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: CPUS.length } });
+      expect(processesOf(root).monitors).toHaveLength(1);
+      await other.containers.destroy('two', { running: 'kill' });
+      expect(await otherContainerizer(root, body.replace('one', 'three'), { crashAt }).done).toEqual([]);
       expect(await containers.recover()).toMatchObject({ failed: [] });
       expect(await provisioner.holdings.list()).toEqual([]);
       await expectNothingLeft(root);
     },
   );
+
+  test('stays that of one that is being started, however long that takes', async () => {
+    const { containers, root } = await storeWithBusybox();
+    const body = `
+      p.launches.change = () => (say('begun'), new Promise(() => {}));
+      c.launch('one', '${IMAGE}', { command: ['sleep', '100'], leases: { cpus: ${CPUS.length} } });
+      await sleep(60_000);`;
+    const starter = otherContainerizer(root, body);
+    await starter.says('begun');
+    await expect(containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: 1 } })).rejects.toMatchObject(
+      leased('one'),
+    );
+    await starter.kill();
+    await containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: 1 } });
+  });
 
   test('goes with it where it is to be removed and nobody of ours lives', async () => {
     const { provisioner, root } = await storeWithBusybox();

@@ -1,69 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Containerizer, LaunchOptions } from '#src/containerizer/index.js';
-import type { Provisioner } from '#src/index.js';
-import { buildImage, buildLayer } from '../../native-free-tests/helpers/image-builder.js';
 import { again, IMAGE, otherContainerizer, sh, storeWithBusybox } from '../helpers/containers.js';
 import { mountFileSystem } from '../helpers/file-systems.js';
 import { describeWith } from '../helpers/requirements.js';
-import { openStore, pullImages, temporaryDirectory } from '../helpers/test-store.js';
+import { openStore, temporaryDirectory } from '../helpers/test-store.js';
 import { snapshotTree, treeDifferences } from '../helpers/tree-snapshot.js';
-
-type Mounts = LaunchOptions['mounts'];
-type Entries = Exclude<Parameters<typeof buildLayer>[0], Uint8Array>;
-
-const APPLETS = 'sh cat echo ls touch mkdir id sleep mount grep mknod rm stat'.split(' ');
-const BUSYBOX: Entries = [
-  { path: 'bin/' },
-  { path: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
-  ...APPLETS.map((name) => ({ path: `bin/${name}`, type: 'symlink' as const, target: 'busybox' })),
-  { path: 'etc/passwd', content: 'root:x:0:0::/root:/bin/sh\n' },
-];
-
-/** Busybox, and what the image has and says beside it, as `app:1`. */
-async function pullApp(
-  provisioner: Provisioner,
-  entries: Entries,
-  config: { readonly Volumes?: Readonly<Record<string, object>>; readonly WorkingDir?: string } = {},
-): Promise<void> {
-  const image = buildImage([buildLayer([...BUSYBOX, ...entries])], {
-    config: { Env: ['PATH=/bin'], Cmd: ['true'], ...config },
-  });
-  await pullImages(provisioner, { 'app:1': image });
-}
-
-const at = (target: string, source: string | undefined = 'data', more: object = {}): Mounts => [
-  { type: 'volume', target, ...(source === '' ? {} : { source }), ...more },
-];
-
-/** Runs a program to its end. @returns what it printed */
-async function run(
-  containers: Containerizer,
-  script: string,
-  options: LaunchOptions & { readonly id?: string; readonly image?: string } = {},
-): Promise<string> {
-  const { id = 'job', image = IMAGE, ...rest } = options;
-  await containers.launch(id, image, { ...sh(script), ...rest });
-  return printed(containers, id);
-}
-
-async function printed(containers: Containerizer, id: string): Promise<string> {
-  await containers.wait(id);
-  let text = '';
-  for await (const { bytes } of containers.logs(id)) text += bytes;
-  return text;
-}
-
-/** What a store says of itself is what is there. */
-async function expectSound(provisioner: Provisioner): Promise<void> {
-  const { findings } = await provisioner.store.check();
-  expect(findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
-  const { total } = await provisioner.store.usage();
-  const [bytes] = execFileSync('du', ['-sx', '--block-size=1', provisioner.root], { encoding: 'utf8' }).split('\t');
-  expect(total).toBe(Number(bytes));
-}
+import { at, type Entries, expectSound, type Mounts, printed, pullApp, run } from '../helpers/volumes.js';
 
 const namesIn = (root: string, name: string) => readdirSync(join(root, name));
 
@@ -405,13 +349,32 @@ describeWith(
       const { bavail, bsize } = statfsSync(path);
       execFileSync('fallocate', ['-l', String(bavail * bsize - 4 * 2 ** 20), filler]);
       const options = { image: 'app:1', mounts: at('/data') };
-      await expect(run(containers, 'true', options)).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+      await expect(run(containers, 'true', options)).rejects.toMatchObject({
+        code: 'ERR_NO_SPACE',
+        message: expect.stringContaining('the volume data'),
+      });
       expect(await provisioner.volumes.get('data')).toMatchObject({ state: 'new', containers: [] });
       expect(await containers.list()).toEqual([]);
       rmSync(filler);
       expect(await run(containers, 'stat -c %s /data/large', options)).toBe(`${8 * 2 ** 20}\n`);
       await provisioner.store.swept();
       await expectSound(provisioner);
+      await containers.destroy('job');
+    });
+
+    test('with what the dead had begun to remove is swept, and it is filled', async () => {
+      const { path } = mountFileSystem('tmpfs');
+      execFileSync('mount', ['-o', 'remount,size=40m', path]);
+      const provisioner = await openStore({ root: join(path, 'store'), limits: { freeSpaceReserve: 0 } });
+      const { containers } = await again(provisioner.root);
+      await pullApp(provisioner, [{ path: 'data/' }, { path: 'data/large', content: Buffer.alloc(8 * 2 ** 20, 'x') }]);
+      const left = join(provisioner.root, 'gc', 'volume.1');
+      mkdirSync(left);
+      const { bavail, bsize } = statfsSync(path);
+      execFileSync('fallocate', ['-l', String(bavail * bsize - 4 * 2 ** 20), join(left, 'file')]);
+      const options = { image: 'app:1', mounts: at('/data') };
+      expect(await run(containers, 'stat -c %s /data/large', options)).toBe(`${8 * 2 ** 20}\n`);
+      expect(namesIn(provisioner.root, 'gc')).toEqual([]);
       await containers.destroy('job');
     });
   },

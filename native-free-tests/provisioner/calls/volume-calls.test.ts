@@ -96,6 +96,45 @@ describe('a volume', () => {
     expect(await p.volumes.get('data')).toMatchObject({ containers: ['a', 'b', 'c', 'd'], state: 'ready' });
   });
 
+  for (const state of ['new', 'ready'] as const) {
+    it(`that is ${state} and has something else in the place of its directory is told, and neither mounted nor written`, async () => {
+      const p = await openMemoryStore();
+      const { user, from } = await container(p);
+      const { mountpoint } = await p.volumes.create('data');
+      const wish = { name: 'data', readOnly: false, from };
+      if (state === 'ready') await p.volumes.use(user, [wish]);
+      const elsewhere = temporaryDirectory();
+      const puts = [
+        () => symlinkSync(elsewhere, mountpoint),
+        () => symlinkSync(join(elsewhere, 'nowhere'), mountpoint),
+        () => writeFileSync(mountpoint, ''),
+      ];
+      for (const put of puts) {
+        rmSync(mountpoint, { recursive: true, force: true });
+        put();
+        const damaged = { code: 'ERR_STORE_DAMAGED', message: expect.stringContaining('the volume data') };
+        await expect(p.volumes.use(user, [wish])).rejects.toMatchObject(damaged);
+        await expect(p.volumes.create('data')).rejects.toMatchObject(damaged);
+        expect((await p.store.check()).findings).toMatchObject([{ code: 'VOLUME_REPLACED', severity: 'damage' }]);
+      }
+      expect(readdirSync(elsewhere)).toEqual([]);
+      expect(await p.volumes.get('data')).toMatchObject({ state });
+      await p.destroy('job');
+      await p.volumes.remove('data');
+      await p.store.swept();
+      expect((await p.store.check()).findings).toEqual([]);
+      expect(existsSync(elsewhere)).toBe(true);
+    });
+  }
+
+  it('is not made where something else has the place of its directory', async () => {
+    const p = await openMemoryStore();
+    const { mountpoint } = await p.volumes.create('other');
+    symlinkSync('/', join(mountpoint, '..', 'data'));
+    await expect(p.volumes.create('data')).rejects.toMatchObject({ code: 'ERR_STORE_DAMAGED' });
+    expect((await p.volumes.list()).map(({ name }) => name)).toEqual(['other']);
+  });
+
   it('whose directory has gone is told, and not made anew with nothing in it', async () => {
     const p = await openMemoryStore();
     const { user } = await container(p);

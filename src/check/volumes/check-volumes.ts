@@ -12,14 +12,18 @@ export async function checkVolumes({ paths, metadata, liveness }: CheckNeeds): P
   const findings: Finding[] = [];
   const names = new Set(await namesOrTell(paths.volumes, findings));
   const recorded = await metadata.listVolumes();
-  const isThere = (name: string) => lstatSync(paths.volume(name), { throwIfNoEntry: false }) !== undefined;
+  const statusOf = (name: string) => lstatSync(paths.volume(name), { throwIfNoEntry: false });
   for await (const volume of unhurried(recorded)) {
     names.delete(volume.name);
-    const message = faultOf(volume, paths.volume(volume.name), liveness.isAlive);
-    if (message === undefined && (volume.state !== 'ready' || isThere(volume.name))) continue;
+    const subject = paths.volume(volume.name);
+    const status = statusOf(volume.name);
+    const message =
+      faultOf(volume, subject, liveness.isAlive) ??
+      (status?.isDirectory() === false ? replaced(volume, subject) : undefined);
+    if (message === undefined && (volume.state !== 'ready' || status !== undefined)) continue;
     const now = await metadata.getVolume(volume.name);
     if (now?.state !== volume.state || now.createdAt !== volume.createdAt) continue;
-    findings.push(message ?? missing(volume, paths.volume(volume.name)));
+    findings.push(message ?? missing(volume, subject));
   }
   for await (const name of unhurried(names)) {
     const subject = join(paths.volumes, name);
@@ -46,6 +50,11 @@ function missing({ name, containers }: VolumeRecord, subject: string): Finding {
     containers.length === 0 ? '' : `, which ${containers.join(', ')} ${containers.length > 1 ? 'have' : 'has'}`;
   const message = `${subject} is missing: the directory of the volume ${name}${users}; put it back, or remove the volume`;
   return finding({ severity: 'damage', code: 'VOLUME_MISSING', subject, message });
+}
+
+function replaced({ name }: VolumeRecord, subject: string): Finding {
+  const message = `${subject} is no directory: something else has the place of the volume ${name}, and nobody is given that; put the directory back, or remove the volume`;
+  return finding({ severity: 'damage', code: 'VOLUME_REPLACED', subject, message });
 }
 
 function unrecorded(subject: string, name: string, isVolume: boolean): Finding {

@@ -27,7 +27,7 @@ export interface ContainerFiles {
    * @throws ProvisionerError `ERR_FILE_CHANGED` when a file becomes shorter while it is read; `ERR_FILE_TYPE` for one with more than 100 000 holes, and for a tree with more names than 128 MiB have room for
    */
   archive(path: string, options?: ArchiveOptions): AsyncIterable<Uint8Array>;
-  /** As `archive`, of the root filesystem itself: of what is mounted in it, volumes too, there are the empty directories alone. */
+  /** As `archive`, of the root filesystem itself: nothing of what is mounted in it, volumes too, but what lies below that, which the program does not see. */
   export(options?: ExportOptions): AsyncIterable<Uint8Array>;
   /**
    * Unpacks a tar archive into a directory that is there. It may be compressed with gzip or zstd, or with xz or bzip2 where this machine has the program of that name. What the archive calls by a new name appears when all of it has been read; in directories that were there, which stay as they are, each file does when it is whole.

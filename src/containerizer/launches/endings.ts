@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { anySignal } from '../../base/any-signal.js';
 import { crashPoint } from '../../base/crash-points.js';
 import { isProvisionerError } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
@@ -16,6 +15,7 @@ import { endMonitors } from '../processes/end-monitors.js';
 import { readOrEmpty } from '../read-or-empty.js';
 import { attend } from './ends/attend.js';
 import { Cleanings } from './ends/cleanings.js';
+import { endStarting, isAbandoned } from './ends/end-starting.js';
 import { holdWatch, isAttended, isWatched, launchEnded } from './ends/launch-watch.js';
 import { endAll, takeAway } from './ends/remains.js';
 import { recordUndead } from './ends/undead.js';
@@ -23,9 +23,6 @@ import { type Exit, exitOf, parseExitFile } from './kept/exit.js';
 import { LaunchDirectory } from './kept/launch-directory.js';
 import { isHalfStarted, readExitNote, readPlaceNote } from './kept/launch-notes.js';
 
-/** Milliseconds that a monitor has to see the end of what it watches, and until that is ended once more. */
-const ENDING = 10_000;
-const END_AGAIN = 200;
 /** Milliseconds until what does not die is ended once more. */
 const DIES_LATER = 500;
 /** All that are kept, and more. */
@@ -267,22 +264,9 @@ export class Endings {
     return endAll(this.#machine, launch);
   }
 
-  /**
-   * Ends a launch whose monitor is at it, and nobody who would be told of its start: with the runtime that is still at work, and the hooks that this waits for. It is ended again until nobody is at it.
-   * @throws ProvisionerError `ERR_CONTAINER_UNDEAD` when that takes longer than ten seconds
-   */
-  async endStarting(launch: LaunchRecord): Promise<void> {
-    const late = AbortSignal.timeout(ENDING);
-    for (;;) {
-      // What has been made and waits at its gate has a monitor that tells its end.
-      if (launch.state === 'starting') await endMonitors(this.#machine.processes, launch.id);
-      await this.endAll(launch);
-      try {
-        return await this.ended(launch, anySignal([late, AbortSignal.timeout(END_AGAIN)]));
-      } catch {
-        if (late.aborted) throw await recordUndead(this.#machine, launch, []);
-      }
-    }
+  /** As `endStarting` of what is at a launch. */
+  endStarting(launch: LaunchRecord): Promise<void> {
+    return endStarting(this.#machine, launch);
   }
 
   /**
@@ -372,6 +356,11 @@ export class Endings {
   /** Somebody starts it, or its monitor lives. */
   isAttended(launchId: string): boolean {
     return isAttended(this.directory(launchId), this.#machine.syscalls);
+  }
+
+  /** As `isAbandoned` of its files. */
+  isAbandoned(launchId: string): boolean {
+    return isAbandoned(this.directory(launchId), this.#machine);
   }
 
   /** As `isWatched` of its files. */

@@ -24,21 +24,25 @@ export class UnderWay {
   }
 
   /**
-   * Resolves when a launch is no longer just beginning, which may take as long as a pull: where somebody else begins it, a close does not wait for that.
-   * @throws ProvisionerError `ERR_CLOSED`
+   * Resolves when a launch is no longer just beginning, which may take as long as a pull: where somebody else begins it, a close does not wait for that. What somebody began who has died is ended here.
+   * @throws ProvisionerError `ERR_CLOSED`; the reason of the signal
    */
   async begun(
     { launches }: Pick<Provisioner, 'launches'>,
     endings: Endings,
     { containerId, id }: LaunchRecord,
+    wanted?: AbortSignal,
   ): Promise<void> {
     const { signal } = this.#closing;
     for (;;) {
+      const isLeft = endings.isAbandoned(id);
       const now = await launches.get(containerId);
       if (now?.id !== id || now.state !== 'starting') return;
-      // Whoever began it has died.
-      if (!endings.isAttended(id)) return void (await endings.finish(now));
+      // Whoever began it has died, and perhaps left a monitor that waits for him.
+      if (isLeft) await endings.endStarting(now);
+      if (isLeft || !endings.isAttended(id)) return void (await endings.finish(now));
       signal.throwIfAborted();
+      wanted?.throwIfAborted();
       await sleep(BEGINNING);
     }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HoldingRecord } from '../../index.js';
 import type { Launch } from '../containerizer.js';
+import { endStarting, isAbandoned } from '../launches/ends/end-starting.js';
 import { isAttended } from '../launches/ends/launch-watch.js';
 import { endAll } from '../launches/ends/remains.js';
 import { LaunchDirectory } from '../launches/kept/launch-directory.js';
@@ -31,10 +32,15 @@ export async function isLaunchOver(
   const isBeingStarted = await recorded().then((launch) => launch?.state === 'starting');
   if (isBeingStarted) {
     const isHere = isAttended(directory, syscalls);
+    const isLeft = isAbandoned(directory, machine);
     // Whoever started it may have gone on since its record was read.
     const now = await recorded();
     if (now?.state !== 'starting') return isLaunchOver(machine, get, holding);
-    if (now.bootId === bootId && isHere) return false;
+    if (now.bootId === bootId && isHere) {
+      if (!isLeft) return false;
+      // Its monitor waits at its gate for whoever was to let its program go.
+      await endStarting(machine, now);
+    }
     // Whoever started it has died. What it has made is undone by the next recovery; that nothing of it runs is seen to now.
     return (await endAll(machine, now)).length === 0;
   }

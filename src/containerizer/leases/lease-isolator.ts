@@ -1,5 +1,5 @@
 import { crashPoint } from '../../base/crash-points.js';
-import { ProvisionerError } from '../../base/errors.js';
+import { isProvisionerError, ProvisionerError } from '../../base/errors.js';
 import { parseCpuList, printCpuList } from '../cgroups/limits/cpu-list.js';
 import { findDevices } from '../devices/find-devices.js';
 import { hostDevices } from '../devices/host-devices.js';
@@ -98,7 +98,11 @@ export class LeaseIsolator implements Isolator {
 
   #cpusOf(cpus: NonNullable<LeaseSpec['cpus']>): NonNullable<LeaseWishes['cpus']> {
     if (typeof cpus === 'string') {
-      this.#cpus.require(cpus);
+      try {
+        this.#cpus.require(cpus);
+      } catch (error) {
+        throw unleasable(cpus, error);
+      }
       return { among: parseCpuList(cpus) ?? [] };
     }
     const among = this.#cpus.counted();
@@ -118,6 +122,14 @@ export class LeaseIsolator implements Isolator {
     const { nodes } = await findDevices(spec);
     return this.#table.use({ holder: id, containerId }, { cpus, devices: identitiesIn(spec, nodes) });
   }
+}
+
+/** Whoever leases processors has not asked for a cpuset. */
+function unleasable(cpus: string, error: unknown): unknown {
+  if (!isProvisionerError(error)) return error;
+  const { code, message, hint, details } = error;
+  const own = { cause: error, details, ...(hint !== undefined && { hint }) };
+  return new ProvisionerError(code, `the processors ${JSON.stringify(cpus)} cannot be leased: ${message}`, own);
 }
 
 async function classOf(kind: string, count: number) {

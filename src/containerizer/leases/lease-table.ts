@@ -211,7 +211,10 @@ function leased({ what, held }: Lacking): ProvisionerError {
   const byHolder = groupedBy(held, (one) => `${whoOf(one)} ${one.isLeased ? 'has leased' : 'uses'}`);
   const clauses = [...byHolder].map(([who, those]) => `${who} ${[...new Set(those.map(nameOf))].join(', ')}`);
   return new ProvisionerError('ERR_LEASED', `${what} cannot be had: ${clauses.join('; ')}`, {
-    hint: '`provisioner leases` shows who has what; it is given back when that container ends',
+    // What is only used stands in no list of leases.
+    hint: held.every(({ isLeased }) => isLeased)
+      ? '`provisioner leases` shows who has what; it is given back when that container ends'
+      : 'it can be leased when what uses it has ended: `provisioner ps` shows what runs',
     details: { what, holders: [...new Set(held.map(holderOf))], held: [...new Set(held.map(nameOf))] },
   });
 }

@@ -23,7 +23,7 @@ export class MemoryMetadataManager extends SectionedMetadataManager {
     const layers = new MemoryLayers(life);
     const images = new MemoryImages(life, layers);
     const launches = new MemoryLaunches(life, (containerId) => rootfses.ownerOf(containerId));
-    const volumes = new MemoryVolumes(life, (rootfs) => rootfses.isRecorded(rootfs));
+    const volumes = new MemoryVolumes(life, (rootfs) => rootfses.ownerOfRootfs(rootfs));
     const rootfses = new MemoryRootfses(life, images, { launches, volumes });
     const holdings = new MemoryHoldings(life);
     const leases = new MemoryLeases(life);

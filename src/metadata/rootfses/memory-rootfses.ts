@@ -136,8 +136,9 @@ export class MemoryRootfses implements RootfsRecords {
     return new Set([...this.#rootfses.values()].map((rootfs) => rootfs.containerId)).size;
   }
 
-  isRecorded(rootfs: RootfsKey): boolean {
-    return this.#rootfses.has(keyOf(rootfs));
+  /** Undefined when it is not recorded. */
+  ownerOfRootfs(rootfs: RootfsKey): string | undefined {
+    return this.#rootfses.get(keyOf(rootfs))?.owner;
   }
 
   /** Undefined when it has no rootfs. */

@@ -19,14 +19,14 @@ type Volume = Omit<VolumeRecord, 'containers'>;
 /** Volumes in memory, by name, and the root filesystems that have each. */
 export class MemoryVolumes implements VolumeRecords {
   readonly #life: MemoryLife;
-  readonly #isRecorded: (rootfs: RootfsKey) => boolean;
+  readonly #ownerOf: (rootfs: RootfsKey) => string | undefined;
   readonly #volumes = new Map<string, Volume>();
   readonly #users = new Map<string, RootfsKey[]>();
 
-  /** @param isRecorded whether a root filesystem is */
-  constructor(life: MemoryLife, isRecorded: (rootfs: RootfsKey) => boolean) {
+  /** @param ownerOf whose a root filesystem is; undefined for one that is not recorded */
+  constructor(life: MemoryLife, ownerOf: (rootfs: RootfsKey) => string | undefined) {
     this.#life = life;
-    this.#isRecorded = isRecorded;
+    this.#ownerOf = ownerOf;
   }
 
   async putVolume(volume: NewVolume): Promise<VolumeRecord> {
@@ -36,12 +36,13 @@ export class MemoryVolumes implements VolumeRecords {
 
   async useVolumes(user: RootfsKey, wanted: readonly WantedVolume[]): Promise<UsedVolumes> {
     this.#life.requireOpen();
-    if (!this.#isRecorded(user)) throw rootfsGone(user.id);
+    const owns = this.#ownerOf(user);
+    if (owns === undefined) throw rootfsGone(user.id);
     for (const { name, owner, readOnly } of wanted) {
       const there = this.#volumes.get(name);
       if (there?.state === 'removing') return { removing: this.#recordOf(there) };
-      const has = this.#users.get(name)?.some((other) => isSame(other, user)) ?? false;
-      if (there !== undefined && there.owner !== owner && !readOnly && !has) throw volumeForeign(name, there.owner);
+      if (there !== undefined && !readOnly && there.owner !== owner && there.owner !== owns)
+        throw volumeForeign(name, there.owner);
     }
     for (const { name, owner } of wanted) {
       this.#put({ name, owner, labels: {} });

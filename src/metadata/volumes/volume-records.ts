@@ -8,7 +8,7 @@ import type { RootfsKey } from '../rootfses/rootfs-records.js';
  *                          ▲      │ released, or its maker has died       │
  *                          └──────┘                    taken over by whoever comes by, when its maker has died
  *
- * What is `new` has never been shown to a container: its first one may fill it. One that is being filled or removed has a maker, whose claim counts for as long as he lives.
+ * What is `new` has never been shown to a container that may write it: the first one of these fills it. One that is being filled or removed has a maker, whose claim counts for as long as he lives.
  *
  * Who has a volume is a root filesystem, whether anything runs in it or not: that it has it goes with its record, in the same step.
  */
@@ -18,7 +18,7 @@ export interface VolumeRecords {
   /**
    * Records that a root filesystem has volumes, and those of them that are missing: all, or nothing when one of them is being removed.
    * @returns them in the order of what was wanted; or the one that is being removed
-   * @throws ProvisionerError `ERR_CONTAINER_GONE` when the root filesystem is not recorded, `ERR_VOLUME_FOREIGN` where another owner's is to be written by one that does not have it yet
+   * @throws ProvisionerError `ERR_CONTAINER_GONE` when the root filesystem is not recorded, `ERR_VOLUME_FOREIGN` where one is to be written that is neither of whoever asks nor of the owner of the root filesystem
    */
   useVolumes(user: RootfsKey, wanted: readonly WantedVolume[]): Promise<UsedVolumes>;
   /** Claims one that is new, to fill it. */

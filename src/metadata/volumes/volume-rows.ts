@@ -43,19 +43,15 @@ export function useVolumes(
   wanted: readonly WantedVolume[],
   now: number,
 ): UsedVolumes {
-  const rootfs = db.statement<[string, string], { found: 1 }>(
-    'SELECT 1 AS found FROM rootfs WHERE container = ? AND id = ?',
-  );
-  if (rootfs.get(containerId, id) === undefined) throw rootfsGone(id);
-  const has = db.statement<[string, string, string], { found: 1 }>(
-    'SELECT 1 AS found FROM volume_use WHERE container = ? AND rootfs = ? AND volume = ?',
-  );
+  const rootfs = db
+    .statement<[string, string], { owner: string }>('SELECT owner FROM rootfs WHERE container = ? AND id = ?')
+    .get(containerId, id);
+  if (rootfs === undefined) throw rootfsGone(id);
   for (const { name, owner, readOnly } of wanted) {
     const there = getVolume(db, name);
     if (there === undefined) continue;
     if (there.state === 'removing') return { removing: there };
-    if (there.owner !== owner && !readOnly && has.get(containerId, id, name) === undefined)
-      throw volumeForeign(name, there.owner);
+    if (!readOnly && there.owner !== owner && there.owner !== rootfs.owner) throw volumeForeign(name, there.owner);
   }
   const use = db.statement<[string, string, string]>(
     'INSERT INTO volume_use (container, rootfs, volume) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',

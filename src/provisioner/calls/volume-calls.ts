@@ -23,7 +23,7 @@ export interface VolumeInfo {
   readonly labels: Readonly<Record<string, string>>;
   /** The ids of those that have it, whether anything runs in them or not; sorted. */
   readonly containers: readonly string[];
-  /** `new`: no container has been shown it yet, and the first one may fill it. `removing`: its removal is under way, or was cut short. */
+  /** `new`: no container has been shown it yet that may write it, and the first one fills it. `removing`: its removal is under way, or was cut short. */
   readonly state: VolumeRecord['state'];
 }
 

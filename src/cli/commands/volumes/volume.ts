@@ -85,7 +85,7 @@ function defineList(command: Command, cli: Cli): void {
         if (q) for (const { name } of volumes) output.exactLine(name);
         else
           output.table(
-            ['NAME', 'OWNER', 'CREATED', 'CONTAINERS'],
+            ['NAME', 'OWNER', 'STATE', 'CREATED', 'CONTAINERS'],
             volumes.map((volume) => rowOf(volume, Date.now())),
           );
         output.document(() => volumes.map(volumeDocument));
@@ -140,11 +140,12 @@ function defineRemove(command: Command, cli: Cli): void {
   });
 }
 
-function rowOf({ name, owner, createdAt, containers }: VolumeInfo, now: number): string[] {
+function rowOf({ name, owner, state, createdAt, containers }: VolumeInfo, now: number): string[] {
   const [first = '-', ...others] = containers;
   return [
     name,
     owner,
+    state,
     `${formatAge(now - createdAt)} ago`,
     others.length === 0 ? first : `${first} and ${others.length} more`,
   ];

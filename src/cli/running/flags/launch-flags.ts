@@ -303,6 +303,14 @@ function mountOf(text: string): MountSpec {
       'write type=bind,source=/of/this/machine,target=/in/the/container, type=volume,source=NAME,target=…, or type=tmpfs,target=…',
     );
   }
+  if (source !== undefined && type !== 'tmpfs' && source.startsWith('/') !== (type === 'bind')) {
+    throw new UsageError(
+      `--mount: ${JSON.stringify(source)} is ${type === 'bind' ? 'no path of this machine' : 'no name of a volume'}`,
+      type === 'bind'
+        ? 'a volume is type=volume,source=NAME,target=…: without a type it is a bind, whose source is an absolute path'
+        : 'write type=volume,source=NAME,target=…, type=volume,target=… for one without a name, or type=bind with a path',
+    );
+  }
   return {
     type,
     target,

@@ -11,13 +11,19 @@ export interface PlannedMount {
    * - `standard`: what each container has, such as `/proc`
    * - `own`: files of ours
    * - `scratch`: memory to write to in a root filesystem that is read-only
+   * - `image`: a volume that the image declares
    * - `user`: asked for by the caller; takes the place of ours
    */
-  readonly origin: 'standard' | 'own' | 'scratch' | 'user';
+  readonly origin: 'standard' | 'own' | 'scratch' | 'image' | 'user';
   readonly kind: SourceKind;
   readonly isReadOnly: boolean;
   /** Who asks for it, for messages; undefined for the caller. */
   readonly askedBy?: string | undefined;
+}
+
+/** A volume that nobody but the image asks for. */
+export interface ImageVolume extends MountSpec {
+  readonly isOfImage: true;
 }
 
 /** Absolute paths of files on the host; what is undefined is as the image has it. */
@@ -42,6 +48,10 @@ export interface MountWishes {
 
 /** Where the program is that is process 1 when the caller asks for one: in a directory of ours, which no image can have anything in. */
 export const INIT_PATH = '/dev/init';
+
+/** Where files of ours are that a program looks for. */
+export const OWN_PLACES = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'] as const;
+const [HOSTS, HOSTNAME, RESOLV_CONF] = OWN_PLACES;
 
 const STANDARD: readonly RuntimeSpecMount[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -103,9 +113,9 @@ export function plannedMounts({ mounts, isReadOnly, files, recursiveAttributes }
   const data = ['noexec', ...(isReadOnly || files.areShared === true ? ['ro'] : [])];
   return [
     ...standard,
-    ...own('/etc/hosts', files.hosts, data),
-    ...own('/etc/hostname', files.hostname, data),
-    ...own('/etc/resolv.conf', files.resolvConf, data),
+    ...own(HOSTS, files.hosts, data),
+    ...own(HOSTNAME, files.hostname, data),
+    ...own(RESOLV_CONF, files.resolvConf, data),
     ...own(INIT_PATH, files.init, ['ro']),
     ...(isReadOnly ? SCRATCH : []).map(
       (spec): PlannedMount => ({
@@ -118,7 +128,7 @@ export function plannedMounts({ mounts, isReadOnly, files, recursiveAttributes }
     ...mounts.map(
       (spec): PlannedMount => ({
         mount: mountOf(spec, recursiveAttributes),
-        origin: 'user',
+        origin: 'isOfImage' in spec ? 'image' : 'user',
         kind: spec.kind,
         isReadOnly: spec.readOnly === true,
       }),

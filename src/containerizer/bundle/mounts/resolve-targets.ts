@@ -1,4 +1,5 @@
-import { fileError, ProvisionerError, systemCode } from '../../../base/errors.js';
+import { posix } from 'node:path';
+import { fileError, isProvisionerError, ProvisionerError, systemCode } from '../../../base/errors.js';
 import { type BytePath, fromBytePath, printablePath, toBytePath } from '../../../system/syscalls/byte-path.js';
 import { DIRECTORY, SYMLINK, type TreeCalls } from '../../../system/syscalls/tree-calls.js';
 import { isOwnDevice } from '../../devices/own-places.js';
@@ -15,7 +16,7 @@ import type { PlannedMount } from './planned-mounts.js';
  *   very names, and would find elsewhere, or not at all.
  * - Nor is anything mounted over the devices and links in `/dev` that each container has.
  * - No link leads into them either: a file of ours over one of the kernel's could mislead whoever reads it.
- * - A mount of the caller's takes the place of ours at the same target and below it. Mounts go from the top down; one that would hide another is refused.
+ * - A mount of the caller's takes the place of ours at the same target and below it; on a volume of the image our files lie on top. Mounts go from the top down; one that would hide another is refused.
  *
  * @throws ProvisionerError `ERR_MOUNT_TARGET`, `ERR_READ_ONLY` and other errors of the file system
  */
@@ -45,6 +46,19 @@ export function makeDirectoryInside(rootfs: RootfsView, path: string, mounts: re
   return found;
 }
 
+/**
+ * Whether a directory can be mounted somewhere, as far as that can be told before anything is made: for what is filled with what the image has there.
+ * @param target absolute @param mounts where else something of the caller's will be mounted
+ * @throws ProvisionerError `ERR_MOUNT_TARGET`
+ */
+export function requireTarget(rootfs: RootfsView, target: string, mounts: readonly BytePath[]): void {
+  const mount = { destination: posix.resolve('/', target), type: 'bind', source: '', options: [] };
+  const plan: PlannedMount = { mount, origin: 'user', kind: 'directory', isReadOnly: false };
+  const { path, type, below } = resolved(rootfs, plan, mounts);
+  checkPlace(plan, { path, type, below });
+  if (below === undefined && type !== undefined) checkKind(plan, path, type);
+}
+
 interface PlacedMount {
   readonly plan: PlannedMount;
   readonly path: BytePath;
@@ -65,7 +79,7 @@ const NO_WAY: Readonly<Record<string, string>> = {
 };
 
 /** The caller's before ours, where both have the same target. */
-const RANKS = { user: 0, standard: 1, own: 2, scratch: 3 } as const;
+const RANKS = { user: 0, image: 0, standard: 1, own: 2, scratch: 3 } as const;
 
 /** From the top down, by where links of the image lead; the trees of the kernel, which runtimes need themselves, first. */
 function inOrder(rootfs: RootfsView, planned: readonly PlannedMount[]): PlannedMount[] {
@@ -91,8 +105,7 @@ function place(
   );
   const { path } = found;
   checkPlace(plan, found);
-  if (plan.origin !== 'user' && placed.some((other) => other.plan.origin === 'user' && isAtOrBelow(path, other.path)))
-    return undefined;
+  if (placed.some((other) => givesWay(plan, other.plan) && isAtOrBelow(path, other.path))) return undefined;
   const same = placed.find((other) => other.path === path);
   if (same !== undefined) {
     // Images have `/var/tmp` lead to `/tmp`.
@@ -106,11 +119,23 @@ function place(
   const parent = placed.find((other) => other.path === found.below);
   if (found.below === undefined) {
     if (!makeTarget(rootfs, plan, found)) return undefined;
-  } else if (parent?.plan.origin === 'user' && parent.plan.mount.type === 'bind') {
-    makeInSource(parent, plan, path, calls);
+  } else if (parent?.plan.mount.type === 'bind' && (parent.plan.origin === 'user' || parent.plan.origin === 'image')) {
+    try {
+      makeInSource(parent, plan, path, calls);
+    } catch (error) {
+      // The program sees what the image has there, as it would without the volume where a link leads nowhere.
+      if (plan.origin === 'own' && isProvisionerError(error, 'ERR_MOUNT_TARGET')) return undefined;
+      throw error;
+    }
   }
   // Below a tmpfs, or a tree of the kernel's, there is nothing of anybody's: the runtime makes what is missing there.
   return { plan, path };
+}
+
+/** Ours to the caller's, who wants all of a place; to a volume of the image, which nobody asked for, only the memory that it makes needless. */
+function givesWay({ origin }: PlannedMount, other: PlannedMount): boolean {
+  if (origin === 'user' || origin === 'image') return false;
+  return other.origin === 'user' || (other.origin === 'image' && origin === 'scratch');
 }
 
 function resolved(rootfs: RootfsView, plan: PlannedMount, mounts: readonly BytePath[]): Place {
