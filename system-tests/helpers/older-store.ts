@@ -6,7 +6,7 @@ import { inspect } from '../metadata/sqlite-files.js';
 export function makeOlder(root: string): void {
   inspect(join(root, 'metadata.sqlite'), (database) => {
     database.exec(
-      `DROP TABLE launch; DROP TABLE launch_event;
+      `DROP TABLE volume_use; DROP TABLE volume; DROP TABLE holding; DROP TABLE launch; DROP TABLE launch_event;
        ALTER TABLE layer DROP COLUMN tar; ALTER TABLE layer DROP COLUMN tar_bytes; PRAGMA user_version = 3`,
     );
   });
