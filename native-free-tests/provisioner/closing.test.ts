@@ -6,9 +6,11 @@ import { Provisioner, type ProvisionerError } from '#src/index.js';
 import { MemoryMetadataManager } from '#src/metadata/memory/memory-metadata-manager.js';
 import { SectionedMetadataManager } from '#src/metadata/sectioned-metadata-manager.js';
 import { ContainerCalls } from '#src/provisioner/calls/container-calls.js';
+import { HoldingCalls } from '#src/provisioner/calls/holding-calls.js';
 import { ImageCalls } from '#src/provisioner/calls/image-calls.js';
 import { LaunchCalls } from '#src/provisioner/calls/launch-calls.js';
 import { StoreCalls } from '#src/provisioner/calls/store-calls.js';
+import { VolumeCalls } from '#src/provisioner/calls/volume-calls.js';
 import { StoreLock } from '#src/system/locks/store-lock.js';
 import { WorkerPool } from '#src/workers/worker-pool.js';
 import { buildImage, buildLayer, writeDockerArchive } from '../helpers/image-builder.js';
@@ -26,6 +28,8 @@ interface Prepared {
   readonly archive: string;
   /** A stored one. */
   readonly layer: string;
+  /** Of the container `old`. */
+  readonly rootfs: { readonly containerId: string; readonly id: string };
 }
 
 /** Every public method that is a call of the store, so all but `close`, `counters` and `use`, each with arguments that it succeeds with. */
@@ -53,6 +57,8 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   recover: ({ p }) => p.recover(),
   'containers.list': ({ p }) => p.containers.list(),
   'containers.get': ({ p }) => p.containers.get('old'),
+  'containers.written': ({ p, rootfs }) => p.containers.written(rootfs),
+  'containers.measure': ({ p, rootfs }) => p.containers.measure(rootfs),
   'containers.inTurn': ({ p }) => p.containers.inTurn('old', () => sleep(5)),
   'launches.put': ({ p }) => p.launches.put({ ...LAUNCH, id: 'b'.repeat(32), containerId: 'old' }),
   'launches.change': ({ p }) => p.launches.change(LAUNCH.id, { from: ['starting'], to: 'running' }),
@@ -61,6 +67,17 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   'launches.forget': ({ p }) => p.launches.forget('launched'),
   'launches.note': ({ p }) => p.launches.note({ kind: 'oom', containerId: 'launched', owner: 'me' }),
   'launches.events': ({ p }) => p.launches.events(),
+  'holdings.take': ({ p }) => p.holdings.take({ bootId: 'boot' }, [{ kind: 'cpu', names: ['0'] }]),
+  'holdings.change': ({ p }) => p.holdings.change({ kind: 'cpu', name: '0' }, { from: null, holder: 'a' }),
+  'holdings.release': ({ p }) => p.holdings.release([{ kind: 'cpu', name: '0', holder: undefined }]),
+  'holdings.list': ({ p }) => p.holdings.list(),
+  'volumes.create': ({ p }) => p.volumes.create('data'),
+  'volumes.list': ({ p }) => p.volumes.list(),
+  'volumes.get': ({ p }) => p.volumes.get('kept'),
+  'volumes.measure': ({ p }) => p.volumes.measure('kept'),
+  'volumes.remove': ({ p }) => p.volumes.remove('kept'),
+  'volumes.use': async ({ p, rootfs }) => p.volumes.use(rootfs, [{ name: 'kept', readOnly: false }]),
+  'volumes.anonymous': async ({ p, rootfs }) => p.volumes.anonymous(rootfs, '/data'),
   'store.check': ({ p }) => p.store.check(),
   'store.usage': ({ p }) => p.store.usage(),
   'store.info': ({ p }) => p.store.info(),
@@ -74,18 +91,21 @@ const AT_ONCE = [
   'containers.addHolder',
   'store.addKeeper',
   'launches.directory',
+  'holdings.isAlive',
   'launches.follow',
 ];
 
 async function prepare(): Promise<Prepared> {
   const p = await openMemoryStore();
   const { layers } = await p.images.pull(await layoutOf(app), { name: 'app' });
-  await p.provision('old', 'app');
+  const { rootfsId } = await p.provision('old', 'app');
+  await p.volumes.create('kept');
   await p.launches.put(LAUNCH);
   mkdirSync(join(p.root, 'gc/left.1'));
   const archive = join(temporaryDirectory(), 'archive.tar');
   await writeDockerArchive(archive, [{ image: other, tags: ['other:v1'] }]);
-  return { p, source: await layoutOf(other), archive, layer: layers[0] as string };
+  const rootfs = { containerId: 'old', id: rootfsId };
+  return { p, source: await layoutOf(other), archive, layer: layers[0] as string, rootfs };
 }
 
 /** Lets every answer of the records take a while, so that nothing is over before it is waited for. What answers at once goes on to. */
@@ -114,6 +134,8 @@ describe('a provisioner', () => {
       ...methodsOf(ImageCalls, 'images.'),
       ...methodsOf(ContainerCalls, 'containers.'),
       ...methodsOf(LaunchCalls, 'launches.'),
+      ...methodsOf(HoldingCalls, 'holdings.'),
+      ...methodsOf(VolumeCalls, 'volumes.'),
       ...methodsOf(StoreCalls, 'store.'),
     ];
     expect(methods.sort()).toEqual([...Object.keys(CALLS), ...AT_ONCE].sort());

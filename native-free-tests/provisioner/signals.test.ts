@@ -33,6 +33,10 @@ const CALLS: Readonly<Record<string, (given: Given) => Promise<unknown>>> = {
   'store.applyPlan': ({ p, signal }) =>
     p.store.applyPlan({ version: 1, madeAt: 1, images: [], layers: [], bytes: 0 }, { signal }),
   recover: ({ p, signal }) => p.recover({ signal }),
+  'containers.measure': async ({ p, n, signal }) => {
+    const [rootfs] = (await p.containers.get(`old-${n}`))?.rootfses ?? [];
+    return p.containers.measure({ containerId: `old-${n}`, id: rootfs?.id ?? '' }, { signal });
+  },
   'containers.inTurn': ({ p, n, signal }) => p.containers.inTurn(`old-${n}`, async () => n, { signal }),
   'launches.put': ({ p, n, signal }) =>
     p.launches.put(
