@@ -4,9 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
 import { CONTAINERS } from '#src/cli/commands/containers/group.js';
 import { IMAGES } from '#src/cli/commands/images/group.js';
+import { NETWORKS } from '#src/cli/commands/networks/group.js';
 import { REGISTRIES } from '#src/cli/commands/registries/group.js';
 import { RUNNING } from '#src/cli/commands/running/group.js';
 import { STORE } from '#src/cli/commands/store/group.js';
+import { VOLUMES } from '#src/cli/commands/volumes/group.js';
 import { WATCHING } from '#src/cli/commands/watching/group.js';
 import { MIGRATIONS } from '#src/metadata/sqlite/migrations.js';
 import * as layout from '#src/paths.js';
@@ -84,7 +86,17 @@ describe('documents', () => {
   });
 
   it('have a section of the manual for each command', () => {
-    const commands = Object.keys({ ...RUNNING, ...WATCHING, ...IMAGES, ...CONTAINERS, ...STORE, ...REGISTRIES });
+    const groups = {
+      ...RUNNING,
+      ...WATCHING,
+      ...IMAGES,
+      ...CONTAINERS,
+      ...NETWORKS,
+      ...VOLUMES,
+      ...STORE,
+      ...REGISTRIES,
+    };
+    const commands = Object.keys(groups);
     expect(commands.length).toBeGreaterThan(10);
     const sections = [...document('docs/cli.md').text.matchAll(/^## `([\w-]+)`/gm)].map(([, name]) => name);
     expect(commands.filter((name) => !sections.includes(name))).toEqual([]);
