@@ -220,7 +220,8 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a container tha
 
   it('has its missing network told where a name was not resolved, and nowhere else', async () => {
     const { run } = await commandLine();
-    const hint = 'hint: names are not resolved: the container has no network; try --network host\n';
+    const hint =
+      'hint: names are not resolved: the container has no network; try --network bridge, or --network host\n';
     const script = (code: number) => ['sh', '-c', `echo "wget: bad address 'example.com'" >&2; exit ${code}`];
     const said = "wget: bad address 'example.com'\n";
     expect(await run(['run', '--rm', IMAGE, ...script(1)])).toEqual({ status: 1, stdout: '', stderr: said + hint });

@@ -14,8 +14,8 @@ export const LEAVING = 'leaving';
 /** What the record of a namespace says: all that is needed to take it off its network again. */
 export interface ConnectionNote {
   readonly network: Network;
-  /** `making`: whatever a driver does may have been begun. */
-  readonly state: 'making' | 'ready';
+  /** `connecting`: whatever a driver does may have been done; while it is `making`, nothing. */
+  readonly state: 'making' | 'connecting' | 'ready';
   readonly address: string | undefined;
   readonly gateway: string | undefined;
   readonly ports: readonly PortMapping[];

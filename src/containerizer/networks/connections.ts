@@ -109,6 +109,7 @@ export class Connections {
         if (isOwn) await requireThere(networks, network);
         this.#takeOnMachine(namespace, network, ports);
         const driver = drivers.named(network.driver);
+        now = await this.#note(now, { ...now.note, state: 'connecting' });
         const { result, ...connected } = await driver.connect({ id, namespace, network, address, ports }, signal);
         if (isOwn) withoutIpv6(network.bridge);
         if (isOwn && network.internal) closeBridge(network.bridge);
@@ -208,13 +209,13 @@ export class Connections {
 
   async #disconnect({ name: id, bootId, note }: ConnectionRecord): Promise<void> {
     const { namespaces, drivers } = this.#options;
-    const { network, address, ports, result } = note;
+    const { network, address, ports, result, state } = note;
+    if (state === 'making') return;
     const isOfThisBoot = bootId === this.#options.bootId;
     const namespace = isOfThisBoot && namespaces.isThere(id) ? namespaces.path(id) : undefined;
     // What the kernel has of it is gone with its boot; plugins have records of their own.
     const isKnown = network.driver === 'cni' || isOfThisBoot;
-    const isBegun = network.kind === 'configured' || address !== undefined;
-    if (!isKnown || !isBegun) return;
+    if (!isKnown) return;
     await drivers.named(network.driver).disconnect({ id, namespace, network, address, ports, result });
   }
 
