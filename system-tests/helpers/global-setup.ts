@@ -117,7 +117,8 @@ function whyNoProjectQuotas(): string | undefined {
     const reason = whyNotMounted(
       `truncate -s 300M file && ${mkfs} file && mkdir place && mount -o loop,prjquota file place`,
     );
-    if (reason !== undefined) return `this kernel has no project quotas of ${kind}: ${reason}`;
+    // What `mount` says further is where to look for more.
+    if (reason !== undefined) return `this kernel has no project quotas of ${kind}: ${reason.split('\n')[0]}`;
   }
   return undefined;
 }

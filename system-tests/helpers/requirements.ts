@@ -32,8 +32,6 @@ export const REQUIREMENTS = [
   'strace',
   /** A network namespace, with addresses that the test chooses. */
   'network',
-  /** Runs containers of bare bundles. */
-  'crun',
   /** In one file, so that it runs in a root filesystem that has nothing else. */
   'busybox',
   /** The other one that runs containers. */
@@ -50,7 +48,6 @@ export const REQUIREMENTS = [
   'script',
   /** May make cgroups, with every controller that a container can have a limit of. */
   'cgroups',
-  'crun',
   /** What `real-images.ts` makes images with. */
   'real images',
 ] as const;
@@ -70,20 +67,23 @@ declare module 'vitest' {
 
 /**
  * Runs a group of tests where the machine has what they need. Elsewhere the group is skipped, and its title says why; in CI, where
- * everything has to be there, it fails.
+ * everything has to be there, it fails, unless it is the kernel that lacks it.
  */
 export function describeWith(needs: readonly Requirement[], title: string, define: () => void): void {
   const missing = inject('missingRequirements');
-  const reasons = needs.flatMap((need) => missing[need] ?? []);
-  if (reasons.length === 0) {
+  const absent = needs.filter((need) => missing[need] !== undefined);
+  const reasons = absent.map((need) => missing[need]);
+  const onlyTheKernel = absent.every((need) => OF_THE_KERNEL.includes(need));
+  if (absent.length === 0) {
     describe(title, define);
-  } else if (process.env['CI'] === 'true' && needs.some((need) => missing[need] && !OF_THE_KERNEL.includes(need))) {
+  } else if (process.env['CI'] === 'true' && !onlyTheKernel) {
     describe(title, () => {
       it('finds on this machine what it needs', () => {
         throw new Error(`${reasons.join('; ')}; in CI nothing may be skipped, see scripts/install-debian-packages.sh`);
       });
     });
   } else {
-    describe.skip(`${title} (skipped: ${reasons.join('; ')})`, define);
+    // scripts/test.mjs reads this title.
+    describe.skip(`${title} (skipped: ${onlyTheKernel ? 'by the kernel: ' : ''}${reasons.join('; ')})`, define);
   }
 }
