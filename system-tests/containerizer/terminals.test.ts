@@ -16,7 +16,6 @@ import { describeWith } from '../helpers/requirements.js';
 
 const SIZE = { rows: 41, columns: 62 };
 const SOON = { timeout: 10_000, interval: 5 };
-const CONTROL_C = '\x03';
 const CONTROL_D = '\x04';
 
 /** What somebody sees who sits there. */
@@ -41,6 +40,15 @@ class Seen {
   async #read(output: AsyncIterable<{ readonly bytes: Uint8Array } | Uint8Array>): Promise<void> {
     for await (const piece of output) this.#text += Buffer.from('bytes' in piece ? piece.bytes : piece).toString();
   }
+}
+
+/**
+ * Interrupts what runs on a terminal, and waits for the second prompt: what is typed before an interruption has been obeyed goes with it.
+ * What is interrupted has to have said itself that it runs: a shell that is interrupted as it starts something may start it all the same.
+ */
+async function interrupt(terminal: Attachment['terminal'] | undefined, seen: Seen): Promise<void> {
+  terminal?.input.write('\x03');
+  await vi.waitFor(() => expect(seen.text.split('box42# ')).toHaveLength(3), SOON);
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
@@ -105,11 +113,9 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
       const options = { command: ['sh'], env: { PS1: 'box$((6 * 7))# ' }, terminal: SIZE, attach: true };
       const { terminal, output = NOTHING } = await containers.launch('job', IMAGE, options);
       const seen = new Seen(output);
-      terminal?.input.write('echo now; sleep 60\n');
+      terminal?.input.write('sh -c "echo now; exec sleep 60"\n');
       await seen.shows('now\r\n');
-      terminal?.input.write(CONTROL_C);
-      // What is typed before it has been obeyed goes with it.
-      await vi.waitFor(() => expect(seen.text.split('box42# ')).toHaveLength(3), SOON);
+      await interrupt(terminal, seen);
       terminal?.input.write('echo rc $?; cat; echo cat $?\n');
       await seen.shows('rc 130');
       terminal?.input.write(CONTROL_D);
@@ -431,11 +437,14 @@ describeWith(['root', 'overlay', 'crun', 'runc', 'busybox', 'cgroups'], 'a progr
         await seen.over;
         expect(seen.text).toContain('read hello\r\n');
         // For another one the loaded copy of the program is asked, if it was not before.
-        const other = await containers.exec('job', ['sh'], { terminal: SIZE, env: { TERM: 'dumb' } });
+        const other = await containers.exec('job', ['sh'], {
+          terminal: SIZE,
+          env: { TERM: 'dumb', PS1: 'box$((6 * 7))# ' },
+        });
         const shown = seenOf(other);
-        other.terminal?.input.write('echo $TERM-$((6 * 7)); sleep 60\n');
+        other.terminal?.input.write("sh -c 'echo $TERM-$((6 * 7)); exec sleep 60'\n");
         await shown.shows('dumb-42\r\n');
-        other.terminal?.input.write(CONTROL_C);
+        await interrupt(other.terminal, shown);
         other.terminal?.input.write('exit 9\n');
         expect(await other.ended).toEqual({ code: 9, reason: 'exited' });
         await vi.waitFor(
