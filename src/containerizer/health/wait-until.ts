@@ -34,10 +34,10 @@ export async function waitUntil(
   for (let isFirst = true; ; isFirst = false) {
     const launch = await look();
     if (launch === undefined)
-      throw isFirst ? notLaunched(containerId, false) : ended(containerId, conditions, 'destroyed');
+      throw isFirst ? notLaunched(containerId, false) : ended(containerId, conditions, 'destroyed', NOTHING_LEFT);
     const condition = conditions.find((one) => HOLDS[one](launch));
     if (condition !== undefined) return { condition, launch };
-    if (launch.state === 'exited') throw ended(containerId, conditions, outcomeOf(launch));
+    if (launch.state === 'exited') throw ended(containerId, conditions, outcomeOf(launch), PRINTED);
     // What is starting has not said yet what its image says.
     if (launch.state !== 'starting' && launch.health === undefined && conditions.every(isOfHealth)) {
       throw new ProvisionerError(
@@ -56,12 +56,22 @@ export async function waitUntil(
 
 const isOfHealth = (condition: LaunchCondition) => condition === 'healthy' || condition === 'unhealthy';
 
-function ended(containerId: string, conditions: readonly LaunchCondition[], outcome: string): ProvisionerError {
+/** Hints. */
+const PRINTED = '`provisioner logs` shows what its program has printed';
+const NOTHING_LEFT =
+  '`provisioner events` shows when; launch it again, and destroy it when nobody waits for it any more';
+
+function ended(
+  containerId: string,
+  conditions: readonly LaunchCondition[],
+  outcome: string,
+  hint: string,
+): ProvisionerError {
   return new ProvisionerError(
     'ERR_CONTAINER_NOT_RUNNING',
     `container ${containerId} is ${outcome}, and was not ${conditions.join(' or ')} before`,
     {
-      hint: '`provisioner logs` shows what its program has printed',
+      hint,
       details: { containerId, conditions: [...conditions] },
     },
   );
