@@ -28,16 +28,19 @@ export async function giveToProject(
           // Before what is in it: a crash leaves nothing that others can tell from what is done.
           directory.giveToProject('', project);
           const cursor = directory.cursor();
-          for (let entries = 1; cursor.next(); entries++) {
-            const { name } = cursor;
-            const type = cursor.type ?? directory.status(name).type;
-            if (type === DIRECTORY) left.push(path === '' ? name : `${path}/${name}`);
-            else if (type === REGULAR_FILE) directory.giveToProject(name, project);
-            if (entries % AT_ONCE !== 0) continue;
-            throwIfAborted(signal);
-            await turns.take();
+          try {
+            for (let entries = 1; cursor.next(); entries++) {
+              const { name } = cursor;
+              const type = cursor.type ?? directory.status(name).type;
+              if (type === DIRECTORY) left.push(path === '' ? name : `${path}/${name}`);
+              else if (type === REGULAR_FILE) directory.giveToProject(name, project);
+              if (entries % AT_ONCE !== 0) continue;
+              throwIfAborted(signal);
+              await turns.take();
+            }
+          } finally {
+            cursor.close();
           }
-          cursor.close();
         } finally {
           directory.close();
         }
