@@ -195,7 +195,8 @@ export class Connections {
       if (now !== undefined) await this.#disconnect(now);
       crashPoint('network.disconnected');
       if (record.bootId === bootId) {
-        ports.release(namespaces.path(id));
+        // All ports of the machine are looked through for that.
+        if (now === undefined || now.note.ports.length > 0) ports.release(namespaces.path(id));
         await namespaces.remove(id);
       }
       crashPoint('network.namespaceRemoved');
