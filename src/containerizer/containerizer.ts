@@ -25,6 +25,8 @@ import type { OpenTerminal } from './terminals/terminal.js';
  */
 export interface Containerizer {
   readonly networks: ContainerNetworks;
+  /** For those who keep containers ready to be handed out. */
+  readonly ready: ReadyContainers;
   /**
    * Makes a container and starts its program. Resolves when the program has been started; a launch that fails leaves nothing.
    * @throws ProvisionerError `ERR_CONTAINER_EXISTS`, `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_SIGNAL_UNKNOWN`, `ERR_USER_UNKNOWN`, `ERR_MOUNT_SOURCE`, `ERR_MOUNT_TARGET`, `ERR_LEASED`,
@@ -116,6 +118,29 @@ export interface Containerizer {
   pruneImages(excludedImages?: readonly string[], options?: PruneOptions): Promise<PruneReport>;
   /** Puts right what a crash or a reboot left: see `ContainerRecovery`. */
   recover(options?: RecoverContainersOptions): Promise<ContainerRecovery>;
+}
+
+export interface LetGoOptions {
+  /** As of a launch. */
+  readonly attach?: boolean | undefined;
+}
+
+export type ReadyState = 'created' | 'running' | 'paused';
+
+/** For those who keep containers ready to be handed out. */
+export interface ReadyContainers {
+  /**
+   * Whether a container is as it was when it was made: its program waits at its gate, runs or stands still, in a root filesystem that can be used, connected to its network.
+   * @param state in which it was left
+   * @returns what is wrong with it, as a clause; undefined for one that can be handed out
+   */
+  fault(containerId: string, state: ReadyState): Promise<string | undefined>;
+  /**
+   * As `start` of what was created by this owner, and sooner: resolves when its program is on its way. That this is so is recorded at once, and told as an event right after; one that the runtime has given no filter of system calls
+   * is ended then.
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` where nothing waits any more, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`
+   */
+  letGo(containerId: string, options?: LetGoOptions): Promise<Launched>;
 }
 
 /** What of this machine somebody has for himself. */

@@ -20,8 +20,11 @@ export type {
   LaunchOptions,
   LaunchState,
   Lease,
+  LetGoOptions,
   LogLimit,
   Reached,
+  ReadyContainers,
+  ReadyState,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -70,6 +73,16 @@ export type { PortMapping, PortSpec } from './networks/network.js';
 export type { NewNetwork } from './networks/own-networks.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
 export type { ContainerProcess } from './processes/container-processes.js';
+export {
+  forgetWarm,
+  isToHoldBack,
+  poolName,
+  takeWarm,
+  WARM,
+  type WarmNote,
+  type WarmRecord,
+  warmContainers,
+} from './ready/warm-records.js';
 export type { RuntimeName } from './runtime/oci-runtime.js';
 export { type RuntimeHere, runtimesHere } from './runtime/runtimes-here.js';
 export type { OpenTerminal } from './terminals/terminal.js';

@@ -42,8 +42,8 @@ export interface LaunchSpec {
   /** Lines of /etc/hosts: name → address; `host-gateway` is refused without a network. */
   readonly addHosts?: Readonly<Record<string, string>> | undefined;
   readonly dns?: readonly string[] | undefined;
-  /** A small init (catatonit or tini of the host) as process 1. */
-  readonly init?: boolean | undefined;
+  /** A small init (catatonit or tini of the host) as process 1. `idle`: catatonit alone, which waits: no program is run but what `exec` runs. Default: false. */
+  readonly init?: boolean | 'idle' | undefined;
   /** Asked to stop with this one; default: the image's, else SIGTERM. */
   readonly stopSignal?: string | undefined;
   /** The program has a terminal of this size as all its standard streams, and `TERM` says `xterm` unless something else says otherwise. Default: none. */

@@ -24,6 +24,7 @@ import type {
   LaunchOptions,
   Lease,
   Reached,
+  ReadyContainers,
   RecoverContainersOptions,
   SpecOptions,
   StartOptions,
@@ -47,7 +48,7 @@ import { Controls } from './launches/controls.js';
 import { Endings } from './launches/endings.js';
 import { HostResolvers } from './launches/host-resolvers.js';
 import type { Exit } from './launches/kept/exit.js';
-import { readExitNote, readPlaceNote } from './launches/kept/launch-notes.js';
+import { readExitNote } from './launches/kept/launch-notes.js';
 import { launchHolder } from './launches/launch-holder.js';
 import { launchOf } from './launches/launch-of.js';
 import { Launcher, type Started } from './launches/launcher.js';
@@ -63,10 +64,17 @@ import type { ContainerNetworks } from './networks/container-networks.js';
 import * as o from './options.js';
 import { type ContainerProcess, readProcesses } from './processes/container-processes.js';
 import { usersInside } from './processes/users-inside.js';
+import { pruneImages } from './ready/prune-images.js';
+import { ReadyLaunches } from './ready/ready-launches.js';
+import { warmContainers } from './ready/warm-records.js';
 import { Attachments } from './terminals/attachments.js';
 
 /** Milliseconds from the wish to end until all is killed. */
 const DEFAULT_GRACE = 10_000;
+
+function checkTexts(call: string, given: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(given)) checkArgument(call, name, text, value);
+}
 
 /** What gives launches what is not in their root filesystems. */
 interface Parts {
@@ -80,6 +88,7 @@ interface Parts {
 /** Runs containers by an OCI runtime, with a monitor of ours beside each. */
 export class OciContainerizer implements Containerizer {
   readonly networks: ContainerNetworks;
+  readonly ready: ReadyContainers;
   readonly #machine: Machine;
   readonly #owner: string;
   readonly #endings: Endings;
@@ -122,43 +131,40 @@ export class OciContainerizer implements Containerizer {
     this.#resolvers = new HostResolvers(machine, this.#endings, resolversChanged);
     this.#health = new HealthChecks(machine, this.#endings, this.#executor, this.#controls, availableParallelism() + 2);
     this.#events = new EventStream(machine, this.#endings);
-    this.#lookup = new LaunchLookup({
-      ...{ machine, owner, endings: this.#endings, controls: this.#controls, halts: this.#halts },
-    });
-    const requireOwn = this.#lookup.requireOwn.bind(this.#lookup);
+    const shared = {
+      ...{ machine, provisioner: machine.provisioner, endings: this.#endings, controls: this.#controls },
+      ...{ halts: this.#halts, attachments: this.#attachments, underWay: this.#underWay },
+    };
+    this.#lookup = new LaunchLookup({ ...shared, owner });
+    const lookup = this.#lookup;
+    const requireOwn = lookup.requireOwn.bind(lookup);
     this.#roots = new ContainerRoots(machine, loadTreeCalls(machine.syscalls), {
-      launch: (containerId) => this.#lookup.now(containerId),
+      launch: (containerId) => lookup.now(containerId),
       directory: (launchId) => this.#endings.directory(launchId),
       requireOwn,
     });
-    const here = {
-      launch: (containerId: string) => this.#lookup.recorded(containerId),
-      launches: () => this.#lookup.all(),
-      end: async (launch: LaunchRecord) => this.#end(await this.#lookup.upToDate(launch)),
-    };
-    const { provisioner } = machine;
+    this.ready = new ReadyLaunches({ ...shared, lookup, started: (launch) => this.#health.follow(launch) });
     this.#starts = new Starts({
-      ...{ provisioner, endings: this.#endings, launcher: this.#launcher, controls: this.#controls },
-      ...{ attachments: this.#attachments, underWay: this.#underWay, launch: here.launch },
-      findOwn: (containerId, anyOwner) => this.#lookup.findOwn(containerId, anyOwner),
+      ...{ ...shared, launcher: this.#launcher, launch: (containerId) => lookup.recorded(containerId) },
+      findOwn: (containerId, anyOwner) => lookup.findOwn(containerId, anyOwner),
       watching: (started, attach, since) => this.#watching(started, attach, since),
     });
     this.#forks = new Forks({
-      ...{ machine, endings: this.#endings, halts: this.#halts },
+      ...shared,
       launch: async (containerId) => {
-        const launch = await this.#lookup.now(containerId);
+        const launch = await lookup.now(containerId);
         if (launch?.state !== 'starting') return launch;
-        await this.#underWay.begun(provisioner, this.#endings, launch);
-        return this.#lookup.now(containerId);
+        await this.#underWay.begun(machine.provisioner, this.#endings, launch);
+        return lookup.now(containerId);
       },
       requireOwn,
     });
-    this.#withdraw = provisioner.containers.addHolder(launchHolder(here));
+    const end = async (launch: LaunchRecord) => this.#end(await lookup.upToDate(launch));
+    this.#withdraw = machine.provisioner.containers.addHolder(launchHolder(lookup, end));
   }
 
   async launch(containerId: string, image: string, options: LaunchOptions = {}): Promise<Launched> {
-    checkArgument('launch', 'containerId', text, containerId);
-    checkArgument('launch', 'image', text, image);
+    checkTexts('launch', { containerId, image });
     const own = takeOptions('launch', o.LAUNCH_OPTIONS, options);
     return this.#underWay.run(async () =>
       this.#watching(await this.#launcher.launch(containerId, image, own, false), own.attach, ALL_OUTPUT),
@@ -166,8 +172,7 @@ export class OciContainerizer implements Containerizer {
   }
 
   async create(containerId: string, image: string, options: CreateOptions = {}): Promise<Launch> {
-    checkArgument('create', 'containerId', text, containerId);
-    checkArgument('create', 'image', text, image);
+    checkTexts('create', { containerId, image });
     const own = takeOptions('create', o.CREATE_OPTIONS, options);
     return this.#underWay.run(async () =>
       this.#watching(await this.#launcher.launch(containerId, image, own, true), false, ALL_OUTPUT),
@@ -187,15 +192,13 @@ export class OciContainerizer implements Containerizer {
   }
 
   async fork(containerId: string, newId: string, options: ForkContainerOptions = {}): Promise<Forked> {
-    checkArgument('fork', 'containerId', text, containerId);
-    checkArgument('fork', 'newId', text, newId);
+    checkTexts('fork', { containerId, newId });
     const own = takeOptions('fork', o.FORK_CONTAINER_OPTIONS, options);
     return this.#underWay.run(() => this.#forks.fork(containerId, newId, own));
   }
 
   async spec(containerId: string, image: string, options: SpecOptions = {}): Promise<string> {
-    checkArgument('spec', 'containerId', text, containerId);
-    checkArgument('spec', 'image', text, image);
+    checkTexts('spec', { containerId, image });
     const own = takeOptions('spec', o.SPEC_OPTIONS, options);
     // Loaded here: those who launch do without.
     const { specForOthers } = await import('./spec-for-others.js');
@@ -286,7 +289,9 @@ export class OciContainerizer implements Containerizer {
   async stop(containerId: string, options: StopOptions = {}): Promise<Exit> {
     const { anyOwner, signal, grace = DEFAULT_GRACE } = takeOptions('stop', o.STOP_OPTIONS, options);
     const launch = await this.#lookup.findOwn(containerId, anyOwner);
-    return readExitNote(launch.exit) ?? (await this.#cancel(launch)) ?? this.#controls.stop(launch, signal, grace);
+    return (
+      readExitNote(launch.exit) ?? (await this.#endings.cancel(launch)) ?? this.#controls.stop(launch, signal, grace)
+    );
   }
 
   async pause(containerId: string, options: ControlOptions = {}): Promise<void> {
@@ -336,14 +341,9 @@ export class OciContainerizer implements Containerizer {
     return new FilesOfContainer(this.#roots, loadTreeCalls(this.#machine.syscalls), containerId, anyOwner);
   }
 
-  /** Of what is just beginning. */
-  async #cancel(launch: LaunchRecord): Promise<Exit | undefined> {
-    return launch.state === 'starting' ? this.#endings.cancel(launch) : undefined;
-  }
-
   /** Whatever state it is in. */
   async #end(launch: LaunchRecord): Promise<void> {
-    if ((await this.#cancel(launch)) === undefined) await this.#controls.end(launch);
+    if ((await this.#endings.cancel(launch)) === undefined) await this.#controls.end(launch);
   }
 
   async list(): Promise<Launch[]> {
@@ -368,13 +368,15 @@ export class OciContainerizer implements Containerizer {
   }
 
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
-    const { provisioner } = this.#machine;
-    const used = (await this.#lookup.all()).flatMap(({ place }) => readPlaceNote(place)?.image ?? []);
-    return provisioner.pruneImages([...excludedImages, ...used], options);
+    const destroy = (containerId: string) => this.destroy(containerId, { running: 'kill', anyOwner: true });
+    return pruneImages(this.#machine.provisioner, await this.#lookup.all(), excludedImages, options, destroy);
   }
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {
-    const own = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
+    const { knownContainerIds: known } = takeOptions('recover', o.RECOVER_CONTAINERS_OPTIONS, options);
+    // Whoever keeps containers ready takes them over, or does away with them.
+    const warm = async () => (await warmContainers(this.#machine.provisioner)).map(({ containerId }) => containerId);
+    const own = { knownContainerIds: known && [...known, ...(await warm())] };
     const recovery = new LaunchRecovery(this.#machine, this.#endings, this.#isolators, this.#controls, this.#halts);
     const recovered = await recovery.run(own, this.#owner);
     const launches = await this.#lookup.all();

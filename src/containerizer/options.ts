@@ -19,6 +19,7 @@ import type {
   ExecOptions,
   ForkContainerOptions,
   LaunchOptions,
+  LetGoOptions,
   LogLimit,
   RecoverContainersOptions,
   SpecOptions,
@@ -165,7 +166,7 @@ const LAUNCH_SPEC: OptionTable<LaunchSpec> = {
   ulimits,
   addHosts: textsByName,
   dns: listOf(text),
-  init: flag,
+  init: { meant: 'true, false or `idle`', holds: (value) => flag.holds(value) || value === 'idle', shown: true },
   stopSignal: text,
   terminal: TERMINAL_SIZE,
   labels: textsByName,
@@ -203,6 +204,7 @@ export const CREATE_OPTIONS: OptionTable<CreateOptions> = {
 const ATTACHING = { stdin: standardInput, attach: flag };
 export const LAUNCH_OPTIONS: OptionTable<LaunchOptions> = { ...CREATE_OPTIONS, ...ATTACHING };
 
+export const LET_GO_OPTIONS: OptionTable<LetGoOptions> = { attach: flag };
 export const WAIT_OPTIONS: OptionTable<WaitOptions> = { signal: abortSignal };
 const condition = oneOf(...LAUNCH_CONDITIONS);
 /** An argument of `waitUntil`. */

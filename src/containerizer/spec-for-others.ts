@@ -76,7 +76,7 @@ export async function specForOthers(
         seccomp: filter && { oci: filter },
         facts,
         countsSwap: machineFacts.countsSwap,
-        initProgram: spec.init === true ? findInit() : undefined,
+        initProgram: findInit(spec.init),
         calls,
         signal,
       },

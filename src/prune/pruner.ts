@@ -11,11 +11,12 @@ import type { StorePaths } from '../paths.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
-import { type Decision, decide, type JudgedImage, type JudgedLayer } from './decide.js';
+import type { Decision, JudgedImage, JudgedLayer } from './decide.js';
 import { excludedDigests, type IndexImages, parseExclusions } from './exclusion.js';
 import { excludedBy, type Keeper, type KeepReason, keptBy, type StoreRecords } from './keepers.js';
 import { makePlan, type PrunePlan } from './plan.js';
 import type { PruneOptions } from './prune-options.js';
+import { decideYielding } from './yielding.js';
 
 export interface PruneReport {
   readonly dryRun: boolean;
@@ -24,6 +25,8 @@ export interface PruneReport {
   /** What went has no reasons. */
   readonly images: readonly JudgedImage[];
   readonly layers: readonly JudgedLayer[];
+  /** Ids of containers that have to go for it, of those that were said to yield. */
+  readonly yielded: readonly string[];
   /** What dead pulls had left in `staging/`, absolute paths. */
   readonly staging: readonly string[];
   /** What could not be taken away: layers, which so are recorded still, what dead pulls left, and what was taken away before and could not be deleted now. */
@@ -81,12 +84,23 @@ export class Pruner {
     const records = await this.records();
     const exclusion = parseExclusions(excluded, await this.#indexImages(excludedDigests(excluded)));
     const now = Date.now();
-    const decision = await decide(records, [...this.#needs.keepers, excludedBy(exclusion)], options, now);
+    const keepers = [...this.#needs.keepers, excludedBy(exclusion)];
+    const { decision, yielded } = await decideYielding(records, keepers, options, now, options.yielding ?? []);
     const plan = await makePlan(decision, now);
     if (dryRun)
-      return { dryRun, plan, staging, ...decision, failed, bytesFreed: plan.bytes, lockWaited: 0, lockHeld: 0 };
+      return {
+        dryRun,
+        plan,
+        staging,
+        ...decision,
+        yielded,
+        failed,
+        bytesFreed: plan.bytes,
+        lockWaited: 0,
+        lockHeld: 0,
+      };
     const carriedOut = await this.#carryOut(plan, decision, records.layers, false, options.signal);
-    return { dryRun, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
+    return { dryRun, plan, staging, ...carriedOut, yielded, failed: [...failed, ...carriedOut.failed] };
   }
 
   /** Takes exactly what the plan says, but for layers that cannot be renamed. @throws ProvisionerError `ERR_PLAN_OUTDATED` when that is not possible any more, `ERR_BAD_OPTION` for what is no plan; then nothing has gone */
@@ -102,7 +116,7 @@ export class Pruner {
     const records = await this.records();
     await this.#requireUnkept(plan, records);
     const carriedOut = await this.#carryOut(plan, decision, records.layers, true, signal);
-    return { dryRun: false, plan, staging, ...carriedOut, failed: [...failed, ...carriedOut.failed] };
+    return { dryRun: false, plan, staging, ...carriedOut, yielded: [], failed: [...failed, ...carriedOut.failed] };
   }
 
   /** The records have the last word when it goes; what keeps something without a row in them is asked here. */

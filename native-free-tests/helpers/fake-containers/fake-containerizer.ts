@@ -43,6 +43,7 @@ import type {
   LogEntry,
   LogSelection,
   Reached,
+  ReadyContainers,
   RecoverContainersOptions,
   StartOptions,
   StopOptions,
@@ -242,6 +243,18 @@ class FakeContainerizer implements Containerizer {
       throw new ProvisionerError('ERR_NETWORK_UNSUPPORTED', 'there are no networks');
     },
     remove: async () => false,
+  };
+  readonly ready: ReadyContainers = {
+    fault: async (containerId, wanted) => {
+      const state = this.#machine.containers.get(containerId)?.launch.state;
+      return state === wanted ? undefined : state === undefined ? 'it is gone' : `it is ${state}`;
+    },
+    letGo: async (containerId, options = {}) => {
+      const own = takeOptions('letGo', o.LET_GO_OPTIONS, options);
+      const container = this.#findOwn(containerId, false);
+      if (container.launch.state !== 'created') throw notRunning(container);
+      return this.start(containerId, own);
+    },
   };
   readonly #machine: FakeMachine;
   readonly #owner: string;

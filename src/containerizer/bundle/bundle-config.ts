@@ -62,6 +62,13 @@ const MASKED_PATHS =
   );
 const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'.split(' ');
 
+/** @throws ProvisionerError `ERR_NO_COMMAND` @see catatonit(1), `-P`: it runs nothing, and takes away what has ended */
+function argumentsOf(image: RuntimeConfig, spec: LaunchSpec): string[] {
+  if (spec.init === 'idle') return [INIT_PATH, '-P'];
+  const program = programOf(image, spec);
+  return spec.init === true ? [INIT_PATH, '--', ...program] : program;
+}
+
 /**
  * The `config.json` of a launch: pure, the same input gives the same. What is not asked for is taken from the image, or is what keeps the container to itself.
  * @throws ProvisionerError `ERR_NO_COMMAND`, `ERR_WORKING_DIR`, `ERR_BAD_OPTION`, and for limits of processes `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`
@@ -70,7 +77,6 @@ const READ_ONLY_PATHS = '/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /pr
 export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
   const { image, spec, user, facts, seccomp, devices = NO_DEVICES } = input;
   const hostname = hostNameOf(spec.hostname, input.containerId, input.launchId);
-  const program = programOf(image, spec);
   const rlimits = rlimitsOf(spec.ulimits ?? {}, facts.hardLimits);
   return {
     ociVersion: '1.0.2',
@@ -82,7 +88,7 @@ export function bundleConfig(input: BundleInput): RuntimeSpecConfig {
         additionalGids: [...new Set([...user.additionalGids, ...devices.additionalGids])],
         umask: UMASK,
       },
-      args: spec.init === true ? [INIT_PATH, '--', ...program] : program,
+      args: argumentsOf(image, spec),
       env: environmentOf(image, { ...spec, env: { ...spec.env, ...devices.env } }, { hostname, home: user.home }),
       cwd: workingDirectoryOf(image, spec),
       capabilities: capabilitySets({

@@ -67,12 +67,16 @@ export async function planBundle(options: PlanOptions, files: Omit<OwnFiles, 'in
   const { spec, image, calls, facts, initProgram } = options;
   const workingDir = workingDirectoryOf(image, spec);
   const isReadOnly = spec.readOnly === true;
-  if (spec.init === true && initProgram === undefined) {
+  const wantsInit = spec.init === true || spec.init === 'idle';
+  if (wantsInit && initProgram === undefined) {
     throw new ProvisionerError('ERR_BAD_OPTION', 'a small init as process 1 is asked for, and this machine has none', {
-      hint: 'install catatonit or tini, or do without',
+      hint:
+        spec.init === 'idle'
+          ? 'install catatonit, or give a command that waits'
+          : 'install catatonit or tini, or do without',
     });
   }
-  const init = spec.init === true ? initProgram : undefined;
+  const init = wantsInit ? initProgram : undefined;
   const devices = await findDevices(spec, options.signal);
   const disks = findDisks(spec.limits?.io ?? []);
   const own = plannedMounts({

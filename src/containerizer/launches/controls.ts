@@ -44,18 +44,31 @@ export class Controls {
    * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_RUNTIME_UNUSABLE`
    */
   async start(launch: LaunchRecord): Promise<LaunchRecord> {
+    await this.letGo(launch);
+    return this.started(launch);
+  }
+
+  /**
+   * The first step of a start: its program is on its way.
+   * @returns whether it waited @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`
+   */
+  async letGo(launch: LaunchRecord): Promise<boolean> {
     const place = placeOf(launch);
-    const { containerId, id } = launch;
-    const directory = this.#endings.directory(id);
-    const { options } = readSpec(directory, containerId);
     // From now on: whoever dies in between leaves nothing that runs without its limit.
     this.#setTime(launch, deadlineIn);
     // Its end may be recorded before its start is: whoever does so learns of it here.
-    writeOwnFile(directory.letGo, `${Date.now()}`);
-    await openGate(place, id);
+    writeOwnFile(this.#endings.directory(launch.id).letGo, `${Date.now()}`);
+    const waited = await openGate(place, launch.id);
     crashPoint('launch.gateOpened');
+    return waited;
+  }
+
+  /** The second one: it is looked at, and recorded. @throws ProvisionerError `ERR_RUNTIME_UNUSABLE`; then it has been ended */
+  async started(launch: LaunchRecord): Promise<LaunchRecord> {
+    const { pid } = placeOf(launch);
+    const { options } = readSpec(this.#endings.directory(launch.id), launch.containerId);
     try {
-      if (place.pid !== undefined) await requireFilter(place.pid, options.seccomp, containerId);
+      if (pid !== undefined) await requireFilter(pid, options.seccomp, launch.containerId);
     } catch (error) {
       await this.end(launch);
       throw error;

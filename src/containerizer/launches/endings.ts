@@ -323,6 +323,7 @@ export class Endings {
    * @returns its exit; undefined when it had begun, or ended, by then
    */
   async cancel(launch: LaunchRecord): Promise<Exit | undefined> {
+    if (launch.state !== 'starting') return undefined;
     const exit: Exit = { reason: 'start-failed', oomKills: 0 };
     const isFirst = await this.#machine.provisioner.launches.change(launch.id, {
       from: ['starting'],

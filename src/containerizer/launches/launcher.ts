@@ -295,7 +295,7 @@ export class Launcher {
       seccomp: filter,
       facts,
       countsSwap,
-      initProgram: options.init === true ? findInit() : undefined,
+      initProgram: findInit(options.init),
       calls: loadTreeCalls(syscalls),
       signal: options.signal,
     });

@@ -1,5 +1,6 @@
 import { ProvisionerError } from '../../base/errors.js';
 import { findProgram } from '../../system/syscalls/find-program.js';
+import type { LaunchSpec } from '../launch-spec.js';
 import { type OciRuntime, RUNTIME_NAMES, type RuntimeName } from './oci-runtime.js';
 
 /**
@@ -18,8 +19,12 @@ export function findRuntime(wanted: RuntimeName | undefined): Pick<OciRuntime, '
   });
 }
 
-/** What is small enough to be process 1 beside a program: absolute; undefined where there is none. */
-export const findInit = (): string | undefined => findSystemProgram('catatonit') ?? findSystemProgram('tini');
+/** What is small enough to be process 1 beside a program, or alone: absolute; undefined where there is none, or none is wanted. */
+export function findInit(wanted: LaunchSpec['init']): string | undefined {
+  if (wanted !== true && wanted !== 'idle') return undefined;
+  // The other one does nothing without a program.
+  return findSystemProgram('catatonit') ?? (wanted === true ? findSystemProgram('tini') : undefined);
+}
 
 /** Also where administrators' programs are, which is not in everybody's `PATH`. */
 export function findSystemProgram(name: string): string | undefined {

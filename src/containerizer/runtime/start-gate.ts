@@ -21,37 +21,42 @@ export const isHeld = (place: GatePlace, launchId: string): boolean => existsSyn
 
 /**
  * Lets a container's program go, as the runtime's `start` does, without a process. One that is on its way already, or has ended, is left alone.
+ * @returns whether it waited
  * @see crun, `libcrun_status_write_exec_fifo`: it waits for a byte; runc, `libcontainer/standard_init_linux.go`: it writes one, and waits until somebody reads
  */
-export async function openGate(place: GatePlace, launchId: string): Promise<void> {
+export async function openGate(place: GatePlace, launchId: string): Promise<boolean> {
   const gate = gateOf(place, launchId);
+  let waited = false;
   try {
-    await (place.runtime === 'crun' ? tell(gate) : hear(gate));
+    waited = place.runtime === 'crun' ? tell(gate) : await hear(gate);
   } catch (error) {
     // Gone: somebody else has opened it. Nobody at it: it has been opened, or what waited has died.
-    if (systemCode(error) === 'ENOENT') return;
+    if (systemCode(error) === 'ENOENT') return false;
     if (systemCode(error) !== 'ENXIO' && systemCode(error) !== 'EPIPE') throw error;
   }
   rmSync(gate, { force: true });
+  return waited;
 }
 
-async function tell(gate: string): Promise<void> {
+function tell(gate: string): boolean {
   const pipe = openSync(gate, constants.O_WRONLY | constants.O_NONBLOCK);
   try {
     writeSync(pipe, '0');
+    return true;
   } finally {
     closeSync(pipe);
   }
 }
 
-async function hear(gate: string): Promise<void> {
+async function hear(gate: string): Promise<boolean> {
   const pipe = openSync(gate, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const byte = Buffer.alloc(1);
     for (let looks = 0; looks < LOOKS && existsSync(gate); looks++) {
-      if (readSome(pipe, byte)) return;
+      if (readSome(pipe, byte)) return true;
       await sleep(PAUSE);
     }
+    return false;
   } finally {
     closeSync(pipe);
   }

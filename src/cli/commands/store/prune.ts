@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import { fileError, ProvisionerError, throwIfAborted } from '../../../base/errors.js';
+import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../../../base/errors.js';
 import { readForeignText, readToEnd, writeForeignText } from '../../../base/foreign-file.js';
-import type { JudgedImage, JudgedLayer, Provisioner, PrunePlan, PruneReport } from '../../../index.js';
+import type { JudgedImage, JudgedLayer, PruneOptions, PrunePlan, PruneReport } from '../../../index.js';
 import type { Cli } from '../../cli.js';
 import { pruneDocument } from '../../output/documents/prune-document.js';
 import { formatSize } from '../../output/human-units.js';
@@ -10,6 +10,9 @@ import { formatReason } from '../../output/keep-reason.js';
 import type { Output } from '../../output/output.js';
 import { parseAge, parseSize } from '../../output/parse-units.js';
 import { shortDigest } from '../../output/short-digest.js';
+import { hasWarm } from '../../running/waiting-in-pools.js';
+import { containerizerOf } from '../../running/with-containerizer.js';
+import type { Session } from '../../session.js';
 import { UsageError } from '../../usage-error.js';
 
 interface PruneFlags {
@@ -51,8 +54,9 @@ Examples:
     .action(async (flags: PruneFlags) => {
       const run = parseFlags(flags, () => cli.host.stdin());
       await cli.withStore(
-        async ({ provisioner, output, signal, failed }) => {
-          const report = await run(provisioner, signal);
+        async (session) => {
+          const { provisioner, output, signal, failed } = session;
+          const report = await run(session);
           if (flags.plan !== undefined) await writePlan(flags.plan, report.plan, output, signal);
           const left = report.dryRun || !flags.wait ? [] : await provisioner.store.swept();
           const all = { ...report, failed: [...report.failed, ...left] };
@@ -64,10 +68,7 @@ Examples:
     });
 }
 
-function parseFlags(
-  flags: PruneFlags,
-  stdin: () => Readable,
-): (provisioner: Provisioner, signal: AbortSignal) => Promise<PruneReport> {
+function parseFlags(flags: PruneFlags, stdin: () => Readable): (session: Session) => Promise<PruneReport> {
   const { exclude, keep, olderThan, dryRun = false, plan, apply } = flags;
   if (plan !== undefined && !dryRun) {
     throw new UsageError('--plan is for --dry-run', 'write --dry-run --plan FILE, then --apply FILE');
@@ -76,13 +77,27 @@ function parseFlags(
     if (exclude.length > 0 || keep !== undefined || olderThan !== undefined || dryRun) {
       throw new UsageError('--apply goes with no other choice', 'what is removed stands in the plan');
     }
-    return async (provisioner, signal) => provisioner.store.applyPlan(await readPlan(apply, stdin, signal), { signal });
+    return async ({ provisioner, signal }) =>
+      provisioner.store.applyPlan(await readPlan(apply, stdin, signal), { signal });
   }
   const policy = {
     keepBytes: keep === undefined ? undefined : parseSize(keep, '--keep'),
     keepUsedWithin: olderThan === undefined ? undefined : parseAge(olderThan, '--older-than'),
   };
-  return (provisioner, signal) => provisioner.pruneImages(exclude, { ...policy, dryRun, signal });
+  return (session) => pruneImages(session, exclude, { ...policy, dryRun, signal: session.signal });
+}
+
+/** What waits in pools may have to make room, and only what runs containers can do away with it. */
+async function pruneImages(session: Session, exclude: readonly string[], options: PruneOptions): Promise<PruneReport> {
+  const { provisioner } = session;
+  if (options.keepBytes !== undefined && (await hasWarm(provisioner))) {
+    try {
+      return await (await containerizerOf(session)).pruneImages(exclude, options);
+    } catch (error) {
+      if (!isProvisionerError(error, 'ERR_PERMISSION', 'ERR_NATIVE_MISSING')) throw error;
+    }
+  }
+  return provisioner.pruneImages(exclude, options);
 }
 
 /** Of a pipe, it waits until somebody has written the plan, or until it is interrupted. */
@@ -118,10 +133,11 @@ async function writePlan(file: string, plan: PrunePlan, output: Output, signal: 
 }
 
 function show(report: PruneReport, output: Output): void {
-  const { dryRun, images, layers, staging, bytesFreed } = report;
+  const { dryRun, images, layers, staging, yielded, bytesFreed } = report;
   for (const image of images) output.line(imageLine(image, dryRun));
   for (const layer of layers)
     if (layer.reasons.length === 0 || isKeptWithoutImage(layer)) output.line(layerLine(layer, dryRun));
+  for (const id of yielded) output.line(`${verdict([], dryRun)}  container ${id}: it waited in a pool`);
   for (const path of staging) output.line(`${verdict([], dryRun)}  ${path}: of a pull that died`);
   const gone = layers.filter((layer) => layer.reasons.length === 0).length;
   const goneImages = images.filter((image) => image.reasons.length === 0).length;

@@ -6,6 +6,7 @@ export function pruneDocument({
   images,
   layers,
   staging,
+  yielded,
   failed,
   bytesFreed,
   lockWaited,
@@ -20,6 +21,7 @@ export function pruneDocument({
       images: images.filter(isGone).map(({ id, names }) => ({ id, names })),
       layers: layers.filter(isGone).map(({ id, bytes }) => ({ id, bytes })),
       staging,
+      containers: yielded,
     },
     kept: {
       images: images.filter((image) => !isGone(image)).map(({ id, names, reasons }) => ({ id, names, reasons })),
