@@ -13,8 +13,8 @@ BUILD=(python3 make g++)
 # docker-registry is the registry that is pulled from, strace counts what waits for the disk and lets calls fail, libisal2 and libzstd1 the libraries that inflate faster, openssl makes its certificates, iproute2 gives a network
 # of its own addresses, bsdutils has script, which gives a command a terminal, tmux one that is looked at, faketime gives it another clock,
 # netavark with aardvark-dns, and the plugins of CNI, connect containers to networks, with the rules of iptables,
-# and busybox-static is the program that containers of tests run; crun and runc run them. Both are named: podman is content with either.
-TESTS=(mmdebstrap umoci skopeo podman attr zstd xz-utils bzip2 mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils tmux strace faketime busybox-static netavark aardvark-dns containernetworking-plugins iptables crun runc)
+# and busybox-static is the program that containers of tests run; crun and runc run them. Both are named: podman is content with either. catatonit is the init that waits in them.
+TESTS=(mmdebstrap umoci skopeo podman attr zstd xz-utils bzip2 mount e2fsprogs xfsprogs btrfs-progs fuse-overlayfs uidmap ca-certificates docker-registry libisal2 libzstd1 openssl iproute2 bsdutils tmux strace faketime busybox-static netavark aardvark-dns containernetworking-plugins iptables crun runc catatonit)
 
 case "${1:-all}" in
   build) wanted=("${BUILD[@]}") ;;

@@ -8,15 +8,18 @@ import { SHORTAGES } from './base/codes/shortages.js';
 import { isProvisionerError, systemCode } from './base/errors.js';
 import { CONTAINERIZER_ERRORS } from './containerizer/codes.js';
 import { REGISTRY_ERRORS, REGISTRY_WARNINGS } from './registry/registry-codes.js';
+import { WARM_POOL_ERRORS } from './warm-pool/codes.js';
 // Once more for the sake of its declarations: those of this file name none of its values, and whoever uses the package would not know its codes.
 import './containerizer/codes.js';
 import './registry/registry-codes.js';
+import './warm-pool/codes.js';
 
 /** Every code that an error may have, by who declares it; see `ErrorTable` for how a wing adds its own. */
 export const ERROR_TABLES: ErrorTables = {
   library: LIBRARY_ERRORS,
   registry: REGISTRY_ERRORS,
   containerizer: CONTAINERIZER_ERRORS,
+  warmPool: WARM_POOL_ERRORS,
 };
 
 /** Every code that a warning may have, by who declares it. */

@@ -22,6 +22,7 @@ const COMMANDS = [
   'stats',
   'top',
   'leases',
+  'pool',
   'events',
   'pull',
   'load',

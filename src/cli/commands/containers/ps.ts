@@ -6,6 +6,7 @@ import type { Cli } from '../../cli.js';
 import { containerDocument } from '../../output/documents/container-document.js';
 import { formatAge } from '../../output/human-units.js';
 import { shortDigest } from '../../output/short-digest.js';
+import { poolsOf } from '../../running/waiting-in-pools.js';
 import { runStatusOf, withContainerizer } from '../../running/with-containerizer.js';
 import type { Session } from '../../session.js';
 
@@ -26,11 +27,12 @@ export function define(command: Command, cli: Cli): void {
         const all = await listed(provisioner, launches);
         const containers = running ? all.filter(({ id }) => isUp(launches.get(id))) : all;
         const titles = await imageTitles(provisioner, containers);
+        const pools = await poolsOf(provisioner);
         const now = Date.now();
         output.table(
           ['CONTAINER', 'OWNER', 'IMAGE', 'STATUS', 'BACKEND', 'STATE', 'MOUNT', 'AGE', 'ROOTFS'],
           containers.flatMap(({ id, owner, createdAt, rootfses }) => {
-            const status = statusOf(launches.get(id));
+            const status = statusOf(launches.get(id), pools.get(id));
             if (rootfses.length === 0)
               return [[id, owner, '-', status, '-', '-', '-', formatAge(now - createdAt), '-']];
             return rootfses.map(({ image, backend, state, mountState, createdAt, rootfs }) => {
@@ -39,7 +41,11 @@ export function define(command: Command, cli: Cli): void {
             });
           }),
         );
-        output.document(() => containers.map((container) => containerDocument(container, launches.get(container.id))));
+        output.document(() =>
+          containers.map((container) =>
+            containerDocument(container, launches.get(container.id), pools.get(container.id)),
+          ),
+        );
       });
     });
 }
@@ -76,7 +82,8 @@ function isUp(launch: Launch | undefined): boolean {
   return launch?.state === 'running' || launch?.state === 'paused';
 }
 
-function statusOf(launch: Launch | undefined): string {
+function statusOf(launch: Launch | undefined, pool: string | undefined): string {
+  if (pool !== undefined) return `ready (pool ${pool})`;
   if (launch === undefined) return 'provisioned';
   if (launch.state !== 'exited') {
     const { state, health } = launch;

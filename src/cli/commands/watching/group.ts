@@ -6,5 +6,6 @@ export const WATCHING: CommandGroup = {
   stats: ['show what containers take', () => import('./stats.js')],
   top: ['list the processes of a container', () => import('./top.js')],
   leases: ['show who has processors and devices for himself', () => import('./leases.js')],
+  pool: ['show the pools of containers that are ready before they are asked for', () => import('./pool.js')],
   events: ['show what happens to containers', () => import('./events.js')],
 };

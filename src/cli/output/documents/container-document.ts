@@ -5,11 +5,16 @@ import { exitDocument, healthDocument, leasedDocument } from './launch-document.
 import { connectedDocument } from './network-document.js';
 
 /** A container of `ps` in `--json`; `docs/cli.md` promises this shape, and those below. */
-export function containerDocument({ id, owner, createdAt, rootfses }: ContainerInfo, launch: Launch | undefined) {
+export function containerDocument(
+  { id, owner, createdAt, rootfses }: ContainerInfo,
+  launch: Launch | undefined,
+  pool: string | undefined,
+) {
   return {
     id,
     owner,
     created: timestamp(createdAt),
+    pool: pool ?? null,
     launch: launch === undefined ? null : launchDocument(launch),
     rootfses: rootfses.map((rootfs) => ({
       id: rootfs.id,

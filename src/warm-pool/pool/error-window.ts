@@ -1,0 +1,59 @@
+/** So many errors within so long, and nothing is made until the oldest of them is older than that. As Chromium's pool has it. */
+const MOST = 200;
+const WINDOW = 3_600_000;
+/** Milliseconds after one error until it is tried again, doubled with each more in a row, and at most. */
+const PAUSE = 100;
+const LONGEST_PAUSE = 10_000;
+
+export interface ErrorLimits {
+  readonly errors?: number | undefined;
+  /** Milliseconds. */
+  readonly window?: number | undefined;
+}
+
+/** When something is tried again that goes wrong. Times are milliseconds of one clock. */
+export class ErrorWindow {
+  readonly #most: number;
+  readonly #window: number;
+  /** Oldest first. */
+  #times: number[] = [];
+  #inARow = 0;
+
+  constructor({ errors = MOST, window = WINDOW }: ErrorLimits = {}) {
+    this.#most = errors;
+    this.#window = window;
+  }
+
+  failed(now: number): void {
+    this.#times.push(now);
+    this.#inARow++;
+  }
+
+  succeeded(): void {
+    this.#inARow = 0;
+  }
+
+  /** Those within the window. */
+  count(now: number): number {
+    const fresh = this.#times.findIndex((time) => now - time < this.#window);
+    if (fresh === -1) this.#times = [];
+    else if (fresh > 0) this.#times.splice(0, fresh);
+    return this.#times.length;
+  }
+
+  /** Until when nothing is tried since there were too many; undefined where there were not. */
+  throttledUntil(now: number): number | undefined {
+    const excess = this.count(now) - this.#most;
+    const oldest = excess < 0 ? undefined : this.#times[excess];
+    return oldest === undefined ? undefined : oldest + this.#window;
+  }
+
+  /** From when on it may be tried again, which may be over. */
+  retryAt(now: number): number {
+    const throttled = this.throttledUntil(now);
+    if (throttled !== undefined) return throttled;
+    const last = this.#times.at(-1);
+    if (last === undefined || this.#inARow === 0) return now;
+    return last + Math.min(LONGEST_PAUSE, PAUSE * 2 ** (this.#inARow - 1));
+  }
+}

@@ -1,0 +1,48 @@
+import { forgetWarm, takeWarm, WARM, type WarmNote } from '../../containerizer/index.js';
+import type { Provisioner } from '../../index.js';
+
+/** A holding that is taken for the sake of the disk alone: what was recorded before is there after a power cut, then. */
+const FLUSHED = 'warm-flushed';
+
+/**
+ * What is recorded of the containers of one pool:
+ *
+ *     put ─► made, ready ─► take ─► handed out ─► forget
+ *              └─► destroyed ─► forget
+ *
+ * `take` is one step among all processes: of two that want the same container one gets it.
+ */
+export class WarmHoldings {
+  readonly #provisioner: Provisioner;
+  readonly #note: WarmNote;
+  readonly #bootId: string;
+
+  constructor(provisioner: Provisioner, note: WarmNote, bootId: string) {
+    this.#provisioner = provisioner;
+    this.#note = note;
+    this.#bootId = bootId;
+  }
+
+  /** Before anything of it is there. @returns false where there is one of that id */
+  async put(containerId: string): Promise<boolean> {
+    const wish = { kind: WARM, names: [containerId], details: JSON.stringify(this.#note) };
+    return (await this.#provisioner.holdings.take({ bootId: this.#bootId }, [wish])).taken !== undefined;
+  }
+
+  /** @returns false where somebody else has it, or it is recorded no more */
+  take(containerId: string): Promise<boolean> {
+    return takeWarm(this.#provisioner, containerId);
+  }
+
+  /** What has been recorded so far survives a power cut. */
+  async flush(containerId: string): Promise<void> {
+    const { holdings } = this.#provisioner;
+    const { taken } = await holdings.take({ bootId: this.#bootId }, [{ kind: FLUSHED, names: [containerId] }]);
+    if (taken !== undefined) await holdings.release(taken);
+  }
+
+  /** Whoever has it. */
+  forget(containerId: string): Promise<void> {
+    return forgetWarm(this.#provisioner, containerId);
+  }
+}
