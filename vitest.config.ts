@@ -27,7 +27,7 @@ const SIDE_BY_SIDE = [
   'system-tests/registry/{authentication,client-certificates,foreign-auth-files,identity-tokens,logins,mirrors,near-hosts,proxies,pull,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
   'system-tests/store/{entries-that-resist,file-systems,found,marks-out-of-reach,one-file-system,other-users,read-only,replaced,user-namespaces}.test.ts',
-  'system-tests/survival/{crash-points,hostile-state,killed-launches,launch-crash-points,power-cuts,random-kills,volume-crash-points}.test.ts',
+  'system-tests/survival/{crash-points,hostile-state,killed-launches,killed-pools,launch-crash-points,power-cuts,random-kills,volume-crash-points}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user,remove-tree,subvolumes}.test.ts',
   'system-tests/unpack/{attributes,endless-zstd,extended-attributes,full-file-systems,isal,native-file-tree,other-tools,other-users,podman,programs,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
 ];

@@ -16,6 +16,7 @@ const NAMES = [
   'run',
   'terminals',
   'networks',
+  'pool',
   'compare',
 ];
 

@@ -1,6 +1,6 @@
 // @ts-check
 /*
- * npm run survive -- --kills N | --cuts N | --seconds N | --launches N  [--seed S]
+ * npm run survive -- --kills N | --cuts N | --seconds N | --launches N | --pools N  [--seed S]
  * npm run survive -- --tests
  *
  * Breaks stores on purpose, for longer than the tests do:
@@ -11,6 +11,7 @@
  *   --seconds N   runs random interleavings of all operations in four processes against a model for so long
  *   --launches N  launches N programs whose ends are known, kills agents, monitors, runtimes and programs meanwhile, and looks at every end and
  *                 for anything that is left
+ *   --pools N     kills an agent that keeps warm pools N times, and looks whether anything was handed out twice, or dead, and for anything that is left
  *   --tests       runs the tests that go over part of their range in CI over the whole of it
  */
 import { spawnSync } from 'node:child_process';
@@ -21,6 +22,7 @@ import { parseArgs } from 'node:util';
 import { cutPower } from './cut-power.mjs';
 import { killAtRandom } from './kills.mjs';
 import { killLaunches } from './launches/kill-launches.mjs';
+import { killPools } from './pools/kill-pools.mjs';
 import { race } from './race.mjs';
 
 const { values } = parseArgs({
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     cuts: { type: 'string' },
     seconds: { type: 'string' },
     launches: { type: 'string' },
+    pools: { type: 'string' },
     unsafe: { type: 'boolean', default: false },
     mounts: { type: 'boolean', default: false },
     seed: { type: 'string' },
@@ -48,6 +51,7 @@ process.exitCode = outcome.problems.length > 0 ? 1 : 0;
 async function run() {
   if (values.kills !== undefined) return killAtRandom({ kills: Number(values.kills), seed, log });
   if (values.launches !== undefined) return killLaunches({ launches: Number(values.launches), seed, log });
+  if (values.pools !== undefined) return killPools({ kills: Number(values.pools), seed, log });
   if (values.seconds !== undefined) return race({ seconds: Number(values.seconds), seed, log });
   if (values.cuts !== undefined) {
     return cutPower(
@@ -61,7 +65,7 @@ async function run() {
       log,
     );
   }
-  throw new Error('say what to break: --kills, --cuts, --seconds, --launches or --tests');
+  throw new Error('say what to break: --kills, --cuts, --seconds, --launches, --pools or --tests');
 }
 
 /** @returns the status of vitest */

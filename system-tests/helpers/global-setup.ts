@@ -27,6 +27,7 @@ export default async function setup(project: TestProject): Promise<void> {
     'docker-registry',
     'script',
     'tmux',
+    'catatonit',
     'strace',
     'faketime',
     'crun',

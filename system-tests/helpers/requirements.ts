@@ -44,6 +44,8 @@ export const REQUIREMENTS = [
   'cni',
   /** A terminal that is looked at. */
   'tmux',
+  /** An init that waits. */
+  'catatonit',
   /** Runs a command on a terminal. */
   'script',
   /** May make cgroups, with every controller that a container can have a limit of. */

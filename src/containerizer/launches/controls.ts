@@ -24,7 +24,7 @@ import type { Endings } from './endings.js';
 import { recordUndead } from './ends/undead.js';
 import type { Exit } from './kept/exit.js';
 import { keepLimits, readSpec } from './kept/kept-spec.js';
-import { type LaunchPlaceNote, readExitNote, readPlaceNote } from './kept/launch-notes.js';
+import { type LaunchPlaceNote, readExitNote, readPlaceNote, readSpecNote } from './kept/launch-notes.js';
 import { requireFilter } from './require-filter.js';
 
 const SIGKILL = 9;
@@ -55,7 +55,7 @@ export class Controls {
   async letGo(launch: LaunchRecord): Promise<boolean> {
     const place = placeOf(launch);
     // From now on: whoever dies in between leaves nothing that runs without its limit.
-    this.#setTime(launch, deadlineIn);
+    if (readSpecNote(launch.spec).timeout !== undefined) this.#setTime(launch, deadlineIn);
     // Its end may be recorded before its start is: whoever does so learns of it here.
     writeOwnFile(this.#endings.directory(launch.id).letGo, `${Date.now()}`);
     const waited = await openGate(place, launch.id);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { isProvisionerError } from '../../base/errors.js';
 import { checkArgument, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
@@ -68,7 +69,12 @@ export class ReadyLaunches implements ReadyContainers {
         attach,
         ALL_OUTPUT,
       );
-      void underWay.run(() => this.#followStart(launch)).catch(() => undefined);
+      // Whoever has let it go goes on first.
+      const followed = underWay.run(async () => {
+        await setImmediate();
+        await this.#followStart(launch);
+      });
+      followed.catch(() => undefined);
       return launched;
     });
   }

@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemCode } from '../../base/errors.js';
 import type { RuntimeName } from './oci-runtime.js';
@@ -34,8 +34,17 @@ export async function openGate(place: GatePlace, launchId: string): Promise<bool
     if (systemCode(error) === 'ENOENT') return false;
     if (systemCode(error) !== 'ENXIO' && systemCode(error) !== 'EPIPE') throw error;
   }
-  rmSync(gate, { force: true });
+  removeGate(gate);
   return waited;
+}
+
+/** Somebody else may have done so. */
+function removeGate(gate: string): void {
+  try {
+    unlinkSync(gate);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
 }
 
 function tell(gate: string): boolean {

@@ -94,7 +94,11 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
     try {
       if (state === 'created') return await containerizer.ready.letGo(containerId, { attach });
       if (state === 'paused') await containerizer.resume(containerId);
-      return await containerizer.get(containerId);
+      // No gate tells whether it lives still.
+      const fault = await containerizer.ready.fault(containerId, 'running');
+      if (fault === undefined) return await containerizer.get(containerId);
+      await this.#end(containerId, true).catch(() => undefined);
+      return undefined;
     } catch (error) {
       // Somebody has started it by its id: it is his.
       const isHis = isProvisionerError(error, 'ERR_CONTAINER_RUNNING', 'ERR_CONTAINER_NOT_RUNNING');
