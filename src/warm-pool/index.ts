@@ -3,8 +3,8 @@
 export type { PoolBudget } from './pool/budget.js';
 export type { CreatorLimits } from './pool/creators.js';
 export type { ErrorLimits } from './pool/error-window.js';
-export type { PoolCounts, PoolLimits } from './pool/pool.js';
-export type { Cost, PoolEvent, RetireReason } from './pool/pool-source.js';
+export type { PoolLimits } from './pool/pool.js';
+export type { Cost, PoolCounts, PoolEvent, RetireReason } from './pool/pool-source.js';
 export type { Growth, PoolSize } from './pool/sizing.js';
 export type { GetOptions } from './pool/waiters.js';
 export type {

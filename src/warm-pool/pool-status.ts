@@ -1,7 +1,6 @@
 import { poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
 import type { HoldingRecord, Provisioner } from '../index.js';
-import type { PoolCounts } from './pool/pool.js';
-import type { Cost } from './pool/pool-source.js';
+import type { Cost, PoolCounts } from './pool/pool-source.js';
 import type { PoolKind } from './pool-options.js';
 
 /** Holdings of this kind are pools, by name and owner: each held by the process that keeps it. */

@@ -35,3 +35,17 @@ export type PoolEvent =
   /** There were too many errors: nothing is made until then, in milliseconds since the epoch. */
   | { readonly kind: 'throttled'; readonly until: number }
   | { readonly kind: 'retired'; readonly container: string; readonly reason: RetireReason; readonly detail?: string };
+
+/** What a pool has done since it was begun. Plain numbers that only grow. */
+export interface PoolCounts {
+  hits: number;
+  misses: number;
+  created: number;
+  failed: number;
+  broken: number;
+  retired: number;
+  /** Times that there were too many errors. */
+  errorThrottled: number;
+  /** Destroyed when it was stopped. */
+  containersCleanedUp: number;
+}

@@ -4,7 +4,7 @@ import { unhurried } from '../../base/unhurried.js';
 import type { BudgetMember } from './budget.js';
 import { type CreatorLimits, Creators } from './creators.js';
 import { type ErrorLimits, ErrorWindow } from './error-window.js';
-import type { Cost, PoolEvent, PoolSource, RetireReason } from './pool-source.js';
+import type { Cost, PoolCounts, PoolEvent, PoolSource, RetireReason } from './pool-source.js';
 import { type PoolSize, Sizing } from './sizing.js';
 import { type GetOptions, type Waiter, Waiters } from './waiters.js';
 
@@ -34,25 +34,13 @@ interface Ready<Made> {
 
 /** Whoever gets one gets what was looked at within so many milliseconds. */
 const LOOKED_AT = 1000;
+/** Milliseconds until what was handed out is replaced: to make one takes ten times as long as to hand one out, and as many processors as there are. */
+const AFTER_CLAIM = 10;
 /** Each is given up to so much of its time more or less, so that those which were made at once do not go at once. */
 const JITTER = 0.1;
 /** Errors that are kept for whoever asks, the newest. */
 const ERRORS_KEPT = 1000;
 const TIMES_KEPT = 100;
-
-/** What a pool has done since it was begun. Plain numbers that only grow. */
-export interface PoolCounts {
-  hits: number;
-  misses: number;
-  created: number;
-  failed: number;
-  broken: number;
-  retired: number;
-  /** Times that there were too many errors. */
-  errorThrottled: number;
-  /** Destroyed when it was stopped. */
-  containersCleanedUp: number;
-}
 
 /**
  * Keeps some of what takes long to make ready to be had at once, and makes more when some was taken. What was handed out never comes back.
@@ -78,6 +66,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
   #isHeldBack = false;
   #isStopped = false;
   #stopRetry: (() => void) | undefined;
+  #stopSoon: (() => void) | undefined;
   readonly counts: PoolCounts = {
     ...{ hits: 0, misses: 0, created: 0, failed: 0, broken: 0, retired: 0, errorThrottled: 0, containersCleanedUp: 0 },
   };
@@ -157,7 +146,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
     if (given !== undefined) {
       this.counts.hits++;
       this.#sizing.ready(this.#ready.length, this.#options.clock.now());
-      this.refill();
+      this.#refillSoon();
       return given;
     }
     this.counts.misses++;
@@ -244,8 +233,15 @@ export class Pool<Made, Given, How> implements BudgetMember {
     this.#isHeldBack = true;
   }
 
+  /** What was handed out has the processors first, while others are ready. */
+  #refillSoon(): void {
+    this.#stopSoon ??= this.#options.clock.after(this.#ready.length > 0 ? AFTER_CLAIM : 0, () => this.refill());
+  }
+
   /** Has as many made as are missing. */
   refill(): void {
+    this.#stopSoon?.();
+    this.#stopSoon = undefined;
     if (this.#isStopped || this.#isHeldBack) return;
     const { clock, mayCreate } = this.#options;
     const now = clock.now();
@@ -348,6 +344,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
   halt(): void {
     this.#isStopped = true;
     this.#stopRetry?.();
+    this.#stopSoon?.();
     this.#creators.cancel();
     this.#waiters.dismiss();
   }
