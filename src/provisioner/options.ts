@@ -3,6 +3,7 @@ import type { BackendChoice } from '../backends/backends.js';
 import { PULL_LIMITS, type PullLimits } from '../base/config.js';
 import {
   abortSignal,
+  callback,
   flag,
   listOf,
   milliseconds,
@@ -171,10 +172,12 @@ export interface RemoveVolumeOptions {
 export const REMOVE_VOLUME_OPTIONS: OptionTable<RemoveVolumeOptions> = { anyOwner: flag, signal: abortSignal };
 
 export interface MeasureOptions {
+  /** Called when it begins: until then it waits for others to be measured. */
+  readonly onStart?: (() => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-export const MEASURE_OPTIONS: OptionTable<MeasureOptions> = { signal: abortSignal };
+export const MEASURE_OPTIONS: OptionTable<MeasureOptions> = { onStart: callback, signal: abortSignal };
 
 export interface LaunchEventsOptions {
   /** From this time on, in milliseconds since the epoch. Default: from the first one. */

@@ -34,6 +34,8 @@ export interface Jobs {
   'prepare-records': { request: RecordsPlace; result: undefined };
   'remove-unused-records': { request: RemovalRequest; result: Removed };
   'verify-records': { request: RecordsPlace; result: string[] };
+  /** Of directories of which some may have gone: bytes, of all together. */
+  'measure-written': { request: { readonly paths: readonly string[]; readonly leastPerName: number }; result: number };
   'measure-tree': { request: { readonly path: string; readonly skipUnreadable?: boolean }; result: TreeSize };
 }
 
@@ -69,12 +71,13 @@ export type JobKind = keyof Jobs;
 
 /**
  * What a job may wait for, for as long as somebody else likes: nobody, but for the processors; a network, or whoever writes to a stream; whoever reads a stream. Each kind has places of its own, so that
- * none holds up another.
+ * none holds up another. What looks again and again whether a limit is kept is apart too: a limit does not wait until a large image is unpacked, nor that for the limits of many.
  */
-export type Places = 'processors' | 'network' | 'readers';
+export type Places = 'processors' | 'network' | 'readers' | 'limits';
 
 export function placesOf(kind: JobKind, request: Jobs[JobKind]['request']): Places {
   if (kind === 'rebuild-layer') return 'readers';
+  if (kind === 'measure-written') return 'limits';
   const waits =
     kind === 'inflate-archive'
       ? (request as InflateArchiveJob).from.kind === 'port'

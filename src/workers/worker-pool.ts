@@ -54,6 +54,8 @@ const IDLE_TIME = 5_000;
 const PATIENCE = 5_000;
 /** Archives that are read at a time; others begin when one of these has come to its end. */
 const READERS = 16;
+/** Looks at what somebody has written at a time: all of them together take one processor at most. */
+const LOOKS = 1;
 /** For all threads, in bytes: one window of the largest size that is taken, or several smaller ones. */
 const SHARED_MEMORY = 128 * 1024 * 1024;
 
@@ -198,6 +200,7 @@ export class WorkerPool {
       processors: this.#room('processors'),
       network: this.#room('network'),
       readers: this.#room('readers'),
+      limits: this.#room('limits'),
     };
     const index = this.#waiting.findIndex((job) => room[placesOf(job.kind, job.request)] > 0);
     return index === -1 ? undefined : this.#waiting.splice(index, 1)[0];
@@ -205,7 +208,12 @@ export class WorkerPool {
 
   /** How many more of a kind may begin. */
   #room(places: Places): number {
-    const most = { processors: this.#size, network: Math.min(this.#downloads, this.#allowed), readers: READERS };
+    const most = {
+      processors: this.#size,
+      network: Math.min(this.#downloads, this.#allowed),
+      readers: READERS,
+      limits: LOOKS,
+    };
     return most[places] - this.#taken(places);
   }
 

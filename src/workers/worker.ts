@@ -112,6 +112,10 @@ const handlers: Handlers = {
   'prepare-records': async (request) => (await onRecords()).prepareRecords(request),
   'remove-unused-records': async (request) => (await onRecords()).removeUnusedRecords(request),
   'verify-records': async (request) => (await onRecords()).verifyRecords(request),
+  'measure-written': async ({ paths, leastPerName }, context) => {
+    const { measureTrees } = await import('../files/tree/measure-tree.js');
+    return measureTrees(paths, { leastPerName, skipUnreadable: true, pause: () => throwIfCancelled(context) });
+  },
   'measure-tree': async ({ path, ...options }, context) => {
     const { measureTree } = await import('../files/tree/measure-tree.js');
     return measureTree(path, { ...options, pause: () => throwIfCancelled(context) });

@@ -104,6 +104,13 @@ const rows: { readonly [Kind in JobKind]: Row<Kind> } = {
     },
     cancelled: () => !existsSync(at('archive.tar')) || statSync(at('archive.tar')).size < 256 << 20,
   },
+  'measure-written': {
+    request: () => {
+      tree(at('tree'));
+      return { paths: [at('tree'), at('gone')], leastPerName: 1024 };
+    },
+    cancelled: 'nothing',
+  },
   'make-seam': {
     request: async () => {
       const symlink = header({ name: 'd', linkName: 'real', type: '2' });

@@ -28,11 +28,13 @@ export interface MeasureTreeOptions {
   readonly syscalls?: Syscalls;
   /** Leave out what is in directories that the user may not read, as `du` does. Default: such a one is an error. */
   readonly skipUnreadable?: boolean;
+  /** Bytes that each name counts for at least: an empty file takes a place in the file system too. Default: 0, as with `du`. */
+  readonly leastPerName?: number;
   /** Called for every entry; throws when the answer is not wanted any more. */
   readonly pause?: () => void;
 }
 
-/** Somebody who moves directories may move them again while the tree is measured anew; then what has been counted is the answer. */
+/** Somebody who moves directories may move them again while the tree is measured anew; then the most that has been counted is the answer. */
 const ATTEMPTS = 3;
 
 /**
@@ -45,11 +47,25 @@ const ATTEMPTS = 3;
  */
 export function measureTree(path: string, options: MeasureTreeOptions = {}): TreeSize {
   const calls = loadTreeCalls(options.syscalls ?? loadSyscalls());
+  let most: TreeSize = { bytes: 0, entries: 0 };
   for (let attempt = 1; ; attempt++) {
     const measurement = new Measurement(options);
     const size = measurement.of(calls.openDirectory(path));
-    if (measurement.complete || attempt === ATTEMPTS) return size;
+    if (measurement.complete) return size;
+    if (size.entries >= most.entries) most = size;
+    if (attempt === ATTEMPTS) return most;
   }
+}
+
+/** The bytes of several directories, as `measureTree` has them; one that has gone has none. @throws as `measureTree`, but `ENOENT` */
+export function measureTrees(paths: readonly string[], options: MeasureTreeOptions = {}): number {
+  let bytes = 0;
+  for (const path of paths) {
+    ifThere(() => {
+      bytes += measureTree(path, options).bytes;
+    });
+  }
+  return bytes;
 }
 
 class Measurement {
@@ -59,12 +75,14 @@ class Measurement {
   /** Files with several names that have been counted. */
   readonly #counted = new InodeSet();
   readonly #skipUnreadable: boolean;
+  readonly #least: number;
   readonly #pause: () => void;
   #bytes = 0;
   #entries = 0;
 
-  constructor({ skipUnreadable = false, pause = () => {} }: MeasureTreeOptions) {
+  constructor({ skipUnreadable = false, leastPerName = 0, pause = () => {} }: MeasureTreeOptions) {
     this.#skipUnreadable = skipUnreadable;
+    this.#least = leastPerName;
     this.#pause = pause;
   }
 
@@ -111,19 +129,22 @@ class Measurement {
 
   #enter(name: BytePath, directory: OpenDirectory, usage: FileUsage): void {
     this.#descent.enter(name, directory, usage);
-    this.#entries++;
-    this.#bytes += usage.disk;
+    this.#addName(usage.disk);
   }
 
   #addFile(usage: FileUsage): void {
-    this.#entries++;
     if (usage.links < 2 || usage.type === DIRECTORY) {
-      this.#bytes += usage.disk;
+      this.#addName(usage.disk);
       return;
     }
     const counted = this.#counted.add(usage);
-    if (counted === undefined) this.#bytes += usage.disk / usage.links;
-    else if (!counted) this.#bytes += usage.disk;
+    if (counted === undefined) this.#addName(usage.disk / usage.links);
+    else this.#addName(counted ? 0 : usage.disk);
+  }
+
+  #addName(bytes: number): void {
+    this.#entries++;
+    this.#bytes += Math.max(bytes, this.#least);
   }
 }
 

@@ -1,5 +1,4 @@
 import type { Get } from '../../base/assembly.js';
-import { systemCode } from '../../base/errors.js';
 import { callback, checkArgument, methods, optionsOf, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
 import { unhurried } from '../../base/unhurried.js';
@@ -16,6 +15,12 @@ import { CONTAINERS, DIRECTORIES, GAP_WARNING, HOLDERS, POOL } from '../services
 import type { Calls } from './calls.js';
 
 const ROOTFS_KEY = optionsOf<RootfsKey>({ containerId: text, id: text }, 'containerId', 'id');
+
+/**
+ * What a name takes of a file system, however little is in it: an inode, and its place in a directory; else who makes empty files takes all inodes, and has whoever counts them go round. On ext4 it is a quarter of
+ * that for an inode, on xfs half, on btrfs and tmpfs about that much. Files with something in them mostly take a block, which is more.
+ */
+const LEAST_PER_NAME = 1024;
 
 /** The containers of a store, as they are recorded and mounted. */
 export class ContainerCalls {
@@ -82,22 +87,16 @@ export class ContainerCalls {
     });
   }
 
-  /** What these take on disk, in bytes as `du` counts them: each file once, and no more of a sparse one than is there. @throws `ERR_ABORTED` */
+  /**
+   * What these take on disk, in bytes as `du` counts them: each file once, and no more of a sparse one than is there; but each name with 1024 at least. Those who ask at once are answered one after the other.
+   * @throws `ERR_ABORTED`
+   */
   async measure(rootfs: RootfsKey, options: MeasureOptions = {}): Promise<number> {
     return this.#calls.looking(async () => {
       checkArgument('containers.measure', 'rootfs', ROOTFS_KEY, rootfs);
-      const { signal } = takeOptions('containers.measure', o.MEASURE_OPTIONS, options);
-      let bytes = 0;
-      for (const path of await this.#written(rootfs)) {
-        try {
-          const request = { path, skipUnreadable: true };
-          bytes += (await this.#get(POOL).run('measure-tree', request, { signal })).bytes;
-        } catch (error) {
-          // It is being destroyed meanwhile.
-          if (systemCode(error) !== 'ENOENT') throw error;
-        }
-      }
-      return bytes;
+      const own = takeOptions('containers.measure', o.MEASURE_OPTIONS, options);
+      const paths = await this.#written(rootfs);
+      return this.#get(POOL).run('measure-written', { paths, leastPerName: LEAST_PER_NAME }, own);
     });
   }
 
