@@ -109,7 +109,7 @@ export interface LaunchLimits {
   /** How fast disks of this machine may be read and written. Those that are not named have no limit. */
   readonly io?: readonly IoLimit[] | undefined;
   /**
-   * Of what is written to its root filesystem and to volumes without a name, as long as the container is there; at least 1 MiB. What its image has brought does not count. Kept by project quotas where the store's file system has them, else
+   * Of what is written to its root filesystem, to its own `/etc/hosts`, `hostname` and `resolv.conf`, and to volumes without a name, as long as the container is there; at least 1 MiB. What its image has brought does not count. Kept by project quotas where the store's file system has them, else
    * by the processes that watch it, which end what has written more: see `Launch.diskLimit`.
    */
   readonly diskBytes?: number | undefined;

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import type { Containerizer, LaunchOptions } from '#src/containerizer/index.js';
@@ -95,6 +96,44 @@ describeWith(NEEDS, 'a limit of disk space on a file system without quotas', () 
       exec 3>/open; dd if=/dev/zero bs=1M count=30 >&3 2>/dev/null & wait; rm /open; echo ready; sleep 3; exit 7`;
     await containers.launch('job', IMAGE, { ...sh(script), ...limits(45) });
     expect(await containers.wait('job')).toMatchObject({ code: 7 });
+  });
+
+  test.each(['overlay', 'copy'] as const)('counts what it has of its own in /etc, with %s', async (backend) => {
+    const { containers } = await onTmpfs();
+    await containers.launch('job', IMAGE, {
+      ...{ command: ['sleep', '100'], ...limits(20), mounts: TMP, provision: { backend } },
+    });
+    expect(await exec(containers, 'job', write('/etc/hosts', 10))).toContain('wrote');
+    await expect(containers.update('job', limits(5).limits)).rejects.toMatchObject({ code: 'ERR_LIMIT_UPDATE' });
+    expect(await exec(containers, 'job', write('/etc/resolv.conf', 20))).toContain('wrote');
+    expect(await containers.wait('job')).toMatchObject(KILLED);
+  });
+
+  test('counts names of files that are empty, which are places in the file system', async () => {
+    const { containers } = await onTmpfs();
+    const script = 'mkdir /d; for i in $(seq 1 4000); do echo -n >/d/$i; done; sleep 100';
+    await containers.launch('job', IMAGE, { ...sh(script), ...limits(3) });
+    expect(await containers.wait('job')).toMatchObject(KILLED);
+  });
+
+  test('ends what has left no room for a file in the store, and says why', async () => {
+    const { path } = mountFileSystem('tmpfs');
+    const { containers, root } = await storeWithBusybox({ root: join(path, 'store') });
+    // Nobody counts until all is taken.
+    const body = `await c.launch('job', '${IMAGE}', ${JSON.stringify({
+      ...sh(
+        'while [ ! -e /go ]; do sleep 0.1; done; i=0; while echo -n 2>/dev/null >/$i; do i=$((i+1)); done; dd if=/dev/zero of=/0 bs=1M count=8; sleep 100',
+      ),
+      ...limits(5),
+    })}); say('up'); await sleep(100_000);`;
+    const other = otherContainerizer(root, body);
+    await other.says('up');
+    await other.kill();
+    execFileSync('mount', ['-o', 'remount,nr_inodes=3000', path]);
+    await exec(containers, 'job', 'echo -n >/go');
+    let files = 0;
+    await vi.waitFor(() => expect(() => writeFileSync(join(path, `${files++}`), '')).toThrow('ENOSPC'));
+    expect(await containers.wait('job')).toMatchObject(KILLED);
   });
 
   test('is counted by another process when the one that counts is killed', async () => {

@@ -32,6 +32,16 @@ describe('several isolators', () => {
     expect(await all.recover(async () => new Set())).toEqual(['a swept', 'b swept']);
   });
 
+  it('hear of the bundle one after the other, those that want to', async () => {
+    const notes: string[] = [];
+    const hearing = (name: string): Partial<Isolator> => ({
+      bundled: async ({ id }, { root }) => void notes.push(`${name} ${id === LAUNCH.id} ${root.path}`),
+    });
+    const all = new Isolators([isolator('a', [], hearing('a')), isolator('b', []), isolator('c', [], hearing('c'))]);
+    await all.bundled(LAUNCH, { spec: {}, root: ROOT });
+    expect(notes).toEqual(['a true /r', 'c true /r']);
+  });
+
   it('stand around a change of limits, the first outermost; one that has nothing to do with it is passed over', async () => {
     const notes: string[] = [];
     const around = (name: string): Partial<Isolator> => ({

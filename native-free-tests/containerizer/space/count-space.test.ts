@@ -32,7 +32,8 @@ class Growing implements Counting {
   hold() {
     return this.isHeld ? undefined : { close: () => (this.isLetGo = true) };
   }
-  async measure() {
+  async measure(_: AbortSignal, onStart: () => void) {
+    onStart();
     this.now += this.took;
     this.looks.push(this.now);
     return this.size(this.now);
@@ -117,6 +118,75 @@ describe('what counts disk space', () => {
     growing.noted = true;
     await growing.run();
     expect([growing.looks, growing.ends]).toEqual([[], 1]);
+  });
+
+  it('ends what nobody can note that it is over its limit, and notes it when that can be done', async () => {
+    const growing = new Growing();
+    growing.size = () => 200 * MIB;
+    growing.lives = 3;
+    let notes = 0;
+    growing.note = () => {
+      if (++notes < 3) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      growing.noted = true;
+    };
+    await growing.run();
+    expect([growing.ends, growing.noted]).toEqual([3, true]);
+  });
+
+  it('goes on when the limit cannot be read, or what is over it cannot be killed, for once', async () => {
+    const growing = new Growing();
+    growing.size = () => 200 * MIB;
+    let failures = 0;
+    const failing =
+      <T>(work: () => T) =>
+      (): T => {
+        if (failures++ % 2 === 0) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+        return work();
+      };
+    growing.limit = failing(growing.limit.bind(growing));
+    growing.end = failing(growing.end.bind(growing));
+    await growing.run();
+    expect([failures, growing.ends]).toEqual([4, 1]);
+  });
+
+  it('looks now and then while another one counts, which may have been stopped', async () => {
+    const growing = new Growing();
+    growing.isHeld = true;
+    growing.until = 600_000;
+    growing.size = (now) => (now > 100_000 ? 200 * MIB : 0);
+    await growing.run();
+    expect(growing.ends).toBe(1);
+    expect(growing.now).toBeLessThan(100_000 + 20_000);
+    expect(growing.looks.length).toBeLessThan(10);
+    expect(growing.isLetGo).toBe(false);
+  });
+
+  it('ends what another one has found to be over its limit, and is stopped before it has killed it', async () => {
+    const growing = new Growing();
+    growing.isHeld = true;
+    const { pause } = growing.clock;
+    growing.clock.pause = async (milliseconds, over) => {
+      if (growing.now > 3000) growing.noted = true;
+      await pause(milliseconds, over);
+    };
+    await growing.run();
+    expect([growing.looks, growing.ends]).toEqual([[], 1]);
+  });
+
+  it('does not take for a look how long it has waited for its turn', async () => {
+    const growing = new Growing();
+    growing.until = 600_000;
+    let looks = 0;
+    growing.measure = async (_, onStart) => {
+      // As long as others are at work.
+      if (looks++ < 2) growing.now += 20_000;
+      onStart();
+      growing.now += 10;
+      return growing.now > 41_000 ? 200 * MIB : MIB;
+    };
+    await growing.run();
+    expect(growing.ends).toBe(1);
+    expect(growing.now).toBeLessThan(45_000);
   });
 
   it('goes on when a look fails, and stops when nobody watches any more', async () => {

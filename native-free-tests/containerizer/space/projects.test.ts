@@ -151,6 +151,25 @@ describe('a limit by projects', () => {
     expect([books.limits.size, await holdings.list({})]).toEqual([0, []]);
   });
 
+  it('holds for files that lie elsewhere, where there is one', async () => {
+    const { projects, places, books } = setUp();
+    await projects.giveFiles(KEY, place, ['hosts']);
+    expect(books.files.size).toBe(0);
+    await projects.limit(KEY, places, LIMIT);
+    await projects.giveFiles(KEY, place, ['hosts', 'hostname']);
+    expect(below(books)).toMatchObject({ '/hosts': 7, '/hostname': 7 });
+
+    // On a file system without projects all is as it was.
+    books.give = () => {
+      throw Object.assign(new Error('inappropriate ioctl for device'), { code: 'ENOTTY' });
+    };
+    await projects.giveFiles(KEY, place, ['hosts']);
+    books.give = () => {
+      throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+    };
+    await expect(projects.giveFiles(KEY, place, ['hosts'])).rejects.toThrow('limit the disk space of');
+  });
+
   it('is taken back when its root filesystem is gone, and no sooner', async () => {
     const { books, projects, places, holdings } = setUp();
     await projects.limit(KEY, places, LIMIT);

@@ -33,6 +33,8 @@ export interface BundleOptions extends PlanOptions {
   readonly directory: string;
 }
 
+/** In a bundle's directory: what a container has of its own in `/etc`, and may write to. */
+export const OWN_FILE_NAMES = { hosts: 'hosts', hostname: 'hostname', resolvConf: 'resolv.conf' } as const;
 /** In a bundle's directory: what hooks of devices said of errors. */
 export const HOOK_LOG = 'hooks.log';
 
@@ -48,9 +50,9 @@ export async function makeBundle(options: BundleOptions): Promise<RuntimeSpecCon
   const host = asksHost ? await hostFiles() : { hosts: '', resolvConf: '' };
   const texts = networkFiles(spec, hostname, host, options.network);
   const files = {
-    hosts: join(directory, 'hosts'),
-    hostname: join(directory, 'hostname'),
-    resolvConf: join(directory, 'resolv.conf'),
+    hosts: join(directory, OWN_FILE_NAMES.hosts),
+    hostname: join(directory, OWN_FILE_NAMES.hostname),
+    resolvConf: join(directory, OWN_FILE_NAMES.resolvConf),
   };
   const config = await planBundle({ ...options, hookLog: join(directory, HOOK_LOG) }, files);
   writeBundle(config, files, texts, directory);

@@ -50,6 +50,8 @@ export interface Isolator {
    * @throws ProvisionerError what cannot be had, and why
    */
   prepare(launch: IsolatedLaunch, isolated: IsolatedSpec, signal: AbortSignal | undefined): Promise<IsolatedSpec>;
+  /** When its bundle has been made, in the directory of the launch, and nothing runs yet. What it does when it fails, or when anything after it does, `cleanUp` takes back. */
+  bundled?(launch: IsolatedLaunch, isolated: IsolatedSpec): Promise<void>;
   /** Around a change of limits of what runs. @param change makes it, or throws @throws ProvisionerError why it may not be, and what `change` throws */
   update?(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void>;
   /**

@@ -19,6 +19,10 @@ export class Isolators implements Isolator {
     return last;
   }
 
+  async bundled(launch: IsolatedLaunch, isolated: IsolatedSpec): Promise<void> {
+    for (const isolator of this.#isolators) await isolator.bundled?.(launch, isolated);
+  }
+
   async update(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void> {
     let whole = change;
     for (const isolator of this.#isolators.toReversed()) {

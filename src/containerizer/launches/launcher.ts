@@ -186,6 +186,7 @@ export class Launcher {
     const isolated = await this.#isolators.prepare(begun.launch, { spec: options, root }, options.signal);
     crashPoint('launch.isolated');
     const command = await this.#writeBundle(begun, { ...beginning, ...isolated }, root, countsSwap);
+    await this.#isolators.bundled?.(begun.launch, isolated);
     crashPoint('launch.bundled');
     const isConnected = isolated.network !== undefined;
     const { pid, startedAt, monitor } = await this.#inTurn(options.signal, async () => {

@@ -6,11 +6,11 @@ import { type Look, pauseAfter } from './pace.js';
 export interface Counting {
   /** The right to count, which one process has at a time. @returns undefined while another one has it */
   hold(): { close(): void } | undefined;
-  /** Bytes. @param over aborts when the answer is not wanted any more */
-  measure(over: AbortSignal): Promise<number>;
+  /** Bytes. @param over aborts when the answer is not wanted any more @param onStart called when it is begun, where it has to wait until then */
+  measure(over: AbortSignal, onStart: () => void): Promise<number>;
   /** Bytes, as it is now. @returns undefined where there is none */
   limit(): number | undefined;
-  /** Somebody has found that it is over its limit, and may have died since. */
+  /** Somebody has found that it is over its limit, and may have died since, or been stopped. */
   isNoted(): boolean;
   note(): void;
   /** Kills all of it; to be repeated until it has ended. */
@@ -30,51 +30,90 @@ const CLOCK: CountingClock = {
 };
 /** Until it is looked again whether whoever counts has died. */
 const HELD = 1000;
+/** Between two looks of one who is not the one that counts: that one may be stopped, or starved, and does not know it. */
+const BESIDE = 15_000;
 /** Until what was killed is killed once more. */
 const END_AGAIN = 200;
 /** Until it is counted again when it could not be, such as for want of descriptors. */
 const FAILED = 5000;
 
 /**
- * Counts again and again what something takes, and ends it when that is more than its limit; as long as nobody else does. What is written between two looks may be more than the limit: nobody holds it up.
+ * Counts again and again what something takes, and ends it when that is more than its limit. One process at a time does so; others look now and then. What is written between two looks may be more than the limit: nobody holds
+ * it up. Nothing that fails is the end of it: what fills the disk is to be ended all the same.
  * @param over aborts when it has ended, or nobody here watches it any more
  */
 export async function countSpace(counting: Counting, over: AbortSignal, clock: CountingClock = CLOCK): Promise<void> {
-  let held: { close(): void } | undefined;
+  const right: Right = { held: undefined };
   try {
-    for (held = counting.hold(); held === undefined; held = counting.hold()) await clock.pause(HELD, over);
-    if (!counting.isNoted()) await lookUntilOver(counting, over, clock);
+    await lookUntilOver(counting, right, over, clock);
     for (;;) {
-      counting.end();
+      if (!counting.isNoted()) attempt(() => counting.note());
+      crashPoint('space.over');
+      attempt(() => counting.end());
       await clock.pause(END_AGAIN, over);
     }
   } catch (error) {
     if (!over.aborted) throw error;
   } finally {
-    held?.close();
+    right.held?.close();
   }
 }
 
-/** Looks until it is over its limit. */
-async function lookUntilOver(counting: Counting, over: AbortSignal, clock: CountingClock): Promise<void> {
+/** To count. */
+interface Right {
+  held: { close(): void } | undefined;
+}
+
+/** Looks until it is over its limit, or somebody else has found that it is. */
+async function lookUntilOver(counting: Counting, right: Right, over: AbortSignal, clock: CountingClock): Promise<void> {
   let before: Look | undefined;
-  for (;;) {
+  /** When one who has no right to count looks all the same. */
+  let due = clock.now() + BESIDE;
+  while (!counting.isNoted()) {
     over.throwIfAborted();
-    const begun = clock.now();
-    const bytes = await counting.measure(over).catch(() => undefined);
-    const limit = counting.limit();
+    right.held ??= counting.hold();
+    if (right.held === undefined && clock.now() < due) {
+      await clock.pause(HELD, over);
+      continue;
+    }
+    const look = await lookAt(counting, over, clock);
     over.throwIfAborted();
-    if (bytes === undefined || limit === undefined) {
+    if (look === undefined) {
       await clock.pause(FAILED, over);
       continue;
     }
-    const look: Look = { at: clock.now(), took: clock.now() - begun, bytes };
-    if (bytes > limit) {
-      counting.note();
-      crashPoint('space.over');
-      return;
-    }
-    await clock.pause(pauseAfter(look, before, limit), over);
+    const { limit } = look;
+    if (look.bytes > limit) return;
+    const pause = pauseAfter(look, before, limit);
+    due = clock.now() + Math.max(BESIDE, pause);
+    if (right.held !== undefined) await clock.pause(pause, over);
     before = look;
   }
+}
+
+/** @returns undefined when it could not be counted, or there is no limit */
+async function lookAt(
+  counting: Counting,
+  over: AbortSignal,
+  clock: CountingClock,
+): Promise<(Look & { readonly limit: number }) | undefined> {
+  // Not what it had to wait until it began: others have made it wait, and it would wait nine times as long for that.
+  let begun = clock.now();
+  try {
+    const bytes = await counting.measure(over, () => {
+      begun = clock.now();
+    });
+    const limit = counting.limit();
+    const at = clock.now();
+    return limit === undefined ? undefined : { at, took: at - begun, bytes, limit };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What fails is tried again with the next turn. */
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {}
 }

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { crashPoint } from '../../base/crash-points.js';
-import { firstLine, isProvisionerError } from '../../base/errors.js';
+import { fileError, firstLine, isProvisionerError, systemCode } from '../../base/errors.js';
 import type { Provisioner } from '../../index.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
@@ -39,6 +39,8 @@ const KIND = 'project-quota';
 /** Far from those that people choose, and that other programs count up from. A number is drawn, since another store may be on the same file system. */
 const FIRST = 0x5000_0000;
 const LAST = 0x6000_0000;
+/** A file system has none. @see ioctl_iflags(2) */
+const NO_PROJECTS = new Set(['ENOTTY', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL']);
 /** So many are drawn that somebody has. */
 const DRAWN = 16;
 
@@ -96,6 +98,23 @@ export class Projects {
         await this.#lift(held);
       }
       return { reason: `the file system of the store does not keep to project quotas: ${firstLine(error)}` };
+    }
+  }
+
+  /**
+   * Gives files that lie elsewhere to the project of a root filesystem, where it has one. On another file system than the store's root nobody keeps them to a limit.
+   * @param directory absolute @param names in it
+   */
+  async giveFiles(rootfs: RootfsKey, directory: string, names: readonly string[]): Promise<void> {
+    const held = await this.of(rootfs);
+    if (held === undefined) return;
+    const opened = this.#parts.calls().openDirectory(directory);
+    try {
+      for (const name of names) opened.giveToProject(name, held.project);
+    } catch (error) {
+      if (!NO_PROJECTS.has(systemCode(error) ?? '')) throw fileError(error, 'limit the disk space of', directory);
+    } finally {
+      opened.close();
     }
   }
 

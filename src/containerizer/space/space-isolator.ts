@@ -1,9 +1,10 @@
-import { existsSync, rmSync } from 'node:fs';
-import { ProvisionerError } from '../../base/errors.js';
+import { existsSync, lstatSync, renameSync } from 'node:fs';
+import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { Provisioner } from '../../index.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
+import { OWN_FILE_NAMES } from '../bundle/make-bundle.js';
 import { checkDiskBytes } from '../cgroups/limits/check-limits.js';
 import type { IsolatedLaunch, IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { LaunchLimits } from '../launch-spec.js';
@@ -13,8 +14,15 @@ import { countSpace } from './count-space.js';
 import { Projects, type RootfsKey } from './projects.js';
 import { readSpaceNote, writeSpaceNote } from './space-note.js';
 
+type MeasureOptions = Parameters<Provisioner['containers']['measure']>[1];
+
+/** What stat(2) counts blocks in. */
+const BLOCK = 512;
+/** What such a file may take and does not count: it has names in it before its program runs. */
+const OWN_FILE_BYTES = 64 * 1024;
+
 /**
- * Keeps containers to limits of the disk space that they take: what is written to the root filesystem, and to volumes without a name; not to those with one, nor to binds.
+ * Keeps containers to limits of the disk space that they take: what is written to the root filesystem, to volumes without a name, and to the files that each has of its own in `/etc`; not to volumes with a name, nor to binds.
  *
  * | the store's file system | so | whoever writes more |
  * |---|---|---|
@@ -58,7 +66,15 @@ export class SpaceIsolator implements Isolator {
     // It would be killed at once, and again.
     if (used - base > bytes) throw tooMuch(launch.containerId, used - base, bytes);
     writeSpaceNote(directory, { by: 'counting', base });
+    // Whoever has filled the disk by then leaves no room to make them.
+    for (const file of [directory.spaceLock, directory.withinLimit]) writeOwnFile(file, '');
     return { ...isolated, diskLimit: { by: 'counting', reason: kept.reason } };
+  }
+
+  async bundled({ id, containerId }: IsolatedLaunch, { diskLimit, root }: IsolatedSpec): Promise<void> {
+    if (diskLimit?.by !== 'quota') return;
+    const { bundle } = this.#directory(id);
+    await this.#projects.giveFiles({ containerId, id: root.id }, bundle, Object.values(OWN_FILE_NAMES));
   }
 
   async update(launch: IsolatedLaunch, { diskBytes }: LaunchLimits, change: () => Promise<void>): Promise<void> {
@@ -72,7 +88,7 @@ export class SpaceIsolator implements Isolator {
     const { root, options } = readSpec(directory, launch.containerId);
     const rootfs = { containerId: launch.containerId, id: root.id };
     const held = note.by === 'quota' ? await this.#projects.of(rootfs) : undefined;
-    const taken = held ? this.#projects.used(held) : await this.#provisioner.containers.measure(rootfs);
+    const taken = held ? this.#projects.used(held) : await this.#measure(rootfs, directory);
     const used = taken - note.base;
     if (used > diskBytes) {
       throw notChanged(launch, `${used} bytes are in use`, 'give it more than is in use, or remove files first');
@@ -85,7 +101,7 @@ export class SpaceIsolator implements Isolator {
       throw error;
     }
     // Whoever found that it was over the limit before has died since.
-    rmSync(directory.overLimit, { force: true });
+    moveIfThere(directory.overLimit, directory.withinLimit);
   }
 
   async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
@@ -96,16 +112,24 @@ export class SpaceIsolator implements Isolator {
     const rootfs = { containerId, id: spec().root.id };
     const counting = {
       hold: () => this.#hold(directory),
-      measure: (signal: AbortSignal) => this.#provisioner.containers.measure(rootfs, { signal }),
+      measure: (signal: AbortSignal, onStart: () => void) => this.#measure(rootfs, directory, { signal, onStart }),
       limit: () => {
         const bytes = spec().options.limits?.diskBytes;
         return bytes === undefined ? undefined : note.base + bytes;
       },
       isNoted: () => existsSync(directory.overLimit),
-      note: () => writeOwnFile(directory.overLimit, ''),
+      note: () => {
+        if (!moveIfThere(directory.withinLimit, directory.overLimit)) writeOwnFile(directory.overLimit, '');
+      },
       end,
     };
     await countSpace(counting, over);
+  }
+
+  /** Of what has been launched: what it has in its `/etc` too. */
+  async #measure(rootfs: RootfsKey, { ownFiles }: LaunchDirectory, options?: MeasureOptions): Promise<number> {
+    const written = await this.#provisioner.containers.measure(rootfs, options);
+    return ownFiles.reduce((bytes, path) => bytes + diskOf(path), written);
   }
 
   /** One process at a time counts. @returns undefined while another one does */
@@ -138,6 +162,23 @@ export class SpaceIsolator implements Isolator {
 
   #directory(launchId: string): LaunchDirectory {
     return new LaunchDirectory(this.#provisioner.launches.directory(launchId));
+  }
+}
+
+/** Bytes that a file of a bundle takes, beyond what it may have been made with. */
+function diskOf(path: string): number {
+  const { blocks = 0 } = lstatSync(path, { throwIfNoEntry: false }) ?? {};
+  return Math.max(0, blocks * BLOCK - OWN_FILE_BYTES);
+}
+
+/** @returns false where it is not there */
+function moveIfThere(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { HOOK_LOG } from '../../bundle/make-bundle.js';
+import { HOOK_LOG, OWN_FILE_NAMES } from '../../bundle/make-bundle.js';
 
 /**
  * What stands in the directory of one launch, drawn once. It belongs to the store's user alone.
@@ -14,7 +14,8 @@ import { HOOK_LOG } from '../../bundle/make-bundle.js';
  *   ├── deadline       when its time is over, by the monotonic clock, in seconds; while that does not pass, `-` and how much of it is left
  *   ├── space          how its limit of disk space is kept, where it has one, and what was there before it first ran
  *   ├── space.lock     locked by the process that counts what it has written
- *   ├── over           it was found to have written more than its limit, before it is killed for that
+ *   ├── within         it has written no more than its limit, as far as anybody has found
+ *   ├── over           the same file, renamed, when it was found to have written more, before it is killed for that: a full disk does not keep anybody from it
  *   ├── let-go         when a program that was held at its gate was to go, in milliseconds since the epoch
  *   ├── typed, sizes   FIFOs, for a program that has a terminal: what is typed there, and its sizes (`TERMINAL_PROGRAM` has their form)
  *   ├── execs.lock     locked alone by whoever takes away what execs have left that were killed, and shared by whoever begins one
@@ -51,6 +52,10 @@ export class LaunchDirectory {
   get config(): string {
     return join(this.bundle, 'config.json');
   }
+  /** Files of this machine that the container has in its `/etc`. */
+  get ownFiles(): string[] {
+    return Object.values(OWN_FILE_NAMES).map((name) => join(this.bundle, name));
+  }
   get hookLog(): string {
     return join(this.bundle, HOOK_LOG);
   }
@@ -71,6 +76,9 @@ export class LaunchDirectory {
   }
   get spaceLock(): string {
     return join(this.path, 'space.lock');
+  }
+  get withinLimit(): string {
+    return join(this.path, 'within');
   }
   get overLimit(): string {
     return join(this.path, 'over');
