@@ -72,7 +72,7 @@ export const CONTAINERIZER_ERRORS = {
   },
   ERR_DISK_LIMIT: {
     meaning: 'A container that is to be started again has written more than its limit of disk space already.',
-    whatToDo: 'Remove files of it, or launch it anew with a larger limit.',
+    whatToDo: 'Give it a larger limit with `provisioner update`, or remove files of it.',
     retryable: false,
   },
   ERR_START_FAILED: {

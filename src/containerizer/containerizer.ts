@@ -91,7 +91,7 @@ export interface Containerizer {
   /** Halts all processes. Its time limit does not pass meanwhile. */
   pause(containerId: string, options?: ControlOptions): Promise<void>;
   resume(containerId: string, options?: ControlOptions): Promise<void>;
-  /** Changes limits of what runs; what is left out stays. @throws ProvisionerError `ERR_LEASED`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_LIMIT_UPDATE`, `ERR_CONTAINER_NOT_RUNNING` */
+  /** Changes limits of what runs; what is left out stays. `diskBytes` alone also of what has ended, for its next start. @throws ProvisionerError `ERR_LEASED`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`, `ERR_LIMIT_UPDATE`, `ERR_CONTAINER_NOT_RUNNING` */
   update(containerId: string, limits: LaunchLimits, options?: ControlOptions): Promise<void>;
   /** Removes a container, with what it has written and printed. @returns false when there is none */
   destroy(containerId: string, options?: DestroyContainerOptions): Promise<boolean>;

@@ -191,6 +191,24 @@ describeWith(NEEDS, 'a limit of disk space on a file system without quotas', () 
     await expectNothingLeft(root);
   });
 
+  test('is changed for what has ended over it, which can be started then; other limits are not', async () => {
+    const { containers } = await onTmpfs();
+    const script = `test -e /again && exit 7; touch /again; ${write('/file', 30)} sleep 100`;
+    await containers.launch('job', IMAGE, { ...sh(script), ...limits(20) });
+    expect(await containers.wait('job')).toMatchObject(KILLED);
+    await expect(containers.update('job', limits(25).limits)).rejects.toMatchObject({ code: 'ERR_LIMIT_UPDATE' });
+    for (const others of [{ pids: 9 }, { pids: 9, ...limits(50).limits }])
+      await expect(containers.update('job', others)).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+    await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_DISK_LIMIT' });
+    await containers.update('job', limits(50).limits);
+    await containers.start('job');
+    expect(await containers.wait('job')).toMatchObject({ code: 7 });
+    await containers.destroy('job');
+    await containers.launch('free', IMAGE, sh('true'));
+    await containers.wait('free');
+    await expect(containers.update('free', limits(50).limits)).rejects.toMatchObject({ code: 'ERR_LIMIT_UPDATE' });
+  });
+
   test.each([100, 2 ** 20 - 1, 1.5 * MIB + 0.5, -1])('is refused where it is none: %j', async (diskBytes) => {
     const { containers, root } = await onTmpfs();
     const launch = containers.launch('job', IMAGE, { ...sh('true'), limits: { diskBytes } });

@@ -245,11 +245,17 @@ export class Controls {
     }
   }
 
-  /** @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED` */
+  /**
+   * That of disk space belongs to the root filesystem, which is there as long as the container: alone it is changed for the next start too.
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING`, `ERR_LIMIT_INVALID`, `ERR_LIMIT_UNSUPPORTED`
+   */
   async update(launch: LaunchRecord, limits: LaunchLimits): Promise<void> {
     const { hierarchies } = this.#machine;
     checkLimits(limits, hierarchies, readMachineFacts(hierarchies), { update: true });
-    if (!this.#runningCgroup(launch).update(limits)) throw await this.#ended(launch);
+    const { diskBytes, ...others } = limits;
+    const isOfDisk = diskBytes !== undefined && Object.values(others).every((limit) => limit === undefined);
+    if (!(isOfDisk && launch.state === 'exited') && !this.#runningCgroup(launch).update(limits))
+      throw await this.#ended(launch);
     keepLimits(this.#endings.directory(launch.id), launch.containerId, limits);
     await noteEvent(this.#machine, launch, 'update', limits);
   }

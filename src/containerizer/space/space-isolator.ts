@@ -102,6 +102,10 @@ export class SpaceIsolator implements Isolator {
     }
     // Whoever found that it was over the limit before has died since.
     moveIfThere(directory.overLimit, directory.withinLimit);
+    // What had ended, and begins anew by then, goes by what it was told before.
+    const now = await this.#provisioner.launches.get(launch.containerId);
+    if (now !== undefined && now.id !== launch.id)
+      throw notChanged(launch, 'it was started meanwhile', 'change it once more');
   }
 
   async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
@@ -187,7 +191,7 @@ function tooMuch(containerId: string, used: number, limit: number): ProvisionerE
     'ERR_DISK_LIMIT',
     `container ${containerId} has written ${used} bytes, and its limit of disk space is ${limit}: it would be ended at once`,
     {
-      hint: 'remove files of it (`containers.files` of the library), or launch it anew with more',
+      hint: 'give it more: `provisioner update --storage-opt size=…`; or remove files of it (`containers.files` of the library)',
       details: { containerId, used, limit },
     },
   );
