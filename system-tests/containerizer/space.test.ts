@@ -90,11 +90,35 @@ describeWith(NEEDS, 'a limit of disk space on a file system without quotas', () 
     expect(await containers.wait('job')).toMatchObject(KILLED);
   });
 
-  test('counts a file of several names once, no holes, and not what is deleted and still open', async () => {
+  test('counts a file of several names once, and no holes', async () => {
     const { containers } = await onTmpfs();
-    const script = `${write('/one', 10)} for i in 1 2 3 4 5; do ln /one /link$i; done; truncate -s 500M /sparse
-      exec 3>/open; dd if=/dev/zero bs=1M count=30 >&3 2>/dev/null & wait; rm /open; echo ready; sleep 3; exit 7`;
-    await containers.launch('job', IMAGE, { ...sh(script), ...limits(45) });
+    const script = `${write('/one', 10)} for i in 1 2 3 4 5; do ln /one /link$i; done; truncate -s 500M /sparse; sleep 3; exit 7`;
+    await containers.launch('job', IMAGE, { ...sh(script), ...limits(15) });
+    expect(await containers.wait('job')).toMatchObject({ code: 7 });
+  });
+
+  test.each([
+    ['overlay', '/'],
+    ['copy', '/'],
+    ['overlay', '/data/'],
+  ] as const)('counts what is deleted and still open: %s, in %s', async (backend, place) => {
+    const { containers } = await onTmpfs();
+    const script = `exec 3>${place}open; rm ${place}open; dd if=/dev/zero bs=1M count=30 >&3 2>/dev/null; sleep 100`;
+    const mounts: LaunchOptions['mounts'] = [{ type: 'volume', target: '/data' }];
+    await containers.launch('job', IMAGE, { ...sh(script), ...limits(20), mounts, provision: { backend } });
+    expect(await containers.wait('job')).toMatchObject(KILLED);
+  });
+
+  test('does not count what is deleted and still open in volumes with a name, on tmpfs, or in another container', async () => {
+    const { containers } = await onTmpfs();
+    const open = (...places: string[]) =>
+      places.map(
+        (path, at) => `exec ${at + 3}>${path}; rm ${path}; dd if=/dev/zero bs=1M count=30 >&${at + 3} 2>/dev/null; `,
+      );
+    const mounts: LaunchOptions['mounts'] = [...TMP, { type: 'volume', source: 'data', target: '/data' }];
+    await containers.launch('other', IMAGE, sh(`${open('/open').join('')} sleep 100`));
+    const script = `${open('/data/open', '/tmp/open', '/dev/shm/open').join('')} sleep 3; exit 7`;
+    await containers.launch('job', IMAGE, { ...sh(script), ...limits(8), mounts });
     expect(await containers.wait('job')).toMatchObject({ code: 7 });
   });
 

@@ -35,6 +35,14 @@ export interface Leased {
 /** A launch that an isolator works for. */
 export type IsolatedLaunch = Pick<LaunchRecord, 'id' | 'containerId'>;
 
+/** What runs, for whoever attends to it. */
+export interface AttendedContainer {
+  /** As this machine sees them; none when it has ended. */
+  processes(): readonly number[];
+  /** Kills all of it; may be repeated. */
+  end(): void;
+}
+
 /**
  * Gives a launch one kind of things that are not in its root filesystem, and that have to be given back: a network, devices, volumes, …
  *
@@ -56,9 +64,8 @@ export interface Isolator {
   update?(launch: IsolatedLaunch, limits: LaunchLimits, change: () => Promise<void>): Promise<void>;
   /**
    * While a process of ours watches what runs; others may do so too, and nobody where nobody does. Resolves when there is nothing more to attend to, and soon after `over` has aborted.
-   * @param end kills all of it; may be repeated
    */
-  attend?(launch: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void>;
+  attend?(launch: IsolatedLaunch, over: AbortSignal, container: AttendedContainer): Promise<void>;
   /** When nothing of a launch lives any more. Safe to repeat, by several processes at a time too. */
   cleanUp(launch: IsolatedLaunch): Promise<void>;
   /**

@@ -1,5 +1,5 @@
 import type { LaunchLimits } from '../launch-spec.js';
-import type { IsolatedLaunch, IsolatedSpec, Isolator } from './isolator.js';
+import type { AttendedContainer, IsolatedLaunch, IsolatedSpec, Isolator } from './isolator.js';
 
 /** Several as one: they prepare in their order, and each cleans up whatever becomes of the others. */
 export class Isolators implements Isolator {
@@ -32,8 +32,8 @@ export class Isolators implements Isolator {
     await whole();
   }
 
-  async attend(launch: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
-    await this.#each(async (isolator) => isolator.attend?.(launch, over, end));
+  async attend(launch: IsolatedLaunch, over: AbortSignal, container: AttendedContainer): Promise<void> {
+    await this.#each(async (isolator) => isolator.attend?.(launch, over, container));
   }
 
   async cleanUp(launch: IsolatedLaunch): Promise<void> {

@@ -6,11 +6,12 @@ import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import type { TreeCalls } from '../../system/syscalls/tree-calls.js';
 import { OWN_FILE_NAMES } from '../bundle/make-bundle.js';
 import { checkDiskBytes } from '../cgroups/limits/check-limits.js';
-import type { IsolatedLaunch, IsolatedSpec, Isolator } from '../isolators/isolator.js';
+import type { AttendedContainer, IsolatedLaunch, IsolatedSpec, Isolator } from '../isolators/isolator.js';
 import type { LaunchLimits } from '../launch-spec.js';
 import { readSpec } from '../launches/kept/kept-spec.js';
 import { LaunchDirectory } from '../launches/kept/launch-directory.js';
 import { countSpace } from './count-space.js';
+import { measureDeleted } from './deleted-files.js';
 import { Projects, type RootfsKey } from './projects.js';
 import { readSpaceNote, writeSpaceNote } from './space-note.js';
 
@@ -108,7 +109,7 @@ export class SpaceIsolator implements Isolator {
       throw notChanged(launch, 'it was started meanwhile', 'change it once more');
   }
 
-  async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, end: () => void): Promise<void> {
+  async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, container: AttendedContainer): Promise<void> {
     const directory = this.#directory(id);
     const note = readSpaceNote(directory);
     if (note?.by !== 'counting') return;
@@ -116,7 +117,10 @@ export class SpaceIsolator implements Isolator {
     const rootfs = { containerId, id: spec().root.id };
     const counting = {
       hold: () => this.#hold(directory),
-      measure: (signal: AbortSignal, onStart: () => void) => this.#measure(rootfs, directory, { signal, onStart }),
+      measure: async (signal: AbortSignal, onStart: () => void) =>
+        (await this.#measure(rootfs, directory, { signal, onStart })) +
+        // Of its root filesystem and its volumes without a name: the mounts of these say whose they are.
+        (await measureDeleted(container.processes(), (mount) => mount.includes(rootfs.id), signal)),
       limit: () => {
         const bytes = spec().options.limits?.diskBytes;
         return bytes === undefined ? undefined : note.base + bytes;
@@ -125,7 +129,7 @@ export class SpaceIsolator implements Isolator {
       note: () => {
         if (!moveIfThere(directory.withinLimit, directory.overLimit)) writeOwnFile(directory.overLimit, '');
       },
-      end,
+      end: () => container.end(),
     };
     await countSpace(counting, over);
   }

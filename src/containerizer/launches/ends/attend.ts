@@ -10,12 +10,13 @@ import { readPlaceNote } from '../kept/launch-notes.js';
  */
 export function attend(machine: Machine, isolators: Isolator, launch: LaunchRecord): () => Promise<void> {
   const over = new AbortController();
-  const end = () => {
+  const cgroup = () => {
     const place = readPlaceNote(launch.place);
-    if (place === undefined || launch.bootId !== machine.bootId) return;
-    new ContainerCgroup(machine.hierarchies, place.cgroupsPath, machine.surroundings).killAll('SIGKILL');
+    if (place === undefined || launch.bootId !== machine.bootId) return undefined;
+    return new ContainerCgroup(machine.hierarchies, place.cgroupsPath, machine.surroundings);
   };
-  const attending = isolators.attend?.(launch, over.signal, end).catch(() => undefined) ?? Promise.resolve();
+  const container = { processes: () => cgroup()?.processes() ?? [], end: () => void cgroup()?.killAll('SIGKILL') };
+  const attending = isolators.attend?.(launch, over.signal, container).catch(() => undefined) ?? Promise.resolve();
   return () => {
     over.abort();
     return attending;
