@@ -41,6 +41,28 @@ describe('a filter for files that stay with their project', () => {
     }
   });
 
+  it.each([
+    ['says nothing of it', LIST],
+    ['lets all be that it does not name', { defaultAction: 'SCMP_ACT_ALLOW' } as const],
+    [
+      'lets it be',
+      {
+        ...LIST,
+        syscalls: [
+          { names: ['read', 'file_setattr'], action: 'SCMP_ACT_ALLOW' },
+          { names: ['file_setattr'], action: 'SCMP_ACT_LOG' },
+        ],
+      } as const,
+    ],
+  ])('refuses the call that does the same without ioctl, where a filter %s', (_, filter) => {
+    const { syscalls = [] } = keepingProjects(filter);
+    expect(syscalls.filter(({ names }) => names.includes('file_setattr'))).toEqual([
+      { names: ['file_setattr'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
+    ]);
+    expect(syscalls.some(({ names }) => names.length === 0)).toBe(false);
+    expect(syscalls.some(({ names }) => names.includes('read'))).toBe('syscalls' in filter);
+  });
+
   it('leaves other calls, and rules that say themselves when, as they are', () => {
     const kept = keepingProjects(LIST);
     expect(kept.syscalls?.[0]).toEqual({ names: ['read', 'write'], action: 'SCMP_ACT_ALLOW' });

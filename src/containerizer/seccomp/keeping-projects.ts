@@ -7,6 +7,8 @@ import type { OciArgumentRule, OciSeccomp, OciSyscallRule } from '../../system/s
 const FORBIDDEN = [0x5820, 0x6602];
 const BITS = 16;
 const IOCTL = 'ioctl';
+/** Does the same as these two, without ioctl. Linux 6.17; a libseccomp that does not know it passes it over, and then it is as the filter has it for what it does not name. @see Linux, fs/file_attr.c */
+const SET_ATTRIBUTES = 'file_setattr';
 /** The argument that says which call it is. The kernel looks at 32 bits of it, a filter at 64: so they are masked. */
 const REQUEST = 1;
 const EPERM = 1;
@@ -17,7 +19,7 @@ const EPERM = 1;
  */
 export function keepingProjects(filter: OciSeccomp): OciSeccomp {
   const { syscalls = [] } = filter;
-  const rules = syscalls.flatMap((rule): OciSyscallRule[] => {
+  const rules = syscalls.flatMap(withoutSetting).flatMap((rule): OciSyscallRule[] => {
     const { names, action, args = [] } = rule;
     if (!names.includes(IOCTL) || !lets(action) || args.length > 0) return [rule];
     const others = names.filter((name) => name !== IOCTL);
@@ -25,7 +27,18 @@ export function keepingProjects(filter: OciSeccomp): OciSeccomp {
     return others.length === 0 ? [narrowed] : [{ ...rule, names: others }, narrowed];
   });
   const args = FORBIDDEN.map((request) => among(2 ** BITS - 1, request));
-  return { ...filter, syscalls: [...rules, { names: [IOCTL], action: 'SCMP_ACT_ERRNO', errnoRet: EPERM, args }] };
+  const refused = { action: 'SCMP_ACT_ERRNO', errnoRet: EPERM } as const;
+  return {
+    ...filter,
+    syscalls: [...rules, { names: [IOCTL], ...refused, args }, { names: [SET_ATTRIBUTES], ...refused }],
+  };
+}
+
+/** Whoever named it: of two rules for one call it could be the other one that counts. @returns no rule where there is nothing else in it */
+function withoutSetting(rule: OciSyscallRule): OciSyscallRule[] {
+  if (!rule.names.includes(SET_ATTRIBUTES)) return [rule];
+  const names = rule.names.filter((name) => name !== SET_ATTRIBUTES);
+  return names.length === 0 ? [] : [{ ...rule, names }];
 }
 
 const lets = (action: OciSeccomp['defaultAction']): boolean => action === 'SCMP_ACT_ALLOW' || action === 'SCMP_ACT_LOG';
