@@ -65,6 +65,13 @@ describe('the health of a container', () => {
     expect(madeOf([2000, result(undefined)])).toMatchObject({ failingStreak: 1 });
   });
 
+  it('is what it was after a check for which this machine had no room, and tells it', () => {
+    const notRun: HealthResult = { ...FAILED, code: undefined, reason: 'not-run' };
+    const health = madeOf([2000, SUCCEEDED], [2001, FAILED], [2002, notRun], [2003, notRun], [2004, notRun]);
+    expect(health).toMatchObject({ status: 'healthy', failingStreak: 1 });
+    expect(health.results).toHaveLength(5);
+  });
+
   it('keeps the last five results, the newest last', () => {
     const codes = [1, 2, 3, 4, 5, 6, 7];
     const health = madeOf(...codes.map((code) => [2000 + code, result(code)] as const));

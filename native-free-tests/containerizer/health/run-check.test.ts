@@ -116,6 +116,19 @@ describe('a check', () => {
     });
   });
 
+  it.each([
+    ['a full disk', Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })],
+    ['no descriptor left', Object.assign(new Error('EMFILE: pipe2'), { code: 'EMFILE' })],
+    [
+      'a shortage beneath',
+      new ProvisionerError('ERR_START_FAILED', 'no room', {
+        cause: Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }),
+      }),
+    ],
+  ])('has not been run where this machine does not come to that, for %s', async (_, failure) => {
+    expect(await new Run(failure).outcome).toEqual({ reason: 'not-run', output: failure.message });
+  });
+
   it('says nothing of a container that does not run', async () => {
     const run = new Run(new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', 'it has ended', {}));
     expect(await run.outcome).toBeUndefined();

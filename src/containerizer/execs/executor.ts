@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ProvisionerError } from '../../base/errors.js';
+import { firstLine, isShortage, ProvisionerError } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { LaunchRecord } from '../../index.js';
 import { pipeClosed, readPipe, writePipe } from '../../system/processes/pipe-streams.js';
@@ -177,7 +177,7 @@ export class Executor {
       streams.stdin?.destroy();
       streams.terminal?.close();
       if (exit.signal !== undefined) this.#endLeft(launch, files.pidFile);
-      if (limits.stopped === undefined) await this.#throwComplaint(files, command, launch, exit);
+      if (limits.stopped === undefined) await this.#throwComplaint(files, place, command, launch, exit);
       await lettingRead(outputs, read);
       return endOf(exit, limits.stopped);
     } finally {
@@ -189,6 +189,7 @@ export class Executor {
   /** Whatever a runtime says, or leaves unsaid, of a program that was not started in what has ended meanwhile, that is why. */
   async #throwComplaint(
     { log, pidFile }: { readonly log: string; readonly pidFile: string },
+    place: ExecPlace,
     command: readonly string[],
     launch: LaunchRecord,
     exit: ProcessExit,
@@ -200,13 +201,20 @@ export class Executor {
     const failure = startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
     // Whoever gives no reason, or one that has nothing to do with the program, may have met an end that is not to be seen yet.
     const isUnclear = failure.code === 'ERR_START_FAILED';
+    // At once: there may be room again soon.
+    const want = isUnclear ? wantOfRoom(place) : undefined;
     for (let looks = 0; isUnclear && looks < END_LOOKS && !this.#isEnding(launch); looks++) await sleep(END_PAUSE);
     if (saysNotRunning(complaint) || this.#isEnding(launch)) {
       throw new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', `container ${containerId} does not run any more`, {
         details: { containerId, runtime: complaint },
       });
     }
-    throw failure;
+    if (want === undefined) throw failure;
+    throw new ProvisionerError(
+      'ERR_START_FAILED',
+      `container ${containerId}: nothing more can be started in it, since its notes cannot be written: ${firstLine(want)}`,
+      { cause: want, hint: 'free some space where the store is', details: { ...failure.details } },
+    );
   }
 
   /** A runtime that was killed does not end its program. */
@@ -226,6 +234,16 @@ export class Executor {
     } finally {
       program?.close();
     }
+  }
+}
+
+/** Whether what a runtime notes finds no room: of that it can tell nothing, since its log does not either. @returns why */
+function wantOfRoom({ path }: ExecPlace): unknown {
+  try {
+    writeOwnFile(join(path, 'room'), '.');
+    return undefined;
+  } catch (error) {
+    return isShortage(error) ? error : undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { Semaphore } from 'async-mutex';
 import { anySignal } from '../../base/any-signal.js';
+import { isProvisionerError } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
 import type { ExecOptions, Execution } from '../containerizer.js';
@@ -21,6 +22,8 @@ import { runCheck } from './run-check.js';
 
 /** Milliseconds between looks whether whoever checks lives, and whether what was created has been let go. */
 const LOOK_AGAIN = 500;
+/** Milliseconds until what has failed to check a container begins anew. */
+const TRY_AGAIN = 1000;
 /** Of a container that is asked to end for being unhealthy. */
 const GRACE = 10_000;
 /** Milliseconds in which checks that are under way come to their end when all is closed: what stands still does not. */
@@ -55,13 +58,9 @@ export class HealthChecks {
   /** From now on, until they end, where there is something to be checked. */
   follow(...launches: readonly LaunchRecord[]): void {
     for (const launch of launches) {
-      const isOver = launch.state === 'exited' || launch.state === 'undead' || this.#over.signal.aborted;
-      if (isOver || this.#followed.has(launch.id) || !isChecked(launch)) continue;
+      if (isOver(launch) || this.#over.signal.aborted || this.#followed.has(launch.id) || !isChecked(launch)) continue;
       this.#later.know(launch.containerId);
-      const following = this.#follow(launch)
-        // It has been removed, or no descriptor is left: another process may go on.
-        .catch(() => undefined)
-        .finally(() => this.#followed.delete(launch.id));
+      const following = this.#followToEnd(launch).finally(() => this.#followed.delete(launch.id));
       this.#followed.set(launch.id, following);
     }
   }
@@ -81,6 +80,29 @@ export class HealthChecks {
     const stood = pause(machineClock(), CLOSING, late.signal);
     await Promise.race([Promise.all(this.#followed.values()), stood]);
     late.abort();
+  }
+
+  /** Whatever fails on the way, such as for want of a descriptor, passes: another process may go on meanwhile, and else this one does. */
+  async #followToEnd(launch: LaunchRecord): Promise<void> {
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      try {
+        return await this.#follow(launch);
+      } catch {
+        if (!(await this.#isThere(launch))) return;
+        await pause(machineClock(), TRY_AGAIN, signal);
+      }
+    }
+  }
+
+  /** Whether it is still the launch that its container has, and has not ended. True in doubt. */
+  async #isThere({ id, containerId }: LaunchRecord): Promise<boolean> {
+    try {
+      const now = await this.#machine.provisioner.launches.get(containerId);
+      return now?.id === id && !isOver(now);
+    } catch (error) {
+      return !isProvisionerError(error, 'ERR_CLOSED');
+    }
   }
 
   async #follow(launch: LaunchRecord): Promise<void> {
@@ -156,8 +178,13 @@ export class HealthChecks {
     return this.#executor.exec({ ...launch, state: 'running' }, command, options, { isTold: false });
   }
 
+  /** What cannot be looked at, for want of a descriptor, is taken for halted: then nothing counts against it. */
   #isHalted(launch: LaunchRecord): boolean {
-    return this.#endings.cgroupOf(launch)?.isFrozen() ?? false;
+    try {
+      return this.#endings.cgroupOf(launch)?.isFrozen() ?? false;
+    } catch {
+      return true;
+    }
   }
 
   async #end(launch: LaunchRecord, id: string): Promise<void> {
@@ -174,6 +201,8 @@ export class HealthChecks {
     await acting.catch(() => undefined);
   }
 }
+
+const isOver = ({ state }: LaunchRecord): boolean => state === 'exited' || state === 'undead';
 
 /** Whether there is a command that says how it is. */
 const isChecked = ({ place }: LaunchRecord): boolean => readPlaceNote(place)?.checked === true;

@@ -11,8 +11,8 @@ export interface HealthResult {
   readonly code?: number | undefined;
   /** The number of the signal that ended it. */
   readonly signal?: number | undefined;
-  /** `failed`: it could not be run, and the output says why. */
-  readonly reason: 'exited' | 'killed' | 'time-limit' | 'failed';
+  /** `failed`: it could not be run in the container; `not-run`: this machine did not come to that, for want of space or descriptors, which says nothing of the container. The output says why. */
+  readonly reason: 'exited' | 'killed' | 'time-limit' | 'failed' | 'not-run';
   /** What it printed, both streams; of a long one the first 4096 bytes. */
   readonly output: string;
 }
@@ -47,6 +47,7 @@ export function afterCheck(
   sinceStart: number,
 ): Health {
   const results = [...health.results, result].slice(-RESULTS_KEPT);
+  if (result.reason === 'not-run') return { ...health, results };
   if (result.code === 0) return { status: 'healthy', failingStreak: 0, results };
   // What has been healthy once has started.
   if (health.status === 'starting' && sinceStart < startPeriod) return { ...health, results };

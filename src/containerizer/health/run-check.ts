@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { firstLine, isProvisionerError } from '../../base/errors.js';
+import { firstLine, isProvisionerError, isShortage, systemCode } from '../../base/errors.js';
 import type { ExecOptions, Execution, ExecutionEnd } from '../containerizer.js';
 import { CHECK_MARK } from './end-check.js';
 import type { CheckOutcome, HealthClock } from './health-loop.js';
@@ -10,6 +10,7 @@ export interface CheckRun {
   readonly settings: Pick<HealthSettings, 'command' | 'timeout'>;
   readonly clock: HealthClock;
   exec(command: readonly string[], options: ExecOptions): Promise<Execution>;
+  /** Throws nothing. */
   isHalted(): boolean;
   /** Kills all that it has started. */
   end(id: string): Promise<void>;
@@ -86,8 +87,11 @@ function failureOf(error: unknown): CheckOutcome {
   if (isProvisionerError(error, 'ERR_COMMAND_NOT_FOUND')) return { code: NOT_FOUND, reason: 'failed', output };
   if (isProvisionerError(error, 'ERR_COMMAND_NOT_EXECUTABLE'))
     return { code: NOT_EXECUTABLE, reason: 'failed', output };
-  return { reason: 'failed', output };
+  return { reason: isOfThisMachine(error) ? 'not-run' : 'failed', output };
 }
+
+/** A full disk, or no descriptor left in this process, makes no container unhealthy. What a runtime says of it is told in words, and of the container. */
+const isOfThisMachine = (error: unknown): boolean => systemCode(error) !== undefined || isShortage(error);
 
 /** The first of what a check prints. The rest is read all the same, at a pace that leaves this process to others. */
 class KeptOutput {
