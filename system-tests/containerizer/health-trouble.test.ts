@@ -1,9 +1,11 @@
 import { closeSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import type { Containerizer } from '#src/containerizer/index.js';
-import { again, IMAGE, otherContainerizer, storeWithBusybox } from '../helpers/containers.js';
+import { processStat } from '#src/system/processes/process-stat.js';
+import { again, IMAGE, otherContainerizer, processesOf, storeWithBusybox } from '../helpers/containers.js';
 import { mountFileSystem } from '../helpers/file-systems.js';
 import { describeWith } from '../helpers/requirements.js';
 
@@ -87,3 +89,45 @@ describeWith(NEEDS, 'a container that is well, where this machine lacks somethin
     },
   );
 });
+
+describeWith(NEEDS, 'a check that hangs with hundreds of processes', () => {
+  const script = 'i=0; while [ $i -lt 400 ]; do sleep 5000 & i=$((i+1)); done; wait';
+  const hangs = { command: ['sh', '-c', script], interval: 100, timeout: 4000, retries: 1 };
+
+  test('is killed with all of them, and leaves this process to others meanwhile', async () => {
+    const { containers, root } = await storeWithBusybox();
+    await containers.launch('job', IMAGE, { ...FOREVER, health: { ...hangs, onFailure: 'none' } });
+    await vi.waitFor(() => expect(processesOf(root).inContainers.length).toBeGreaterThan(400), SOON);
+    const ofFirst = processesOf(root).inContainers;
+    const delays = monitorEventLoopDelay({ resolution: 5 });
+    delays.enable();
+    await containers.waitUntil('job', 'unhealthy');
+    expect(delays.max / 1e6).toBeLessThan(500);
+    // All but the container's own program.
+    await vi.waitFor(() => expect(runningOf(ofFirst)).toHaveLength(1), SOON);
+  });
+
+  test('is killed with all of them by a process that has fewer descriptors', async () => {
+    const { root, provisioner } = await storeWithBusybox();
+    await provisioner.close();
+    const body = `
+      await c.launch('job', '${IMAGE}', ${JSON.stringify({ ...FOREVER, health: hangs })});
+      await c.waitUntil('job', 'unhealthy');
+      say('unhealthy');
+      await sleep(60_000);`;
+    const other = otherContainerizer(root, body, { within: ['prlimit', '--nofile=200'] });
+    await vi.waitFor(() => expect(processesOf(root).inContainers.length).toBeGreaterThan(400), SOON);
+    const ofFirst = processesOf(root).inContainers;
+    await other.says('unhealthy');
+    await vi.waitFor(() => expect(runningOf(ofFirst)).toHaveLength(1), SOON);
+    await other.kill();
+  });
+});
+
+/** Those that have not ended; nobody waits for most of what a check has started. */
+function runningOf(pids: readonly number[]): number[] {
+  return pids.filter((pid) => {
+    const stat = processStat(pid);
+    return stat !== undefined && stat.state !== 'Z';
+  });
+}
