@@ -129,6 +129,14 @@ describe('a check', () => {
     expect(await new Run(failure).outcome).toEqual({ reason: 'not-run', output: failure.message });
   });
 
+  it('is read no more when it has ended, whatever it has left behind goes on to print', async () => {
+    const run = new Run();
+    await turn();
+    run.end_({ code: 0, reason: 'exited' });
+    expect(await run.outcome).toMatchObject({ code: 0 });
+    expect([run.stdout.destroyed, run.stderr.destroyed]).toEqual([true, true]);
+  });
+
   it('says nothing of a container that does not run', async () => {
     const run = new Run(new ProvisionerError('ERR_CONTAINER_NOT_RUNNING', 'it has ended', {}));
     expect(await run.outcome).toBeUndefined();

@@ -56,11 +56,12 @@ export async function runCheck(run: CheckRun, id: string, signal: AbortSignal): 
     giveUp = clock.after(time, () => look(time));
   };
   const abort = () => void kill();
+  let execution: Execution | undefined;
   signal.addEventListener('abort', abort, { once: true });
   wait();
   try {
     if (signal.aborted) return undefined;
-    const execution = await run.exec(settings.command, { env: { [CHECK_MARK]: id }, signal: over.signal });
+    execution = await run.exec(settings.command, { env: { [CHECK_MARK]: id }, signal: over.signal });
     output.take(execution.stdout);
     output.take(execution.stderr);
     const end = await execution.ended;
@@ -73,6 +74,9 @@ export async function runCheck(run: CheckRun, id: string, signal: AbortSignal): 
   } finally {
     giveUp();
     output.close();
+    // What it has left running may print for ever.
+    execution?.stdout.destroy();
+    execution?.stderr.destroy();
     signal.removeEventListener('abort', abort);
   }
 }

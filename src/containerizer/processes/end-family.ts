@@ -29,9 +29,12 @@ export async function endFamily(processes: Processes, head: ProcessHandle): Prom
         held.send(SIGSTOP);
       }
     }
-    for (const held of family.values()) held.send(SIGKILL);
   } finally {
-    for (const held of family.values()) held.close();
+    // Also where no descriptor was left for the others: nobody would have these go on.
+    for (const held of family.values()) {
+      held.send(SIGKILL);
+      held.close();
+    }
     head.send(SIGKILL);
   }
 }
