@@ -241,7 +241,8 @@ export class OciContainerizer implements Containerizer {
       await this.#checkHealth(containerId);
       return this.get(containerId);
     };
-    return waitUntil(containerId, wanted, look, machineClock(), signal);
+    const view = { look, isCurrent: (launch: Launch) => this.#health.isCurrent(launch) };
+    return waitUntil(containerId, wanted, view, machineClock(), signal);
   }
 
   /** Of the launch that a container has now. */

@@ -164,6 +164,8 @@ describeWith(NEEDS, 'health', () => {
     expect(await containers.wait('job')).toMatchObject(onFailure === 'kill' ? { signal: 9 } : { code: 5 });
     const { health } = (await containers.get('job')) ?? {};
     expect(health).toMatchObject({ status: 'unhealthy', failingStreak: 2 });
+    await containers.start('job');
+    expect(await containers.waitUntil('job', ['exited', 'unhealthy'])).toMatchObject({ condition: 'unhealthy' });
   });
 
   test('keeps no container from being stopped and destroyed in the middle of a check', async () => {
@@ -198,6 +200,18 @@ describeWith(NEEDS, 'health', () => {
     const [outcome] = await Promise.allSettled([waiting, containers.destroy('goes', { running: 'kill' })]);
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CONTAINER_NOT_RUNNING' } });
     await expect(containers.waitUntil('nowhere', 'healthy')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_FOUND' });
+  });
+
+  test('is told to who waits as it is now, where nobody has checked for long', async () => {
+    const { containers, provisioner, root } = await storeWithBusybox();
+    await containers.launch('job', IMAGE, { ...FOREVER, ...check('! test -e /sick', { interval: 500, retries: 1 }) });
+    await containers.waitUntil('job', 'healthy');
+    await (await containers.exec('job', ['touch', '/sick'])).ended;
+    await provisioner.close();
+    await sleep(2000);
+    const { containers: later } = await again(root);
+    expect(await healthOf(later)).toMatchObject({ status: 'healthy' });
+    expect(await later.waitUntil('job', ['healthy', 'unhealthy'])).toMatchObject({ condition: 'unhealthy' });
   });
 
   test('is waited for no longer than the signal says, also of what is paused', async () => {

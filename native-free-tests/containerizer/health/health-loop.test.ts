@@ -140,6 +140,19 @@ describe('whoever checks a container', () => {
     expect(checked.last).toMatchObject({ status: 'unhealthy', failingStreak: 1 });
   });
 
+  it('tells times as the machine’s clock has them then, and measures by none that is set', async () => {
+    const checked = new Checked({ interval: 1000 });
+    await checked.clock.step(1500);
+    checked.clock.setBy = 3_600_000;
+    checked.outcome = () => new Promise((resolve) => checked.clock.after(300, () => resolve(EXITED(0))));
+    await checked.clock.step(900);
+    expect(checked.checks).toEqual([1000, 2000]);
+    expect(checked.last?.results.at(-1)).toMatchObject({
+      startedAt: BEGAN + 2000 + 3_600_000,
+      finishedAt: BEGAN + 2300 + 3_600_000,
+    });
+  });
+
   it('ends with the program, between two checks and in the middle of one, which then says nothing', async () => {
     const between = new Checked({ interval: 1000 });
     await between.clock.step(1500);

@@ -2,12 +2,15 @@
 export interface FakeClock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** As others see it. */
+  today(): number;
   /** Calls back after so many milliseconds. @returns gives it up */
   after(milliseconds: number, call: () => void): () => void;
 }
 
 export const MACHINE_CLOCK: FakeClock = {
   now: () => Date.now(),
+  today: () => Date.now(),
   after(milliseconds, call) {
     const timer = setTimeout(call, milliseconds);
     return () => clearTimeout(timer);
@@ -17,6 +20,8 @@ export const MACHINE_CLOCK: FakeClock = {
 /** Stands still until it is told to go on. */
 export class SteppedClock implements FakeClock {
   #now: number;
+  /** By how many milliseconds the machine's clock has been set meanwhile. */
+  setBy = 0;
   readonly #calls = new Set<{ readonly at: number; readonly call: () => void }>();
 
   constructor(now = 1_000_000) {
@@ -25,6 +30,10 @@ export class SteppedClock implements FakeClock {
 
   now(): number {
     return this.#now;
+  }
+
+  today(): number {
+    return this.#now + this.setBy;
   }
 
   after(milliseconds: number, call: () => void): () => void {

@@ -538,7 +538,8 @@ class FakeContainerizer implements Containerizer {
     const wanted = typeof conditions === 'string' ? [conditions] : conditions;
     checkArgument('waitUntil', 'conditions', o.CONDITIONS, wanted);
     const { signal } = takeOptions('waitUntil', o.WAIT_OPTIONS, options);
-    return waitUntil(containerId, wanted, () => this.get(containerId), this.#machine.clock, signal);
+    const view = { look: () => this.get(containerId), isCurrent: () => true };
+    return waitUntil(containerId, wanted, view, this.#machine.clock, signal);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {

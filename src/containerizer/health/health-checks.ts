@@ -3,7 +3,7 @@ import { anySignal } from '../../base/any-signal.js';
 import { isProvisionerError } from '../../base/errors.js';
 import type { LaunchRecord } from '../../index.js';
 import type { LockFile } from '../../system/syscalls/lock-file.js';
-import type { ExecOptions, Execution } from '../containerizer.js';
+import type { ExecOptions, Execution, Launch } from '../containerizer.js';
 import { noteEvent } from '../events/container-event.js';
 import type { Executor } from '../execs/executor.js';
 import type { Controls } from '../launches/controls.js';
@@ -28,6 +28,8 @@ const TRY_AGAIN = 1000;
 const GRACE = 10_000;
 /** Milliseconds in which checks that are under way come to their end when all is closed: what stands still does not. */
 const CLOSING = 2000;
+/** Milliseconds by which a check may begin late. */
+const LATE = 1000;
 /** Milliseconds for which a check keeps others from being begun: most have ended by then, and one that hangs holds nobody up. */
 const BEGINNING = 1000;
 
@@ -72,6 +74,19 @@ export class HealthChecks {
     return { status, failingStreak, results };
   }
 
+  /** Whether what is known of it is no older than where it is checked all the time. Of what stands still there is nothing newer. */
+  isCurrent({ launchId, containerId, state }: Launch): boolean {
+    if (state === 'paused') return true;
+    const directory = this.#endings.directory(launchId);
+    const settings = settingsIn(directory, containerId);
+    const kept = readHealth(directory);
+    const newest = kept?.results.findLast(({ reason }) => reason !== 'not-run');
+    if (settings === undefined || newest === undefined) return false;
+    const age = Date.now() - newest.finishedAt;
+    const mostWhile = kept?.checking === undefined ? 0 : settings.timeout;
+    return age >= -LATE && age <= settings.interval + mostWhile + LATE;
+  }
+
   /** Nothing is checked any more, by this process. */
   async close(): Promise<void> {
     this.#over.abort();
@@ -112,8 +127,7 @@ export class HealthChecks {
     const end = () => ended.abort();
     void this.#endings.watch(launch).then(end, end);
     const clock = machineClock();
-    const { options, root } = readSpec(directory, launch.containerId);
-    const settings = healthSettings(options.health, root.runtime.healthcheck);
+    const settings = settingsIn(directory, launch.containerId);
     if (settings === undefined) return;
     const lock = await this.#turnOf(directory, signal);
     if (lock === undefined) return;
@@ -200,6 +214,11 @@ export class HealthChecks {
     const acting = onFailure === 'kill' ? this.#controls.end(now) : this.#controls.stop(now, undefined, GRACE);
     await acting.catch(() => undefined);
   }
+}
+
+function settingsIn(directory: LaunchDirectory, containerId: string): HealthSettings | undefined {
+  const { options, root } = readSpec(directory, containerId);
+  return healthSettings(options.health, root.runtime.healthcheck);
 }
 
 const isOver = ({ state }: LaunchRecord): boolean => state === 'exited' || state === 'undead';

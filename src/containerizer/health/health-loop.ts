@@ -6,17 +6,20 @@ import { afterCheck, type Health, type HealthResult, pauseOf, UNKNOWN_HEALTH } f
 
 /** Time that is handed in. */
 export interface HealthClock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, as far as is known: what has passed between two calls has. */
   now(): number;
+  /** Milliseconds since the epoch, as others see it now: it may have been set, or the machine have slept. */
+  today(): number;
   /** Calls back after so many milliseconds. @returns gives it up */
   after(milliseconds: number, call: () => void): () => void;
 }
 
-/** Wall time that does not jump while it is used, whatever is done to the machine's clock. */
+/** Of its own time, which does not jump while it is used, and the machine's. */
 export function machineClock(): HealthClock {
   const begun = Date.now() - performance.now();
   return {
     now: () => Math.round(begun + performance.now()),
+    today: () => Date.now(),
     after: (milliseconds, call) => {
       const timer = setTimeout(call, milliseconds);
       return () => clearTimeout(timer);
@@ -80,7 +83,8 @@ export async function checkAgainAndAgain(loop: HealthLoop): Promise<void> {
     if (signal.aborted) return;
     since = clock.now();
     if (outcome !== undefined) {
-      const result: HealthResult = { startedAt: begun, finishedAt: since, ...outcome };
+      const finishedAt = clock.today();
+      const result: HealthResult = { startedAt: finishedAt - (since - begun), finishedAt, ...outcome };
       const before = health.status;
       health = afterCheck(settings, health, result, begun - startedAt);
       if (health.status !== before) await loop.tell(health);

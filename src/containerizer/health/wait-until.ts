@@ -10,8 +10,8 @@ const HOLDS: Readonly<Record<LaunchCondition, (launch: Launch) => boolean>> = {
   running: ({ state }) => state === 'running',
   paused: ({ state }) => state === 'paused',
   exited: ({ state }) => state === 'exited',
-  healthy: (launch) => isUp(launch) && launch.health?.status === 'healthy',
-  unhealthy: (launch) => isUp(launch) && launch.health?.status === 'unhealthy',
+  healthy: (launch) => isUp(launch) && isFound(launch, 'healthy'),
+  unhealthy: (launch) => isUp(launch) && isFound(launch, 'unhealthy'),
 };
 
 export const LAUNCH_CONDITIONS = Object.keys(HOLDS) as readonly LaunchCondition[];
@@ -19,23 +19,38 @@ export const LAUNCH_CONDITIONS = Object.keys(HOLDS) as readonly LaunchCondition[
 /** One that is paused is as healthy as it was. */
 const isUp = ({ state }: Launch) => state === 'running' || state === 'paused';
 
+const isFound = ({ health }: Launch, condition: LaunchCondition) => health?.status === condition;
+
+/** How a container is looked at. */
+export interface LaunchView {
+  /** As it is now; undefined when there is none. */
+  look(): Promise<Launch | undefined>;
+  /** Whether its health is what was found lately: nobody may have checked for long, and then somebody does now. */
+  isCurrent(launch: Launch): boolean;
+}
+
 /**
  * Looks again and again.
- * @param look at the container, as it is now; undefined when there is none @throws ProvisionerError as `Containerizer.waitUntil`
+ * @throws ProvisionerError as `Containerizer.waitUntil`
  */
 export async function waitUntil(
   containerId: string,
   conditions: readonly LaunchCondition[],
-  look: () => Promise<Launch | undefined>,
+  view: LaunchView,
   clock: HealthClock,
   signal: AbortSignal | undefined,
 ): Promise<Reached> {
   const never = new AbortController().signal;
-  for (let isFirst = true; ; isFirst = false) {
-    const launch = await look();
-    if (launch === undefined)
-      throw isFirst ? notLaunched(containerId, false) : ended(containerId, conditions, 'destroyed', NOTHING_LEFT);
-    const condition = conditions.find((one) => HOLDS[one](launch));
+  for (let before: Launch | undefined; ; ) {
+    const launch = await view.look();
+    if (launch === undefined) {
+      throw before === undefined
+        ? notLaunched(containerId, false)
+        : ended(containerId, conditions, 'destroyed', NOTHING_LEFT);
+    }
+    const condition =
+      conditions.find((one) => hasPassed(one, before, launch)) ??
+      conditions.find((one) => HOLDS[one](launch) && (!isOfHealth(one) || view.isCurrent(launch)));
     if (condition !== undefined) return { condition, launch };
     if (launch.state === 'exited') throw ended(containerId, conditions, outcomeOf(launch), PRINTED);
     // What is starting has not said yet what its image says.
@@ -49,10 +64,20 @@ export async function waitUntil(
         },
       );
     }
+    before = launch;
     await pause(clock, LOOK_AGAIN, signal ?? never);
     throwIfAborted(signal);
   }
 }
+
+/** Whether it has come to that, and ended since the look before: what is unhealthy may be killed for it at once. */
+const hasPassed = (condition: LaunchCondition, before: Launch | undefined, now: Launch): boolean =>
+  now.state === 'exited' &&
+  isOfHealth(condition) &&
+  isFound(now, condition) &&
+  before?.launchId === now.launchId &&
+  isUp(before) &&
+  !isFound(before, condition);
 
 const isOfHealth = (condition: LaunchCondition) => condition === 'healthy' || condition === 'unhealthy';
 
