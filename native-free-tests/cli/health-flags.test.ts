@@ -5,10 +5,10 @@ import { runInMemory } from './run-in-memory.js';
 const asked = (flags: HealthFlags) => healthOf(flags).health;
 
 describe('options of health', () => {
-  it('ask for nothing where none is given, and for no check by two words', () => {
+  it('ask for nothing where none is given, and for no check by two words, of which one has several forms', () => {
     expect(healthOf({})).toEqual({});
     expect(asked({ healthcheck: false })).toBe(false);
-    expect(asked({ healthCmd: 'none' })).toBe(false);
+    for (const healthCmd of ['none', 'NONE', '["NONE"]']) expect(asked({ healthCmd })).toBe(false);
   });
 
   it.each([

@@ -85,10 +85,11 @@ describe('the pause between two checks', () => {
 
   it.each([
     ['that of the start, in the start period', UNKNOWN_HEALTH, 999, 100],
+    ['no longer than until an interval after the start period', UNKNOWN_HEALTH, 10, 30_990, 60_000],
     ['the interval when that is over', UNKNOWN_HEALTH, 1000, 30_000],
     ['the interval once it has been healthy', healthy, 10, 30_000],
-  ])('is %s', (_, health, sinceStart, expected) => {
-    expect(pauseOf(settings, health, sinceStart)).toBe(expected);
+  ])('is %s', (_, health, sinceStart, expected, startInterval = 100) => {
+    expect(pauseOf({ ...settings, startInterval }, health, sinceStart)).toBe(expected);
   });
 
   it('is the interval without a start period', () => {
@@ -110,10 +111,19 @@ describe('what a container is held to', () => {
       interval: 1000,
       timeout: 30_000,
       startPeriod: 0,
-      startInterval: 5000,
+      startInterval: 1000,
       retries: 5,
       onFailure: 'none',
     });
+  });
+
+  it.each([
+    [undefined, 5000],
+    [60_000, 5000],
+    [200, 200],
+  ])('begins with checks that are no farther apart than later ones, nor five seconds: %s ms', (interval, expected) => {
+    expect(healthSettings({ command: ['/check'], interval }, undefined)?.startInterval).toBe(expected);
+    expect(healthSettings({ command: ['/check'], interval, startInterval: 7000 }, undefined)?.startInterval).toBe(7000);
   });
 
   it('is the image’s command with what the caller says of it', () => {

@@ -15,7 +15,7 @@ export interface HealthSpec {
   readonly timeout?: number | undefined;
   /** Since the start: failures of what has not been healthy yet do not count. 0 for none. Default: 0. */
   readonly startPeriod?: number | undefined;
-  /** In place of the interval, in the start period and while it has not been healthy. Default: 5000. */
+  /** In place of the interval, in the start period and while it has not been healthy. Default: 5000, or the interval where that is shorter. */
   readonly startInterval?: number | undefined;
   /** So many failures in a row make it unhealthy. Default: 3. */
   readonly retries?: number | undefined;
@@ -35,14 +35,16 @@ export interface HealthSettings {
 }
 
 /** @see Docker, "HEALTHCHECK" */
-const DEFAULTS: Omit<HealthSettings, 'command'> = {
+const DEFAULTS: Omit<HealthSettings, 'command' | 'startInterval'> = {
   interval: 30_000,
   timeout: 30_000,
   startPeriod: 0,
-  startInterval: 5000,
   retries: 3,
   onFailure: 'none',
 };
+
+/** Nobody who asks for a check each second means to wait longer for the first. */
+const START_INTERVAL = 5000;
 
 /**
  * @param asked false for no check, whatever the image says @param image what that says
@@ -55,8 +57,9 @@ export function healthSettings(
 ): HealthSettings | undefined {
   if (asked === false) return undefined;
   const given = Object.fromEntries(Object.entries(asked ?? {}).filter(([, value]) => value !== undefined));
-  const { command = [], ...settings } = { ...DEFAULTS, ...image, ...given } as Partial<HealthSettings>;
-  if (command.length > 0 && command[0] !== '') return { ...(settings as Omit<HealthSettings, 'command'>), command };
+  const settings: Omit<HealthSettings, 'startInterval'> & HealthSpec = { ...DEFAULTS, command: [], ...image, ...given };
+  const { command, startInterval = Math.min(START_INTERVAL, settings.interval) } = settings;
+  if (command.length > 0 && command[0] !== '') return { ...settings, startInterval };
   if (Object.keys(given).length === 0) return undefined;
   throw new ProvisionerError(
     'ERR_BAD_OPTION',

@@ -55,11 +55,12 @@ export function afterCheck(
   return { status: failingStreak >= retries ? 'unhealthy' : health.status, failingStreak, results };
 }
 
-/** Milliseconds between two checks, or from the start to the first. @param sinceStart milliseconds since the program's start */
+/** Milliseconds between two checks, or from the start to the first: no later than an interval after the start period. @param sinceStart milliseconds since the program's start */
 export function pauseOf(
   { interval, startPeriod, startInterval }: Pick<HealthSettings, 'interval' | 'startPeriod' | 'startInterval'>,
   { status }: Health,
   sinceStart: number,
 ): number {
-  return status === 'starting' && sinceStart < startPeriod ? startInterval : interval;
+  if (status !== 'starting' || sinceStart >= startPeriod) return interval;
+  return Math.min(startInterval, startPeriod - Math.max(0, sinceStart) + interval);
 }

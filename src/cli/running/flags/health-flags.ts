@@ -27,7 +27,10 @@ export function addHealthFlags(command: Command): void {
     .option('--health-timeout <time>', 'until a check is killed, and has failed (default: 30s)')
     .option('--health-retries <n>', 'so many failures in a row make it unhealthy (default: 3)')
     .option('--health-start-period <time>', 'since the start, in which failures do not count (default: 0s)')
-    .option('--health-start-interval <time>', 'between two checks in that time (default: 5s)')
+    .option(
+      '--health-start-interval <time>',
+      'between two checks in that time (default: 5s, or the interval where that is shorter)',
+    )
     .option('--health-on-failure <action>', 'when it becomes unhealthy: none, kill or stop (default: none)')
     .option('--no-healthcheck', 'no check, whatever the image says');
 }
@@ -45,18 +48,21 @@ export function healthOf(flags: HealthFlags): Pick<LaunchOptions, 'health'> {
     ...actionOf(healthOnFailure),
   };
   const isAsked = Object.keys(asked).length > 0;
-  const isNone = !healthcheck || healthCmd === 'none';
+  const isNone = !healthcheck || isWordForNone(healthCmd);
   if (isNone && isAsked) {
-    const [word, others] = healthcheck ? ['--health-cmd none', 'others'] : ['--no-healthcheck', 'options'];
+    const [word, others] = healthcheck ? [`--health-cmd ${healthCmd}`, 'others'] : ['--no-healthcheck', 'options'];
     throw new UsageError(`${word} does not go with ${others} of a check`, 'leave out the one, or the others');
   }
   if (isNone) return { health: false };
   return isAsked ? { health: asked } : {};
 }
 
+/** Docker's and podman's, as images have it too. */
+const isWordForNone = (text = ''): boolean => /^(?:none|\[\s*"none"\s*\])$/i.test(text);
+
 /** A list may begin with Docker's words for what it is. */
 function commandOf(text: string | undefined): Pick<HealthSpec, 'command'> {
-  if (text === undefined || text === '' || text === 'none') return {};
+  if (text === undefined || text === '' || isWordForNone(text)) return {};
   const words = listOf(text);
   if (words === undefined) return { command: [...SHELL, text] };
   const [kind, ...rest] = words;
