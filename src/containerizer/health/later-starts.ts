@@ -3,6 +3,8 @@ import { isOwnLaunch } from '../launches/kept/launch-notes.js';
 
 /** Milliseconds between looks. */
 const LOOK_AGAIN = 1000;
+/** Milliseconds: what was recorded so long before this moment was seen then. */
+const EARLIER = 2 * LOOK_AGAIN;
 /** Events at once. */
 const MANY = 1000;
 
@@ -25,7 +27,7 @@ export class LaterStarts {
   know(containerId: string): void {
     this.#known.add(containerId);
     if (this.#timer !== undefined) return;
-    this.#since = Date.now();
+    this.#since = Date.now() - EARLIER;
     this.#timer = setInterval(() => {
       this.#looking ??= this.#look()
         // The records are busy, or being closed: the next look finds the same.
@@ -37,8 +39,11 @@ export class LaterStarts {
   }
 
   async #look(): Promise<void> {
+    // The clock may be set back. It is needed only until there is an event to begin from.
+    this.#since = Math.min(this.#since, Date.now() - EARLIER);
     for (let isMore = true; isMore; ) {
-      const events = await this.#launches.events({ since: this.#since, after: this.#last, limit: MANY });
+      const from = this.#last > 0 ? { after: this.#last } : { since: this.#since };
+      const events = await this.#launches.events({ ...from, limit: MANY });
       isMore = events.length === MANY;
       for (const { kind, containerId, sequence } of events) {
         if (this.#known.has(containerId)) {
