@@ -48,3 +48,13 @@ describe('the log of a runtime', () => {
     rmSync(place, { recursive: true });
   });
 });
+
+describe('what could not be started', () => {
+  it('is the container, or the program that was to be run in one that goes on', () => {
+    const complaint = 'exec: Argument list too long';
+    expect(startError(complaint, ['check'], 'job', 1).message).toBe(`container job could not be started: ${complaint}`);
+    expect(startError(complaint, ['check'], 'job', 1, true).message).toBe(
+      `container job: "check" could not be started: ${complaint}`,
+    );
+  });
+});

@@ -198,7 +198,8 @@ export class Executor {
     const { containerId } = launch;
     const isUntold = complaint === '' && exit.code !== 0 && readOrEmpty(pidFile) === '';
     if (complaint === '' && !isUntold) return;
-    const failure = startError(complaint, command, containerId, exit.code ?? 128 + (exit.signal ?? 0));
+    const status = exit.code ?? 128 + (exit.signal ?? 0);
+    const failure = startError(complaint, command, containerId, status, true);
     // Whoever gives no reason, or one that has nothing to do with the program, may have met an end that is not to be seen yet.
     const isUnclear = failure.code === 'ERR_START_FAILED';
     // At once: there may be room again soon.

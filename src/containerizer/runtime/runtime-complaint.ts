@@ -38,13 +38,14 @@ export const saysNotRunning = (complaint: string): boolean => NOT_RUNNING.test(c
 
 /**
  * Runtimes have one exit code for all that goes wrong, and the reason in words.
- * @param complaint of the runtime @param command that was to be run @param status of the runtime, as shells tell it
+ * @param complaint of the runtime @param command that was to be run @param status of the runtime, as shells tell it @param isMore it was to be run in a container that runs
  */
 export function startError(
   complaint: string,
   command: readonly string[],
   containerId: string,
   status: number,
+  isMore = false,
 ): ProvisionerError {
   const [program = ''] = command;
   const details = { containerId, program, status };
@@ -71,7 +72,8 @@ export function startError(
       },
     );
   }
-  return new ProvisionerError('ERR_START_FAILED', `container ${containerId} could not be started: ${said}`, {
+  const what = isMore ? `container ${containerId}: ${JSON.stringify(program)}` : `container ${containerId}`;
+  return new ProvisionerError('ERR_START_FAILED', `${what} could not be started: ${said}`, {
     ...(OUT_OF_MEMORY.test(complaint) ? { hint: 'the limit of memory may be too low for it to begin' } : {}),
     details,
   });
