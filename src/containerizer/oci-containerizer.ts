@@ -38,7 +38,6 @@ import type { ContainerFiles } from './files/container-files.js';
 import { ContainerRoots } from './files/container-roots.js';
 import { FilesOfContainer } from './files/files-of-container.js';
 import { HealthChecks } from './health/health-checks.js';
-import { machineClock } from './health/health-loop.js';
 import { waitUntil } from './health/wait-until.js';
 import type { Isolators } from './isolators/isolators.js';
 import type { LaunchLimits } from './launch-spec.js';
@@ -242,7 +241,7 @@ export class OciContainerizer implements Containerizer {
       return this.get(containerId);
     };
     const view = { look, isCurrent: (launch: Launch) => this.#health.isCurrent(launch) };
-    return waitUntil(containerId, wanted, view, machineClock(), signal);
+    return waitUntil(containerId, wanted, view, signal);
   }
 
   /** Of the launch that a container has now. */

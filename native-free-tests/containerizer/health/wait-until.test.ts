@@ -16,7 +16,7 @@ async function waitedForAny(
   const clock = new SteppedClock(0);
   const left = [...looks] as (Launch | undefined)[];
   const view = { look: async () => left.shift(), isCurrent: (launch: Launch) => !('isOld' in launch) };
-  const waiting = waitUntil('job', conditions, view, clock, undefined).catch((error) => error);
+  const waiting = waitUntil('job', conditions, view, undefined, clock).catch((error) => error);
   for (const _ of looks) await clock.step(100);
   return waiting;
 }

@@ -539,7 +539,7 @@ class FakeContainerizer implements Containerizer {
     checkArgument('waitUntil', 'conditions', o.CONDITIONS, wanted);
     const { signal } = takeOptions('waitUntil', o.WAIT_OPTIONS, options);
     const view = { look: () => this.get(containerId), isCurrent: () => true };
-    return waitUntil(containerId, wanted, view, this.#machine.clock, signal);
+    return waitUntil(containerId, wanted, view, signal, this.#machine.clock);
   }
 
   async exec(containerId: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {

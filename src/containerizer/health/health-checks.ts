@@ -14,7 +14,7 @@ import { readPlaceNote } from '../launches/kept/launch-notes.js';
 import type { Machine } from '../machine.js';
 import { endCheck } from './end-check.js';
 import { keepHealth, readHealth } from './health-file.js';
-import { checkAgainAndAgain, machineClock, pause } from './health-loop.js';
+import { checkAgainAndAgain, healthClock, pause } from './health-loop.js';
 import { type HealthSettings, healthSettings } from './health-settings.js';
 import { type Health, UNKNOWN_HEALTH } from './health-state.js';
 import { LaterStarts } from './later-starts.js';
@@ -92,7 +92,7 @@ export class HealthChecks {
     this.#over.abort();
     await this.#later.close();
     const late = new AbortController();
-    const stood = pause(machineClock(), CLOSING, late.signal);
+    const stood = pause(healthClock(), CLOSING, late.signal);
     await Promise.race([Promise.all(this.#followed.values()), stood]);
     late.abort();
   }
@@ -105,7 +105,7 @@ export class HealthChecks {
         return await this.#follow(launch);
       } catch {
         if (!(await this.#isThere(launch))) return;
-        await pause(machineClock(), TRY_AGAIN, signal);
+        await pause(healthClock(), TRY_AGAIN, signal);
       }
     }
   }
@@ -126,7 +126,7 @@ export class HealthChecks {
     const signal = anySignal([ended.signal, this.#over.signal]);
     const end = () => ended.abort();
     void this.#endings.watch(launch).then(end, end);
-    const clock = machineClock();
+    const clock = healthClock();
     const settings = settingsIn(directory, launch.containerId);
     if (settings === undefined) return;
     const lock = await this.#turnOf(directory, signal);
@@ -155,7 +155,7 @@ export class HealthChecks {
 
   /** @returns undefined when it has ended before the turn came */
   async #turnOf({ healthLock }: LaunchDirectory, signal: AbortSignal): Promise<LockFile | undefined> {
-    const clock = machineClock();
+    const clock = healthClock();
     while (!signal.aborted) {
       const lock = this.#machine.syscalls.openLockFile(healthLock);
       if (lock.tryLock('exclusive')) return lock;
@@ -166,7 +166,7 @@ export class HealthChecks {
   }
 
   async #check(launch: LaunchRecord, settings: HealthSettings, id: string, signal: AbortSignal) {
-    const clock = machineClock();
+    const clock = healthClock();
     const [, release] = await this.#turns.acquire();
     const giveUp = clock.after(BEGINNING, release);
     try {

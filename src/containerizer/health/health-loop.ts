@@ -1,31 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { crashPoint } from '../../base/crash-points.js';
+import { type Clock, machineClock } from '../../base/time/clock.js';
 import type { KeptHealth } from './health-file.js';
 import type { HealthSettings } from './health-settings.js';
 import { afterCheck, type Health, type HealthResult, pauseOf, UNKNOWN_HEALTH } from './health-state.js';
 
-/** Time that is handed in. */
-export interface HealthClock {
-  /** Milliseconds since the epoch, as far as is known: what has passed between two calls has. */
-  now(): number;
+/** Time that is handed in. What has passed between two calls of `now` has, as far as this process knows. */
+export interface HealthClock extends Clock {
   /** Milliseconds since the epoch, as others see it now: it may have been set, or the machine have slept. */
   today(): number;
-  /** Calls back after so many milliseconds. @returns gives it up */
-  after(milliseconds: number, call: () => void): () => void;
 }
 
 /** Of its own time, which does not jump while it is used, and the machine's. */
-export function machineClock(): HealthClock {
-  const begun = Date.now() - performance.now();
-  return {
-    now: () => Math.round(begun + performance.now()),
-    today: () => Date.now(),
-    after: (milliseconds, call) => {
-      const timer = setTimeout(call, milliseconds);
-      return () => clearTimeout(timer);
-    },
-  };
-}
+export const healthClock = (): HealthClock => ({ ...machineClock(), today: () => Date.now() });
 
 /** How a check came out, without its times. */
 export type CheckOutcome = Pick<HealthResult, 'code' | 'signal' | 'reason' | 'output'>;
@@ -109,7 +96,7 @@ async function stoodStill({ isHalted, clock, signal }: HealthLoop): Promise<bool
 }
 
 /** Resolves after so many milliseconds, or when the signal aborts. */
-export function pause(clock: HealthClock, milliseconds: number, signal: AbortSignal): Promise<void> {
+export function pause(clock: Clock, milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const over = () => {

@@ -1,7 +1,8 @@
 import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { type Clock, machineClock } from '../../base/time/clock.js';
 import { notLaunched } from '../container-errors.js';
 import type { Launch, LaunchCondition, Reached } from '../containerizer.js';
-import { type HealthClock, pause } from './health-loop.js';
+import { pause } from './health-loop.js';
 
 /** Milliseconds between looks. */
 const LOOK_AGAIN = 100;
@@ -37,8 +38,8 @@ export async function waitUntil(
   containerId: string,
   conditions: readonly LaunchCondition[],
   view: LaunchView,
-  clock: HealthClock,
   signal: AbortSignal | undefined,
+  clock: Clock = machineClock(),
 ): Promise<Reached> {
   const never = new AbortController().signal;
   for (let before: Launch | undefined; ; ) {
