@@ -48,8 +48,8 @@ export interface Containerizer {
    * Makes a container of this owner that begins as what another one is now, of whatever owner and in whatever state: its root filesystem, and what is in volumes without a name, are copied, and `start` launches it with what
    * the other one was launched with. What runs stands still meanwhile. A failed call leaves nothing.
    * @param newId of a container that is not there
-   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND` also when the other one is destroyed meanwhile, `ERR_CONTAINER_EXISTS`, `ERR_CONTAINER_FOREIGN` where another owner's would have to stand still, `ERR_CONTAINER_RUNNING` when it is
-   *   started meanwhile, `ERR_FREEZE_TIMEOUT`, and as `fork` of the provisioner
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_FOUND` also when the other one is destroyed meanwhile, `ERR_CONTAINER_EXISTS`, `ERR_CONTAINER_FOREIGN` where another owner's would have to stand still, `ERR_CONTAINER_RUNNING` when somebody
+   *   starts it, or has it go on or end, before it is copied, `ERR_FREEZE_TIMEOUT`, and as `fork` of the provisioner
    */
   fork(containerId: string, newId: string, options?: ForkContainerOptions): Promise<Forked>;
   /**

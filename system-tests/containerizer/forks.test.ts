@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import type { Containerizer } from '#src/containerizer/index.js';
+import type { Provisioner } from '#src/index.js';
 import {
   again,
   expectNothingLeft,
@@ -32,6 +33,25 @@ async function kindsOf(containers: Containerizer, id: string): Promise<string[]>
 async function countsOn(containers: Containerizer, id: string): Promise<void> {
   const before = Number(await textOf(containers, id, '/one'));
   await vi.waitFor(async () => expect(Number(await textOf(containers, id, '/one'))).toBeGreaterThan(before + 1));
+}
+
+/** Has something happen while a store copies, when that is all but done. */
+function whenCopied(provisioner: Provisioner, happens: () => Promise<unknown>): void {
+  const fork = provisioner.fork.bind(provisioner);
+  vi.spyOn(provisioner, 'fork').mockImplementationOnce(async (containerId, newId, options = {}) => {
+    const { whileCopied } = options;
+    if (whileCopied === undefined) {
+      const made = await fork(containerId, newId, options);
+      await happens();
+      return made;
+    }
+    const work = (copy: () => Promise<void>) =>
+      whileCopied(async () => {
+        await copy();
+        await happens();
+      });
+    return fork(containerId, newId, { ...options, whileCopied: work });
+  });
 }
 
 describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a fork of a container', () => {
@@ -68,6 +88,65 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a fork of a con
     await containers.resume('job');
     await countsOn(containers, 'job');
     await containers.destroy('job', { running: 'kill' });
+  });
+
+  test('of another process has it stand still until that has its copy too', async () => {
+    const { containers, provisioner, root } = await storeWithBusybox();
+    const other = await again(root);
+    const { launchId } = await containers.launch('job', IMAGE, sh(COUNTS));
+    let first: Promise<unknown> | undefined;
+    let state: string | undefined;
+    await new Promise<void>((bothCopy) => {
+      let endFirst = () => {};
+      const firstEnds = new Promise<void>((resolve) => {
+        endFirst = resolve;
+      });
+      whenCopied(provisioner, async () => {
+        bothCopy();
+        await firstEnds;
+      });
+      whenCopied(other.provisioner, async () => {
+        endFirst();
+        await first;
+        state = (await other.containers.get('job'))?.state;
+      });
+      first = containers.fork('job', 'one');
+    });
+    await other.containers.fork('job', 'two');
+    expect(state).toBe('paused');
+    expect(existsSync(join(launchPath(root, launchId), 'halted'))).toBe(false);
+    await countsOn(containers, 'job');
+    await containers.destroy('job', { running: 'kill' });
+    for (const id of ['one', 'two']) await containers.destroy(id);
+    await expectNothingLeft(root);
+  });
+
+  test.each([
+    ['runs', (_: Containerizer) => undefined, (containers: Containerizer) => containers.resume('job')],
+    [
+      'is to stop',
+      (_: Containerizer) => undefined,
+      (containers: Containerizer) => containers.stop('job', { grace: 1 }),
+    ],
+    ['is paused', (c: Containerizer) => c.pause('job'), (containers: Containerizer) => containers.resume('job')],
+    [
+      'has ended',
+      (c: Containerizer) => c.stop('job', { grace: 1 }),
+      (containers: Containerizer) => containers.start('job'),
+    ],
+  ])('of what %s is given up where that goes on before it is copied, and leaves nothing', async (_, before, goOn) => {
+    const { containers, provisioner, root } = await storeWithBusybox();
+    await containers.launch('job', IMAGE, sh(COUNTS));
+    await before(containers);
+    whenCopied(provisioner, () => goOn(containers));
+    await expect(containers.fork('job', 'copy')).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_RUNNING',
+      message: expect.stringContaining('container job'),
+    });
+    expect(await containers.get('copy')).toBeUndefined();
+    expect(await provisioner.containers.get('copy')).toBeUndefined();
+    await containers.destroy('job', { running: 'kill' });
+    await expectNothingLeft(root);
   });
 
   test.each([

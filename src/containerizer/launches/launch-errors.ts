@@ -17,6 +17,14 @@ export function changedMeanwhile(containerId: string): ProvisionerError {
   );
 }
 
+export function wentOnMeanwhile(containerId: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_CONTAINER_RUNNING',
+    `somebody has let container ${containerId} go on, or ended it, while it was copied`,
+    { hint: 'what it wrote then may be half in the copy, which was given up: fork it again', details: { containerId } },
+  );
+}
+
 export function containerExists(containerId: string): ProvisionerError {
   return new ProvisionerError('ERR_CONTAINER_EXISTS', `there is a container ${containerId} already`, {
     hint: `choose another id, or remove that one: \`provisioner destroy ${containerId}\``,

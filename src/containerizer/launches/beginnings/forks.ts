@@ -53,13 +53,12 @@ export class Forks {
   }
 
   async #forkLaunched(source: LaunchRecord, newId: string, options: ForkContainerOptions): Promise<Forked> {
-    const { machine, endings, requireOwn } = this.#options;
-    const { containerId } = source;
+    const { machine, endings, halts, requireOwn } = this.#options;
+    const { containerId, state } = source;
     const { command, pause = true, anyOwner, signal } = options;
     throwIfAborted(signal);
-    // To read is free; to have it stand still is not.
-    const isHalted = pause && source.state === 'running';
-    if (isHalted) requireOwn(containerId, source.owner, anyOwner);
+    // To read is free; to have it stand still, or do so for longer, is not.
+    if (pause && (state === 'running' || halts.isForCopies(source))) requireOwn(containerId, source.owner, anyOwner);
     const kept = readSpec(endings.directory(source.id), containerId);
     const { again: _, ...note } = readSpecNote(source.spec);
     const place = readPlaceNote(source.place) as LaunchPlaceNote;
@@ -75,12 +74,16 @@ export class Forks {
     });
     let root: ForkedRootfs | undefined;
     try {
-      root = await this.#copied(source, kept.root.id, newId, { isHalted, pause, signal });
+      root = await this.#copied(source, kept.root.id, newId, options);
+      if (pause) await this.#requireUnchanged(source);
       crashPoint('launch.forkMade');
       const { path: __, id: ___, ...rest } = kept.root;
-      const options = forkedOptions(kept.options, command);
       const own = { ...rest, id: root.rootfsId, path: root.rootfs };
-      keepSpec(begun.directory, { options, root: own, seccomp: kept.seccomp }, true);
+      keepSpec(
+        begun.directory,
+        { options: forkedOptions(kept.options, command), root: own, seccomp: kept.seccomp },
+        true,
+      );
       crashPoint('launch.forkKept');
       await this.#settle(begun);
       crashPoint('launch.forked');
@@ -93,28 +96,25 @@ export class Forks {
     return { root, launch: launchOf((await machine.provisioner.launches.get(newId)) ?? begun.launch) };
   }
 
+  /** What is paused already is watched as well: it must not go on before it has been copied. */
   async #copied(
     source: LaunchRecord,
     rootfsId: string,
     newId: string,
-    {
-      isHalted,
-      pause,
-      signal,
-    }: { readonly isHalted: boolean; readonly pause: boolean; readonly signal: AbortSignal | undefined },
+    { pause = true, signal }: ForkContainerOptions,
   ): Promise<ForkedRootfs> {
     const { machine, halts } = this.#options;
-    const { provisioner } = machine;
-    const { containerId } = source;
+    const isUp = source.state === 'running' || source.state === 'paused';
     const whileCopied = (copy: () => Promise<void>) => halts.during(source, copy, signal);
-    const how = { rootfsId, ...(isHalted && { whileCopied }), signal };
-    const made = await provisioner.fork(containerId, newId, how);
-    if (!pause || isHalted) return made;
-    // What stood still has perhaps been started.
-    const now = await provisioner.launches.get(containerId);
-    if (now?.id === source.id && now.state === source.state) return made;
-    await provisioner.destroy(newId, { rootfsIds: [made.rootfsId] });
-    throw changedMeanwhile(containerId);
+    const how = { rootfsId, ...(pause && isUp && { whileCopied }), signal };
+    return machine.provisioner.fork(source.containerId, newId, how);
+  }
+
+  /** @throws ProvisionerError `ERR_CONTAINER_RUNNING` when what did not run has been started, which may have written to what was being copied */
+  async #requireUnchanged({ id, containerId, state }: LaunchRecord): Promise<void> {
+    if (state === 'running' || state === 'paused') return;
+    const now = await this.#options.machine.provisioner.launches.get(containerId);
+    if (now?.id !== id || now.state !== state) throw changedMeanwhile(containerId);
   }
 
   /** @throws ProvisionerError `ERR_START_FAILED` when somebody has ended or destroyed it meanwhile */

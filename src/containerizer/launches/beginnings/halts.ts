@@ -8,6 +8,7 @@ import type { LockFile } from '../../../system/syscalls/lock-file.js';
 import type { Machine } from '../../machine.js';
 import type { Controls } from '../controls.js';
 import type { Endings } from '../endings.js';
+import { wentOnMeanwhile } from '../launch-errors.js';
 
 /** Milliseconds between looks whether somebody has done with letting it go on. */
 const LOOK_AGAIN = 2;
@@ -17,7 +18,8 @@ const LOOK_AGAIN = 2;
  *
  *   lock shared ─► is it halted? else note that it is for this alone, and halt it ─► copy ─► give the lock back ─► nobody else has it? it goes on ─► take the note away
  *
- * Whoever dies in between leaves the note and gives back the lock, so that whoever looks at the container next lets it go on, and so do a recovery and `resume`. What somebody else has halted stays so.
+ * Whoever dies in between leaves the note and gives back the lock, so that whoever looks at the container next lets it go on, and so do a recovery and `resume`. What somebody else has halted stays so; and what somebody lets go on before
+ * the copy is whole may have written to files that were being copied.
  */
 export class Halts {
   readonly #machine: Machine;
@@ -30,7 +32,10 @@ export class Halts {
     this.#controls = controls;
   }
 
-  /** @param launch one that runs, as far as is known @throws ProvisionerError `ERR_FREEZE_TIMEOUT`, `ERR_ABORTED`, and what `work` throws */
+  /**
+   * @param launch one that runs or is paused, as far as is known
+   * @throws ProvisionerError `ERR_CONTAINER_RUNNING` when somebody has let it go on, or ended it, before the work was done; `ERR_FREEZE_TIMEOUT`, `ERR_ABORTED`, and what `work` throws
+   */
   async during<T>(launch: LaunchRecord, work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const lock = this.#open(launch);
     try {
@@ -40,7 +45,10 @@ export class Halts {
       }
       try {
         await this.#halt(launch);
-        return await work();
+        const isStill = this.#isStill(launch);
+        const done = await work();
+        if (isStill && !this.#isStill(launch)) throw wentOnMeanwhile(launch.containerId);
+        return done;
       } finally {
         lock.unlock();
         await this.#letGo(launch, lock);
@@ -52,7 +60,7 @@ export class Halts {
 
   /** Lets go what stands still for somebody who has died since. @returns the launch as it is now */
   async upToDate(launch: LaunchRecord): Promise<LaunchRecord> {
-    if (launch.state !== 'paused' || !existsSync(this.#endings.directory(launch.id).halted)) return launch;
+    if (!this.isForCopies(launch)) return launch;
     const lock = this.#open(launch);
     try {
       return (await this.#letGo(launch, lock)) ? { ...launch, state: 'running' } : launch;
@@ -66,9 +74,19 @@ export class Halts {
     rmSync(this.#endings.directory(launch.id).halted, { force: true });
   }
 
+  /** Whether it stands still for copies alone, and so goes on with the last of them. */
+  isForCopies(launch: LaunchRecord): boolean {
+    return launch.state === 'paused' && existsSync(this.#endings.directory(launch.id).halted);
+  }
+
+  /** Whoever has halted it. False as well for what has ended. */
+  #isStill(launch: LaunchRecord): boolean {
+    return this.#endings.cgroupOf(launch)?.isFrozen() ?? false;
+  }
+
   async #halt(launch: LaunchRecord): Promise<void> {
-    // Whoever has halted it before, be it for the same.
-    if (this.#endings.cgroupOf(launch)?.isFrozen()) return;
+    // Be it for the same.
+    if (this.#isStill(launch)) return;
     writeOwnFile(this.#endings.directory(launch.id).halted, '');
     try {
       await this.#controls.pause(launch);
