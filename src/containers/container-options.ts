@@ -28,10 +28,17 @@ export interface ForkOptions {
   readonly rootfsId?: string | undefined;
   /** Is given the copy of its files, to be done in between: for who has what runs there stand still meanwhile, and go on whatever comes of it. Default: it is done. */
   readonly whileCopied?: ((copy: () => Promise<void>) => Promise<void>) | undefined;
+  /** Something may be writing there meanwhile: what it removes is left out, and a file may be caught half written. Takes one thread alone. Default: false, and what vanishes is an error. */
+  readonly changing?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-export const FORK_OPTIONS: OptionTable<ForkOptions> = { rootfsId: text, whileCopied: callback, signal: abortSignal };
+export const FORK_OPTIONS: OptionTable<ForkOptions> = {
+  rootfsId: text,
+  whileCopied: callback,
+  changing: flag,
+  signal: abortSignal,
+};
 
 export interface RecoverOptions {
   /**

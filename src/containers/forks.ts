@@ -81,7 +81,7 @@ export class Forks {
   async #fork(
     containerId: string,
     newId: string,
-    { rootfsId, whileCopied, signal }: ForkOptions,
+    { rootfsId, whileCopied, changing = false, signal }: ForkOptions,
   ): Promise<ForkedRootfs> {
     const { metadata, owner, storeLock, liveness, directories, backends, sync } = this.#needs;
     const source = await this.#source(containerId, rootfsId);
@@ -96,7 +96,7 @@ export class Forks {
       }, signal);
       crashPoint('fork.recorded');
       try {
-        const copy = () => this.#copy(source, place, backend, signal);
+        const copy = () => this.#copy(source, place, backend, { changing, signal });
         if (whileCopied === undefined) await copy();
         else {
           // What it has written so far reaches the disk while it runs still, on a thread that is there then.
@@ -150,7 +150,7 @@ export class Forks {
     source: RootfsRecord,
     place: RootfsPlace,
     backend: Backend,
-    signal: AbortSignal | undefined,
+    how: Pick<ForkOptions, 'changing' | 'signal'>,
   ): Promise<void> {
     const { directories } = this.#needs;
     const from = { rootfs: directories.rootfs(source), scratch: directories.scratch(source) };
@@ -165,13 +165,13 @@ export class Forks {
       backend.layOut(target.scratch);
       crashPoint('fork.directoriesMade');
       const own = backend.writtenIn(target.rootfs, target.scratch);
-      if (written !== undefined && own !== undefined) await this.#copyTree(written, own, backend.mounts, signal);
+      if (written !== undefined && own !== undefined) await this.#copyTree(written, own, backend.mounts, how);
       // What a container has in volumes without a name is nobody else's.
       const volumes = anonymousVolumes(from.scratch);
       if (identityOf(volumes) !== NOWHERE) {
         const ownVolumes = anonymousVolumes(target.scratch);
         mkdirSync(ownVolumes);
-        await this.#copyTree(volumes, ownVolumes, backend.mounts, signal);
+        await this.#copyTree(volumes, ownVolumes, backend.mounts, how);
       }
     } catch (error) {
       throw isInPlace() ? error : destroyedMeanwhile(source.containerId);
@@ -180,10 +180,15 @@ export class Forks {
   }
 
   /** @param isWhole whether it must lack nothing */
-  async #copyTree(from: string, target: string, isWhole: boolean, signal: AbortSignal | undefined): Promise<void> {
+  async #copyTree(
+    from: string,
+    target: string,
+    isWhole: boolean,
+    { changing = false, signal }: Pick<ForkOptions, 'changing' | 'signal'>,
+  ): Promise<void> {
     const { pool, whiteouts, privileged } = this.#needs;
-    const threads = hasFewEntries(from, FOR_ONE_THREAD) ? 1 : pool.size;
-    const job = { layers: [from], target, whiteouts, privileged, asIs: true };
+    const threads = changing || hasFewEntries(from, FOR_ONE_THREAD) ? 1 : pool.size;
+    const job = { layers: [from], target, whiteouts, privileged, asIs: true, changing };
     const shares = await copyOnThreads(pool, job, threads, signal);
     if (!isWhole || shares.every(({ skipped }) => skipped.owners + skipped.devices + skipped.xattrs === 0)) return;
     // What is gone would be there again, and what was somebody's would be another's.

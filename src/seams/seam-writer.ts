@@ -57,10 +57,12 @@ export class SeamWriter {
   ) {
     this.#calls = calls;
     this.#root = calls.openDirectory(target);
-    this.#copier = new EntryCopier(calls, this.#root, options.privileged, false, () => {
+    const pause = () => {
       options.pause();
       options.space.look();
-    });
+    };
+    const { privileged } = options;
+    this.#copier = new EntryCopier(calls, this.#root, { privileged, asIs: false, changing: false, pause });
     this.#options = options;
     this.#sourceOf = sourceOf;
   }

@@ -31,7 +31,8 @@ async function kindsOf(containers: Containerizer, id: string): Promise<string[]>
 }
 
 async function countsOn(containers: Containerizer, id: string): Promise<void> {
-  const before = Number(await textOf(containers, id, '/one'));
+  // Its program may not have come to that yet.
+  const before = Number(await vi.waitFor(() => textOf(containers, id, '/one')));
   await vi.waitFor(async () => expect(Number(await textOf(containers, id, '/one'))).toBeGreaterThan(before + 1));
 }
 
@@ -88,6 +89,22 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a fork of a con
     await containers.resume('job');
     await countsOn(containers, 'job');
     await containers.destroy('job', { running: 'kill' });
+  });
+
+  test('of what goes on removing and making files meanwhile has the others', async () => {
+    const { containers, root } = await storeWithBusybox();
+    const many = 'mkdir /t; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); : >/t/kept$i; done; touch /ready';
+    const churn =
+      'while :; do i=0; while [ $i -lt 200 ]; do i=$((i+1)); : >/t/f$i; mkdir /t/d$i; done; rm -rf /t/f* /t/d*; done';
+    await containers.launch('churns', IMAGE, sh(`${many}; ${churn}`));
+    await vi.waitFor(() => textOf(containers, 'churns', '/ready'), 10_000);
+    for (const id of ['a', 'b', 'c']) {
+      const { root: made } = await containers.fork('churns', id, { pause: false });
+      expect(readdirSync(join(made.rootfs, 't')).filter((name) => name.startsWith('kept'))).toHaveLength(1000);
+    }
+    await containers.destroy('churns', { running: 'kill' });
+    for (const id of ['a', 'b', 'c']) await containers.destroy(id);
+    await expectNothingLeft(root);
   });
 
   test('of another process has it stand still until that has its copy too', async () => {

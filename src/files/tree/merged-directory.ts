@@ -3,6 +3,7 @@ import type { BytePath } from '../../system/syscalls/byte-path.js';
 import {
   CHARACTER_DEVICE,
   DIRECTORY,
+  type DirectoryCursor,
   type FileStatus,
   type FileType,
   type OpenDirectory,
@@ -56,7 +57,8 @@ export function* mergeDirectory(
     try {
       while (cursor.next()) {
         const { name } = cursor;
-        const type = cursor.type ?? cursor.usage().type;
+        const type = cursor.type ?? typeOf(cursor, whiteouts);
+        if (type === undefined) continue;
         const gone = whiteoutOf(part.directory, name, type, whiteouts);
         here?.add(gone ?? name);
         if (gone !== undefined || (index > 0 && settled.has(name))) continue;
@@ -68,6 +70,16 @@ export function* mergeDirectory(
       cursor.close();
     }
     if (here !== undefined) settled.addAll(here);
+  }
+}
+
+/** Where listing does not tell. @returns undefined for what has gone from a directory that somebody may be changing: layers, which have whiteouts, are what they are */
+function typeOf(cursor: DirectoryCursor, whiteouts: WhiteoutFormat | undefined): FileType | undefined {
+  try {
+    return cursor.usage().type;
+  } catch (error) {
+    if (whiteouts === undefined && systemCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -106,7 +106,7 @@ export class Forks {
     const { machine, halts } = this.#options;
     const isUp = source.state === 'running' || source.state === 'paused';
     const whileCopied = (copy: () => Promise<void>) => halts.during(source, copy, signal);
-    const how = { rootfsId, ...(pause && isUp && { whileCopied }), signal };
+    const how = { rootfsId, ...(isUp && (pause ? { whileCopied } : { changing: true })), signal };
     return machine.provisioner.fork(source.containerId, newId, how);
   }
 

@@ -1,5 +1,6 @@
 import { systemCode } from '../../../base/errors.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
+import { syscallError } from '../../../system/syscalls/syscalls.js';
 import {
   BLOCK_DEVICE,
   CHARACTER_DEVICE,
@@ -29,6 +30,16 @@ export interface CopiedEntry {
   readonly as?: BytePath;
 }
 
+export interface EntryCopierOptions {
+  readonly privileged: boolean;
+  /** With overlay's own attributes. */
+  readonly asIs: boolean;
+  /** See `CopyLayersOptions`. */
+  readonly changing: boolean;
+  /** Called between pieces of a long copy; may throw. */
+  readonly pause: () => void;
+}
+
 /** Copies everything but directories into a target. */
 export class EntryCopier {
   readonly attributes: AttributeCopier;
@@ -38,20 +49,22 @@ export class EntryCopier {
   readonly #calls: TreeCalls;
   readonly #target: OpenDirectory;
   readonly #privileged: boolean;
+  readonly #changing: boolean;
   readonly #pause: () => void;
   /** Where in the target the files are that have more names, by layer and inode. */
   readonly #linked = new Map<string, { path: BytePath; name: BytePath }>();
 
-  /** @param asIs with overlay's own attributes @param pause called between pieces of a long copy; may throw */
-  constructor(calls: TreeCalls, target: OpenDirectory, privileged: boolean, asIs: boolean, pause: () => void) {
+  constructor(calls: TreeCalls, target: OpenDirectory, { privileged, asIs, changing, pause }: EntryCopierOptions) {
     this.#calls = calls;
     this.#target = target;
     this.#privileged = privileged;
+    this.#changing = changing;
     this.#pause = pause;
     const read = asIs ? readAllXattrs : readXattrs;
     this.attributes = new AttributeCopier(calls, target, privileged, this.skipped, read);
   }
 
+  /** @throws `ENOENT`, with nothing made, when it is not there any more, or is of another type by now */
   copy(entry: CopiedEntry): void {
     if (entry.type === REGULAR_FILE) this.#copyFile(entry);
     else this.#copySpecial(entry);
@@ -69,6 +82,7 @@ export class EntryCopier {
       } finally {
         this.#calls.closeFile(target);
       }
+      this.#remember(entry, status);
       this.entries++;
       this.bytes += status.size;
     } finally {
@@ -78,6 +92,7 @@ export class EntryCopier {
 
   /** An ordinary user may have files that he cannot read; he can change that, and changes it back at once. */
   #openSource({ from, name }: CopiedEntry): number {
+    if (this.#changing) return openAsListed(from, name);
     try {
       return from.openFile(name);
     } catch (error) {
@@ -106,13 +121,15 @@ export class EntryCopier {
       return;
     }
     const status = from.status(name);
+    if (status.type !== type) throw syscallError('ENOENT', 'lstat', name);
     if (this.#madeAsLink(entry, status)) return;
+    // Only trusted and security attributes can be on any of these. All is read before anything is made: by then it may have gone.
+    const xattrs = this.#privileged ? this.attributes.readXattrs(from.xattrs(name)) : [];
     if (type === SYMLINK) to.makeSymlink(from.readSymlink(name), as);
     else if (isNode) {
       if (!this.#madeNode(to, as, type, status)) return;
     } else throw new Error(`a file of unknown type ${type.toString(8)}`);
-    // Only trusted and security attributes can be on any of these.
-    const xattrs = this.#privileged ? this.attributes.readXattrs(from.xattrs(name)) : [];
+    this.#remember(entry, status);
     this.attributes.copyToEntry(to, as, status, { hasMode: type !== SYMLINK, xattrs });
     this.entries++;
   }
@@ -132,12 +149,8 @@ export class EntryCopier {
   /** @returns true when the file has been copied under another name, which it now shares */
   #madeAsLink({ name: original, to, path, layer, as: name = original }: CopiedEntry, status: FileStatus): boolean {
     if (status.links === 1) return false;
-    const key = `${layer}:${status.identity}`;
-    const existing = this.#linked.get(key);
-    if (existing === undefined) {
-      this.#linked.set(key, { path, name });
-      return false;
-    }
+    const existing = this.#linked.get(`${layer}:${status.identity}`);
+    if (existing === undefined) return false;
     const existingIn = existing.path === path ? to : this.#target.openDirectory(existing.path);
     try {
       to.makeHardLink(existingIn, existing.name, name);
@@ -146,5 +159,20 @@ export class EntryCopier {
     }
     this.entries++;
     return true;
+  }
+
+  /** Of a file that has been made: under which name, for those of its names that are still to come. */
+  #remember({ name: original, path, layer, as: name = original }: CopiedEntry, { links, identity }: FileStatus): void {
+    if (links > 1) this.#linked.set(`${layer}:${identity}`, { path, name });
+  }
+}
+
+/** Opens what was a regular file when it was listed. @throws `ENOENT` when it is none any more */
+function openAsListed(from: OpenDirectory, name: BytePath): number {
+  try {
+    return from.openRegularFile(name);
+  } catch (error) {
+    if (systemCode(error) === 'EINVAL') throw syscallError('ENOENT', 'open', name);
+    throw error;
   }
 }

@@ -19,6 +19,11 @@ export interface CopyLayersOptions {
   readonly whiteouts: WhiteoutFormat;
   /** The one layer that there is as it is: what says in it that something is gone is copied as well, and means the same there. Default: false. */
   readonly asIs?: boolean;
+  /**
+   * Somebody may be at work in the one layer that there is: what vanishes meanwhile, or becomes something else, is left out, and a file may be caught half written. For one thread,
+   * since two would not see the same. Default: false, and what vanishes is an error.
+   */
+  readonly changing?: boolean;
   /** False for an ordinary user: what only root may set is skipped, and counted. */
   readonly privileged: boolean;
   /** This call's part of the work; see `CopyShare`. Default: all of it. */
@@ -47,7 +52,7 @@ export interface CopyLayersResult {
  * @throws ProvisionerError `ERR_ABORTED`, `ERR_NO_SPACE`, `ERR_PERMISSION`, `ERR_IO`
  */
 export function copyLayers(options: CopyLayersOptions): CopyLayersResult {
-  const { target: targetPath, whiteouts, privileged, asIs = false, isCancelled } = options;
+  const { target: targetPath, whiteouts, privileged, asIs = false, changing = false, isCancelled } = options;
   const calls = loadTreeCalls(options.syscalls ?? loadSyscalls());
   const claims = new ShareClaims(options.share ?? wholeCopy());
   const pause = () => {
@@ -59,8 +64,8 @@ export function copyLayers(options: CopyLayersOptions): CopyLayersResult {
   try {
     stack = new LayerStack(calls, options);
     target = calls.openDirectory(targetPath);
-    const copier = new EntryCopier(calls, target, privileged, asIs, pause);
-    tree = new TreeCopier({ stack, target, copier, claims, whiteouts: asIs ? undefined : whiteouts, pause });
+    const copier = new EntryCopier(calls, target, { privileged, asIs, changing, pause });
+    tree = new TreeCopier({ stack, target, copier, claims, whiteouts: asIs ? undefined : whiteouts, changing, pause });
     tree.run();
     const { entries, bytes, skipped } = copier;
     return { entries, bytes, skipped };

@@ -1,3 +1,4 @@
+import { systemCode } from '../../../base/errors.js';
 import { umaskTakesFromOwner } from '../../../base/own-files.js';
 import type { BytePath } from '../../../system/syscalls/byte-path.js';
 import { DIRECTORY, type OpenDirectory } from '../../../system/syscalls/tree-calls.js';
@@ -5,7 +6,7 @@ import type { LayerStack, MergedPath } from '../layer-stack.js';
 import { type DirectoryPart, type MergedEntry, mergeDirectory } from '../merged-directory.js';
 import type { WhiteoutFormat } from '../whiteouts.js';
 import type { Attributes, XattrValues } from './copy-attributes.js';
-import type { EntryCopier } from './copy-entry.js';
+import type { CopiedEntry, EntryCopier } from './copy-entry.js';
 import type { ShareClaims } from './copy-share.js';
 
 export interface TreeCopierOptions {
@@ -15,6 +16,8 @@ export interface TreeCopierOptions {
   readonly claims: ShareClaims;
   /** Undefined for one layer of which nothing is gone: all that is there is copied. */
   readonly whiteouts: WhiteoutFormat | undefined;
+  /** See `CopyLayersOptions`. */
+  readonly changing: boolean;
   /** Called often; throws when the copy is not wanted any more. */
   readonly pause: () => void;
 }
@@ -29,6 +32,8 @@ interface Unfinished {
 /** The kernel takes paths of 4095 bytes. */
 const LONGEST_PATH = 4095;
 const OWNER_MAY_ALL = 0o700;
+/** What is said of a name that is not there any more, or is of something else. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ESTALE']);
 
 /** One thread's copy of a merged tree; see `CopyShare` for what the threads do together. */
 export class TreeCopier {
@@ -64,11 +69,18 @@ export class TreeCopier {
       const directory = next;
       pause();
       this.current = directory.path;
-      const visited = stack.visit(directory, last, (parts) => {
-        this.#noteAttributes(directory.path, parts);
-        for (const child of this.#copyEntries(directory.path, parts, last)) pending.push(child);
-      });
-      if (!visited) this.#locked.push(directory);
+      let isOpen = false;
+      try {
+        const visited = stack.visit(directory, last, (parts) => {
+          isOpen = true;
+          this.#noteAttributes(directory.path, parts);
+          for (const child of this.#copyEntries(directory.path, parts, last)) pending.push(child);
+        });
+        if (!visited) this.#locked.push(directory);
+      } catch (error) {
+        if (isOpen || !this.#isGone(error)) throw error;
+        this.#removeEmpty(directory.path);
+      }
     }
   }
 
@@ -85,7 +97,7 @@ export class TreeCopier {
 
   /** @returns the subdirectories */
   #copyEntries(path: BytePath, parts: readonly DirectoryPart[], last: boolean): MergedPath[] {
-    const { copier, target, whiteouts, pause } = this.#options;
+    const { target, copier, whiteouts, pause } = this.#options;
     const directories: MergedPath[] = [];
     const sources = new Map(parts.map(({ layer, directory }) => [layer, directory]));
     let to: OpenDirectory | undefined;
@@ -104,14 +116,42 @@ export class TreeCopier {
         } else if (last || this.#take(from, entry)) {
           pause();
           to ??= target.openDirectory(path);
-          copier.copy({ name, type, from, to, path, layer });
+          this.#copyEntry({ name, type, from, to, path, layer });
         }
       }
+    } catch (error) {
+      // The directory itself: what was found in it until then is copied.
+      if (!this.#isGone(error)) throw error;
     } finally {
       to?.close();
     }
     // The walk takes the last one first.
     return directories.reverse();
+  }
+
+  #copyEntry(entry: CopiedEntry): void {
+    try {
+      this.#options.copier.copy(entry);
+    } catch (error) {
+      if (!this.#isGone(error)) throw error;
+    }
+  }
+
+  /** A directory that was made when it was listed, and could not be entered any more. */
+  #removeEmpty(path: BytePath): void {
+    const { target, copier } = this.#options;
+    const cut = path.lastIndexOf('/');
+    const above = target.openDirectory(path.slice(0, Math.max(0, cut)));
+    try {
+      above.removeDirectory(path.slice(cut + 1));
+      copier.entries--;
+    } finally {
+      above.close();
+    }
+  }
+
+  #isGone(error: unknown): boolean {
+    return this.#options.changing && GONE.has(systemCode(error) ?? '');
   }
 
   #take(from: OpenDirectory, { name, layer, inode }: MergedEntry): boolean {

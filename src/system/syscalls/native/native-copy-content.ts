@@ -34,7 +34,12 @@ function copySparse(from: number, to: number, size: number, pause: () => void): 
       if (lastErrno() === os.errno.ENXIO) break;
       throw lastError('lseek');
     }
-    const hole = check(lseek(from, data, SEEK_HOLE), 'lseek');
+    const hole = lseek(from, data, SEEK_HOLE);
+    if (hole < 0) {
+      // It has been cut shorter meanwhile.
+      if (lastErrno() === os.errno.ENXIO) break;
+      throw lastError('lseek');
+    }
     check(lseek(from, data, SEEK_SET), 'lseek');
     check(lseek(to, data, SEEK_SET), 'lseek');
     copyPiecewise(from, to, hole - data, pause);
