@@ -56,6 +56,21 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner for
     for (const id of ['prepared', 'started']) await containers.destroy(id, { running: 'kill' });
   });
 
+  it('leaves nothing of one that it was to start and could not, and can be called again', async () => {
+    const { containers, provisioner, run } = await commandLine();
+    for (const [flag, status] of [
+      ['--start', 1],
+      ['-a', 127],
+    ] as const) {
+      const failed = await run('fork', flag, 'prepared', 'copy', '/not/there');
+      expect(failed).toMatchObject({ status, stdout: '', stderr: expect.stringContaining('"/not/there"') });
+      expect(await containers.get('copy')).toBeUndefined();
+      expect(await provisioner.containers.get('copy')).toBeUndefined();
+    }
+    expect(await run('fork', '-a', 'prepared', 'copy', 'cat', '/made')).toMatchObject({ status: 0, stdout: 'made\n' });
+    for (const id of ['prepared', 'copy']) await containers.destroy(id, { running: 'kill' });
+  });
+
   it("lets another owner's container stand still for those alone who say so", async () => {
     const { containers, run } = await commandLine();
     const refused = await run('fork', 'prepared', 'copy', '--owner', 'other');

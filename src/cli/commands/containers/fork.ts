@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Launched } from '../../../containerizer/index.js';
+import type { Containerizer, Launched, StartOptions } from '../../../containerizer/index.js';
 import type { Cli } from '../../cli.js';
 import { forkedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
@@ -30,6 +30,7 @@ export function define(command: Command, cli: Cli): void {
       'after',
       `
 The new one is this owner's. Its ports are published on free ports of this machine, and it has an address of its own.
+One that --start or --attach cannot start is removed again.
 With --attach the exit status is that of the program, as with \`run\`.
 
 Example:
@@ -51,8 +52,8 @@ Example:
               requireLaunch: isStarted || command !== undefined,
             });
             let launched: Launched | undefined;
-            if (isStarted)
-              launched = await containers.start(newId, { attach: isAttached, size: cli.host.terminal?.size(), signal });
+            const start = { attach: isAttached, size: cli.host.terminal?.size(), signal };
+            if (isStarted) launched = await startedOrGone(containers, newId, start);
             if (isAttached && launched !== undefined) return attend(session, containers, launched, cli.host);
             output.line(newId);
             output.document(() => forkedDocument(newId, forked, launched));
@@ -60,4 +61,21 @@ Example:
         { owner: flags.owner, ...(isAttached && { unopened: OURS }) },
       );
     });
+}
+
+/** Starts what was made for that. Where it comes to nothing nothing stays, as with `run`: the same command would find its id taken. */
+async function startedOrGone(containers: Containerizer, id: string, options: StartOptions): Promise<Launched> {
+  try {
+    return await containers.start(id, options);
+  } catch (error) {
+    // Why it was not started is what is told; what cannot be removed now is there to be seen.
+    await removeUnstarted(containers, id).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Somebody else may have started it, and then it is his. */
+async function removeUnstarted(containers: Containerizer, id: string): Promise<void> {
+  const launch = await containers.get(id);
+  if (launch !== undefined && launch.startedAt === undefined) await containers.destroy(id);
 }
