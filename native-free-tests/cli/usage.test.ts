@@ -60,6 +60,12 @@ describe('wrong usage', () => {
     ['a missing argument', ['pull'], "missing required argument 'source'", 'provisioner pull --help'],
     ['a second argument that is missing', ['tag', 'a'], "missing required argument 'name'", 'provisioner tag --help'],
     ['a fork without an id of its own', ['fork', 'a'], "missing required argument 'new-id'", 'provisioner fork --help'],
+    [
+      'a fork that nobody would feed',
+      ['fork', '-i', '--start', 'a', 'b'],
+      '--interactive needs --attach',
+      'nobody would',
+    ],
     ['an argument too many', ['images', 'x'], 'too many arguments', 'provisioner images --help'],
     ['an option without its value', ['pull', 'x', '--name'], "option '--name <ref>' argument missing", '--help'],
     ['a backend that there is not', ['provision', 'a', 'b', '--backend', 'zfs'], "'zfs' is invalid", '--help'],

@@ -8,9 +8,10 @@ async function commandLine() {
   const { root, containers, provisioner } = await storeWithBusybox();
   const { start } = newStore();
   const run = (...args: string[]) => start(['--root', root, ...args]).done;
+  const fed = (input: string, ...args: string[]) => start(['--root', root, ...args], { input }).done;
   const json = async (...args: string[]) => JSON.parse((await run(...args, '--json')).stdout);
   await run('run', '-d', '--name', 'prepared', IMAGE, 'sh', '-c', 'cat /made; echo made > /made; exec sleep 60');
-  return { containers, provisioner, run, json };
+  return { containers, provisioner, run, fed, json };
 }
 
 const statusOf = (table: string, id: string) =>
@@ -54,6 +55,22 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'provisioner for
     expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('nothing has been launched in') });
     expect(await provisioner.containers.get('never')).toBeUndefined();
     for (const id of ['prepared', 'started']) await containers.destroy(id, { running: 'kill' });
+  });
+
+  it('feeds what it starts what comes to it', async () => {
+    const { containers, run, fed } = await commandLine();
+    const counted = await fed('x'.repeat(70_000), 'fork', '-ai', 'prepared', 'copy', 'wc', '-c');
+    expect(counted).toEqual({ status: 0, stdout: '70000\n', stderr: '' });
+    await run('run', '-d', '-t', '--name', 'terminal', IMAGE, 'sh');
+    const sat = await fed(
+      'cat /made\nstty -a >/dev/null && echo at $((6*7))\nexit 3\n',
+      'fork',
+      '-ai',
+      'terminal',
+      'other',
+    );
+    expect(sat).toMatchObject({ status: 3, stdout: expect.stringContaining('at 42') });
+    for (const id of ['prepared', 'copy', 'terminal', 'other']) await containers.destroy(id, { running: 'kill' });
   });
 
   it('leaves nothing of one that it was to start and could not, and can be called again', async () => {

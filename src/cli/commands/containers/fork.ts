@@ -5,10 +5,14 @@ import { forkedDocument } from '../../output/documents/launch-document.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
 import { attend } from '../../running/attend.js';
 import { OURS, withContainerizer, withProgram } from '../../running/with-containerizer.js';
+import { parseDetachKeys } from '../../terminal/detach-keys.js';
+import { addSittingFlags, type SittingFlags } from '../../terminal/terminal-flags.js';
+import { UsageError } from '../../usage-error.js';
 
-interface ForkFlags extends OwnerFlags {
+interface ForkFlags extends OwnerFlags, SittingFlags {
   readonly start?: boolean;
   readonly attach?: boolean;
+  readonly interactive?: boolean;
   /** False where it is not to stand still. */
   readonly pause: boolean;
 }
@@ -23,7 +27,9 @@ export function define(command: Command, cli: Cli): void {
     .argument('[command...]', "what it runs in place of the other one's command")
     .option('--start', 'start it at once')
     .option('-a, --attach', 'with --start, which it stands for: print what it prints, and end as it does')
+    .option('-i, --interactive', 'the program reads what comes here; with --attach')
     .option('--no-pause', 'what runs does not stand still while it is copied');
+  addSittingFlags(command);
   addOwnerFlags(command);
   command
     .addHelpText(
@@ -37,7 +43,12 @@ Example:
   provisioner fork --start prepared job-1 && provisioner fork -a prepared job-2 sh -c 'make test'`,
     )
     .action(async (containerId: string, newId: string, words: string[], flags: ForkFlags) => {
+      const { detachKeys } = flags;
+      if (detachKeys !== undefined) parseDetachKeys(detachKeys);
       const isAttached = flags.attach === true;
+      const isTyping = flags.interactive === true;
+      if (isTyping && !isAttached)
+        throw new UsageError('--interactive needs --attach', 'with this process gone nobody would feed the program');
       const inStore = isAttached ? withProgram : withContainerizer;
       await cli.withStore(
         (session) =>
@@ -52,9 +63,11 @@ Example:
               requireLaunch: isStarted || command !== undefined,
             });
             let launched: Launched | undefined;
-            const start = { attach: isAttached, size: cli.host.terminal?.size(), signal };
+            const stdin = isTyping ? 'pipe' : 'none';
+            const start = { attach: isAttached, stdin, size: cli.host.terminal?.size(), signal } as const;
             if (isStarted) launched = await startedOrGone(containers, newId, start);
-            if (isAttached && launched !== undefined) return attend(session, containers, launched, cli.host);
+            if (isAttached && launched !== undefined)
+              return attend(session, containers, launched, cli.host, { isTyping, detachKeys });
             output.line(newId);
             output.document(() => forkedDocument(newId, forked, launched));
           }),
