@@ -150,10 +150,10 @@ export class OciContainerizer implements Containerizer {
     });
     this.#forks = new Forks({
       ...shared,
-      launch: async (containerId) => {
+      launch: async (containerId, signal) => {
         const launch = await lookup.now(containerId);
         if (launch?.state !== 'starting') return launch;
-        await this.#underWay.begun(machine.provisioner, this.#endings, launch);
+        await this.#underWay.begun(machine.provisioner, this.#endings, launch, signal);
         return lookup.now(containerId);
       },
       requireOwn,

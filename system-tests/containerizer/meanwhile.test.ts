@@ -52,6 +52,28 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a launch that i
     await expectNothingLeft(root);
   });
 
+  test.each([
+    ['forked', (others: Containerizer, signal: AbortSignal) => others.fork('job', 'copy', { signal })],
+    ['started', (others: Containerizer, signal: AbortSignal) => others.start('job', { signal })],
+    ['waited for', (others: Containerizer, signal: AbortSignal) => others.wait('job', { signal })],
+  ])('is %s when it has begun, which can be given up before', async (_, ask) => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    const others = (await again(root)).containers;
+    const go = holdProvisions(provisioner);
+    const launch = containers.launch('job', IMAGE, sh('sleep 60'));
+    expect(await stateOf(others, 'job')).toBe('starting');
+    const giveUp = new AbortController();
+    const asked = ask(others, giveUp.signal).catch((error) => error);
+    await sleep(100);
+    giveUp.abort();
+    const outcome = await Promise.race([asked, sleep(5000)]);
+    go();
+    await launch;
+    expect(outcome).toMatchObject({ code: 'ERR_ABORTED' });
+    await containers.destroy('job', { running: 'kill' });
+    await expectNothingLeft(root);
+  });
+
   test('is never taken for one that does not die, whenever it is stopped', async () => {
     const { containers, root } = await storeWithBusybox();
     const others = (await again(root)).containers;

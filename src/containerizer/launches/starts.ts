@@ -51,7 +51,7 @@ export class Starts {
       case 'exited':
         return this.#again(launch, options);
       case 'starting':
-        await underWay.begun(provisioner, endings, launch);
+        await underWay.begun(provisioner, endings, launch, options.signal);
         return this.start(containerId, options);
       case 'created': {
         const attached = attachments.launched({ launch }, own.attach, ALL_OUTPUT);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ProvisionerError } from '../../base/errors.js';
+import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
 import type { LaunchRecord, Provisioner } from '../../index.js';
 import type { Endings } from './endings.js';
 
@@ -25,7 +25,7 @@ export class UnderWay {
 
   /**
    * Resolves when a launch is no longer just beginning, which may take as long as a pull: where somebody else begins it, a close does not wait for that. What somebody began who has died is ended here.
-   * @throws ProvisionerError `ERR_CLOSED`; the reason of the signal
+   * @throws ProvisionerError `ERR_CLOSED`, `ERR_ABORTED`
    */
   async begun(
     { launches }: Pick<Provisioner, 'launches'>,
@@ -42,7 +42,7 @@ export class UnderWay {
       if (isLeft) await endings.endStarting(now);
       if (isLeft || !endings.isAttended(id)) return void (await endings.finish(now));
       signal.throwIfAborted();
-      wanted?.throwIfAborted();
+      throwIfAborted(wanted);
       await sleep(BEGINNING);
     }
   }

@@ -19,8 +19,8 @@ export interface ForksOptions {
   readonly machine: Machine;
   readonly endings: Endings;
   readonly halts: Halts;
-  /** The newest launch of a container as it is now; undefined where there is none. One that is just beginning has begun. */
-  readonly launch: (containerId: string) => Promise<LaunchRecord | undefined>;
+  /** The newest launch of a container as it is now; undefined where there is none. One that is just beginning has begun. @throws ProvisionerError `ERR_ABORTED` */
+  readonly launch: (containerId: string, signal: AbortSignal | undefined) => Promise<LaunchRecord | undefined>;
   /** Throws where it may not be changed. */
   readonly requireOwn: (containerId: string, owner: string, anyOwner: boolean | undefined) => void;
 }
@@ -42,7 +42,7 @@ export class Forks {
   async fork(containerId: string, newId: string, options: ForkContainerOptions): Promise<Forked> {
     const { machine, launch } = this.#options;
     const { provisioner } = machine;
-    const source = await launch(containerId);
+    const source = await launch(containerId, options.signal);
     if (source !== undefined) return this.#forkLaunched(source, newId, options);
     if (options.requireLaunch === true || options.command !== undefined) {
       throw notLaunched(containerId, (await provisioner.containers.get(containerId)) !== undefined);
