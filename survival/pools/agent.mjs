@@ -32,8 +32,8 @@ const { tell, fault } = openJournal(config.journal, name);
 const random = new Random(config.seed);
 writeFileSync(config.cgroup, `${process.pid}\n`);
 
-/** Milliseconds in which what has just been made may go to whoever waits for it. */
-const YOUNG = 1000;
+/** How many wait for what is not ready. */
+let waiting = 0;
 /** Held by who takes something that is ready. */
 const taking = new Mutex();
 /** Milliseconds in which whatever is asked of a container is over. */
@@ -89,8 +89,7 @@ async function run() {
   while (!isStopped) {
     const kind = random.pick(/** @type {(keyof typeof kept)[]} */ (['created', 'created', 'generic', 'rootfs']));
     if (random.chance(0.05)) await killWaiting();
-    const claimed =
-      (await taking.runExclusive(() => kept[kind].get())) ?? (await kept[kind].get({ timeout: PATIENCE }));
+    const claimed = await take(kind);
     if (claimed === null) {
       fault(`no ${kind} container within ${PATIENCE} ms: ${kept[kind].takeErrors().join('; ')}`);
       continue;
@@ -107,12 +106,27 @@ async function run() {
   }
 }
 
+/** @param {keyof typeof kept} kind */
+async function take(kind) {
+  const ready = await taking.runExclusive(async () => {
+    const one = await kept[kind].get();
+    if (one === null) waiting++;
+    return one;
+  });
+  if (ready !== null) return ready;
+  try {
+    return await kept[kind].get({ timeout: PATIENCE });
+  } finally {
+    waiting--;
+  }
+}
+
 /** What waits and is dead is not to be had. Nobody takes anything meanwhile: he may be the one who is killed. */
 async function killWaiting() {
   await taking.runExclusive(async () => {
-    const [first] = (await warmContainers(provisioner)).filter(
-      ({ isTaken, since }) => !isTaken && Date.now() - since > YOUNG,
-    );
+    // Who waits gets whatever comes, at any moment.
+    if (waiting > 0) return;
+    const [first] = (await warmContainers(provisioner)).filter(({ isTaken }) => !isTaken);
     const pid = first && (await containers.get(first.containerId))?.pid;
     if (pid === undefined) return;
     process.kill(pid, 'SIGKILL');
