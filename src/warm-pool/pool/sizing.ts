@@ -55,8 +55,8 @@ export class Sizing {
   ready(ready: number, now: number): void {
     this.#lowest = Math.min(this.#lowest, ready);
     if (now - this.#since < this.#grow.keepFor) return;
-    const isTooMany = this.#lowest >= this.#grow.by;
-    this.#change(isTooMany ? this.#target - this.#grow.by : this.#target, now);
+    const fewer = Math.min(this.#grow.by, this.#target - this.min);
+    this.#change(this.#lowest >= fewer ? this.#target - fewer : this.#target, now);
   }
 
   #change(target: number, now: number): void {
