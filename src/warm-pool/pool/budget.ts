@@ -13,12 +13,15 @@ export interface PoolBudget {
 export interface BudgetMember {
   readonly size: number;
   readonly creators: number;
+  /** So many are its due: its least, and one for each who waits. */
   readonly floor: number;
   readonly cost: Cost;
   giveUp(reason: RetireReason): boolean;
 }
 
-/** Shares what there is among pools: what one keeps above its least goes before another one has less than that. */
+type Scarce = 'containers' | keyof Cost;
+
+/** Shares what there is among pools: what one keeps above its due goes before another one has less than that. */
 export class Budget {
   readonly #limits: PoolBudget;
   readonly #members = new Set<BudgetMember>();
@@ -33,19 +36,28 @@ export class Budget {
     return () => void this.#members.delete(member);
   }
 
-  /** Whether one more may be made for a pool. Where not, and it has less than its least, another one gives something up for it, which frees the room in a moment. */
+  /**
+   * Whether one more may be made for a pool. Where not, and it has less than its due, another one gives something up for it, which frees the room in a moment; that room is kept for it, also when the other one asks
+   * first.
+   */
   readonly mayCreate = (member: BudgetMember): boolean => {
-    if (this.#hasRoomFor(1)) return true;
-    if (member.size + member.creators < member.floor) this.#free(member);
-    return false;
+    const lacks = lackOf(member) > 0;
+    const others = [...this.#members].filter((one) => one !== member);
+    const owed = lacks ? 0 : others.reduce((sum, one) => sum + lackOf(one), 0);
+    const scarce = this.#scarceWith(1 + owed);
+    if (scarce !== undefined && lacks) this.#free(scarce, member);
+    return scarce === undefined;
   };
 
-  /** What takes more by now than there is: the pools that keep most above their least give up some, and then the largest. */
+  /** What takes more by now than there is: of the pools that take some of it those give up that keep most above their due, and then the largest. */
   enforce(): void {
-    while (!this.#hasRoomFor(0) && (this.#free(undefined) || this.#largest()?.giveUp('budget') === true));
+    for (let scarce = this.#scarceWith(0); scarce !== undefined; scarce = this.#scarceWith(0)) {
+      if (!this.#free(scarce) && this.#largest(scarce)?.giveUp('budget') !== true) return;
+    }
   }
 
-  #hasRoomFor(more: number): boolean {
+  /** What there would be too little of with so many more. */
+  #scarceWith(more: number): Scarce | undefined {
     const { containers = Infinity, memoryBytes = Infinity, diskBytes = Infinity } = this.#limits;
     const members = [...this.#members];
     const ready = members.reduce((sum, { size }) => sum + size, 0);
@@ -56,16 +68,25 @@ export class Budget {
       const now = costs.reduce((sum, cost) => sum + cost[of], 0);
       return ready === 0 ? now : (now / ready) * (count + more);
     };
-    return count + more <= containers && taken('memory') <= memoryBytes && taken('disk') <= diskBytes;
+    if (count + more > containers) return 'containers';
+    if (taken('memory') > memoryBytes) return 'memory';
+    return taken('disk') > diskBytes ? 'disk' : undefined;
   }
 
-  #free(beneficiary: BudgetMember | undefined): boolean {
-    const above = [...this.#members].filter((one) => one !== beneficiary && one.size > one.floor);
+  #free(scarce: Scarce, beneficiary?: BudgetMember): boolean {
+    const above = this.#takersOf(scarce).filter((one) => one !== beneficiary && one.size > one.floor);
     const [most] = above.sort((one, other) => other.size - other.floor - (one.size - one.floor));
     return most?.giveUp('budget') ?? false;
   }
 
-  #largest(): BudgetMember | undefined {
-    return [...this.#members].sort((one, other) => other.size - one.size)[0];
+  #largest(scarce: Scarce): BudgetMember | undefined {
+    return this.#takersOf(scarce).sort((one, other) => other.size - one.size)[0];
+  }
+
+  #takersOf(scarce: Scarce): BudgetMember[] {
+    return [...this.#members].filter((one) => scarce === 'containers' || one.cost[scarce] > 0);
   }
 }
+
+/** How many a pool has less than its due. */
+const lackOf = ({ size, creators, floor }: BudgetMember): number => Math.max(0, floor - size - creators);

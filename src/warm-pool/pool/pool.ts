@@ -99,9 +99,9 @@ export class Pool<Made, Given, How> implements BudgetMember {
   get target(): number {
     return this.#sizing.target;
   }
-  /** So many stay whatever others want. */
+  /** So many are its due, whatever others want. */
   get floor(): number {
-    return this.#sizing.min;
+    return this.#sizing.min + this.#waiters.count;
   }
   /** Being made just now. */
   get creators(): number {
