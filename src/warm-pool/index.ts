@@ -3,7 +3,7 @@
 export type { PoolBudget } from './pool/budget.js';
 export type { CreatorLimits } from './pool/creators.js';
 export type { ErrorLimits } from './pool/error-window.js';
-export type { PoolLimits } from './pool/pool.js';
+export type { PoolLimits } from './pool/pool-setup.js';
 export type { Cost, PoolCounts, PoolEvent, RetireReason } from './pool/pool-source.js';
 export type { Growth, PoolSize } from './pool/sizing.js';
 export type { GetOptions } from './pool/waiters.js';

@@ -17,7 +17,7 @@ import {
 import type { CreateOptions } from '../containerizer/index.js';
 import type { Provisioner } from '../index.js';
 import type { PoolBudget } from './pool/budget.js';
-import type { PoolLimits } from './pool/pool.js';
+import type { PoolLimits } from './pool/pool-setup.js';
 import type { PoolEvent } from './pool/pool-source.js';
 import type { Growth, PoolSize } from './pool/sizing.js';
 import type { GetOptions } from './pool/waiters.js';

@@ -4,15 +4,16 @@ export interface FakeClock {
   now(): number;
   /** As others see it. */
   today(): number;
-  /** Calls back after so many milliseconds. @returns gives it up */
-  after(milliseconds: number, call: () => void): () => void;
+  /** Calls back after so many milliseconds. @param isQuiet whether the process may end meanwhile @returns gives it up */
+  after(milliseconds: number, call: () => void, isQuiet?: boolean): () => void;
 }
 
 export const MACHINE_CLOCK: FakeClock = {
   now: () => Date.now(),
   today: () => Date.now(),
-  after(milliseconds, call) {
+  after(milliseconds, call, isQuiet = false) {
     const timer = setTimeout(call, milliseconds);
+    if (isQuiet) timer.unref();
     return () => clearTimeout(timer);
   },
 };

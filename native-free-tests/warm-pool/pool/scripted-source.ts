@@ -1,4 +1,5 @@
-import { Pool, type PoolOptions } from '#src/warm-pool/pool/pool.js';
+import { Pool } from '#src/warm-pool/pool/pool.js';
+import type { PoolOptions } from '#src/warm-pool/pool/pool-setup.js';
 import type { PoolEvent, PoolSource } from '#src/warm-pool/pool/pool-source.js';
 import { SteppedClock } from '../../helpers/fake-containers/fake-clock.js';
 

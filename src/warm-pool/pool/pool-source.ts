@@ -49,3 +49,7 @@ export interface PoolCounts {
   /** Destroyed when it was stopped. */
   containersCleanedUp: number;
 }
+
+export const NOTHING_DONE: Readonly<PoolCounts> = {
+  ...{ hits: 0, misses: 0, created: 0, failed: 0, broken: 0, retired: 0, errorThrottled: 0, containersCleanedUp: 0 },
+};

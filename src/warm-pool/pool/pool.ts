@@ -1,28 +1,13 @@
-import { ProvisionerError } from '../../base/errors.js';
-import type { Clock } from '../../base/time/clock.js';
+import { throwIfAborted } from '../../base/errors.js';
 import { unhurried } from '../../base/unhurried.js';
 import type { BudgetMember } from './budget.js';
-import { type CreatorLimits, Creators } from './creators.js';
-import { type ErrorLimits, ErrorWindow } from './error-window.js';
-import type { Cost, PoolCounts, PoolEvent, PoolSource, RetireReason } from './pool-source.js';
+import { Creators } from './creators.js';
+import { ErrorWindow } from './error-window.js';
+import { hasStopped, outlived } from './pool-errors.js';
+import type { PoolOptions } from './pool-setup.js';
+import { type Cost, NOTHING_DONE, type PoolCounts, type RetireReason } from './pool-source.js';
 import { type PoolSize, Sizing } from './sizing.js';
 import { type GetOptions, type Waiter, Waiters } from './waiters.js';
-
-export interface PoolLimits extends CreatorLimits, ErrorLimits {}
-
-export interface PoolOptions<Made, Given, How> {
-  readonly source: PoolSource<Made, Given, How>;
-  readonly size: PoolSize;
-  /** Milliseconds for which one may wait; each is given up to a tenth more or less. Default: for ever. */
-  readonly ttl?: number | undefined;
-  readonly limits?: PoolLimits | undefined;
-  readonly clock: Clock;
-  /** From 0 to 1. */
-  readonly random: () => number;
-  /** Whether there is room for one more. */
-  readonly mayCreate: (pool: BudgetMember) => boolean;
-  readonly tell: (event: PoolEvent) => void;
-}
 
 /** One that is ready. */
 interface Ready<Made> {
@@ -41,6 +26,8 @@ const JITTER = 0.1;
 /** Errors that are kept for whoever asks, the newest. */
 const ERRORS_KEPT = 1000;
 const TIMES_KEPT = 100;
+/** Milliseconds: one that is to take longer calls back at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Keeps some of what takes long to make ready to be had at once, and makes more when some was taken. What was handed out never comes back.
@@ -67,9 +54,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
   #isStopped = false;
   #stopRetry: (() => void) | undefined;
   #stopSoon: (() => void) | undefined;
-  readonly counts: PoolCounts = {
-    ...{ hits: 0, misses: 0, created: 0, failed: 0, broken: 0, retired: 0, errorThrottled: 0, containersCleanedUp: 0 },
-  };
+  readonly counts: PoolCounts = { ...NOTHING_DONE };
 
   constructor(options: PoolOptions<Made, Given, How>) {
     const { clock, limits = {}, source, size } = options;
@@ -141,7 +126,8 @@ export class Pool<Made, Given, How> implements BudgetMember {
 
   /** @returns null when none was there in time @throws ProvisionerError `ERR_POOL_STOPPED`, `ERR_ABORTED` */
   async get(how: How, { timeout = 0, signal }: GetOptions = {}): Promise<Given | null> {
-    this.#requireRunning();
+    if (this.#isStopped) throw hasStopped();
+    throwIfAborted(signal);
     const given = await this.#takeReady(how);
     if (given !== undefined) {
       this.counts.hits++;
@@ -159,6 +145,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
       return null;
     }
     const comes = this.#waiters.wait(how, timeout, signal);
+    this.#serve();
     this.refill();
     return comes;
   }
@@ -167,13 +154,15 @@ export class Pool<Made, Given, How> implements BudgetMember {
   async #takeReady(how: How): Promise<Given | undefined> {
     for (let ready = this.#ready.shift(); ready !== undefined; ready = this.#ready.shift()) {
       const given = await this.#handOut(ready, how);
-      if (given !== undefined) return given;
+      if (given === undefined) continue;
+      this.#tellClaimed(ready);
+      return given;
     }
     return undefined;
   }
 
-  async #handOut({ made, since, expiresAt, lookedAt }: Ready<Made>, how: How): Promise<Given | undefined> {
-    const { source, clock, tell } = this.#options;
+  async #handOut({ made, expiresAt, lookedAt }: Ready<Made>, how: How): Promise<Given | undefined> {
+    const { source, clock } = this.#options;
     const now = clock.now();
     if (now >= expiresAt) {
       this.#letGo(made, 'expired');
@@ -182,8 +171,12 @@ export class Pool<Made, Given, How> implements BudgetMember {
     const fault = now - lookedAt < LOOKED_AT ? undefined : await this.#faultOf(made);
     const given = fault === undefined ? await source.handOut(made, how).catch(() => undefined) : undefined;
     if (given === undefined) this.#letGo(made, 'broken', fault);
-    else tell({ kind: 'claimed', container: source.nameOf(made), age: now - since });
     return given;
+  }
+
+  #tellClaimed({ made, since }: Ready<Made>): void {
+    const { source, clock, tell } = this.#options;
+    tell({ kind: 'claimed', container: source.nameOf(made), age: clock.now() - since });
   }
 
   async #faultOf(made: Made): Promise<string | undefined> {
@@ -228,9 +221,9 @@ export class Pool<Made, Given, How> implements BudgetMember {
     this.refill();
   }
 
-  /** Nothing is made until somebody finds none. */
+  /** Nothing is made until somebody finds none, as those who wait have. */
   holdBack(): void {
-    this.#isHeldBack = true;
+    this.#isHeldBack = this.#waiters.count === 0;
   }
 
   /** What was handed out has the processors first, while others are ready. */
@@ -249,7 +242,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
     const retryAt = this.#window.retryAt(now);
     if (retryAt > now) {
       this.#stopRetry?.();
-      this.#stopRetry = clock.after(retryAt - now, () => this.refill(), true);
+      this.#stopRetry = clock.after(Math.min(retryAt - now, LONGEST_TIMER), () => this.refill(), true);
       return;
     }
     while (!this.#creators.areAllAtWork && this.#lacking > 0 && mayCreate(this)) this.#creators.begin();
@@ -290,16 +283,30 @@ export class Pool<Made, Given, How> implements BudgetMember {
   }
 
   async #giveTo(waiter: Waiter<Given, How>, ready: Ready<Made>): Promise<void> {
+    const { source } = this.#options;
     const given = await this.#handOut(ready, waiter.how);
-    if (given !== undefined) {
-      if (!waiter.isGone) waiter.give(given);
+    if (given === undefined) {
+      if (this.#isStopped) waiter.give(null);
+      else this.#waiters.putBack(waiter);
+      this.#serve();
+      this.refill();
+    } else if (waiter.isGone) {
       // Nobody has it, and nobody may have it any more.
-      else this.#track(this.#options.source.discard(ready.made));
-      return;
+      this.#retired(ready.made, 'surplus');
+      this.#track(source.discard(ready.made));
+    } else {
+      this.#tellClaimed(ready);
+      waiter.give(given);
     }
-    if (this.#isStopped) waiter.give(null);
-    else this.#waiters.putBack(waiter);
-    this.refill();
+  }
+
+  /** What became ready while somebody was on his way to those who wait. */
+  #serve(): void {
+    while (this.#ready.length > 0 && this.#waiters.count > 0) {
+      const waiter = this.#waiters.next();
+      const ready = waiter && this.#ready.shift();
+      if (waiter && ready) void this.#giveTo(waiter, ready);
+    }
   }
 
   #failed(error: unknown): void {
@@ -322,11 +329,15 @@ export class Pool<Made, Given, How> implements BudgetMember {
 
   /** Of one that is not among those that are ready any more. */
   #letGo(made: Made, reason: RetireReason, detail?: string): void {
+    this.#retired(made, reason, detail);
+    this.#track(this.#options.source.destroy(made));
+  }
+
+  #retired(made: Made, reason: RetireReason, detail?: string): void {
     const { source, tell } = this.#options;
     if (reason === 'broken') this.counts.broken++;
     this.counts.retired++;
     tell({ kind: 'retired', container: source.nameOf(made), reason, ...(detail === undefined ? {} : { detail }) });
-    this.#track(source.destroy(made));
   }
 
   /** What cannot be destroyed now is looked for later. */
@@ -375,17 +386,4 @@ export class Pool<Made, Given, How> implements BudgetMember {
     await this.#creators.ended(Number.POSITIVE_INFINITY);
     await this.settled();
   }
-
-  #requireRunning(): void {
-    if (!this.#isStopped) return;
-    throw new ProvisionerError('ERR_POOL_STOPPED', 'the pool has been stopped', { hint: 'begin it anew with `keep`' });
-  }
-}
-
-function outlived(milliseconds: number, destroyed: number): ProvisionerError {
-  return new ProvisionerError(
-    'ERR_POOL_TIMEOUT',
-    `the pool is stopped, and something that it was making has not come to its end within ${milliseconds} ms`,
-    { hint: 'what still comes of it is destroyed', details: { milliseconds, destroyed } },
-  );
 }

@@ -36,10 +36,15 @@ export class Waiters<Given, How> {
       give = resolve;
     });
     const waiter = { how, give, isGone: false };
+    // Known at once: what is given to him from now on nobody would have.
+    const goes = () => {
+      waiter.isGone = true;
+    };
+    signal?.addEventListener('abort', goes, { once: true });
     this.#waiting.push(waiter);
     if (timeout !== Number.POSITIVE_INFINITY) {
       stopClock = this.#clock.after(timeout, () => {
-        waiter.isGone = true;
+        goes();
         give(null);
       });
     }
@@ -47,7 +52,8 @@ export class Waiters<Given, How> {
       return await orAborted(comes, signal);
     } finally {
       stopClock?.();
-      waiter.isGone = true;
+      signal?.removeEventListener('abort', goes);
+      goes();
       const at = this.#waiting.indexOf(waiter);
       if (at !== -1) this.#waiting.splice(at, 1);
     }
@@ -55,7 +61,9 @@ export class Waiters<Given, How> {
 
   /** The first one: it is his turn, and whoever took him gives him something or puts him back. */
   next(): Waiter<Given, How> | undefined {
-    return this.#waiting.shift();
+    let next = this.#waiting.shift();
+    while (next?.isGone === true) next = this.#waiting.shift();
+    return next;
   }
 
   /** He is the next one still. */
