@@ -84,6 +84,8 @@ const HIERARCHIES: Hierarchies = {
 
 /** What programs find in their root filesystem. */
 export interface FakeImage {
+  /** Default: sixty-four zeros. */
+  readonly id?: ImageId | undefined;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   /** By name, root too. */
@@ -817,14 +819,14 @@ function mainOf({ launch }: FakeContainer): FakeProcess {
 /** What a signal, a look or a function of the test has begun. */
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-function launchOf({ id, owner, imageName, command, options, launch }: FakeContainer): Launch {
+function launchOf({ id, owner, image, imageName, command, options, launch }: FakeContainer): Launch {
   const { state, createdAt, startedAt, exit, pid, health } = launch;
   return {
     containerId: id,
     launchId: launch.id,
     owner,
     state,
-    image: IMAGE_ID,
+    image: image.id ?? IMAGE_ID,
     imageName,
     command: command.map((word) => (word.length > WORD_SHOWN ? `${word.slice(0, WORD_SHOWN)}…` : word)),
     pid: state === 'exited' ? undefined : pid,

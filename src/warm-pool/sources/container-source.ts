@@ -1,9 +1,9 @@
 import { crashPoint } from '../../base/crash-points.js';
-import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { throwIfAborted } from '../../base/errors.js';
 import type { Containerizer, CreateOptions, Launch, ReadyState } from '../../containerizer/index.js';
 import { isProvisionerError } from '../../index.js';
 import type { Cost, PoolSource } from '../pool/pool-source.js';
-import type { WarmHoldings } from './warm-holdings.js';
+import { putNew, type WarmHoldings } from './warm-holdings.js';
 
 /** A container that waits. */
 export interface WarmContainer {
@@ -54,9 +54,11 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
     const { containerizer, holdings, newId, image, launch, state } = this.#options;
     const containerId = newId();
     this.known.add(containerId);
+    await putNew(holdings, containerId).catch((error: unknown) => {
+      this.known.delete(containerId);
+      throw error;
+    });
     try {
-      if (!(await holdings.put(containerId)))
-        throw new ProvisionerError('ERR_CONTAINER_EXISTS', `${containerId} is there already`);
       crashPoint('pool.recorded');
       throwIfAborted(signal);
       const options = { ...launch, signal };
@@ -68,7 +70,9 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
       if (state === 'paused') await containerizer.pause(containerId);
       return { containerId, image: made.image, memory: await this.#memoryOf(containerId), looks: 0 };
     } catch (error) {
-      await this.#end(containerId, true).catch(() => undefined);
+      // One that was there before is somebody else's.
+      if (!isProvisionerError(error, 'ERR_CONTAINER_EXISTS')) await this.#end(containerId, true).catch(() => undefined);
+      else await this.#forget(containerId).catch(() => undefined);
       throw error;
     }
   }
@@ -113,12 +117,12 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
   #forgetLater(containerId: string): void {
     setImmediate(() => {
       crashPoint('pool.handedOut');
-      const { holdings } = this.#options;
-      holdings
-        .forget(containerId)
-        .catch(() => undefined)
-        .finally(() => this.known.delete(containerId));
+      this.#forget(containerId).catch(() => undefined);
     });
+  }
+
+  #forget(containerId: string): Promise<void> {
+    return this.#options.holdings.forget(containerId).finally(() => this.known.delete(containerId));
   }
 
   destroy({ containerId }: WarmContainer): Promise<void> {

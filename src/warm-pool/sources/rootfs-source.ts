@@ -1,7 +1,7 @@
-import { ProvisionerError, throwIfAborted } from '../../base/errors.js';
+import { throwIfAborted } from '../../base/errors.js';
 import { isProvisionerError, type ProvisionedRootfs, type Provisioner, type ProvisionOptions } from '../../index.js';
 import type { Cost, PoolSource } from '../pool/pool-source.js';
-import type { WarmHoldings } from './warm-holdings.js';
+import { putNew, type WarmHoldings } from './warm-holdings.js';
 
 /** A root filesystem that waits. */
 export interface WarmRootfs {
@@ -38,9 +38,11 @@ export class RootfsSource implements PoolSource<WarmRootfs, ProvisionedRootfs, u
     const { provisioner, holdings, newId, image, provision } = this.#options;
     const containerId = newId();
     this.known.add(containerId);
+    await putNew(holdings, containerId).catch((error: unknown) => {
+      this.known.delete(containerId);
+      throw error;
+    });
     try {
-      if (!(await holdings.put(containerId)))
-        throw new ProvisionerError('ERR_CONTAINER_EXISTS', `${containerId} is there already`);
       throwIfAborted(signal);
       return { root: await provisioner.provision(containerId, image, { ...provision, signal }) };
     } catch (error) {

@@ -1,3 +1,4 @@
+import { ProvisionerError } from '../../base/errors.js';
 import { forgetWarm, takeWarm, WARM, type WarmNote } from '../../containerizer/index.js';
 import type { Provisioner } from '../../index.js';
 
@@ -45,4 +46,10 @@ export class WarmHoldings {
   forget(containerId: string): Promise<void> {
     return forgetWarm(this.#provisioner, containerId);
   }
+}
+
+/** Before anything of it is there. @throws ProvisionerError `ERR_CONTAINER_EXISTS` for what is recorded already, by whoever: it is his */
+export async function putNew(holdings: WarmHoldings, containerId: string): Promise<void> {
+  if (await holdings.put(containerId)) return;
+  throw new ProvisionerError('ERR_CONTAINER_EXISTS', `${containerId} is there already`);
 }
