@@ -6,6 +6,7 @@ import type { Clock } from '../base/time/clock.js';
 import { type Containerizer, isToHoldBack, poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
 import type { ImageId, Provisioner } from '../index.js';
 import { mountNamespaceHere } from '../system/locks/mount-place.js';
+import { pidOf } from '../system/locks/process-identity.js';
 import type { Budget } from './pool/budget.js';
 import { Pool } from './pool/pool.js';
 import type { PoolEvent, PoolSource } from './pool/pool-source.js';
@@ -74,16 +75,22 @@ export class KeptPool implements WarmPool {
       const { held } = await holdings.take({ bootId: bootId(), holder: run }, [wish]);
       if (held === undefined) break;
       const living = held.find((one) => holdings.isAlive(one));
-      if (living !== undefined) throw keptElsewhere(name);
+      if (living !== undefined) throw keptAlready(name, pidOf(living.process));
       // Of one who has died. Somebody else may be at the same: one of us gets it.
       await holdings.release(held);
     }
     crashPoint('pool.begun');
     const pool = new KeptPool(options, run);
-    await isToHoldBack(provisioner, pool.#note);
-    await pool.#takeOver();
+    try {
+      await isToHoldBack(provisioner, pool.#note);
+      await pool.#takeOver();
+      await pool.record();
+    } catch (error) {
+      // Nobody has it: it holds its name no longer.
+      await pool.close();
+      throw error;
+    }
     pool.#pool.refill();
-    await pool.record();
     return pool;
   }
 
@@ -216,12 +223,15 @@ export class KeptPool implements WarmPool {
     const launch = await containerizer.get(record.containerId);
     if (launch === undefined || (current !== undefined && launch.image !== current)) return false;
     const made = source.adopted(record.containerId, launch.image);
-    if ((await source.fault(made)) !== undefined) {
-      source.known.delete(record.containerId);
-      return false;
+    let isWhole = false;
+    try {
+      isWhole = (await source.fault(made)) === undefined;
+    } finally {
+      // Nobody looks after it yet: the next search finds it again.
+      if (!isWhole) source.known.delete(record.containerId);
     }
-    this.#pool.adopt(made, launch.createdAt);
-    return true;
+    if (isWhole) this.#pool.adopt(made, launch.createdAt);
+    return isWhole;
   }
 
   async stop(options: StopPoolOptions = {}): Promise<number> {
@@ -230,6 +240,8 @@ export class KeptPool implements WarmPool {
       return await this.#pool.stop(timeout);
     } finally {
       this.#end();
+      // Its name is free then, but for what still has to come to its end.
+      if (this.#pool.isIdle) await this.#ending;
     }
   }
 
@@ -298,9 +310,13 @@ function givingClaimed(source: ContainerSource | RootfsSource): PoolSource<Made,
   };
 }
 
-function keptElsewhere(name: string): ProvisionerError {
-  return new ProvisionerError('ERR_POOL_RUNNING', `the pool ${name} is kept already, by another process`, {
-    hint: '`provisioner pool status` shows the pools; choose another name, or stop it there',
-    details: { pool: name },
+function keptAlready(name: string, pid: number): ProvisionerError {
+  const isHere = pid === process.pid;
+  const who = isHere ? 'this process' : `process ${pid}`;
+  return new ProvisionerError('ERR_POOL_RUNNING', `the pool ${name} is kept already, by ${who}`, {
+    hint: isHere
+      ? 'it is kept by other pools that were opened here, or was stopped and is still coming to its end'
+      : '`provisioner pool status` shows the pools; choose another name, or stop it there',
+    details: { pool: name, pid },
   });
 }

@@ -43,7 +43,7 @@ export class WarmPools {
   readonly #budget: Budget;
   readonly #tell: WarmPoolsOptions['tell'];
   readonly #pools = new Map<string, KeptPool>();
-  readonly #beginning = new Set<string>();
+  readonly #beginning = new Map<string, Promise<WarmPool>>();
   /** Of pools that were stopped: what is under way still. */
   readonly #ending = new Set<Promise<void>>();
   #stopLooking: (() => void) | undefined;
@@ -75,26 +75,28 @@ export class WarmPools {
     checkSpec(own);
     this.#requireOpen();
     if (this.#pools.has(name) || this.#beginning.has(name)) throw keptHere(name);
-    this.#beginning.add(name);
-    try {
-      const { clock, random } = this.#surroundings;
-      const pool = await KeptPool.begin({
-        ...{ name, spec: own, clock, random, budget: this.#budget, provisioner: this.#provisioner },
-        containerizer: own.kind === 'rootfs' ? undefined : await this.#containerizer(),
-        newId: () => `${name}-${randomBytes(6).toString('hex')}`,
-        tell: (event) => this.#told({ ...event, pool: name }),
-        stopped: (ended) => {
-          this.#pools.delete(name);
-          this.#ending.add(ended);
-          void ended.finally(() => this.#ending.delete(ended));
-        },
-      });
-      this.#pools.set(name, pool);
-      if (this.#isClosed) await pool.close();
-      return pool;
-    } finally {
-      this.#beginning.delete(name);
-    }
+    const beginning = this.#begin(name, own);
+    this.#beginning.set(name, beginning);
+    return beginning.finally(() => this.#beginning.delete(name));
+  }
+
+  async #begin(name: string, spec: WarmPoolSpec): Promise<WarmPool> {
+    const { clock, random } = this.#surroundings;
+    const pool = await KeptPool.begin({
+      ...{ name, spec, clock, random, budget: this.#budget, provisioner: this.#provisioner },
+      containerizer: spec.kind === 'rootfs' ? undefined : await this.#containerizer(),
+      newId: () => `${name}-${randomBytes(6).toString('hex')}`,
+      tell: (event) => this.#told({ ...event, pool: name }),
+      stopped: (ended) => {
+        this.#pools.delete(name);
+        this.#ending.add(ended);
+        void ended.finally(() => this.#ending.delete(ended));
+      },
+    });
+    if (!this.#isClosed) this.#pools.set(name, pool);
+    else await pool.close();
+    this.#requireOpen();
+    return pool;
   }
 
   /** @throws ProvisionerError `ERR_POOL_NOT_FOUND` */
@@ -157,6 +159,7 @@ export class WarmPools {
     this.#isClosed = true;
     this.#stopLooking?.();
     await this.#looking;
+    await Promise.allSettled(this.#beginning.values());
     await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
     await Promise.all(this.#ending);
   }

@@ -42,6 +42,11 @@ export class Creators<Made> {
     return this.#atWork.size;
   }
 
+  /** Those that were given up too. */
+  get haveEnded(): boolean {
+    return this.#unended.size === 0;
+  }
+
   get areAllAtWork(): boolean {
     return this.#atWork.size >= this.#atATime;
   }

@@ -381,6 +381,10 @@ export class Pool<Made, Given, How> implements BudgetMember {
     while (this.#going.size > 0) await Promise.all(this.#going);
   }
 
+  get isIdle(): boolean {
+    return this.#creators.haveEnded;
+  }
+
   /** Resolves when no creator is at work any more. */
   async idle(): Promise<void> {
     await this.#creators.ended(Number.POSITIVE_INFINITY);
