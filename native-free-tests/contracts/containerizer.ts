@@ -86,6 +86,12 @@ export function describeContainerizer(
       return { stdout, stderr, ...end };
     }
 
+    async function kindsToldOf(id: string): Promise<string[]> {
+      const kinds = [];
+      for await (const { kind, containerId } of containers.events()) if (containerId === id) kinds.push(kind);
+      return kinds;
+    }
+
     const nothingOf = async (id: string) => {
       await expect.poll(() => containers.get(id), { timeout: 10_000 }).toBeUndefined();
     };
@@ -592,6 +598,86 @@ export function describeContainerizer(
         for (const started of await Promise.all(starts)) expect(started.launchId).toBe(launchId);
         await containers.wait('job');
         expect((await printed('job')).stdout).toBe('once\n');
+      });
+    });
+
+    describe('what is kept ready', () => {
+      it('has no fault in the state in which it is to wait, and says what is wrong in any other', async () => {
+        const { ready } = containers;
+        await create('held', p.runs);
+        await launchReady('up');
+        expect([await ready.fault('held', 'created'), await ready.fault('up', 'running')]).toEqual([
+          undefined,
+          undefined,
+        ]);
+        expect(await ready.fault('held', 'running')).toBe('it is created');
+        expect(await ready.fault('up', 'paused')).toBe('it is running');
+        await containers.pause('up');
+        expect([await ready.fault('up', 'paused'), await ready.fault('up', 'running')]).toEqual([
+          undefined,
+          'it is paused',
+        ]);
+        // Whoever asks.
+        expect(await stranger.ready.fault('held', 'created')).toBeUndefined();
+        await containers.kill('up');
+        await containers.wait('up');
+        await containers.stop('held');
+        expect([await ready.fault('held', 'created'), await ready.fault('up', 'paused')]).toEqual([
+          'it is exited',
+          'it is exited',
+        ]);
+        await containers.destroy('held');
+        expect(await ready.fault('held', 'created')).toBe('it is gone');
+        expect(await ready.fault('nobody', 'created')).toBe('it is gone');
+      });
+
+      it('is let go as it was created, and what it prints can be read', async () => {
+        const { launchId } = await create('job', p.printsAndExitsAfter('ran', 200, 7), { labels: { team: 'a' } });
+        await sleep(50);
+        const before = Date.now();
+        const launched = await containers.ready.letGo('job', { attach: true });
+        expect(launched).toMatchObject({ containerId: 'job', launchId, state: 'running', labels: { team: 'a' } });
+        expect(launched.startedAt).toBeGreaterThanOrEqual(before);
+        expect(await toldBy(launched)).toBe('ran\n');
+        const exit = await containers.wait('job');
+        expect(exit).toMatchObject({ code: 7, reason: 'exited' });
+        expect(exit.startedAt).toBeGreaterThanOrEqual(before);
+        await create('quiet', p.exits(3));
+        expect((await containers.ready.letGo('quiet')).output).toBeUndefined();
+        expect(await containers.wait('quiet')).toMatchObject({ code: 3 });
+        await expect.poll(() => kindsToldOf('quiet')).toEqual(['create', 'start', 'exit']);
+      });
+
+      it('is let go once, whoever tries, and runs once', async () => {
+        await create('job', p.printsAndExitsAfter('once', 300, 0));
+        const lets = [1, 2, 3].map(() => containers.ready.letGo('job'));
+        const outcomes = await Promise.allSettled(lets);
+        expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+        for (const outcome of outcomes) {
+          if (outcome.status === 'fulfilled') continue;
+          // It ran by then, or was let go in the same moment.
+          expect(outcome.reason.code).toMatch(/^ERR_CONTAINER_(?:NOT_)?RUNNING$/);
+        }
+        await containers.wait('job');
+        expect((await printed('job')).stdout).toBe('once\n');
+        // What has ended is not begun again.
+        await expect(containers.ready.letGo('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+      });
+
+      it('is not let go by strangers, nor where it does not wait any more, or never did', async () => {
+        const { ready } = containers;
+        await create('job', p.exits(0));
+        await expect(stranger.ready.letGo('job')).rejects.toMatchObject({ code: 'ERR_CONTAINER_FOREIGN' });
+        await expect(ready.letGo('nobody')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_FOUND' });
+        await launchReady('up');
+        await containers.start('job');
+        for (const id of ['up', 'job']) {
+          await expect(ready.letGo(id)).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
+        }
+        expect(await containers.get('up')).toMatchObject({ state: 'running' });
+        await create('stopped', p.runs);
+        await containers.stop('stopped');
+        await expect(ready.letGo('stopped')).rejects.toMatchObject({ code: 'ERR_CONTAINER_NOT_RUNNING' });
       });
     });
 

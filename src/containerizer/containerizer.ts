@@ -138,7 +138,7 @@ export interface ReadyContainers {
   /**
    * As `start` of what was created by this owner, and sooner: resolves when its program is on its way. That this is so is recorded at once, and told as an event right after; one that the runtime has given no filter of system calls
    * is ended then.
-   * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` where nothing waits any more, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`
+   * @throws ProvisionerError `ERR_CONTAINER_NOT_RUNNING` where nothing waits any more, `ERR_CONTAINER_RUNNING` where somebody else was sooner by a moment, `ERR_CONTAINER_NOT_FOUND`, `ERR_CONTAINER_FOREIGN`
    */
   letGo(containerId: string, options?: LetGoOptions): Promise<Launched>;
 }
