@@ -78,5 +78,7 @@ describe('containers that wait', () => {
     const { yielded, decision } = await decideYielding(forgotten, STORE_KEEPERS, { keepBytes: 50 }, 0, ['old-1']);
     expect(yielded).toEqual(['old-1']);
     expect(decision.layers.find(({ id }) => id === digestOf('old'))?.reasons).toEqual([]);
+    // Where they fit there is no need.
+    expect((await decideYielding(forgotten, STORE_KEEPERS, { keepBytes: 100 }, 0, ['old-1'])).yielded).toEqual([]);
   });
 });

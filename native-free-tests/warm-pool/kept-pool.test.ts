@@ -111,6 +111,53 @@ describe('what a process that died has left of a pool', () => {
     expect(ids.filter((id) => machine.containers.has(id))).toEqual([ids[1]]);
   });
 
+  it('is destroyed where it is of another boot of the machine', async () => {
+    const { again, provisioner, machine, ids } = await abandonedPool();
+    const records = await provisioner.holdings.list({ kind: 'warm' });
+    await provisioner.holdings.release(records);
+    for (const { name, details } of records) {
+      await provisioner.holdings.take({ bootId: 'another' }, [{ kind: 'warm', names: [name], details }]);
+    }
+    const pool = await again();
+    await filled(pool, 2);
+    expect(ids.filter((id) => machine.containers.has(id))).toEqual([]);
+  });
+
+  it('is not taken over by a pool that is stopped while it looks for it', async () => {
+    const { again, containers, provisioner, look, clock, machine } = await abandonedPool();
+    const pool = await again();
+    const [record] = await provisioner.holdings.list({ kind: 'warm' });
+    for (let looks = 0; looks < 9; looks++) await look();
+    await containers.create('late', APP);
+    await provisioner.holdings.take({ bootId: record?.bootId ?? '' }, [
+      { kind: 'warm', names: ['late'], details: record?.details },
+    ]);
+    // There is room for it.
+    containers.create = () => Promise.reject(new Error('not now'));
+    pool.resize(3);
+    const get = containers.get.bind(containers);
+    let letGo = () => {};
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    let isHeld = false;
+    containers.get = async (id) => {
+      if (id === 'late') {
+        isHeld = true;
+        await held;
+      }
+      return get(id);
+    };
+    await clock.step(500);
+    await passed();
+    const ended = pool.stop();
+    await passed();
+    letGo();
+    await ended;
+    await passed();
+    expect([isHeld, pool.size, machine.containers.get('late')?.launch.state]).toEqual([true, 0, 'created']);
+  });
+
   it('is forgotten where nothing had been made of it yet', async () => {
     const { again, machine, ids, waiting } = await abandonedPool();
     machine.containers.delete(ids[0] ?? '');

@@ -60,7 +60,11 @@ export async function storeForPools(options: ProvisionerOptions = {}) {
     await clock.step(500);
     await passed();
   };
-  const waiting = async (): Promise<WarmRecord[]> => warmContainers(provisioner);
+  /** What is recorded when all that was under way has been done. */
+  const waiting = async (): Promise<WarmRecord[]> => {
+    await passed();
+    return warmContainers(provisioner);
+  };
   const move = (name: string, id: string) => Object.assign(images, { [name]: imageOf(id) });
   return { provisioner, containers, machine, clock, dead, open, look, waiting, move };
 }

@@ -128,6 +128,18 @@ describe('pools of warm containers', () => {
     expect(third.size).toBe(0);
   });
 
+  it('give up what takes more than there is by now', async () => {
+    const { open, containers, look } = await storeForPools();
+    const { pools, events } = await open({ budget: { memoryBytes: 2 ** 22 } });
+    const pool = await pools.keep('web', { ...POOL, kind: 'generic', size: 3 });
+    await filled(pool, 3);
+    const stats = containers.stats.bind(containers);
+    containers.stats = async (id) => ({ ...(await stats(id)), memory: 2 ** 21 });
+    for (let looks = 0; looks < 12; looks++) await look();
+    expect([pool.size, pool.status().cost.memory]).toEqual([2, 2 ** 22]);
+    expect(events.flatMap((event) => (event.kind === 'retired' ? event.reason : []))).toEqual(['budget']);
+  });
+
   it('have the numbers of each, in the process and beside it', async () => {
     const { open, look, provisioner } = await storeForPools();
     const { pools } = await open();
@@ -224,7 +236,7 @@ describe('pools that are closed', () => {
   });
 
   it('do not look at anything any more', async () => {
-    const { open, containers, look } = await storeForPools();
+    const { open, containers, look, clock } = await storeForPools();
     const { pools } = await open();
     await filled(await pools.keep('web', POOL), 2);
     let looks = 0;
@@ -237,9 +249,12 @@ describe('pools that are closed', () => {
     });
     await look();
     expect(looks).toBe(2);
+    // One that is under way comes to its end.
+    await clock.step(500);
     await pools.close();
-    await look();
-    expect(looks).toBe(2);
+    const before = looks;
+    for (let times = 0; times < 3; times++) await look();
+    expect([looks, clock.waiting]).toEqual([before, 0]);
   });
 });
 

@@ -63,6 +63,8 @@ export class KeptPool implements WarmPool {
   #looks = 0;
   #lastError: string | undefined;
   #recorded = '';
+  /** It is being stopped, or closed: from then on what is found is whoever's who begins it next. */
+  #isOver = false;
   #ending: Promise<void> | undefined;
 
   /** @throws ProvisionerError `ERR_POOL_RUNNING` */
@@ -206,6 +208,7 @@ export class KeptPool implements WarmPool {
     for (const record of await warmContainers(provisioner)) {
       const isOwn = record.pool === this.name && record.owner === provisioner.owner;
       if (!isOwn || this.#source.known.has(record.containerId)) continue;
+      if (this.#isOver) return;
       try {
         if (!(await this.#adopted(record, image))) await doAway(provisioner, containerizer, record);
       } catch {
@@ -230,12 +233,13 @@ export class KeptPool implements WarmPool {
       // Nobody looks after it yet: the next search finds it again.
       if (!isWhole) source.known.delete(record.containerId);
     }
-    if (isWhole) this.#pool.adopt(made, launch.createdAt);
+    if (isWhole && !this.#isOver) this.#pool.adopt(made, launch.createdAt);
     return isWhole;
   }
 
   async stop(options: StopPoolOptions = {}): Promise<number> {
     const { timeout } = takeOptions('stop', STOP_POOL_OPTIONS, options);
+    this.#isOver = true;
     try {
       return await this.#pool.stop(timeout);
     } finally {
@@ -247,6 +251,7 @@ export class KeptPool implements WarmPool {
 
   /** Makes no more, and gives nobody anything. What is ready stays. */
   async close(): Promise<void> {
+    this.#isOver = true;
     this.#pool.halt();
     this.#end();
     await this.#ending;

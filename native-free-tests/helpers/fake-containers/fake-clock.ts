@@ -43,6 +43,11 @@ export class SteppedClock implements FakeClock {
     return () => this.#calls.delete(waiting);
   }
 
+  /** How many are to be called back still. */
+  get waiting(): number {
+    return this.#calls.size;
+  }
+
   /** What falls due in between happens in its order, each with all that follows from it at once. */
   async step(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;

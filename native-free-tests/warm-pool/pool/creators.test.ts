@@ -42,7 +42,8 @@ describe('creators', () => {
     source.begun[0]?.succeed();
     await settled();
     expect([made, errors, creators.count]).toEqual([[['a1', 1234]], [], 0]);
-    // Its time is not running any more.
+    // Its time is not running any more, which would keep the process up.
+    expect(clock.waiting).toBe(0);
     await clock.step(1_000_000);
     expect([made.length, errors, source.deeds]).toEqual([1, [], []]);
   });

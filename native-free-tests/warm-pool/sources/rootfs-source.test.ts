@@ -38,6 +38,21 @@ describe('root filesystems that wait', () => {
     );
   });
 
+  it('are handed out once, and never when somebody else has taken them', async () => {
+    const { provisioner, waiting } = await storeWithFiles();
+    const holdings = new WarmHoldings(provisioner, { pool: 'f', owner: 'default', kind: 'rootfs', key: 'k' }, 'boot');
+    let made = 0;
+    const newId = () => `r${++made}`;
+    const source = new RootfsSource({ provisioner, holdings, newId, image: POOL.image, provision: {} });
+    const { signal } = new AbortController();
+    const [one, other] = [await source.create(signal), await source.create(signal)];
+    const handed = await Promise.all([1, 2, 3].map(() => source.handOut(one)));
+    expect(handed.filter((root) => root !== undefined)).toHaveLength(1);
+    await holdings.take('r2');
+    expect(await source.handOut(other)).toBeUndefined();
+    expect((await waiting()).map(({ containerId }) => containerId)).toEqual(['r2']);
+  });
+
   it('that were destroyed by somebody are replaced and not handed out', async () => {
     const { open, provisioner, waiting, look, clock } = await storeWithFiles();
     const { pools, events } = await open();
