@@ -240,18 +240,27 @@ describe('pools that are closed', () => {
     const { pools } = await open();
     await filled(await pools.keep('web', POOL), 2);
     let looks = 0;
+    let held: Promise<void> | undefined;
     const { fault } = containers.ready;
     Object.assign(containers.ready, {
-      fault: (...own: Parameters<typeof fault>) => {
+      fault: async (...own: Parameters<typeof fault>) => {
         looks++;
+        await held;
         return fault(...own);
       },
     });
     await look();
     expect(looks).toBe(2);
     // One that is under way comes to its end.
+    let letGo = () => {};
+    held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
     await clock.step(500);
-    await pools.close();
+    await passed();
+    const closed = pools.close();
+    letGo();
+    await closed;
     const before = looks;
     for (let times = 0; times < 3; times++) await look();
     expect([looks, clock.waiting]).toEqual([before, 0]);
