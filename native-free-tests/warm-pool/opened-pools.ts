@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
 import type { Clock } from '#src/base/time/clock.js';
 import { type WarmRecord, warmContainers } from '#src/containerizer/index.js';
-import type { ImageId, Provisioner, ProvisionerOptions } from '#src/index.js';
-import { openWarmPools, type WarmPoolEvent, type WarmPools, type WarmPoolsOptions } from '#src/warm-pool/index.js';
+import type { ImageId, ProvisionerOptions } from '#src/index.js';
+import { openWarmPools, type WarmPoolEvent, type WarmPoolsOptions } from '#src/warm-pool/index.js';
 import { SteppedClock } from '../helpers/fake-containers/fake-clock.js';
 import { type FakeImage, FakeMachine } from '../helpers/fake-containers/fake-containerizer.js';
 import type { FakeProgram } from '../helpers/fake-containers/fake-process.js';
@@ -20,9 +20,13 @@ const imageOf = (id?: string): FakeImage => ({
   users: { root: { uid: 0, gid: 0, home: '/root' } },
 });
 
+/** Of this test. */
+let clocks: SteppedClock[] = [];
+
 /** A store whose containers are in memory, and whose time stands still until the test steps on. */
 export async function storeForPools(options: ProvisionerOptions = {}) {
   const clock = new SteppedClock();
+  clocks = [clock];
   const images: Record<string, FakeImage> = { [APP]: imageOf() };
   const machine = new FakeMachine({ clock, images, programOf: ([name = '']) => programs[name] });
   const real = await openMemoryStore(options);
@@ -85,8 +89,11 @@ export async function passed(): Promise<void> {
   for (let turns = 0; turns < 30; turns++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Has so many ready, and makes no more: what was handed out is replaced a moment later. */
 export async function filled(pool: { readonly size: number; readonly creators: number }, size: number): Promise<void> {
-  await expect.poll(() => [pool.size, pool.creators], { interval: 2, timeout: 5000 }).toEqual([size, 0]);
+  const isFilled = () => pool.size === size && pool.creators === 0;
+  await passed();
+  if (!isFilled()) for (const clock of clocks) await clock.step(10);
+  await expect.poll(isFilled, { interval: 2, timeout: 5000 }).toBe(true);
+  expect([pool.size, pool.creators]).toEqual([size, 0]);
 }
-
-export type { Provisioner, WarmPools };

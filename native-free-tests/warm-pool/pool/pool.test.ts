@@ -15,7 +15,7 @@ async function filledPool(options: Parameters<typeof poolOf>[0] = {}) {
 
 describe('a pool', () => {
   it('is filled to its size, and refilled when one was taken', async () => {
-    const { pool, told, source } = poolOf({ size: { min: 3, max: 3 } });
+    const { pool, told, source, clock } = poolOf({ size: { min: 3, max: 3 } });
     expect([pool.size, pool.capacity, pool.creators]).toEqual([0, 3, 0]);
     pool.refill();
     expect([pool.size, pool.creators]).toEqual([0, 3]);
@@ -23,7 +23,7 @@ describe('a pool', () => {
     expect([pool.size, pool.creators]).toEqual([3, 0]);
     expect(told()).toEqual(['ready a1', 'ready a2', 'ready a3']);
     expect(await pool.get('me')).toBe('a1');
-    await settled();
+    await clock.step(10);
     expect([pool.size, told()]).toEqual([3, ['claimed a1', 'ready a4']]);
     expect(source.deeds).toEqual(['handed out a1 to me']);
     expect(pool.counts).toMatchObject({ hits: 1, misses: 0, created: 4 });

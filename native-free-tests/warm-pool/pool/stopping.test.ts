@@ -5,11 +5,11 @@ const FOR_EVER = Number.POSITIVE_INFINITY;
 
 describe('a pool that is stopped', () => {
   it('destroys what is left, and says how many that were', async () => {
-    const { pool, source, told } = poolOf({ size: { min: 3, max: 3 } });
+    const { pool, source, told, clock } = poolOf({ size: { min: 3, max: 3 } });
     pool.refill();
     await settled();
     await pool.get('me');
-    await settled();
+    await clock.step(10);
     told();
     expect(await pool.stop()).toBe(3);
     expect(source.deeds).toEqual(['handed out a1 to me', 'destroyed a2', 'destroyed a3', 'destroyed a4']);
@@ -65,6 +65,7 @@ describe('a pool that is stopped', () => {
     await settled();
     source.isQuick = false;
     await pool.get('me');
+    await clock.step(10);
     let count: number | undefined;
     const stop = pool.stop(1000).then((destroyed) => (count = destroyed));
     await clock.step(999);
@@ -81,6 +82,7 @@ describe('a pool that is stopped', () => {
     await settled();
     source.isQuick = false;
     await pool.get('me');
+    await clock.step(10);
     const stop = pool.stop(1000);
     const outcome = expect(stop).rejects.toMatchObject({
       code: 'ERR_POOL_TIMEOUT',
