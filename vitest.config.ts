@@ -17,8 +17,8 @@ const SYSTEM_TESTS = {
 const SIDE_BY_SIDE = [
   'system-tests/backends/overlay-backend.test.ts',
   'system-tests/check/check-store.test.ts',
-  'system-tests/cli/{check,clock,containers,copying,deleted-directory,foreign-files,images,killed-pulls,prune,pull-progress,terminals,volumes}.test.ts',
-  'system-tests/containerizer/{abandoned,as-configured,bundle,containerizers,controls,files,host-network,launched,meanwhile,monitor,prune,seccomp,secrets,starter,terminals,volume-places,volumes}.test.ts',
+  'system-tests/cli/{check,clock,containers,copying,deleted-directory,foreign-files,forks,images,leases,killed-pulls,prune,pull-progress,terminals,volumes}.test.ts',
+  'system-tests/containerizer/{abandoned,as-configured,bundle,containerizers,controls,device-hooks,devices,disk-limits,files,forks,host-network,launched,leases,meanwhile,monitor,prune,seccomp,secrets,starter,terminals,volume-places,volumes}.test.ts',
   'system-tests/metadata/{better-sqlite3-driver,older-records,older-versions,rows-of-others,sqlite-metadata-manager,sqlite-processes,two-installations}.test.ts',
   'system-tests/provisioner/{concurrency,counters,degraded-store,hardships,immutable-files,launches,layer-tar,lost-records,many-containers,mount-namespaces,no-layers}.test.ts',
   'system-tests/provisioner/{older-records,owners,prune,real-images,recovery,sha512,stopped-pulls,unrecorded-layers,upgrade,vast-containers}.test.ts',
@@ -27,7 +27,7 @@ const SIDE_BY_SIDE = [
   'system-tests/registry/{authentication,client-certificates,foreign-auth-files,identity-tokens,logins,mirrors,near-hosts,proxies,pull,round-trip}.test.ts',
   'system-tests/seams/stacks.test.ts',
   'system-tests/store/{entries-that-resist,file-systems,found,marks-out-of-reach,one-file-system,other-users,read-only,replaced,user-namespaces}.test.ts',
-  'system-tests/survival/{crash-points,hostile-state,killed-launches,killed-pools,launch-crash-points,power-cuts,random-kills,volume-crash-points}.test.ts',
+  'system-tests/survival/{crash-points,hostile-state,killed-launches,killed-pools,launch-crash-points,pool-crash-points,power-cuts,random-kills,space-crash-points,volume-crash-points}.test.ts',
   'system-tests/tree/{copy-layers,ordinary-user,remove-tree,subvolumes}.test.ts',
   'system-tests/unpack/{attributes,endless-zstd,extended-attributes,full-file-systems,isal,native-file-tree,other-tools,other-users,podman,programs,real-writers,replacing,sparse-files,whiteouts,zstd}.test.ts',
 ];
