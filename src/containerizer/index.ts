@@ -73,11 +73,15 @@ export type { PortMapping, PortSpec } from './networks/network.js';
 export type { NewNetwork } from './networks/own-networks.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
 export type { ContainerProcess } from './processes/container-processes.js';
+export { destroyWarm, type WarmPlaces } from './ready/destroy-warm.js';
 export {
+  forgetHoldBacks,
   forgetWarm,
   isToHoldBack,
+  isWaiting,
   poolName,
   takeWarm,
+  takeWarmOfDead,
   WARM,
   type WarmNote,
   type WarmRecord,

@@ -132,7 +132,7 @@ export class OciContainerizer implements Containerizer {
     this.#events = new EventStream(machine, this.#endings);
     const shared = {
       ...{ machine, provisioner: machine.provisioner, endings: this.#endings, controls: this.#controls },
-      ...{ halts: this.#halts, attachments: this.#attachments, underWay: this.#underWay },
+      ...{ halts: this.#halts, attachments: this.#attachments, underWay: this.#underWay, health: this.#health },
     };
     this.#lookup = new LaunchLookup({ ...shared, owner });
     const lookup = this.#lookup;
@@ -142,7 +142,7 @@ export class OciContainerizer implements Containerizer {
       directory: (launchId) => this.#endings.directory(launchId),
       requireOwn,
     });
-    this.ready = new ReadyLaunches({ ...shared, lookup, started: (launch) => this.#health.follow(launch) });
+    this.ready = new ReadyLaunches({ ...shared, lookup });
     this.#starts = new Starts({
       ...{ ...shared, launcher: this.#launcher, launch: (containerId) => lookup.recorded(containerId) },
       findOwn: (containerId, anyOwner) => lookup.findOwn(containerId, anyOwner),
@@ -368,8 +368,7 @@ export class OciContainerizer implements Containerizer {
   }
 
   async pruneImages(excludedImages: readonly string[] = [], options: PruneOptions = {}): Promise<PruneReport> {
-    const destroy = (containerId: string) => this.destroy(containerId, { running: 'kill', anyOwner: true });
-    return pruneImages(this.#machine.provisioner, await this.#lookup.all(), excludedImages, options, destroy);
+    return pruneImages(this.#machine.provisioner, await this.#lookup.all(), excludedImages, options, this);
   }
 
   async recover(options: RecoverContainersOptions = {}): Promise<ContainerRecovery> {

@@ -3,7 +3,14 @@ import { crashPoint } from '../base/crash-points.js';
 import { firstLine, ProvisionerError } from '../base/errors.js';
 import { takeOptions } from '../base/options/take-options.js';
 import type { Clock } from '../base/time/clock.js';
-import { type Containerizer, isToHoldBack, poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
+import {
+  type Containerizer,
+  isToHoldBack,
+  isWaiting,
+  poolName,
+  type WarmRecord,
+  warmContainers,
+} from '../containerizer/index.js';
 import type { ImageId, Provisioner } from '../index.js';
 import { mountNamespaceHere } from '../system/locks/mount-place.js';
 import { pidOf } from '../system/locks/process-identity.js';
@@ -61,6 +68,8 @@ export class KeptPool implements WarmPool {
   readonly #leaveBudget: () => void;
   #size: PoolSize;
   #looks = 0;
+  /** What is being handed out just now, and what is being taken over. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #lastError: string | undefined;
   #recorded = '';
   /** It is being stopped, or closed: from then on what is found is whoever's who begins it next. */
@@ -106,7 +115,7 @@ export class KeptPool implements WarmPool {
     this.#size = takeSize('keep', spec.size);
     this.#beganAt = clock.now();
     this.#pool = new Pool({
-      source: givingClaimed(this.#source),
+      source: this.#watched(givingClaimed(this.#source)),
       ...{ size: this.#size, ttl: spec.ttl, limits: spec.limits, clock, random, mayCreate: budget.mayCreate },
       tell: (event) => {
         if (event.kind === 'failed') this.#lastError = firstLine(event.error);
@@ -173,7 +182,7 @@ export class KeptPool implements WarmPool {
     if (await isToHoldBack(this.#options.provisioner, this.#note)) this.#pool.holdBack();
     const image = await this.#currentImage();
     await this.#pool.look((made) => image !== undefined && imageOf(made) !== image);
-    if (this.#looks++ % LOOKS_A_SEARCH === LOOKS_A_SEARCH - 1) await this.#takeOver();
+    if (this.#looks++ % LOOKS_A_SEARCH === LOOKS_A_SEARCH - 1 && !this.#isOver) await this.#track(this.#takeOver());
   }
 
   /** Has its numbers seen by other processes. */
@@ -190,6 +199,26 @@ export class KeptPool implements WarmPool {
 
   get #holding() {
     return { kind: WARM_POOL, name: poolName(this.#note) };
+  }
+
+  #watched(source: PoolSource<Made, Claimed, ContainerHow>): PoolSource<Made, Claimed, ContainerHow> {
+    return {
+      ...source,
+      handOut: (made, how) => this.#track(source.handOut(made, how)),
+      fault: async (made) => {
+        const fault = await source.fault(made);
+        // Whoever needs its room asks before he destroys it: nothing is made in its place.
+        if (fault !== undefined && (await isToHoldBack(this.#options.provisioner, this.#note))) this.#pool.holdBack();
+        return fault;
+      },
+    };
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    const isDone = () => this.#underWay.delete(work);
+    work.then(isDone, isDone);
+    return work;
   }
 
   /** What its name leads to just now; undefined where that is nothing that is stored, or no name. */
@@ -218,7 +247,7 @@ export class KeptPool implements WarmPool {
   }
 
   async #adopted(record: WarmRecord, current: ImageId | undefined): Promise<boolean> {
-    const { containerizer } = this.#options;
+    const { containerizer, provisioner } = this.#options;
     const source = this.#source;
     if (!(source instanceof ContainerSource) || containerizer === undefined || record.isTaken) return false;
     const isWanted = record.key === this.#key && record.bootId === bootId() && this.#pool.size < this.#pool.target;
@@ -228,7 +257,8 @@ export class KeptPool implements WarmPool {
     const made = source.adopted(record.containerId, launch.image);
     let isWhole = false;
     try {
-      isWhole = (await source.fault(made)) === undefined;
+      // It may have been handed out, and be known and recorded no more, since the records were read.
+      isWhole = (await source.fault(made)) === undefined && (await isWaiting(provisioner, record.containerId));
     } finally {
       // Nobody looks after it yet: the next search finds it again.
       if (!isWhole) source.known.delete(record.containerId);
@@ -262,6 +292,8 @@ export class KeptPool implements WarmPool {
     this.#leaveBudget();
     // As long as something of it is under way nobody else begins it.
     this.#ending = this.#pool.idle().then(async () => {
+      await Promise.allSettled(this.#underWay);
+      await isToHoldBack(this.#options.provisioner, this.#note).catch(() => undefined);
       const holding = { ...this.#holding, holder: this.#run };
       // Whoever begins it next finds that it is kept by nobody.
       await this.#options.provisioner.holdings.release([holding]).catch(() => undefined);

@@ -1,4 +1,4 @@
-import { poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
+import { forgetHoldBacks, poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
 import type { HoldingRecord, Provisioner } from '../index.js';
 import type { Cost, PoolCounts } from './pool/pool-source.js';
 import type { PoolKind } from './pool-options.js';
@@ -66,11 +66,13 @@ export async function listPools(provisioner: Pick<Provisioner, 'holdings'>): Pro
   });
 }
 
-/** What those had of this owner's pools who have died. */
-export async function forgetDeadKeepers({ holdings, owner }: Pick<Provisioner, 'holdings' | 'owner'>): Promise<void> {
+/** What those had of this owner's pools who have died, and what was asked of them. */
+export async function forgetDeadKeepers(provisioner: Pick<Provisioner, 'holdings' | 'owner'>): Promise<void> {
+  const { holdings, owner } = provisioner;
   const all = await holdings.list({ kind: WARM_POOL });
   const isOwn = (name: string) => name.slice(name.indexOf(' ') + 1) === owner;
   await holdings.release(all.filter((one) => isOwn(one.name) && !holdings.isAlive(one)));
+  await forgetHoldBacks(provisioner, new Set(all.filter((one) => holdings.isAlive(one)).map(({ name }) => name)));
 }
 
 function statusOf(holding: HoldingRecord | undefined): PoolStatus | undefined {

@@ -3,7 +3,9 @@ import { isProvisionerError } from '../../base/errors.js';
 import { checkArgument, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
 import type { LaunchRecord } from '../../index.js';
+import { isKilled } from '../../system/syscalls/process-state.js';
 import type { Launched, LetGoOptions, ReadyContainers, ReadyState } from '../containerizer.js';
+import type { HealthChecks } from '../health/health-checks.js';
 import { type Controls, notRunning } from '../launches/controls.js';
 import type { Endings } from '../launches/endings.js';
 import { readPlaceNote } from '../launches/kept/launch-notes.js';
@@ -24,8 +26,7 @@ export interface ReadyLaunchesOptions {
   readonly attachments: Attachments;
   readonly lookup: LaunchLookup;
   readonly underWay: UnderWay;
-  /** Its program has been started. */
-  readonly started: (launch: LaunchRecord) => void;
+  readonly health: HealthChecks;
 }
 
 /** @see ReadyContainers */
@@ -38,12 +39,14 @@ export class ReadyLaunches implements ReadyContainers {
 
   async fault(containerId: string, state: ReadyState): Promise<string | undefined> {
     checkArgument('ready.fault', 'containerId', text, containerId);
-    const { machine, endings, lookup } = this.#options;
+    const { machine, endings, health, lookup } = this.#options;
     const launch = await lookup.now(containerId);
     if (launch === undefined) return 'it is gone';
     if (launch.state !== state) return `it is ${launch.state}`;
     if (endings.hasEnded(launch)) return 'its program has ended';
     const place = readPlaceNote(launch.place);
+    if (state === 'paused' && isKilled(place?.pid)) return 'it was killed, and ends as soon as it goes on';
+    if (health.of(launch)?.status === 'unhealthy') return 'it is unhealthy';
     if (place?.network !== undefined && !isConnected(place.pid)) return 'it is not connected to its network any more';
     try {
       rootfsOf(containerId, await machine.provisioner.containers.get(containerId), undefined);
@@ -80,14 +83,15 @@ export class ReadyLaunches implements ReadyContainers {
   }
 
   async #followStart(launch: LaunchRecord): Promise<void> {
-    this.#options.started(await this.#options.controls.started(launch));
+    const { controls, health } = this.#options;
+    health.follow(await controls.started(launch));
   }
 }
 
-/** @param pid of a process in a network namespace @see proc(5), /proc/pid/net/dev: two lines of titles, and one for each interface */
+/** Whether anything can be reached from there: an interface that is gone, or down, or without its address, has no route. @param pid of a process in a network namespace @see proc(5), /proc/pid/net/route: a line of titles, and one for each route */
 function isConnected(pid: number | undefined): boolean {
-  const interfaces = readOrEmpty(`/proc/${pid ?? 'self'}/net/dev`)
+  const routes = readOrEmpty(`/proc/${pid ?? 'self'}/net/route`)
     .split('\n')
-    .slice(2);
-  return interfaces.some((line) => /^\s*(?!lo:)\S+:/.test(line));
+    .slice(1);
+  return routes.some((line) => /^(?!lo\b)\S+\t/.test(line));
 }

@@ -2,7 +2,9 @@ import type { HoldingRecord, Provisioner } from '../../index.js';
 
 /** Holdings of this kind are containers that wait to be handed out, by their ids: held for nobody, until they are for whoever has got them. */
 export const WARM = 'warm';
-/** Who has a container that is just being handed out, or done away with, until all that is recorded of it has gone. */
+/**
+ * Who has a container that is just being handed out, or done away with, until all that is recorded of it has gone. Whoever finds it so after that one has died does away with it: nobody has got it, but for what was held at its gate and has been let go.
+ */
 const TAKEN = 'taken';
 
 /** Holdings of this kind ask pools to make nothing until somebody finds none: what they kept ready had to make room. By the names that `poolName` gives. */
@@ -50,6 +52,16 @@ export function takeWarm({ holdings }: Pick<Provisioner, 'holdings'>, containerI
   return holdings.change({ kind: WARM, name: containerId }, { from: null, holder: TAKEN });
 }
 
+/** The same of what one has taken who has died since. @returns false where that has been done with */
+export function takeWarmOfDead({ holdings }: Pick<Provisioner, 'holdings'>, containerId: string): Promise<boolean> {
+  return holdings.change({ kind: WARM, name: containerId }, { from: TAKEN });
+}
+
+/** In one step among all processes: whether it is recorded still, and nobody has it. */
+export function isWaiting({ holdings }: Pick<Provisioner, 'holdings'>, containerId: string): Promise<boolean> {
+  return holdings.change({ kind: WARM, name: containerId }, { from: null });
+}
+
 /** Whoever has it. */
 export async function forgetWarm({ holdings }: Pick<Provisioner, 'holdings'>, containerId: string): Promise<void> {
   const key = { kind: WARM, name: containerId };
@@ -78,4 +90,14 @@ export async function isToHoldBack(
   const asked = (await holdings.list({ kind: HOLD_BACK })).filter(({ name }) => name === poolName(pool));
   if (asked.length > 0) await holdings.release(asked);
   return asked.length > 0;
+}
+
+/** What was asked of an owner's pools that nobody keeps. @param kept names of those that somebody does, as `poolName` gives them */
+export async function forgetHoldBacks(
+  { holdings, owner }: Pick<Provisioner, 'holdings' | 'owner'>,
+  kept: ReadonlySet<string>,
+): Promise<void> {
+  const asked = await holdings.list({ kind: HOLD_BACK });
+  const isOwn = (name: string) => name.slice(name.indexOf(' ') + 1) === owner;
+  await holdings.release(asked.filter(({ name }) => isOwn(name) && !kept.has(name)));
 }

@@ -71,8 +71,8 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
       return { containerId, image: made.image, memory: await this.#memoryOf(containerId), looks: 0 };
     } catch (error) {
       // One that was there before is somebody else's.
-      if (!isProvisionerError(error, 'ERR_CONTAINER_EXISTS')) await this.#end(containerId, true).catch(() => undefined);
-      else await this.#forget(containerId).catch(() => undefined);
+      if (isProvisionerError(error, 'ERR_CONTAINER_EXISTS')) await this.#forget(containerId).catch(() => undefined);
+      else await this.#end(containerId, 'kill').catch(() => undefined);
       throw error;
     }
   }
@@ -96,53 +96,68 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
     if (!(await holdings.take(containerId))) return undefined;
     crashPoint('pool.taken');
     try {
-      if (state === 'created') return await containerizer.ready.letGo(containerId, { attach });
+      if (state === 'created') return await this.#letGo(containerId, attach);
       if (state === 'paused') await containerizer.resume(containerId);
       // No gate tells whether it lives still.
       const fault = await containerizer.ready.fault(containerId, 'running');
-      if (fault === undefined) return await containerizer.get(containerId);
-      await this.#end(containerId, true).catch(() => undefined);
-      return undefined;
+      const launch = fault === undefined ? await containerizer.get(containerId) : undefined;
+      if (launch !== undefined) {
+        await this.#forgetHandedOut(containerId);
+        return launch;
+      }
     } catch (error) {
-      // Somebody has started it by its id: it is his.
-      const isHis = isProvisionerError(error, 'ERR_CONTAINER_RUNNING', 'ERR_CONTAINER_NOT_RUNNING');
-      if (!isHis) await this.#end(containerId, true).catch(() => undefined);
-      return undefined;
-    } finally {
-      this.#forgetLater(containerId);
+      // What was not at its gate any more may be his who has started it by its id; of what is found so only later this cannot be told.
+      const wasHeld = state === 'created' && !isProvisionerError(error, 'ERR_CONTAINER_NOT_RUNNING');
+      if (wasHeld) await this.#end(containerId, 'refuse').catch(() => undefined);
     }
+    await this.#destroyTaken(containerId).catch(() => undefined);
+    return undefined;
   }
 
-  /** That it was handed out is recorded; what is recorded beside that goes when there is time. */
-  #forgetLater(containerId: string): void {
-    setImmediate(() => {
-      crashPoint('pool.handedOut');
-      this.#forget(containerId).catch(() => undefined);
-    });
+  /** Its gate tells that it was handed out; what is recorded beside that goes when there is time. */
+  async #letGo(containerId: string, attach: boolean): Promise<Launch> {
+    const launch = await this.#options.containerizer.ready.letGo(containerId, { attach });
+    setImmediate(() => void this.#forgetHandedOut(containerId).catch(() => undefined));
+    return launch;
+  }
+
+  /** Where no gate tells it, that it is recorded no more does: before anybody has got it. */
+  async #forgetHandedOut(containerId: string): Promise<void> {
+    if (this.#options.state === 'created') crashPoint('pool.handedOut');
+    await this.#forget(containerId);
+    if (this.#options.state !== 'created') crashPoint('pool.handedOut');
+  }
+
+  /** Of one that somebody else has taken by now nothing is to be done here. */
+  async destroy({ containerId }: WarmContainer): Promise<void> {
+    try {
+      if (await this.#options.holdings.take(containerId)) await this.#destroyTaken(containerId);
+    } finally {
+      this.known.delete(containerId);
+    }
   }
 
   #forget(containerId: string): Promise<void> {
     return this.#options.holdings.forget(containerId).finally(() => this.known.delete(containerId));
   }
 
-  destroy({ containerId }: WarmContainer): Promise<void> {
-    return this.#end(containerId, this.#options.state !== 'created');
+  async #destroyTaken(containerId: string): Promise<void> {
+    const { containerizer, holdings, state } = this.#options;
+    try {
+      await holdings.destroy(containerizer, { containerId, kind: state === 'created' ? 'created' : 'generic' });
+    } finally {
+      this.known.delete(containerId);
+    }
   }
 
   discard({ containerId }: WarmContainer): Promise<void> {
-    return this.#end(containerId, true);
+    return this.#end(containerId, 'kill');
   }
 
-  /** @param isOurs whether what runs in it is nobody else's */
-  async #end(containerId: string, isOurs: boolean): Promise<void> {
+  async #end(containerId: string, running: 'kill' | 'refuse'): Promise<void> {
     const { containerizer, holdings } = this.#options;
     try {
-      await containerizer.destroy(containerId, { running: isOurs ? 'kill' : 'refuse' });
-      crashPoint('pool.destroyed');
-      await holdings.forget(containerId);
-    } catch (error) {
-      if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
-      // Somebody has started it by its id.
+      await containerizer.destroy(containerId, { running });
       await holdings.forget(containerId);
     } finally {
       this.known.delete(containerId);

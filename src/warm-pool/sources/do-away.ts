@@ -1,11 +1,12 @@
 import {
   type Containerizer,
-  forgetWarm,
+  destroyWarm,
   takeWarm,
+  takeWarmOfDead,
   type WarmRecord,
   warmContainers,
 } from '../../containerizer/index.js';
-import { isProvisionerError, type Provisioner } from '../../index.js';
+import type { Provisioner } from '../../index.js';
 import { forgetDeadKeepers, listPools } from '../pool-status.js';
 
 /**
@@ -16,25 +17,17 @@ import { forgetDeadKeepers, listPools } from '../pool-status.js';
 export async function doAway(
   provisioner: Provisioner,
   containerizer: Containerizer | undefined,
-  { containerId, kind, isTaken }: WarmRecord,
+  record: WarmRecord,
 ): Promise<boolean> {
-  // Somebody may be just beginning the pool that it is in.
-  if (!isTaken && !(await takeWarm(provisioner, containerId))) return false;
-  const state = (await containerizer?.get(containerId))?.state;
-  // One that was taken, and never let go: whoever took it has died.
-  const waits = state === 'created' || state === 'starting';
-  const isOurs = waits || (!isTaken && kind !== 'created');
-  let isDestroyed = false;
-  if (isOurs || !isTaken) {
-    const running = isOurs ? 'kill' : 'refuse';
-    try {
-      isDestroyed = await (containerizer ?? provisioner).destroy(containerId, { running });
-    } catch (error) {
-      if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
-    }
-  }
-  await forgetWarm(provisioner, containerId);
-  return isDestroyed;
+  const { containerId, isTaken } = record;
+  // Somebody may be just beginning the pool that it is in; and it may have been handed out since its record was read.
+  const take = isTaken ? takeWarmOfDead : takeWarm;
+  if (!(await take(provisioner, containerId))) return false;
+  const places = containerizer ?? {
+    get: async () => undefined,
+    destroy: provisioner.destroy.bind(provisioner),
+  };
+  return destroyWarm(provisioner, places, record);
 }
 
 /** Destroys what waits, of this owner, in pools that nobody keeps. @returns the ids of those containers */
@@ -42,11 +35,13 @@ export async function destroyAbandoned(
   provisioner: Provisioner,
   containerizer: Containerizer | undefined,
 ): Promise<string[]> {
+  // These first: what somebody has taken who keeps no pool by the time that pools are looked at is nobody's.
+  const records = await warmContainers(provisioner);
   const pools = await listPools(provisioner);
   const kept = pools.filter(({ isKept }) => isKept);
   const isKept = ({ pool, owner }: WarmRecord) => kept.some((one) => one.pool === pool && one.owner === owner);
   const destroyed: string[] = [];
-  for (const record of await warmContainers(provisioner)) {
+  for (const record of records) {
     if (record.owner !== provisioner.owner || isKept(record)) continue;
     if (await doAway(provisioner, containerizer, record)) destroyed.push(record.containerId);
   }

@@ -1,5 +1,6 @@
+import { crashPoint } from '../../base/crash-points.js';
 import { throwIfAborted } from '../../base/errors.js';
-import { isProvisionerError, type ProvisionedRootfs, type Provisioner, type ProvisionOptions } from '../../index.js';
+import type { ProvisionedRootfs, Provisioner, ProvisionOptions } from '../../index.js';
 import type { Cost, PoolSource } from '../pool/pool-source.js';
 import { putNew, type WarmHoldings } from './warm-holdings.js';
 
@@ -43,8 +44,11 @@ export class RootfsSource implements PoolSource<WarmRootfs, ProvisionedRootfs, u
       throw error;
     });
     try {
+      crashPoint('pool.recorded');
       throwIfAborted(signal);
-      return { root: await provisioner.provision(containerId, image, { ...provision, signal }) };
+      const root = await provisioner.provision(containerId, image, { ...provision, signal });
+      crashPoint('pool.made');
+      return { root };
     } catch (error) {
       await holdings.forget(containerId).catch(() => undefined);
       this.known.delete(containerId);
@@ -60,34 +64,48 @@ export class RootfsSource implements PoolSource<WarmRootfs, ProvisionedRootfs, u
   }
 
   /** On the disk before it is told: after a power cut as well nobody else gets what somebody has written to. */
-  async handOut({ root }: WarmRootfs): Promise<ProvisionedRootfs | undefined> {
+  async handOut(made: WarmRootfs): Promise<ProvisionedRootfs | undefined> {
     const { holdings } = this.#options;
-    const { containerId } = root;
+    const { containerId } = made.root;
     if (!(await holdings.take(containerId))) return undefined;
-    await holdings.flush(containerId);
-    setImmediate(() => {
-      holdings
-        .forget(containerId)
-        .catch(() => undefined)
-        .finally(() => this.known.delete(containerId));
-    });
-    return root;
+    crashPoint('pool.taken');
+    try {
+      if ((await this.fault(made)) === undefined) {
+        // Before anybody has got it: what is found taken is nobody's.
+        await holdings.forget(containerId);
+        await holdings.flush(containerId);
+        this.known.delete(containerId);
+        crashPoint('pool.handedOut');
+        return made.root;
+      }
+    } catch {
+      // It is not handed out.
+    }
+    await this.#destroyTaken(made).catch(() => undefined);
+    return undefined;
   }
 
-  async destroy({ root: { containerId } }: WarmRootfs): Promise<void> {
-    const { provisioner, holdings } = this.#options;
+  /** Of one that somebody else has taken by now nothing is to be done here. */
+  async destroy(made: WarmRootfs): Promise<void> {
+    const { containerId } = made.root;
     try {
-      await provisioner.destroy(containerId);
-      await holdings.forget(containerId);
-    } catch (error) {
-      if (!isProvisionerError(error, 'ERR_CONTAINER_RUNNING')) throw error;
-      await holdings.forget(containerId);
+      if (await this.#options.holdings.take(containerId)) await this.#destroyTaken(made);
     } finally {
       this.known.delete(containerId);
     }
   }
 
-  discard(made: WarmRootfs): Promise<void> {
-    return this.destroy(made);
+  async #destroyTaken({ root: { containerId } }: WarmRootfs): Promise<void> {
+    const { provisioner, holdings } = this.#options;
+    const places = { get: async () => undefined, destroy: provisioner.destroy.bind(provisioner) };
+    try {
+      await holdings.destroy(places, { containerId, kind: 'rootfs' });
+    } finally {
+      this.known.delete(containerId);
+    }
+  }
+
+  async discard({ root: { containerId } }: WarmRootfs): Promise<void> {
+    await this.#options.provisioner.destroy(containerId);
   }
 }

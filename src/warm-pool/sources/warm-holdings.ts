@@ -1,5 +1,13 @@
 import { ProvisionerError } from '../../base/errors.js';
-import { forgetWarm, takeWarm, WARM, type WarmNote } from '../../containerizer/index.js';
+import {
+  destroyWarm,
+  forgetWarm,
+  takeWarm,
+  WARM,
+  type WarmNote,
+  type WarmPlaces,
+  type WarmRecord,
+} from '../../containerizer/index.js';
 import type { Provisioner } from '../../index.js';
 
 /** A holding that is taken for the sake of the disk alone: what was recorded before is there after a power cut, then. */
@@ -8,10 +16,11 @@ const FLUSHED = 'warm-flushed';
 /**
  * What is recorded of the containers of one pool:
  *
- *     put ─► made, ready ─► take ─► handed out ─► forget
- *              └─► destroyed ─► forget
+ *     put ─► made, ready ─► take ─► let go ─► forget              (at its gate)
+ *                            ├────► forget ─► handed out          (generic, or a root filesystem)
+ *                            └────► destroyed ─► forget
  *
- * `take` is one step among all processes: of two that want the same container one gets it.
+ * `take` is one step among all processes: of two that want the same container one gets it. What is found taken by one who has died is destroyed: nobody has got it, unless it was let go.
  */
 export class WarmHoldings {
   readonly #provisioner: Provisioner;
@@ -40,6 +49,11 @@ export class WarmHoldings {
     const { holdings } = this.#provisioner;
     const { taken } = await holdings.take({ bootId: this.#bootId }, [{ kind: FLUSHED, names: [containerId] }]);
     if (taken !== undefined) await holdings.release(taken);
+  }
+
+  /** What was taken. @see destroyWarm */
+  destroy(places: WarmPlaces, which: Pick<WarmRecord, 'containerId' | 'kind'>): Promise<boolean> {
+    return destroyWarm(this.#provisioner, places, which);
   }
 
   /** Whoever has it. */
