@@ -72,6 +72,7 @@ export type { ContainerNetworks, NetworkInfo, NetworkMember } from './networks/c
 export type { PortMapping, PortSpec } from './networks/network.js';
 export type { NewNetwork } from './networks/own-networks.js';
 export { type ContainerizerOptions, openContainerizer } from './open-containerizer.js';
+export { CREATE_OPTIONS } from './options.js';
 export type { ContainerProcess } from './processes/container-processes.js';
 export { destroyWarm, type WarmPlaces } from './ready/destroy-warm.js';
 export {

@@ -7,6 +7,11 @@ export const WARM_POOL_ERRORS = {
     whatToDo: 'Look at the name; a pool is there from `keep` until it is stopped.',
     retryable: false,
   },
+  ERR_POOL_BROKEN: {
+    meaning: 'A warm container broke within seconds after it was made, such as one whose program has ended.',
+    whatToDo: 'Look at its command and its image: what is `generic` has to run until it is had.',
+    retryable: true,
+  },
   ERR_POOL_RUNNING: {
     meaning: 'Another process that lives keeps the pool of that name, for the same owner.',
     whatToDo: 'Choose another name, or stop the pool there.',

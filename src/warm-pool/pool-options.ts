@@ -14,7 +14,7 @@ import {
   textOf,
   whole,
 } from '../base/options/check-options.js';
-import type { CreateOptions } from '../containerizer/index.js';
+import { CREATE_OPTIONS, type CreateOptions } from '../containerizer/index.js';
 import type { Provisioner } from '../index.js';
 import type { PoolBudget } from './pool/budget.js';
 import type { PoolLimits } from './pool/pool-setup.js';
@@ -104,11 +104,16 @@ export const POOL_NAME: Rule = {
   shown: true,
 };
 
+type Launch = NonNullable<WarmPoolSpec['launch']>;
+const LAUNCH = Object.fromEntries(
+  Object.entries(CREATE_OPTIONS).filter(([name]) => name !== 'signal'),
+) as OptionTable<Launch>;
+
 export const WARM_POOL_SPEC: OptionTable<WarmPoolSpec> = {
   kind: oneOf('created', 'generic', 'rootfs'),
   image: textOf(1, 4096),
-  // Checked where it is used, as options of `create`.
-  launch: { meant: 'an object with options of create', holds: (value) => typeof value === 'object' && value !== null },
+  // Now, and not when the first one is made: nobody is there then who would be told.
+  launch: optionsOf<Launch>(LAUNCH),
   size: SIZE,
   ttl: { ...time, meant: 'a number of milliseconds above 0', holds: (value) => time.holds(value) && value !== 0 },
   frozen: flag,

@@ -41,7 +41,7 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox', 'catatonit'], 'a 
           const [claimed] = await claim(pool, 1);
           handedOut.push(claimed?.containerId ?? '');
           const isThere = async () => (await list({ kind: 'warm' })).some(({ name }) => name === handedOut[0]);
-          await vi.waitFor(async () => expect(await isThere()).toBe(false));
+          await vi.waitFor(async () => expect(await isThere()).toBe(false), { interval: 1 });
           await new Promise(setImmediate);
         }
         return found;

@@ -6,6 +6,7 @@ import { ErrorWindow } from './error-window.js';
 import { hasStopped, outlived } from './pool-errors.js';
 import type { PoolOptions } from './pool-setup.js';
 import { type Cost, NOTHING_DONE, type PoolCounts, type RetireReason } from './pool-source.js';
+import { shortLived } from './short-lived.js';
 import { type PoolSize, Sizing } from './sizing.js';
 import { type GetOptions, type Waiter, Waiters } from './waiters.js';
 
@@ -193,7 +194,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
       const begun = this.#options.clock.now();
       const fault = await this.#faultOf(ready.made);
       ready.lookedAt = begun;
-      if (fault !== undefined) this.#retire(ready, 'broken', fault);
+      if (fault !== undefined) this.#retire(ready, 'broken', fault, begun);
       else if (begun >= ready.expiresAt) this.#retire(ready, 'expired');
       else if (isOutdated(ready.made)) this.#retire(ready, 'outdated');
     }
@@ -319,12 +320,16 @@ export class Pool<Made, Given, How> implements BudgetMember {
     this.refill();
   }
 
-  #retire(ready: Ready<Made>, reason: RetireReason, detail?: string): void {
+  /** @param now where what breaks too soon is an error of whoever has it made */
+  #retire(ready: Ready<Made>, reason: RetireReason, detail?: string, now?: number): void {
     const at = this.#ready.indexOf(ready);
     // Somebody has got it meanwhile.
     if (at === -1) return;
     this.#ready.splice(at, 1);
     this.#letGo(ready.made, reason, detail);
+    const name = this.#options.source.nameOf(ready.made);
+    const error = now === undefined ? undefined : shortLived(name, now - ready.since, detail ?? '');
+    if (error !== undefined) this.#failed(error);
   }
 
   /** Of one that is not among those that are ready any more. */
