@@ -77,15 +77,18 @@ describeWith([...NEEDS], 'what waits and is meddled with by its id', () => {
     });
   }
 
-  test('is not handed out when it was killed as it stood still, and has not seen it yet', async () => {
-    const filled = await filledPool(KINDS.frozen);
-    const id = await firstOf(filled);
-    process.kill(await pidOf(filled, id), 'SIGKILL');
-    await looked();
-    expect(filled.retired).toHaveLength(1);
-    expect((await claim(filled.pool, 2)).map(({ containerId }) => containerId)).not.toContain(id);
-    await endAll(filled);
-  });
+  for (const isLookedAt of [true, false]) {
+    const when = isLookedAt ? 'and has been looked at since' : 'right before';
+    test(`is not handed out when it was killed as it stood still, ${when}`, async () => {
+      const filled = await filledPool(KINDS.frozen);
+      const id = await firstOf(filled);
+      process.kill(await pidOf(filled, id), 'SIGKILL');
+      if (isLookedAt) await vi.waitFor(() => expect(filled.retired).toHaveLength(1), { timeout: 5000 });
+      const claimed = await claim(filled.pool, 2);
+      expect(claimed.map(({ containerId }) => containerId)).not.toContain(id);
+      await endAll(filled);
+    });
+  }
 
   test('is not handed out while it is unhealthy', async () => {
     const health = { command: ['test', '!', '-e', '/sick'], interval: 100, retries: 1 };

@@ -92,15 +92,12 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
   }
 
   async handOut({ containerId }: WarmContainer, { attach }: ContainerHow): Promise<Launch | undefined> {
-    const { containerizer, holdings, state } = this.#options;
+    const { holdings, state } = this.#options;
     if (!(await holdings.take(containerId))) return undefined;
     crashPoint('pool.taken');
     try {
       if (state === 'created') return await this.#letGo(containerId, attach);
-      if (state === 'paused') await containerizer.resume(containerId);
-      // No gate tells whether it lives still.
-      const fault = await containerizer.ready.fault(containerId, 'running');
-      const launch = fault === undefined ? await containerizer.get(containerId) : undefined;
+      const launch = await this.#goOn(containerId);
       if (launch !== undefined) {
         await this.#forgetHandedOut(containerId);
         return launch;
@@ -112,6 +109,17 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
     }
     await this.#destroyTaken(containerId).catch(() => undefined);
     return undefined;
+  }
+
+  /** No gate tells whether it lives still; and what was killed while it stands still dies only when it goes on. */
+  async #goOn(containerId: string): Promise<Launch | undefined> {
+    const { containerizer, state } = this.#options;
+    const isWhole = async (as: ReadyState) => (await containerizer.ready.fault(containerId, as)) === undefined;
+    if (state === 'paused') {
+      if (!(await isWhole('paused'))) return undefined;
+      await containerizer.resume(containerId);
+    }
+    return (await isWhole('running')) ? containerizer.get(containerId) : undefined;
   }
 
   /** Its gate tells that it was handed out; what is recorded beside that goes when there is time. */
