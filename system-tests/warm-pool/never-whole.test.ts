@@ -28,11 +28,7 @@ describeWith(['root', 'overlay', 'cgroups', 'crun', 'busybox'], 'a pool of what 
     expect(pool.takeErrors()).toContainEqual(expect.objectContaining({ code: 'ERR_POOL_BROKEN' }));
     const { created } = pool.status();
     await new Promise((resolve) => setTimeout(resolve, 1500));
-    expect(pool.status()).toMatchObject({
-      created,
-      errorThrottled: 1,
-      lastError: expect.stringContaining('it is exited'),
-    });
+    expect(pool.status()).toMatchObject({ created, errorThrottled: 1 });
     await pool.stop({ timeout: 10_000 });
     await expectNothingLeft(root);
   });

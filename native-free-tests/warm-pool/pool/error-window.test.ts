@@ -9,6 +9,14 @@ describe('errors within a window', () => {
     expect([window.count(5), window.throttledUntil(5), window.retryAt(5)]).toEqual([0, undefined, 5]);
   });
 
+  it('count what did not last, which is tried again at once', () => {
+    const window = new ErrorWindow({ errors: 2 });
+    window.broke(5);
+    expect([window.count(5), window.retryAt(5)]).toEqual([1, 5]);
+    window.broke(6);
+    expect(window.throttledUntil(6)).toBe(5 + HOUR);
+  });
+
   it('are two hundred within an hour before nothing is tried, until the oldest of them is an hour old', () => {
     const window = new ErrorWindow();
     for (let time = 0; time < 199; time++) window.failed(time);

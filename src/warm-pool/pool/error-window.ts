@@ -29,6 +29,11 @@ export class ErrorWindow {
     this.#inARow++;
   }
 
+  /** What was made did not last. It is tried again at once, as long as that has not happened too often. */
+  broke(now: number): void {
+    this.#times.push(now);
+  }
+
   succeeded(): void {
     this.#inARow = 0;
   }

@@ -120,9 +120,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
 
   /** What has gone wrong since the last time that somebody asked; the newest thousand. */
   takeErrors(): unknown[] {
-    const errors = this.#errors;
-    this.#errors = [];
-    return errors;
+    return this.#errors.splice(0);
   }
 
   /** @returns null when none was there in time @throws ProvisionerError `ERR_POOL_STOPPED`, `ERR_ABORTED` */
@@ -194,7 +192,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
       const begun = this.#options.clock.now();
       const fault = await this.#faultOf(ready.made);
       ready.lookedAt = begun;
-      if (fault !== undefined) this.#retire(ready, 'broken', fault, begun);
+      if (fault !== undefined) this.#broke(ready, fault, begun);
       else if (begun >= ready.expiresAt) this.#retire(ready, 'expired');
       else if (isOutdated(ready.made)) this.#retire(ready, 'outdated');
     }
@@ -314,22 +312,26 @@ export class Pool<Made, Given, How> implements BudgetMember {
     const now = this.#options.clock.now();
     this.counts.failed++;
     this.#window.failed(now);
-    this.#errors.push(error);
-    if (this.#errors.length > ERRORS_KEPT) this.#errors.shift();
+    this.#errors = [...this.#errors, error].slice(-ERRORS_KEPT);
     this.#options.tell({ kind: 'failed', error });
     this.refill();
   }
 
-  /** @param now where what breaks too soon is an error of whoever has it made */
-  #retire(ready: Ready<Made>, reason: RetireReason, detail?: string, now?: number): void {
+  /** What does not last counts among the errors. */
+  #broke(ready: Ready<Made>, fault: string, now: number): void {
+    if (!this.#ready.includes(ready)) return;
+    const error = shortLived(this.#options.source.nameOf(ready.made), now - ready.since, fault);
+    if (error !== undefined) this.#window.broke(now);
+    if (error !== undefined) this.#errors = [...this.#errors, error].slice(-ERRORS_KEPT);
+    this.#retire(ready, 'broken', fault);
+  }
+
+  #retire(ready: Ready<Made>, reason: RetireReason, detail?: string): void {
     const at = this.#ready.indexOf(ready);
     // Somebody has got it meanwhile.
     if (at === -1) return;
     this.#ready.splice(at, 1);
     this.#letGo(ready.made, reason, detail);
-    const name = this.#options.source.nameOf(ready.made);
-    const error = now === undefined ? undefined : shortLived(name, now - ready.since, detail ?? '');
-    if (error !== undefined) this.#failed(error);
   }
 
   /** Of one that is not among those that are ready any more. */
