@@ -187,9 +187,12 @@ export class KeptPool implements WarmPool {
 
   /** Has its numbers seen by other processes. */
   async record(): Promise<void> {
-    const details = JSON.stringify(this.status());
-    if (details === this.#recorded || this.#ending !== undefined) return;
-    this.#recorded = details;
+    const { oldestAge, ...status } = this.status();
+    const recorded = JSON.stringify(status);
+    // Time that passes is no news: when each was made is recorded with it.
+    if (recorded === this.#recorded || this.#ending !== undefined) return;
+    this.#recorded = recorded;
+    const details = JSON.stringify({ ...status, oldestAge });
     await this.#options.provisioner.holdings.change(this.#holding, { from: this.#run, details });
   }
 
@@ -316,13 +319,20 @@ function sourceOf(options: KeptPoolOptions, key: string): ContainerSource | Root
   if (kind === 'rootfs' || containerizer === undefined) {
     return new RootfsSource({ ...shared, provisioner, provision: launch.provision ?? {} });
   }
-  if (kind === 'created') return new ContainerSource({ ...shared, containerizer, launch, state: 'created' });
+  const running = { ...shared, containerizer, diskOf: (id: string) => writtenIn(provisioner, id) };
+  if (kind === 'created') return new ContainerSource({ ...running, launch, state: 'created' });
   const state = frozen ? 'paused' : 'running';
   const hasProgram = launch.command !== undefined || launch.entrypoint !== undefined;
   return new ContainerSource({
-    ...{ ...shared, containerizer, state },
+    ...{ ...running, state },
     launch: hasProgram ? launch : { ...launch, init: 'idle' },
   });
+}
+
+/** What a container has for itself on the disk, in bytes; one that shares all with its image has nothing. */
+async function writtenIn({ containers }: Provisioner, containerId: string): Promise<number> {
+  const rootfs = (await containers.get(containerId))?.rootfses[0];
+  return rootfs === undefined ? 0 : containers.measure({ containerId, id: rootfs.id });
 }
 
 /** What each source gives, as the pool's users get it. */

@@ -365,6 +365,15 @@ describe('a pool that is held back', () => {
     expect([pool.isHeldBack, pool.size, source.begun.length]).toEqual([false, 2, 4]);
   });
 
+  it('tells of what had to make room, which is no fault of it', async () => {
+    const { pool, source, told } = await filledPool();
+    pool.holdBack();
+    source.faults.set('a1', 'it is gone');
+    await pool.look(() => false);
+    expect(told().at(-1)).toBe('retired a1: yielded');
+    expect([pool.counts.broken, pool.counts.retired, pool.takeErrors()]).toEqual([0, 1, []]);
+  });
+
   it('serves those who wait already', async () => {
     const { pool, source, clock } = poolOf({ size: { min: 0, max: 2 } });
     source.isQuick = false;

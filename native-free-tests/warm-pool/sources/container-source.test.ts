@@ -10,7 +10,8 @@ async function sourceOf(state: 'created' | 'running' | 'paused' = 'created') {
   const holdings = new WarmHoldings(provisioner, { pool: 'web', owner: 'default', kind, key: 'key' }, 'boot');
   let made = 0;
   const newId = () => `c${++made}`;
-  const source = new ContainerSource({ containerizer, holdings, newId, image: APP, launch: {}, state });
+  const diskOf = async () => 4096;
+  const source = new ContainerSource({ containerizer, holdings, newId, image: APP, launch: {}, state, diskOf });
   return { ...store, holdings, source };
 }
 const { signal } = new AbortController();
@@ -105,7 +106,7 @@ describe('the source of containers', () => {
   it('says what is wrong with one, and how much memory it takes by now', async () => {
     const { source, containers } = await sourceOf('running');
     const made = await source.create(signal);
-    expect([await source.fault(made), source.costOf(made)]).toEqual([undefined, { memory: 2 ** 20, disk: 0 }]);
+    expect([await source.fault(made), source.costOf(made)]).toEqual([undefined, { memory: 2 ** 20, disk: 4096 }]);
     const stats = containers.stats.bind(containers);
     containers.stats = async (id) => ({ ...(await stats(id)), memory: 77 });
     for (let looks = 0; looks < 10; looks++) await source.fault(made);

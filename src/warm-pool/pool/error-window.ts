@@ -5,6 +5,9 @@ const WINDOW = 3_600_000;
 const PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 
+/** Errors that are kept for whoever asks, the newest. */
+const KEPT = 1000;
+
 export interface ErrorLimits {
   readonly errors?: number | undefined;
   /** Milliseconds. */
@@ -18,24 +21,37 @@ export class ErrorWindow {
   /** Oldest first. */
   #times: number[] = [];
   #inARow = 0;
+  readonly #errors: unknown[] = [];
 
   constructor({ errors = MOST, window = WINDOW }: ErrorLimits = {}) {
     this.#most = errors;
     this.#window = window;
   }
 
-  failed(now: number): void {
+  failed(now: number, error?: unknown): void {
+    this.#keep(error);
     this.#times.push(now);
     this.#inARow++;
   }
 
   /** What was made did not last. It is tried again at once, as long as that has not happened too often. */
-  broke(now: number): void {
+  broke(now: number, error?: unknown): void {
+    this.#keep(error);
     this.#times.push(now);
   }
 
   succeeded(): void {
     this.#inARow = 0;
+  }
+
+  /** Those since the last time that somebody asked, as far as they are kept. */
+  takeErrors(): unknown[] {
+    return this.#errors.splice(0);
+  }
+
+  #keep(error: unknown): void {
+    this.#errors.push(error);
+    if (this.#errors.length > KEPT) this.#errors.shift();
   }
 
   /** Those within the window. */

@@ -40,6 +40,8 @@ export type PoolEvent =
 export interface PoolCounts {
   hits: number;
   misses: number;
+  /** Handed out in all: at once, or to those who waited. */
+  claimed: number;
   created: number;
   failed: number;
   broken: number;
@@ -51,5 +53,15 @@ export interface PoolCounts {
 }
 
 export const NOTHING_DONE: Readonly<PoolCounts> = {
-  ...{ hits: 0, misses: 0, created: 0, failed: 0, broken: 0, retired: 0, errorThrottled: 0, containersCleanedUp: 0 },
+  ...{
+    hits: 0,
+    misses: 0,
+    claimed: 0,
+    created: 0,
+    failed: 0,
+    broken: 0,
+    retired: 0,
+    errorThrottled: 0,
+    containersCleanedUp: 0,
+  },
 };

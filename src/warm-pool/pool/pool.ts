@@ -24,8 +24,6 @@ const LOOKED_AT = 1000;
 const AFTER_CLAIM = 10;
 /** Each is given up to so much of its time more or less, so that those which were made at once do not go at once. */
 const JITTER = 0.1;
-/** Errors that are kept for whoever asks, the newest. */
-const ERRORS_KEPT = 1000;
 const TIMES_KEPT = 100;
 /** Milliseconds: one that is to take longer calls back at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -48,7 +46,6 @@ export class Pool<Made, Given, How> implements BudgetMember {
   readonly #waiters: Waiters<Given, How>;
   /** What is being destroyed. */
   readonly #going = new Set<Promise<void>>();
-  #errors: unknown[] = [];
   readonly #creationTimes: number[] = [];
   #isThrottled = false;
   #isHeldBack = false;
@@ -120,7 +117,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
 
   /** What has gone wrong since the last time that somebody asked; the newest thousand. */
   takeErrors(): unknown[] {
-    return this.#errors.splice(0);
+    return this.#window.takeErrors();
   }
 
   /** @returns null when none was there in time @throws ProvisionerError `ERR_POOL_STOPPED`, `ERR_ABORTED` */
@@ -175,6 +172,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
 
   #tellClaimed({ made, since }: Ready<Made>): void {
     const { source, clock, tell } = this.#options;
+    this.counts.claimed++;
     tell({ kind: 'claimed', container: source.nameOf(made), age: clock.now() - since });
   }
 
@@ -311,8 +309,7 @@ export class Pool<Made, Given, How> implements BudgetMember {
   #failed(error: unknown): void {
     const now = this.#options.clock.now();
     this.counts.failed++;
-    this.#window.failed(now);
-    this.#errors = [...this.#errors, error].slice(-ERRORS_KEPT);
+    this.#window.failed(now, error);
     this.#options.tell({ kind: 'failed', error });
     this.refill();
   }
@@ -320,10 +317,12 @@ export class Pool<Made, Given, How> implements BudgetMember {
   /** What does not last counts among the errors. */
   #broke(ready: Ready<Made>, fault: string, now: number): void {
     if (!this.#ready.includes(ready)) return;
-    const error = shortLived(this.#options.source.nameOf(ready.made), now - ready.since, fault);
-    if (error !== undefined) this.#window.broke(now);
-    if (error !== undefined) this.#errors = [...this.#errors, error].slice(-ERRORS_KEPT);
-    this.#retire(ready, 'broken', fault);
+    // Whoever needed its room had asked before.
+    const reason = this.#isHeldBack ? 'yielded' : 'broken';
+    const name = this.#options.source.nameOf(ready.made);
+    const error = reason === 'broken' ? shortLived(name, now - ready.since, fault) : undefined;
+    if (error !== undefined) this.#window.broke(now, error);
+    this.#retire(ready, reason, fault);
   }
 
   #retire(ready: Ready<Made>, reason: RetireReason, detail?: string): void {

@@ -10,6 +10,7 @@ export interface WarmContainer {
   readonly containerId: string;
   readonly image: string | undefined;
   memory: number;
+  disk: number;
   /** How often it was looked at. */
   looks: number;
 }
@@ -20,12 +21,15 @@ export interface ContainerSourceOptions {
   readonly newId: () => string;
   readonly image: string;
   readonly launch: CreateOptions;
+  /** Bytes that it has for itself. */
+  readonly diskOf: (containerId: string) => Promise<number>;
   /** `created`: it waits at its gate. `running`, `paused`: its program does whatever it does while it waits. */
   readonly state: ReadyState;
 }
 
-/** Memory is looked up with each so-manieth look. */
+/** What it takes is looked up with each so-manieth look: the disk takes a walk over what it has written. */
 const LOOKS_A_LOOK_AT_MEMORY = 10;
+const LOOKS_A_LOOK_AT_THE_DISK = 120;
 
 /** How a claimed container is to be had. */
 export interface ContainerHow {
@@ -46,8 +50,8 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
     return containerId;
   }
 
-  costOf({ memory }: WarmContainer): Cost {
-    return { memory, disk: 0 };
+  costOf({ memory, disk }: WarmContainer): Cost {
+    return { memory, disk };
   }
 
   async create(signal: AbortSignal): Promise<WarmContainer> {
@@ -68,7 +72,7 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
           : await containerizer.launch(containerId, image, options);
       crashPoint('pool.made');
       if (state === 'paused') await containerizer.pause(containerId);
-      return { containerId, image: made.image, memory: await this.#memoryOf(containerId), looks: 0 };
+      return { containerId, image: made.image, memory: await this.#memoryOf(containerId), disk: 0, looks: 0 };
     } catch (error) {
       // One that was there before is somebody else's.
       if (isProvisionerError(error, 'ERR_CONTAINER_EXISTS')) await this.#forget(containerId).catch(() => undefined);
@@ -80,13 +84,15 @@ export class ContainerSource implements PoolSource<WarmContainer, Launch, Contai
   /** One that was made before. */
   adopted(containerId: string, image: string | undefined): WarmContainer {
     this.known.add(containerId);
-    return { containerId, image, memory: 0, looks: 0 };
+    return { containerId, image, memory: 0, disk: 0, looks: 0 };
   }
 
   async fault(made: WarmContainer): Promise<string | undefined> {
     const fault = await this.#options.containerizer.ready.fault(made.containerId, this.#options.state);
-    if (fault === undefined && made.looks++ % LOOKS_A_LOOK_AT_MEMORY === 0) {
-      made.memory = await this.#memoryOf(made.containerId);
+    if (fault === undefined) {
+      if (made.looks % LOOKS_A_LOOK_AT_MEMORY === 0) made.memory = await this.#memoryOf(made.containerId);
+      if (made.looks % LOOKS_A_LOOK_AT_THE_DISK === 0) made.disk = await this.#options.diskOf(made.containerId);
+      made.looks++;
     }
     return fault;
   }

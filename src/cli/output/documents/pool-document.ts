@@ -8,22 +8,22 @@ export function poolDocument({ pool, owner, containers, isKept, status }: PoolRe
     owner,
     kept: isKept,
     containers: containers.map(({ containerId, kind, since }) => ({ id: containerId, kind, since: timestamp(since) })),
+    oldest: containers.length === 0 ? null : timestamp(Math.min(...containers.map(({ since }) => since))),
     status: status === undefined ? null : statusDocument(status),
   };
 }
 
 function statusDocument(status: NonNullable<PoolReport['status']>) {
   const { kind, image, key, min, max, target, ready, creators, cost, creationTime, beganAt } = status;
-  const { hits, misses, created, failed, broken, retired, containersCleanedUp, errorThrottled } = status;
+  const { hits, misses, claimed, created, failed, broken, retired, containersCleanedUp, errorThrottled } = status;
   return {
     ...{ kind, image, key, min, max, target, ready, creators, memory: cost.memory, disk: cost.disk },
-    ...{ hits, misses, created, failed, broken, retired, containersCleanedUp, errorThrottled },
+    ...{ hits, misses, claimed, created, failed, broken, retired, containersCleanedUp, errorThrottled },
     recentErrors: status.recentErrors,
     lastError: status.lastError ?? null,
     throttledUntil: status.throttledUntil === undefined ? null : timestamp(status.throttledUntil),
     heldBack: status.isHeldBack,
     creationTime: creationTime ?? null,
-    oldestAge: status.oldestAge ?? null,
     began: timestamp(beganAt),
   };
 }
