@@ -2,6 +2,7 @@
 
 export type { BackendName } from './backends/backend.js';
 export type { BackendChoice, BackendReport } from './backends/backends.js';
+export type { MemoryUse } from './backends/memory-place.js';
 export type { Get, Service } from './base/assembly.js';
 export type { ErrorEntry, RetryCondition, WarningEntry } from './base/codes/code-table.js';
 export type { ErrorCode, WarningCode } from './base/codes/code-tables.js';

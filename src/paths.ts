@@ -31,7 +31,8 @@ import { digestHex, isDigest, type LayerId } from './image/digest.js';
  *   └── containers/<id>/                  nested: containers/<id>/containers/<child>/
  *       └── backends/<backend>/
  *           ├── rootfses/<rootfs-id>/     the root filesystem
- *           └── scratch/<rootfs-id>/      overlay's upper/ and work/; empty/ for an image without layers; volumes/ for those without a name
+ *           └── scratch/<rootfs-id>/      overlay's upper/ and work/; empty/ for an image without layers; volumes/ for those without a name;
+ *                                         memory/, where a tmpfs is mounted that has upper/, work/ and volumes/ in it, for what keeps them in memory
  */
 export class StorePaths {
   /** Absolute. */
@@ -229,14 +230,19 @@ export function emptyLayer(scratch: string): string {
   return below(scratch, 'empty');
 }
 
-/** What stands below a scratch directory for all volumes without a name. */
-export function anonymousVolumes(scratch: string): string {
-  return below(scratch, 'volumes');
+/** What stands below a scratch directory where what is written goes to memory: what a tmpfs is mounted on. */
+export function memoryPlace(scratch: string): string {
+  return below(scratch, 'memory');
+}
+
+/** What stands for all volumes without a name. @param kept where a rootfs keeps what is written, see `keptIn` */
+export function anonymousVolumes(kept: string): string {
+  return below(kept, 'volumes');
 }
 
 /** What stands there for one of them. @param key 32 hex digits */
-export function anonymousVolume(scratch: string, key: string): string {
-  return below(anonymousVolumes(scratch), key);
+export function anonymousVolume(kept: string, key: string): string {
+  return below(anonymousVolumes(kept), key);
 }
 
 /** `/var/lib/provisioner` for root, else below `$XDG_DATA_HOME` (default `~/.local/share`). @throws ProvisionerError `ERR_BAD_OPTION` where there is no home directory */

@@ -3,10 +3,10 @@
  * What must hold of a store that nobody uses, after a recovery and a finished sweep: the promises of the design, looked at from outside. The
  * records are read with SQLite itself, the disk with plain system calls; nothing here asks the library.
  */
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { parkedParts, StorePaths } from '#src/paths.js';
+import { memoryPlace, parkedParts, StorePaths } from '#src/paths.js';
 import { mountsBelow } from '#src/system/syscalls/mounts/mount-table.js';
 import { differences, readLayer, readTree } from './trees.mjs';
 
@@ -204,6 +204,9 @@ function containerFaults(paths, { rootfses }, reference, told) {
     const rootfs = paths.rootfs(container, backend, id);
     expected.add(rootfs).add(paths.scratch(container, backend, id));
     if (backend !== 'copy') expectedMounts.push(rootfs);
+    // What was written to it is there: without the mount it would be an empty directory.
+    const memory = memoryPlace(paths.scratch(container, backend, id));
+    if (existsSync(memory)) expectedMounts.push(memory);
     if (state !== 'ready' || maker !== null) found.push(`container ${container}: is ${state}, made by ${maker}`);
     const promise = told?.containers.get(container);
     if (told !== undefined && promise === undefined) found.push(`container ${container}: nobody knows it`);

@@ -59,6 +59,8 @@ const CALLS: Readonly<Record<string, (prepared: Prepared) => Promise<unknown>>> 
   'containers.get': ({ p }) => p.containers.get('old'),
   'containers.written': ({ p, rootfs }) => p.containers.written(rootfs),
   'containers.measure': ({ p, rootfs }) => p.containers.measure(rootfs),
+  'containers.memory': ({ p, rootfs }) => p.containers.memory(rootfs),
+  'containers.resizeMemory': ({ p, rootfs }) => p.containers.resizeMemory(rootfs, 2 ** 20),
   'containers.inTurn': ({ p }) => p.containers.inTurn('old', () => sleep(5)),
   'launches.put': ({ p }) => p.launches.put({ ...LAUNCH, id: 'b'.repeat(32), containerId: 'old' }),
   'launches.change': ({ p }) => p.launches.change(LAUNCH.id, { from: ['starting'], to: 'running' }),

@@ -43,8 +43,10 @@ export interface Backend {
   provision(request: RootfsRequest): Promise<void>;
   /** Mounts a rootfs again, whose mount a reboot took, with what was changed in it. Nothing to do for a backend that does not mount. */
   restore(request: RootfsRequest): Promise<void>;
-  /** Makes the directories that `restore` needs in a scratch directory. */
-  layOut(scratch: string): void;
+  /** Whether what is written to its rootfses can be kept in memory: `RootfsRequest.inMemoryBytes`. */
+  readonly keepsInMemory: boolean;
+  /** Makes the directories that `restore` needs in a scratch directory. @param inMemoryBytes as of a request */
+  layOut(scratch: string, inMemoryBytes: number | undefined): void;
   /** The directory that keeps all that is written in a rootfs, and may be copied to that of another rootfs of the same layers; undefined where nothing can be written. */
   writtenIn(rootfs: string, scratch: string): string | undefined;
   /**
@@ -53,6 +55,11 @@ export interface Backend {
    * @param aside as in `RootfsRequest`
    */
   destroy(rootfs: string, aside: boolean): Promise<void>;
+  /**
+   * Lets go of what a rootfs has in memory, in whatever namespace it is mounted, once the rootfs itself is let go of. Who still works there goes on, and with the last of them it is gone. Harmless when there is nothing.
+   * @param aside as in `RootfsRequest`
+   */
+  letGoOfMemory(scratch: string, aside: boolean): Promise<void>;
   /**
    * Whether a mount of whatever namespace writes to a scratch directory, so that another one on it would break both. Ask with the store's lock held alone.
    * @returns undefined when the kernel does not tell
@@ -73,6 +80,8 @@ export interface RootfsRequest {
   readonly rootAttributes: string;
   readonly rootfs: string;
   readonly scratch: string;
+  /** What is written goes to memory, and is so many bytes at most. Only where `keepsInMemory`. Default: it goes to the scratch directory, or into the rootfs. */
+  readonly inMemoryBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Leave waiting for the kernel to another thread, because others are waiting for their turn. Default: false. */
   readonly aside?: boolean;

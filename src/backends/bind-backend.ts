@@ -22,6 +22,7 @@ import { caveatOf, probeIn } from './probe.js';
 export class BindBackend implements Backend {
   readonly name = 'bind';
   readonly mounts = true;
+  readonly keepsInMemory = false;
   readonly #syscalls: () => Syscalls;
   readonly #owners: Pick<Marks, 'outOfReach'>;
 
@@ -61,6 +62,8 @@ export class BindBackend implements Backend {
   writtenIn(): undefined {
     return undefined;
   }
+
+  async letGoOfMemory(): Promise<void> {}
 
   async destroy(rootfs: string, aside: boolean): Promise<void> {
     await letGo(this.#syscalls(), rootfs, aside);

@@ -35,6 +35,7 @@ export interface CopyBackendNeeds {
 export class CopyBackend implements Backend {
   readonly name = 'copy';
   readonly mounts = false;
+  readonly keepsInMemory = false;
   readonly #needs: CopyBackendNeeds;
 
   constructor(needs: CopyBackendNeeds) {
@@ -61,6 +62,8 @@ export class CopyBackend implements Backend {
   writtenIn(rootfs: string): string {
     return rootfs;
   }
+
+  async letGoOfMemory(): Promise<void> {}
 
   async destroy(rootfs: string): Promise<void> {
     // Nothing of ours is mounted. What the container's runtime mounted in it and left (a volume, /proc) must not be deleted with the files.

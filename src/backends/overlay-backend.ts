@@ -5,6 +5,7 @@ import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-at
 import { type Marks, markOpaque } from '../files/tree/marks.js';
 import { isOverlayFormat, type OverlayFormat, type WhiteoutFormat } from '../files/tree/whiteouts.js';
 import { letGo } from '../mounts/let-go.js';
+import { memoryPlace } from '../paths.js';
 import { toBytePath } from '../system/syscalls/byte-path.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
@@ -17,6 +18,7 @@ import {
   type RootfsRequest,
   type StackedLayer,
 } from './backend.js';
+import { isInMemory, isMemoryGone, keptIn, makeMemoryPlace } from './memory-place.js';
 import { probeIn } from './probe.js';
 
 /** What the kernel stacks at most. @see fs/overlayfs/params.h, OVL_MAX_STACK */
@@ -24,7 +26,7 @@ const LAYERS_MAX = 500;
 
 /**
  * Mounts the layers with overlayfs: a rootfs in a fraction of a millisecond, whatever its size, that shares its layers' page cache. Changes
- * go to the scratch directory's `upper`.
+ * go to the scratch directory's `upper`, or to one in memory.
  *
  * | needs                                             | else                                    |
  * |---------------------------------------------------|-----------------------------------------|
@@ -36,6 +38,7 @@ const LAYERS_MAX = 500;
 export class OverlayBackend implements Backend {
   readonly name = 'overlay';
   readonly mounts = true;
+  readonly keepsInMemory = true;
   readonly #syscalls: () => Syscalls;
   readonly #format: WhiteoutFormat;
   readonly #marks: Pick<Marks, 'outOfReach'>;
@@ -66,7 +69,7 @@ export class OverlayBackend implements Backend {
   }
 
   async provision(request: RootfsRequest): Promise<void> {
-    this.layOut(request.scratch);
+    this.layOut(request.scratch, request.inMemoryBytes);
     const { upper } = directoriesIn(request.scratch);
     // The root of an overlay is its upper directory, so what the layers say about the root is said there.
     copyDirectoryAttributes(request.rootAttributes, upper, loadTreeCalls(this.#syscalls()), true);
@@ -74,12 +77,16 @@ export class OverlayBackend implements Backend {
   }
 
   async restore(request: RootfsRequest): Promise<void> {
+    if (isMemoryGone(request.scratch)) throw memoryGone(request.rootfs);
     const mount = { ...this.describe(request.layers, request.scratch), target: request.rootfs };
     if (request.aside) await this.#syscalls().mountOverlayAside(mount);
     else this.#syscalls().mountOverlay(mount);
   }
 
-  layOut(scratch: string): void {
+  layOut(scratch: string, inMemoryBytes: number | undefined): void {
+    if (inMemoryBytes !== undefined) {
+      makeMemoryPlace(this.#syscalls(), scratch, inMemoryBytes, this.#format === 'user');
+    }
     const { upper, work } = directoriesIn(scratch);
     mkdirSync(upper);
     mkdirSync(work);
@@ -93,7 +100,15 @@ export class OverlayBackend implements Backend {
     await letGo(this.#syscalls(), rootfs, aside);
   }
 
+  async letGoOfMemory(scratch: string, aside: boolean): Promise<void> {
+    if (!isInMemory(scratch)) return;
+    const place = memoryPlace(scratch);
+    await letGo(this.#syscalls(), place, aside);
+  }
+
   isInUse(scratch: string): boolean | undefined {
+    // What cannot be seen here cannot be mounted a second time, nor deleted beneath anybody.
+    if (isMemoryGone(scratch)) return false;
     const { upper, work } = directoriesIn(scratch);
     try {
       return this.#syscalls().isOverlayInUse({ upper, work, userXattr: this.#format === 'user' });
@@ -105,10 +120,11 @@ export class OverlayBackend implements Backend {
   }
 
   mayBeMounted(scratch: string): boolean {
-    return this.isInUse(scratch) !== false;
+    return isMemoryGone(scratch) || this.isInUse(scratch) !== false;
   }
 
   ownDirectories(scratch: string): readonly string[] {
+    if (isInMemory(scratch)) return [memoryPlace(scratch)];
     const { upper, work } = directoriesIn(scratch);
     // The kernel makes a directory of its own in the work directory, and leaves it there.
     return [upper, `${work}/work`, work];
@@ -174,7 +190,16 @@ interface Directories {
 
 function directoriesIn(scratch: string): Directories {
   // `join` would take a part of what a mount takes.
-  return { upper: `${scratch}/upper`, work: `${scratch}/work` };
+  const kept = keptIn(scratch);
+  return { upper: `${kept}/upper`, work: `${kept}/work` };
+}
+
+function memoryGone(rootfs: string): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_ROOTFS_UNAVAILABLE',
+    `what was written to the root filesystem at ${rootfs} was kept in memory, and is gone, or not to be seen from here`,
+    { hint: 'destroy its container, and launch it anew', details: { rootfs } },
+  );
 }
 
 /** @see https://docs.kernel.org/filesystems/overlayfs.html, "Upper and Lower": "must provide valid d_type in readdir responses" */

@@ -113,6 +113,11 @@ export interface LaunchLimits {
    * by the processes that watch it, which end what has written more: see `Launch.diskLimit`.
    */
   readonly diskBytes?: number | undefined;
+  /**
+   * Where what counts for `diskBytes` goes. `memory`: all but its own files in `/etc` goes to a tmpfs of its own, which keeps the limit to the byte, whoever lives; it takes memory as long as the container is there, which counts for
+   * `memoryBytes` where its program has written it, and it is gone with a reboot. Only where the root filesystem is made by overlay, and from the launch on. Default: `disk`.
+   */
+  readonly diskOn?: 'disk' | 'memory' | undefined;
 }
 
 /** Whole numbers, above 0; for `update` 0 is no limit any more, and what is left out stays. */

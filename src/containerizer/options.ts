@@ -82,6 +82,7 @@ const LIMIT_TABLE: OptionTable<LaunchLimits> = {
   cpuset: text,
   pids: number,
   diskBytes: number,
+  diskOn: oneOf('disk', 'memory'),
   io: {
     ...listOf(IO_LIMIT),
     meant: 'a list of limits, each with a device',

@@ -21,7 +21,7 @@ export function rootfsOf(
     case 'ready':
       return rootfs;
     case 'unmounted':
-      throw unmounted(containerId);
+      throw rootfs.isLost ? lost(containerId) : unmounted(containerId);
     case 'elsewhere':
       throw new ProvisionerError(
         'ERR_CONTAINER_ELSEWHERE',
@@ -38,6 +38,14 @@ export function unmounted(containerId: string): ProvisionerError {
     containerId,
     'it is not mounted, as after a reboot',
     '`provisioner recover` mounts it again, with all that is in it',
+  );
+}
+
+function lost(containerId: string): ProvisionerError {
+  return unavailable(
+    containerId,
+    'what was written to it was kept in memory, and is gone, as with a reboot',
+    `launch it anew: \`provisioner destroy ${containerId}\`, then \`run\``,
   );
 }
 

@@ -1,4 +1,13 @@
-import { abortSignal, callback, flag, listOf, type OptionTable, oneOf, text } from '../base/options/check-options.js';
+import {
+  abortSignal,
+  callback,
+  flag,
+  listOf,
+  type OptionTable,
+  oneOf,
+  text,
+  whole,
+} from '../base/options/check-options.js';
 import type { Running } from './holders.js';
 
 /** Of a call that changes a container. */
@@ -9,6 +18,19 @@ export interface ChangeOptions {
 }
 
 export const CHANGE_OPTIONS: OptionTable<ChangeOptions> = { anyOwner: flag, signal: abortSignal };
+
+/** Of a call that makes a root filesystem. */
+export interface NewRootfsOptions extends ChangeOptions {
+  /** What is written to it goes to memory: so many bytes at most, at least 1 MiB; what more is written fails, and with a reboot all of it is gone. With the backend `overlay` only. Default: it goes to disk, without a limit. */
+  readonly inMemoryBytes?: number | undefined;
+}
+
+/** So little that no program gets far with it. */
+const LEAST_IN_MEMORY = 2 ** 20;
+
+export const IN_MEMORY_BYTES = whole(LEAST_IN_MEMORY, Number.MAX_SAFE_INTEGER);
+
+export const NEW_ROOTFS_OPTIONS: OptionTable<NewRootfsOptions> = { ...CHANGE_OPTIONS, inMemoryBytes: IN_MEMORY_BYTES };
 
 export interface DestroyOptions extends ChangeOptions {
   /** What becomes of what runs in it. Default: `refuse`, with `ERR_CONTAINER_RUNNING`. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/backend.js';
 import type { BackendChoice, Backends } from '../backends/backends.js';
+import { requireKeptInMemory } from '../backends/memory-place.js';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, isProvisionerError, throwIfAborted } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
@@ -13,7 +14,7 @@ import type { Liveness } from '../system/locks/liveness.js';
 import { type MountNamespace, type MountPlace, mountNamespaceHere } from '../system/locks/mount-place.js';
 import { pidOf } from '../system/locks/process-identity.js';
 import type { StoreLock } from '../system/locks/store-lock.js';
-import type { ChangeOptions, DestroyOptions } from './container-options.js';
+import type { DestroyOptions, NewRootfsOptions } from './container-options.js';
 import { countOutcome, DESTROYED, MADE, type Outcome } from './count-outcome.js';
 import { destroyUnrecorded } from './destroy-unrecorded.js';
 import type { Holders } from './holders.js';
@@ -100,24 +101,25 @@ export class Containers {
     containerId: string,
     findImage: (beforePull: () => Promise<void>) => Promise<ImageRecord>,
     choice: BackendChoice,
-    { signal, anyOwner }: ChangeOptions,
+    options: NewRootfsOptions,
   ): Promise<MadeRootfs> {
     return this.#withContainer(
       MADE,
       containerId,
       async () => {
         const backend = this.#needs.backends.choose(choice);
+        if (options.inMemoryBytes !== undefined) requireKeptInMemory(backend);
         for (let attempt = 1; ; attempt++) {
           // Before an image is pulled for nothing. What counts is asked when the rootfs is recorded.
           const image = await findImage(async () => {
-            if (!anyOwner) await this.#requireOwner(containerId);
+            if (!options.anyOwner) await this.#requireOwner(containerId);
           });
           const place = { id: randomUUID(), containerId, backend: backend.name };
           this.#needs.directories.requireOwn(place);
           try {
             await (backend.mounts
-              ? this.#mount(place, image, backend, { signal, anyOwner })
-              : this.#copy(place, image, backend, { signal, anyOwner }));
+              ? this.#mount(place, image, backend, options)
+              : this.#copy(place, image, backend, options));
             return { image, rootfs: this.#needs.directories.rootfs(place), rootfsId: place.id, backend: backend.name };
           } catch (error) {
             const pruned = isProvisionerError(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_LAYER_NOT_FOUND');
@@ -125,7 +127,7 @@ export class Containers {
           }
         }
       },
-      signal,
+      options.signal,
     );
   }
 
@@ -262,14 +264,14 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    { signal, anyOwner }: ChangeOptions,
+    { signal, anyOwner, inMemoryBytes }: NewRootfsOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock } = this.#needs;
     const mount = this.#place;
     await storeLock.withShared(async () => {
       const stack = await this.#stack(image);
       await this.#undoing({ ...place, mount }, async () => {
-        await this.#make(place, stack, backend, signal);
+        await this.#make(place, stack, backend, { signal, inMemoryBytes });
         // The record reaches the disk by fsync, which on a file system with one journal takes along the directories that were made before.
         await metadata.putRootfs({ ...place, owner, anyOwner, image: image.id, mount });
       });
@@ -281,7 +283,7 @@ export class Containers {
     place: RootfsPlace,
     image: ImageRecord,
     backend: Backend,
-    { signal, anyOwner }: ChangeOptions,
+    { signal, anyOwner }: NewRootfsOptions,
   ): Promise<void> {
     const { metadata, owner, storeLock, liveness, sync } = this.#needs;
     await liveness.during(async (maker) => {
@@ -292,7 +294,7 @@ export class Containers {
       }, signal);
       crashPoint('provision.recorded');
       await this.#undoing(place, async () => {
-        await this.#make(place, stack, backend, signal);
+        await this.#make(place, stack, backend, { signal });
         await sync();
         crashPoint('provision.synced');
         await metadata.finishRootfs(place);
@@ -305,7 +307,7 @@ export class Containers {
     place: RootfsPlace,
     stack: readonly StackedLayer[],
     backend: Backend,
-    signal: AbortSignal | undefined,
+    { signal, inMemoryBytes }: Omit<NewRootfsOptions, 'anyOwner'>,
   ): Promise<void> {
     const { rootfs, scratch } = this.#needs.directories.create(place);
     crashPoint('provision.directoriesMade');
@@ -315,6 +317,7 @@ export class Containers {
       rootAttributes: rootAttributesOf(layers),
       rootfs,
       scratch,
+      inMemoryBytes,
       signal,
       aside: this.#othersWait,
     };

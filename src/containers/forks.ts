@@ -3,8 +3,9 @@ import { lstatSync, mkdirSync } from 'node:fs';
 import { type Backend, rootAttributesOf, type StackedLayer } from '../backends/backend.js';
 import type { Backends } from '../backends/backends.js';
 import { copyOnThreads } from '../backends/copy-on-threads.js';
+import { isInMemory, isMemoryGone, keptIn, memoryUse } from '../backends/memory-place.js';
 import { crashPoint } from '../base/crash-points.js';
-import { fileError, ProvisionerError, throwIfAborted } from '../base/errors.js';
+import { fileError, isProvisionerError, ProvisionerError, throwIfAborted } from '../base/errors.js';
 import type { ProvisionerEmitter } from '../events.js';
 import { hasFewEntries } from '../files/tree/removal/has-few-entries.js';
 import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
@@ -156,25 +157,30 @@ export class Forks {
     const from = { rootfs: directories.rootfs(source), scratch: directories.scratch(source) };
     const link = directories.symlinkTo(source);
     if (link !== undefined) throw unavailable(source.containerId, `${link} is a symlink`, 'put the directory back');
+    if (isMemoryGone(from.scratch))
+      throw unavailable(source.containerId, 'what was written to it was in memory, and is gone', 'launch it anew');
     const written = backend.writtenIn(from.rootfs, from.scratch);
     const places = written === undefined ? [from.scratch] : [written, from.scratch];
     const before = places.map(identityOf).join();
     const isInPlace = () => places.map(identityOf).join() === before && !before.includes(NOWHERE);
+    const target = directories.create(place);
     try {
-      const target = directories.create(place);
-      backend.layOut(target.scratch);
+      // Of its own, and of the same size.
+      backend.layOut(target.scratch, memoryUse(from.scratch)?.bytes);
       crashPoint('fork.directoriesMade');
       const own = backend.writtenIn(target.rootfs, target.scratch);
       if (written !== undefined && own !== undefined) await this.#copyTree(written, own, backend.mounts, how);
       // What a container has in volumes without a name is nobody else's.
-      const volumes = anonymousVolumes(from.scratch);
+      const volumes = anonymousVolumes(keptIn(from.scratch));
       if (identityOf(volumes) !== NOWHERE) {
-        const ownVolumes = anonymousVolumes(target.scratch);
+        const ownVolumes = anonymousVolumes(keptIn(target.scratch));
         mkdirSync(ownVolumes);
         await this.#copyTree(volumes, ownVolumes, backend.mounts, how);
       }
     } catch (error) {
-      throw isInPlace() ? error : destroyedMeanwhile(source.containerId);
+      if (!isInPlace()) throw destroyedMeanwhile(source.containerId);
+      const full = isInMemory(target.scratch) && isProvisionerError(fileError(error, 'copy', '/'), 'ERR_NO_SPACE');
+      throw full ? noRoom(source.containerId, error) : error;
     }
     if (!isInPlace()) throw destroyedMeanwhile(source.containerId);
   }
@@ -240,6 +246,18 @@ function unavailable(containerId: string, why: string, hint: string): Provisione
     'ERR_ROOTFS_UNAVAILABLE',
     `the root filesystem of container ${containerId} cannot be copied: ${why}`,
     { hint, details: { containerId } },
+  );
+}
+
+function noRoom(containerId: string, cause: unknown): ProvisionerError {
+  return new ProvisionerError(
+    'ERR_NO_SPACE',
+    `container ${containerId} cannot be copied: a copy takes more than it may have in memory`,
+    {
+      cause,
+      hint: 'give it more (`provisioner update --storage-opt size=…`), or have nothing write there meanwhile, then copy it again',
+      details: { containerId },
+    },
   );
 }
 

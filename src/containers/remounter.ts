@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rootAttributesOf, type StackedLayer } from '../backends/backend.js';
 import type { Backends } from '../backends/backends.js';
+import { isMemoryGone } from '../backends/memory-place.js';
 import { crashPoint } from '../base/crash-points.js';
 import type { MetadataManager, RootfsRecord, RootfsSummary } from '../metadata/metadata-manager.js';
 import type { StorePaths } from '../paths.js';
@@ -37,7 +38,7 @@ export class Remounter {
   /**
    * Mounts a rootfs again, with the changes made in it; `recordMounts` then notes where. Call it with the lock held alone, since it may have been recorded as a
    * mount, mounted again by another recovery, or destroyed since it was looked at. Several may be mounted at the same time in one hold.
-   * @returns false when that was so @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
+   * @returns false when that was so, and when what was written to it was in memory, and is gone @throws ProvisionerError `ERR_CONTAINER_ELSEWHERE` when it is or may be mounted where this process does not see it,
    *   `ERR_LAYER_NOT_FOUND` when a layer of it is gone, and what the backend throws
    */
   async remount(rootfs: RootfsRecord, signal: AbortSignal | undefined): Promise<boolean> {
@@ -61,6 +62,8 @@ export class Remounter {
     const why = reasonNotToMount(recorded.mount, this.#here, inUse, liveness.isAlive);
     const isElsewhere = whereabouts(recorded.mount, this.#here) === 'elsewhere';
     if (why !== undefined) throw mountedElsewhere(rootfs, why, inUse === true && !isElsewhere);
+    // Nothing empty in the place of what was there.
+    if (isMemoryGone(places.scratch)) return false;
     if (backend !== undefined) backends.requireUsable(backend.name);
     const layers = layersToShow(stack, places.scratch);
     // Not alone: what waits for the kernel does so on another thread.

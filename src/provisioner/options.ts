@@ -14,7 +14,7 @@ import {
   textOf,
   whole,
 } from '../base/options/check-options.js';
-import { CHANGE_OPTIONS, type ChangeOptions } from '../containers/container-options.js';
+import { NEW_ROOTFS_OPTIONS, type NewRootfsOptions } from '../containers/container-options.js';
 import { LAUNCH_STATES, type LaunchState } from '../metadata/launches/launch-records.js';
 import {
   IMAGE_REQUEST_OPTIONS,
@@ -118,7 +118,7 @@ export const CHECK_OPTIONS: OptionTable<CheckOptions> = {
   signal: abortSignal,
 };
 
-export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'>, ChangeOptions {
+export interface ProvisionOptions extends Omit<ImageRequestOptions, 'name'>, NewRootfsOptions {
   /** Default: the provisioner's own. */
   readonly backend?: BackendChoice | undefined;
   /** Default: `missing`. */
@@ -131,7 +131,7 @@ export const PROVISION_OPTIONS: OptionTable<ProvisionOptions> = {
   ...ofWhoeverRequests,
   backend,
   pullPolicy: PULL_POLICY,
-  ...CHANGE_OPTIONS,
+  ...NEW_ROOTFS_OPTIONS,
 };
 
 export interface ApplyPlanOptions {

@@ -1,4 +1,5 @@
-import { chmodSync, renameSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../base/crash-points.js';
 import { fileError, systemCode, throwIfAborted } from '../base/errors.js';
@@ -7,7 +8,7 @@ import { copyDirectoryAttributes } from '../files/tree/copying/copy-directory-at
 import type { WhiteoutFormat } from '../files/tree/whiteouts.js';
 import type { Sweeper } from '../layer-store/sweeper.js';
 import type { StorePaths } from '../paths.js';
-import { FILLING, type ProcessIdentity, transientName } from '../system/locks/process-identity.js';
+import { FILLING, makerOf, type ProcessIdentity, transientName } from '../system/locks/process-identity.js';
 import { loadTreeCalls } from '../system/syscalls/load-tree-calls.js';
 import type { Syscalls } from '../system/syscalls/syscalls.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
@@ -30,6 +31,8 @@ export interface Filling {
   readonly from: string | undefined;
   /** Absolute. */
   readonly directory: string;
+  /** Where the copy is made, absolute, on the file system of the directory. Default: in `staging/`. */
+  readonly draftsIn?: string | undefined;
   /** Of whoever fills it: what is there of a dead one's goes with the next pull, prune or recovery. */
   readonly process: ProcessIdentity;
 }
@@ -43,13 +46,13 @@ const IS_TAKEN = new Set(['ENOTEMPTY', 'EEXIST', 'EBUSY']);
  */
 export async function fillDirectory(
   needs: FillNeeds,
-  { from, directory, process }: Filling,
+  { from, directory, draftsIn, process }: Filling,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { paths, sweeper } = needs;
   ensureOwnDirectory(dirname(directory));
   if (!isEmptyOrMissing(directory)) return;
-  const draft = makeOwnPlace(join(paths.staging, transientName(FILLING, process)));
+  const draft = makeOwnPlace(join(draftsIn ?? paths.staging, transientName(FILLING, process)));
   try {
     await copyInto(needs, from, draft, signal);
     throwIfAborted(signal);
@@ -57,11 +60,23 @@ export async function fillDirectory(
   } catch (error) {
     // What cannot be taken away now goes later.
     try {
-      sweeper.retire(draft, 'volume');
+      if (draftsIn === undefined) sweeper.retire(draft, 'volume');
+      else await rm(draft, { recursive: true, force: true });
     } catch {}
     if (!IS_TAKEN.has(systemCode(error) ?? '')) throw fileError(error, 'fill a volume', directory);
   }
   crashPoint('volume.filled');
+}
+
+/** What is in the place of `staging/` for a root filesystem alone nobody else tidies. @param isAlive whether whoever makes a draft still does */
+export async function removeDeadDrafts(
+  draftsIn: string,
+  isAlive: (process: ProcessIdentity) => boolean,
+): Promise<void> {
+  for (const name of readdirSync(draftsIn)) {
+    const maker = makerOf(name, FILLING);
+    if (maker !== undefined && !isAlive(maker)) await rm(join(draftsIn, name), { recursive: true, force: true });
+  }
 }
 
 async function copyInto(

@@ -11,7 +11,7 @@ import { requireNothingHidden } from '../store-directory/one-file-system.js';
 import type { Liveness } from '../system/locks/liveness.js';
 import { orAborted } from '../system/locks/or-aborted.js';
 import { type ProcessIdentity, pidOf } from '../system/locks/process-identity.js';
-import { type FillNeeds, fillDirectory } from './fill-directory.js';
+import { type FillNeeds, fillDirectory, removeDeadDrafts } from './fill-directory.js';
 import { isVolumeDirectoryThere, makeVolumeDirectory } from './volume-directory.js';
 
 export interface VolumesNeeds extends FillNeeds {
@@ -28,6 +28,14 @@ export interface VolumeWish {
   readonly readOnly: boolean;
   /** What it is filled with, where it is new and empty: an absolute directory; undefined for nothing. */
   readonly from?: string | undefined;
+}
+
+/** Where a root filesystem keeps what is written. */
+export interface KeptPlace {
+  /** Absolute. */
+  readonly path: string;
+  /** It is a file system of its own. */
+  readonly isInMemory: boolean;
 }
 
 /** What a recovery did to volumes. */
@@ -107,22 +115,25 @@ export class Volumes {
 
   /**
    * A volume without a name, which goes with the root filesystem: the same one each time.
-   * @param scratch of the root filesystem, absolute @param target where it is mounted, which tells it from the others @param from as of a wish
+   * @param kept where the root filesystem keeps what is written: on disk, or in memory @param target where it is mounted, which tells it from the others @param from as of a wish
    * @returns its directory, absolute
    */
   async anonymous(
-    scratch: string,
+    kept: KeptPlace,
     target: string,
     from: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<string> {
     const key = createHash('sha256').update(target).digest('hex').slice(0, 32);
-    const directory = anonymousVolume(scratch, key);
+    const directory = anonymousVolume(kept.path, key);
     // It appears whole.
     if (isVolumeDirectoryThere(`at ${target}`, directory)) return directory;
-    await this.#needs.liveness.during(({ identity }) =>
-      fillDirectory(this.#needs, { from, directory, process: identity }, signal),
-    );
+    const { liveness } = this.#needs;
+    const draftsIn = kept.isInMemory ? kept.path : undefined;
+    await liveness.during(async ({ identity }) => {
+      if (draftsIn !== undefined) await removeDeadDrafts(draftsIn, liveness.isAlive);
+      await fillDirectory(this.#needs, { from, directory, draftsIn, process: identity }, signal);
+    });
     return directory;
   }
 

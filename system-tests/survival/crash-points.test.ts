@@ -112,6 +112,19 @@ const CASES: readonly Case[] = [
     stillKnown: true,
   },
   {
+    operation: 'a provision in memory',
+    points: ['provision.memoryMounted', 'provision.made', 'records.committed', 'provision.finished'],
+    calls: () => [['provision', 'doubt', KEPT, IN_MEMORY]],
+    inDoubt: 'doubt',
+  },
+  {
+    operation: 'a provision in memory of a container that is still known',
+    points: ['provision.memoryMounted', 'provision.made', 'provision.finished'],
+    calls: () => [['provision', 'told-copy/doubt', KEPT, IN_MEMORY]],
+    inDoubt: 'told-copy/doubt',
+    stillKnown: true,
+  },
+  {
     operation: 'a provision by copy',
     points: COPY,
     calls: () => [['provision', 'doubt', KEPT, { backend: 'copy' }]],
@@ -159,6 +172,21 @@ const CASES: readonly Case[] = [
     points: DESTROY,
     calls: () => [['destroy', 'told-overlay']],
     inDoubt: 'told-overlay',
+  },
+  {
+    operation: 'a destroy of what is in memory',
+    points: ['destroy.letGo', 'destroy.memoryLetGo', 'destroy.removed', 'destroy.forgotten'],
+    calls: () => [['destroy', 'in-memory']],
+    before: provisionInMemory,
+    inDoubt: 'in-memory',
+  },
+  {
+    operation: 'a destroy of what is in memory, and still known',
+    points: ['destroy.letGo', 'destroy.memoryLetGo', 'destroy.removed', 'destroy.forgotten'],
+    calls: () => [['destroy', 'in-memory']],
+    before: provisionInMemory,
+    inDoubt: 'in-memory',
+    stillKnown: true,
   },
   {
     operation: 'a destroy of a copy that is still known',
@@ -266,6 +294,11 @@ const CASES: readonly Case[] = [
 ];
 
 const OWN_FILE = 'own.txt';
+const IN_MEMORY = { backend: 'overlay', inMemoryBytes: 64 * 2 ** 20 };
+
+async function provisionInMemory(root: string): Promise<void> {
+  await callHere(root, [['provision', 'in-memory', KEPT, IN_MEMORY]]);
+}
 
 describeWith(['root', 'overlay'], 'a process that is killed right after a step', () => {
   let surroundings: Surroundings;

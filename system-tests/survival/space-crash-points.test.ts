@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { CRASH_POINTS } from '#src/base/crash-points.js';
@@ -16,9 +17,11 @@ const WRITE = 'dd if=/dev/zero of=/file bs=1M count=30';
 const MADE = ['space.recorded', 'space.given', 'space.limited'];
 const LIFTED = ['space.lifted'];
 const COUNTED = ['space.over'];
+/** In memory. */
+const RESIZED = ['space.resized'];
 
 test('a process is killed at every step of a limit of disk space that has a name', () => {
-  const all = [...MADE, ...LIFTED, ...COUNTED];
+  const all = [...MADE, ...LIFTED, ...COUNTED, ...RESIZED];
   expect(all.sort()).toEqual(CRASH_POINTS.filter((point) => point.startsWith('space.')).sort());
 });
 
@@ -36,6 +39,37 @@ describeWith(NEEDS, 'a process that is killed as it ends what has written too mu
     await vi.waitFor(async () => expect((await containers.get('job'))?.exit).toMatchObject(killed), {
       timeout: 10_000,
     });
+    await containers.destroy('job');
+    await expectNothingLeft(root);
+  });
+});
+
+describeWith(NEEDS, 'a process that is killed as it changes what a container may have in memory', () => {
+  test.each([
+    ['more', 20, 40],
+    ['less', 40, 20],
+  ] as const)('leaves it with the size that its limit says, from its next start on: %s', async (_, before, after) => {
+    const { provisioner, containers: first, root } = await storeWithBusybox();
+    await first.launch('job', IMAGE, {
+      ...{ command: ['sh', '-c', 'df -m / | tail -n 1'], limits: { diskBytes: before * MIB, diskOn: 'memory' } },
+    });
+    await first.wait('job');
+    const id = (await provisioner.containers.get('job'))?.rootfses[0]?.id ?? '';
+    await provisioner.close();
+    const body = `await c.update('job', { diskBytes: ${after * MIB} }); say('alive');`;
+    expect(await otherContainerizer(root, body, { crashAt: 'space.resized' }).done).toEqual([]);
+    const { provisioner: p, containers } = await again(root);
+    const bytes = async () => (await p.containers.memory({ containerId: 'job', id }))?.bytes;
+    expect(await bytes()).toBe(after * MIB);
+    await containers.start('job');
+    await containers.wait('job');
+    expect(await bytes()).toBe(before * MIB);
+    await p.containers.resizeMemory({ containerId: 'job', id }, 100 * MIB);
+    writeFileSync(join(root, 'containers/job/backends/overlay/rootfses', id, 'more'), Buffer.alloc(50 * MIB));
+    await expect(containers.start('job')).rejects.toMatchObject({ code: 'ERR_DISK_LIMIT' });
+    await containers.update('job', { diskBytes: 60 * MIB });
+    await containers.start('job');
+    await containers.wait('job');
     await containers.destroy('job');
     await expectNothingLeft(root);
   });

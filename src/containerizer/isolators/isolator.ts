@@ -18,9 +18,9 @@ export interface IsolatedSpec {
 }
 
 export interface DiskLimit {
-  /** By the file system, which refuses what is more; or by the processes that watch the launch, which count, and end what has written more. */
-  readonly by: 'quota' | 'counting';
-  /** Why the file system does not, as a clause. */
+  /** By the file system of the store, or by one in memory, which refuse what is more; or by the processes that watch the launch, which count, and end what has written more. */
+  readonly by: 'quota' | 'memory' | 'counting';
+  /** Why no file system does, as a clause. */
   readonly reason?: string | undefined;
 }
 

@@ -108,8 +108,9 @@ export class Launcher {
       ...(options.terminal !== undefined && { terminal: true }),
     };
     const findRoot = async () => {
-      const { provision, signal } = options;
-      return rootOf(await provisioner.provision(containerId, image, { ...provision, signal }));
+      const { provision, limits, signal } = options;
+      const inMemory = limits?.diskOn === 'memory' && { inMemoryBytes: limits.diskBytes };
+      return rootOf(await provisioner.provision(containerId, image, { ...provision, ...inMemory, signal }));
     };
     return this.#bring({ containerId, note, options, isHeld, findRoot, last: undefined, seccomp: undefined });
   }

@@ -1,4 +1,5 @@
 import { existsSync, lstatSync, renameSync } from 'node:fs';
+import { crashPoint } from '../../base/crash-points.js';
 import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { writeOwnFile } from '../../base/own-files.js';
 import type { Provisioner } from '../../index.js';
@@ -10,10 +11,13 @@ import type { AttendedContainer, IsolatedLaunch, IsolatedSpec, Isolator } from '
 import type { LaunchLimits } from '../launch-spec.js';
 import { readSpec } from '../launches/kept/kept-spec.js';
 import { LaunchDirectory } from '../launches/kept/launch-directory.js';
+import { unavailable } from '../rootfs-of.js';
 import { countSpace } from './count-space.js';
 import { measureDeleted } from './deleted-files.js';
 import { Projects, type RootfsKey } from './projects.js';
 import { readSpaceNote, writeSpaceNote } from './space-note.js';
+
+const MORE_THAN_USED = 'give it more than is in use, or remove files first';
 
 type MeasureOptions = Parameters<Provisioner['containers']['measure']>[1];
 
@@ -28,6 +32,7 @@ const OWN_FILE_BYTES = 64 * 1024;
  * | the store's file system | so | whoever writes more |
  * |---|---|---|
  * | keeps to project quotas | it is told the limit | gets an error, and goes on |
+ * | is left out: what is written goes to a tmpfs of that size | so | gets an error, and goes on |
  * | does not | each process that watches the launch counts, one at a time | is killed, when somebody looks; nobody looks where nobody watches |
  *
  * A limit belongs to the root filesystem, not to the launch: there is nothing to give back before that is gone.
@@ -55,6 +60,11 @@ export class SpaceIsolator implements Isolator {
     const { containers } = this.#provisioner;
     const rootfs = { containerId: launch.containerId, id: root.id };
     const directory = this.#directory(launch.id);
+    if (spec.limits?.diskOn === 'memory') {
+      await this.#fitMemory(rootfs, bytes);
+      writeSpaceNote(directory, { by: 'memory', base: 0 });
+      return { ...isolated, diskLimit: { by: 'memory' } };
+    }
     const known = readSpaceNote(directory)?.base;
     const places = await containers.written(rootfs);
     const kept = await this.#projects.limit(rootfs, places, { bytes, base: known }, signal);
@@ -88,11 +98,15 @@ export class SpaceIsolator implements Isolator {
     }
     const { root, options } = readSpec(directory, launch.containerId);
     const rootfs = { containerId: launch.containerId, id: root.id };
+    if (note.by === 'memory') {
+      await this.#updateMemory(launch, rootfs, { to: diskBytes, from: options.limits?.diskBytes }, change);
+      return this.#requireSame(launch);
+    }
     const held = note.by === 'quota' ? await this.#projects.of(rootfs) : undefined;
     const taken = held ? this.#projects.used(held) : await this.#measure(rootfs, directory);
     const used = taken - note.base;
     if (used > diskBytes) {
-      throw notChanged(launch, `${used} bytes are in use`, 'give it more than is in use, or remove files first');
+      throw notChanged(launch, `${used} bytes are in use`, MORE_THAN_USED);
     }
     if (held) this.#projects.change(held, note.base + diskBytes);
     try {
@@ -103,10 +117,44 @@ export class SpaceIsolator implements Isolator {
     }
     // Whoever found that it was over the limit before has died since.
     moveIfThere(directory.overLimit, directory.withinLimit);
-    // What had ended, and begins anew by then, goes by what it was told before.
+    await this.#requireSame(launch);
+  }
+
+  /** What had ended, and begins anew by then, goes by what it was told before. */
+  async #requireSame(launch: IsolatedLaunch): Promise<void> {
     const now = await this.#provisioner.launches.get(launch.containerId);
     if (now !== undefined && now.id !== launch.id)
       throw notChanged(launch, 'it was started meanwhile', 'change it once more');
+  }
+
+  /** What it was told last may not have been done, where somebody died in between. */
+  async #fitMemory(rootfs: RootfsKey, bytes: number): Promise<void> {
+    const { containers } = this.#provisioner;
+    const memory = await containers.memory(rootfs);
+    // One that was copied by a release that knows of none has no limit: it is not to be told that there is one.
+    if (memory === undefined) throw unavailable(rootfs.containerId, 'it is not in memory', 'launch it anew');
+    if (!(await containers.resizeMemory(rootfs, bytes)))
+      throw tooMuch(rootfs.containerId, memory.used, bytes, 'that does not fit');
+  }
+
+  async #updateMemory(
+    launch: IsolatedLaunch,
+    rootfs: RootfsKey,
+    { to, from }: { readonly to: number; readonly from: number | undefined },
+    change: () => Promise<void>,
+  ): Promise<void> {
+    const { containers } = this.#provisioner;
+    const memory = await containers.memory(rootfs);
+    if (memory === undefined) throw notChanged(launch, 'what it had in memory is gone', 'launch it anew');
+    if (!(await containers.resizeMemory(rootfs, to)))
+      throw notChanged(launch, `${memory.used} bytes are in use`, MORE_THAN_USED);
+    crashPoint('space.resized');
+    try {
+      await change();
+    } catch (error) {
+      await containers.resizeMemory(rootfs, from ?? memory.bytes);
+      throw error;
+    }
   }
 
   async attend({ id, containerId }: IsolatedLaunch, over: AbortSignal, container: AttendedContainer): Promise<void> {
@@ -190,10 +238,16 @@ function moveIfThere(from: string, to: string): boolean {
   }
 }
 
-function tooMuch(containerId: string, used: number, limit: number): ProvisionerError {
+/** @param why it cannot be started, as a clause */
+function tooMuch(
+  containerId: string,
+  used: number,
+  limit: number,
+  why = 'it would be ended at once',
+): ProvisionerError {
   return new ProvisionerError(
     'ERR_DISK_LIMIT',
-    `container ${containerId} has written ${used} bytes, and its limit of disk space is ${limit}: it would be ended at once`,
+    `container ${containerId} has written ${used} bytes, and its limit of disk space is ${limit}: ${why}`,
     {
       hint: 'give it more: `provisioner update --storage-opt size=…`; or remove files of it (`containers.files` of the library)',
       details: { containerId, used, limit },

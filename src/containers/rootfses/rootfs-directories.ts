@@ -4,7 +4,7 @@ import { ProvisionerError, systemCode } from '../../base/errors.js';
 import { makeOwnDirectory, umaskTakesFromOwner } from '../../base/own-files.js';
 import type { Sweeper } from '../../layer-store/sweeper.js';
 import { letGoOfTree } from '../../mounts/let-go-of-tree.js';
-import type { StorePaths } from '../../paths.js';
+import { memoryPlace, type StorePaths } from '../../paths.js';
 import { requireNothingHidden } from '../../store-directory/one-file-system.js';
 import type { Syscalls } from '../../system/syscalls/syscalls.js';
 import type { EmptyDirectories, RootfsPlace } from './rootfs-place.js';
@@ -114,10 +114,10 @@ export class RootfsDirectories {
     }
   }
 
-  /** Whether a path, not the rootfs's own, has the shape of one that leads to the rootfs through another name of the store. */
+  /** Whether a path, not the rootfs's own, has the shape of one that leads to the rootfs, or to what it has in memory, through another name of the store. */
   isAnotherPath(path: string, place: RootfsPlace): boolean {
-    const rootfs = this.rootfs(place);
-    return path !== rootfs && path.endsWith(rootfs.slice(this.#paths.containers.length));
+    const own = [this.rootfs(place), memoryPlace(this.scratch(place))];
+    return !own.includes(path) && own.some((one) => path.endsWith(one.slice(this.#paths.containers.length)));
   }
 
   /** Takes away the mount point of a rootfs, when nothing is in it. @throws `EBUSY` when something is mounted on it in this namespace, by whatever path */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backend, isMountedBackend } from '../../backends/backend.js';
 import type { Backends } from '../../backends/backends.js';
+import { isInMemory } from '../../backends/memory-place.js';
 import { crashPoint } from '../../base/crash-points.js';
 import { systemCode } from '../../base/errors.js';
 import type { RootfsSummary } from '../../metadata/metadata-manager.js';
@@ -20,7 +21,7 @@ export type PlacedRootfs = RootfsPlace & Partial<Pick<RootfsSummary, 'mount'>>;
 const USE_ATTEMPTS = 4;
 const USE_POLL = 10;
 
-/** Takes rootfses off the disk: what is mounted first, wherever that is, then the directories. */
+/** Takes rootfses off the disk: what is mounted first, wherever that is, then what is in memory, then the directories. */
 export class RootfsRemover {
   readonly #backends: Backends;
   readonly #directories: RootfsDirectories;
@@ -51,6 +52,7 @@ export class RootfsRemover {
     await backend?.destroy(this.#directories.rootfs(rootfs), aside);
     crashPoint('destroy.letGo');
     if (isElsewhere) await this.#detachElsewhere(rootfs, backend);
+    if (backend !== undefined) await this.#letGoOfMemory(rootfs, backend, aside);
     let isCleared = false;
     const own = backend?.ownDirectories(this.#directories.scratch(rootfs)) ?? [];
     const remove = async () => {
@@ -97,11 +99,7 @@ export class RootfsRemover {
     const isInUse = () => backend.isInUse(this.#directories.scratch(rootfs));
     // Without an answer nothing may be deleted, so nobody's mount is taken away for nothing.
     if (known && isInUse() === undefined) throw mayBeInUse(rootfs);
-    // With a mount point the kernel takes away what is mounted there in other namespaces, as a lazy unmount does (Linux 3.18; fs/namespace.c, __detach_mounts).
-    if (!(await freed(() => this.#directories.removeMountPoint(rootfs)))) {
-      await this.#detachOtherPaths(rootfs, backend);
-      this.#directories.removeMountPoint(rootfs);
-    }
+    await this.#removeMountPoint(rootfs, backend);
     crashPoint('destroy.detachedElsewhere');
     for (let attempt = 1; ; attempt++) {
       const inUse = isInUse();
@@ -110,6 +108,25 @@ export class RootfsRemover {
       if (attempt === USE_ATTEMPTS) throw inUse === undefined ? mayBeInUse(rootfs) : stillInUse(rootfs);
       await sleep(USE_POLL);
     }
+  }
+
+  /**
+   * What is in memory is gone with it, so from there on the rootfs must not be taken for one that can be mounted again: one without its directory is taken for a destroy that was under way. The mount in other
+   * namespaces goes with the directory that it is on, later.
+   */
+  async #letGoOfMemory(rootfs: RootfsPlace, backend: Backend, aside: boolean): Promise<void> {
+    const scratch = this.#directories.scratch(rootfs);
+    if (!isInMemory(scratch)) return;
+    await this.#removeMountPoint(rootfs, backend);
+    await backend.letGoOfMemory(scratch, aside);
+    crashPoint('destroy.memoryLetGo');
+  }
+
+  /** With a mount point the kernel takes away what is mounted there in other namespaces, as a lazy unmount does (Linux 3.18; fs/namespace.c, __detach_mounts). */
+  async #removeMountPoint(rootfs: RootfsPlace, backend: Backend): Promise<void> {
+    if (await freed(() => this.#directories.removeMountPoint(rootfs))) return;
+    await this.#detachOtherPaths(rootfs, backend);
+    this.#directories.removeMountPoint(rootfs);
   }
 
   /** Detaches what is mounted on a rootfs in this namespace by another path that leads to the store. */

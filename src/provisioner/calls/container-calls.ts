@@ -1,13 +1,17 @@
+import { type MemoryUse, memoryUse, resizeMemory } from '../../backends/memory-place.js';
 import type { Get } from '../../base/assembly.js';
 import { callback, checkArgument, methods, optionsOf, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
 import { unhurried } from '../../base/unhurried.js';
 import { checkContainerId } from '../../containers/container-id.js';
 import { type ContainerInfo, containerInfo } from '../../containers/container-info.js';
+import { IN_MEMORY_BYTES } from '../../containers/container-options.js';
 import type { ContainerHolder } from '../../containers/holders.js';
+import type { RootfsPlace } from '../../containers/rootfses/rootfs-place.js';
 import { writtenPlaces } from '../../containers/rootfses/written-places.js';
 import { RootfsMounts } from '../../layer-store/rootfs-mounts.js';
 import type { RootfsKey } from '../../metadata/metadata-manager.js';
+import { loadSyscalls } from '../../system/syscalls/load-syscalls.js';
 import type { OpenStore } from '../open-store.js';
 import type { ContainersOptions, MeasureOptions, TurnOptions } from '../options.js';
 import * as o from '../options.js';
@@ -88,7 +92,7 @@ export class ContainerCalls {
   }
 
   /**
-   * What these take on disk, in bytes as `du` counts them: each file once, and no more of a sparse one than is there; but each name with 1024 at least. Those who ask at once are answered one after the other.
+   * What these take, on disk or in memory, in bytes as `du` counts them: each file once, and no more of a sparse one than is there; but each name with 1024 at least. Those who ask at once are answered one after the other.
    * @throws `ERR_ABORTED`
    */
   async measure(rootfs: RootfsKey, options: MeasureOptions = {}): Promise<number> {
@@ -100,11 +104,44 @@ export class ContainerCalls {
     });
   }
 
-  async #written({ containerId, id }: RootfsKey): Promise<string[]> {
+  /**
+   * What a root filesystem may have in memory, and has there, in bytes; undefined where what is written to it goes to disk, where what it had in memory is gone, and for one that is not recorded any more.
+   */
+  async memory(rootfs: RootfsKey): Promise<MemoryUse | undefined> {
+    return this.#calls.looking(async () => {
+      checkArgument('containers.memory', 'rootfs', ROOTFS_KEY, rootfs);
+      const scratch = await this.#scratch(rootfs);
+      return scratch === undefined ? undefined : memoryUse(scratch);
+    });
+  }
+
+  /**
+   * For what runs containers, and has asked whose this one is: changes how much a root filesystem may have in memory.
+   * @returns false where it has more, or none @throws `ERR_PERMISSION`
+   */
+  async resizeMemory(rootfs: RootfsKey, bytes: number): Promise<boolean> {
+    return this.#calls.writing('change the size of what a container has in memory', async () => {
+      checkArgument('containers.resizeMemory', 'rootfs', ROOTFS_KEY, rootfs);
+      checkArgument('containers.resizeMemory', 'bytes', IN_MEMORY_BYTES, bytes);
+      const scratch = await this.#scratch(rootfs);
+      return scratch !== undefined && resizeMemory(loadSyscalls(), scratch, bytes);
+    });
+  }
+
+  async #written(rootfs: RootfsKey): Promise<string[]> {
+    const place = await this.#place(rootfs);
+    return place === undefined ? [] : writtenPlaces(this.#get(DIRECTORIES), place);
+  }
+
+  async #scratch(rootfs: RootfsKey): Promise<string | undefined> {
+    const place = await this.#place(rootfs);
+    return place && this.#get(DIRECTORIES).scratch(place);
+  }
+
+  async #place({ containerId, id }: RootfsKey): Promise<RootfsPlace | undefined> {
     checkContainerId(containerId);
     const rootfses = await this.#store.metadata.rootfsesIn(containerId);
-    const place = rootfses.find((one) => one.id === id && one.containerId === containerId);
-    return place === undefined ? [] : writtenPlaces(this.#get(DIRECTORIES), place);
+    return rootfses.find((one) => one.id === id && one.containerId === containerId);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { isInMemory, keptIn } from '../../backends/memory-place.js';
 import type { Get } from '../../base/assembly.js';
 import { systemCode } from '../../base/errors.js';
 import { checkArgument, flag, listOf, optionsOf, type Rule, text } from '../../base/options/check-options.js';
@@ -145,7 +146,9 @@ export class VolumeCalls {
       const rootfses = await this.#store.metadata.rootfsesIn(user.containerId);
       const rootfs = rootfses.find(({ id, containerId }) => id === user.id && containerId === user.containerId);
       if (rootfs === undefined) throw rootfsGone(user.id);
-      return (await this.#get(VOLUMES)).anonymous(this.#get(DIRECTORIES).scratch(rootfs), target, from, signal);
+      const scratch = this.#get(DIRECTORIES).scratch(rootfs);
+      const kept = { path: keptIn(scratch), isInMemory: isInMemory(scratch) };
+      return (await this.#get(VOLUMES)).anonymous(kept, target, from, signal);
     });
   }
 

@@ -26,6 +26,10 @@ export interface Syscalls {
    * mounting one on them just now. @returns undefined when the kernel does not tell
    */
   isOverlayInUse(directories: Omit<OverlayMount, 'lower' | 'target'>): boolean | undefined;
+  /** Mounts a new tmpfs on a directory, whose root only its owner enters. Programs on it may have more rights than who starts them, and devices work. */
+  mountTmpfs(target: string, size: TmpfsSize): void;
+  /** Gives the tmpfs that is mounted at a directory another size. @throws `EINVAL` when more is in use, or none is mounted there */
+  resizeTmpfs(target: string, size: TmpfsSize): void;
   /** Mounts `source` on `target` a second time, read-only, without what is mounted below it. */
   mountBindReadOnly(source: string, target: string): void;
   /**
@@ -92,6 +96,14 @@ export interface Syscalls {
   projectUse(directory: string, project: number): ProjectUse;
   /** From now on the files of a project take no more than that: who writes more is told `EDQUOT` or `ENOSPC`. @param bytes whole KiB, others are rounded up; 0 for no limit */
   limitProject(directory: string, project: number, bytes: number): void;
+}
+
+/** What a tmpfs takes at most. */
+export interface TmpfsSize {
+  /** Rounded up to whole pages. */
+  readonly bytes: number;
+  /** Files, directories and all else that has a name. */
+  readonly entries: number;
 }
 
 /** In bytes. */

@@ -45,12 +45,15 @@ describe('limits', () => {
     [{ cpuset: '0-1' }],
     [{ pids: 1 }],
     [{ pids: -1 }],
+    [{ diskOn: 'disk' }],
+    [{ diskBytes: MIB, diskOn: 'memory' }],
   ])('such as %j are taken', (limits) => {
     expect(refusal(limits)).toBeUndefined();
   });
 
   it.each<[LaunchLimits]>([
     [{ memoryBytes: 6 * MIB - 1 }],
+    [{ diskOn: 'memory' }],
     [{ memoryBytes: 0 }],
     [{ memoryBytes: -1 }],
     [{ memoryBytes: Number.NaN }],
@@ -164,5 +167,12 @@ describe('what limits are held against', () => {
   ])('in version 2 %s', (_, files, counts) => {
     const tree = new MadeTree().write({ 'cgroup.controllers': 'memory\n', ...files });
     expect(readMachineFacts(tree.hierarchies(VERSION_2), tree.root).countsSwap).toBe(counts);
+  });
+
+  it('of disk space do not change their place', () => {
+    const invalid = { code: 'ERR_LIMIT_INVALID', limit: 'diskOn' };
+    expect(refusal({ diskBytes: MIB }, { update: true })).toBeUndefined();
+    for (const diskOn of ['disk', 'memory'] as const)
+      expect(refusal({ diskBytes: MIB, diskOn }, { update: true })).toMatchObject(invalid);
   });
 });

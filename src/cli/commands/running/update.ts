@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli } from '../../cli.js';
 import { addOwnerFlags, type OwnerFlags } from '../../owner-flags.js';
-import { addLimitFlags, type LimitFlags, limitsOf } from '../../running/flags/launch-flags.js';
+import { addLimitFlags, changedLimitsOf, type LimitFlags } from '../../running/flags/limit-flags.js';
 import { toEachContainer } from '../../running/to-each-container.js';
 import { UsageError } from '../../usage-error.js';
 
@@ -12,7 +12,7 @@ export function define(command: Command, cli: Cli): void {
   addLimitFlags(command);
   addOwnerFlags(command);
   command.action(async (containerIds: string[], flags: LimitFlags & OwnerFlags) => {
-    const limits = limitsOf(flags);
+    const limits = changedLimitsOf(flags);
     if (Object.keys(limits).length === 0)
       throw new UsageError('there is no limit to change', 'write --memory 512m, for instance');
     await toEachContainer(cli, containerIds, flags, (containers, id) =>

@@ -2,15 +2,14 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemCode } from '../../../base/errors.js';
-import type { LaunchLimits, LaunchOptions, LaunchSpec, MountSpec } from '../../../containerizer/index.js';
+import type { LaunchOptions, LaunchSpec, MountSpec } from '../../../containerizer/index.js';
 import { parseAge, parseMemory } from '../../output/parse-units.js';
 import { UsageError } from '../../usage-error.js';
 import { type DeviceFlags, devicesOf, type LeaseFlags, leasesOf } from './device-flags.js';
 import { addHealthFlags, type HealthFlags, healthOf } from './health-flags.js';
-import { IO_FLAGS, type IoFlags, ioOf } from './io-flags.js';
+import { addLimitFlags, each, type LimitFlags, newLimitsOf, numberOf } from './limit-flags.js';
 import { addNetworkFlags, type NetworkFlags, networkOf } from './network-flags.js';
 import { REFUSED_BY_RUN, refuse } from './refused-flags.js';
-import { spaceOf } from './space-flag.js';
 import { volumeOf } from './volume.js';
 
 /** What may be said of a program and what surrounds it; names and meanings as Docker and podman have them. */
@@ -42,22 +41,6 @@ export interface LaunchFlags extends SpecFlags, LeaseFlags, HealthFlags {
   readonly label: readonly string[];
   readonly logOpt: readonly string[];
   readonly rm?: boolean;
-}
-
-/** Those that `update` takes too. */
-export interface LimitFlags extends IoFlags {
-  readonly memory?: string;
-  readonly memorySwap?: string;
-  readonly cpus?: string;
-  readonly cpusetCpus?: string;
-  readonly pidsLimit?: string;
-  readonly storageOpt: readonly string[];
-}
-
-const all = (value: string, others: readonly string[] = []) => [...others, value];
-
-function each(command: Command, flags: string, description: string): void {
-  command.option(flags, `${description}; may be repeated`, all, []);
 }
 
 export function addSpecFlags(command: Command): void {
@@ -130,21 +113,6 @@ export function addLaunchFlags(command: Command): void {
   refuse(command, REFUSED_BY_RUN);
 }
 
-export function addLimitFlags(command: Command): void {
-  command
-    .option('-m, --memory <size>', 'memory, such as 512m; without swap')
-    .option('--memory-swap <size>', 'memory and swap together; -1: as much swap as there is')
-    .option('--cpus <number>', 'processor time, such as 1.5 for that of one processor and a half')
-    .option('--cpuset-cpus <list>', 'which processors, such as 0-2,7')
-    .option('--pids-limit <n>', 'processes and threads (default: 4096); -1: no limit');
-  each(
-    command,
-    '--storage-opt <size=size>',
-    'disk space for what it writes, such as size=10g; not of volumes with a name',
-  );
-  for (const [flag, what] of IO_FLAGS) each(command, flag, what);
-}
-
 /** @param command of the command line: empty for the image's @throws UsageError */
 export function launchOptions(
   flags: LaunchFlags,
@@ -183,7 +151,7 @@ export function specOptions(
     mounts: [...flags.volume.map((text) => volumeOf(text)), ...flags.mount.map(mountOf), ...flags.tmpfs.map(tmpfsOf)],
     secrets: Object.fromEntries(flags.secret.map(secretOf)),
     readOnly: flags.readOnly,
-    limits: limitsOf(flags),
+    limits: newLimitsOf(flags),
     addCapabilities: flags.capAdd,
     dropCapabilities: flags.capDrop,
     ...security,
@@ -196,22 +164,6 @@ export function specOptions(
   };
 }
 
-/** @throws UsageError */
-export function limitsOf(flags: LimitFlags): LaunchLimits {
-  const { memory, memorySwap, cpus, cpusetCpus, pidsLimit } = flags;
-  return {
-    ...(memory === undefined ? {} : { memoryBytes: parseMemory(memory, '--memory') }),
-    ...(memorySwap === undefined
-      ? {}
-      : { memorySwapBytes: memorySwap === '-1' ? -1 : parseMemory(memorySwap, '--memory-swap') }),
-    ...(cpus === undefined ? {} : { cpus: numberOf(cpus, '--cpus', '1.5') }),
-    ...(cpusetCpus === undefined ? {} : { cpuset: cpusetCpus }),
-    ...(pidsLimit === undefined ? {} : { pids: numberOf(pidsLimit, '--pids-limit', '4096') }),
-    ...spaceOf(flags.storageOpt),
-    ...ioOf(flags),
-  };
-}
-
 /** Seconds, or an age: milliseconds. @throws UsageError */
 export function timeOf(text: string, option: string): number {
   return /^[0-9]+(?:\.[0-9]+)?$/.test(text) ? Number(text) * 1000 : parseAge(text, option);
@@ -220,12 +172,6 @@ export function timeOf(text: string, option: string): number {
 /** Of `--timeout`, in milliseconds: 0 is none, as podman has it. @throws UsageError */
 export function limitOf(text: string | undefined): number | undefined {
   return text === undefined ? undefined : timeOf(text, '--timeout') || undefined;
-}
-
-function numberOf(text: string, option: string, example: string): number {
-  const number = Number(text);
-  if (/^-?[0-9.]+$/.test(text) && Number.isFinite(number)) return number;
-  throw new UsageError(`${option}: not a number: ${JSON.stringify(text)}`, `write ${option} ${example}, for instance`);
 }
 
 function pairOf(text: string, option: string): [string, string] {

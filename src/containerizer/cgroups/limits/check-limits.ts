@@ -40,6 +40,7 @@ export function checkLimits(
   const asked = limits ?? {};
   checkMemory(asked, update);
   if (asked.diskBytes !== undefined) checkDiskBytes(asked.diskBytes);
+  checkDiskOn(asked, update);
   checkCpus(asked, machine);
   const cpuset = checkCpuset(asked, machine);
   const pids = asked.pids ?? (update ? undefined : DEFAULT_PIDS);
@@ -84,6 +85,13 @@ function checkMemory({ memoryBytes, memorySwapBytes }: LaunchLimits, update: boo
 /** @throws ProvisionerError `ERR_LIMIT_INVALID` */
 export function checkDiskBytes(diskBytes: number): void {
   checkWhole('diskBytes', diskBytes, LEAST_DISK_BYTES, Number.MAX_SAFE_INTEGER);
+}
+
+function checkDiskOn({ diskBytes, diskOn }: LaunchLimits, update: boolean): void {
+  if (diskOn === undefined) return;
+  if (update) throw invalid('diskOn', diskOn, 'chosen when a container is launched, and stays so');
+  if (diskOn === 'memory' && diskBytes === undefined)
+    throw invalid('diskOn', diskOn, 'where a limit is kept, so `diskBytes` has to be given too');
 }
 
 function checkCpus({ cpus }: LaunchLimits, { onlineCpus }: MachineFacts): void {

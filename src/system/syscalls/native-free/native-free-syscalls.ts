@@ -28,6 +28,12 @@ export class NativeFreeSyscalls implements Syscalls {
   isOverlayInUse(): undefined {
     return undefined;
   }
+  mountTmpfs(): void {
+    throw syscallError('ENOTSUP', 'mount');
+  }
+  resizeTmpfs(): void {
+    throw syscallError('ENOTSUP', 'mount');
+  }
   mountBindReadOnly(): void {
     throw syscallError('ENOTSUP', 'mount');
   }

@@ -12,6 +12,7 @@ import {
   type OverlayMount,
   type ProjectUse,
   type Syscalls,
+  type TmpfsSize,
 } from '../syscalls.js';
 import {
   AT_FDCWD,
@@ -35,6 +36,7 @@ import { detachMount, detachMountAside, detachMountInside, leaveMounts } from '.
 import { mountState } from './mounts/native-mount-state.js';
 import { hasMountsInside } from './mounts/native-mounts-inside.js';
 import { mountOverlay, mountOverlayAside } from './mounts/overlay-mount.js';
+import { mountTmpfs, resizeTmpfs } from './mounts/tmpfs-mount.js';
 import { NativeFileTree } from './native-file-tree.js';
 import { NativeLockFile } from './native-lock-file.js';
 import { keepsProjectLimits, limitProject, projectUse } from './projects/native-projects.js';
@@ -71,6 +73,14 @@ export class NativeSyscalls implements Syscalls {
 
   isOverlayInUse(directories: Omit<OverlayMount, 'lower' | 'target'>): boolean | undefined {
     return isOverlayInUse(directories);
+  }
+
+  mountTmpfs(target: string, size: TmpfsSize): void {
+    mountTmpfs(target, size);
+  }
+
+  resizeTmpfs(target: string, size: TmpfsSize): void {
+    resizeTmpfs(target, size);
   }
 
   mountBindReadOnly(source: string, target: string): void {
