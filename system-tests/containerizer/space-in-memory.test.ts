@@ -156,6 +156,20 @@ describeWith(NEEDS, 'disk space in memory', () => {
     await expectNothingLeft(root);
   });
 
+  test('has the size of the limit, where only the root filesystem was told to be in memory', async () => {
+    const { provisioner, containers, root } = await storeWithBusybox();
+    const launched = await containers.launch('job', IMAGE, {
+      ...sh(write('/file', 30)),
+      limits: { diskBytes: 20 * MIB },
+      provision: { inMemoryBytes: 100 * MIB },
+    });
+    expect(launched.diskLimit).toEqual({ by: 'memory' });
+    expect(await memoryOf(provisioner, 'job')).toMatchObject({ bytes: 20 * MIB });
+    expect(await printed(containers, 'job')).toBe('full /file\n');
+    await containers.destroy('job');
+    await expectNothingLeft(root);
+  });
+
   test('is changed while it runs and when it has ended, not to less than is in use', async () => {
     const { provisioner, containers, root } = await storeWithBusybox();
     await containers.launch('job', IMAGE, { ...sh(`${write('/one', 10)} exec sleep 100`), ...inMemory(20) });
@@ -270,6 +284,8 @@ describeWith(NEEDS, 'disk space in memory', () => {
     await containers.launch('job', IMAGE, { ...sh(`${write('/file', 10)} exec sleep 100`), ...inMemory(20) });
     await vi.waitFor(async () => expect((await memoryOf(provisioner, 'job'))?.used).toBeGreaterThanOrEqual(10 * MIB));
     expect((await provisioner.store.usage()).containers.bytes).toBeLessThan(MIB);
+    const { id } = await rootfsOf(provisioner, 'job');
+    expect(await provisioner.containers.measure({ containerId: 'job', id })).toBe(0);
     expect((await provisioner.store.check({ full: true })).findings).toEqual([]);
     await provisioner.pruneImages([]);
     await provisioner.store.swept();

@@ -60,7 +60,8 @@ export class SpaceIsolator implements Isolator {
     const { containers } = this.#provisioner;
     const rootfs = { containerId: launch.containerId, id: root.id };
     const directory = this.#directory(launch.id);
-    if (spec.limits?.diskOn === 'memory') {
+    // Whoever has provisioned it may have said so.
+    if (spec.limits?.diskOn === 'memory' || (await containers.memory(rootfs)) !== undefined) {
       await this.#fitMemory(rootfs, bytes);
       writeSpaceNote(directory, { by: 'memory', base: 0 });
       return { ...isolated, diskLimit: { by: 'memory' } };

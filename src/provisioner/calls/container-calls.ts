@@ -1,4 +1,4 @@
-import { type MemoryUse, memoryUse, resizeMemory } from '../../backends/memory-place.js';
+import { isInMemory, type MemoryUse, memoryUse, resizeMemory } from '../../backends/memory-place.js';
 import type { Get } from '../../base/assembly.js';
 import { callback, checkArgument, methods, optionsOf, text } from '../../base/options/check-options.js';
 import { takeOptions } from '../../base/options/take-options.js';
@@ -92,14 +92,16 @@ export class ContainerCalls {
   }
 
   /**
-   * What these take, on disk or in memory, in bytes as `du` counts them: each file once, and no more of a sparse one than is there; but each name with 1024 at least. Those who ask at once are answered one after the other.
+   * What these take on disk, in bytes as `du` counts them: each file once, and no more of a sparse one than is there; but each name with 1024 at least. What is in memory takes none: `memory` tells of that. Those who ask at once are answered one after the other.
    * @throws `ERR_ABORTED`
    */
   async measure(rootfs: RootfsKey, options: MeasureOptions = {}): Promise<number> {
     return this.#calls.looking(async () => {
       checkArgument('containers.measure', 'rootfs', ROOTFS_KEY, rootfs);
       const own = takeOptions('containers.measure', o.MEASURE_OPTIONS, options);
-      const paths = await this.#written(rootfs);
+      const place = await this.#place(rootfs);
+      const isOnDisk = place !== undefined && !isInMemory(this.#get(DIRECTORIES).scratch(place));
+      const paths = isOnDisk ? writtenPlaces(this.#get(DIRECTORIES), place) : [];
       return this.#get(POOL).run('measure-written', { paths, leastPerName: LEAST_PER_NAME }, own);
     });
   }
