@@ -130,6 +130,18 @@ describe('the modules', () => {
     expect(violations(sourceFiles())).toEqual([]);
   });
 
+  it('of wings take types alone from the front, which would be loaded with them else', () => {
+    const found = sourceFiles().flatMap(({ path, text }) => {
+      if (!WINGS.includes(unitOf(path))) return [];
+      const imports = [...text.matchAll(/^import (type )?[^;]*? from '([^']+)';/gm)];
+      const values = imports.filter(
+        ([, isType, from = '']) => isType === undefined && posix.join(posix.dirname(path), from) === 'src/index.js',
+      );
+      return values.map(() => path);
+    });
+    expect(found).toEqual([]);
+  });
+
   it('all have a row in the table', () => {
     const units = new Set(sourceFiles().map(({ path }) => unitOf(path)));
     expect([...units].filter((unit) => MAY_IMPORT[unit] === undefined)).toEqual([]);

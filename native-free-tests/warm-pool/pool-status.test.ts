@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import { WARM_POOL } from '#src/containerizer/index.js';
 import type { Provisioner } from '#src/index.js';
-import { forgetDeadKeepers, listPools, WARM_POOL } from '#src/warm-pool/pool-status.js';
+import { forgetDeadKeepers, listPools } from '#src/warm-pool/pool-status.js';
 import { openMemoryStore } from '../helpers/memory-store.js';
 
 const BOOT = { bootId: 'boot' };

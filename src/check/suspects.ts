@@ -1,4 +1,4 @@
-import { unhurried } from '../base/unhurried.js';
+import { Turns } from '../base/unhurried.js';
 import type { ContainerRecord, MetadataManager } from '../metadata/metadata-manager.js';
 import type { CheckNeeds } from './check-needs.js';
 import type { Finding } from './findings.js';
@@ -44,10 +44,13 @@ export async function confirmed(
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
+  // Of all portions together: each may take a little less time than others are kept waiting for.
+  const turns = new Turns();
   for (let at = 0; at < suspects.length; at += PORTION) {
     const look = async () => {
       const records = new HeldRecords(metadata);
-      for await (const suspect of unhurried(suspects.slice(at, at + PORTION))) {
+      for (const suspect of suspects.slice(at, at + PORTION)) {
+        await turns.take();
         const found = await suspect(records);
         if (found !== undefined) findings.push(found);
       }

@@ -75,6 +75,7 @@ export { type ContainerizerOptions, openContainerizer } from './open-containeriz
 export { CREATE_OPTIONS } from './options.js';
 export type { ContainerProcess } from './processes/container-processes.js';
 export { destroyWarm, type WarmPlaces } from './ready/destroy-warm.js';
+export { type PoolRecord, poolRecords, WARM_POOL } from './ready/pool-records.js';
 export {
   forgetHoldBacks,
   forgetWarm,

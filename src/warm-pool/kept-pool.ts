@@ -8,6 +8,7 @@ import {
   isToHoldBack,
   isWaiting,
   poolName,
+  WARM_POOL,
   type WarmRecord,
   warmContainers,
 } from '../containerizer/index.js';
@@ -28,7 +29,7 @@ import {
   takeSize,
   type WarmPoolSpec,
 } from './pool-options.js';
-import { type PoolStatus, WARM_POOL } from './pool-status.js';
+import type { PoolStatus } from './pool-status.js';
 import { type ContainerHow, ContainerSource, type WarmContainer } from './sources/container-source.js';
 import { doAway } from './sources/do-away.js';
 import { RootfsSource, type WarmRootfs } from './sources/rootfs-source.js';

@@ -1,10 +1,7 @@
-import { forgetHoldBacks, poolName, type WarmRecord, warmContainers } from '../containerizer/index.js';
-import type { HoldingRecord, Provisioner } from '../index.js';
+import { forgetHoldBacks, type PoolRecord, poolRecords, WARM_POOL } from '../containerizer/index.js';
+import type { Provisioner } from '../index.js';
 import type { Cost, PoolCounts } from './pool/pool-source.js';
 import type { PoolKind } from './pool-options.js';
-
-/** Holdings of this kind are pools, by name and owner: each held by the process that keeps it. */
-export const WARM_POOL = 'warm-pool';
 
 /** The numbers of a pool. Times are milliseconds, and those of the epoch where they end in `At` or `Until`. */
 export interface PoolStatus extends Readonly<PoolCounts> {
@@ -36,34 +33,14 @@ export interface PoolStatus extends Readonly<PoolCounts> {
 }
 
 /** A pool as any process sees it. */
-export interface PoolReport {
-  readonly pool: string;
-  readonly owner: string;
-  /** Containers that wait, as they are recorded. */
-  readonly containers: readonly WarmRecord[];
-  /** Somebody who lives keeps it. What nobody keeps is taken over by whoever begins that pool the next time, or goes with a prune that needs the room. */
-  readonly isKept: boolean;
+export interface PoolReport extends PoolRecord {
   /** As its keeper has told it last, about a second ago at most while he lives; undefined where he has not, or has stopped it. */
-  readonly status?: PoolStatus | undefined;
+  readonly status: PoolStatus | undefined;
 }
 
 /** Pools of all owners, kept by whatever process or by nobody, sorted by name and owner. */
 export async function listPools(provisioner: Pick<Provisioner, 'holdings'>): Promise<PoolReport[]> {
-  const { holdings } = provisioner;
-  const kept = await holdings.list({ kind: WARM_POOL });
-  const containers = (await warmContainers(provisioner)).filter(({ isTaken }) => !isTaken);
-  const names = new Set([...kept.map(({ name }) => name), ...containers.map((one) => poolName(one))]);
-  return [...names].sort().map((name) => {
-    const [pool = '', ...owner] = name.split(' ');
-    const holding = kept.find((one) => one.name === name);
-    return {
-      pool,
-      owner: owner.join(' '),
-      containers: containers.filter((one) => poolName(one) === name),
-      isKept: holding !== undefined && holdings.isAlive(holding),
-      status: statusOf(holding),
-    };
-  });
+  return (await poolRecords(provisioner)) as PoolReport[];
 }
 
 /** What those had of this owner's pools who have died, and what was asked of them. */
@@ -73,13 +50,4 @@ export async function forgetDeadKeepers(provisioner: Pick<Provisioner, 'holdings
   const isOwn = (name: string) => name.slice(name.indexOf(' ') + 1) === owner;
   await holdings.release(all.filter((one) => isOwn(one.name) && !holdings.isAlive(one)));
   await forgetHoldBacks(provisioner, new Set(all.filter((one) => holdings.isAlive(one)).map(({ name }) => name)));
-}
-
-function statusOf(holding: HoldingRecord | undefined): PoolStatus | undefined {
-  try {
-    const status = JSON.parse(holding?.details ?? 'null') as PoolStatus | null;
-    return typeof status?.ready === 'number' ? status : undefined;
-  } catch {
-    return undefined;
-  }
 }

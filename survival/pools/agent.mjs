@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Mutex } from 'async-mutex';
 import { openContainerizer, warmContainers } from '#src/containerizer/index.js';
 import { Provisioner } from '#src/index.js';
+import { processStat } from '#src/system/processes/process-stat.js';
 import { openWarmPools } from '#src/warm-pool/index.js';
 import { Random } from '../../fuzz/random.mjs';
 import { openJournal } from '../journal.mjs';
@@ -130,6 +131,7 @@ async function killWaiting() {
     const pid = first && (await containers.get(first.containerId))?.pid;
     if (pid === undefined) return;
     process.kill(pid, 'SIGKILL');
-    await sleep(20);
+    // On a busy machine it does not die at once.
+    for (let looks = 0; looks < 2000 && !(processStat(pid)?.state ?? 'Z').includes('Z'); looks++) await sleep(5);
   });
 }

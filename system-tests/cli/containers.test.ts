@@ -199,6 +199,7 @@ describeWith(['root', 'overlay'], 'provisioner ps', () => {
         id: 'pod/job',
         owner: 'default',
         created: expect.stringMatching(TIME),
+        pool: null,
         launch: null,
         rootfses: [
           {

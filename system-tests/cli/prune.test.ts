@@ -45,6 +45,7 @@ describeWith(['root', 'overlay'], 'provisioner prune', () => {
         images: [{ id: v1, names: [V1] }],
         layers: [{ id: expect.stringMatching(DIGEST), bytes: expect.any(Number) }],
         staging: [],
+        containers: [],
       },
       failed: [],
       kept: {

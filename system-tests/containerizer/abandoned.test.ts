@@ -34,7 +34,7 @@ describeWith(['root', 'overlay', 'crun', 'busybox', 'cgroups'], 'a launch whose 
     const starter = otherContainerizer(root, body);
     await starter.says('begun');
     const late = AbortSignal.timeout(300);
-    await expect(containers.wait('job', { signal: late })).rejects.toMatchObject({ name: 'TimeoutError' });
+    await expect(containers.wait('job', { signal: late })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     expect(await containers.get('job')).toMatchObject({ state: 'starting' });
     const { containers: others } = await again(root, { owner: 'other' });
     const ended = others.wait('job');

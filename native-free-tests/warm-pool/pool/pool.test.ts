@@ -324,6 +324,22 @@ describe('errors of a pool', () => {
     expect(pool.counts.errorThrottled).toBe(1);
   });
 
+  it('that throttle it, as when it is held back, leave its room to other pools meanwhile', async () => {
+    const { pool, source, clock } = poolOf({ limits: { errors: 1, window: 5000, atATime: 1 } });
+    expect([pool.floor, pool.creators]).toEqual([2, 0]);
+    source.isQuick = false;
+    pool.refill();
+    source.begun[0]?.fail();
+    await settled();
+    expect([pool.throttledUntil !== undefined, pool.floor]).toEqual([true, 0]);
+    source.isQuick = true;
+    await clock.step(5000);
+    expect([pool.floor, pool.size]).toEqual([2, 2]);
+    expect(await pool.get('me')).toBe('a1');
+    pool.holdBack();
+    expect(pool.floor).toBe(1);
+  });
+
   it('that throttle it again are told again', async () => {
     const { pool, clock, told } = failingPool({ limits: { errors: 4, window: 100_000 } });
     pool.refill();

@@ -1,5 +1,6 @@
 import { crashPoint } from '../../base/crash-points.js';
-import { isProvisionerError, type Provisioner } from '../../index.js';
+import { isProvisionerError } from '../../base/errors.js';
+import type { Provisioner } from '../../index.js';
 import type { DestroyContainerOptions, Launch } from '../containerizer.js';
 import { forgetWarm, type WarmRecord } from './warm-records.js';
 

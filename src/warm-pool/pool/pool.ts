@@ -82,9 +82,11 @@ export class Pool<Made, Given, How> implements BudgetMember {
   get target(): number {
     return this.#sizing.target;
   }
-  /** So many are its due, whatever others want. */
+  /** So many are its due, whatever others want; where none is made anyway, no more than there are. */
   get floor(): number {
-    return this.#sizing.min + this.#waiters.count;
+    const due = this.#sizing.min + this.#waiters.count;
+    const isAtRest = this.#isHeldBack || this.throttledUntil !== undefined;
+    return isAtRest ? Math.min(due, this.size + this.creators) : due;
   }
   /** Being made just now. */
   get creators(): number {
@@ -377,13 +379,12 @@ export class Pool<Made, Given, How> implements BudgetMember {
     for (const { made } of left) this.#letGo(made, 'stopped');
     this.counts.containersCleanedUp += left.length;
     const haveEnded = timeout === 0 || (await this.#creators.ended(timeout));
-    await this.settled();
+    await this.#gone();
     if (!haveEnded) throw outlived(timeout, left.length);
     return left.length;
   }
 
-  /** Resolves when all that was to go has gone. */
-  async settled(): Promise<void> {
+  async #gone(): Promise<void> {
     while (this.#going.size > 0) await Promise.all(this.#going);
   }
 
@@ -391,9 +392,9 @@ export class Pool<Made, Given, How> implements BudgetMember {
     return this.#creators.haveEnded;
   }
 
-  /** Resolves when no creator is at work any more. */
+  /** Resolves when no creator is at work any more, and all that was to go has gone. */
   async idle(): Promise<void> {
     await this.#creators.ended(Number.POSITIVE_INFINITY);
-    await this.settled();
+    await this.#gone();
   }
 }

@@ -1,7 +1,6 @@
 import { crashPoint } from '../../base/crash-points.js';
-import { throwIfAborted } from '../../base/errors.js';
+import { isProvisionerError, throwIfAborted } from '../../base/errors.js';
 import type { Containerizer, CreateOptions, Launch, ReadyState } from '../../containerizer/index.js';
-import { isProvisionerError } from '../../index.js';
 import type { Cost, PoolSource } from '../pool/pool-source.js';
 import { putNew, type WarmHoldings } from './warm-holdings.js';
 

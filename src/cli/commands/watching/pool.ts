@@ -16,8 +16,9 @@ export function define(command: Command, cli: Cli): void {
     )
     .action(async () => {
       await cli.withStore(async ({ provisioner, output }) => {
-        const { listPools } = await import('../../../warm-pool/index.js');
-        const pools = await listPools(provisioner);
+        // Not by way of the pools: what keeps them is not needed for it.
+        const { poolRecords } = await import('../../../containerizer/index.js');
+        const pools = (await poolRecords(provisioner)) as readonly PoolReport[];
         const now = Date.now();
         output.table(
           [

@@ -1,5 +1,5 @@
 import { crashPoint } from '../../../base/crash-points.js';
-import { firstLine, throwIfAborted } from '../../../base/errors.js';
+import { firstLine, systemCode, throwIfAborted } from '../../../base/errors.js';
 import type { ForkedRootfs, LaunchRecord } from '../../../index.js';
 import { notLaunched } from '../../container-errors.js';
 import type { ForkContainerOptions, Forked } from '../../containerizer.js';
@@ -88,12 +88,20 @@ export class Forks {
       await this.#settle(begun);
       crashPoint('launch.forked');
     } catch (error) {
-      await this.#undo(begun, root, error);
-      throw error;
+      const cause = await this.#causeOf(source, error);
+      await this.#undo(begun, root, cause);
+      throw cause;
     }
     begun.alive.close();
     begun.watched?.close();
     return { root, launch: launchOf((await machine.provisioner.launches.get(newId)) ?? begun.launch) };
+  }
+
+  /** With a container that is destroyed meanwhile go files that are needed here: what that led to says nothing. */
+  async #causeOf({ id, containerId }: LaunchRecord, error: unknown): Promise<unknown> {
+    if (systemCode(error) !== 'ENOENT') return error;
+    const now = await this.#options.machine.provisioner.launches.get(containerId);
+    return now?.id === id ? error : notLaunched(containerId, false);
   }
 
   /** What is paused already is watched as well: it must not go on before it has been copied. */
