@@ -89,8 +89,13 @@ export function describeProcesses(kind: Processes['kind'], load: () => Processes
   async function descriptorsOf(pid: number, count: number): Promise<string[]> {
     const tolerated = kind === 'native' ? [] : withoutCloseOnExec();
     const look = () => readdirSync(`/proc/${pid}/fd`).filter((number) => !tolerated.includes(number));
-    await until(() => look().length <= count).catch(() => undefined);
-    return look().toSorted((one, other) => Number(one) - Number(other));
+    // A program that is being loaded has a file more open now and then.
+    let seen: string[] = [];
+    await until(() => {
+      seen = look();
+      return seen.length === count;
+    }).catch(() => undefined);
+    return seen.toSorted((one, other) => Number(one) - Number(other));
   }
 
   const failureOf = (request: Partial<SpawnRequest>): Promise<NodeJS.ErrnoException> =>

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, inject, onTestFinished, test, vi } from 'vitest';
 import { hierarchiesOfThisProcess } from '#src/containerizer/cgroups/hierarchies.js';
 import { printCpuList } from '#src/containerizer/cgroups/limits/cpu-list.js';
 import type { Containerizer } from '#src/containerizer/index.js';
@@ -295,7 +295,8 @@ describeWith(NEEDS, 'a lease of what has ended, and nobody has seen it,', () => 
       expect((await provisioner.holdings.list()).length).toBe(CPUS.length);
       const other = await again(root, { owner: 'other' });
       await other.containers.launch('two', IMAGE, { ...RUNS, leases: { cpus: CPUS.length } });
-      expect(processesOf(root).monitors).toHaveLength(1);
+      // What was killed may take a moment to go on a busy machine.
+      await vi.waitFor(() => expect(processesOf(root).monitors).toHaveLength(1), { timeout: 5000, interval: 5 });
       await other.containers.destroy('two', { running: 'kill' });
       expect(await otherContainerizer(root, body.replace('one', 'three'), { crashAt }).done).toEqual([]);
       expect(await containers.recover()).toMatchObject({ failed: [] });
